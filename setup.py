@@ -1,0 +1,67 @@
+"""What pyproject.toml cannot say: data folders mapped into the wheel, and the compiled modules.
+
+The compiled modules are ordinary Python files that Cython can compile (C types stand in the
+`.pxd` beside them). They are optional: without a compiler, or without Cython, the same files
+run interpreted. `BRIDGE_BUILD=interpreted` skips them, `BRIDGE_BUILD=compiled` makes a failure
+to compile fatal.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+
+COMPILED = ("bridge/plan/execute.py", "connectors/postgres/frames.py")
+DATA = ("schemas", "examples")
+MODE = os.environ.get("BRIDGE_BUILD", "auto")
+
+
+def extensions() -> list[Extension]:
+    """The compiled modules whose files are there, as C, or none where they cannot be made."""
+    sources = [path for path in COMPILED if Path(path).exists()]
+    if MODE == "interpreted" or not sources:
+        return []
+    try:
+        from Cython.Build import cythonize
+        from Cython.Compiler.Errors import CompileError
+    except ImportError:
+        if MODE == "compiled":
+            raise
+        return []
+    wanted = [
+        Extension(
+            path.removesuffix(".py").replace("/", "."),
+            [path],
+            optional=MODE != "compiled",
+            extra_compile_args=["-O3"] if os.name == "posix" else [],
+        )
+        for path in sources
+    ]
+    try:
+        made: list[Extension] = cythonize(
+            wanted, build_dir="build/cython", compiler_directives={"language_level": 3}
+        )
+    except CompileError:
+        if MODE == "compiled":
+            raise
+        return []
+    return made
+
+
+# An editable installation is one path to this folder, where `schemas/` and `examples/` stand
+# for themselves; only a wheel carries them inside `bridge`.
+editable = "editable_wheel" in sys.argv
+data = [] if editable else [folder for folder in DATA if Path(folder).is_dir()]
+
+setup(
+    packages=[
+        *find_packages(include=["bridge", "bridge.*", "connectors", "connectors.*"]),
+        *(f"bridge.{folder}" for folder in data),
+    ],
+    package_dir={"": ".", **{f"bridge.{folder}": folder for folder in data}},
+    package_data={"bridge": ["py.typed"], **{f"bridge.{folder}": ["**/*"] for folder in data}},
+    exclude_package_data={"": ["**/__pycache__/*", "*.pyc"]},
+    include_package_data=False,
+    ext_modules=extensions(),
+)
