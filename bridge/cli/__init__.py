@@ -1,0 +1,5 @@
+"""The command line, `bridgectl`."""
+
+
+def main() -> None:
+    """Run `bridgectl`."""

@@ -1,0 +1,403 @@
+"""The port that connectors implement: Source, Snapshot, Reader, Writer, and their capabilities.
+
+A connector is registered under the entry point group `bridge.connectors` as an object that
+fulfils `Connector`. `bridge.kit.connector` is the suite that holds it to what is said here.
+
+All coroutines of one object are called by one task at a time, except `Source.ack`, which may be
+called while `Source.read` waits, and `Reader.fetch`, which is called concurrently up to the
+system's `limits.connections`. Every coroutine may be cancelled; `close` is then still called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel
+
+from bridge.model.types import FieldType
+from bridge.plan.steps import Wire
+
+Checkpoint = bytes
+"""A source's resume state: opaque to everyone but its connector; at most 64 kB."""
+
+Condition = Mapping[str, Any]
+"""Entity fields and the values that they must equal; the value may be a sequence (any of)."""
+
+
+# -- what a connector can do ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a connector offers; shown by `bridgectl status`, tested by the suite.
+
+    before: whether updates and deletes carry the whole old row (`table`: as each table is set up).
+    every_change: whether every intermediate change is told, in commit order a key.
+    transactions: whether changes carry their transaction and commit time.
+    snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
+    visibility: reads tell which transactions they contain.
+    markers: a command's id comes back with the change that it caused.
+    read / write: a Reader / a Writer is there. related_writes: command batches share a transaction.
+    """
+
+    before: Literal["full", "none", "table"] = "none"
+    every_change: bool = False
+    transactions: bool = False
+    snapshot: bool = False
+    truncate: bool = False
+    visibility: bool = False
+    markers: bool = False
+    capture: bool = True
+    read: bool = False
+    write: bool = False
+
+
+# -- what a source yields ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the source describes it.
+
+    `native` is the source's own type name for people (`numeric(15,2)`), `type` the sensible
+    field type when nothing is declared, `wire` the code of its bytes for the plan (`int4`,
+    `numeric`, `python` ...), `key` whether it is part of the primary key. `labels` are those of
+    an enum, where the wire carries something else.
+    """
+
+    name: str
+    native: str
+    type: FieldType
+    wire: str
+    nullable: bool = True
+    key: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """A table's columns as of now. A new object each time they change; compared by identity.
+
+    Raw rows of a Shape have one slot a column, in this order, in the form that `wire` names.
+    `before`: whether old rows are whole.
+    """
+
+    table: str
+    columns: tuple[Column, ...]
+    wire: Wire
+    before: Literal["full", "none"] = "none"
+
+
+class Transaction(NamedTuple):
+    """A source transaction: `id` for people and correlation, `commit` the 64-bit commit
+    position (0: the source has no order, capture counts), `committed_at` microseconds since
+    1970 UTC or None, `visibility` what a snapshot's `contains` is asked about (an xid, ...).
+    """
+
+    id: str | None
+    commit: int
+    committed_at: int | None
+    visibility: int = 0
+
+
+CREATE, UPDATE, DELETE, READ = 1, 2, 3, 4
+"""Values of `Change.op`: indexes into `bridge.model.avro.OPS`."""
+
+
+class Change(NamedTuple):
+    """A change as the source saw it. The executor also takes plain tuples of these slots.
+
+    `old` is the whole old row when `old_full`, else a row in which only the old key is set (a
+    changed key) or None. `index` is the row's running number in its transaction, over all
+    tables, from 0. `causation` is the last command marker before it in its transaction.
+    """
+
+    shape: Shape
+    op: int
+    old: Any
+    old_full: bool
+    new: Any
+    index: int
+    transaction: Transaction
+    causation: str | None = None
+
+
+class Watermark(NamedTuple):
+    """A watermark as it came back through the stream; `at` = number of changes of the batch
+    that stand before it. `commit` is its place in the commit order.
+    """
+
+    at: int
+    name: str
+    commit: int
+
+
+class Truncate(NamedTuple):
+    """TRUNCATE of tables; `at` as in Watermark."""
+
+    at: int
+    tables: tuple[str, ...]
+    transaction: Transaction
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one `read` returned; empty lists when nothing came within its wait.
+
+    `checkpoint` resumes after the last change of the batch, even inside a transaction.
+    `commit` is the commit position up to which everything has been read (idle sources move on).
+    `lag_bytes` / `behind_us` tell how far behind the source is, where it knows.
+    """
+
+    changes: list[Change]
+    checkpoint: Checkpoint
+    commit: int
+    watermarks: list[Watermark] = field(default_factory=list)
+    truncates: list[Truncate] = field(default_factory=list)
+    lag_bytes: int | None = None
+
+
+class Source(Protocol):
+    """Captures changes of the tables that it was made for.
+
+    Order of calls: `open`, then `read` again and again with `ack` and `mark` in between,
+    then `close`. Raises RetryLater when the connection is lost (the runner opens a new Source
+    from the log's checkpoint), HistoryLost when changes are gone, ConfigurationError with the
+    statement that mends it.
+    """
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        """Begin after `after`, or (None) now; returns where it begins.
+
+        With None everything that commits after the return is captured. The caller writes the
+        returned checkpoint to the log before it reads.
+        """
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        """Up to `limit` changes in commit order, as soon as there is one; else after `timeout`
+        seconds an empty batch whose checkpoint may have moved on.
+        """
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """Everything up to here is durable in the log; the source may forget it."""
+
+    async def mark(self, name: str) -> None:
+        """Write a watermark that comes back through `read` in commit order.
+
+        Raises Unsupported without the capability `snapshot`.
+        """
+
+    async def close(self) -> None:
+        """Stop. What was not acknowledged comes again. Never raises for a lost connection."""
+
+
+class Visibility(Protocol):
+    """Which transactions a read has seen."""
+
+    def contains(self, transaction: int) -> bool:
+        """Whether the effects of that transaction (`Transaction.visibility`) were visible."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows of a table in key order, read by one statement.
+
+    `rows` raw rows of `shape`; `last` resumes behind the last row (opaque, JSON-able list of
+    the key columns' text) and is None when the table is at its end.
+    """
+
+    shape: Shape
+    rows: list[Any]
+    last: list[Any] | None
+    visibility: Visibility | None = None
+
+
+class Snapshot(Protocol):
+    """Reads a table in key-ordered chunks on a connection of its own."""
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        """A quick estimate for progress bars."""
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        """The next `limit` rows behind `after`. `where` is in source columns and values."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Rows:
+    """Raw rows of one lookup: aligned with nothing, the caller aligns them by key."""
+
+    shape: Shape
+    rows: list[Any]
+    visibility: Visibility | None = None
+
+
+class Reader(Protocol):
+    """Set-based lookups for the gateway; every read goes through it."""
+
+    async def fetch(self, table: str, columns: Sequence[str], keys: Sequence[tuple[Any, ...]],
+                    limit: int | None = None) -> Rows:
+        """All rows whose `columns` equal one of `keys` (source values), in one query.
+
+        `keys` empty and `columns` empty: all rows, up to `limit`. Raises RetryLater, or
+        Rejected (`bad_key`) when one of the keys can't be asked for (the caller bisects).
+        """
+
+    @property
+    def max_keys(self) -> int:
+        """How many keys one query may carry."""
+
+    async def close(self) -> None: ...
+
+
+# -- commands ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A command, ready to be carried out.
+
+    `statement` with bound parameters `:name`; `parameters` source values. `table` and `key` name
+    the row (source columns and values); `guard` is asked under the row's lock with the current
+    raw row (None: not there) and raises Rejected (`conflict`, ...) to refuse.
+    `many`: more than one row may be affected.
+    """
+
+    command_id: str
+    digest: str
+    statement: str
+    parameters: Mapping[str, Any]
+    table: str
+    key: Mapping[str, Any]
+    guard: Callable[[Shape | None, Any], None] | None = None
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the legacy system answered: rows affected, rows returned by the statement, raw.
+
+    `repeated`: the ledger held this command already; nothing was done again, and `result`,
+    `rows` and `finished_at` (microseconds) are those of the first time.
+    """
+
+    rows: int
+    result: str | None = None
+    repeated: bool = False
+    position: int | None = None
+    after: Any = None
+    shape: Shape | None = None
+
+
+class Writer(Protocol):
+    """Carries out commands, each at most once."""
+
+    async def prepare(self) -> None:
+        """Check that the ledger is there; raises ConfigurationError with the SQL that makes it."""
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """Aligned outcomes. Effects that succeed share one legacy transaction with their ledger
+        rows and markers; each stands behind a savepoint, so that one failure spares the rest.
+
+        Per effect: Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
+        `legacy_error`). Raises OutcomeUnknown when the commit's answer was lost (call again with
+        the same effects: the ledger answers), RetryLater when nothing happened.
+        """
+
+    async def close(self) -> None: ...
+
+
+# -- the connector -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TableUse:
+    """A table that the configuration names: its declared key columns (empty: the primary key)
+    and the columns that are used (empty: all).
+    """
+
+    table: str
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One configured system as a connector sees it.
+
+    `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
+    validated model of `Connector.options`. `limits` connections and queries a second.
+    """
+
+    bridge: str
+    name: str
+    url: str = field(repr=False)
+    shown_url: str
+    options: Any
+    tables: tuple[TableUse, ...]
+    connections: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `check` found: `what` is wrong, `fix` the exact statement that mends it.
+
+    `fatal`: capture or commands would not work. `create`: the bridge can do `fix` on request.
+    """
+
+    what: str
+    fix: str = ""
+    fatal: bool = True
+    create: bool = False
+
+
+class Connector(Protocol):
+    """The code that talks to one kind of system. Stateless; makes the other parts."""
+
+    name: str
+    options: type[BaseModel]
+    """Model of the `capture:` mapping in the system's file."""
+
+    def capabilities(self) -> Capabilities: ...
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """The tables' columns as the catalogue tells. Raises ConfigurationError for a missing
+        table, RetryLater when the system is away.
+        """
+
+    async def check(self, system: System) -> list[Finding]:
+        """Everything that is missing or dangerous, at once, with what mends it."""
+
+    async def setup(self, system: System) -> list[str]:
+        """Make what capture and commands need (publication, slot, journal, ledger); returns the
+        statements that ran. Only on request.
+        """
+
+    def setup_sql(self, system: System) -> list[str]:
+        """What `setup` would run, for people to read."""
+
+    async def source(self, system: System) -> Source: ...
+
+    async def snapshot(self, system: System) -> Snapshot: ...
+
+    async def reader(self, system: System) -> Reader: ...
+
+    async def writer(self, system: System) -> Writer: ...
+
+
+def unsupported(connector: str, what: str) -> str:
+    """The message of an Unsupported error."""
+    return f"connector {connector!r} does not support {what}"
+
+
+__all__ = [
+    "CREATE", "DELETE", "READ", "UPDATE",
+    "Batch", "Capabilities", "Change", "Checkpoint", "Chunk", "Column", "Condition", "Connector",
+    "Done", "Effect", "Finding", "Reader", "Rows", "Shape", "Snapshot", "Source",
+    "System", "TableUse", "Transaction", "Truncate", "Visibility", "Watermark", "Writer",
+    "unsupported",
+]

@@ -1,0 +1,1 @@
+"""The event log: ordered, durable, partitioned; one port, two implementations."""

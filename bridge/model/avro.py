@@ -1,0 +1,112 @@
+"""Entity types as Avro schemas, and what two versions of them may differ in.
+
+Schemas are plain dicts in the Avro 1.11 JSON form; the text that is registered is
+`schema_text(...)`, whose bytes are the same for the same entity on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridge.model.types import Entity, FieldType
+
+Schema = dict[str, Any]
+
+OPS = ("unknown", "create", "update", "delete", "read")
+
+_LOGICAL: dict[str, Schema] = {
+    "date": {"type": "int", "logicalType": "date"},
+    "time": {"type": "long", "logicalType": "time-micros"},
+    "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
+    "local_timestamp": {"type": "long", "logicalType": "local-timestamp-micros"},
+    "uuid": {"type": "string", "logicalType": "uuid"},
+    "json": {"type": "string", "logicalType": "json"},
+}
+_PRIMITIVE = {
+    "boolean": "boolean",
+    "integer": "long",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+    "bytes": "bytes",
+}
+
+
+def type_schema(kind: FieldType) -> str | Schema:
+    """The Avro schema of one field type (not nullable)."""
+    if kind.kind in _PRIMITIVE:
+        return _PRIMITIVE[kind.kind]
+    if kind.kind == "decimal":
+        return {
+            "type": "bytes",
+            "logicalType": "decimal",
+            "precision": kind.precision,
+            "scale": kind.scale,
+        }
+    if kind.kind == "array":
+        assert kind.item is not None, "an array type always has an item type"  # noqa: S101
+        return {"type": "array", "items": ["null", type_schema(kind.item)]}
+    return dict(_LOGICAL[kind.kind])
+
+
+def key_type_schema(kind: FieldType) -> str:
+    """The Avro type of a key field: canonical, so that key bytes never change."""
+    return {"integer": "long", "boolean": "boolean"}.get(kind.kind, "string")
+
+
+def key_schema(entity: Entity) -> Schema:
+    """`{system}.{entity}.Key`: the key fields in declared key order."""
+    return {
+        "type": "record",
+        "name": "Key",
+        "namespace": entity.qualified,
+        "fields": [
+            {"name": name, "type": key_type_schema(entity.field(name).type)} for name in entity.key
+        ],
+    }
+
+
+def row_schema(entity: Entity) -> Schema:
+    """`{system}.{entity}.Row`: key fields plain, every other field nullable with default null."""
+    fields: list[Schema] = []
+    for field in entity.fields:
+        kind = type_schema(field.type)
+        if field.name in entity.key:
+            fields.append({"name": field.name, "type": kind})
+        else:
+            fields.append({"name": field.name, "type": ["null", kind], "default": None})
+    return {"type": "record", "name": "Row", "namespace": entity.qualified, "fields": fields}
+
+
+def change_schema(entity: Entity) -> Schema:
+    """`{system}.{entity}.Change`: the value of every record of a change topic."""
+    instant = {"type": "long", "logicalType": "timestamp-micros"}
+    return {
+        "type": "record",
+        "name": "Change",
+        "namespace": entity.qualified,
+        "fields": [
+            {
+                "name": "op",
+                "type": {
+                    "type": "enum",
+                    "name": "Op",
+                    "symbols": list(OPS),
+                    "default": "unknown",
+                },
+            },
+            {"name": "before", "type": ["null", row_schema(entity)], "default": None},
+            {"name": "after", "type": ["null", "Row"], "default": None},
+            {"name": "unavailable", "type": {"type": "array", "items": "string"}, "default": []},
+            {"name": "position", "type": "string"},
+            {"name": "transaction", "type": ["null", "string"], "default": None},
+            {"name": "occurred_at", "type": ["null", instant], "default": None},
+            {"name": "captured_at", "type": instant},
+        ],
+    }
+
+
+def schema_text(schema: Schema) -> str:
+    """The one text of a schema: keys as given, no blanks."""
+    return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,97 @@
+"""Canonical JSON (RFC 8785) of keys, arguments and rows, and digests of it.
+
+Decimals and instants stand as strings, so that every number that is left is an integer or a
+float that JavaScript's shortest form writes the same way everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+MAX_SAFE_INTEGER = 2**53 - 1
+
+
+def instant_text(value: datetime) -> str:
+    """An aware instant in UTC with microseconds, `2026-01-31T10:00:00.000000Z`."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def plain(value: Any) -> Any:
+    """`value` with JSON's own types only. Raises TypeError for what has no canonical form."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_SAFE_INTEGER else str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return instant_text(value) if value.tzinfo else value.isoformat(timespec="microseconds")
+    if isinstance(value, time):
+        return value.isoformat(timespec="microseconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    message = f"{type(value).__name__} has no canonical JSON form"
+    raise TypeError(message)
+
+
+def _number(value: float) -> str:
+    """ECMAScript's Number::toString for a finite double (RFC 8785, section 3.2.2.3)."""
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = repr(value).partition("e")
+    sign, mantissa = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction.rstrip("0")) if fraction.rstrip("0") else whole
+    point = len(whole) + (int(exponent) if exponent else 0)
+    stripped = digits.lstrip("0")
+    point -= len(digits) - len(stripped)
+    digits = stripped.rstrip("0") or "0"
+    count = len(digits)
+    if count <= point <= 21:
+        return sign + digits + "0" * (point - count)
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    shown = f"{point - 1:+d}"
+    return f"{sign}{digits[0]}{'.' + digits[1:] if count > 1 else ''}e{shown}"
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, dict):
+        ordered = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
+        return "{" + ",".join(f"{_write(name)}:{_write(item)}" for name, item in ordered) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_write(item) for item in value) + "]"
+    if isinstance(value, float):
+        return _number(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of `value`. Raises TypeError for what has no canonical form."""
+    return _write(plain(value))
+
+
+def sha256_hex(*parts: Any) -> str:
+    """SHA-256, in hexadecimal, of the canonical JSON of the list of `parts`."""
+    return hashlib.sha256(canonical_json(list(parts)).encode()).hexdigest()

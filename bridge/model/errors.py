@@ -1,0 +1,65 @@
+"""What can go wrong, named by what the caller should do about it.
+
+Every message names the thing, the place and the way out. No message holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """The root of every error that the bridge raises on purpose."""
+
+
+class ConfigurationError(BridgeError):
+    """Fix the configuration (or the legacy system's set-up), then start again."""
+
+
+class RetryLater(BridgeError):
+    """Nothing is wrong with the request: the other side is away or busy. Try again."""
+
+
+class Unsupported(BridgeError):
+    """The connector does not declare this capability; asking again won't help."""
+
+
+class Rejected(BridgeError):
+    """The request itself is bad and was not carried out; `code` says why in one word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class OutcomeUnknown(BridgeError):
+    """It may or may not have happened. Reconcile; never blindly repeat."""
+
+
+class Fenced(BridgeError):
+    """Another instance took over. Stop writing and end."""
+
+
+class RowError(BridgeError):
+    """One row can't be normalised. It belongs in the dead-letter topic; go on with the next.
+
+    `column` is the source's column, `field` the entity's field and `step` the plan step that
+    refused (any may be empty); `reason` never holds the value of a masked column.
+    """
+
+    def __init__(self, reason: str, *, column: str = "", field: str = "", step: str = "") -> None:
+        place = ", ".join(
+            f"{label} {name!r}"
+            for label, name in (("column", column), ("field", field), ("step", step))
+            if name
+        )
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.reason = reason
+        self.column = column
+        self.field = field
+        self.step = step
+
+
+class HistoryLost(BridgeError):
+    """The source can no longer tell every change since the checkpoint.
+
+    Never skipped and never mended silently: the message gives both positions and the ways out.
+    """

@@ -1,0 +1,31 @@
+"""Header names of records in the log: CloudEvents 1.0, Kafka binary mode, and our own."""
+
+from __future__ import annotations
+
+SPECVERSION = "ce_specversion"
+ID = "ce_id"
+SOURCE = "ce_source"
+TYPE = "ce_type"
+TIME = "ce_time"
+CAUSATION = "ce_causationid"
+CONTENT_TYPE = "content-type"
+TRACEPARENT = "traceparent"
+REPLAY = "bridge_replay"
+
+AVRO = b"application/avro"
+SPECVERSION_1_0 = b"1.0"
+
+
+def event_id(system: str, position: str) -> str:
+    """The CloudEvents id of a change."""
+    return f"{system}:{position}"
+
+
+def event_type(bridge: str, system: str, entity: str, op: str) -> str:
+    """The CloudEvents type of a change."""
+    return f"{bridge}.{system}.{entity}.{op}"
+
+
+def event_source(bridge: str, system: str) -> str:
+    """The CloudEvents source of a system's changes: a URI reference."""
+    return f"/{bridge}/{system}"

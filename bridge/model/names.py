@@ -1,0 +1,57 @@
+"""Names and the topics made of them."""
+
+from __future__ import annotations
+
+import re
+
+from bridge.model.errors import ConfigurationError
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+#: Topics that people and other programs read, beside the change topics.
+COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD = (
+    "commands",
+    "receipts",
+    "approvals",
+    "audit",
+    "seals",
+    "dead",
+)
+FIXED = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
+#: Internal topics: checkpoints of sources; schemas of the embedded registry.
+POSITIONS, SCHEMAS = "positions", "schemas"
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` when it is a valid name, else raise ConfigurationError naming `what`."""
+    if not NAME.fullmatch(name):
+        message = (
+            f"{what} {name!r} is not a valid name: use a lower-case letter, then up to 62 "
+            "lower-case letters, digits or underscores"
+        )
+        raise ConfigurationError(message)
+    return name
+
+
+def change_topic(bridge: str, system: str, entity: str) -> str:
+    """The topic of an entity's changes."""
+    return f"{bridge}.{system}.{entity}"
+
+
+def fixed_topic(bridge: str, which: str) -> str:
+    """A topic every bridge has: one of `FIXED`."""
+    return f"{bridge}.{which}"
+
+
+def internal_topic(bridge: str, which: str) -> str:
+    """A topic for the bridge's own state."""
+    return f"_{bridge}.{which}"
+
+
+def split_entity(qualified: str) -> tuple[str, str]:
+    """`erp.sales_order` -> (`erp`, `sales_order`); raises ConfigurationError otherwise."""
+    system, dot, entity = qualified.partition(".")
+    if not dot or not NAME.fullmatch(system) or not NAME.fullmatch(entity):
+        message = f"{qualified!r} does not name an entity: write it as system.entity"
+        raise ConfigurationError(message)
+    return system, entity

@@ -1,0 +1,55 @@
+"""Receipts: what became of a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a command ended. `unknown_outcome` is the Avro default, not a state to write."""
+
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class State(StrEnum):
+    """The states a command goes through; each transition is an `audit` record."""
+
+    RECEIVED = "received"
+    VALIDATED = "validated"
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"
+    EXECUTING = "executing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    RECONCILING = "reconciling"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The last state of a command; field by field `schemas/receipt.avsc`.
+
+    `code` is one word for programs (`not_found`, `conflict`, `key_reused`), `message` a sentence
+    for people, `result` canonical JSON of what the legacy system answered, `version` that of the
+    row afterwards (of the row as found, after a conflict), `position` that of the effect where
+    the target tells it.
+    """
+
+    command_id: str
+    outcome: Outcome
+    code: str | None
+    message: str | None
+    result: str | None
+    version: str | None
+    position: str | None
+    finished_at: datetime

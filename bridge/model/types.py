@@ -1,0 +1,145 @@
+"""Field types: what a field of an entity can hold, in the bridge and in Avro.
+
+| type | Python value | Avro |
+|---|---|---|
+| `boolean` | bool | boolean |
+| `integer` | int, 64 bit signed | long |
+| `float` | float (32 bit) | float |
+| `double` | float (64 bit) | double |
+| `decimal(p,s)` | decimal.Decimal, exactly s digits after the point | bytes, decimal |
+| `string` | str | string |
+| `bytes` | bytes | bytes |
+| `date` | datetime.date | int, date |
+| `time` | datetime.time without zone, microseconds | long, time-micros |
+| `timestamp` | aware datetime in UTC, microseconds | long, timestamp-micros |
+| `local_timestamp` | naive datetime, microseconds | long, local-timestamp-micros |
+| `uuid` | uuid.UUID | string, uuid |
+| `json` | the JSON text as the source has it (str) | string, logicalType `json` |
+| `array(T)` | list, elements may be None | array of [null, T] |
+
+A number without declared precision is its exact text (`string`). Only the key is not nullable.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.model.errors import ConfigurationError
+
+SIMPLE: Final = frozenset(
+    {
+        "boolean",
+        "integer",
+        "float",
+        "double",
+        "string",
+        "bytes",
+        "date",
+        "time",
+        "timestamp",
+        "local_timestamp",
+        "uuid",
+        "json",
+    }
+)
+#: Types a key field may have; the key's Avro form is `long` for integers, `string` for the rest
+#: (decimals as plain text with their scale, dates and instants as ISO 8601).
+KEY_KINDS: Final = frozenset(
+    {"boolean", "integer", "decimal", "string", "uuid", "date", "timestamp", "local_timestamp"}
+)
+MAX_PRECISION: Final = 1000
+
+_DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
+_ARRAY = re.compile(r"array\((.+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """One field type; `precision` and `scale` for decimals only, `item` for arrays only."""
+
+    kind: str
+    precision: int = 0
+    scale: int = 0
+    item: FieldType | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "decimal":
+            return f"decimal({self.precision},{self.scale})"
+        if self.kind == "array":
+            return f"array({self.item})"
+        return self.kind
+
+
+def parse_type(text: str) -> FieldType:
+    """`decimal(15,2)`, `array(string)`, `integer` ... as a FieldType.
+
+    Raises ConfigurationError that lists the known types.
+    """
+    name = text.strip()
+    if name in SIMPLE:
+        return FieldType(name)
+    if found := _DECIMAL.fullmatch(name):
+        precision, scale = int(found[1]), int(found[2] or 0)
+        if not (1 <= precision <= MAX_PRECISION and scale <= precision):
+            message = (
+                f"type {text!r}: precision is 1 to {MAX_PRECISION}, scale at most the precision"
+            )
+            raise ConfigurationError(message)
+        return FieldType("decimal", precision, scale)
+    if found := _ARRAY.fullmatch(name):
+        return FieldType("array", item=parse_type(found[1]))
+    known = ", ".join(sorted(SIMPLE))
+    message = f"type {text!r} is not known: use {known}, decimal(P,S) or array(TYPE)"
+    raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an entity, as it stands in the log."""
+
+    name: str
+    type: FieldType
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How rows of one entity lead to rows of another of the same system.
+
+    To many (`by`): rows of `entity` whose field `by` holds this row's key.
+    To one (`from_field`): the row of `entity` whose key is this row's `from_field`.
+    """
+
+    name: str
+    entity: str
+    by: str = ""
+    from_field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A business object of a system: its key and its fields, key fields among them.
+
+    `fields` are in declared order; `key` in declared key order; `version` names the field that
+    the legacy system itself raises with every change, where there is one.
+    """
+
+    system: str
+    name: str
+    key: tuple[str, ...]
+    fields: tuple[Field, ...]
+    relations: tuple[Relation, ...] = ()
+    version: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """`system.entity`."""
+        return f"{self.system}.{self.name}"
+
+    def field(self, name: str) -> Field:
+        """The field of that name; raises KeyError."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(name)

@@ -1,0 +1,116 @@
+"""Hooks: what the core tells about itself, for Prometheus, OpenTelemetry and structlog to adapt.
+
+The core calls `Observer.notice` with one of these frozen dataclasses and imports none of them.
+Times in seconds; counts since the last notice of the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Changes of a system became visible in the log with one log transaction.
+
+    `behind` is the age of the newest change's commit when it was written (None: unknown).
+    """
+
+    system: str
+    changes: int
+    dead: int
+    seconds: float
+    behind: float | None
+    position: str
+    entities: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A source came up, went away or ended; `state` starting, streaming, retrying, stopped."""
+
+    system: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPaused:
+    """One entity is paused by itself; the others go on."""
+
+    entity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotProgress:
+    """Rows of one entity's snapshot written so far; `total` is an estimate."""
+
+    entity: str
+    rows: int
+    total: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Something went to the dead-letter topic; `kind` row, record, event."""
+
+    kind: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """A handler ended for one event; `outcome` done, retry, parked, echo."""
+
+    agent: str
+    handler: str
+    entity: str
+    outcome: str
+    seconds: float
+    commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Reads asked of the gateway and the queries that they became."""
+
+    system: str
+    entity: str
+    asked: int
+    queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandMoved:
+    """A command reached a state of `bridge.model.receipt.State`."""
+
+    command_id: str
+    name: str
+    state: str
+    code: str = ""
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The change that a command caused came back through capture."""
+
+    command_id: str
+    entity: str
+    position: str
+
+
+Notice = (
+    Captured | SourceState | EntityPaused | SnapshotProgress | DeadLetter | Handled | Read
+    | CommandMoved | Confirmed
+)
+Observer = Callable[[Notice], None]
+
+
+def ignore(notice: Notice) -> None:
+    """An observer that does nothing."""

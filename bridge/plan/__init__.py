@@ -1,0 +1,1 @@
+"""Plans: raw row to Avro record and back, made once, executed in one pass."""
