@@ -1,0 +1,2 @@
+class Unavailable(Exception):
+    """A server is not to be had on this machine; the message says what to install."""

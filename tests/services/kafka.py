@@ -1,0 +1,171 @@
+"""Apache Kafka 4: one node of KRaft, with groups, transactions and fencing."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.services.container import Container
+from tests.services.errors import Unavailable
+from tests.services.install import KAFKA_VERSION, kafka_jars
+from tests.services.process import Process, free_ports
+from tests.services.server import Elsewhere, Server
+
+IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+CLUSTER = "bGVnYWN5LWJyaWRnZS10ZQ"
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    # Topics are made with their retention; one that appears by itself hides a mistake.
+    "auto.create.topics.enable": "false",
+    "num.partitions": "4",
+    "default.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # A broker that was killed may come back once its old session has expired.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "400",
+    # Tests wait for dead members, dead transactions and compaction.
+    "group.min.session.timeout.ms": "500",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    "log.cleaner.backoff.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.initial.task.delay.ms": "500",
+}
+
+
+class Kafka:
+    """A broker. `bootstrap` is its `host:port`."""
+
+    def __init__(self, bootstrap: str, server: Server) -> None:
+        self.bootstrap = bootstrap
+        self._server = server
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's, where it is a local program."""
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the broker, over the data that it left, and wait until it serves."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """SIGKILL. The data and the port stay."""
+        self._server.end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Shut down in order. The data and the port stay."""
+        self._server.end(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End the broker and remove its data."""
+        self._server.close()
+
+
+def elsewhere(bootstrap: str) -> Kafka:
+    """The broker at an address."""
+    return Kafka(bootstrap, Elsewhere(bootstrap))
+
+
+def in_container(settings: Mapping[str, str] | None = None) -> Kafka:
+    """A broker of its own in a container."""
+    port, control = free_ports(2)
+    bootstrap = f"127.0.0.1:{port}"
+    wanted = _settings(port, control, "/tmp/kraft-combined-logs", settings, listen="0.0.0.0")  # noqa: S104, S108 - inside the container
+    env = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in wanted.items()}
+    container = Container(
+        IMAGE, [port], lambda: answers(bootstrap), env={**env, "CLUSTER_ID": CLUSTER}
+    )
+    return Kafka(bootstrap, container)
+
+
+def local(settings: Mapping[str, str] | None = None) -> Kafka:
+    """A broker of its own as a local program, over a fresh data folder."""
+    jars, java = kafka_jars(), shutil.which("java")
+    if jars is None or java is None:
+        raise Unavailable(
+            "Kafka is not installed: run `make services` (needs Java 17 and Maven), "
+            "or start Docker, or set BRIDGE_TEST_KAFKA=host:port"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="bridge-kafka-"))
+    port, control = free_ports(2)
+    bootstrap = f"127.0.0.1:{port}"
+    properties = folder / "server.properties"
+    wanted = _settings(port, control, str(folder / "data"), settings)
+    properties.write_text("".join(f"{name}={value}\n" for name, value in wanted.items()))
+    (folder / "log4j2.properties").write_text(
+        "rootLogger.level=WARN\n"
+        "rootLogger.appenderRef.out.ref=out\n"
+        "appender.out.type=Console\nappender.out.name=out\n"
+        "appender.out.layout.type=PatternLayout\n"
+        "appender.out.layout.pattern=%d %p %m (%c)%n\n"
+    )
+    run = [java, f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", "-cp", f"{jars}/*"]
+    subprocess.run(
+        [*run, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)],
+        check=True,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    process = Process(
+        [run[0], "-Xmx512m", *run[1:], "kafka.Kafka", str(properties)],
+        folder,
+        lambda: answers(bootstrap),
+    )
+    return Kafka(bootstrap, process)
+
+
+def answers(bootstrap: str) -> bool:
+    """Whether the broker has registered itself and serves requests."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    client = AdminClient(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": 2000}
+    )
+    try:
+        return bool(client.list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
+
+
+def _settings(
+    port: int,
+    control: int,
+    data: str,
+    settings: Mapping[str, str] | None,
+    listen: str = "127.0.0.1",
+) -> dict[str, str]:
+    return {
+        **SETTINGS,
+        "listeners": f"PLAINTEXT://{listen}:{port},CONTROLLER://127.0.0.1:{control}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.quorum.voters": f"1@127.0.0.1:{control}",
+        "log.dirs": data,
+        **(settings or {}),
+    }

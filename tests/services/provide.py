@@ -1,0 +1,51 @@
+"""Finds each service: an address in the environment, a container, or a local program.
+
+A service of one's own (`private_*`) is never taken from the environment, because it is going
+to be killed or set up specially.
+"""
+
+import os
+from collections.abc import Mapping
+
+from tests.services import kafka as kafkas
+from tests.services import postgres as postgreses
+from tests.services import registry as registries
+from tests.services.container import engine_answers
+from tests.services.kafka import Kafka
+from tests.services.postgres import Postgres
+from tests.services.registry import Registry
+
+
+def postgres() -> Postgres:
+    """A server to make databases in; to be entered. Raises Unavailable."""
+    given = os.environ.get("BRIDGE_TEST_POSTGRES")
+    return postgreses.elsewhere(given) if given else private_postgres()
+
+
+def private_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
+    """A server of one's own, with settings such as `synchronous_standby_names`."""
+    make = postgreses.in_container if engine_answers() else postgreses.local
+    return make(settings)
+
+
+def kafka() -> Kafka:
+    """A broker to make topics in; to be entered. Raises Unavailable."""
+    given = os.environ.get("BRIDGE_TEST_KAFKA")
+    return kafkas.elsewhere(given) if given else private_kafka()
+
+
+def private_kafka(settings: Mapping[str, str] | None = None) -> Kafka:
+    """A broker of one's own, with settings of server.properties."""
+    make = kafkas.in_container if engine_answers() else kafkas.local
+    return make(settings)
+
+
+def registry() -> Registry:
+    """A schema registry; to be entered. Raises Unavailable."""
+    given = os.environ.get("BRIDGE_TEST_REGISTRY")
+    return registries.elsewhere(given) if given else private_registry()
+
+
+def private_registry() -> Registry:
+    """A schema registry of one's own."""
+    return registries.in_container() if engine_answers() else registries.local()

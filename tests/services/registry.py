@@ -1,0 +1,104 @@
+"""Apicurio Registry, which serves the Confluent registry API."""
+
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.services.container import Container
+from tests.services.errors import Unavailable
+from tests.services.install import REGISTRY_VERSION, registry_jar
+from tests.services.process import Process, free_ports
+from tests.services.server import Elsewhere, Server
+
+IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
+
+
+class Registry:
+    """A registry. `url` ends with `/apis/ccompat/v7`. It forgets everything when it ends."""
+
+    def __init__(self, url: str, server: Server) -> None:
+        self.url = url
+        self._server = server
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The registry's, where it is a local program."""
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the registry, empty, and wait until it serves."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """SIGKILL. The port stays; the schemas are gone."""
+        self._server.end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the registry."""
+        self._server.close()
+
+
+def elsewhere(url: str) -> Registry:
+    """The registry at a URL."""
+    return Registry(url, Elsewhere(url))
+
+
+def in_container() -> Registry:
+    """A registry of its own in a container."""
+    [port] = free_ports(1)
+    url = _url(port)
+    container = Container(IMAGE, [port], lambda: answers(url), env={"QUARKUS_HTTP_PORT": str(port)})
+    return Registry(url, container)
+
+
+def local() -> Registry:
+    """A registry of its own as a local program."""
+    jar, java = registry_jar(), shutil.which("java")
+    if jar is None or java is None:
+        raise Unavailable(
+            "the schema registry is not installed: run `make services` (needs Java 17 and "
+            "Maven), or start Docker, or set BRIDGE_TEST_REGISTRY to a Confluent-compatible URL"
+        )
+    port, management = free_ports(2)
+    url = _url(port)
+    flags = {
+        "quarkus.http.host": "127.0.0.1",
+        "quarkus.http.port": port,
+        "quarkus.management.host": "127.0.0.1",
+        "quarkus.management.port": management,
+    }
+    process = Process(
+        [java, "-Xmx512m", *(f"-D{name}={value}" for name, value in flags.items()), "-jar", jar],
+        Path(tempfile.mkdtemp(prefix="bridge-registry-")),
+        lambda: answers(url),
+    )
+    return Registry(url, process)
+
+
+def answers(url: str) -> bool:
+    """Whether the registry lists its subjects."""
+    try:
+        return httpx.get(f"{url}/subjects", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/apis/ccompat/v7"

@@ -1,0 +1,137 @@
+"""The servers do what the tests of everything else take for granted."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tests.conftest import PrivateKafka, PrivatePostgres
+from tests.services.kafka import Kafka
+from tests.services.postgres import Mode, Postgres
+from tests.services.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_postgres_decodes_its_log(postgres: Postgres, database: str) -> None:
+    postgres.execute("CREATE TABLE t (id int PRIMARY KEY)", url=database)
+    postgres.execute(
+        "SELECT pg_create_logical_replication_slot('services', 'test_decoding')", url=database
+    )
+    postgres.execute("INSERT INTO t VALUES (1)", url=database)
+    told = postgres.execute(
+        "SELECT data FROM pg_logical_slot_get_changes('services', NULL, NULL)", url=database
+    )
+    assert ("table public.t: INSERT: id[integer]:1",) in told
+    assert (postgres.bindir / "pg_recvlogical").exists()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
+def test_postgres_keeps_its_data_over_a_restart(
+    private_postgres: PrivatePostgres, mode: Mode
+) -> None:
+    server = private_postgres()
+    server.execute("CREATE TABLE t AS SELECT 1 AS n")
+    server.restart(mode)
+    assert server.execute("SELECT n FROM t") == [(1,)]
+
+
+def test_a_role_other_than_the_superuser_needs_its_password(postgres: Postgres) -> None:
+    postgres.execute("CREATE ROLE clerk LOGIN PASSWORD 'right'")
+    psycopg.connect(postgres.url_of("postgres", "clerk", "right")).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres.url_of("postgres", "clerk", "wrong"))
+    postgres.execute("DROP ROLE clerk")
+
+
+def test_a_missing_standby_does_not_block_setting_up(private_postgres: PrivatePostgres) -> None:
+    server = private_postgres({"synchronous_standby_names": "nobody"})
+    url = server.new_database()
+    server.execute("CREATE TABLE t AS SELECT 1 AS n", url=url)
+    assert server.execute("SHOW synchronous_standby_names") == [("nobody",)]
+
+
+async def test_kafka_commits_a_transaction(kafka: Kafka) -> None:
+    topic = await new_topic(kafka, "services")
+    await produce(kafka, topic, b"1")
+    assert await consume(kafka, topic, 1) == [b"1"]
+
+
+async def test_kafka_keeps_its_data_over_a_kill(private_kafka: PrivateKafka) -> None:
+    broker = private_kafka()
+    topic = await new_topic(broker, "kills")
+    await produce(broker, topic, b"1")
+    broker.kill()
+    broker.start()
+    await produce(broker, topic, b"2")
+    assert await consume(broker, topic, 2) == [b"1", b"2"]
+
+
+def test_the_registry_registers_a_schema(registry: Registry) -> None:
+    answer = httpx.post(
+        f"{registry.url}/subjects/services-value/versions", json={"schema": '{"type":"string"}'}
+    )
+    assert answer.json()["id"] > 0
+
+
+def test_a_server_ends_with_the_process_that_started_it(postgres: Postgres) -> None:
+    """A test run that is killed must not leave servers behind."""
+    code = (
+        "from tests.services import provide; import time\n"
+        "with provide.private_postgres() as p: print(p.pid, flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert starter.stdout is not None
+    server = int(starter.stdout.readline())
+    starter.kill()
+    starter.communicate()
+    until = time.monotonic() + 10
+    while alive(server) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(server)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+async def new_topic(kafka: Kafka, name: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 1, 1)])
+    await admin.close()
+    return name
+
+
+async def produce(kafka: Kafka, topic: str, value: bytes) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=topic)
+    await producer.start()
+    async with producer.transaction():
+        await producer.send_and_wait(topic, value)
+    await producer.stop()
+
+
+async def consume(kafka: Kafka, topic: str, count: int) -> list[bytes | None]:
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=kafka.bootstrap,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    async with asyncio.timeout(20):
+        values = [(await consumer.getone()).value for _ in range(count)]
+    await consumer.stop()
+    return values
