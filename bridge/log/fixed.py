@@ -1,0 +1,98 @@
+"""The fixed topics as log entries: framed with the registry's ids, with CloudEvents headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import fastavro
+
+from bridge.log.port import Entry, Registry
+from bridge.model import fixed, headers, wire
+from bridge.model.canonical import instant_text
+from bridge.model.fixed import FIXED, KINDS, FixedKey, FixedRecord, Kind
+from bridge.model.names import fixed_topic
+
+COMPATIBILITY = "BACKWARD_TRANSITIVE"
+
+
+class FixedCodec:
+    """Writes and reads records of the fixed topics of one bridge.
+
+    `open` comes first; it needs the registry. `entry` does no I/O; `decode` asks the registry
+    once for each schema id that another version wrote.
+    """
+
+    def __init__(self, registry: Registry, bridge: str) -> None:
+        self._registry = registry
+        self._bridge = bridge
+        self._frames: dict[Kind, tuple[bytes, bytes]] = {}
+        self._writers: dict[int, Any] = {}
+
+    async def open(self) -> None:
+        """Register the schemas. Raises RetryLater or Rejected as the registry does."""
+        for kind in KINDS:
+            ids = []
+            for part, text in zip(("key", "value"), fixed.schema_texts(kind), strict=True):
+                subject = f"{self.topic(kind)}-{part}"
+                await self._registry.set_compatibility(subject, COMPATIBILITY)
+                schema_id = await self._registry.register(subject, text)
+                self._writers[schema_id] = _parsed(text)
+                ids.append(wire.header(schema_id))
+            self._frames[kind] = (ids[0], ids[1])
+
+    def topic(self, kind: Kind) -> str:
+        """The topic that records of this kind stand in."""
+        return fixed_topic(self._bridge, FIXED[kind].topic)
+
+    def entry(
+        self,
+        kind: Kind,
+        key: FixedKey,
+        value: FixedRecord,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> Entry:
+        """The entry to append to `topic(kind)`; `headers` stand after the CloudEvents ones."""
+        key_frame, value_frame = self._frames[kind]
+        return Entry(
+            key_frame + fixed.encode_key(kind, key),
+            value_frame + fixed.encode(kind, value),
+            [*self._headers(kind, value), *headers],
+        )
+
+    async def decode(self, kind: Kind, value: bytes) -> FixedRecord:
+        """The record in a framed value. Raises ValueError when it isn't one."""
+        return fixed.decode(kind, value[wire.HEADER_SIZE :], await self._writer(value))
+
+    def decode_key(self, kind: Kind, key: bytes) -> FixedKey:
+        """The key in a framed key: a Target for commands and receipts, text for the others."""
+        wire.schema_id(key)
+        return fixed.decode_key(kind, key[wire.HEADER_SIZE :])
+
+    async def _writer(self, value: bytes) -> Any:
+        schema_id = wire.schema_id(value)
+        writer = self._writers.get(schema_id)
+        if writer is None:
+            try:
+                text = await self._registry.schema(schema_id)
+            except KeyError:
+                raise ValueError(f"schema id {schema_id} is not in the registry") from None
+            writer = self._writers[schema_id] = _parsed(text)
+        return writer
+
+    def _headers(self, kind: Kind, value: FixedRecord) -> list[tuple[str, bytes]]:
+        event_id, at = fixed.cloud_event(value)
+        source = f"/{self._bridge}/{FIXED[kind].topic}"
+        return [
+            (headers.SPECVERSION, headers.SPECVERSION_1_0),
+            (headers.ID, event_id.encode()),
+            (headers.SOURCE, source.encode()),
+            (headers.TYPE, f"{self._bridge}.{kind}".encode()),
+            (headers.TIME, instant_text(at).encode()),
+            (headers.CONTENT_TYPE, headers.AVRO),
+        ]
+
+
+def _parsed(text: str) -> Any:
+    return fastavro.parse_schema(json.loads(text))
