@@ -118,7 +118,7 @@ class Change(NamedTuple):
     old: Any
     old_full: bool
     new: Any
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index means nothing for a change
     transaction: Transaction
     causation: str | None = None
 
@@ -239,8 +239,13 @@ class Rows:
 class Reader(Protocol):
     """Set-based lookups for the gateway; every read goes through it."""
 
-    async def fetch(self, table: str, columns: Sequence[str], keys: Sequence[tuple[Any, ...]],
-                    limit: int | None = None) -> Rows:
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
         """All rows whose `columns` equal one of `keys` (source values), in one query.
 
         `keys` empty and `columns` empty: all rows, up to `limit`. Raises RetryLater, or
@@ -395,9 +400,32 @@ def unsupported(connector: str, what: str) -> str:
 
 
 __all__ = [
-    "CREATE", "DELETE", "READ", "UPDATE",
-    "Batch", "Capabilities", "Change", "Checkpoint", "Chunk", "Column", "Condition", "Connector",
-    "Done", "Effect", "Finding", "Reader", "Rows", "Shape", "Snapshot", "Source",
-    "System", "TableUse", "Transaction", "Truncate", "Visibility", "Watermark", "Writer",
+    "CREATE",
+    "DELETE",
+    "READ",
+    "UPDATE",
+    "Batch",
+    "Capabilities",
+    "Change",
+    "Checkpoint",
+    "Chunk",
+    "Column",
+    "Condition",
+    "Connector",
+    "Done",
+    "Effect",
+    "Finding",
+    "Reader",
+    "Rows",
+    "Shape",
+    "Snapshot",
+    "Source",
+    "System",
+    "TableUse",
+    "Transaction",
+    "Truncate",
+    "Visibility",
+    "Watermark",
+    "Writer",
     "unsupported",
 ]

@@ -106,8 +106,15 @@ class Confirmed:
 
 
 Notice = (
-    Captured | SourceState | EntityPaused | SnapshotProgress | DeadLetter | Handled | Read
-    | CommandMoved | Confirmed
+    Captured
+    | SourceState
+    | EntityPaused
+    | SnapshotProgress
+    | DeadLetter
+    | Handled
+    | Read
+    | CommandMoved
+    | Confirmed
 )
 Observer = Callable[[Notice], None]
 

@@ -1,0 +1,9 @@
+"""Configuration: one bridge file and one file a system, checked all at once."""
+
+from __future__ import annotations
+
+from bridge.config.load import Config, LogTarget, SystemConfig, load
+from bridge.config.problems import ConfigProblems, Problem
+from bridge.config.secrets import Secret
+
+__all__ = ["Config", "ConfigProblems", "LogTarget", "Problem", "Secret", "SystemConfig", "load"]

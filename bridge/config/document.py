@@ -1,0 +1,76 @@
+"""YAML documents that know on which line everything stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from bridge.config.problems import ConfigProblems, Problem
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML file as plain data, with the line of every key and item."""
+
+    file: str
+    data: Any
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def line(self, where: Path_) -> int:
+        """The line of `where`, or of the nearest thing around it that is in the file."""
+        for end in range(len(where), -1, -1):
+            if (line := self.lines.get(where[:end])) is not None:
+                return line
+        return 0
+
+    def problem(self, where: Path_, what: str, hint: str = "") -> Problem:
+        """A Problem at `where`."""
+        return Problem(self.file, self.line(where), ".".join(map(str, where)), what, hint)
+
+
+def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
+    if isinstance(node, CommentedMap):
+        for name in node:
+            position = node.lc.data.get(name)
+            if position is not None:
+                lines[(*where, name)] = position[0] + 1
+        return {name: _plain(item, (*where, name), lines) for name, item in node.items()}
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            position = node.lc.data.get(index)
+            if position is not None:
+                lines[(*where, index)] = position[0] + 1
+        return [_plain(item, (*where, index), lines) for index, item in enumerate(node)]
+    return node
+
+
+def read(path: Path, shown: str) -> Document:
+    """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML."""
+    loader = YAML(typ="rt", pure=True)
+    loader.preserve_quotes = False
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        problem = Problem(shown, 0, "", f"can't be read: {error.strerror}")
+        raise ConfigProblems([problem]) from None
+    except UnicodeDecodeError as error:
+        problem = Problem(shown, 0, "", f"is not UTF-8 (byte {error.start})")
+        raise ConfigProblems([problem]) from None
+    try:
+        node = loader.load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        what = f"not valid YAML: {error.problem or error.context}"
+        raise ConfigProblems([Problem(shown, line, "", what)]) from None
+    except YAMLError as error:
+        problem = Problem(shown, 0, "", f"not valid YAML: {type(error).__name__}")
+        raise ConfigProblems([problem]) from None
+    lines: dict[Path_, int] = {(): 1}
+    return Document(shown, _plain(node, (), lines), lines)

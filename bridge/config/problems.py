@@ -1,0 +1,35 @@
+"""What is wrong with a configuration: every problem at once, each with its place and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bridge.model.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: in which file, on which line (0: the file as a whole), where in
+    the document (`entities.order.fields.total`), what, and how to mend it.
+    """
+
+    file: str
+    line: int
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f"{self.where}: " if self.where else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}: {where}{self.what}{hint}"
+
+
+class ConfigProblems(ConfigurationError):
+    """The configuration can't be used; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,104 @@
+"""Secrets by reference: `${env:NAME}` and `${file:/run/secrets/name}`.
+
+The files hold references only. What they stand for is looked up when it is needed, lives in a
+`Secret`, and is printed by nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from bridge.model.errors import ConfigurationError
+
+REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_ANY = re.compile(r"\$\{[^}]*\}?")
+HIDDEN = "***"
+
+
+class Secret:
+    """A text that must not be shown; `reveal()` where it is used, nowhere else."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret({HIDDEN})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+
+def bad_reference(text: str) -> str:
+    """What is wrong with the references in `text`, or an empty string."""
+    for found in _ANY.finditer(text):
+        if not REFERENCE.fullmatch(found[0]):
+            return f"{found[0]!r} is not a reference: write ${{env:NAME}} or ${{file:/path}}"
+    return ""
+
+
+def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> str:
+    if kind == "env":
+        value = environ.get(name)
+        if value is None:
+            message = f"the environment variable {name} is not set"
+            raise ConfigurationError(message)
+        return value
+    path = folder / name
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        message = f"the secret file {name} can't be read: {reason}"
+        raise ConfigurationError(message) from None
+
+
+def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
+    """`text` with its references looked up, percent-encoded where it is a URL.
+
+    Raises ConfigurationError that names the reference that is not there, never a value.
+    """
+    if problem := bad_reference(text):
+        raise ConfigurationError(problem)
+    in_url = "://" in text and not REFERENCE.fullmatch(text)
+
+    def put(found: re.Match[str]) -> str:
+        value = _look_up(found[1], found[2].strip(), environ, folder)
+        return quote(value, safe="") if in_url else value
+
+    return Secret(REFERENCE.sub(put, text))
+
+
+def literal_password(url: str) -> bool:
+    """Whether a URL carries a password in clear instead of by reference."""
+    try:
+        password = urlsplit(REFERENCE.sub("", url)).password
+    except ValueError:
+        return False
+    return bool(password)
+
+
+def shown(url: str) -> str:
+    """A URL for people: user and host as they are, any password and reference hidden."""
+    plain = REFERENCE.sub(HIDDEN, url)
+    try:
+        parts = urlsplit(plain)
+        if parts.password is None:
+            return plain
+    except ValueError:
+        return HIDDEN
+    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{HIDDEN}@{host}"))
