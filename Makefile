@@ -1,0 +1,65 @@
+# Every target sets up what it needs. What was done once is marked in .make/.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Random kills of `make torture`; further arguments of pytest.
+N ?= 20
+ARGS ?=
+
+.PHONY: help setup build services lint test demo bench torture clean
+
+help:
+	@echo "make demo       the story in one minute, with no server"
+	@echo "make test       lint, types, layers and all tests (real PostgreSQL, Kafka and registry)"
+	@echo "make bench      the benchmarks; results in benchmarks/results/"
+	@echo "make torture N=200   random kills, then every event compared with an oracle"
+	@echo "make setup      only the virtual environment, .venv"
+	@echo "make services   only the servers that tests need"
+	@echo "make build      compile what is compiled again, after a change of it"
+	@echo "make clean      remove everything that was made"
+
+setup: .make/setup build
+
+.make/setup: pyproject.toml setup.py constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -e '.[all,dev]' -c constraints.txt
+	mkdir -p .make && touch $@
+
+# The compiled modules shadow their Python files, so they are made again when those change.
+COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
+
+build: .make/build
+
+.make/build: $(COMPILED) setup.py .make/setup
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+services: .make/services
+
+# What cannot be installed is said; the tests that need it are skipped, and fail in CI.
+.make/services: tests/services/install.py .make/setup
+	if $(BIN)/python -m tests.services.install; then touch $@; fi
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint services
+	$(BIN)/pytest $(ARGS)
+
+demo: setup
+	$(BIN)/bridgectl demo
+
+bench: setup services
+	$(BIN)/python -m benchmarks
+
+torture: setup services
+	$(BIN)/python -m tests.torture $(N)
+
+clean:
+	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find bridge connectors -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
