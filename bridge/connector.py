@@ -296,6 +296,7 @@ class Done:
     position: int | None = None
     after: Any = None
     shape: Shape | None = None
+    finished_at: int | None = None
 
 
 class Writer(Protocol):

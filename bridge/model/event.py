@@ -35,7 +35,27 @@ class Unavailable(AttributeError, KeyError):
         return str(self.args[0]) if self.args else "unavailable"
 
 
-def row_version(entity: Entity, row: Any, guards: tuple[str, ...] = ()) -> str:
+class RowVersion(str):
+    """A version that still knows its row, so that it can be narrowed to a command's guards."""
+
+    __slots__ = ("entity", "row")
+
+    entity: Entity
+    row: Any
+
+    @classmethod
+    def of(cls, text: str, entity: Entity, row: Any) -> RowVersion:
+        """`text`, the version of `row`."""
+        made = cls(text)
+        made.entity, made.row = entity, row
+        return made
+
+    def guarded(self, guards: tuple[str, ...]) -> str:
+        """The version over `guards` only, which is what a command that declares them compares."""
+        return row_version(self.entity, self.row, guards)
+
+
+def row_version(entity: Entity, row: Any, guards: tuple[str, ...] = ()) -> RowVersion:
     """The version of a row, the same for an event and for a row that was read.
 
     The entity's own version field where declared (its canonical text), else SHA-256 of the
@@ -43,9 +63,9 @@ def row_version(entity: Entity, row: Any, guards: tuple[str, ...] = ()) -> str:
     Raises Unavailable when a field that takes part was not sent.
     """
     if entity.version and not guards:
-        return str(plain(row[entity.version]))
+        return RowVersion.of(str(plain(row[entity.version])), entity, row)
     names = guards or tuple(field.name for field in entity.fields)
-    return sha256_hex({name: row[name] for name in names})
+    return RowVersion.of(sha256_hex({name: row[name] for name in names}), entity, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,6 @@ class Event:
     replayed: bool = False
 
     @property
-    def version(self) -> str:
+    def version(self) -> RowVersion:
         """The version of `after` (of `before` for a delete), computed when asked for."""
         return row_version(self.type, self.after if self.after is not None else self.before)

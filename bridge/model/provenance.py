@@ -1,0 +1,85 @@
+"""Where a row came from: which system, through what, as of when, at which position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """`entity` is `system.entity`; `source` what answered; `as_of` when that was true at the
+    latest; `position` in the system's history, where it is known.
+    """
+
+    entity: str
+    source: Literal["event", "legacy", "cache", "test"]
+    as_of: datetime
+    position: str | None = None
+
+    @property
+    def system(self) -> str:
+        """The legacy system that the row is from."""
+        return self.entity.partition(".")[0]
+
+
+class KnownRow:
+    """A row and its provenance; fields are those of the row, by attribute and by name.
+
+    Equal to any row that has the same fields with the same values. Names with an underscore in
+    front never collide with fields, which begin with a letter.
+    """
+
+    __slots__ = ("_provenance", "_row")
+
+    def __init__(self, row: Any, provenance: Provenance) -> None:
+        self._row = row
+        self._provenance = provenance
+
+    def __getattr__(self, name: str) -> Any:
+        # Copying asks for attributes before there is a row.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._row, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._row[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row.keys())
+
+    def __len__(self) -> int:
+        return len(list(self._row.keys()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._row.keys()  # noqa: SIM118 - a row is no mapping of its own
+
+    def keys(self) -> Any:
+        """Names of all fields."""
+        return self._row.keys()
+
+    def __eq__(self, other: object) -> bool:
+        keys = getattr(other, "keys", None)
+        if keys is None:
+            return NotImplemented
+        theirs: Any = other
+        names = list(self.keys())
+        return set(names) == set(keys()) and all(self[name] == theirs[name] for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._row)
+
+
+def provenance(row: Any) -> Provenance:
+    """Where `row` came from. Raises TypeError for what isn't a row of an event or a read."""
+    if isinstance(row, KnownRow):
+        return row._provenance  # noqa: SLF001 - one module
+    message = (
+        f"{type(row).__name__} has no provenance: give a row of an event, or one that "
+        "ctx.get, get_many, related or query returned"
+    )
+    raise TypeError(message)
