@@ -1,0 +1,87 @@
+"""The group of commands. Each lives in a module that is imported when it is called, so that
+`bridgectl --help` answers at once; the table below holds what the overview shows of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from bridge import __version__
+from bridge.model.errors import BridgeError, ConfigurationError
+
+#: Exit codes that scripts may rely on.
+DONE, FAILED, BAD_USAGE, NOTHING_FOUND = 0, 1, 2, 3
+
+COMMANDS = {
+    "check": "Report every problem of the configuration and of the systems that it names.",
+    "run": "Run the bridge: capture, agents and commands, until Ctrl-C.",
+    "demo": "Tell the whole story on a made-up ERP in under a minute.",
+    "status": "Show what runs, how far it is and how far behind.",
+    "tail": "Follow the events of entities, or any topic.",
+    "get": "Read rows of an entity through the gateway.",
+    "snapshot": "Read a table again into the log while changes go on.",
+    "replay": "Give events of the past to an agent, a topic or a file once more.",
+    "commands": "List commands and what became of them, or send one.",
+    "dead": "List what could not be handled, and why.",
+    "log": "Topics, groups and copies of the event log.",
+    "schema": "Schemas: of the configuration, of entities, and the plans between.",
+    "setup": "Make what capture and commands need in the legacy systems.",
+    "completion": "Print the completion script of your shell.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"bridge.cli.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"bridge.cli.{cmd_name}.command is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BridgeError as error:
+            _fail(error)
+
+
+def _fail(error: BridgeError) -> NoReturn:
+    """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
+    click.echo(str(error), err=True)
+    sys.exit(BAD_USAGE if isinstance(error, ConfigurationError) else FAILED)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: bridgectl -c examples/demo/bridge.yaml run",
+)
+@click.version_option(__version__, prog_name="bridgectl")
+@click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(dir_okay=False),
+    default="bridge.yaml",
+    show_default=True,
+    envvar="BRIDGE_CONFIG",
+    help="The bridge's file.",
+)
+@click.pass_context
+def group(ctx: click.Context, config: str) -> None:
+    """Legacy systems as typed, ordered events; commands back to them, once."""
+    ctx.obj = config
