@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +105,18 @@ def cell(value: Any) -> str:
     return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
 
 
+def _no_bar(done: int, total: int | None = None) -> None:
+    """Where nobody watches, nothing is drawn."""
+    del done, total
+
+
 @contextlib.contextmanager
-def progress(title: str, total: int | None) -> Any:
+def progress(title: str, total: int | None) -> Iterator[Callable[..., None]]:
     """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)`."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     if not sys.stderr.isatty():
-        yield lambda done, total=None: None
+        yield _no_bar
         return
     from rich.console import Console
 
