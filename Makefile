@@ -32,6 +32,7 @@ COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd connectors
 build: .make/build
 
 .make/build: $(COMPILED) setup.py .make/setup
+	rm -f bridge/plan/execute.*.so connectors/postgres/frames.*.so
 	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 

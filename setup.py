@@ -33,19 +33,23 @@ def extensions() -> list[Extension]:
         Extension(
             path.removesuffix(".py").replace("/", "."),
             [path],
-            optional=MODE != "compiled",
             extra_compile_args=["-O3"] if os.name == "posix" else [],
         )
         for path in sources
     ]
     try:
         made: list[Extension] = cythonize(
-            wanted, build_dir="build/cython", compiler_directives={"language_level": 3}
+            wanted,
+            build_dir="build/cython",
+            # C types come from the `.pxd` alone, so that annotations mean the same in both forms.
+            compiler_directives={"language_level": 3, "annotation_typing": False},
         )
     except CompileError:
         if MODE == "compiled":
             raise
         return []
+    for extension in made:
+        extension.optional = MODE != "compiled"  # `cythonize` drops it
     return made
 
 
