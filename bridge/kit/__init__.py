@@ -1,0 +1,1 @@
+"""Acceptance suites that every log and every connector must pass; shipped to third parties."""

@@ -1,0 +1,265 @@
+"""Groups: members share partitions, commit offsets, come, leave and die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from bridge.kit.log.parts import (
+    Parts,
+    after,
+    assigned_to,
+    read_count,
+    read_until,
+    share,
+    topic,
+    whole,
+)
+from bridge.kit.log.reading import numbered
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Entry, Log, TopicPartition
+from bridge.model.errors import Rejected
+
+
+class Told:
+    """Remembers what a consumer told about its partitions; seeks where it is asked to."""
+
+    def __init__(self, seek: Mapping[TopicPartition, int] | None = None) -> None:
+        self.seek = seek
+        self.held: set[TopicPartition] = set()
+        self.revocations = 0
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """They were held, so that nobody is told of what they never had."""
+        assert partitions <= self.held
+        self.held -= partitions
+        self.revocations += 1
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Only the new ones are told."""
+        assert not partitions & self.held
+        self.held |= partitions
+        if self.seek is None:
+            return None
+        return {place: at for place, at in self.seek.items() if place in partitions}
+
+
+class GroupSuite(Parts):
+    """What `Log.join` promises."""
+
+    async def test_a_lone_member_gets_every_partition_from_the_beginning(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("alone"), 3)
+        await log.append(name, [entry for at in range(3) for entry in numbered(4, 0, at)])
+        told = Told()
+        member = await log.join(under_test.name("group"), [name], told)
+
+        got = await read_count(member, 12)
+
+        assert member.assignment() == set(whole(name, 3)) == told.held
+        assert {record.partition for record in got} == {0, 1, 2}
+        await member.close()
+
+    async def test_members_share_the_partitions_and_each_record_goes_to_one(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("shared"), 6)
+        group = under_test.name("group")
+        others = [under_test.make(), under_test.make()]
+        for other in others:
+            await other.open()
+        members = [await each.join(group, [name]) for each in (log, *others)]
+        await share(members, 6)
+        assert [len(member.assignment()) for member in members] == [2, 2, 2]
+
+        await log.append(name, [entry for at in range(6) for entry in numbered(10, 0, at)])
+        got = await asyncio.gather(*(read_count(member, 20) for member in members))
+
+        for member, records in zip(members, got, strict=True):
+            mine = {TopicPartition(record.topic, record.partition) for record in records}
+            assert mine == member.assignment()
+            await member.close()
+        for other in others:
+            await other.close()
+
+    async def test_a_member_that_leaves_hands_over_at_once_and_its_commits_count(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("leave"))
+        group = under_test.name("group")
+        await log.append(name, numbered(10))
+        first = await log.join(group, [name], session_timeout=30.0)
+        got = await read_count(first, 10)
+        place = TopicPartition(name, 0)
+        await first.commit({place: got[5].offset})
+        assert await log.committed(group, [place]) == {place: got[5].offset}
+        await first.close()
+
+        second = await log.join(group, [name], session_timeout=30.0)
+        again = await read_count(second, 5, patience=10.0)
+
+        assert [record.value for record in again] == [b"5", b"6", b"7", b"8", b"9"]
+        await second.close()
+
+    async def test_a_new_member_takes_its_share_and_nothing_is_read_twice_or_lost(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("grow"), 4)
+        group = under_test.name("group")
+        told = Told()
+        first = await log.join(group, [name], told)
+        await log.append(name, [entry for at in range(4) for entry in numbered(5, 0, at)])
+        got = await read_count(first, 20)
+        await first.commit(after(got))
+
+        other = under_test.make()
+        await other.open()
+        second = await other.join(group, [name], Told())
+        await share([first, second], 4)
+        await log.append(name, [entry for at in range(4) for entry in numbered(5, 5, at)])
+        mine, theirs = await asyncio.gather(read_count(first, 10), read_count(second, 10))
+
+        assert told.held == first.assignment()
+        assert told.revocations >= 1
+        seen = sorted((record.partition, int(record.value or b"")) for record in [*mine, *theirs])
+        assert seen == [(at, number) for at in range(4) for number in range(5, 10)]
+        await first.close()
+        await second.close()
+        await other.close()
+
+    async def test_offsets_that_a_rebalance_returns_win_over_the_committed_ones(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("returned"), 2)
+        group = under_test.name("group")
+        await log.append(name, [*numbered(10), *numbered(10, 0, 1)])
+        first = await log.join(group, [name])
+        got = await read_count(first, 20)
+        await first.commit(after(got))
+        await first.close()
+        sixth = next(record for record in got if record.value == b"6" and record.partition == 0)
+
+        told = Told({TopicPartition(name, 0): sixth.offset})
+        second = await log.join(group, [name], told)
+        again = await read_count(second, 4)
+
+        assert [record.value for record in again] == [b"6", b"7", b"8", b"9"]
+        await second.close()
+
+    async def test_offsets_committed_while_a_rebalance_is_told_are_those_read_from(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        """What a fenced owner committed last must be seen: so offsets are read afterwards."""
+        name = await topic(log, under_test.name("late"))
+        group = under_test.name("group")
+        await log.append(name, numbered(10))
+        place = TopicPartition(name, 0)
+        reader = await log.reader(whole(name))
+        offsets = [record.offset for record in await read_count(reader, 10)]
+        await reader.close()
+
+        class Commits(Told):
+            async def assigned(
+                self, partitions: frozenset[TopicPartition]
+            ) -> Mapping[TopicPartition, int] | None:
+                producer = await log.producer(under_test.name("late"))
+                async with producer.transaction() as transaction:
+                    transaction.commit_offsets(group, {place: offsets[8]})
+                await producer.close()
+                return await super().assigned(partitions)
+
+        member = await log.join(group, [name], Commits())
+
+        assert [record.value for record in await read_count(member, 2)] == [b"8", b"9"]
+        await member.close()
+
+    async def test_a_member_that_reads_several_topics_gets_all_of_them(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        names = [await topic(log, under_test.name(f"t{at}"), 2) for at in range(3)]
+        for name in names:
+            await log.append(name, [Entry(b"k", name.encode(), partition=1)])
+        member = await log.join(under_test.name("group"), names)
+
+        got = await read_count(member, 3)
+
+        assert {record.value for record in got} == {name.encode() for name in names}
+        await member.close()
+
+    async def test_groups_are_independent_of_each_other(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("apart"))
+        await log.append(name, numbered(3))
+
+        for _ in range(2):
+            member = await log.join(under_test.name("group"), [name])
+            assert len(await read_count(member, 3)) == 3
+            await member.close()
+
+    async def test_groups_are_listed_with_members_and_commits(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("listed"))
+        group = under_test.name("group")
+        await log.append(name, numbered(3))
+        member = await log.join(group, [name])
+        got = await read_count(member, 3)
+        await member.commit(after(got))
+
+        seen = (await log.groups())[group]
+
+        assert len(seen.members) == 1
+        assert seen.committed == after(got)
+        await member.close()
+
+    async def test_a_group_that_never_committed_has_none(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("never"))
+        place = TopicPartition(name, 0)
+
+        assert await log.committed(under_test.name("group"), [place]) == {place: None}
+
+    async def test_offsets_are_reset_by_hand_only_while_nobody_is_a_member(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("reset"))
+        group = under_test.name("group")
+        await log.append(name, numbered(5))
+        place = TopicPartition(name, 0)
+        member = await log.join(group, [name])
+        got = await read_count(member, 5)
+        await member.commit(after(got))
+
+        with pytest.raises(Rejected, match=group):
+            await log.reset_offsets(group, {place: got[1].offset})
+        await member.close()
+        await log.reset_offsets(group, {place: got[1].offset})
+
+        assert await log.committed(group, [place]) == {place: got[1].offset}
+        again = await log.join(group, [name])
+        assert [record.value for record in await read_count(again, 4)][0] == b"1"
+        await again.close()
+
+    async def test_a_member_stays_one_while_nobody_reads(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        """A handler may take longer than a session."""
+        name = await topic(log, under_test.name("busy"), 2)
+        group = under_test.name("group")
+        first = await log.join(group, [name], session_timeout=under_test.session_timeout)
+        await assigned_to(first, 2)
+        await asyncio.sleep(under_test.session_timeout * 2)
+
+        assert len((await log.groups())[group].members) == 1
+        await log.append(name, numbered(1))
+        got = await read_until(first, bool)
+        await first.commit(after(got))
+        await first.close()
+

@@ -1,0 +1,118 @@
+"""What all parts of the suite share: the opened log, topics, reading until something holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import pytest
+import pytest_asyncio
+
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Consumer, Log, Record, TopicPartition, TopicSpec
+
+PATIENCE = 20.0
+"""Seconds after which something that should have come isn't expected any more."""
+
+
+class Parts:
+    """Fixtures. `under_test` is the one that a subclass has to define."""
+
+    @pytest.fixture
+    def under_test(self) -> LogUnderTest:
+        """The log that the suite runs against."""
+        raise NotImplementedError("define the fixture `under_test` in your subclass of LogSuite")
+
+    @pytest_asyncio.fixture
+    async def log(self, under_test: LogUnderTest) -> AsyncIterator[Log]:
+        """An opened client of it."""
+        log = under_test.make()
+        await log.open()
+        yield log
+        await log.close()
+
+
+async def topic(log: Log, name: str, partitions: int = 1) -> str:
+    """A topic that keeps everything."""
+    await log.create_topics([TopicSpec(name, partitions=partitions)])
+    return name
+
+
+def whole(topic: str, partitions: int = 1) -> dict[TopicPartition, int]:
+    """Every partition from its beginning."""
+    return {TopicPartition(topic, number): 0 for number in range(partitions)}
+
+
+async def read_until(
+    consumer: Consumer,
+    enough: Callable[[list[Record]], bool],
+    *,
+    limit: int = 1000,
+    patience: float = PATIENCE,
+) -> list[Record]:
+    """Read on until `enough` holds of all that came. Fails when it doesn't within `patience`."""
+    got: list[Record] = []
+    end = time.monotonic() + patience
+    while not enough(got):
+        left = end - time.monotonic()
+        if left <= 0:
+            pytest.fail(f"after {patience} s there are still only {len(got)} records: {got[-3:]}")
+        got += await consumer.read(limit, min(left, 1.0))
+    return got
+
+
+async def read_count(consumer: Consumer, count: int, *, patience: float = PATIENCE) -> list[Record]:
+    """Exactly `count` records: waits until they are there, fails when there are more."""
+    got = await read_until(consumer, lambda records: len(records) >= count, patience=patience)
+    assert len(got) == count, [record.value for record in got]
+    return got
+
+
+async def read_all(log: Log, partitions: Iterable[TopicPartition]) -> list[Record]:
+    """Everything that a `read_committed` reader can reach now, each partition in its order."""
+    wanted = list(partitions)
+    ends = await log.end_offsets(wanted)
+    starts = await log.beginning_offsets(wanted)
+    reader = await log.reader(starts)
+    try:
+        got: list[Record] = []
+        end = time.monotonic() + PATIENCE
+        while any(reader.position(each) < ends[each] for each in wanted):
+            if time.monotonic() > end:
+                pytest.fail(f"reading to the end takes longer than {PATIENCE} s")
+            got += await reader.read(5000, 1.0)
+        return got
+    finally:
+        await reader.close()
+
+
+async def assigned_to(consumer: Consumer, count: int, *, patience: float = PATIENCE) -> None:
+    """Read (and drop) until the member has `count` partitions."""
+    end = time.monotonic() + patience
+    while len(consumer.assignment()) != count:
+        if time.monotonic() > end:
+            pytest.fail(f"after {patience} s the member has {consumer.assignment()}, not {count}")
+        await consumer.read(1000, 0.1)
+
+
+async def share(consumers: Iterable[Consumer], total: int, *, patience: float = PATIENCE) -> None:
+    """Read (and drop) with all members until they share `total` partitions, none without one."""
+    members = list(consumers)
+    end = time.monotonic() + patience
+    while True:
+        held = [consumer.assignment() for consumer in members]
+        if all(held) and sum(map(len, held)) == total == len(frozenset().union(*held)):
+            return
+        if time.monotonic() > end:
+            pytest.fail(f"after {patience} s the members hold {held}, of {total} partitions")
+        await asyncio.gather(*(consumer.read(1000, 0.1) for consumer in members))
+
+
+def after(records: Iterable[Record]) -> dict[TopicPartition, int]:
+    """The offsets to commit once these records are done."""
+    offsets: dict[TopicPartition, int] = {}
+    for record in records:
+        place = TopicPartition(record.topic, record.partition)
+        offsets[place] = max(offsets.get(place, 0), record.offset + 1)
+    return offsets

@@ -1,0 +1,173 @@
+"""Readers without a group: seeking, pausing, waiting, offsets by time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bridge.kit.log.parts import Parts, read_all, read_count, topic, whole
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Entry, Log, TopicPartition
+
+
+def numbered(count: int, start: int = 0, partition: int = 0) -> list[Entry]:
+    """Entries whose value is their number."""
+    return [Entry(b"k", b"%d" % at, partition=partition) for at in range(start, start + count)]
+
+
+class ReadingSuite(Parts):
+    """What `Log.reader` and the offsets promise."""
+
+    async def test_a_reader_gets_at_most_what_it_asked_for_and_goes_on_from_there(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("limit"))
+        await log.append(name, numbered(10))
+        reader = await log.reader(whole(name))
+
+        got = []
+        while len(got) < 10:
+            some = await reader.read(3, 5.0)
+            assert 1 <= len(some) <= 3
+            got += some
+            assert reader.position(TopicPartition(name, 0)) == some[-1].offset + 1
+
+        assert [record.value for record in got] == [b"%d" % at for at in range(10)]
+        assert await reader.read(3, 0.05) == []
+        await reader.close()
+
+    async def test_a_reader_can_be_moved_back_and_forward(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("seek"))
+        await log.append(name, numbered(20))
+        offsets = [record.offset for record in await read_all(log, whole(name))]
+        place = TopicPartition(name, 0)
+        reader = await log.reader({place: offsets[15]})
+
+        assert [record.value for record in await read_count(reader, 5)][0] == b"15"
+        reader.seek(place, offsets[2])
+        assert (await reader.read(1, 5.0))[0].value == b"2"
+        reader.seek(place, offsets[18])
+        assert [record.value for record in await read_count(reader, 2)] == [b"18", b"19"]
+        await reader.close()
+
+    async def test_paused_partitions_deliver_nothing_until_they_are_resumed(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("pause"), 2)
+        await log.append(name, [*numbered(5), *numbered(5, 100, 1)])
+        reader = await log.reader(whole(name, 2))
+        first = TopicPartition(name, 0)
+
+        reader.pause([first])
+        got = await read_count(reader, 5)
+        assert {record.partition for record in got} == {1}
+        assert await reader.read(100, 0.1) == []
+        reader.resume([first])
+        assert {record.partition for record in await read_count(reader, 5)} == {0}
+        await reader.close()
+
+    async def test_pausing_keeps_what_was_already_on_its_way(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("prefetched"))
+        await log.append(name, numbered(50))
+        reader = await log.reader(whole(name))
+        got = await reader.read(10, 5.0)
+
+        reader.pause(whole(name))
+        assert await reader.read(10, 0.1) == []
+        reader.resume(whole(name))
+        got += await read_count(reader, 50 - len(got))
+
+        assert [record.value for record in got] == [b"%d" % at for at in range(50)]
+        await reader.close()
+
+    async def test_an_empty_read_takes_its_time_out_and_not_much_more(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("timeout"))
+        reader = await log.reader(whole(name))
+        await reader.read(1, 0.0)
+        began = time.monotonic()
+
+        assert await reader.read(10, 0.4) == []
+
+        assert 0.35 <= time.monotonic() - began < 2.0
+        await reader.close()
+
+    async def test_a_waiting_reader_wakes_when_another_client_appends(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("wake"))
+        other = under_test.make()
+        await other.open()
+        reader = await log.reader(whole(name))
+        waiting = asyncio.create_task(reader.read(10, 15.0))
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+
+        await other.append(name, [Entry(b"k", b"v")])
+        got = await waiting
+
+        assert [record.value for record in got] == [b"v"]
+        assert time.monotonic() - began < 5.0
+        await reader.close()
+        await other.close()
+
+    async def test_a_cancelled_read_loses_no_record(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("cancelled"))
+        reader = await log.reader(whole(name))
+        got = []
+        for start in range(0, 200, 10):
+            waiting = asyncio.create_task(reader.read(7, 5.0))
+            await asyncio.sleep(0)
+            await log.append(name, numbered(10, start))
+            waiting.cancel()
+            try:
+                got += await waiting
+            except asyncio.CancelledError:
+                pass
+
+        got += await read_count(reader, 200 - len(got))
+
+        assert [int(record.value or b"") for record in got] == list(range(200))
+        await reader.close()
+
+    async def test_offsets_tell_where_a_partition_begins_and_ends(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("ends"), 2)
+        await log.append(name, numbered(7))
+
+        got = await read_all(log, whole(name, 2))
+        begin = await log.beginning_offsets(whole(name, 2))
+        end = await log.end_offsets(whole(name, 2))
+
+        first, second = TopicPartition(name, 0), TopicPartition(name, 1)
+        assert begin[first] <= got[0].offset
+        assert end[first] > got[-1].offset
+        assert begin[second] == end[second]
+
+    async def test_offsets_by_time_are_the_first_at_or_after_it(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("times"), 2)
+        stamps = [1_700_000_000_000 + 1000 * at for at in range(10)]
+        await log.append(name, [Entry(b"k", b"a", (), at, 0) for at in stamps[:5]])
+        await log.append(name, [Entry(b"k", b"b", (), at, 0) for at in stamps[5:]])
+        got = await read_all(log, whole(name, 2))
+        offsets = [record.offset for record in got]
+        first, second = TopicPartition(name, 0), TopicPartition(name, 1)
+
+        for number in (0, 4, 5, 9):
+            at = await log.offsets_at([first], stamps[number])
+            assert at == {first: offsets[number]}
+        between = await log.offsets_at([first, second], stamps[6] + 1)
+        end = await log.end_offsets([first, second])
+        assert between == {first: offsets[7], second: end[second]}
+        assert await log.offsets_at([first], stamps[9] + 1) == {first: end[first]}
+        assert await log.offsets_at([first], 0) == {first: offsets[0]}

@@ -1,0 +1,30 @@
+"""All of the suite in one class."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.kit.log.compaction import CompactionSuite
+from bridge.kit.log.crashes import CrashSuite
+from bridge.kit.log.groups import GroupSuite
+from bridge.kit.log.model import ModelSuite
+from bridge.kit.log.owned import OwnedSuite
+from bridge.kit.log.reading import ReadingSuite
+from bridge.kit.log.records import RecordSuite
+from bridge.kit.log.topics import TopicSuite
+from bridge.kit.log.transactions import TransactionSuite
+
+
+@pytest.mark.asyncio
+class LogSuite(
+    RecordSuite,
+    ReadingSuite,
+    TopicSuite,
+    GroupSuite,
+    TransactionSuite,
+    CompactionSuite,
+    OwnedSuite,
+    CrashSuite,
+    ModelSuite,
+):
+    """Everything that `bridge.log.port` promises. Subclass it and define `under_test`."""

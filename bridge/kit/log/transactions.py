@@ -1,0 +1,274 @@
+"""Transactions: all or nothing for `read_committed` readers, and one live owner of an id."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.kit.log.parts import Parts, after, read_all, read_count, topic, whole
+from bridge.kit.log.reading import numbered
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Entry, Log, RecordTooLarge, TopicPartition
+from bridge.model.errors import ConfigurationError, Fenced
+
+
+class Broken(Exception):
+    """What a block raises so that its transaction aborts."""
+
+
+class TransactionSuite(Parts):
+    """What `Log.producer` and its transactions promise."""
+
+    async def test_topics_offsets_and_a_checkpoint_become_visible_together(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events, commands = [
+            await topic(log, under_test.name(what), 3) for what in ("events", "commands")
+        ]
+        positions = await topic(log, under_test.name("positions"))
+        group, place = under_test.name("group"), TopicPartition(events, 0)
+        producer = await log.producer(under_test.name("producer"))
+        everything = {**whole(events, 3), **whole(commands, 3), **whole(positions)}
+
+        async with producer.transaction() as transaction:
+            for at in range(3):
+                await transaction.append(events, numbered(5, 0, at))
+            await transaction.append(commands, [Entry(b"c", b"1"), Entry(b"d", None)])
+            await transaction.append(positions, [Entry(b"erp", b"checkpoint")])
+            transaction.commit_offsets(group, {place: 4})
+            assert await read_all(log, everything) == []
+            assert await log.committed(group, [place]) == {place: None}
+
+        got = await read_all(log, everything)
+        assert len(got) == 15 + 2 + 1
+        assert await log.committed(group, [place]) == {place: 4}
+        for at in range(3):
+            mine = [r.value for r in got if (r.topic, r.partition) == (events, at)]
+            assert mine == [b"%d" % number for number in range(5)]
+        await producer.close()
+
+    async def test_an_aborted_transaction_is_never_seen(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("aborted"), 2)
+        group, place = under_test.name("group"), TopicPartition(name, 0)
+        producer = await log.producer(under_test.name("producer"))
+
+        with pytest.raises(Broken):
+            async with producer.transaction() as transaction:
+                await transaction.append(name, [*numbered(5), *numbered(5, 0, 1)])
+                transaction.commit_offsets(group, {place: 3})
+                raise Broken
+        async with producer.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", b"kept")])
+
+        assert [record.value for record in await read_all(log, whole(name, 2))] == [b"kept"]
+        assert await log.committed(group, [place]) == {place: None}
+        await producer.close()
+
+    async def test_transactions_of_one_producer_follow_each_other_in_order(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("sequence"))
+        producer = await log.producer(under_test.name("producer"))
+
+        for at in range(20):
+            async with producer.transaction() as transaction:
+                await transaction.append(name, numbered(3, at * 3))
+
+        got = await read_all(log, whole(name))
+        assert [int(record.value or b"") for record in got] == list(range(60))
+        await producer.close()
+
+    async def test_an_empty_transaction_is_nothing(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        producer = await log.producer(under_test.name("producer"))
+
+        async with producer.transaction():
+            pass
+        async with producer.transaction() as transaction:
+            transaction.commit_offsets(under_test.name("group"), {})
+
+        await producer.close()
+
+    async def test_one_transaction_may_hold_thousands_of_records(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("bulk"), 3)
+        producer = await log.producer(under_test.name("producer"))
+        headers = [("ce_id", b"erp:0001"), ("ce_type", b"acme.erp.order.update")]
+        entries = [Entry(b"%d" % at, b"%d" % at, headers, 5) for at in range(6000)]
+
+        async with producer.transaction() as transaction:
+            for at in range(0, 6000, 2000):
+                await transaction.append(name, entries[at : at + 2000])
+
+        got = await read_all(log, whole(name, 3))
+        assert sorted(int(record.value or b"") for record in got) == list(range(6000))
+        assert all([*map(tuple, record.headers)] == headers for record in got)
+        await producer.close()
+
+    async def test_a_second_producer_fences_the_first(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("zombie"))
+        group, place = under_test.name("group"), TopicPartition(name, 0)
+        identity = under_test.name("producer")
+        other = under_test.make()
+        await other.open()
+        old = await log.producer(identity)
+        async with old.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", b"old")])
+
+        new = await other.producer(identity)
+        with pytest.raises(Fenced):
+            async with old.transaction() as transaction:
+                await transaction.append(name, [Entry(b"k", b"zombie")])
+                transaction.commit_offsets(group, {place: 9})
+        async with new.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", b"new")])
+
+        got = [record.value for record in await read_all(log, whole(name))]
+        assert got == [b"old", b"new"]
+        assert await log.committed(group, [place]) == {place: None}
+        await old.close()
+        await new.close()
+        await other.close()
+
+    async def test_a_producer_fenced_in_mid_transaction_commits_nothing(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("taken"), 2)
+        group, place = under_test.name("group"), TopicPartition(name, 0)
+        identity = under_test.name("producer")
+        other = under_test.make()
+        await other.open()
+        old = await log.producer(identity)
+
+        with pytest.raises(Fenced):
+            async with old.transaction() as transaction:
+                await transaction.append(name, [*numbered(5), *numbered(5, 0, 1)])
+                transaction.commit_offsets(group, {place: 9})
+                new = await other.producer(identity)
+                assert await read_all(other, whole(name, 2)) == []
+
+        async with new.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", b"new")])
+        assert [record.value for record in await read_all(log, whole(name, 2))] == [b"new"]
+        assert await log.committed(group, [place]) == {place: None}
+        await old.close()
+        await new.close()
+        await other.close()
+
+    async def test_a_fenced_producer_stays_fenced(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("fenced"))
+        identity = under_test.name("producer")
+        old = await log.producer(identity)
+        new = await log.producer(identity)
+
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                async with old.transaction() as transaction:
+                    await transaction.append(name, [Entry(b"k", b"zombie")])
+
+        assert await read_all(log, whole(name)) == []
+        await old.close()
+        async with new.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", b"new")])
+        assert len(await read_all(log, whole(name))) == 1
+        await new.close()
+
+    async def test_what_was_committed_before_a_takeover_is_visible_once_it_is_done(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("before"))
+        group, place = under_test.name("group"), TopicPartition(name, 0)
+        identity = under_test.name("producer")
+        for at in range(5):
+            producer = await log.producer(identity)
+            assert len(await read_all(log, whole(name))) == at
+            assert (await log.committed(group, [place]))[place] == (at or None)
+            async with producer.transaction() as transaction:
+                await transaction.append(name, numbered(1, at))
+                transaction.commit_offsets(group, {place: at + 1})
+            await producer.close()
+
+    async def test_a_refused_record_aborts_its_transaction(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("toolarge"))
+        producer = await log.producer(under_test.name("producer"))
+        large = b"x" * (log.max_record_bytes + 1)
+
+        with pytest.raises(RecordTooLarge):
+            async with producer.transaction() as transaction:
+                await transaction.append(name, numbered(3))
+                await transaction.append(name, [Entry(b"k", large)])
+        with pytest.raises(ConfigurationError, match="nowhere"):
+            async with producer.transaction() as transaction:
+                await transaction.append(under_test.name("nowhere"), numbered(1))
+
+        assert await read_all(log, whole(name)) == []
+        async with producer.transaction() as transaction:
+            await transaction.append(name, numbered(1))
+        assert len(await read_all(log, whole(name))) == 1
+        await producer.close()
+
+    async def test_a_cancelled_transaction_happened_wholly_or_not_at_all(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        names = [await topic(log, under_test.name(f"cancel{at}")) for at in range(2)]
+        identity = under_test.name("producer")
+        producer = await log.producer(identity)
+
+        async def write(number: int) -> None:
+            async with producer.transaction() as transaction:
+                for name in names:
+                    await transaction.append(name, numbered(3, number * 3))
+
+        for number in range(12):
+            writing = asyncio.create_task(write(number))
+            await asyncio.sleep(0.0005 * number)
+            writing.cancel()
+            try:
+                await writing
+            except asyncio.CancelledError:
+                await producer.close()
+                producer = await log.producer(identity)
+
+        got = await read_all(log, [TopicPartition(name, 0) for name in names])
+        first, second = (
+            [int(r.value or b"") for r in got if r.topic == name] for name in names
+        )
+        assert first == second
+        assert first == [
+            number * 3 + at for number in sorted({value // 3 for value in first}) for at in range(3)
+        ]
+        await producer.close()
+
+    async def test_a_group_reads_events_and_answers_in_one_transaction(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"))
+        commands = await topic(log, under_test.name("commands"))
+        group = under_test.name("group")
+        await log.append(events, numbered(10))
+        member = await log.join(group, [events])
+        producer = await log.producer(under_test.name("producer"))
+        got = await read_count(member, 10)
+
+        async with producer.transaction() as transaction:
+            await transaction.append(commands, [Entry(r.key, r.value) for r in got[:4]])
+            transaction.commit_offsets(group, after(got[:4]))
+        await member.close()
+
+        again = await log.join(group, [events])
+        rest = await read_count(again, 6)
+        assert [record.value for record in rest] == [b"%d" % at for at in range(4, 10)]
+        assert len(await read_all(log, whole(commands))) == 4
+        await again.close()
+        await producer.close()
