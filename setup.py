@@ -18,10 +18,14 @@ MODE = os.environ.get("BRIDGE_BUILD", "auto")
 
 
 def extensions() -> list[Extension]:
-    """The compiled modules whose files are there, as C, or none where they cannot be made."""
-    sources = [path for path in COMPILED if Path(path).exists()]
-    if MODE == "interpreted" or not sources:
+    """The compiled modules whose files are there, as C; without those that Cython refuses."""
+    if MODE == "interpreted":
         return []
+    return [made for path in COMPILED if Path(path).exists() for made in as_c(path)]
+
+
+def as_c(path: str) -> list[Extension]:
+    """One Python file as a C extension, or nothing where it cannot be made."""
     try:
         from Cython.Build import cythonize
         from Cython.Compiler.Errors import CompileError
@@ -29,17 +33,11 @@ def extensions() -> list[Extension]:
         if MODE == "compiled":
             raise
         return []
-    wanted = [
-        Extension(
-            path.removesuffix(".py").replace("/", "."),
-            [path],
-            extra_compile_args=["-O3"] if os.name == "posix" else [],
-        )
-        for path in sources
-    ]
+    name = path.removesuffix(".py").replace("/", ".")
+    flags = ["-O3"] if os.name == "posix" else []
     try:
         made: list[Extension] = cythonize(
-            wanted,
+            [Extension(name, [path], extra_compile_args=flags)],
             build_dir="build/cython",
             # C types come from the `.pxd` alone, so that annotations mean the same in both forms.
             compiler_directives={"language_level": 3, "annotation_typing": False},
