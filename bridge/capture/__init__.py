@@ -1,0 +1,1 @@
+"""Capture: changes of one source into the log, each exactly once."""

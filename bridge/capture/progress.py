@@ -1,0 +1,300 @@
+"""What capture knows about one source, as it stands in the log: the checkpoint record.
+
+Topic `_{bridge}.positions`, one partition, compacted, key = the source's name in UTF-8, value =
+the JSON object that `dump` writes. It is written in the same log transaction as the events that
+it covers, so whoever has read a record with a position has all events up to it committed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.model.errors import ConfigurationError
+from bridge.model.position import ZERO
+
+FORMAT = 1
+KEPT_RESULTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an entity is paused, since which position, and how many of its changes were left out."""
+
+    reason: str
+    position: str
+    since: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Keys behind a cursor whose rows have to be read once more, because the stream told only
+    part of them while their chunk was read.
+    """
+
+    after: tuple[Any, ...] | None
+    keys: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A snapshot that was asked for or is under way.
+
+    `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
+    says that the end of the table was reached, so that only `again` is left. `total` is an
+    estimate. `where` is in source columns and values. A `reconcile` begins anew after a restart.
+    """
+
+    id: str
+    entity: str
+    where: Mapping[str, Any] | None = None
+    reconcile: bool = False
+    after: tuple[Any, ...] | None = None
+    whole: bool = False
+    again: tuple[Again, ...] = ()
+    rows: int = 0
+    total: int = 0
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A snapshot that ended: how many `read` events and how many deletes it wrote.
+
+    `failed` not empty: why it was given up.
+    """
+
+    id: str
+    entity: str
+    rows: int
+    deleted: int
+    position: str
+    at: int
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of one source at a position.
+
+    `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
+    order of their own. `owner` names the running instance. `control` is the next offset of the
+    control topic. `jobs` are snapshots in the order in which they are taken, the first one under
+    way. `taken` tells for each entity at which position its first snapshot was complete.
+    """
+
+    epoch: int = 0
+    checkpoint: bytes | None = None
+    position: str = ZERO
+    counter: int = 0
+    owner: str = ""
+    control: int = 0
+    at: int = 0
+    paused: Mapping[str, Pause] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+
+
+def pause(progress: Progress, entity: str, why: Pause) -> Progress:
+    """`entity` paused; its snapshots are dropped, because resuming takes a new one."""
+    jobs = tuple(job for job in progress.jobs if job.entity != entity)
+    return replace(progress, paused={**progress.paused, entity: why}, jobs=jobs)
+
+
+def skip(progress: Progress, entity: str, count: int) -> Progress:
+    """`count` more changes of a paused entity were left out."""
+    why = progress.paused[entity]
+    return replace(
+        progress,
+        paused={**progress.paused, entity: replace(why, skipped=why.skipped + count)},
+    )
+
+
+def resume(progress: Progress, entity: str) -> Progress:
+    """`entity` no longer paused."""
+    kept = {name: why for name, why in progress.paused.items() if name != entity}
+    return replace(progress, paused=kept)
+
+
+def enqueue(progress: Progress, job: Job, *, first: bool = False) -> Progress:
+    """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
+    it reads the whole table anyway; what was replaced is recorded as given up.
+    """
+    kept = progress.jobs
+    if job.reconcile:
+        kept = tuple(other for other in kept if other.entity != job.entity)
+        for other in progress.jobs:
+            if other.entity == job.entity and other.id != job.id:
+                progress = _ended(progress, other, 0, f"replaced by {job.id}")
+    jobs = (job, *kept) if first else (*kept, job)
+    return replace(progress, jobs=jobs)
+
+
+def advance(progress: Progress, job: Job) -> Progress:
+    """The first job came this far."""
+    return replace(progress, jobs=(job, *progress.jobs[1:]))
+
+
+def finish(progress: Progress, deleted: int) -> Progress:
+    """The first job is complete; a snapshot of the whole table counts as the entity's first."""
+    job = progress.jobs[0]
+    taken = progress.taken
+    if job.where is None:
+        taken = {**taken, job.entity: progress.position}
+    progress = _ended(progress, job, deleted, "")
+    return replace(progress, jobs=progress.jobs[1:], taken=taken)
+
+
+def give_up(progress: Progress, reason: str) -> Progress:
+    """The first job can't be done."""
+    progress = _ended(progress, progress.jobs[0], 0, reason)
+    return replace(progress, jobs=progress.jobs[1:])
+
+
+def _ended(progress: Progress, job: Job, deleted: int, failed: str) -> Progress:
+    result = Result(
+        job.id, job.entity, job.rows, deleted, progress.position, progress.at, failed=failed
+    )
+    return replace(progress, results=(*progress.results, result)[-KEPT_RESULTS:])
+
+
+def dump(progress: Progress) -> bytes:
+    """The record's value: one JSON object."""
+    checkpoint = progress.checkpoint
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "epoch": progress.epoch,
+            "checkpoint": None if checkpoint is None else base64.b64encode(checkpoint).decode(),
+            "position": progress.position,
+            "counter": progress.counter,
+            "owner": progress.owner,
+            "control": progress.control,
+            "at": progress.at,
+            "paused": {
+                name: {
+                    "reason": why.reason,
+                    "position": why.position,
+                    "since": why.since,
+                    "skipped": why.skipped,
+                }
+                for name, why in progress.paused.items()
+            },
+            "jobs": [_dump_job(job) for job in progress.jobs],
+            "taken": dict(progress.taken),
+            "results": [
+                {
+                    "id": result.id,
+                    "entity": result.entity,
+                    "rows": result.rows,
+                    "deleted": result.deleted,
+                    "position": result.position,
+                    "at": result.at,
+                    "failed": result.failed,
+                }
+                for result in progress.results
+            ],
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _dump_job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "entity": job.entity,
+        "where": None if job.where is None else dict(job.where),
+        "reconcile": job.reconcile,
+        "after": None if job.after is None else list(job.after),
+        "whole": job.whole,
+        "again": [
+            {
+                "after": None if part.after is None else list(part.after),
+                "keys": sorted(base64.b64encode(key).decode() for key in part.keys),
+            }
+            for part in job.again
+        ],
+        "rows": job.rows,
+        "total": job.total,
+        "chunks": job.chunks,
+    }
+
+
+def load(value: bytes, source: str) -> Progress:
+    """The state in a record's value.
+
+    Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
+    """
+    try:
+        found = json.loads(value)
+        version = found["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            f"the checkpoint record of {source!r} can't be read ({error!r}): something else wrote "
+            "to the positions topic; give the bridge a topic prefix of its own"
+        ) from error
+    if version != FORMAT:
+        raise ConfigurationError(
+            f"the checkpoint record of {source!r} has format {version}, this version knows "
+            f"{FORMAT}: run the version of legacy-bridge that wrote it"
+        )
+    checkpoint = found["checkpoint"]
+    return Progress(
+        epoch=found["epoch"],
+        checkpoint=None if checkpoint is None else base64.b64decode(checkpoint),
+        position=found["position"],
+        counter=found["counter"],
+        owner=found["owner"],
+        control=found["control"],
+        at=found["at"],
+        paused={name: Pause(**why) for name, why in found["paused"].items()},
+        jobs=tuple(_load_job(job) for job in found["jobs"]),
+        taken=found["taken"],
+        results=tuple(Result(**result) for result in found["results"]),
+    )
+
+
+def _load_job(found: dict[str, Any]) -> Job:
+    return Job(
+        id=found["id"],
+        entity=found["entity"],
+        where=found["where"],
+        reconcile=found["reconcile"],
+        after=_cursor(found["after"]),
+        whole=found["whole"],
+        again=tuple(
+            Again(_cursor(part["after"]), frozenset(map(base64.b64decode, part["keys"])))
+            for part in found["again"]
+        ),
+        rows=found["rows"],
+        total=found["total"],
+        chunks=found["chunks"],
+    )
+
+
+def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if found is None else tuple(found)
+
+
+__all__ = [
+    "FORMAT",
+    "Again",
+    "Job",
+    "Pause",
+    "Progress",
+    "Result",
+    "advance",
+    "dump",
+    "enqueue",
+    "finish",
+    "give_up",
+    "load",
+    "pause",
+    "resume",
+    "skip",
+]
