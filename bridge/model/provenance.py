@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from bridge.model.event import RowVersion, row_version
+from bridge.model.types import Entity
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -32,11 +35,12 @@ class KnownRow:
     front never collide with fields, which begin with a letter.
     """
 
-    __slots__ = ("_provenance", "_row")
+    __slots__ = ("_provenance", "_row", "_type")
 
-    def __init__(self, row: Any, provenance: Provenance) -> None:
+    def __init__(self, row: Any, provenance: Provenance, kind: Entity) -> None:
         self._row = row
         self._provenance = provenance
+        self._type = kind
 
     def __getattr__(self, name: str) -> Any:
         # Copying asks for attributes before there is a row.
@@ -76,8 +80,21 @@ class KnownRow:
 
 def provenance(row: Any) -> Provenance:
     """Where `row` came from. Raises TypeError for what isn't a row of an event or a read."""
+    return _known(row)._provenance  # noqa: SLF001 - one module
+
+
+def version(row: Any) -> RowVersion:
+    """The version of a row of an event or a read, for `Command(expect=...)`.
+
+    Raises TypeError for other things, Unavailable when a field wasn't sent.
+    """
+    known = _known(row)
+    return row_version(known._type, known)  # noqa: SLF001 - one module
+
+
+def _known(row: Any) -> KnownRow:
     if isinstance(row, KnownRow):
-        return row._provenance  # noqa: SLF001 - one module
+        return row
     message = (
         f"{type(row).__name__} has no provenance: give a row of an event, or one that "
         "ctx.get, get_many, related or query returned"

@@ -1,0 +1,110 @@
+"""What a handler returned, as sealed commands ready for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bridge.agent.agent import Agent, Handler
+from bridge.agent.contract import Commands, CommandTarget
+from bridge.model.command import Command, CommandRecord, default_idempotency_key, seal
+from bridge.model.errors import Rejected
+from bridge.model.event import Event, RowVersion
+from bridge.model.fixed import Target, target
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sealed command: its log key, its record, and the command as the handler gave it."""
+
+    target: Target
+    record: CommandRecord
+    command: Command
+
+
+async def collect(returned: Any) -> list[Command]:
+    """The commands in what a handler returned: None, a Command, several, or a generator of them.
+
+    Raises Rejected (`bad_answer`) for anything else.
+    """
+    if returned is None:
+        return []
+    if isinstance(returned, Command):
+        return [returned]
+    if hasattr(returned, "__aiter__"):
+        found: list[Any] = [item async for item in returned]
+    elif isinstance(returned, Iterable) and not isinstance(returned, (str, bytes, Mapping)):
+        found = list(returned)
+    else:
+        found = [returned]
+    for item in found:
+        if not isinstance(item, Command):
+            raise Rejected(
+                "bad_answer",
+                f"a handler returns None, a Command or several Commands, not {type(item).__name__}",
+            )
+    return found
+
+
+def key_of(command: Command, declared: CommandTarget) -> dict[str, Any]:
+    """The command's key in full. Raises Rejected (`bad_key`)."""
+    key = command.key
+    if not declared.key:
+        return dict(key) if isinstance(key, Mapping) else {"key": key}
+    if not isinstance(key, Mapping):
+        if len(declared.key) != 1:
+            raise Rejected(
+                "bad_key",
+                f"{command.name}: the key of {declared.system}.{declared.entity} has the fields "
+                f"{', '.join(declared.key)}; give all of them by name",
+            )
+        return {declared.key[0]: key}
+    if set(key) != set(declared.key):
+        raise Rejected(
+            "bad_key",
+            f"{command.name}: the key has the fields {', '.join(map(str, key)) or 'none'}; "
+            f"{declared.system}.{declared.entity} has {', '.join(declared.key)}",
+        )
+    return {name: key[name] for name in declared.key}
+
+
+def seal_answer(
+    command: Command,
+    *,
+    agent: Agent,
+    handler: Handler,
+    event: Event,
+    ordinal: int,
+    commands: Commands,
+    now: datetime,
+) -> Answer:
+    """Seal the `ordinal`th command that `handler` returned for `event`.
+
+    Without an idempotency key of its own the id follows from agent, handler, event and ordinal,
+    so that handling the event again gives the same id. Raises Rejected (`unknown_command`,
+    `bad_key`, `bad_value`).
+    """
+    declared = commands.target(command.name)
+    key = key_of(command, declared)
+    if isinstance(command.expect, RowVersion) and declared.guards:
+        command = replace(command, expect=command.expect.guarded(declared.guards))
+    elif command.expect is not None:
+        command = replace(command, expect=str(command.expect))
+    try:
+        record = seal(
+            command,
+            key,
+            agent=agent.name,
+            agent_version=agent.version,
+            handler=handler.name,
+            caused_by=event.id,
+            requested_at=now,
+            idempotency_key=command.idempotency_key
+            or default_idempotency_key(agent.name, handler.name, event.id, ordinal),
+        )
+        place = target(declared.system, declared.entity, key)
+    except TypeError as error:
+        raise Rejected("bad_value", f"{command.name}: {error}") from error
+    return Answer(place, record, command)

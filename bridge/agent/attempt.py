@@ -1,0 +1,154 @@
+"""One event through one handler, tried again with back-off until it is done or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import tenacity
+
+from bridge.agent.agent import Agent, Handler
+from bridge.agent.answer import Answer, collect, seal_answer
+from bridge.agent.context import BlockingContext, Context
+from bridge.agent.contract import Commands, Reads
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
+from bridge.model.event import Event
+from bridge.observe import Handled, Observer
+
+Sleep = Callable[[float], Awaitable[None]]
+GIVE_UP_AT_ONCE = (Rejected, Unsupported, ConfigurationError)
+"""Errors that another try won't change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits between tries, in seconds: `first`, doubled up to `longest`, with jitter."""
+
+    first: float = 0.1
+    longest: float = 30.0
+
+
+class Failed(Exception):
+    """A handler was given up for one event; `__cause__` says why."""
+
+    def __init__(self, handler: Handler, attempts: int) -> None:
+        super().__init__(handler.name)
+        self.handler = handler
+        self.attempts = attempts
+
+
+class Attempts:
+    """Runs handlers: what they read with, seal with, and how they are tried again."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        reads: Reads,
+        commands: Commands,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Sleep = asyncio.sleep,
+        backoff: Backoff = Backoff(),
+        threads: Executor | None = None,
+        observer: Observer,
+    ) -> None:
+        self._agent = agent
+        self._reads = reads
+        self._commands = commands
+        self._clock = clock
+        self._sleep = sleep
+        self._backoff = backoff
+        self._threads = threads
+        self._observer = observer
+        self._logger = logging.getLogger(f"bridge.agent.{agent.name}")
+
+    async def handle(self, handler: Handler, event: Event) -> list[Answer]:
+        """The commands of `handler` for `event`, sealed.
+
+        While something that it needs is away (RetryLater) it is tried without end, because
+        nothing is wrong with the event. Raises Failed when `agent.attempts` other errors came,
+        or one that another try won't change.
+        """
+        faults = 0
+        started = perf_counter()
+
+        def given_up(state: tenacity.RetryCallState) -> bool:
+            nonlocal faults
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, RetryLater):
+                return False
+            faults += 1
+            return faults >= self._agent.attempts or isinstance(error, GIVE_UP_AT_ONCE)
+
+        def told(_state: tenacity.RetryCallState) -> None:
+            self._notice(handler, event, "retry", started, 0)
+
+        retrying = tenacity.AsyncRetrying(
+            stop=given_up,
+            wait=tenacity.wait_random_exponential(self._backoff.first, self._backoff.longest),
+            retry=tenacity.retry_if_exception_type(Exception),
+            sleep=self._sleep,
+            before_sleep=told,
+            reraise=True,
+        )
+        try:
+            answers: list[Answer] = await retrying(self.once, handler, event)
+        except Exception as error:
+            self._notice(handler, event, "parked", started, 0)
+            raise Failed(handler, faults) from error
+        self._notice(handler, event, "done", started, len(answers))
+        return answers
+
+    async def once(self, handler: Handler, event: Event) -> list[Answer]:
+        """One try, whose error comes out as it is."""
+        log = logging.LoggerAdapter(
+            self._logger,
+            {"agent": self._agent.name, "handler": handler.name, "event": event.id},
+        )
+        context = Context(event, self._reads, self._clock, log)
+        returned = await self._call(handler, event, context)
+        return [
+            seal_answer(
+                command,
+                agent=self._agent,
+                handler=handler,
+                event=event,
+                ordinal=ordinal,
+                commands=self._commands,
+                now=self._clock(),
+            )
+            for ordinal, command in enumerate(await collect(returned))
+        ]
+
+    async def _call(self, handler: Handler, event: Event, context: Context) -> Any:
+        if inspect.isasyncgenfunction(handler.run):
+            return handler.run(event, context)
+        if inspect.iscoroutinefunction(handler.run):
+            return await handler.run(event, context)
+        loop = asyncio.get_running_loop()
+        blocking = BlockingContext(context, loop)
+        # A plain generator is run to its end in the thread, where its reads may wait.
+        returned = await loop.run_in_executor(
+            self._threads, _run_plain, handler.run, event, blocking
+        )
+        return await returned if inspect.isawaitable(returned) else returned
+
+    def _notice(
+        self, handler: Handler, event: Event, outcome: str, started: float, commands: int
+    ) -> None:
+        took = perf_counter() - started
+        self._observer(
+            Handled(self._agent.name, handler.name, event.entity, outcome, took, commands)
+        )
+
+
+def _run_plain(run: Callable[..., Any], event: Event, context: BlockingContext) -> Any:
+    returned = run(event, context)
+    return list(returned) if inspect.isgenerator(returned) else returned

@@ -1,0 +1,210 @@
+"""The test bench of agents: real handlers, sealed commands, no broker, no legacy system."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from bridge.agent.agent import OPS, Agent, Handler
+from bridge.agent.answer import Answer
+from bridge.agent.attempt import Attempts
+from bridge.agent.contract import CommandTarget
+from bridge.agent.infer import PlainRow
+from bridge.agent.shelf import Shelf
+from bridge.model.command import Command
+from bridge.model.event import Event
+from bridge.model.headers import event_id
+from bridge.model.names import split_entity
+from bridge.model.position import format_position
+from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.receipt import Outcome, Receipt
+from bridge.model.types import Entity, Relation
+from bridge.observe import ignore
+
+T = TypeVar("T")
+
+
+class _AnyCommand:
+    """In a test every command counts as declared, with the key that the handler gave."""
+
+    def target(self, name: str) -> CommandTarget:
+        return CommandTarget(*split_entity(name), ())
+
+
+class Bench(AbstractContextManager["Bench"]):
+    """An agent under test. Use it as a context manager, in a plain (not async) test.
+
+    `emit` makes a change in the test's legacy system and hands the event to the handlers; an
+    error of a handler comes out of it as it is. `redeliver` hands the last event over again, as
+    a replay would: the same commands have the same ids, so they are not in `commands` twice.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        rows: Mapping[str, Sequence[Mapping[str, Any]]],
+        keys: Mapping[str, Sequence[str]],
+        relations: Mapping[str, Sequence[Relation]],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._agent = agent
+        self._clock = clock
+        self._shelf = Shelf(rows, keys, relations, clock)
+        self._answers: dict[str, Answer] = {}
+        self._receipts: list[Receipt] = []
+        self._last: list[Event] = []
+        self._count = 0
+        self._runner: asyncio.Runner | None = None
+        self._attempts: Attempts | None = None
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        self._attempts = Attempts(
+            self._agent,
+            self._shelf,
+            _AnyCommand(),
+            clock=self._clock,
+            observer=ignore,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands that the handlers asked for, each once, in order."""
+        return [answer.command for answer in self._answers.values()]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """The same as they would stand in the log: id, digest, key."""
+        return list(self._answers.values())
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """What an executor that carries out everything would answer."""
+        return list(self._receipts)
+
+    @property
+    def legacy_queries(self) -> int:
+        """Queries that a legacy system would have been sent."""
+        return self._shelf.queries
+
+    def emit(
+        self, entity: str, op: str, row: Mapping[str, Any], *, caused_by: str | None = None
+    ) -> Event:
+        """One change: `row` is the row afterwards (of a delete: its key, or all of it).
+
+        Fields that an update leaves out stay as they are. Returns the event.
+        """
+        event = self._changed(entity, op, row, caused_by)
+        self._deliver([event])
+        return event
+
+    def emit_many(self, entity: str, op: str, rows: Sequence[Mapping[str, Any]]) -> list[Event]:
+        """Many changes at once: their handlers run side by side, as they would in a batch."""
+        events = [self._changed(entity, op, row, None) for row in rows]
+        self._deliver(events)
+        return events
+
+    def redeliver(self) -> None:
+        """Hand over again what was emitted last."""
+        self._deliver(self._last)
+
+    def _changed(
+        self, entity: str, op: str, row: Mapping[str, Any], caused_by: str | None
+    ) -> Event:
+        if op not in OPS:
+            raise ValueError(f"op is {op!r}; use one of {', '.join(sorted(OPS))}")
+        self._shelf.learn(entity, [row])
+        before = self._shelf.row(entity, row)
+        after = None if op == "delete" else {**(before or {}), **row}
+        # What later rows add to the type belongs to this event's rows too, as null.
+        kind = self._shelf.learn(entity, [after] if after else [])
+        if after is None:
+            self._shelf.drop(entity, row)
+        else:
+            self._shelf.put(entity, after)
+        self._count += 1
+        now, position = self._clock(), format_position(1, self._count, 0)
+        old = (before or row) if op == "delete" else (before if op == "update" else None)
+        return Event(
+            entity=entity,
+            op=op,
+            key={name: row[name] for name in kind.key},
+            before=self._shown(kind, old, position, now),
+            after=self._shown(kind, after, position, now),
+            unavailable=(),
+            position=position,
+            transaction=None,
+            occurred_at=now,
+            captured_at=now,
+            id=event_id(kind.system, position),
+            type=kind,
+            topic=f"test.{entity}",
+            offset=self._count,
+            caused_by=caused_by,
+        )
+
+    def _shown(
+        self, kind: Entity, values: Mapping[str, Any] | None, position: str, now: datetime
+    ) -> KnownRow | None:
+        if values is None:
+            return None
+        full = {field.name: values.get(field.name) for field in kind.fields}
+        known = Provenance(kind.qualified, "event", now, position)
+        return KnownRow(PlainRow(full), known, kind)
+
+    def _deliver(self, events: list[Event]) -> None:
+        self._last = events
+        for answer in self._run(self._handle_all(events)):
+            first = self._answers.setdefault(answer.record.id, answer)
+            same = first.record.digest == answer.record.digest
+            if first is answer or not same:
+                self._receipts.append(self._receipt(answer, same))
+
+    async def _handle_all(self, events: list[Event]) -> list[Answer]:
+        lines: dict[tuple[str, str], list[Event]] = {}
+        for event in events:
+            key = (event.entity, self._shelf.key_text(event.entity, event.key))
+            lines.setdefault(key, []).append(event)
+        done = await asyncio.gather(*(self._handle_line(line) for line in lines.values()))
+        return [answer for answers in done for answer in answers]
+
+    async def _handle_line(self, events: list[Event]) -> list[Answer]:
+        answers: list[Answer] = []
+        for event in events:
+            for handler in self._agent.handlers:
+                if handler.wants(event) and not self._agent.is_echo(handler, event):
+                    answers += await self._at_once(handler, event)
+        return answers
+
+    async def _at_once(self, handler: Handler, event: Event) -> list[Answer]:
+        assert self._attempts is not None, "only while the bench is entered"  # noqa: S101
+        return await self._attempts.once(handler, event)
+
+    def _receipt(self, answer: Answer, same: bool) -> Receipt:
+        if same:
+            outcome, code, message = Outcome.SUCCEEDED, None, None
+        else:
+            outcome, code = Outcome.REJECTED, "key_reused"
+            message = "the same idempotency key came with another command"
+        return Receipt(answer.record.id, outcome, code, message, None, None, None, self._clock())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._runner is None:
+            work.close()
+            raise RuntimeError("use the bench in a `with` block: with agent.test(...) as t")
+        return self._runner.run(work)

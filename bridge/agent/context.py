@@ -1,0 +1,125 @@
+"""What a handler gets beside its event: reads, a log, the time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from bridge.agent.contract import Reads
+from bridge.agent.errors import NotFound
+from bridge.model.event import Event, RowVersion, row_version
+from bridge.model.provenance import provenance, version
+
+T = TypeVar("T")
+DEFAULT_LIMIT = 100
+
+
+class Context:
+    """Lives for one attempt of one handler at one event."""
+
+    __slots__ = ("_clock", "_reads", "event", "log")
+
+    def __init__(
+        self,
+        event: Event,
+        reads: Reads,
+        clock: Callable[[], datetime],
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        self.event = event
+        self.log = log
+        self._reads = reads
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return self._clock()
+
+    async def get(self, entity: str, key: Any) -> Any:
+        """The row with that key. Raises NotFound."""
+        row = await self._reads.get(entity, key)
+        if row is None:
+            raise NotFound(entity, key)
+        return row
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+        """The rows with those keys, aligned, None for each that isn't there."""
+        return await self._reads.get_many(entity, keys)
+
+    async def related(self, row: Any, relation: str) -> Any:
+        """The rows that a declared relation of `row`'s entity leads to.
+
+        `row` is the event's or one that was read. A list to many; a row or None to one.
+        """
+        return await self._reads.related(self._entity_of(row), row, relation)
+
+    async def query(
+        self, entity: str, where: Mapping[str, Any] | None = None, limit: int = DEFAULT_LIMIT
+    ) -> list[Any]:
+        """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
+        return await self._reads.query(entity, where or {}, limit)
+
+    def version(self, row: Any) -> RowVersion:
+        """The version of the event's row or of one that was read, for `Command(expect=...)`."""
+        if row is self.event.after or row is self.event.before:
+            return row_version(self.event.type, row)
+        return version(row)
+
+    def _entity_of(self, row: Any) -> str:
+        if row is self.event.after or row is self.event.before:
+            return self.event.entity
+        return provenance(row).entity
+
+
+class BlockingContext:
+    """The context of a plain function, which runs in a thread: the same reads, waited for."""
+
+    __slots__ = ("_context", "_loop")
+
+    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
+        self._context = context
+        self._loop = loop
+
+    @property
+    def event(self) -> Event:
+        """The event that is handled."""
+        return self._context.event
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that knows agent, handler and event."""
+        return self._context.log
+
+    @property
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return self._context.now
+
+    def get(self, entity: str, key: Any) -> Any:
+        """As Context.get."""
+        return self._wait(self._context.get(entity, key))
+
+    def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+        """As Context.get_many."""
+        return self._wait(self._context.get_many(entity, keys))
+
+    def related(self, row: Any, relation: str) -> Any:
+        """As Context.related."""
+        return self._wait(self._context.related(row, relation))
+
+    def query(
+        self, entity: str, where: Mapping[str, Any] | None = None, limit: int = DEFAULT_LIMIT
+    ) -> list[Any]:
+        """As Context.query."""
+        return self._wait(self._context.query(entity, where, limit))
+
+    def version(self, row: Any) -> RowVersion:
+        """As Context.version."""
+        return self._context.version(row)
+
+    def _wait(self, reading: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(reading, self._loop).result()

@@ -1,0 +1,157 @@
+"""The legacy system of a test: rows in memory behind the port `Reads`.
+
+It counts queries as the gateway sends them: reads of one shape that wait at the same time are
+one query, and a row that was read stays known until it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.agent.infer import PlainRow, infer
+from bridge.model.canonical import canonical_json
+from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.types import Entity, Relation
+
+Shape = tuple[str, tuple[str, ...]]
+
+
+class Shelf:
+    """Rows by entity. `queries` counts what a legacy system would have been asked."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[Mapping[str, Any]]],
+        keys: Mapping[str, Sequence[str]],
+        relations: Mapping[str, Sequence[Relation]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._keys = keys
+        self._relations = relations
+        self._clock = clock
+        self._given: dict[str, list[Mapping[str, Any]]] = {}
+        self._rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+        self._known: dict[Shape, set[str]] = {}
+        self._asking: dict[Shape, asyncio.Future[None]] = {}
+        self.queries = 0
+        self.entities: dict[str, Entity] = {}
+        for qualified, given in rows.items():
+            self.learn(qualified, given)
+            for row in given:
+                self.put(qualified, row)
+
+    def learn(self, qualified: str, rows: Sequence[Mapping[str, Any]]) -> Entity:
+        """The entity's type, with what `rows` show beside what is known of it."""
+        seen = self._given.setdefault(qualified, [])
+        seen.extend(rows)
+        known = self.entities.get(qualified)
+        key = self._keys.get(qualified, ()) or (known.key if known else ())
+        made = infer(qualified, seen, key, self._relations.get(qualified, ()))
+        self.entities[qualified] = made
+        return made
+
+    def put(self, qualified: str, row: Mapping[str, Any]) -> None:
+        """The row is now so; who read it must ask again."""
+        self._rows.setdefault(qualified, {})[self.key_text(qualified, row)] = dict(row)
+        self._forget(qualified)
+
+    def drop(self, qualified: str, key: Mapping[str, Any]) -> None:
+        """The row is gone."""
+        self._rows.get(qualified, {}).pop(self.key_text(qualified, key), None)
+        self._forget(qualified)
+
+    def row(self, qualified: str, key: Any) -> Mapping[str, Any] | None:
+        """The row's values as they are, without a query."""
+        return self._rows.get(qualified, {}).get(self.key_text(qualified, key))
+
+    def key_text(self, qualified: str, key: Any) -> str:
+        """One text for each key. Raises Rejected (`bad_key`)."""
+        names = self._entity(qualified).key
+        if not isinstance(key, Mapping):
+            if len(names) != 1:
+                raise Rejected("bad_key", f"the key of {qualified} has {', '.join(names)}")
+            key = {names[0]: key}
+        missing = [name for name in names if name not in key]
+        if missing:
+            raise Rejected("bad_key", f"the key of {qualified} lacks {', '.join(missing)}")
+        return canonical_json([key[name] for name in names])
+
+    async def get(self, entity: str, key: Any) -> Any | None:
+        """As the port says."""
+        return (await self.get_many(entity, [key]))[0]
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+        """As the port says."""
+        texts = [self.key_text(entity, key) for key in keys]
+        await self._ask((entity, self._entity(entity).key), texts)
+        stored = self._rows.get(entity, {})
+        return [self._shown(entity, stored[t]) if t in stored else None for t in texts]
+
+    async def related(self, entity: str, row: Any, relation: str) -> Any:
+        """As the port says."""
+        declared = {one.name: one for one in self._entity(entity).relations}.get(relation)
+        if declared is None:
+            raise ConfigurationError(
+                f"{entity} has no relation {relation!r}; give it with "
+                f"agent.test(..., relations={{{entity!r}: [...]}})"
+            )
+        other = f"{entity.partition('.')[0]}.{declared.entity}"
+        if declared.from_field:
+            value = row[declared.from_field]
+            return None if value is None else await self.get(other, value)
+        return await self._matching(other, {declared.by: row[self._entity(entity).key[0]]})
+
+    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+        """As the port says."""
+        return (await self._matching(entity, where))[:limit]
+
+    async def _matching(self, entity: str, where: Mapping[str, Any]) -> list[Any]:
+        self._entity(entity)
+        await self._ask((entity, tuple(where)), [canonical_json(dict(where))])
+        wanted = {n: v if isinstance(v, (list, tuple, set)) else [v] for n, v in where.items()}
+        return [
+            self._shown(entity, row)
+            for row in self._rows.get(entity, {}).values()
+            if all(row.get(name) in values for name, values in wanted.items())
+        ]
+
+    async def _ask(self, shape: Shape, texts: Sequence[str]) -> None:
+        known = self._known.setdefault(shape, set())
+        if known.issuperset(texts):
+            return
+        asking = self._asking.get(shape)
+        if asking is None:
+            loop = asyncio.get_running_loop()
+            asking = self._asking[shape] = loop.create_future()
+            # Twice, so that readers who come one step of the loop later are still taken along.
+            loop.call_soon(loop.call_soon, self._send, shape, asking)
+        await asyncio.shield(asking)
+        known.update(texts)
+
+    def _send(self, shape: Shape, asking: asyncio.Future[None]) -> None:
+        self.queries += 1
+        del self._asking[shape]
+        asking.set_result(None)
+
+    def _forget(self, qualified: str) -> None:
+        for shape, known in self._known.items():
+            if shape[0] == qualified:
+                known.clear()
+
+    def _shown(self, entity: str, values: Mapping[str, Any]) -> KnownRow:
+        kind = self._entity(entity)
+        full = {field.name: values.get(field.name) for field in kind.fields}
+        return KnownRow(PlainRow(full), Provenance(entity, "test", self._clock()), kind)
+
+    def _entity(self, qualified: str) -> Entity:
+        known = self.entities.get(qualified)
+        if known is None:
+            there = ", ".join(sorted(self.entities)) or "none"
+            raise ConfigurationError(
+                f"the test has no rows of {qualified} (it has: {there}); give them to agent.test"
+            )
+        return known
