@@ -1,4 +1,6 @@
-"""The acceptance suite of logs. A whole run over an implementation of yours is this:
+"""The acceptance suite of logs.
+
+A whole run over an implementation of yours is this:
 
 ```python
 from bridge.kit.log import LogSuite, LogUnderTest

@@ -244,7 +244,7 @@ class GroupSuite(Parts):
 
         assert await log.committed(group, [place]) == {place: got[1].offset}
         again = await log.join(group, [name])
-        assert [record.value for record in await read_count(again, 4)][0] == b"1"
+        assert (await read_count(again, 4))[0].value == b"1"
         await again.close()
 
     async def test_a_member_stays_one_while_nobody_reads(
@@ -262,4 +262,3 @@ class GroupSuite(Parts):
         got = await read_until(first, bool)
         await first.commit(after(got))
         await first.close()
-

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from bridge.kit.log.parts import Parts, read_all, read_count, topic, whole
 from bridge.kit.log.under_test import LogUnderTest
-from bridge.log.port import Entry, Log, TopicPartition
+from bridge.log.port import Entry, Log, Record, TopicPartition
 
 
 def numbered(count: int, start: int = 0, partition: int = 0) -> list[Entry]:
@@ -25,7 +26,7 @@ class ReadingSuite(Parts):
         await log.append(name, numbered(10))
         reader = await log.reader(whole(name))
 
-        got = []
+        got: list[Record] = []
         while len(got) < 10:
             some = await reader.read(3, 5.0)
             assert 1 <= len(some) <= 3
@@ -45,7 +46,7 @@ class ReadingSuite(Parts):
         place = TopicPartition(name, 0)
         reader = await log.reader({place: offsets[15]})
 
-        assert [record.value for record in await read_count(reader, 5)][0] == b"15"
+        assert (await read_count(reader, 5))[0].value == b"15"
         reader.seek(place, offsets[2])
         assert (await reader.read(1, 5.0))[0].value == b"2"
         reader.seek(place, offsets[18])
@@ -121,16 +122,14 @@ class ReadingSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("cancelled"))
         reader = await log.reader(whole(name))
-        got = []
+        got: list[Record] = []
         for start in range(0, 200, 10):
             waiting = asyncio.create_task(reader.read(7, 5.0))
             await asyncio.sleep(0)
             await log.append(name, numbered(10, start))
             waiting.cancel()
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 got += await waiting
-            except asyncio.CancelledError:
-                pass
 
         got += await read_count(reader, 200 - len(got))
 

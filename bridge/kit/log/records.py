@@ -21,9 +21,7 @@ class RecordSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("order"), 3)
         for batch in range(5):
-            entries = [
-                Entry(None, b"%d" % (batch * 60 + at), partition=at % 3) for at in range(60)
-            ]
+            entries = [Entry(None, b"%d" % (batch * 60 + at), partition=at % 3) for at in range(60)]
             await log.append(name, entries)
 
         got = await read_all(log, whole(name, 3))

@@ -39,9 +39,7 @@ class TopicSuite(Parts):
             if spec.history_ms is not None:
                 assert seen.spec.history_ms == spec.history_ms
 
-    async def test_creating_again_changes_nothing(
-        self, log: Log, under_test: LogUnderTest
-    ) -> None:
+    async def test_creating_again_changes_nothing(self, log: Log, under_test: LogUnderTest) -> None:
         name = await topic(log, under_test.name("again"), 2)
         await log.append(name, [Entry(b"k", b"v")])
 

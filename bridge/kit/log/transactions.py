@@ -162,9 +162,7 @@ class TransactionSuite(Parts):
         await new.close()
         await other.close()
 
-    async def test_a_fenced_producer_stays_fenced(
-        self, log: Log, under_test: LogUnderTest
-    ) -> None:
+    async def test_a_fenced_producer_stays_fenced(self, log: Log, under_test: LogUnderTest) -> None:
         name = await topic(log, under_test.name("fenced"))
         identity = under_test.name("producer")
         old = await log.producer(identity)
@@ -241,9 +239,7 @@ class TransactionSuite(Parts):
                 producer = await log.producer(identity)
 
         got = await read_all(log, [TopicPartition(name, 0) for name in names])
-        first, second = (
-            [int(r.value or b"") for r in got if r.topic == name] for name in names
-        )
+        first, second = ([int(r.value or b"") for r in got if r.topic == name] for name in names)
         assert first == second
         assert first == [
             number * 3 + at for number in sorted({value // 3 for value in first}) for at in range(3)

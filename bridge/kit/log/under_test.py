@@ -25,6 +25,7 @@ class LogUnderTest:
     `compact`: makes the log compact a topic as soon as it may (None: it does so by itself);
     `compacts_within`: how many seconds that may take.
     `idle_cpu`: the share of a core that a waiting reader may use.
+    `examples`: how many random histories are compared with the model.
     """
 
     build: str
@@ -35,6 +36,7 @@ class LogUnderTest:
     compact: Callable[[Log, str], Awaitable[None]] | None = None
     compacts_within: float = 30.0
     idle_cpu: float = 0.05
+    examples: int = 20
 
     def make(self) -> Log:
         """Another client of the log, not opened yet."""

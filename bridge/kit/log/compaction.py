@@ -1,0 +1,114 @@
+"""Compaction: of what is older than its history, the last record of each key is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from bridge.kit.log.parts import Parts, read_all, read_count, whole
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Entry, Log, Record, TopicSpec
+
+FILLER = b"filler"
+DAY = 86_400_000
+
+
+async def compacted(
+    log: Log, under_test: LogUnderTest, topic: str, left: list[tuple[bytes, bytes | None]]
+) -> list[Record]:
+    """Wait until (key, value) of all records but the filler are these; returns them.
+
+    Logs that compact whole segments need newer records behind those that go: the filler.
+    """
+    end = time.monotonic() + under_test.compacts_within
+    while True:
+        await log.append(topic, [Entry(FILLER, b"")])
+        if under_test.compact is not None:
+            await under_test.compact(log, topic)
+        got = [r for r in await read_all(log, whole(topic)) if r.key != FILLER]
+        if [(record.key, record.value) for record in got] == left:
+            return got
+        if time.monotonic() > end:
+            seen = [(record.key, record.value) for record in got]
+            pytest.fail(f"after {under_test.compacts_within} s there is {seen}, not {left}")
+        await asyncio.sleep(0.2)
+
+
+class CompactionSuite(Parts):
+    """What `cleanup="compact"` promises."""
+
+    async def test_the_last_record_of_each_key_is_kept_where_it_stood(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = under_test.name("compact")
+        await log.create_topics([TopicSpec(name, "compact", 1)])
+        producer = await log.producer(under_test.name("producer"))
+        for at in range(4):
+            async with producer.transaction() as transaction:
+                entries = [Entry(b"%d" % key, b"%d" % at, [("h", b"1")]) for key in range(3)]
+                await transaction.append(name, entries)
+        await producer.close()
+        await log.append(name, [Entry(b"1", b"last")])
+        before = await read_all(log, whole(name))
+
+        got = await compacted(log, under_test, name, [(b"0", b"3"), (b"2", b"3"), (b"1", b"last")])
+
+        kept = {(r.key, r.value): r for r in before}
+        assert got == [kept[record.key, record.value] for record in got]
+
+    async def test_a_tombstone_outlives_what_it_deletes(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = under_test.name("tombstone")
+        await log.create_topics([TopicSpec(name, "compact", 1)])
+        await log.append(name, [Entry(b"a", b"1"), Entry(b"b", b"1"), Entry(b"a", None)])
+
+        await compacted(log, under_test, name, [(b"b", b"1"), (b"a", None)])
+
+    async def test_what_is_younger_than_its_history_is_all_there(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name, other = under_test.name("history"), under_test.name("atonce")
+        await log.create_topics(
+            [TopicSpec(name, "compact", 1, history_ms=DAY), TopicSpec(other, "compact", 1)]
+        )
+        entries = [Entry(b"a", b"1"), Entry(b"a", b"2"), Entry(b"a", b"3")]
+        await log.append(name, entries)
+        await log.append(other, entries)
+
+        await compacted(log, under_test, other, [(b"a", b"3")])
+        await compacted(log, under_test, name, [(b"a", b"1"), (b"a", b"2"), (b"a", b"3")])
+
+    async def test_a_reader_goes_on_over_what_was_compacted_away(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = under_test.name("gaps")
+        await log.create_topics([TopicSpec(name, "compact", 1)])
+        await log.append(name, [Entry(b"a", b"%d" % at) for at in range(10)])
+        reader = await log.reader(whole(name))
+        first = await reader.read(2, 5.0)
+        offsets = [record.offset for record in await read_all(log, whole(name))]
+
+        await compacted(log, under_test, name, [(b"a", b"9")])
+        again = await log.reader(dict.fromkeys(whole(name), offsets[4]))
+        got = await again.read(1, 5.0)
+
+        assert [record.value for record in first] == [b"0", b"1"]
+        assert [(record.value, record.offset) for record in got] == [(b"9", offsets[9])]
+        await reader.close()
+        await again.close()
+
+    async def test_topics_that_delete_keep_every_record_of_a_key(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = under_test.name("kept")
+        await log.create_topics([TopicSpec(name, "delete", 1)])
+        await log.append(name, [Entry(b"a", b"%d" % at) for at in range(5)])
+        if under_test.compact is not None:
+            await under_test.compact(log, name)
+
+        reader = await log.reader(whole(name))
+        assert len(await read_count(reader, 5)) == 5
+        await reader.close()

@@ -1,0 +1,186 @@
+"""`kill -9` and SIGSTOP of real processes, at any moment and at chosen ones."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.kit.log.parts import Parts, read_all, read_count, read_until, topic, whole
+from bridge.kit.log.process import child
+from bridge.kit.log.reading import numbered
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.port import Entry, Log, Record, TopicPartition
+
+
+class CrashSuite(Parts):
+    """What is left when a process ends or stops where it can't help it."""
+
+    @pytest.mark.parametrize("after", [0.0, 0.05, 0.21])
+    async def test_kill_9_in_mid_append_leaves_whole_batches_and_all_that_returned(
+        self, log: Log, under_test: LogUnderTest, after: float
+    ) -> None:
+        name = await topic(log, under_test.name("killed"))
+        with child(under_test, do="append", topic=name, batch=200) as process:
+            process.said("done")
+            await asyncio.sleep(after)
+            process.kill()
+            returned = [0, *process.rest("done")]
+
+        await log.append(name, [Entry(b"end", b"end")])
+        got = [r.value for r in await read_until_value(log, name, b"end")]
+
+        batches = returned[-1] + 1
+        whole_batches = [b"%d/%d" % (number, at) for number in range(batches) for at in range(200)]
+        one_more = [b"%d/%d" % (batches, at) for at in range(200)]
+        assert got in ([*whole_batches, b"end"], [*whole_batches, *one_more, b"end"])
+
+    @pytest.mark.parametrize("after", [0.0, 0.08, 0.33])
+    async def test_kill_9_in_mid_commit_leaves_whole_transactions_and_all_that_returned(
+        self, log: Log, under_test: LogUnderTest, after: float
+    ) -> None:
+        names = [await topic(log, under_test.name(f"killed{at}"), 2) for at in range(2)]
+        positions = await topic(log, under_test.name("positions"))
+        group, identity = under_test.name("group"), under_test.name("producer")
+        everything = {**whole(names[0], 2), **whole(names[1], 2), **whole(positions)}
+        place = TopicPartition(names[0], 0)
+        done = 0
+        for _ in range(2):
+            with child(
+                under_test,
+                do="transact",
+                topics=names,
+                positions=positions,
+                group=group,
+                producer=identity,
+                start=done,
+                batch=50,
+                partitions=2,
+            ) as process:
+                process.said("done")
+                await asyncio.sleep(after)
+                process.kill()
+                returned = [done, *process.rest("done")]
+
+            settled = await log.producer(identity)
+            got = await read_all(log, everything)
+            committed = (await log.committed(group, [place]))[place]
+            await settled.close()
+
+            seen = transactions(got, names, positions, 50)
+            assert seen == list(range(len(seen))), "no gap, none twice, in order"
+            assert len(seen) in {returned[-1] + 1, returned[-1] + 2}, "what returned is there"
+            assert committed == len(seen), "offsets belong to the same transactions"
+            done = len(seen)
+
+    async def test_a_killed_members_partitions_go_to_another_with_what_was_not_committed(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("dies"))
+        group = under_test.name("group")
+        await log.append(name, numbered(10))
+        session = under_test.session_timeout
+        with child(
+            under_test, do="commit", topic=name, group=group, count=10, session=session
+        ) as process:
+            process.said("read")
+            survivor = await log.join(group, [name], session_timeout=session)
+            assert await survivor.read(10, 0.2) == []
+            process.kill()
+
+            got = await read_count(survivor, 10, patience=under_test.takes_over_within)
+
+        assert [record.value for record in got] == [b"%d" % at for at in range(10)]
+        await survivor.close()
+
+    async def test_a_member_frozen_past_its_session_can_not_commit_when_it_wakes(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("frozen"))
+        group, place = under_test.name("group"), TopicPartition(name, 0)
+        await log.append(name, numbered(10))
+        session = under_test.session_timeout
+        with child(
+            under_test, do="commit", topic=name, group=group, count=10, session=session
+        ) as process:
+            process.said("read")
+            process.freeze()
+            survivor = await log.join(group, [name], session_timeout=session)
+            got = await read_count(survivor, 10, patience=under_test.takes_over_within)
+            await survivor.commit({place: got[3].offset})
+
+            process.wake()
+            process.go_on()
+
+            assert process.said("outcome") == "fenced"
+            assert await log.committed(group, [place]) == {place: got[3].offset}
+            assert process.ends() == 0
+        await survivor.close()
+
+    async def test_an_owner_frozen_in_a_transaction_past_its_session_commits_nothing_twice(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("events"))
+        answers = await topic(log, under_test.name("answers"))
+        told = {
+            "do": "own",
+            "bridge": under_test.name("bridge"),
+            "group": under_test.name("group"),
+            "topic": name,
+            "answers": answers,
+            "limit": 10,
+            "session": under_test.session_timeout,
+        }
+        await log.append(name, numbered(60))
+        with child(under_test, **told, stop_at=2) as frozen:
+            frozen.said("open")
+            frozen.freeze()
+            with child(under_test, **told, stop_at=-1) as other:
+                await until_answered(log, answers, 60, under_test.takes_over_within)
+                frozen.wake()
+                frozen.go_on()
+                assert frozen.said("fenced") == 10
+                await log.append(name, numbered(40, 60))
+                await until_answered(log, answers, 100, under_test.takes_over_within)
+                other.kill()
+
+        got = [int(record.value or b"") for record in await read_all(log, whole(answers))]
+        assert got == list(range(100)), "each event is answered once, in order"
+
+    async def test_a_waiting_reader_does_not_spin(self, log: Log, under_test: LogUnderTest) -> None:
+        name = await topic(log, under_test.name("idle"), 4)
+
+        with child(under_test, do="wait", topic=name, seconds=3.0) as process:
+            cpu = process.said("cpu")
+
+        assert cpu < 3.0 * under_test.idle_cpu
+
+
+async def read_until_value(log: Log, name: str, value: bytes) -> list[Record]:
+    """All records of the topic's only partition, up to one with that value."""
+    reader = await log.reader(whole(name))
+    try:
+        return await read_until(reader, lambda got: bool(got) and got[-1].value == value)
+    finally:
+        await reader.close()
+
+
+async def until_answered(log: Log, answers: str, count: int, patience: float) -> None:
+    """Wait for that many answers."""
+    reader = await log.reader(whole(answers))
+    try:
+        await read_until(reader, lambda got: len(got) >= count, patience=patience)
+    finally:
+        await reader.close()
+
+
+def transactions(got: list[Record], names: list[str], positions: str, batch: int) -> list[int]:
+    """The numbers of the transactions seen; fails when one isn't whole in every topic."""
+    seen = [int(record.value or b"") for record in got if record.topic == positions]
+    for name in names:
+        for partition in range(2):
+            mine = [r.value for r in got if (r.topic, r.partition) == (name, partition)]
+            assert mine == [
+                b"%d/%d" % (number, at) for number in seen for at in range(partition, batch, 2)
+            ]
+    return seen

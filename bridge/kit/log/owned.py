@@ -1,0 +1,128 @@
+"""Owned partitions (`bridge.log.owned`): a fenced producer for each partition of a member."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.kit.log.groups import Told
+from bridge.kit.log.parts import PATIENCE, Parts, after, read_all, topic, whole
+from bridge.kit.log.reading import numbered
+from bridge.kit.log.under_test import LogUnderTest
+from bridge.log.owned import OwnedPartitions, owned_partitions
+from bridge.log.port import Entry, Log, Record, TopicPartition
+from bridge.model.errors import Fenced
+
+
+async def read_owned(owned: OwnedPartitions, count: int) -> list[Record]:
+    """Read until that many records came."""
+    got: list[Record] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(got) < count:
+            got += await owned.read(1000, 0.5)
+    return got
+
+
+class OwnedSuite(Parts):
+    """What `owned_partitions` promises on this log."""
+
+    async def test_an_owner_answers_and_commits_partition_by_partition(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"), 3)
+        answers = await topic(log, under_test.name("answers"), 3)
+        bridge, group = under_test.name("bridge"), under_test.name("group")
+        await log.append(events, [entry for at in range(3) for entry in numbered(5, 0, at)])
+
+        async with owned_partitions(log, bridge, group, [events]) as owned:
+            got = await read_owned(owned, 15)
+            for place in whole(events, 3):
+                mine = [record for record in got if record.partition == place.partition]
+                async with owned.transaction(place) as transaction:
+                    await transaction.append(
+                        answers, [Entry(r.key, r.value, partition=r.partition) for r in mine]
+                    )
+                    transaction.commit_offsets(group, after(mine))
+
+        assert len(await read_all(log, whole(answers, 3))) == 15
+        assert await log.committed(group, whole(events, 3)) == after(got)
+
+    async def test_the_next_owner_starts_where_the_last_one_committed(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"))
+        bridge, group = under_test.name("bridge"), under_test.name("group")
+        place = TopicPartition(events, 0)
+        await log.append(events, numbered(10))
+
+        async with owned_partitions(log, bridge, group, [events]) as owned:
+            got = await read_owned(owned, 10)
+            async with owned.transaction(place) as transaction:
+                transaction.commit_offsets(group, after(got[:7]))
+        async with owned_partitions(log, bridge, group, [events]) as owned:
+            again = await read_owned(owned, 3)
+
+        assert [record.value for record in again] == [b"7", b"8", b"9"]
+
+    async def test_a_partition_that_moved_is_told_and_can_not_be_written_for_any_more(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"), 2)
+        bridge, group = under_test.name("bridge"), under_test.name("group")
+        other = under_test.make()
+        await other.open()
+        told = Told()
+
+        async with owned_partitions(log, bridge, group, [events], told) as first:
+            async with asyncio.timeout(PATIENCE):
+                while len(told.held) < 2:
+                    await first.read(10, 0.1)
+            async with owned_partitions(other, bridge, group, [events]) as second:
+                async with asyncio.timeout(PATIENCE):
+                    while len(told.held) != 1 or len(second.member.assignment()) != 1:
+                        await asyncio.gather(first.read(10, 0.1), second.read(10, 0.1))
+                (gone,) = second.member.assignment()
+                (kept,) = told.held
+
+                with pytest.raises(Fenced, match=events):
+                    async with first.transaction(gone) as transaction:
+                        transaction.commit_offsets(group, {gone: 1})
+                async with first.transaction(kept) as transaction:
+                    transaction.commit_offsets(group, {kept: 0})
+                async with second.transaction(gone) as transaction:
+                    transaction.commit_offsets(group, {gone: 0})
+
+        assert await log.committed(group, [gone, kept]) == {gone: 0, kept: 0}
+        await other.close()
+
+    async def test_an_owner_fenced_by_a_late_zombie_takes_its_partition_back(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        """A zombie may open the producer after its successor did, before it finds out."""
+        events = await topic(log, under_test.name("events"))
+        answers = await topic(log, under_test.name("answers"))
+        bridge, group = under_test.name("bridge"), under_test.name("group")
+        place = TopicPartition(events, 0)
+        await log.append(events, numbered(4))
+        told = Told()
+
+        async with owned_partitions(log, bridge, group, [events], told) as owned:
+            got = await read_owned(owned, 4)
+            zombie = await log.producer(f"{bridge}.{group}.{events}.0")
+            with pytest.raises(Fenced):
+                async with owned.transaction(place) as transaction:
+                    await transaction.append(answers, numbered(4))
+                    transaction.commit_offsets(group, after(got))
+            again = await read_owned(owned, 4)
+            async with owned.transaction(place) as transaction:
+                await transaction.append(answers, numbered(4))
+                transaction.commit_offsets(group, after(again))
+            with pytest.raises(Fenced):
+                async with zombie.transaction() as transaction:
+                    await transaction.append(answers, numbered(4))
+            await zombie.close()
+
+        assert [record.value for record in again] == [record.value for record in got]
+        assert len(await read_all(log, whole(answers))) == 4
+        assert told.revocations == 1
