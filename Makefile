@@ -45,7 +45,7 @@ services: .make/services
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy bridge connectors tests $(wildcard benchmarks examples)
 	$(BIN)/lint-imports --no-logo
 
 test: lint services
