@@ -1,0 +1,212 @@
+"""The catalogue: tables by their configured names, their columns and types.
+
+Reads pg_catalog only, for which every login has the right; values go as bound parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, LiteralString
+
+import psycopg
+
+from bridge.connector import Column, Shape
+from bridge.plan.steps import Wire
+from connectors.postgres.types import UNKNOWN, Decoded, TypeRow, decode, missing
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_CANDIDATES: LiteralString = """
+    SELECT n.nspname, c.relname, c.oid, c.relkind::text, c.relreplident::text,
+           c.relpersistence::text, c.reltuples::float8, c.relispartition,
+           array_position(current_schemas(false), n.nspname),
+           has_schema_privilege(n.oid, 'USAGE'),
+           has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE lower(c.relname) = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+       AND n.nspname NOT LIKE 'pg\\_temp\\_%%' AND n.nspname NOT LIKE 'pg\\_toast%%'
+     ORDER BY 9 NULLS LAST, 1, 2
+"""
+_COLUMNS: LiteralString = """
+    SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
+           format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
+           coalesce(a.attnum = ANY(p.indkey::int2[]), false),
+           coalesce(a.attnum = ANY(r.indkey::int2[]), false),
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+      FROM pg_catalog.pg_attribute a
+      LEFT JOIN pg_catalog.pg_index p ON p.indrelid = a.attrelid AND p.indisprimary
+      LEFT JOIN pg_catalog.pg_index r ON r.indrelid = a.attrelid AND r.indisreplident
+     WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+     ORDER BY a.attrelid, a.attnum
+"""
+_TYPES: LiteralString = """
+    SELECT t.oid, n.nspname, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
+           CASE WHEN t.typlen = -1 AND t.typcategory = 'A' THEN t.typelem ELSE 0 END,
+           t.typsend::text
+      FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE t.oid = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A column as pg_attribute has it; `primary` / `identity`: part of the primary key / of the
+    index that is the replica identity.
+    """
+
+    name: str
+    oid: int
+    typmod: int
+    native: str
+    not_null: bool
+    generated: bool
+    primary: bool
+    identity: bool
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as pg_class has it, and how the configuration names it."""
+
+    configured: str
+    schema: str
+    name: str
+    oid: int
+    kind: str
+    replica_identity: str
+    persistence: str
+    estimate: float
+    partition: bool
+    on_path: bool
+    schema_granted: bool
+    granted: bool
+    attributes: tuple[Attribute, ...] = field(default=())
+
+    @property
+    def quoted(self) -> str:
+        """The name for SQL."""
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+    def as_(self, configured: str) -> Table:
+        """The same under its configured name."""
+        return replace(self, configured=configured)
+
+    def with_(self, attributes: tuple[Attribute, ...]) -> Table:
+        """The same with its columns."""
+        return replace(self, attributes=attributes)
+
+
+def quote(name: str) -> str:
+    """An identifier for SQL, quoted always."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string for SQL, whatever `standard_conforming_strings` says."""
+    escaped = text.replace("'", "''")
+    return f"E'{escaped.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{escaped}'"
+
+
+def split_name(configured: str) -> tuple[str, str]:
+    """`schema.table` -> (schema, table); no schema: looked for along the search path."""
+    schema, dot, name = configured.partition(".")
+    return (schema, name) if dot else ("", schema)
+
+
+def choose(configured: str, candidates: Sequence[Table]) -> tuple[Table | None, list[Table]]:
+    """The table that `configured` names: exactly as written, else in lower case; and the
+    others of that name, for a hint.
+    """
+    schema, name = split_name(configured)
+    near = [table for table in candidates if table.name.lower() == name.lower()]
+    for wanted_schema, wanted in ((schema, name), (schema.lower(), name.lower())):
+        for table in near:
+            at_home = table.schema == wanted_schema if schema else table.on_path
+            if at_home and table.name == wanted:
+                return table, near
+    return None, near
+
+
+class Catalog:
+    """Reads the catalogue over one connection, and keeps the types that it has seen."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._types: dict[int, TypeRow] = {}
+
+    async def candidates(self, names: Iterable[str]) -> list[Table]:
+        """Every table, view or foreign table of one of these names, in any schema and case."""
+        wanted = sorted({split_name(name)[1].lower() for name in names})
+        cursor = await self._connection.execute(_CANDIDATES, [wanted])
+        return [
+            Table(
+                configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
+                replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
+                on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
+            )
+            for row in await cursor.fetchall()
+        ]  # fmt: skip
+
+    async def attributes(self, oids: Sequence[int]) -> dict[int, tuple[Attribute, ...]]:
+        """The columns of tables, in table order."""
+        cursor = await self._connection.execute(_COLUMNS, [list(oids)])
+        found: dict[int, list[Attribute]] = {}
+        for oid, *rest in await cursor.fetchall():
+            found.setdefault(oid, []).append(Attribute(*rest))
+        return {oid: tuple(columns) for oid, columns in found.items()}
+
+    async def learn(self, oids: set[int]) -> None:
+        """Load these types and whatever they are made of."""
+        while unknown := missing(self._types, oids):
+            cursor = await self._connection.execute(_TYPES, [sorted(unknown)])
+            rows = [TypeRow(*row) for row in await cursor.fetchall()]
+            if not rows:
+                return
+            self._types |= {row.oid: row for row in rows}
+
+    def decoded(self, oid: int, typmod: int) -> Decoded:
+        """How values of a learned type are decoded."""
+        return decode(oid, typmod, self._types)
+
+    async def native_names(self, types: Sequence[tuple[int, int]]) -> list[str]:
+        """`numeric(15,2)` and the like for (oid, typmod) pairs; `???` for a dropped type."""
+        cursor = await self._connection.execute(
+            "SELECT format_type(o, m) FROM unnest(%s::oid[], %s::int4[]) WITH ORDINALITY"
+            " AS asked(o, m, n) ORDER BY n",
+            [[oid for oid, _ in types], [typmod for _, typmod in types]],
+        )
+        return [row[0] for row in await cursor.fetchall()]
+
+    def shape(self, table: Table, columns: Sequence[Attribute], wire: Wire) -> Shape:
+        """The shape of learned columns; `table.replica_identity` tells whether old rows are whole."""
+        return Shape(
+            table.configured,
+            tuple(self.column(attribute) for attribute in columns),
+            wire,
+            "full" if table.replica_identity == "f" else "none",
+        )
+
+    def column(self, attribute: Attribute) -> Column:
+        """One learned column."""
+        decoded = self.decoded(attribute.oid, attribute.typmod)
+        return Column(
+            name=attribute.name,
+            native=attribute.native,
+            type=decoded.type,
+            wire=decoded.wire,
+            nullable=not attribute.not_null,
+            key=attribute.primary,
+        )
+
+
+def all_binary(decoded: Iterable[Decoded]) -> bool:
+    """Whether a stream of these columns may be asked for binary values."""
+    return all(item.binary for item in decoded)
+
+
+__all__ = [
+    "UNKNOWN", "Attribute", "Catalog", "Connection", "Table", "all_binary", "choose", "literal",
+    "quote", "split_name",
+]  # fmt: skip

@@ -1,0 +1,97 @@
+"""The PostgreSQL connector. psycopg is imported only when one of its parts is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from bridge.connector import Capabilities, Finding, Reader, Shape, Snapshot, Source, System, Writer
+from bridge.model.errors import ConfigurationError
+from connectors.postgres.options import Options
+
+
+class PostgresConnector:
+    """Makes the parts that talk to one PostgreSQL database."""
+
+    name = "postgres"
+    options: type[BaseModel] = Options
+
+    def capabilities(self) -> Capabilities:
+        """Every change in commit order; old rows where the table has REPLICA IDENTITY FULL."""
+        return Capabilities(
+            before="table",
+            every_change=True,
+            transactions=True,
+            snapshot=True,
+            truncate=True,
+            visibility=True,
+            markers=True,
+            read=True,
+            write=True,
+        )
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """The tables' published columns."""
+        _need_psycopg(system)
+        from connectors.postgres.describe import describe
+
+        return await describe(system)
+
+    async def check(self, system: System) -> list[Finding]:
+        """Everything that is missing or dangerous, with the statement that mends it."""
+        _need_psycopg(system)
+        from connectors.postgres.check import check
+
+        return await check(system)
+
+    async def setup(self, system: System) -> list[str]:
+        """Make publication, slot and ledger, as far as they are missing."""
+        _need_psycopg(system)
+        from connectors.postgres.setup import setup
+
+        return await setup(system)
+
+    def setup_sql(self, system: System) -> list[str]:
+        """What `setup` runs on a database that has none of it."""
+        from connectors.postgres.setup import setup_sql
+
+        return setup_sql(system)
+
+    async def source(self, system: System) -> Source:
+        """A source that is not open yet."""
+        _need_psycopg(system)
+        from connectors.postgres.source import PostgresSource
+
+        return PostgresSource(system, time.time)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        """A snapshot on a connection of its own."""
+        _need_psycopg(system)
+        from connectors.postgres.snapshot import PostgresSnapshot
+
+        return await PostgresSnapshot.open(system)
+
+    async def reader(self, system: System) -> Reader:
+        """Set-based lookups."""
+        _need_psycopg(system)
+        raise NotImplementedError
+
+    async def writer(self, system: System) -> Writer:
+        """Commands, each at most once."""
+        _need_psycopg(system)
+        raise NotImplementedError
+
+
+def _need_psycopg(system: System) -> None:
+    try:
+        import psycopg  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise ConfigurationError(
+            f"system {system.name!r} uses the connector 'postgres', which needs psycopg: run "
+            "pip install 'legacy-bridge[postgres]'"
+        ) from error
+
+
+connector = PostgresConnector()

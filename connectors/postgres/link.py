@@ -1,0 +1,203 @@
+"""One connection to PostgreSQL over libpq, with COPY data taken in bulk.
+
+psycopg's own `copy` and `get_copy_data` awaits cost microseconds a message in Python; here one
+wait is followed by taking everything that libpq holds. See
+docs/decisions/ for the measurements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from bridge.connector import System
+from bridge.model.errors import RetryLater
+from connectors.postgres.options import options_of
+from connectors.postgres.trouble import clean, retry_or_fix
+
+#: SQLAlchemy's way of naming the driver, which libpq doesn't know.
+_DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
+
+
+def libpq_url(url: str) -> str:
+    """The URL without the name of a driver. Raises psycopg.ProgrammingError for one whose
+    password holds a bare `@` or `/`: libpq would take a piece of it for a host and print it.
+    """
+    for prefix in _DRIVERS:
+        if url.startswith(prefix):
+            url = "postgresql://" + url.removeprefix(prefix)
+    if "://" in url:
+        user, at, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
+        if at and ("@" in user or "/" in user):
+            raise psycopg.ProgrammingError
+    return url
+
+
+async def connect(
+    system: System, role: str, *, replication: bool = False
+) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection in autocommit. `role` names it in pg_stat_activity (`bridge/erp source`).
+
+    Raises RetryLater or ConfigurationError, neither of which holds the password.
+    """
+    extra: dict[str, Any] = {
+        "application_name": f"{system.bridge}/{system.name} {role}"[:63],
+        "connect_timeout": options_of(system).connect_timeout,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
+    if replication:
+        extra["replication"] = "database"
+    try:
+        info = make_conninfo(libpq_url(system.url), **extra)
+        return await psycopg.AsyncConnection.connect(info, autocommit=True, client_encoding="UTF8")
+    except psycopg.Error as error:
+        raise retry_or_fix(error, system, "cannot connect") from None
+
+
+class Link:
+    """A connection whose COPY stream is taken in bulk. One task at a time."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], system: System
+    ) -> None:
+        self.connection = connection
+        self._system = system
+        self._pgconn = connection.pgconn
+        self._ended = False
+
+    @classmethod
+    async def open(cls, system: System, role: str, *, replication: bool = False) -> Link:
+        """Connect; errors as in `connect`."""
+        return cls(await connect(system, role, replication=replication), system)
+
+    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement without parameters and return its rows. Raises psycopg.Error."""
+        cursor = await self.connection.execute(cast("LiteralString", statement))
+        return await cursor.fetchall() if cursor.description else []
+
+    async def start_copy(self, statement: str) -> None:
+        """Begin a COPY TO STDOUT or START_REPLICATION. Raises psycopg.Error when refused."""
+        pgconn = self._pgconn
+        pgconn.send_query(statement.encode())
+        while pgconn.flush():
+            await self._writable()
+        while True:
+            while pgconn.is_busy():
+                await self.readable(None)
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                raise RetryLater(f"{self._where}: the server answered nothing to a COPY")
+            if result.status in (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+                self._ended = False
+                return
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                await self._drain_results()
+                raise psycopg.errors.error_from_result(result)
+
+    def take(self, frames: list[memoryview], count: int, size: int) -> bool:
+        """Append what has arrived, up to `count` messages or about `size` bytes, without waiting.
+
+        Returns whether the stream goes on; False when the server ended it in order. Raises
+        psycopg.Error with the server's reason.
+        """
+        if self._ended:
+            return False
+        get, append = self._pgconn.get_copy_data, frames.append
+        dry = False
+        while count > 0 and size > 0:
+            length, data = get(1)
+            if length > 0:
+                append(data)
+                count -= 1
+                size -= length
+                dry = False
+            elif length == 0:
+                if dry:
+                    return True
+                self._pgconn.consume_input()
+                dry = True
+            else:
+                self._ended = True
+                return False
+        return True
+
+    async def end_copy(self) -> None:
+        """After `take` returned False: read the result. Raises psycopg.Error when it failed."""
+        pgconn = self._pgconn
+        failed: pq.abc.PGresult | None = None
+        while True:
+            while pgconn.is_busy():
+                await self.readable(None)
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                break
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                failed = result
+            elif result.status in (pq.ExecStatus.COPY_BOTH, pq.ExecStatus.COPY_IN):
+                break
+        if failed is not None:
+            raise psycopg.errors.error_from_result(failed)
+
+    async def send(self, message: bytes) -> None:
+        """Send one CopyData message (a status update). Raises psycopg.Error when it is lost."""
+        self._pgconn.put_copy_data(message)
+        while self._pgconn.flush():
+            await self._writable()
+
+    async def readable(self, timeout: float | None) -> bool:
+        """Wait until something has arrived; False after `timeout` seconds."""
+        return await self._ready(timeout, write=False)
+
+    async def close(self) -> None:
+        """Close the socket. Never raises for a lost connection."""
+        await self.connection.close()
+
+    @property
+    def _where(self) -> str:
+        return f"system {self._system.name!r} ({self._system.shown_url})"
+
+    def lost(self, error: psycopg.Error, doing: str) -> RetryLater:
+        """A stream that broke off: the runner opens a new Source."""
+        return RetryLater(f"{self._where}: {doing}: {clean(str(error), self._system.url)}")
+
+    async def _writable(self) -> None:
+        await self._ready(None, write=True)
+
+    async def _ready(self, timeout: float | None, *, write: bool) -> bool:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        file = self._pgconn.socket
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        add, remove = (
+            (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+        )
+        add(file, wake)
+        try:
+            async with asyncio.timeout(timeout):
+                await ready
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            remove(file)
+
+    async def _drain_results(self) -> None:
+        pgconn = self._pgconn
+        while True:
+            while pgconn.is_busy():
+                await self.readable(None)
+                pgconn.consume_input()
+            if pgconn.get_result() is None:
+                return

@@ -1,0 +1,158 @@
+"""Which shape the rows of a relation have: the stream's own description and the catalogue's.
+
+The Relation message tells the columns as they were when the change was made, which may be long
+before what the catalogue says now; the catalogue adds names of types and the primary key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from bridge.connector import Batch, Column, Shape, System
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import Wire
+from connectors.postgres.catalog import Attribute, Catalog, Table, all_binary, choose
+from connectors.postgres.frames import Frames, Relation
+from connectors.postgres.trouble import retry_or_fix
+
+
+class Shapes:
+    """Shapes of the configured tables, by relation. Tables that nobody asked for have none."""
+
+    def __init__(self, system: System, catalog: Catalog) -> None:
+        self._system = system
+        self._catalog = catalog
+        self._configured: dict[tuple[str, str], str] = {}
+        self._known: dict[Relation, Shape | None] = {}
+        self._latest: dict[str, Shape] = {}
+
+    async def load(self) -> bool:
+        """Find the configured tables; whether all their columns can be decoded from binary.
+
+        Raises ConfigurationError that names every missing table, RetryLater.
+        """
+        tables = await find_tables(self._system, self._catalog)
+        self._configured = {(table.schema, table.name): table.configured for table in tables}
+        return all_binary(
+            self._catalog.decoded(attribute.oid, attribute.typmod)
+            for table in tables
+            for attribute in table.attributes
+            if not attribute.generated
+        )
+
+    async def learn(self, frames: Sequence[memoryview]) -> bool:
+        """Prepare `of` for these Relation frames; True when one has a column that can only be
+        decoded from text.
+        """
+        found: list[Relation] = []
+
+        def collect(relation: Relation) -> None:
+            found.append(relation)
+
+        Frames(collect).feed(frames, Batch([], b"", 0))
+        text = False
+        for relation in found:
+            if (relation.namespace, relation.name) not in self._configured:
+                self._known[relation] = None
+                continue
+            oids = {column.type_oid for column in relation.columns}
+            try:
+                await self._catalog.learn(oids)
+                if relation not in self._known:
+                    self._known[relation] = await self._make(relation)
+            except psycopg.Error as error:
+                raise retry_or_fix(error, self._system, "cannot read the catalogue") from None
+            text = text or not all_binary(
+                self._catalog.decoded(column.type_oid, column.typmod)
+                for column in relation.columns
+            )
+        return text
+
+    def of(self, relation: Relation) -> Shape | None:
+        """The shape of a learned relation; the same object for as long as nothing changes."""
+        return self._known[relation]
+
+    async def _make(self, relation: Relation) -> Shape:
+        table = self._configured[relation.namespace, relation.name]
+        now = {
+            attribute.name: attribute
+            for attribute in (await self._catalog.attributes([relation.oid])).get(relation.oid, ())
+        }
+        natives = await self._catalog.native_names(
+            [(column.type_oid, column.typmod) for column in relation.columns]
+        )
+        keys = key_names(relation, now)
+        columns = []
+        for column, native in zip(relation.columns, natives, strict=True):
+            decoded = self._catalog.decoded(column.type_oid, column.typmod)
+            key = column.name in keys
+            attribute = now.get(column.name)
+            columns.append(
+                Column(
+                    name=column.name,
+                    native=native,
+                    type=decoded.type,
+                    wire=decoded.wire,
+                    nullable=not (key or (attribute is not None and attribute.not_null)),
+                    key=key,
+                )
+            )
+        before = "full" if relation.identity == "f" else "none"
+        made = Shape(table, tuple(columns), Wire.PGOUTPUT, before)
+        latest = self._latest.get(table)
+        if latest is not None and latest.columns == made.columns and latest.before == before:
+            return latest
+        self._latest[table] = made
+        return made
+
+
+def key_names(relation: Relation, now: dict[str, Attribute]) -> frozenset[str]:
+    """The primary key's columns: as the stream tells with the default replica identity, else as
+    the catalogue has them now, else (the table is gone) the replica identity's.
+    """
+    told = frozenset(column.name for column in relation.columns if column.key)
+    if relation.identity == "d" and told:
+        return told
+    primary = frozenset(attribute.name for attribute in now.values() if attribute.primary)
+    if primary and primary <= {column.name for column in relation.columns}:
+        return primary
+    return told if relation.identity == "i" else frozenset()
+
+
+async def find_tables(system: System, catalog: Catalog) -> list[Table]:
+    """The configured tables with their columns, types learned, in configured order.
+
+    Raises ConfigurationError that names every missing table, RetryLater.
+    """
+    names = [use.table for use in system.tables]
+    try:
+        candidates = await catalog.candidates(names)
+        found: list[Table] = []
+        problems: list[str] = []
+        for name in names:
+            table, near = choose(name, candidates)
+            if table is None:
+                problems.append(absent(name, near))
+            else:
+                found.append(table.as_(name))
+        if problems:
+            raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
+        attributes = await catalog.attributes([table.oid for table in found])
+        oids = {attribute.oid for columns in attributes.values() for attribute in columns}
+        await catalog.learn(oids)
+    except psycopg.Error as error:
+        raise retry_or_fix(error, system, "cannot read the catalogue") from None
+    return [table.with_(attributes.get(table.oid, ())) for table in found]
+
+
+def absent(name: str, near: Sequence[Table]) -> str:
+    """What to say of a table that isn't there, with what may have been meant."""
+    said = f"table {name!r} does not exist"
+    if not near:
+        return f"{said} in this database; correct `from` (schema.table, or a name on the search path)"
+    places = ", ".join(f"{table.schema}.{table.name}" for table in near[:3])
+    closed = [table.schema for table in near if not table.schema_granted]
+    grant = f", and run: GRANT USAGE ON SCHEMA {closed[0]} TO the bridge's role" if closed else ""
+    return f"{said} on the search path; write `from: {places}`{grant}"

@@ -1,0 +1,132 @@
+"""The source's second connection: watermarks, heartbeats, the slot's state, the catalogue.
+
+Logical messages need no table and no grant. What is written in a transaction with an id is
+flushed at once; without one it waits for the WAL writer (up to 200 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, LiteralString
+
+import psycopg
+
+from bridge.connector import System
+from bridge.model.errors import BridgeError, HistoryLost
+from connectors.postgres.catalog import Catalog
+from connectors.postgres.frames import HEARTBEAT, WATERMARK
+from connectors.postgres.link import connect
+from connectors.postgres.slot import PLUGIN, Resume, Server, Slot, lsn_number, lsn_text, ways_out
+from connectors.postgres.trouble import retry_or_fix
+
+_NOT_USABLE = ("55000", "58P01")  # invalidated slot; WAL segment removed
+_EXISTS = "42710"
+
+
+class Side:
+    """One autocommit connection, shared by the source's tasks."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], system: System
+    ) -> None:
+        self._connection = connection
+        self._system = system
+        self._lock = asyncio.Lock()
+        self.catalog = Catalog(connection)
+        #: End of the server's WAL when it was last asked.
+        self.wal_end = 0
+
+    @classmethod
+    async def open(cls, system: System) -> Side:
+        """Connect. A synchronous standby that is away must not stop watermarks."""
+        connection = await connect(system, "side")
+        side = cls(connection, system)
+        try:
+            await side._run("SET synchronous_commit = local", doing="cannot set up the session")
+        except BaseException:
+            await connection.close()
+            raise
+        return side
+
+    async def server(self) -> Server:
+        """Which server this is and where its WAL ends."""
+        [row] = await self._run(
+            "SELECT system_identifier::text, pg_current_wal_flush_lsn()::text, current_database()"
+            " FROM pg_control_system()",
+            doing="cannot ask for the end of the WAL",
+        )
+        self.wal_end = lsn_number(row[1])
+        return Server(row[0], self.wal_end, row[2])
+
+    async def slot(self, name: str) -> Slot | None:
+        """The slot as it is now; None when there is none."""
+        rows = await self._run(
+            "SELECT slot_name, plugin, slot_type, database, CASE WHEN active THEN active_pid END,"
+            " confirmed_flush_lsn::text, restart_lsn::text, wal_status, two_phase"
+            " FROM pg_replication_slots WHERE slot_name = %s",
+            [name],
+            doing="cannot read pg_replication_slots",
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        return Slot(
+            row[0], row[1], row[2], row[3], row[4],
+            lsn_number(row[5]) if row[5] else None,
+            lsn_number(row[6]) if row[6] else None,
+            row[7], row[8],
+        )  # fmt: skip
+
+    async def create_slot(self, name: str) -> None:
+        """Make the slot; it waits for the transactions that are running now."""
+        try:
+            await self._run(
+                "SELECT pg_create_logical_replication_slot(%s, %s)",
+                [name, PLUGIN],
+                doing=f"cannot create replication slot {name!r}",
+            )
+        except BridgeError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, psycopg.Error) and cause.sqlstate == _EXISTS):
+                raise
+
+    async def watermark(self, name: str) -> None:
+        """Write a watermark that the stream tells in commit order, and flush it."""
+        await self._run(
+            "SELECT pg_logical_emit_message(false, %s, %s), pg_current_xact_id()",
+            [WATERMARK, name],
+            doing="cannot write a watermark",
+        )
+
+    async def heartbeat(self) -> None:
+        """Write something into the WAL, so that a quiet database's slot moves on."""
+        [row] = await self._run(
+            "SELECT pg_logical_emit_message(false, %s, ''), pg_current_wal_flush_lsn()::text",
+            [HEARTBEAT],
+            doing="cannot write a heartbeat",
+        )
+        self.wal_end = lsn_number(row[1])
+
+    def refused(self, error: psycopg.Error, slot: str, begin: Resume) -> BridgeError:
+        """What the server's refusal to start replication means."""
+        if error.sqlstate in _NOT_USABLE:
+            return HistoryLost(
+                f"system {self._system.name!r}: replication slot {slot!r} cannot begin at the "
+                f"checkpoint {lsn_text(begin.lsn)} (the server's WAL ends at "
+                f"{lsn_text(self.wal_end)}): {error}. {ways_out(self._system.name)}"
+            )
+        return retry_or_fix(error, self._system, f"cannot start replication from slot {slot!r}")
+
+    async def close(self) -> None:
+        """Never raises for a lost connection."""
+        await self._connection.close()
+
+    async def _run(
+        self, statement: LiteralString, values: list[Any] | None = None, *, doing: str
+    ) -> list[tuple[Any, ...]]:
+        async with self._lock:
+            try:
+                cursor = await self._connection.execute(statement, values)
+                return await cursor.fetchall() if cursor.description else []
+            except psycopg.Error as error:
+                raise retry_or_fix(error, self._system, doing) from error

@@ -1,0 +1,175 @@
+"""What a replication slot's state means for a source that wants to begin. Pure.
+
+A slot skips in silence what it has confirmed, so every case in which that could hide a change is
+an alarm. Positions that a bridge confirms are one below the end of a WAL record and so never a
+multiple of eight, while PostgreSQL makes slots at record ends, which always are: that tells a
+fresh slot from one that another log has already consumed
+(docs/decisions/2026-11-postgres-stream.md).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bridge.connector import Checkpoint
+from bridge.model.errors import ConfigurationError, HistoryLost
+
+PLUGIN = "pgoutput"
+_ALIGNED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A row of pg_replication_slots. `confirmed` and `restart` are LSNs as numbers."""
+
+    name: str
+    plugin: str | None
+    kind: str
+    database: str | None
+    active_pid: int | None
+    confirmed: int | None
+    restart: int | None
+    wal_status: str | None
+    two_phase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server answered, and where its WAL ends (flushed)."""
+
+    identifier: str
+    wal_end: int
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A checkpoint's content: start replication at `lsn`, leave out `steps` of the transaction
+    that commits there. `system` is the cluster's identifier.
+    """
+
+    lsn: int
+    steps: int
+    system: str
+
+    def dump(self) -> Checkpoint:
+        """The checkpoint's bytes."""
+        shown = {"lsn": lsn_text(self.lsn), "steps": self.steps, "system": self.system}
+        return json.dumps(shown, separators=(",", ":")).encode()
+
+
+def load(checkpoint: Checkpoint) -> Resume:
+    """The content of a checkpoint. Raises ConfigurationError for another connector's."""
+    try:
+        found: dict[str, Any] = json.loads(checkpoint)
+        return Resume(lsn_number(found["lsn"]), int(found["steps"]), str(found["system"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            "the checkpoint in the log is not one of the connector 'postgres' "
+            f"({type(error).__name__}): was this system's `connector` changed? Give the system "
+            "another name"
+        ) from None
+
+
+def lsn_text(lsn: int) -> str:
+    """`16/B374D848`, as PostgreSQL writes it."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def lsn_number(text: str) -> int:
+    """The number of an LSN's text. Raises ValueError when it isn't one."""
+    high, slash, low = text.partition("/")
+    if not slash:
+        raise ValueError(text)
+    return (int(high, 16) << 32) | int(low, 16)
+
+
+def confirmed_mark(lsn: int) -> int:
+    """What to confirm when everything before `lsn` is durable: the byte before it, which skips
+    the same transactions and is never aligned.
+    """
+    return lsn - 1 if lsn % _ALIGNED == 0 else lsn
+
+
+Begin = Literal["create", "wait", "start"]
+
+
+def decide(
+    slot: Slot | None, resume: Resume | None, server: Server, name: str, system: str
+) -> Begin:
+    """What to do to begin: create the slot, wait for another instance to let go, or start.
+
+    Raises HistoryLost with both positions and the ways out, ConfigurationError for a slot that
+    belongs to something else.
+    """
+    where = f"system {system!r}: replication slot {name!r}"
+    if resume is not None and resume.system != server.identifier:
+        raise HistoryLost(
+            f"{where}: the log's checkpoint {lsn_text(resume.lsn)} was written for the database "
+            f"cluster {resume.system}, and `url` now leads to the cluster {server.identifier}, "
+            f"whose WAL ends at {lsn_text(server.wal_end)}. {ways_out(system)}"
+        )
+    if resume is not None and resume.lsn - 1 > server.wal_end:
+        raise HistoryLost(
+            f"{where}: the log's checkpoint is {lsn_text(resume.lsn)}, but the server's WAL ends "
+            f"at {lsn_text(server.wal_end)}: it was restored from an older state. "
+            f"{ways_out(system)}"
+        )
+    if slot is None:
+        if resume is None:
+            return "create"
+        raise HistoryLost(
+            f"{where} does not exist, but the log has a checkpoint at {lsn_text(resume.lsn)} (the "
+            f"server's WAL ends at {lsn_text(server.wal_end)}): changes since then can no longer "
+            f"be told. {ways_out(system)}"
+        )
+    _ours(slot, server, where)
+    if slot.wal_status == "lost" or slot.confirmed is None:
+        begin = "none" if resume is None else lsn_text(resume.lsn)
+        raise HistoryLost(
+            f"{where} has lost its WAL (wal_status {slot.wal_status!r}, confirmed "
+            f"{lsn_text(slot.confirmed or 0)}, the log's checkpoint: {begin}): the server removed "
+            f"it, see max_slot_wal_keep_size. {ways_out(system)}"
+        )
+    if resume is None and slot.confirmed % _ALIGNED:
+        raise HistoryLost(
+            f"{where} has already been consumed up to {lsn_text(slot.confirmed)}, but this log has "
+            "no checkpoint (position none): what another log has read would be missing here "
+            f"without a word. {ways_out(system)}"
+        )
+    if resume is not None and slot.confirmed > resume.lsn:
+        raise HistoryLost(
+            f"{where} stands at {lsn_text(slot.confirmed)}, past the log's checkpoint at "
+            f"{lsn_text(resume.lsn)}: PostgreSQL would skip what lies between without a word. "
+            f"{ways_out(system)}"
+        )
+    return "start" if slot.active_pid is None else "wait"
+
+
+def _ours(slot: Slot, server: Server, where: str) -> None:
+    if slot.kind != "logical" or slot.plugin != PLUGIN:
+        raise ConfigurationError(
+            f"{where} is a {slot.kind} slot of plugin {slot.plugin or 'none'}, not of pgoutput: "
+            "choose another name in `capture: {slot: ...}`"
+        )
+    if slot.database != server.database:
+        raise ConfigurationError(
+            f"{where} belongs to database {slot.database!r}, and `url` leads to "
+            f"{server.database!r}: choose another name in `capture: {{slot: ...}}`"
+        )
+    if slot.two_phase:
+        raise ConfigurationError(
+            f"{where} was made with two_phase, which tells transactions before they commit: drop "
+            f"it with SELECT pg_drop_replication_slot({slot.name!r}); or choose another name"
+        )
+
+
+def ways_out(system: str) -> str:
+    """What an operator can do; the same words wherever history is lost."""
+    return (
+        "Ways out: if another log holds what this slot has already told, carry it over with "
+        "`bridgectl log copy`; otherwise take the tables anew with `bridgectl snapshot --reconcile` "
+        f"for the entities of {system!r}, which also writes the deletes that were missed"
+    )

@@ -1,0 +1,287 @@
+"""The source: pgoutput over logical replication, one slot, bounded memory.
+
+Reading is pulled: what `read` doesn't take stays in the socket, and the server waits. What keeps
+the connection alive meanwhile are status updates from a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from bridge.connector import Batch, Checkpoint, Shape, System
+from bridge.model.errors import BridgeError, RetryLater
+from connectors.postgres.frames import Frames, Relation
+from connectors.postgres.link import Link
+from connectors.postgres.options import options_of, slot_name
+from connectors.postgres.shapes import Shapes
+from connectors.postgres.side import Side
+from connectors.postgres.slot import Resume, confirmed_mark, decide, load, lsn_text
+
+#: A batch holds about so many bytes of frames, whatever `limit` says: memory is bounded by it.
+BATCH_BYTES = 8 << 20
+#: Frames taken from libpq at a time, and decoded together.
+_TAKE = 2000
+#: Seconds between status updates that only say that we live (wal_sender_timeout is 60 s).
+_ALIVE = 10.0
+_POLL = 0.25
+_EPOCH_2000 = 946_684_800.0
+_IN_USE = "55006"
+
+_XLOG, _RELATION = 0x77, 0x52
+
+
+class PostgresSource:
+    """`bridge.connector.Source` over one replication slot.
+
+    `clock` tells seconds since 1970, for status updates only.
+    """
+
+    def __init__(self, system: System, clock: Callable[[], float]) -> None:
+        self._system = system
+        self._options = options_of(system)
+        self._slot = slot_name(system)
+        self._clock = clock
+        self._link: Link | None = None
+        self._side: Side | None = None
+        self._shapes: Shapes | None = None
+        self._frames = Frames(self._shape_of)
+        self._identifier = ""
+        self._binary = True
+        self._confirmed = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sending = asyncio.Lock()
+        self._broken: BridgeError | None = None
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        """Begin after `after`, or (None) at the slot's consistent point; see `Source.open`."""
+        resume = None if after is None else load(after)
+        self._side = await Side.open(self._system)
+        self._shapes = Shapes(self._system, self._side.catalog)
+        self._binary = await self._shapes.load()
+        begin = await self._start(resume)
+        self._tasks = [
+            asyncio.create_task(self._stay_alive(), name="postgres status updates"),
+            asyncio.create_task(self._beat(), name="postgres heartbeats"),
+        ]
+        return begin.dump()
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        """Up to `limit` changes, or about `BATCH_BYTES`; see `Source.read`."""
+        batch = Batch([], b"", 0)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        room = BATCH_BYTES
+        while True:
+            self._raise_broken()
+            taken = await self._take(batch, min(limit - len(batch.changes), _TAKE), room)
+            room -= taken
+            told = batch.changes or batch.watermarks or batch.truncates
+            if len(batch.changes) >= limit or room <= 0 or (told and not taken):
+                break
+            if taken:
+                continue
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            await self._opened().readable(left)
+        lsn, _ = self._frames.position()
+        batch.checkpoint = self._resume().dump()
+        # The next transaction's commit record may begin at `lsn` itself.
+        batch.commit = lsn - 1
+        batch.lag_bytes = max(0, max(self._frames.received, self._side_opened().wal_end) - lsn)
+        return batch
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """Confirm what is durable in the log, never beyond what was received."""
+        self._raise_broken()
+        # PostgreSQL 15 accepts a position beyond its own end, and then skips what comes.
+        lsn = min(load(upto).lsn, max(self._frames.received, self._confirmed))
+        mark = confirmed_mark(lsn)
+        if mark > self._confirmed:
+            self._confirmed = mark
+            await self._report()
+
+    async def mark(self, name: str) -> None:
+        """Write a watermark; it needs no table and no grant."""
+        self._raise_broken()
+        await self._side_opened().watermark(name)
+
+    async def close(self) -> None:
+        """Stop; never raises for a lost connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        link, side = self._link, self._side
+        self._link = self._side = None
+        if link is not None:
+            await link.close()
+        if side is not None:
+            await side.close()
+
+    # -- beginning ---------------------------------------------------------------------
+
+    async def _start(self, resume: Resume | None) -> Resume:
+        side = self._side_opened()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.slot_wait
+        while True:
+            server = await side.server()
+            self._identifier = server.identifier
+            slot = await side.slot(self._slot)
+            step = decide(slot, resume, server, self._slot, self._system.name)
+            if step == "create":
+                await side.create_slot(self._slot)
+                continue
+            holder = slot.active_pid if slot is not None else None
+            if step == "start" and slot is not None:
+                begin = resume or Resume(slot.confirmed or 0, 0, server.identifier)
+                if await self._stream(begin):
+                    self._confirmed = max(self._confirmed, slot.confirmed or 0)
+                    return begin
+            if loop.time() >= deadline:
+                raise RetryLater(
+                    f"system {self._system.name!r}: replication slot {self._slot!r} is still in use"
+                    f"{f' by server process {holder}' if holder else ''} after "
+                    f"{self._options.slot_wait:g} s: another bridge reads it; stop that one, or see "
+                    "SELECT * FROM pg_stat_replication"
+                )
+            await asyncio.sleep(min(_POLL, max(0.0, deadline - loop.time())))
+
+    async def _stream(self, begin: Resume) -> bool:
+        """Start replication; False when the slot is in use."""
+        link = await Link.open(self._system, "source", replication=True)
+        try:
+            await link.start_copy(self._statement(begin.lsn))
+        except psycopg.Error as error:
+            await link.close()
+            if error.sqlstate == _IN_USE and "active for PID" in str(error):
+                return False
+            raise self._side_opened().refused(error, self._slot, begin) from None
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+        received = max(self._frames.received, begin.lsn)
+        self._frames = Frames(self._shape_of)
+        self._frames.resume(begin.lsn, begin.steps)
+        self._frames.received = received
+        return True
+
+    def _statement(self, lsn: int) -> str:
+        publication = self._options.publication.replace('"', '""').replace("'", "''")
+        return (
+            f'START_REPLICATION SLOT "{self._slot}" LOGICAL {lsn_text(lsn)} '
+            f"(proto_version '1', publication_names '\"{publication}\"', "
+            f"messages 'true', binary '{'true' if self._binary else 'false'}')"
+        )
+
+    # -- reading -----------------------------------------------------------------------
+
+    async def _take(self, batch: Batch, count: int, room: int) -> int:
+        """Take and decode what has arrived; returns the bytes taken."""
+        link = self._opened()
+        frames: list[memoryview] = []
+        try:
+            alive = link.take(frames, count, room)
+            if not alive and not frames:
+                await link.end_copy()
+                raise RetryLater(f"{self._place}: the server ended the stream; reconnecting")
+        except psycopg.Error as error:
+            raise link.lost(error, "the replication stream broke off") from None
+        if not frames:
+            return 0
+        await self._decode(frames, batch)
+        if self._frames.reply:
+            self._frames.reply = False
+            await self._report()
+        return sum(map(len, frames))
+
+    async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
+        shapes = self._shapes_opened()
+        relations = [f for f in frames if f[0] == _XLOG and f[25] == _RELATION]
+        if relations and await shapes.learn(relations) and self._binary:
+            # A type that can only be decoded from its text came up: begin here again, in text.
+            self._binary = False
+            await self._restart()
+            return
+        self._frames.feed(frames, batch)
+
+    async def _restart(self) -> None:
+        begin = self._resume()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+        await self._start(begin)
+
+    def _shape_of(self, relation: Relation) -> Shape | None:
+        return self._shapes_opened().of(relation)
+
+    def _resume(self) -> Resume:
+        lsn, steps = self._frames.position()
+        return Resume(lsn, steps, self._identifier)
+
+    # -- keeping alive -----------------------------------------------------------------
+
+    async def _report(self) -> None:
+        """Send a standby status update with what is durable."""
+        link = self._link
+        if link is None:
+            return
+        now = int((self._clock() - _EPOCH_2000) * 1_000_000)
+        position = self._confirmed
+        message = struct.pack(">cQQQqB", b"r", position, position, position, now, 0)
+        async with self._sending:
+            try:
+                await link.send(message)
+            except psycopg.Error as error:
+                raise link.lost(error, "a status update could not be sent") from None
+
+    async def _stay_alive(self) -> None:
+        await self._every(_ALIVE, self._report)
+
+    async def _beat(self) -> None:
+        await self._every(self._options.heartbeat, self._side_opened().heartbeat)
+
+    async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await act()
+            except BridgeError as error:
+                # `read` raises it: a task has nobody to raise to.
+                self._broken = error
+                return
+
+    # -- state -------------------------------------------------------------------------
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    @property
+    def _place(self) -> str:
+        return f"system {self._system.name!r} ({self._system.shown_url})"
+
+    def _opened(self) -> Link:
+        if self._link is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._link
+
+    def _side_opened(self) -> Side:
+        if self._side is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._side
+
+    def _shapes_opened(self) -> Shapes:
+        if self._shapes is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._shapes
+
+
+__all__ = ["BATCH_BYTES", "PostgresSource"]

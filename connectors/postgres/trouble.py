@@ -1,0 +1,71 @@
+"""psycopg's errors as the bridge's: what to do, in words that hold no secret."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import psycopg
+
+from bridge.connector import System
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+
+#: SQLSTATEs (or their classes) that asking again does not cure.
+_FIX = ("28", "3D", "42", "3F", "0A", "22")
+#: The server says so in the language of its own messages, so only its most common one is known;
+#: what isn't recognised is retried, with the server's sentence shown.
+_FIX_WORDS = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|"
+    r"database .* does not exist|role .* does not exist|authentication failed|"
+    r"is not permitted to log in|permission denied|must be superuser or replication role|"
+    r"does not support SSL|certificate verify failed|root certificate file|"
+    r"fe_sendauth|invalid connection option|replication role|REPLICATION attribute",
+    re.IGNORECASE,
+)
+_HINTS = {
+    "password authentication failed": "check the user and the password in `url`",
+    "no password supplied": "give a password in `url`, by reference: ${env:NAME}",
+    "no pg_hba.conf entry": "add a line for this user, host and database to pg_hba.conf and reload",
+    "REPLICATION": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
+    "replication role": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
+}
+
+
+def secrets_of(url: str) -> list[str]:
+    """The password of a URL or conninfo, as written and decoded; longest first."""
+    found: set[str] = set()
+    for match in (
+        *re.findall(r"//[^:/@?]*:(.*)@", url),
+        *re.findall(r"password\s*=\s*'?([^'&\s]+)", url),
+    ):
+        found |= {match, unquote(match)}
+    return sorted((part for part in found if part), key=len, reverse=True)
+
+
+def clean(text: str, url: str) -> str:
+    """libpq's text on one line, without the secrets of `url`."""
+    for secret in secrets_of(url):
+        text = text.replace(secret, "***")
+    return " ".join(text.split())
+
+
+def retry_or_fix(error: psycopg.Error, system: System, doing: str) -> BridgeError:
+    """What a failed connection or statement means for the caller."""
+    said = clean(str(error), system.url) or type(error).__name__
+    text = f"system {system.name!r} ({system.shown_url}): {doing}: {said}"
+    state = error.sqlstate
+    hint = next((hint for words, hint in _HINTS.items() if words in said), "")
+    if hint:
+        text += f"; {hint}"
+    if state is not None:
+        fix = state.startswith(_FIX)
+    elif isinstance(error, psycopg.ProgrammingError):
+        # libpq could not read the address; its message may quote a part of the password.
+        return ConfigurationError(
+            f"system {system.name!r}: `url` is not an address that PostgreSQL understands: write "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the "
+            "password percent-encoded"
+        )
+    else:
+        fix = _FIX_WORDS.search(said) is not None
+    return ConfigurationError(text) if fix else RetryLater(text)
