@@ -1,0 +1,7 @@
+"""The gateway: few, batched reads of legacy systems."""
+
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.limit import Limiter
+from bridge.gateway.systems import Systems
+
+__all__ = ["Gateway", "Limiter", "Systems"]

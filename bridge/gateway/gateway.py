@@ -1,0 +1,206 @@
+"""The gateway of one system: every read of it goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import product
+from time import perf_counter
+from typing import Any
+
+from bridge.connector import Reader
+from bridge.gateway.batch import Batcher
+from bridge.gateway.contract import Table
+from bridge.gateway.limit import Limiter
+from bridge.model.declare import Limits
+from bridge.model.errors import Rejected
+from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.types import Relation
+from bridge.observe import Observer, Read, ignore
+
+Fields = tuple[str, ...]
+Values = tuple[Any, ...]
+Rows = list[KnownRow]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Gateway:
+    """Reads of one system, batched and within its limits. Entities go by their bare names.
+
+    Everything may be called by any number of tasks at once. Raises RetryLater while the system
+    is away, Rejected for what can't be asked, RowError for a row that can't be normalised.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        reader: Reader,
+        tables: Mapping[str, Table],
+        limits: Limits,
+        *,
+        observer: Observer = ignore,
+        clock: Callable[[], datetime] = _now,
+        limiter: Limiter | None = None,
+    ) -> None:
+        self._system = system
+        self._reader = reader
+        self._tables = tables
+        self._observer = observer
+        self._clock = clock
+        self._limiter = limiter or Limiter(limits)
+        self._batchers: dict[tuple[str, Fields], Batcher[Values, Rows]] = {}
+
+    async def get(self, entity: str, key: Any) -> KnownRow | None:
+        """The row with that key (a mapping, or the bare value of a key of one field)."""
+        table = self._table(entity)
+        fields = table.entity.key
+        rows = await self._lookup(table, fields, key_values(table, key))
+        if len(rows) > 1:
+            raise Rejected(
+                "ambiguous_key",
+                f"{table.entity.qualified} has {len(rows)} rows with the key {key!r}: its "
+                "declared key is not unique in the table",
+            )
+        return rows[0] if rows else None
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[KnownRow | None]:
+        """The rows with those keys, aligned, None for each that isn't there."""
+        return list(await asyncio.gather(*(self.get(entity, key) for key in keys)))
+
+    async def related(self, entity: str, row: Any, relation: str) -> Any:
+        """The rows that a relation leads to: a list to many; a row or None to one."""
+        table = self._table(entity)
+        declared = _relation(table, relation)
+        if declared.from_field:
+            value = row[declared.from_field]
+            return None if value is None else await self.get(declared.entity, value)
+        names = table.entity.key
+        if len(names) != 1:
+            raise Rejected(
+                "bad_relation",
+                f"relation {relation!r} of {table.entity.qualified} is `by` one field, but the "
+                f"key has the fields {', '.join(names)}",
+            )
+        return await self._lookup(self._table(declared.entity), (declared.by,), (row[names[0]],))
+
+    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
+        """`related` of many rows, aligned, in as few queries."""
+        return list(await asyncio.gather(*(self.related(entity, row, relation) for row in rows)))
+
+    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[KnownRow]:
+        """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
+        if limit < 1:
+            raise Rejected("bad_query", f"limit is {limit}; it is at least 1")
+        table = self._table(entity)
+        fields = tuple(where)
+        choices = [
+            v if isinstance(v, (list, tuple, set, frozenset)) else (v,) for v in where.values()
+        ]
+        keys = [table.outward(fields, values) for values in product(*choices)] if where else []
+        if where and not keys:
+            return []
+        if len(keys) > self._reader.max_keys:
+            raise Rejected(
+                "bad_query",
+                f"the conditions on {table.entity.qualified} are {len(keys)} combinations; one "
+                f"query takes {self._reader.max_keys}",
+            )
+        await self._limiter.acquire()
+        try:
+            return await self._fetch(table, table.columns(fields), keys, limit, 1)
+        finally:
+            self._limiter.release()
+
+    async def close(self) -> None:
+        """End what is under way and the Reader."""
+        for batcher in self._batchers.values():
+            await batcher.close()
+        await self._reader.close()
+
+    def _table(self, entity: str) -> Table:
+        table = self._tables.get(entity)
+        if table is None:
+            there = ", ".join(sorted(self._tables)) or "none"
+            raise Rejected(
+                "unknown_entity", f"system {self._system} has no entity {entity!r}; it has {there}"
+            )
+        return table
+
+    async def _lookup(self, table: Table, fields: Fields, values: Values) -> Rows:
+        shape = (table.entity.name, fields)
+        batcher = self._batchers.get(shape)
+        if batcher is None:
+            batcher = Batcher(
+                lambda keys, asked: self._fetch_all(table, fields, keys, asked),
+                self._limiter,
+                self._reader.max_keys,
+            )
+            self._batchers[shape] = batcher
+        return list(await batcher.load(table.outward(fields, values)) or ())
+
+    async def _fetch_all(
+        self, table: Table, fields: Fields, keys: list[Values], asked: int
+    ) -> Mapping[Values, Rows]:
+        found: dict[Values, Rows] = {}
+        for row in await self._fetch(table, table.columns(fields), keys, None, asked):
+            # Compared in the source's own form, in which `7` and `007` are the same key.
+            place = table.outward(fields, [row[field] for field in fields])
+            found.setdefault(place, []).append(row)
+        return found
+
+    async def _fetch(
+        self,
+        table: Table,
+        columns: tuple[str, ...],
+        keys: list[Values],
+        limit: int | None,
+        asked: int,
+    ) -> Rows:
+        as_of, started = self._clock(), perf_counter()
+        entity = table.entity
+        known = Provenance(entity.qualified, "legacy", as_of)
+        answered = 0
+        try:
+            answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
+            rows = [KnownRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
+            answered = asked
+            return rows
+        finally:
+            # A query that failed was a query all the same; its reads are answered by later ones.
+            took = perf_counter() - started
+            self._observer(Read(self._system, entity.qualified, answered, 1, took))
+
+
+def key_values(table: Table, key: Any) -> Values:
+    """The values of a key in the order of the entity's key fields. Raises Rejected (`bad_key`)."""
+    names = table.entity.key
+    if isinstance(key, Mapping):
+        if set(key) != set(names):
+            raise Rejected(
+                "bad_key",
+                f"the key of {table.entity.qualified} has the fields {', '.join(names)}, "
+                f"not {', '.join(map(str, key)) or 'none'}",
+            )
+        return tuple(key[name] for name in names)
+    if len(names) != 1:
+        raise Rejected(
+            "bad_key",
+            f"the key of {table.entity.qualified} has the fields {', '.join(names)}; give all of "
+            "them by name",
+        )
+    return (key,)
+
+
+def _relation(table: Table, name: str) -> Relation:
+    for relation in table.entity.relations:
+        if relation.name == name:
+            return relation
+    there = ", ".join(relation.name for relation in table.entity.relations) or "none"
+    raise Rejected(
+        "unknown_relation",
+        f"{table.entity.qualified} has no relation {name!r}; it has {there}",
+    )

@@ -1,0 +1,57 @@
+"""The gateways of all systems behind one door; entities go by `system.entity`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.gateway.gateway import Gateway
+from bridge.model.errors import Rejected
+from bridge.model.names import split_entity
+
+
+class Systems:
+    """Fulfils what agents and surfaces need of reads."""
+
+    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+        self._gateways = gateways
+
+    async def get(self, entity: str, key: Any) -> Any | None:
+        """As Gateway.get."""
+        gateway, name = self._of(entity)
+        return await gateway.get(name, key)
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+        """As Gateway.get_many."""
+        gateway, name = self._of(entity)
+        return list(await gateway.get_many(name, keys))
+
+    async def related(self, entity: str, row: Any, relation: str) -> Any:
+        """As Gateway.related."""
+        gateway, name = self._of(entity)
+        return await gateway.related(name, row, relation)
+
+    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
+        """As Gateway.related_many."""
+        gateway, name = self._of(entity)
+        return await gateway.related_many(name, rows, relation)
+
+    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+        """As Gateway.query."""
+        gateway, name = self._of(entity)
+        return list(await gateway.query(name, where, limit))
+
+    async def close(self) -> None:
+        """Close every gateway."""
+        for gateway in self._gateways.values():
+            await gateway.close()
+
+    def _of(self, entity: str) -> tuple[Gateway, str]:
+        system, name = split_entity(entity)
+        gateway = self._gateways.get(system)
+        if gateway is None:
+            there = ", ".join(sorted(self._gateways)) or "none"
+            raise Rejected(
+                "unknown_system", f"no reads of system {system!r}; there are gateways of {there}"
+            )
+        return gateway, name
