@@ -7,7 +7,7 @@ by `private_postgres(settings)`, `private_kafka(settings)` or `private_registry(
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -32,33 +32,33 @@ class PrivateKafka(Protocol):
     def __call__(self, settings: Mapping[str, str] | None = None) -> "Kafka": ...
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup() -> Iterator[None]:
-    """A server that is not to be had skips its tests; in CI it fails them."""
+@contextmanager
+def available() -> Iterator[None]:
+    """A server that is not to be had skips the test that asks for it; in CI it fails it."""
     try:
-        return (yield)
-    except Unavailable as reason:
-        if os.environ.get("CI", "").lower() in {"true", "1"}:
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
+        yield
+        return
+    except Unavailable as error:
+        reason = str(error)
+    if os.environ.get("CI", "").lower() in {"true", "1"}:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
     """The same for what a test asks of a server later, such as ending one that is not ours."""
-    try:
+    with available():
         return (yield)
-    except Unavailable as reason:
-        if os.environ.get("CI", "").lower() in {"true", "1"}:
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     from tests.services import provide
 
-    with provide.postgres() as server:
+    with available():
+        server = provide.postgres()
+    with server:
         yield server
 
 
@@ -83,7 +83,9 @@ def private_postgres() -> Iterator[PrivatePostgres]:
 def kafka() -> "Iterator[Kafka]":
     from tests.services import provide
 
-    with provide.kafka() as broker:
+    with available():
+        broker = provide.kafka()
+    with broker:
         yield broker
 
 
@@ -99,7 +101,9 @@ def private_kafka() -> Iterator[PrivateKafka]:
 def registry() -> "Iterator[Registry]":
     from tests.services import provide
 
-    with provide.registry() as server:
+    with available():
+        server = provide.registry()
+    with server:
         yield server
 
 
