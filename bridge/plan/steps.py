@@ -59,7 +59,8 @@ class Step:
     """How one target field is made.
 
     `columns` are indexes into the raw row (empty: the column is gone, the field is null);
-    `wires` the wire codes of those columns; `key` whether the field is part of the entity's key.
+    `wires` the wire codes of those columns and `sources` their types by the catalogue; `key`
+    whether the field is part of the entity's key.
     """
 
     field: str
@@ -69,6 +70,7 @@ class Step:
     transforms: tuple[Transform, ...]
     target: FieldType
     key: bool = False
+    sources: tuple[FieldType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""One step of a plan as one function: what the raw row holds in, the field's value out.
+
+The general way, in Python, for every wire, type and transform. The executor has quicker ways
+for the common ones, which must give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bridge.model.errors import ConfigurationError, RowError
+from bridge.plan import binary, text
+from bridge.plan.fit import fitter, text_of
+from bridge.plan.refuse import Refusal
+from bridge.plan.steps import Step, Wire
+from bridge.plan.transform import function
+
+#: How a column's content is given: as text, as the wire's binary form, or as a Python object.
+TEXT, BINARY, OBJECT = 0, 1, 2
+
+Convert = Callable[[Sequence[tuple[int, Any]]], Any]
+
+
+def decoder(wire: str) -> Callable[[int, Any], Any]:
+    """The function from (form, content) to a Python value, for one wire code.
+
+    Raises ConfigurationError for a wire that the plan doesn't know.
+    """
+    if wire == "python":
+        return lambda _, content: content
+    if wire.startswith("text:"):
+        from_text = text.parser(wire.removeprefix("text:"))
+        return lambda _, content: from_text(_utf8(content))
+    from_binary, from_text = binary.decoder(wire), text.parser(wire)
+
+    def decode(form: int, content: Any) -> Any:
+        if form == OBJECT:
+            return content
+        return from_binary(bytes(content)) if form == BINARY else from_text(_utf8(content))
+
+    return decode
+
+
+def _utf8(content: Any) -> str:
+    try:
+        return bytes(content).decode()
+    except UnicodeDecodeError:
+        raise Refusal("text that isn't valid UTF-8; say the `code_page` of the column") from None
+
+
+def converter(step: Step, entity: str, wire: Wire, mask_key: bytes | None) -> Convert:
+    """The function of one step: (form, content) of each of its columns, none of them null or
+    missing, to the field's value (None: null).
+
+    It raises RowError that names column, field and step. Raises ConfigurationError when the
+    step can't be made into one.
+    """
+    place = f"{entity}, field {step.field!r}"
+    masked = any(part.name == "mask" for part in step.transforms)
+    names = list(step.transforms)
+    raw = bool(names) and names[0].name == "code_page"
+    try:
+        decoders = [_raw if raw and code != "bytea" else decoder(code) for code in step.wires]
+        functions = [(part.name, function(part, mask_key)) for part in names]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+    fit = fitter(step.target)
+    column = "+".join(step.names)
+    del wire
+
+    def refused(error: Exception, at: str) -> RowError:
+        if isinstance(error, Refusal):
+            reason = error.told(masked=masked)
+        else:
+            reason = type(error).__name__ + ("" if masked else f": {error}")
+        return RowError(reason, column=column, field=step.field, step=at)
+
+    def convert(contents: Sequence[tuple[int, Any]]) -> Any:
+        at = "decode"
+        try:
+            if len(decoders) == 1:
+                form, content = contents[0]
+                value = decoders[0](form, content)
+            else:
+                parts = zip(decoders, contents, strict=True)
+                value = "".join(text_of(decode(form, part)) for decode, (form, part) in parts)
+            for at, apply in functions:  # noqa: B007 - `at` tells which one refused
+                if value is None:
+                    return None
+                value = apply(value)
+            at = "fit"
+            return None if value is None else fit(value)
+        except Refusal as error:
+            raise refused(error, at) from None
+        except Exception as error:
+            raise refused(error, at) from error
+
+    return convert
+
+
+def _raw(_: int, content: Any) -> Any:
+    return content

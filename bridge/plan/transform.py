@@ -1,0 +1,158 @@
+"""The transforms of a field as functions of one value. None passes through; Refusal refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from bridge.model.errors import ConfigurationError
+from bridge.plan.fit import EXACT, number_of, text_of
+from bridge.plan.moment import format_parser, instant, zone_of
+from bridge.plan.refuse import Refusal
+from bridge.plan.steps import Transform
+
+Function = Callable[[Any], Any]
+
+BLANKS = " "
+
+
+def function(transform: Transform, mask_key: bytes | None) -> Function:
+    """The function of one transform. Raises ConfigurationError when it can't be made."""
+    name, args = transform.name, transform.args
+    if name == "code_page":
+        return _code_page(args[0])
+    if name == "trim":
+        return lambda value: text_of(value).strip(BLANKS)
+    if name == "format":
+        return format_parser(args[0], args[1])
+    if name == "zone":
+        return _zone(args[0])
+    if name == "map":
+        return _map(args)
+    if name == "zeros":
+        return _zeros(args[0])
+    if name == "unit":
+        factor = Decimal(args[0])
+        return lambda value: EXACT.multiply(number_of(value), factor)
+    if name == "mask":
+        return _mask(args[0], mask_key)
+    if name == "call":
+        return imported(args[0])
+    raise ConfigurationError(f"transform {name!r} is not known")
+
+
+def _code_page(name: str) -> Function:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ConfigurationError(
+            f"code page {name!r} is not known; use one of Python's codecs, as cp1252 or cp037"
+        ) from None
+
+    def decode(value: Any) -> str:
+        if isinstance(value, str):
+            raise Refusal("text that is decoded already; `code_page` is for bytes")
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise Refusal(f"a {type(value).__name__}, where `code_page` needs bytes", value)
+        try:
+            return bytes(value).decode(name)
+        except UnicodeDecodeError as error:
+            raise Refusal(f"bytes that aren't {name} ({error.reason})") from None
+
+    return decode
+
+
+def _zone(name: str) -> Function:
+    zone = zone_of(name)
+
+    def attach(value: Any) -> datetime:
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value.strip())
+            except ValueError:
+                raise Refusal("text that isn't a local time in ISO 8601", value) from None
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - zoned below
+        if not isinstance(value, datetime) or value.tzinfo is not None:
+            raise Refusal("not a local time, so that no zone applies", value)
+        return instant(value, zone)
+
+    return attach
+
+
+def source_text(value: Any) -> str:
+    """The text by which `map` and `mask` know a source value."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise Refusal("bytes where text is needed; say their `code_page`")
+    return text_of(value)
+
+
+def _map(pairs: tuple[tuple[Any, Any], ...]) -> Function:
+    table = {text_of(key): value for key, value in pairs}
+
+    def mapped(value: Any) -> Any:
+        text = source_text(value)
+        if text not in table:
+            raise Refusal("a value that `map` doesn't list", text)
+        return table[text]
+
+    return mapped
+
+
+def _zeros(width: int) -> Function:
+    def strip(value: Any) -> str:
+        text = source_text(value)
+        if not (text.isascii() and text.isdigit()):
+            return text
+        if len(text) < width:
+            raise Refusal(
+                f"{len(text)} digits where `zeros` says {width}: padding it outwards would give "
+                "another value",
+                text,
+            )
+        return (text.lstrip("0") or "0") if len(text) == width else text
+
+    return strip
+
+
+def _mask(how: str, key: bytes | None) -> Function:
+    if how == "drop":
+        return lambda _: None
+    if how != "hash":
+        raise ConfigurationError(f"mask {how!r} is not known; use hash or drop")
+    if not key:
+        raise ConfigurationError(
+            "`mask: hash` needs a key: give the system's `mask_key` as a secret reference"
+        )
+    secret = key
+
+    def hashed(value: Any) -> str:
+        content = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else (
+            text_of(value).encode()
+        )
+        return hmac.new(secret, content, hashlib.sha256).hexdigest()
+
+    return hashed
+
+
+def imported(name: str) -> Function:
+    """The function `package.module:function`. Raises ConfigurationError."""
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"call {name!r} can't be imported ({error}); write it as package.module:function"
+        ) from error
+    if not callable(found):
+        raise ConfigurationError(f"call {name!r} is not a function")
+    return found  # type: ignore[no-any-return]
+
+
