@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bridge.model.types import Entity, FieldType
+from bridge.model.types import Entity, Field, FieldType
 
 Schema = dict[str, Any]
 
@@ -110,3 +110,55 @@ def change_schema(entity: Entity) -> Schema:
 def schema_text(schema: Schema) -> str:
     """The one text of a schema: keys as given, no blanks."""
     return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
+
+
+def field_type(schema: Any) -> FieldType:
+    """The field type that an Avro schema stands for: `type_schema` the other way round.
+
+    Raises ValueError for a schema that `type_schema` doesn't make.
+    """
+    if isinstance(schema, str):
+        for kind, name in _PRIMITIVE.items():
+            if name == schema:
+                return FieldType(kind)
+    elif isinstance(schema, dict):
+        logical = schema.get("logicalType")
+        if logical == "decimal":
+            return FieldType("decimal", schema["precision"], schema.get("scale", 0))
+        for kind, known in _LOGICAL.items():
+            if logical == known["logicalType"] and schema["type"] == known["type"]:
+                return FieldType(kind)
+        if schema.get("type") == "array":
+            return FieldType("array", item=field_type(_not_null(schema["items"])))
+    raise ValueError(f"no field type is written as {schema!r}")
+
+
+def entity_of(schema: Schema) -> Entity:
+    """The entity whose `change_schema` this is; without relations, which no schema holds.
+
+    Its key is in the order of the row's fields. Raises ValueError for any other schema.
+    """
+    namespace = str(schema.get("namespace", ""))
+    name = str(schema.get("name", ""))
+    if "." in name:
+        namespace, _, name = name.rpartition(".")
+    system, _, entity = namespace.partition(".")
+    parts = {field["name"]: field["type"] for field in schema.get("fields", ())}
+    if name != "Change" or not entity or "before" not in parts:
+        raise ValueError(f"{namespace}.{name} is not the schema of a change")
+    row = _not_null(parts["before"])
+    key, fields = [], []
+    for field in row["fields"]:
+        plain = not isinstance(field["type"], list)
+        if plain:
+            key.append(field["name"])
+        kind = field["type"] if plain else _not_null(field["type"])
+        fields.append(Field(field["name"], field_type(kind)))
+    return Entity(system, entity, tuple(key), tuple(fields))
+
+
+def _not_null(union: Any) -> Any:
+    kinds = [kind for kind in union if kind != "null"] if isinstance(union, list) else [union]
+    if len(kinds) != 1:
+        raise ValueError(f"{union!r} is not a nullable type")
+    return kinds[0]
