@@ -22,7 +22,7 @@ from bridge.log.port import (
     TopicPartition,
     Transaction,
 )
-from bridge.model.errors import Fenced
+from bridge.model.errors import Fenced, OutcomeUnknown
 
 
 class OwnedPartitions:
@@ -64,7 +64,8 @@ class OwnedPartitions:
 
         Raises Fenced when the partition is not, or no longer, owned by this process: drop what
         is under way for it and read on. Nothing of the transaction is visible then, and its
-        records come again here or elsewhere.
+        records come again here or elsewhere. OutcomeUnknown asks for the same: the next `read`
+        settles the transaction and goes on from what was committed.
         """
         owner = self._owned.get(partition)
         if owner is None or partition in self._lost:
@@ -75,7 +76,9 @@ class OwnedPartitions:
             try:
                 async with owner.producer.transaction() as transaction:
                     yield transaction
-            except Fenced:
+            except (Fenced, OutcomeUnknown):
+                # A commit without an answer is settled by the next producer of the same id, so
+                # that partition is taken again too, from the offset that turns out committed.
                 self._lost.add(partition)
                 raise
 

@@ -48,6 +48,11 @@ def internal_topic(bridge: str, which: str) -> str:
     return f"_{bridge}.{which}"
 
 
+def replay_topic(bridge: str, agent: str) -> str:
+    """The topic of the events that operators replay into one agent."""
+    return internal_topic(bridge, f"replay.{agent}")
+
+
 def split_entity(qualified: str) -> tuple[str, str]:
     """`erp.sales_order` -> (`erp`, `sales_order`); raises ConfigurationError otherwise."""
     system, dot, entity = qualified.partition(".")
