@@ -1,0 +1,168 @@
+"""The journal connector: for databases that offer no change feed but allow triggers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Engine
+
+from bridge.connector import (
+    Capabilities,
+    Finding,
+    Reader,
+    Shape,
+    Snapshot,
+    Source,
+    System,
+    Writer,
+)
+from bridge.model.errors import ConfigurationError
+from connectors.journal.dialect import Dialect
+from connectors.journal.install import findings, needed
+from connectors.journal.source import JournalSource
+from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.engine import BEGIN, make_engine, parse_url
+from connectors.sql.errors import naming
+from connectors.sql.reader import SqlReader
+from connectors.sql.shapes import describe
+from connectors.sql.snapshot import SqlSnapshot
+from connectors.sql.writer import SqlWriter
+
+DIALECTS: Mapping[str, Dialect] = {"sqlite": SqliteJournal()}
+
+
+class JournalOptions(BaseModel):
+    """The `capture:` mapping of a system with this connector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    poll_ms: int = Field(
+        default=30, ge=5, le=60_000, description="How often to look for commits, in milliseconds."
+    )
+    forget_rows: int = Field(
+        default=2000,
+        ge=1,
+        description="Acknowledged journal rows deleted in one transaction.",
+    )
+    forget_ms: int = Field(
+        default=500,
+        ge=0,
+        description="How long acknowledged rows may stay before they are deleted, in milliseconds.",
+    )
+
+
+def dialect_for(system: System) -> Dialect:
+    """The journal of the system's database; raises ConfigurationError where there is none."""
+    name = parse_url(system).get_backend_name()
+    if name not in DIALECTS:
+        raise ConfigurationError(
+            f"system {system.name!r}: the journal connector knows {', '.join(sorted(DIALECTS))}, "
+            f"not {name!r}"
+        )
+    return DIALECTS[name]
+
+
+@contextmanager
+def engine_for(system: System) -> Iterator[Engine]:
+    """An engine for one task, closed afterwards."""
+    engine = make_engine(system)
+    try:
+        with naming(f"system {system.name!r}"):
+            yield engine
+    finally:
+        engine.dispose()
+
+
+class JournalConnector:
+    """`bridge.connector.Connector`; registered as `journal`."""
+
+    name = "journal"
+    options: type[BaseModel] = JournalOptions
+
+    def capabilities(self) -> Capabilities:
+        """No transactions: SQLite's triggers don't see any. No TRUNCATE there either."""
+        return Capabilities(
+            before="full",
+            every_change=True,
+            snapshot=True,
+            visibility=True,
+            markers=True,
+            read=True,
+            write=True,
+        )
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """As `bridge.connector.Connector.describe`."""
+
+        def act() -> Mapping[str, Shape]:
+            with engine_for(system) as engine:
+                return describe(engine, system.tables, "full")
+
+        return await asyncio.to_thread(act)
+
+    async def check(self, system: System) -> list[Finding]:
+        """As `bridge.connector.Connector.check`."""
+
+        def act() -> list[Finding]:
+            dialect = dialect_for(system)
+            with engine_for(system) as engine, engine.connect() as connection:
+                return findings(connection, system, dialect)
+
+        return await asyncio.to_thread(act)
+
+    def setup_sql(self, system: System) -> list[str]:
+        """As `bridge.connector.Connector.setup_sql`; empty when all is in place."""
+        dialect = dialect_for(system)
+        with engine_for(system) as engine, engine.connect() as connection:
+            return needed(connection, system, dialect)
+
+    async def setup(self, system: System) -> list[str]:
+        """As `bridge.connector.Connector.setup`, in one transaction: no change goes untold."""
+        dialect = dialect_for(system)
+
+        def act() -> list[str]:
+            with engine_for(system) as engine, engine.connect() as connection:
+                writing = connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+                with writing.begin():
+                    statements = needed(writing, system, dialect)
+                    for statement in statements:
+                        writing.exec_driver_sql(statement)
+                return statements
+
+        return await asyncio.to_thread(act)
+
+    async def source(self, system: System) -> Source:
+        """A source on two connections of its own."""
+        options = options_of(system)
+        return JournalSource(
+            system,
+            dialect_for(system),
+            poll_seconds=options.poll_ms / 1000,
+            forget_rows=options.forget_rows,
+            forget_seconds=options.forget_ms / 1000,
+        )
+
+    async def snapshot(self, system: System) -> Snapshot:
+        """A snapshot whose chunks tell which changes they contain."""
+        return SqlSnapshot(system, dialect_for(system).sql)
+
+    async def reader(self, system: System) -> Reader:
+        """A reader whose answers tell which changes they contain."""
+        return SqlReader(system, dialect_for(system).sql)
+
+    async def writer(self, system: System) -> Writer:
+        """A writer whose commands come back with the changes that they cause."""
+        return SqlWriter(system, dialect_for(system).sql)
+
+
+def options_of(system: System) -> JournalOptions:
+    """The validated options; the defaults where the configuration has none."""
+    if isinstance(system.options, JournalOptions):
+        return system.options
+    return JournalOptions.model_validate(system.options or {})
+
+
+connector = JournalConnector()

@@ -1,0 +1,104 @@
+"""What a database must offer for a journal: one file a dialect implements this.
+
+**Commit order.** `entries` returns rows in commit order and only such behind which no row can
+still appear. SQLite has one writer, so the journal's own numbers are in commit order. Where
+transactions commit side by side, a row's number is given before its commit, and reading up to
+the highest number would lose the late ones: such a dialect writes its transaction's id into
+each row and lets `entries` return only rows of transactions below the oldest one still running
+(PostgreSQL: `pg_snapshot_xmin(pg_current_snapshot())`), ordered by (transaction, number), or
+drains committed rows into a second, dense number under a lock. Either way a `Mark` is a tuple of
+integers that grows in the order of `entries`.
+
+**Values** come back as the driver gives them for the table itself, so that a change, a snapshot
+row and a read of the same state are equal.
+
+All functions are called from one thread at a time per connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Finding
+from connectors.journal.layout import Layout
+from connectors.sql.dialect import SqlDialect
+from connectors.sql.shapes import Catalogue
+
+Mark = tuple[int, ...]
+"""A place in the journal's commit order; its first number is the commit position."""
+
+WATERMARK = 0
+"""`Entry.layout` of a watermark; its name stands in `command`."""
+
+
+class Entry(NamedTuple):
+    """One row of the journal. `values` holds the old row's values and then the new one's, as far
+    as `op` has them; `width` numbers each.
+    """
+
+    mark: Mark
+    layout: int
+    op: int
+    made_at: int
+    command: str | None
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The journal's own state. `incarnation` is new each time that it is made; `position` the
+    last place given out, `confirmed` the last one acknowledged (None: nothing ever was).
+    """
+
+    incarnation: str
+    position: Mark
+    confirmed: Mark | None
+
+
+class Dialect(Protocol):
+    """One database's journal."""
+
+    @property
+    def sql(self) -> SqlDialect:
+        """Hooks for reads and writes on this database, with marker and visibility."""
+
+    @property
+    def begin_anew(self) -> str:
+        """The statement after which a log without a checkpoint may begin at this journal."""
+
+    def is_there(self, connection: Connection) -> bool:
+        """Whether the journal's tables exist."""
+
+    def layouts(self, connection: Connection) -> list[Layout]:
+        """Every layout ever used, oldest first; empty without a journal."""
+
+    def create(self, connection: Connection, width: int) -> list[str]:
+        """Statements that are still needed for a journal of rows of `width` columns."""
+
+    def create_for(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> list[str]:
+        """Statements that are still needed for one table: its layout and its triggers."""
+
+    def warnings(self, connection: Connection, tables: Sequence[Catalogue]) -> list[Finding]:
+        """What is dangerous about these tables or this database, beyond what `create` mends."""
+
+    def state(self, connection: Connection) -> State:
+        """Where the journal stands."""
+
+    def token(self, connection: Connection) -> int:
+        """A number that changes when another connection committed something; cheap."""
+
+    def schema_token(self, connection: Connection) -> int:
+        """A number that changes when a table was altered; cheap."""
+
+    def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
+        """Up to `limit` rows behind `after`, in commit order."""
+
+    def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
+        """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""
+
+    def watermark(self, connection: Connection, name: str) -> None:
+        """Write a watermark in a short transaction."""

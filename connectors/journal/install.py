@@ -1,0 +1,116 @@
+"""What a journal needs in the legacy database, and what is wrong with what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Finding, System
+from bridge.model.errors import ConfigurationError
+from connectors.journal.dialect import Dialect
+from connectors.journal.layout import Layout, layout_for
+from connectors.sql import ledger
+from connectors.sql.rows import no_key
+from connectors.sql.shapes import Catalogue, read_catalogue, read_table
+
+
+def layouts_for(
+    connection: Connection, system: System, dialect: Dialect, found: Mapping[str, Catalogue]
+) -> list[tuple[Catalogue, Layout]]:
+    """Which layout each table of `found` should write; all of them have a key."""
+    known = dialect.layouts(connection)
+    tables: list[tuple[Catalogue, Layout]] = []
+    for use in system.tables:
+        if use.table not in found:
+            continue
+        catalogue = found[use.table]
+        layout = layout_for(use.table, catalogue, catalogue.identity(use.key), known)
+        if layout not in known:
+            known = [*known, layout]
+        tables.append((catalogue, layout))
+    return tables
+
+
+def widest(tables: Sequence[tuple[Catalogue, Layout]]) -> int:
+    """Columns of the widest row."""
+    return max((len(layout.columns) for _, layout in tables), default=1)
+
+
+def ledger_sql(connection: Connection) -> list[str]:
+    """What makes the ledger, if it isn't there."""
+    return [] if ledger.is_there(connection) else [ledger.create_sql(connection.dialect)]
+
+
+def needed(connection: Connection, system: System, dialect: Dialect) -> list[str]:
+    """The statements that set-up still has to run; empty when all is in place."""
+    found = read_catalogue(connection, system.tables)
+    without = [use.table for use in system.tables if not found[use.table].identity(use.key)]
+    if without:
+        raise ConfigurationError("; ".join(no_key(table) for table in without))
+    tables = layouts_for(connection, system, dialect, found)
+    statements = dialect.create(connection, widest(tables))
+    for catalogue, layout in tables:
+        statements += dialect.create_for(connection, catalogue, layout)
+    return statements + ledger_sql(connection)
+
+
+def findings(connection: Connection, system: System, dialect: Dialect) -> list[Finding]:
+    """Everything that is missing or dangerous, table by table."""
+    problems: list[Finding] = []
+    found: dict[str, Catalogue] = {}
+    for use in system.tables:
+        try:
+            catalogue = read_table(connection, use.table, use.key)
+        except ConfigurationError as error:
+            problems.append(Finding(str(error)))
+            continue
+        weak = _weak_key(catalogue, use.key)
+        if weak is not None:
+            problems.append(weak)
+        if catalogue.identity(use.key):
+            found[use.table] = catalogue
+    problems += dialect.warnings(connection, list(found.values()))
+    tables = layouts_for(connection, system, dialect, found)
+    base = dialect.create(connection, widest(tables))
+    if base:
+        problems.append(
+            Finding("the journal's tables are not complete", _script(base), create=True)
+        )
+    for catalogue, layout in tables:
+        statements = dialect.create_for(connection, catalogue, layout)
+        if statements:
+            what = (
+                f"the journal triggers of table {catalogue.table!r} are missing, are older than a "
+                "column of the table, or are not the newest triggers of the table"
+            )
+            problems.append(Finding(what, _script(statements), create=True))
+    for statement in ledger_sql(connection):
+        what = f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out"
+        problems.append(Finding(what, statement, create=True))
+    return problems
+
+
+def _script(statements: Sequence[str]) -> str:
+    return ";\n".join(statements)
+
+
+def _weak_key(catalogue: Catalogue, declared: Sequence[str]) -> Finding | None:
+    """Why the columns that should tell rows apart don't."""
+    if not catalogue.identity(declared):
+        return Finding(no_key(catalogue.table))
+    names = {column.name for column in catalogue.columns}
+    unknown = [name for name in declared if name not in names]
+    if unknown:
+        return Finding(
+            f"table {catalogue.table!r} has no column {', '.join(map(repr, unknown))}, which its "
+            f"key names (it has {', '.join(sorted(names))})"
+        )
+    if declared and not any(group <= set(declared) for group in catalogue.uniques):
+        columns = ", ".join(declared)
+        return Finding(
+            f"nothing keeps the key ({columns}) of table {catalogue.table!r} unique: two rows of "
+            "the same key would overwrite each other in the log",
+            f"CREATE UNIQUE INDEX bridge_key_{catalogue.table} ON {catalogue.table} ({columns})",
+        )
+    return None

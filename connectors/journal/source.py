@@ -1,0 +1,239 @@
+"""Captures changes from a journal: reads behind the checkpoint, forgets what is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy.exc as sa_exc
+from sqlalchemy.engine import Connection
+
+from bridge.connector import (
+    CREATE,
+    DELETE,
+    Batch,
+    Change,
+    Checkpoint,
+    System,
+    Transaction,
+    Watermark,
+)
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
+from connectors.journal.checkpoint import Resume, lost, unpack
+from connectors.journal.dialect import WATERMARK, Dialect, Entry, Mark
+from connectors.journal.layout import Frame, frame_for
+from connectors.sql.engine import BEGIN, make_engine
+from connectors.sql.errors import naming, translated
+from connectors.sql.session import Threads
+from connectors.sql.shapes import Catalogue, read_table
+
+T = TypeVar("T")
+BUSY_RETRY = 0.02
+"""Seconds between two looks at a database whose writer holds its lock."""
+
+
+class JournalSource:
+    """`bridge.connector.Source` over a journal.
+
+    Reads and writes have a connection each, so that `ack` and `mark` don't wait for a read.
+    `ack` collects: rows are deleted every `forget_seconds` at most, in transactions of
+    `forget_rows`, so that the legacy program never waits long for the lock; a deletion that
+    found the database locked is made up for by the next one.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        dialect: Dialect,
+        *,
+        poll_seconds: float = 0.03,
+        forget_rows: int = 2000,
+        forget_seconds: float = 0.5,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._system = system
+        self._dialect = dialect
+        self._poll = poll_seconds
+        self._forget_rows = forget_rows
+        self._forget_seconds = forget_seconds
+        self._monotonic = monotonic
+        self._readers = Threads(make_engine(system), 1, "journal-read")
+        self._writers = Threads(make_engine(system), 1, "journal-write")
+        self._where = f"journal of {system.name!r}"
+        self._frames: dict[int, Frame] = {}
+        self._wanted = {use.table: use for use in system.tables}
+        self._incarnation = ""
+        self._mark: Mark = (0,)
+        self._confirmed: Mark | None = None
+        self._token: int | None = None
+        self._schema: int | None = None
+        self._durable: Mark | None = None
+        self._forgotten_at = 0.0
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        """As `bridge.connector.Source.open`."""
+        resume = None if after is None else unpack(after)
+
+        def act(connection: Connection) -> Resume:
+            if not self._dialect.is_there(connection):
+                raise ConfigurationError(
+                    f"{self._where}: its tables and triggers are not there; `bridgectl check` "
+                    "shows the statements that make them"
+                )
+            state = self._dialect.state(connection)
+            reason = lost(resume, state)
+            if reason is not None:
+                raise HistoryLost(
+                    f"{self._where}: {reason}. Bring the log that belongs to it (`bridgectl log "
+                    f"copy`), or begin anew: {self._dialect.begin_anew}; then start with a log "
+                    "that has no checkpoint of this system and run `bridgectl snapshot --reconcile`"
+                )
+            mark = state.position if resume is None else resume.mark
+            return Resume(state.incarnation, mark, state.confirmed)
+
+        begun = await self._read(act)
+        self._incarnation, self._mark, self._confirmed = (
+            begun.incarnation,
+            begun.mark,
+            begun.confirmed,
+        )
+        return begun.pack()
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        """As `bridge.connector.Source.read`; looks for commits every `poll_seconds`."""
+        until = self._monotonic() + timeout
+        while True:
+            try:
+                found = await self._read(lambda connection: self._look(connection, limit))
+            except RetryLater:
+                if self._monotonic() >= until:
+                    raise
+                await asyncio.sleep(BUSY_RETRY)
+                continue
+            if found or self._monotonic() >= until:
+                return self._batch(found)
+            await asyncio.sleep(min(self._poll, max(0.0, until - self._monotonic())))
+
+    def _look(self, connection: Connection, limit: int) -> list[Entry]:
+        """New entries, if anything was committed since the last look that found none.
+
+        The token is read before the rows: what commits in between is found by the next look.
+        """
+        token = self._dialect.token(connection)
+        if token == self._token:
+            return []
+        entries = self._dialect.entries(connection, self._mark, limit)
+        schema = self._dialect.schema_token(connection)
+        if schema != self._schema:
+            self._frames.clear()
+            self._schema = schema
+        unknown = {one.layout for one in entries} - self._frames.keys() - {WATERMARK}
+        if unknown:
+            self._learn(connection)
+        self._token = token if len(entries) < limit else None
+        return entries
+
+    def _learn(self, connection: Connection) -> None:
+        now: dict[str, Catalogue | None] = {}
+        for layout in self._dialect.layouts(connection):
+            use = self._wanted.get(layout.table)
+            if use is None:
+                continue
+            if layout.table not in now:
+                try:
+                    now[layout.table] = read_table(connection, layout.table, use.key)
+                except ConfigurationError:
+                    # Dropped or renamed since: its last changes are still told.
+                    now[layout.table] = None
+            self._frames[layout.id] = frame_for(layout, now[layout.table])
+
+    def _batch(self, entries: list[Entry]) -> Batch:
+        changes: list[Change] = []
+        watermarks: list[Watermark] = []
+        for entry in entries:
+            if entry.layout == WATERMARK:
+                watermarks.append(Watermark(len(changes), entry.command or "", entry.mark[0]))
+            elif entry.layout in self._frames:
+                # A layout without a frame is of a table that is not configured any more.
+                changes.append(change_of(entry, self._frames[entry.layout]))
+        if entries:
+            self._mark = entries[-1].mark
+        checkpoint = Resume(self._incarnation, self._mark, self._confirmed).pack()
+        return Batch(changes, checkpoint, self._mark[0], watermarks)
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """As `bridge.connector.Source.ack`."""
+        self._durable = unpack(upto).mark
+        if self._monotonic() - self._forgotten_at >= self._forget_seconds:
+            await self._forget()
+
+    async def _forget(self) -> None:
+        durable = self._durable
+        if durable is None or durable == self._confirmed:
+            return
+        self._forgotten_at = self._monotonic()
+
+        def act(connection: Connection) -> bool:
+            return self._dialect.confirm(connection, durable, self._forget_rows)
+
+        try:
+            # Between two short transactions the legacy program gets its turn.
+            while not await self._write(act):
+                pass
+        except RetryLater:
+            return
+        self._confirmed = durable
+
+    async def mark(self, name: str) -> None:
+        """As `bridge.connector.Source.mark`."""
+
+        def act(connection: Connection) -> None:
+            self._dialect.watermark(connection, name)
+
+        await self._write(act)
+
+    async def _read(self, act: Callable[[Connection], T]) -> T:
+        with naming(self._where):
+            return await self._readers.run(act)
+
+    async def _write(self, act: Callable[[Connection], T]) -> T:
+        with naming(self._where):
+            return await self._writers.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
+
+    async def close(self) -> None:
+        """Forget what is durable and close the connections. May be called twice."""
+        try:
+            await self._forget()
+        except (BridgeError, sa_exc.SQLAlchemyError, RuntimeError) as error:
+            # The rows stay; the next source forgets them. `close` promises not to raise.
+            translated(error, self._where)
+        await self._readers.close()
+        await self._writers.close()
+
+
+def change_of(entry: Entry, frame: Frame) -> Change:
+    """An entry as a change. Each stands for itself: SQLite's triggers see no transaction id."""
+    width, values, op = frame.width, entry.values, entry.op
+    told = Transaction(None, entry.mark[0], entry.made_at, entry.mark[0])
+    old = values[:width] if op != CREATE else None
+    new = values[width : 2 * width] if op != DELETE else None
+    full = frame.whole and old is not None
+    shown = None
+    if old is not None:
+        moved = new is not None and any(old[at] != new[at] for at in frame.key)
+        if full:
+            shown = frame.row(old)
+        elif op == DELETE or moved:
+            shown = frame.key_only(old)
+    return Change(
+        frame.shape,
+        op,
+        shown,
+        full,
+        None if new is None else frame.row(new),
+        0,
+        told,
+        entry.command,
+    )

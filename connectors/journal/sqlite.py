@@ -1,0 +1,228 @@
+"""The journal on SQLite.
+
+All values stand in columns without a declared type, which SQLite stores exactly as they are: old
+values first, then new ones, `v0`, `v1` ...; the layout tells which is which. SQLite has one
+writer, so the journal's numbers are in commit order and late commits don't exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.connector import CREATE, Finding
+from connectors.journal.dialect import Entry, Mark, State
+from connectors.journal.layout import Layout, layout_from
+from connectors.journal.triggers import NOW, Names, Trigger, trigger_names, triggers
+from connectors.sql.dialect import SQLITE, Marker, Seen, SqlDialect
+from connectors.sql.shapes import Catalogue
+
+NAMES = Names()
+STATE = "bridge_journal_state"
+LAYOUT = "bridge_journal_layout"
+HEAD = "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEGER NOT NULL, "
+LAST = f"COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{NAMES.journal}'), 0)"
+SLOTS_AT = 5
+"""Columns of the journal before its value slots."""
+MAX_SLOTS = 1900
+"""SQLite allows 2,000 columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpTo:
+    """A read that has seen every change up to a place in the journal."""
+
+    commit: int
+
+    def contains(self, transaction: int) -> bool:
+        """Whether the change of that number was visible."""
+        return transaction <= self.commit
+
+
+COMMAND = (
+    f"CREATE TABLE IF NOT EXISTS {NAMES.command} "
+    "(one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)"
+)
+SQL: SqlDialect = replace(
+    SQLITE,
+    marker=Marker(
+        write=f"INSERT OR REPLACE INTO {NAMES.command} (one, id) VALUES (1, :id)",
+        clear=f"DELETE FROM {NAMES.command}",
+        table=NAMES.command,
+        create=COMMAND,
+    ),
+    seen=Seen(LAST, lambda value: UpTo(int(value))),
+    position=LAST,
+)
+
+
+class SqliteJournal:
+    """`connectors.journal.dialect.Dialect` for SQLite 3.35 or later."""
+
+    sql = SQL
+    begin_anew = f"UPDATE {STATE} SET confirmed = NULL"
+
+    def is_there(self, connection: Connection) -> bool:
+        """Whether the journal's tables exist."""
+        names = sa.inspect(connection).get_table_names()
+        return all(name in names for name in (NAMES.journal, NAMES.aside, STATE, LAYOUT))
+
+    def layouts(self, connection: Connection) -> list[Layout]:
+        """Every layout ever used, oldest first; empty without a journal."""
+        if not sa.inspect(connection).has_table(LAYOUT):
+            return []
+        rows = connection.exec_driver_sql(f"SELECT id, tbl, columns FROM {LAYOUT} ORDER BY id")
+        return [layout_from(*row) for row in rows]
+
+    def create(self, connection: Connection, width: int) -> list[str]:
+        """Statements that are still needed for a journal of rows of `width` columns."""
+        present = set(sa.inspect(connection).get_table_names())
+        needed = [
+            *self._slots(connection, NAMES.journal, 2 * width, present),
+            *self._slots(connection, NAMES.aside, width, present),
+        ]
+        if LAYOUT not in present:
+            needed.append(
+                f"CREATE TABLE {LAYOUT} (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, "
+                "columns TEXT NOT NULL)"
+            )
+        if STATE not in present:
+            needed += [
+                f"CREATE TABLE {STATE} (one INTEGER PRIMARY KEY CHECK (one = 1), "
+                "incarnation TEXT NOT NULL, confirmed INTEGER)",
+                f"INSERT INTO {STATE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))",
+            ]
+        if NAMES.command not in present:
+            needed.append(COMMAND)
+        return needed
+
+    def create_for(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> list[str]:
+        """Statements that are still needed for one table: its layout and its triggers."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        wanted = triggers(NAMES, layout, catalogue.uniques, quote)
+        needed = []
+        if layout not in self.layouts(connection):
+            table, columns = layout.table.replace("'", "''"), layout.text().replace("'", "''")
+            needed.append(f"INSERT INTO {LAYOUT} VALUES ({layout.id}, '{table}', '{columns}')")
+        if not _in_place(connection, layout, wanted):
+            needed += [f"DROP TRIGGER IF EXISTS {quote(name)}" for name in trigger_names(layout)]
+            needed += [trigger.sql for trigger in wanted]
+        return needed
+
+    def _slots(
+        self, connection: Connection, table: str, width: int, present: set[str]
+    ) -> list[str]:
+        if table not in present:
+            head = "layout INTEGER NOT NULL, "
+            if table == NAMES.journal:
+                head = HEAD + "made_at INTEGER NOT NULL, command TEXT, "
+            slots = ", ".join(f"v{at}" for at in range(width))
+            return [f"CREATE TABLE {table} ({head}{slots})"]
+        have = {item["name"] for item in sa.inspect(connection).get_columns(table)}
+        lacking = [f"v{at}" for at in range(width) if f"v{at}" not in have]
+        return [f"ALTER TABLE {table} ADD COLUMN {name}" for name in lacking]
+
+    def warnings(self, connection: Connection, tables: Sequence[Catalogue]) -> list[Finding]:
+        """What is dangerous about these tables or this database, beyond what `create` mends."""
+        found: list[Finding] = []
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        if mode != "wal":
+            found.append(
+                Finding(
+                    f"the database is in {mode} mode, in which readers and writers block each "
+                    "other: the legacy program's writes wait for the bridge's reads",
+                    "PRAGMA journal_mode = WAL",
+                    fatal=False,
+                )
+            )
+        kinds = {
+            name: "virtual table" if (sql or "").upper().startswith("CREATE VIRTUAL") else kind
+            for name, kind, sql in connection.exec_driver_sql(
+                "SELECT name, type, sql FROM sqlite_schema WHERE type IN ('table', 'view')"
+            )
+        }
+        for catalogue in tables:
+            kind = kinds.get(catalogue.table, "table")
+            if kind != "table":
+                found.append(
+                    Finding(f"{catalogue.table!r} is a {kind}, which can have no journal triggers")
+                )
+            if 2 * len(catalogue.columns) > MAX_SLOTS:
+                found.append(
+                    Finding(
+                        f"table {catalogue.table!r} has {len(catalogue.columns)} columns; the "
+                        f"journal holds at most {MAX_SLOTS // 2}"
+                    )
+                )
+        return found
+
+    def state(self, connection: Connection) -> State:
+        """Where the journal stands."""
+        incarnation, confirmed, last = connection.exec_driver_sql(
+            f"SELECT incarnation, confirmed, {LAST} FROM {STATE}"
+        ).one()
+        return State(incarnation, (last,), None if confirmed is None else (confirmed,))
+
+    def token(self, connection: Connection) -> int:
+        """https://www.sqlite.org/pragma.html#pragma_data_version."""
+        return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def schema_token(self, connection: Connection) -> int:
+        """https://www.sqlite.org/pragma.html#pragma_schema_version."""
+        return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+
+    def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
+        """Up to `limit` rows behind `after`, in commit order."""
+        rows = connection.exec_driver_sql(
+            f"SELECT * FROM {NAMES.journal} WHERE seq > ? ORDER BY seq LIMIT ?", (after[0], limit)
+        )
+        return [Entry((row[0],), row[1], row[2], row[3], row[4], row[SLOTS_AT:]) for row in rows]
+
+    def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
+        """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""
+        with connection.begin():
+            gone = connection.exec_driver_sql(
+                f"DELETE FROM {NAMES.journal} WHERE seq IN (SELECT seq FROM {NAMES.journal} "
+                "WHERE seq <= ? ORDER BY seq LIMIT ?)",
+                (upto[0], limit),
+            ).rowcount
+            left = connection.exec_driver_sql(
+                f"SELECT min(seq) FROM {NAMES.journal} WHERE seq <= ?", (upto[0],)
+            ).scalar()
+            reached = upto[0] if left is None else left - 1
+            connection.exec_driver_sql(
+                f"UPDATE {STATE} SET confirmed = max(COALESCE(confirmed, 0), ?)", (reached,)
+            )
+        return gone < limit or left is None
+
+    def watermark(self, connection: Connection, name: str) -> None:
+        """Write a watermark in a short transaction."""
+        with connection.begin():
+            connection.exec_driver_sql(
+                f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
+                f"VALUES (0, {CREATE}, {NOW}, ?)",
+                (name,),
+            )
+
+
+def _in_place(connection: Connection, layout: Layout, wanted: Sequence[Trigger]) -> bool:
+    """Whether the triggers are as wanted, and newer than every other one of their table.
+
+    SQLite runs the newest trigger first. An older one of ours would tell a change only after
+    what another trigger did in answer to it, and the log would end with the wrong row.
+    """
+    rows: Sequence[Any] = connection.exec_driver_sql(
+        "SELECT rowid, name, sql FROM sqlite_schema WHERE type = 'trigger' "
+        "AND lower(tbl_name) = lower(?)",
+        (layout.table,),
+    ).all()
+    present = {name: sql for _, name, sql in rows}
+    if any(present.get(trigger.name) != trigger.sql for trigger in wanted):
+        return False
+    ours = {trigger.name for trigger in wanted}
+    oldest = min(rowid for rowid, name, _ in rows if name in ours)
+    return all(rowid < oldest for rowid, name, _ in rows if name not in ours)

@@ -1,0 +1,1 @@
+"""Reader, Writer and Snapshot for every SQL dialect that SQLAlchemy speaks."""

@@ -1,0 +1,131 @@
+"""What differs between SQL databases for reads and writes, as data: a new one is an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from bridge.connector import Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How a command's id travels with the changes that it causes.
+
+    `write` is run with `:id` inside the effect's savepoint, so that a failed effect leaves no
+    marker; `clear` (may be empty) is run once before the commit. `table` is what both need to be
+    there (empty: nothing), `create` the statement that makes it.
+    """
+
+    write: str
+    clear: str = ""
+    table: str = ""
+    create: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a statement has seen: `expression` is selected by the very statement that reads the
+    rows, `read` makes the answer to `contains` of its value.
+    """
+
+    expression: str
+    read: Callable[[Any], Visibility]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDialect:
+    """The hooks of one database.
+
+    lookup: `in` (one parameter a value), `rows` (`(a, b) IN (VALUES ...)`), `any` (one array
+    parameter a column, cast to `array_type` of the column's native type), `or` (equalities
+    joined by OR, for databases without row values).
+    for_update: appended to the SELECT of the row that a guard looks at.
+    isolation: SQLAlchemy's isolation level of single reads (empty: the driver's default).
+    begin: what opens a writing transaction where the driver leaves that to us (SQLite).
+    position: an expression that gives the commit position to wait for, evaluated before the
+    commit, or after it where `position_after` is set.
+    bind: turns a source value into what the driver takes.
+    """
+
+    name: str
+    max_keys: int = 500
+    lookup: Literal["in", "rows", "any", "or"] = "or"
+    array_type: Callable[[str], str] = str
+    limit: str = "LIMIT :bridge_limit"
+    row_compare: bool = True
+    for_update: str = ""
+    isolation: str = ""
+    marker: Marker | None = None
+    seen: Seen | None = None
+    position: str = ""
+    position_after: bool = False
+    bind: Callable[[Any], Any] = lambda value: value
+
+
+def sqlite_value(value: Any) -> Any:
+    """A source value as SQLite stores it: it has no decimals, dates or booleans of its own.
+
+    A decimal becomes a number when that is exact and its text otherwise.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return value
+
+
+def _postgres_array(native: str) -> str:
+    """The array type to cast keys to: without length, which would cut them."""
+    base = native.split("(", 1)[0].strip()
+    rest = native.split(")", 1)[1] if ")" in native else ""
+    named = f"{base}{rest}"
+    return {"CHAR": "bpchar", "CHARACTER": "bpchar"}.get(named.upper(), named) + "[]"
+
+
+SQLITE = SqlDialect(name="sqlite", max_keys=1000, lookup="rows", bind=sqlite_value)
+POSTGRESQL = SqlDialect(
+    name="postgresql",
+    max_keys=5000,
+    lookup="any",
+    array_type=_postgres_array,
+    for_update="FOR UPDATE",
+    isolation="AUTOCOMMIT",
+)
+MYSQL = SqlDialect(name="mysql", max_keys=1000, lookup="rows", for_update="FOR UPDATE")
+
+_KNOWN = {
+    "sqlite": SQLITE,
+    "postgresql": POSTGRESQL,
+    "mysql": MYSQL,
+    "mariadb": MYSQL,
+    "oracle": SqlDialect(
+        name="oracle",
+        limit="FETCH FIRST :bridge_limit ROWS ONLY",
+        row_compare=False,
+        for_update="FOR UPDATE",
+    ),
+    "mssql": SqlDialect(
+        name="mssql",
+        max_keys=500,
+        limit="OFFSET 0 ROWS FETCH NEXT :bridge_limit ROWS ONLY",
+        row_compare=False,
+    ),
+}
+
+
+def dialect_of(name: str) -> SqlDialect:
+    """The hooks of SQLAlchemy's dialect `name`; a cautious default for unknown ones."""
+    return _KNOWN.get(name) or SqlDialect(name=name, row_compare=False)

@@ -1,0 +1,103 @@
+"""Engines: one for each part of a connector, made from a system's URL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.pool import QueuePool
+
+from bridge.connector import System
+from bridge.model.errors import ConfigurationError
+
+BEGIN = "bridge_begin"
+"""Execution option of a connection: the statement that opens its transactions on SQLite."""
+
+BUSY_SECONDS = 5.0
+"""How long a statement waits for SQLite's lock before it is RetryLater."""
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+
+
+def parse_url(system: System) -> URL:
+    """The system's URL with the driver that the bridge uses where none is named."""
+    try:
+        url = sa.make_url(system.url)
+    except sa.exc.ArgumentError as error:
+        message = (
+            f"system {system.name!r}: url {system.shown_url!r} is not a database URL of the form "
+            "dialect://user:password@host/database"
+        )
+        raise ConfigurationError(message) from error
+    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+
+
+def make_engine(system: System, connections: int = 1) -> Engine:
+    """An engine with at most `connections` connections. Opens nothing yet."""
+    url = parse_url(system)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(system, url, connections)
+    try:
+        return sa.create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
+    except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        message = f"system {system.name!r}: no driver for {url.drivername!r} is installed: {error}"
+        raise ConfigurationError(message) from error
+
+
+def sqlite_path(system: System, url: URL) -> Path:
+    """The database file. A missing one is an error: SQLite would make an empty one."""
+    if not url.database or url.database == ":memory:":
+        message = f"system {system.name!r}: url {system.shown_url!r} names no SQLite file"
+        raise ConfigurationError(message)
+    path = Path(url.database)
+    if not path.is_file():
+        message = f"system {system.name!r}: there is no SQLite database at {path}"
+        raise ConfigurationError(message)
+    return path
+
+
+def text_or_bytes(value: bytes) -> str | bytes:
+    """Text of SQLite; bytes where a legacy program stored another code page as text."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def connect_sqlite(path: Path) -> Callable[[], sqlite3.Connection]:
+    """Opens an existing file; transactions are begun by the `begin` event alone."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.text_factory = text_or_bytes
+        return connection
+
+    return connect
+
+
+def _sqlite_engine(system: System, url: URL, connections: int) -> Engine:
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=connect_sqlite(sqlite_path(system, url)),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+    )
+
+    def begin(connection: Connection) -> None:
+        options: dict[str, Any] = dict(connection.get_execution_options())
+        connection.exec_driver_sql(options.get(BEGIN, "BEGIN"))
+
+    sa.event.listen(engine, "begin", begin)
+    return engine

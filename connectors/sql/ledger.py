@@ -1,0 +1,115 @@
+"""The ledger: which commands took effect, written in the legacy transaction of the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Dialect
+
+TABLE = "bridge_ledger"
+
+_metadata = sa.MetaData()
+ledger = sa.Table(
+    TABLE,
+    _metadata,
+    sa.Column("command_id", sa.String(200), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("outcome", sa.String(20), nullable=False),
+    sa.Column("affected", sa.BigInteger, nullable=False),
+    sa.Column("result", sa.Text),
+    sa.Column("finished_at", sa.BigInteger, nullable=False),
+)
+"""`finished_at` in microseconds since 1970 UTC. Only what succeeded has a row: a failed command
+did nothing, and its receipt is in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What the ledger holds of a command that succeeded."""
+
+    command_id: str
+    digest: str
+    affected: int
+    result: str | None
+    finished_at: int
+
+
+def create_sql(dialect: Dialect) -> str:
+    """The statement that makes the ledger."""
+    return str(sa.schema.CreateTable(ledger).compile(dialect=dialect)).strip()
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether the ledger exists."""
+    return sa.inspect(connection).has_table(TABLE)
+
+
+def missing_columns(connection: Connection) -> list[str]:
+    """Columns that the ledger should have and has not."""
+    present = {item["name"] for item in sa.inspect(connection).get_columns(TABLE)}
+    return [column.name for column in ledger.columns if column.name not in present]
+
+
+def held(connection: Connection, command_ids: Sequence[str]) -> dict[str, LedgerRow]:
+    """The rows of those commands that took effect already, in one query."""
+    query = sa.select(
+        ledger.c.command_id,
+        ledger.c.digest,
+        ledger.c.affected,
+        ledger.c.result,
+        ledger.c.finished_at,
+    ).where(ledger.c.command_id.in_(command_ids))
+    return {row.command_id: LedgerRow(*row) for row in connection.execute(query)}
+
+
+def claim(connection: Connection, commands: Sequence[tuple[str, str]]) -> None:
+    """Rows for (command id, digest) before their effects; a concurrent claim of the same command
+    waits for this transaction or fails with IntegrityError.
+    """
+    connection.execute(
+        sa.insert(ledger),
+        [
+            {
+                "command_id": command_id,
+                "digest": digest,
+                "outcome": "executing",
+                "affected": 0,
+                "result": None,
+                "finished_at": 0,
+            }
+            for command_id, digest in commands
+        ],
+    )
+
+
+def finish(connection: Connection, rows: Sequence[LedgerRow]) -> None:
+    """Record what succeeded."""
+    if not rows:
+        return
+    connection.execute(
+        sa.update(ledger)
+        .where(ledger.c.command_id == sa.bindparam("b_id"))
+        .values(
+            outcome="succeeded",
+            affected=sa.bindparam("b_affected"),
+            result=sa.bindparam("b_result"),
+            finished_at=sa.bindparam("b_finished"),
+        ),
+        [
+            {
+                "b_id": row.command_id,
+                "b_affected": row.affected,
+                "b_result": row.result,
+                "b_finished": row.finished_at,
+            }
+            for row in rows
+        ],
+    )
+
+
+def release(connection: Connection, command_ids: Sequence[str]) -> None:
+    """Take back the claims of commands that failed: they may be tried again."""
+    if command_ids:
+        connection.execute(sa.delete(ledger).where(ledger.c.command_id.in_(command_ids)))

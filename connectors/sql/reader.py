@@ -1,0 +1,95 @@
+"""Set-based lookups for the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Rows, System
+from bridge.model.errors import Rejected
+from connectors.sql.dialect import SqlDialect, dialect_of
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import naming
+from connectors.sql.query import Query, matches, rows_where
+from connectors.sql.rows import Tables, naming_of, run_query
+from connectors.sql.session import Threads
+
+
+class SqlReader:
+    """`bridge.connector.Reader` over SQLAlchemy; one statement a call, in a thread of its own.
+
+    Rows are what the driver gives, in the columns' order of the table. A key that holds a null
+    equals nothing, as in SQL.
+    """
+
+    def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
+        engine = make_engine(system, system.connections)
+        self._dialect = dialect or dialect_of(engine.dialect.name)
+        self._threads = Threads(engine, system.connections, "reader")
+        self._tables = Tables(system.tables)
+        self._where = f"reading {system.name!r}"
+        isolation = self._dialect.isolation
+        self._options = {"isolation_level": isolation} if isolation else {}
+
+    @property
+    def max_keys(self) -> int:
+        """How many keys one query may carry."""
+        return self._dialect.max_keys
+
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
+        """As `bridge.connector.Reader.fetch`."""
+        if len(keys) > self.max_keys:
+            raise Rejected(
+                "bad_key", f"{len(keys)} keys for {table!r} in one query: at most {self.max_keys}"
+            )
+        if keys and not columns:
+            raise Rejected("bad_key", f"keys for {table!r} without columns")
+        if any(len(key) != len(columns) for key in keys):
+            raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
+
+        def act(connection: Connection) -> Rows:
+            with naming(f"{self._where}, table {table!r}", "bad_key"):
+                return self._read(connection, table, columns, keys, limit)
+
+        with naming(self._where):
+            return await self._threads.run(act, **self._options)
+
+    def _read(
+        self,
+        connection: Connection,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> Rows:
+        shape = self._tables.shape(connection, table)
+        natives = {column.name: column.native for column in shape.columns}
+        for column in columns:
+            if column not in natives:
+                raise Rejected("bad_key", f"table {table!r} has no column {column!r}")
+        names = naming_of(connection)
+        asked = list(dict.fromkeys(key for key in keys if None not in key))
+        conditions: list[Query] = []
+        if columns:
+            conditions.append(
+                matches(self._dialect, names, columns, asked, [natives[name] for name in columns])
+                if asked
+                else Query("1 = 0")
+            )
+        query = rows_where(self._dialect, names, table, conditions, limit=limit)
+        found = run_query(connection, self._dialect, query)
+        return Rows(
+            self._tables.fitting(connection, table, found.names), found.rows, found.visibility
+        )
+
+    async def close(self) -> None:
+        """Wait for running statements and close the connections."""
+        await self._threads.close()

@@ -1,0 +1,165 @@
+"""Shapes from the catalogue: a table's columns, their sensible field types and its key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.types import TypeEngine
+
+from bridge.connector import Column, Shape, TableUse
+from bridge.model.errors import ConfigurationError
+from bridge.model.types import MAX_PRECISION, FieldType
+from bridge.plan.steps import Wire
+
+STRING = FieldType("string")
+_SIMPLE: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
+    (sa.Boolean, "boolean"),
+    (sa.Integer, "integer"),
+    (sa.Date, "date"),
+    (sa.Time, "time"),
+    (sa.LargeBinary, "bytes"),
+    (sa.Uuid, "uuid"),
+    (sa.JSON, "json"),
+)
+
+
+def field_type(kind: TypeEngine[Any], dialect: str) -> FieldType:
+    """The sensible field type of a SQLAlchemy type; `string` for what has no better one.
+
+    SQLite stores dates, times and booleans in any form that a program likes (and 64-bit floats
+    whatever is declared), so only what its column affinities promise is used there.
+    """
+    if dialect == "sqlite":
+        return _sqlite_type(kind)
+    if isinstance(kind, sa.DateTime):
+        return FieldType("timestamp" if kind.timezone else "local_timestamp")
+    if isinstance(kind, sa.ARRAY):
+        return FieldType("array", item=field_type(kind.item_type, dialect))
+    if isinstance(kind, (sa.REAL, sa.Float)):
+        single = isinstance(kind, sa.REAL) or (kind.precision or 53) <= 24
+        return FieldType("float" if single and not isinstance(kind, sa.Double) else "double")
+    if isinstance(kind, sa.Numeric):
+        return _decimal(kind)
+    for known, name in _SIMPLE:
+        if isinstance(kind, known):
+            return FieldType(name)
+    return STRING
+
+
+def _decimal(kind: sa.Numeric[Any]) -> FieldType:
+    precision, scale = kind.precision, kind.scale or 0
+    if precision is None or not 0 <= scale <= precision <= MAX_PRECISION:
+        return STRING
+    return FieldType("decimal", precision, scale)
+
+
+def _sqlite_type(kind: TypeEngine[Any]) -> FieldType:
+    if isinstance(kind, sa.Float):
+        return FieldType("double")
+    if isinstance(kind, sa.Numeric):
+        return _decimal(kind)
+    if isinstance(kind, sa.Boolean):
+        return FieldType("boolean")
+    if isinstance(kind, sa.Integer):
+        return FieldType("integer")
+    if isinstance(kind, sa.LargeBinary):
+        return FieldType("bytes")
+    return STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the catalogue says of one table. `uniques` are sets of columns that are unique, the
+    primary key among them.
+    """
+
+    table: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    uniques: tuple[frozenset[str], ...]
+
+    def shape(self, before: Literal["full", "none"] = "none") -> Shape:
+        """The shape of rows that a driver returns."""
+        return Shape(self.table, self.columns, Wire.PYTHON, before)
+
+    def identity(self, declared: Sequence[str]) -> tuple[str, ...]:
+        """The columns that tell rows apart: the primary key, else the declared key."""
+        return self.primary_key or tuple(declared)
+
+
+def split_table(name: str) -> tuple[str | None, str]:
+    """`schema.table` or `table` in its parts."""
+    schema, _, table = name.rpartition(".")
+    return schema or None, table
+
+
+def _native(kind: TypeEngine[Any], connection: Connection) -> str:
+    if isinstance(kind, sa.types.NullType):
+        return ""
+    return kind.compile(dialect=connection.dialect)
+
+
+def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) -> Catalogue:
+    """The catalogue's entry of one table; raises ConfigurationError when it isn't there."""
+    inspector = sa.inspect(connection)
+    schema, table = split_table(name)
+    if not (inspector.has_table(table, schema=schema)):
+        raise ConfigurationError(_missing(name, inspector.get_table_names(schema=schema)))
+    primary = tuple(inspector.get_pk_constraint(table, schema=schema)["constrained_columns"])
+    key = primary or tuple(declared)
+    dialect = connection.dialect.name
+    columns = tuple(
+        Column(
+            name=item["name"],
+            native=_native(item["type"], connection),
+            type=field_type(item["type"], dialect),
+            wire="python",
+            nullable=item["nullable"],
+            key=item["name"] in key,
+        )
+        for item in inspector.get_columns(table, schema=schema)
+    )
+    uniques = [frozenset(primary)] if primary else []
+    uniques += [
+        frozenset(constraint["column_names"])
+        for constraint in inspector.get_unique_constraints(table, schema=schema)
+    ]
+    for index in inspector.get_indexes(table, schema=schema):
+        named = [column for column in index["column_names"] if column is not None]
+        if index["unique"] and len(named) == len(index["column_names"]):
+            uniques.append(frozenset(named))
+    return Catalogue(name, columns, primary, tuple(dict.fromkeys(uniques)))
+
+
+def _missing(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(split_table(name)[1], list(known), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    return f"table {name!r} is not in the database{hint}"
+
+
+def read_catalogue(connection: Connection, tables: Sequence[TableUse]) -> dict[str, Catalogue]:
+    """The catalogue's entries of all tables; every missing one is named in one error."""
+    found: dict[str, Catalogue] = {}
+    problems: list[str] = []
+    for use in tables:
+        try:
+            found[use.table] = read_table(connection, use.table, use.key)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return found
+
+
+def describe(
+    engine: Engine, tables: Sequence[TableUse], before: Literal["full", "none"] = "none"
+) -> Mapping[str, Shape]:
+    """Python-wire shapes of the tables, as `Connector.describe` promises them."""
+    with engine.connect() as connection:
+        found = read_catalogue(connection, tables)
+    return {name: entry.shape(before) for name, entry in found.items()}

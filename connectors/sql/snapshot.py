@@ -1,0 +1,83 @@
+"""Tables in key-ordered chunks, each read by one statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Chunk, Condition, System
+from connectors.sql.dialect import SqlDialect, dialect_of
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import naming
+from connectors.sql.keys import packed, unpacked
+from connectors.sql.query import Query, behind, equals, rows_where
+from connectors.sql.rows import Tables, naming_of, run_query
+from connectors.sql.session import Threads
+
+
+class SqlSnapshot:
+    """`bridge.connector.Snapshot` over SQLAlchemy, on a connection of its own."""
+
+    def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
+        engine = make_engine(system)
+        self._dialect = dialect or dialect_of(engine.dialect.name)
+        self._threads = Threads(engine, 1, "snapshot")
+        self._tables = Tables(system.tables)
+        self._where = f"snapshot of {system.name!r}"
+        isolation = self._dialect.isolation
+        self._options = {"isolation_level": isolation} if isolation else {}
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        """The number of rows, counted."""
+
+        def act(connection: Connection) -> int:
+            self._tables.use(table)
+            names = naming_of(connection)
+            condition = equals(self._dialect, names, where or {})
+            text = f"SELECT count(*) FROM {names.table(table)} r"  # noqa: S608 - quoted names
+            if condition.text:
+                text += f" WHERE {condition.text}"
+            return int(connection.execute(sa.text(text), condition.parameters).scalar_one())
+
+        with naming(f"{self._where}, table {table!r}"):
+            return await self._threads.run(act, **self._options)
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        """As `bridge.connector.Snapshot.chunk`."""
+
+        def act(connection: Connection) -> Chunk:
+            return self._read(connection, table, where, after, limit)
+
+        with naming(f"{self._where}, table {table!r}"):
+            return await self._threads.run(act, **self._options)
+
+    def _read(
+        self,
+        connection: Connection,
+        table: str,
+        where: Condition | None,
+        after: list[Any] | None,
+        limit: int,
+    ) -> Chunk:
+        names = naming_of(connection)
+        key = self._tables.key(connection, table)
+        conditions: list[Query] = [equals(self._dialect, names, where or {})]
+        if after is not None:
+            values = [unpacked(value) for value in after]
+            conditions.append(behind(self._dialect, names, key, values))
+        query = rows_where(self._dialect, names, table, conditions, order=key, limit=limit)
+        found = run_query(connection, self._dialect, query)
+        shape = self._tables.fitting(connection, table, found.names)
+        last = None
+        if len(found.rows) == limit:
+            places = [found.names.index(name) for name in key]
+            last = [packed(found.rows[-1][place]) for place in places]
+        return Chunk(shape, found.rows, last, found.visibility)
+
+    async def close(self) -> None:
+        """Wait for a running statement and close the connection."""
+        await self._threads.close()

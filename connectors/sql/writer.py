@@ -1,0 +1,200 @@
+"""Commands into a database: a batch is one transaction of ledger rows, markers and effects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+import sqlalchemy.exc as sa_exc
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Done, Effect, System
+from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
+from connectors.sql import ledger
+from connectors.sql.dialect import SqlDialect, dialect_of
+from connectors.sql.effect import Lost, carry_out
+from connectors.sql.engine import BEGIN, make_engine
+from connectors.sql.errors import first_line, is_refusal, naming, sqlite_code, translated
+from connectors.sql.rows import Tables
+from connectors.sql.session import Threads
+
+CLAIMS = 3
+"""How often a batch is begun again when another executor claimed one of its commands."""
+
+
+SQLITE_NOT_COMMITTED = (5, 13)
+"""Busy and full: SQLite refuses the commit and has written nothing."""
+
+
+class CommitRefused(Exception):
+    """A constraint that is checked at the end refused the transaction."""
+
+
+def now_micros() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class SqlWriter:
+    """`bridge.connector.Writer` over SQLAlchemy: each command at most once, by the ledger.
+
+    A failed effect leaves nothing behind, neither a ledger row nor a marker. Where a single
+    effect must wait (a lock that was not given), its outcome is a RetryLater, and the others
+    of its batch go on.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        dialect: SqlDialect | None = None,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        engine = make_engine(system)
+        self._engine = engine
+        self._dialect = dialect or dialect_of(engine.dialect.name)
+        self._threads = Threads(engine, 1, "writer")
+        self._tables = Tables(system.tables)
+        self._clock = clock
+        self._where = f"writing to {system.name!r}"
+
+    async def prepare(self) -> None:
+        """As `bridge.connector.Writer.prepare`."""
+
+        def act(connection: Connection) -> None:
+            create = ledger.create_sql(connection.dialect)
+            if not ledger.is_there(connection):
+                raise ConfigurationError(
+                    f"{self._where}: the ledger table {ledger.TABLE!r} is not there; make it "
+                    f"with: {' '.join(create.split())}"
+                )
+            missing = ledger.missing_columns(connection)
+            if missing:
+                raise ConfigurationError(
+                    f"{self._where}: table {ledger.TABLE!r} lacks {', '.join(missing)}; it should "
+                    f"be: {' '.join(create.split())}"
+                )
+            marker = self._dialect.marker
+            if marker and marker.table and not sa.inspect(connection).has_table(marker.table):
+                raise ConfigurationError(
+                    f"{self._where}: the table {marker.table!r}, through which changes learn which "
+                    f"command caused them, is not there; make it with: {marker.create}"
+                )
+
+        with naming(self._where):
+            await self._threads.run(act)
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """As `bridge.connector.Writer.execute`."""
+        if not effects:
+            return []
+
+        def act(connection: Connection) -> list[Done | Exception]:
+            return self._batch(connection, effects)
+
+        with naming(self._where):
+            return await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
+
+    def _batch(self, connection: Connection, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """One transaction; one for each effect where the commit itself refused them together."""
+        try:
+            for _ in range(CLAIMS):
+                outcomes = self._transaction(connection, effects)
+                if outcomes is not None:
+                    return outcomes
+        except CommitRefused as refused:
+            if len(effects) == 1:
+                return [Rejected("legacy_error", str(refused))]
+            return [self._batch(connection, [effect])[0] for effect in effects]
+        raise RetryLater(f"{self._where}: another executor works on the same commands")
+
+    def _transaction(
+        self, connection: Connection, effects: Sequence[Effect]
+    ) -> list[Done | Exception] | None:
+        """The whole batch; None when a claim collided and it must be begun again."""
+        first = {effect.command_id: effect for effect in reversed(effects)}
+        with connection.begin() as transaction:
+            known = ledger.held(connection, list(first))
+            fresh = [effect for name, effect in first.items() if name not in known]
+            try:
+                if fresh:
+                    ledger.claim(connection, [(one.command_id, one.digest) for one in fresh])
+            except sa_exc.IntegrityError:
+                transaction.rollback()
+                return None
+            outcomes = self._carry_out(connection, fresh)
+            position = self._finish(connection, outcomes)
+            self._commit(transaction)
+        position = self._position(connection) if self._dialect.position_after else position
+        return [_answer(effect, first, known, outcomes, position) for effect in effects]
+
+    def _carry_out(
+        self, connection: Connection, effects: Sequence[Effect]
+    ) -> dict[str, Done | Exception]:
+        try:
+            return {
+                effect.command_id: carry_out(connection, self._dialect, self._tables, effect)
+                for effect in effects
+            }
+        except Lost as error:
+            raise RetryLater(f"{self._where}: the transaction was lost: {error}") from error
+
+    def _finish(self, connection: Connection, outcomes: dict[str, Done | Exception]) -> int | None:
+        finished = self._clock()
+        rows: list[ledger.LedgerRow] = []
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, Done):
+                outcomes[name] = replace(outcome, finished_at=finished)
+                rows.append(ledger.LedgerRow(name, "", outcome.rows, outcome.result, finished))
+        ledger.finish(connection, rows)
+        failed = [name for name, outcome in outcomes.items() if not isinstance(outcome, Done)]
+        ledger.release(connection, failed)
+        if self._dialect.marker is not None and self._dialect.marker.clear:
+            connection.execute(sa.text(self._dialect.marker.clear))
+        return None if self._dialect.position_after else self._position(connection)
+
+    def _position(self, connection: Connection) -> int | None:
+        if not self._dialect.position:
+            return None
+        value = connection.execute(sa.text(f"SELECT {self._dialect.position}")).scalar()
+        return None if value is None else int(value)
+
+    def _commit(self, transaction: sa.RootTransaction) -> None:
+        try:
+            transaction.commit()
+        except sa_exc.DBAPIError as error:
+            original = error.orig or error
+            if isinstance(error, sa_exc.IntegrityError):
+                raise CommitRefused(first_line(error)) from error
+            if sqlite_code(original) in SQLITE_NOT_COMMITTED or is_refusal(original):
+                raise translated(error, f"{self._where}: committing") from error
+            raise OutcomeUnknown(
+                f"{self._where}: the answer to the commit was lost ({first_line(error)}); ask "
+                "again with the same commands, the ledger knows"
+            ) from error
+
+    async def close(self) -> None:
+        """Wait for a running transaction and close the connection."""
+        await self._threads.close()
+
+
+def _answer(
+    effect: Effect,
+    first: dict[str, Effect],
+    known: dict[str, ledger.LedgerRow],
+    outcomes: dict[str, Done | Exception],
+    position: int | None,
+) -> Done | Exception:
+    """What one effect of the batch is told."""
+    name = effect.command_id
+    digest = known[name].digest if name in known else first[name].digest
+    if digest != effect.digest:
+        return Rejected("key_reused", f"command {name!r} was asked for before with another content")
+    if name in known:
+        row = known[name]
+        return Done(row.affected, row.result, repeated=True, finished_at=row.finished_at)
+    outcome = outcomes[name]
+    if isinstance(outcome, Done):
+        return replace(outcome, repeated=effect is not first[name], position=position)
+    return outcome
