@@ -1,0 +1,82 @@
+"""Connectors by name, and systems as their connectors see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from bridge.config import ConfigProblems, SystemConfig
+from bridge.config.load import options
+from bridge.connector import Connector, System, TableUse
+from bridge.model.declare import EntitySpec
+
+GROUP = "bridge.connectors"
+
+
+def connector_names() -> dict[str, EntryPoint]:
+    """Every installed connector, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def load_connector(system: SystemConfig) -> Connector:
+    """The connector of a system. Raises ConfigProblems that list those that are installed."""
+    name = system.spec.connector
+    found = connector_names()
+    entry = found.get(name)
+    if entry is None:
+        problem = system.document.problem(
+            ("connector",),
+            f"{name!r} is not installed",
+            f"installed are {', '.join(sorted(found))}",
+        )
+        raise ConfigProblems([problem])
+    try:
+        return cast("Connector", entry.load())
+    except ImportError as error:
+        problem = system.document.problem(
+            ("connector",),
+            f"{name!r} can't be loaded: {error}",
+            f"pip install 'legacy-bridge[{name}]'",
+        )
+        raise ConfigProblems([problem]) from error
+
+
+def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
+    """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` options."""
+    url = config.url.reveal()
+    return System(
+        bridge=bridge,
+        name=config.spec.name,
+        url=_from_folder(url, config),
+        shown_url=config.shown_url,
+        options=options(config, connector.options),
+        tables=tuple(_tables(config.spec.entities)),
+        connections=config.spec.limits.connections,
+    )
+
+
+def _from_folder(url: str, config: SystemConfig) -> str:
+    """Relative paths start at the file that names them."""
+    scheme, mark, path = url.partition(":///")
+    if not mark or not scheme.startswith("sqlite") or not path or path.startswith((":", "/")):
+        return url
+    return f"{scheme}:///{(config.folder / path).resolve()}"
+
+
+def _tables(entities: Iterable[EntitySpec]) -> Iterable[TableUse]:
+    """One TableUse a table, over all entities that stand on it."""
+    uses: dict[str, TableUse] = {}
+    for entity in entities:
+        by_field = {field.name: field.columns for field in entity.fields}
+        key = tuple(column for name in entity.key for column in by_field.get(name, (name,)))
+        columns = tuple(
+            dict.fromkeys(column for field in entity.fields for column in field.columns)
+        )
+        known = uses.get(entity.table)
+        if known is None:
+            uses[entity.table] = TableUse(entity.table, key, columns)
+            continue
+        both = tuple(dict.fromkeys((*known.columns, *columns))) if known.columns and columns else ()
+        uses[entity.table] = TableUse(entity.table, known.key or key, both)
+    return uses.values()

@@ -1,0 +1,79 @@
+"""Change records as events, whatever schema they were written with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridge.log.port import Record, Registry
+from bridge.model import headers, wire
+from bridge.model.avro import entity_of
+from bridge.model.declare import EntitySpec
+from bridge.model.event import Event
+from bridge.model.types import Entity
+from bridge.plan.record import Decoder
+
+
+class RegistryEvents:
+    """Decodes records of change topics; asks the registry once for each schema id."""
+
+    def __init__(self, registry: Registry, entities: Mapping[str, EntitySpec]) -> None:
+        self._registry = registry
+        self._entities = entities
+        self._decoders: dict[int, tuple[Entity, Decoder]] = {}
+
+    async def event(self, record: Record) -> Event | None:
+        """The event, or None for a tombstone. Raises RetryLater while the registry is away,
+        ValueError for a record that is no change.
+        """
+        if record.value is None:
+            return None
+        entity, decoder = await self._decoder(wire.schema_id(record.value))
+        change = decoder.change(record.value)
+        told = dict(record.headers)
+        return Event(
+            entity=entity.qualified,
+            op=change.op,
+            key=decoder.key(record.key or b""),
+            before=change.before,
+            after=change.after,
+            unavailable=tuple(change.unavailable),
+            position=change.position,
+            transaction=change.transaction,
+            occurred_at=change.occurred_at,
+            captured_at=change.captured_at,
+            id=_text(told, headers.ID) or headers.event_id(entity.system, change.position),
+            type=entity,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            caused_by=_text(told, headers.CAUSATION),
+            traceparent=_text(told, headers.TRACEPARENT),
+            replayed=headers.REPLAY in told,
+        )
+
+    async def _decoder(self, schema_id: int) -> tuple[Entity, Decoder]:
+        known = self._decoders.get(schema_id)
+        if known is None:
+            try:
+                text = await self._registry.schema(schema_id)
+            except KeyError:
+                raise ValueError(f"schema id {schema_id} is not in the registry") from None
+            entity = _declared(entity_of(json.loads(text)), self._entities)
+            known = self._decoders[schema_id] = (entity, Decoder(text, entity))
+        return known
+
+
+def _declared(entity: Entity, specs: Mapping[str, EntitySpec]) -> Entity:
+    """What no schema holds: key order, relations and the version field, as configured."""
+    spec = specs.get(entity.qualified)
+    if spec is None:
+        return entity
+    key = spec.key if sorted(spec.key) == sorted(entity.key) else entity.key
+    return replace(entity, key=key, relations=spec.relations, version=spec.version)
+
+
+def _text(told: Mapping[str, bytes], name: str) -> str | None:
+    value = told.get(name)
+    return None if value is None else value.decode("utf-8", "replace")

@@ -1,0 +1,67 @@
+"""The log and the registry that the configuration names."""
+
+from __future__ import annotations
+
+from bridge.config import Config, LogTarget
+from bridge.log.port import Log, Registry
+from bridge.model.errors import ConfigurationError
+
+
+def make_log(config: Config, target: LogTarget | None = None) -> Log:
+    """The event log (not opened). Imports nothing of the one that isn't configured."""
+    target = target or config.log
+    if target.kafka is None:
+        from bridge.log.embedded import EmbeddedLog
+
+        if target.path is None:
+            raise ConfigurationError(f"{config.file}: no log is configured")
+        if target.partitions is None:
+            return EmbeddedLog(target.path)
+        return EmbeddedLog(target.path, partitions=target.partitions)
+    try:
+        from bridge.log.kafka import KafkaLog
+        from bridge.log.kafka.settings import KafkaSettings, Security
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{config.file}: the log is Kafka, which needs {error.name}: "
+            "pip install 'legacy-bridge[kafka]'"
+        ) from error
+    model, folder = target.kafka, config.folder
+    security = model.security
+    password = target.secrets.get("security.password")
+    return KafkaLog(
+        KafkaSettings(
+            servers=tuple(model.servers),
+            security=Security(
+                protocol=security.protocol,
+                mechanism=security.mechanism,
+                username=security.username,
+                password=password.reveal() if password else "",
+                ca=str(folder / security.ca) if security.ca else "",
+                certificate=str(folder / security.certificate) if security.certificate else "",
+                private_key=str(folder / security.private_key) if security.private_key else "",
+            ),
+            partitions=model.partitions,
+            replication=model.replication,
+            min_insync=model.min_insync,
+        )
+    )
+
+
+def make_registry(config: Config, log: Log, target: LogTarget | None = None) -> Registry:
+    """The schema registry (not opened): the one over HTTP where configured, else embedded."""
+    target = target or config.log
+    model = target.kafka.registry if target.kafka is not None else None
+    if model is None:
+        from bridge.log.registry.embedded import EmbeddedRegistry
+
+        return EmbeddedRegistry(log, config.bridge)
+    from bridge.log.registry.http import HttpRegistry
+
+    password = target.secrets.get("registry.password")
+    return HttpRegistry(
+        model.url,
+        username=model.username,
+        password=password.reveal() if password else "",
+        ca=str(config.folder / model.ca) if model.ca else "",
+    )
