@@ -101,9 +101,11 @@ class Progress:
 
 
 def pause(progress: Progress, entity: str, why: Pause) -> Progress:
-    """`entity` paused; its snapshots are dropped, because resuming takes a new one."""
-    jobs = tuple(job for job in progress.jobs if job.entity != entity)
-    return replace(progress, paused={**progress.paused, entity: why}, jobs=jobs)
+    """`entity` paused; its snapshots are given up, because resuming takes a new one."""
+    for job in progress.jobs:
+        if job.entity == entity:
+            progress = abandon(progress, job, f"the entity was paused: {why.reason}")
+    return replace(progress, paused={**progress.paused, entity: why})
 
 
 def skip(progress: Progress, entity: str, count: int) -> Progress:
@@ -121,18 +123,15 @@ def resume(progress: Progress, entity: str) -> Progress:
     return replace(progress, paused=kept)
 
 
-def enqueue(progress: Progress, job: Job, *, first: bool = False) -> Progress:
+def enqueue(progress: Progress, job: Job) -> Progress:
     """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
     it reads the whole table anyway; what was replaced is recorded as given up.
     """
-    kept = progress.jobs
     if job.reconcile:
-        kept = tuple(other for other in kept if other.entity != job.entity)
         for other in progress.jobs:
-            if other.entity == job.entity and other.id != job.id:
-                progress = _ended(progress, other, 0, f"replaced by {job.id}")
-    jobs = (job, *kept) if first else (*kept, job)
-    return replace(progress, jobs=jobs)
+            if other.entity == job.entity:
+                progress = abandon(progress, other, f"replaced by {job.id}")
+    return replace(progress, jobs=(*progress.jobs, job))
 
 
 def advance(progress: Progress, job: Job) -> Progress:
@@ -150,10 +149,10 @@ def finish(progress: Progress, deleted: int) -> Progress:
     return replace(progress, jobs=progress.jobs[1:], taken=taken)
 
 
-def give_up(progress: Progress, reason: str) -> Progress:
-    """The first job can't be done."""
-    progress = _ended(progress, progress.jobs[0], 0, reason)
-    return replace(progress, jobs=progress.jobs[1:])
+def abandon(progress: Progress, job: Job, reason: str) -> Progress:
+    """`job` can't be done, or is no longer wanted."""
+    progress = _ended(progress, job, 0, reason)
+    return replace(progress, jobs=tuple(other for other in progress.jobs if other.id != job.id))
 
 
 def _ended(progress: Progress, job: Job, deleted: int, failed: str) -> Progress:
@@ -288,11 +287,11 @@ __all__ = [
     "Pause",
     "Progress",
     "Result",
+    "abandon",
     "advance",
     "dump",
     "enqueue",
     "finish",
-    "give_up",
     "load",
     "pause",
     "resume",

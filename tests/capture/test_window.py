@@ -163,11 +163,12 @@ ACTIONS = st.lists(
         st.just(("show",)),
         st.just(("crash",)),
     ),
-    max_size=120,
+    min_size=40,
+    max_size=160,
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sets(st.integers(0, 7)), st.integers(1, 4), ACTIONS)
 def test_the_log_ends_equal_to_the_table_whatever_happens_meanwhile(
     present: set[int], limit: int, actions: list[Any]
@@ -270,3 +271,22 @@ def test_what_a_read_showed_is_forgotten() -> None:
     assert len(unproven) == 1
     assert unproven.lacks(Seen(frozenset({11})), unproven.number) is None
     assert len(unproven) == 0
+
+
+def test_what_is_to_be_read_again_survives_a_crash() -> None:
+    world = World()
+    for key in (1, 2, 3):
+        world.write(key, "full", hide=False)
+    world.stream.clear()
+    capture = Capture(world, Job("j", "e"), 1)
+    capture.snapshot_step()
+    capture.stream_step()
+    world.write(1, "small", hide=False)
+    while not capture.saved.again:
+        capture.snapshot_step()
+        capture.stream_step()
+    capture.crash()
+    while not capture.windows.done:
+        capture.snapshot_step()
+        capture.stream_step()
+    assert capture.log == world.rows

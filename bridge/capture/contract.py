@@ -1,0 +1,97 @@
+"""What capture needs from outside of itself; wiring satisfies it.
+
+Capture writes these topics: the change topics of its entities, `{bridge}.dead`, and the internal
+`positions` (checkpoint records, see `progress`), `status` (see `health`) and `control` (requests
+while running, see `control`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from bridge.connector import Connector, System
+from bridge.log.port import Entry, Log, Registry
+from bridge.model.declare import EntitySpec
+from bridge.model.fixed import DeadLetter
+from bridge.observe import Observer, ignore
+
+CONTROL: Final = "control"
+STATUS: Final = "status"
+HISTORY_MS: Final = 30 * 24 * 3600 * 1000
+
+#: Where a process may be killed and must lose nothing: the names that `steps` is called with.
+STEPS: Final = (
+    "producer.before",
+    "producer.after",
+    "open.before",
+    "open.after",
+    "first.before",
+    "first.after",
+    "append.before",
+    "append.after",
+    "commit.after",
+    "ack.before",
+    "ack.after",
+    "low.before",
+    "low.after",
+    "chunk.after",
+    "high.before",
+    "high.after",
+    "emit.before",
+    "deletes.before",
+)
+
+
+class DeadLetters(Protocol):
+    """Makes entries of the dead-letter topic; `bridge.log.fixed.FixedCodec` is one."""
+
+    def topic(self, kind: Literal["dead"]) -> str: ...
+
+    def entry(self, kind: Literal["dead"], key: str, value: DeadLetter) -> Entry: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one log transaction and of one chunk; times in seconds.
+
+    `changes` and `size` (bytes of values) bound a transaction, `rows` a chunk. `keep_alive`:
+    how often an idle source's position is written. `wait`: how long one read waits.
+    """
+
+    changes: int = 5_000
+    size: int = 8_000_000
+    rows: int = 10_000
+    keep_alive: float = 10.0
+    wait: float = 1.0
+    status: float = 1.0
+    backoff: float = 0.2
+    longest_backoff: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """Everything that one source's capture is made of.
+
+    `clock` microseconds since 1970 UTC, `monotonic` seconds. `snapshots` false: entities are not
+    snapshot at their first start. `steps` is called at each of `STEPS`; tests end the process
+    there.
+    """
+
+    bridge: str
+    connector: Connector
+    system: System
+    entities: Sequence[EntitySpec]
+    log: Log
+    registry: Registry
+    dead: DeadLetters
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]
+    observer: Observer = ignore
+    limits: Limits = Limits()
+    history_ms: int | None = HISTORY_MS
+    max_record_bytes: int = 900_000
+    mask_key: bytes = b""
+    snapshots: bool = True
+    steps: Callable[[str], None] = lambda _: None

@@ -1,0 +1,139 @@
+"""Requests to a running capture, from any process: a small topic, read along with the source.
+
+Topic `_{bridge}.control`, one partition; key = the system's name, value = the JSON object that
+`dump` writes. How far it was read stands in the checkpoint record, so that each request takes
+effect once. What became of a request is in the source's status record and, when it ended, in the
+checkpoint record's `results`, under the request's id.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from bridge.capture.contract import CONTROL
+from bridge.capture.progress import Job, Progress, abandon, enqueue, resume
+from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.model.errors import Rejected
+from bridge.model.names import internal_topic
+
+Action = Literal["snapshot", "resume", "cancel", "accept_loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a source's capture.
+
+    snapshot: of `entity`, or of the rows that `where` names (source columns and values), or with
+    deletes for what is no longer in the table (`reconcile`). resume: a paused entity goes on, and
+    is reconciled. cancel: the snapshots of `entity`. accept_loss: a source that stopped because
+    its history is lost begins anew at its next start, in a new epoch, and everything is
+    reconciled. `entity` is the bare name; empty: every entity of the system.
+    """
+
+    id: str
+    system: str
+    action: Action
+    entity: str = ""
+    where: Mapping[str, Any] | None = None
+    reconcile: bool = False
+
+
+def request(
+    system: str,
+    action: Action,
+    entity: str = "",
+    *,
+    where: Mapping[str, Any] | None = None,
+    reconcile: bool = False,
+) -> Request:
+    """A request with an id of its own. Raises Rejected when it contradicts itself."""
+    if where and reconcile:
+        raise Rejected(
+            "bad_request",
+            f"snapshot of {system}.{entity}: --reconcile compares the whole table with the log; "
+            "leave the condition out",
+        )
+    if where is not None and not entity:
+        raise Rejected("bad_request", f"a condition needs one entity of {system!r}: name it")
+    return Request(uuid.uuid4().hex[:12], system, action, entity, where, reconcile)
+
+
+def topic(bridge: str) -> TopicSpec:
+    """The control topic. A week is kept: by then a running capture has long read it."""
+    week = 7 * 24 * 3600 * 1000
+    return TopicSpec(internal_topic(bridge, CONTROL), "delete", 1, retention_ms=week)
+
+
+async def send(log: Log, bridge: str, asked: Request) -> None:
+    """Ask. Returns when the request is durable, not when it is done."""
+    spec = topic(bridge)
+    await log.create_topics([spec])
+    await log.append(spec.name, [Entry(asked.system.encode(), dump(asked))])
+
+
+def partition(bridge: str) -> TopicPartition:
+    """Where the requests stand."""
+    return TopicPartition(internal_topic(bridge, CONTROL), 0)
+
+
+def dump(asked: Request) -> bytes:
+    """The value of a request's record."""
+    return json.dumps(asdict(asked), separators=(",", ":")).encode()
+
+
+def load(value: bytes) -> Request:
+    """The request in a record's value. Raises ValueError when it isn't one."""
+    try:
+        found = Request(**json.loads(value))
+    except TypeError as error:
+        raise ValueError(f"not a request to capture: {error}") from error
+    if found.action not in get_args(Action):
+        raise ValueError(f"capture knows no request {found.action!r}")
+    return found
+
+
+def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: int) -> Progress:
+    """The state after a request. `entities`: each of the system by its bare name, and whether
+    snapshots of it are possible. What can't be done is recorded as a result that failed.
+    """
+    names = [asked.entity] if asked.entity else list(entities)
+    progress = replace(progress, at=at)
+    for number, name in enumerate(names):
+        job = Job(
+            asked.id if len(names) == 1 else f"{asked.id}-{number}",
+            name,
+            asked.where,
+            reconcile=asked.reconcile or asked.action in {"resume", "accept_loss"},
+        )
+        why = _refusal(progress, asked, entities, name)
+        if why:
+            progress = abandon(progress, job, why)
+        elif asked.action == "cancel":
+            for other in [job for job in progress.jobs if job.entity == name]:
+                progress = abandon(progress, other, f"cancelled by {asked.id}")
+        elif asked.action == "resume":
+            if name in progress.paused:
+                progress = enqueue(resume(progress, name), job)
+        elif asked.action == "snapshot":
+            if name in progress.paused and asked.reconcile:
+                progress = resume(progress, name)
+            progress = enqueue(progress, job)
+    return progress
+
+
+def _refusal(progress: Progress, asked: Request, entities: Mapping[str, bool], name: str) -> str:
+    if name not in entities:
+        known = ", ".join(sorted(entities))
+        return f"{asked.system}.{name} is not an entity of this system; it has {known}"
+    if asked.action in {"snapshot", "resume"} and not entities[name]:
+        return f"the connector of {asked.system!r} takes no snapshots"
+    if asked.action == "snapshot" and name in progress.paused and not asked.reconcile:
+        return (
+            f"{asked.system}.{name} is paused ({progress.paused[name].reason}): once that is "
+            "mended, resume it, which reconciles it"
+        )
+    return ""

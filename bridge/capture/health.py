@@ -1,0 +1,147 @@
+"""How a source's capture fares: lag and the age of its progress, for people and for programs.
+
+Topic `_{bridge}.status`, one partition, compacted, key = the source's name, value = the JSON
+object of `Status`. It is a report, not a state: nothing is ever read back from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from bridge.capture.contract import STATUS
+from bridge.capture.positions import newest
+from bridge.capture.progress import Progress
+from bridge.log.port import Log, TopicPartition, TopicSpec
+from bridge.model.names import internal_topic
+
+SECOND: Final = 1_000_000
+#: Progress older than this many seconds is a fault: three keep-alives were missed.
+TOO_OLD: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One source at a moment. Times in microseconds since 1970 UTC, `behind` in seconds.
+
+    `progressed_at`: when the source was last read without a failure and everything read was in
+    the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
+    None when the source doesn't tell). `lag_bytes`: what the source still holds for us.
+    """
+
+    system: str
+    state: str
+    at: int
+    progressed_at: int
+    reason: str = ""
+    instance: str = ""
+    position: str = ""
+    epoch: int = 0
+    behind: float | None = None
+    lag_bytes: int | None = None
+    changes: int = 0
+    dead: int = 0
+    paused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    snapshots: tuple[Mapping[str, Any], ...] = ()
+    results: tuple[Mapping[str, Any], ...] = ()
+
+    def age(self, now: int) -> float:
+        """Seconds since this source last made progress (or had none to make)."""
+        return max(0.0, (now - self.progressed_at) / SECOND)
+
+    def healthy(self, now: int) -> bool:
+        """Whether it makes progress, whatever its tasks look like, with every entity of it."""
+        return self.age(now) <= TOO_OLD and not self.paused
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What the runner notes as it goes; `status` makes the report of it."""
+
+    system: str
+    instance: str
+    started_at: int
+    state: str = "starting"
+    reason: str = ""
+    progressed_at: int = 0
+    behind: float | None = None
+    lag_bytes: int | None = None
+    changes: int = 0
+    dead: int = 0
+
+    def committed(self, at: int, changes: int, dead: int, newest: int | None) -> float | None:
+        """A log transaction is through; `newest` the commit time of its newest change.
+
+        Returns how far behind the source that was, in seconds.
+        """
+        self.progressed_at = at
+        self.changes += changes
+        self.dead += dead
+        if newest is not None:
+            self.behind = max(0.0, (at - newest) / SECOND)
+        return self.behind if newest is not None else None
+
+    def idle(self, at: int) -> None:
+        """The source was asked and had nothing, and all before is in the log."""
+        self.progressed_at = at
+        if self.behind is not None:
+            self.behind = 0.0
+
+    def status(self, progress: Progress, at: int) -> Status:
+        """The report as of `at`."""
+        return Status(
+            system=self.system,
+            state=self.state,
+            at=at,
+            progressed_at=self.progressed_at or self.started_at,
+            reason=self.reason,
+            instance=self.instance,
+            position=progress.position,
+            epoch=progress.epoch,
+            behind=self.behind,
+            lag_bytes=self.lag_bytes,
+            changes=self.changes,
+            dead=self.dead,
+            paused={name: asdict(why) for name, why in progress.paused.items()},
+            snapshots=tuple(
+                {
+                    "id": job.id,
+                    "entity": job.entity,
+                    "rows": job.rows,
+                    "total": job.total,
+                    "reconcile": job.reconcile,
+                    "under_way": number == 0,
+                }
+                for number, job in enumerate(progress.jobs)
+            ),
+            results=tuple(asdict(result) for result in progress.results),
+        )
+
+
+def topic(bridge: str) -> TopicSpec:
+    """The status topic."""
+    return TopicSpec(internal_topic(bridge, STATUS), "compact", 1)
+
+
+def dump(status: Status) -> bytes:
+    """The value of a status record."""
+    return json.dumps(asdict(status), separators=(",", ":")).encode()
+
+
+def load(value: bytes) -> Status:
+    """The report in a record's value; fields of a later version are left out."""
+    found = json.loads(value)
+    known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
+    for name in ("snapshots", "results"):
+        known[name] = tuple(known.get(name, ()))
+    return Status(**known)
+
+
+async def statuses(log: Log, bridge: str) -> dict[str, Status]:
+    """The newest report of every source of this bridge."""
+    place = TopicPartition(internal_topic(bridge, STATUS), 0)
+    if place.topic not in await log.topics():
+        return {}
+    return {key.decode(): load(value) for key, value in (await newest(log, place, None)).items()}

@@ -1,0 +1,119 @@
+"""Groups of records on their way into the log: one transaction each, filled while another commits.
+
+A reader puts what it has; the writer takes everything that is there. So a transaction holds what
+came while the one before it was committed: few records when little happens (no waiting), many
+under load (few transactions), and never more than the limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bridge.capture.progress import Progress
+from bridge.log.port import Entry
+from bridge.observe import Notice
+
+
+@dataclass(slots=True)
+class Group:
+    """Records of one log transaction, and what holds once it is committed.
+
+    `entries` by topic, in order. `ack`: the source may forget everything up to here (None: no
+    news). `newest` commit time of the newest change, in microseconds. `notices` are told after
+    the commit.
+    """
+
+    progress: Progress
+    ack: bytes | None = None
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    changes: int = 0
+    size: int = 0
+    dead: int = 0
+    newest: int | None = None
+    entities: dict[str, int] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+
+    def add(self, topic: str, entries: Sequence[Entry]) -> None:
+        """Append records of one topic."""
+        if entries:
+            self.entries.setdefault(topic, []).extend(entries)
+
+    def count(self, entity: str, changes: int) -> None:
+        """So many changes of an entity are in this group."""
+        self.changes += changes
+        self.entities[entity] = self.entities.get(entity, 0) + changes
+
+    def merge(self, later: Group) -> None:
+        """Everything of a later group, in order."""
+        self.progress = later.progress
+        self.ack = later.ack if later.ack is not None else self.ack
+        for topic, entries in later.entries.items():
+            self.entries.setdefault(topic, []).extend(entries)
+        for entity, changes in later.entities.items():
+            self.entities[entity] = self.entities.get(entity, 0) + changes
+        self.changes += later.changes
+        self.size += later.size
+        self.dead += later.dead
+        self.newest = later.newest if later.newest is not None else self.newest
+        self.notices.extend(later.notices)
+
+
+class Outbox:
+    """At most one group waits while another one is written. One putter, one taker."""
+
+    def __init__(self, changes: int, size: int) -> None:
+        self._changes = changes
+        self._size = size
+        self._waiting: Group | None = None
+        self._writing = False
+        self._moved = asyncio.Condition()
+
+    @property
+    def room(self) -> int:
+        """How many changes the waiting group still takes."""
+        return self._changes - (self._waiting.changes if self._waiting else 0)
+
+    async def put(self, group: Group) -> None:
+        """Hand over a group: joined to the waiting one where both fit, else after it was taken."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._fits(group))
+            if self._waiting is None:
+                self._waiting = group
+            else:
+                self._waiting.merge(group)
+            self._moved.notify_all()
+
+    async def take(self) -> Group:
+        """The waiting group, as soon as there is one. Call `done` when it is written."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._waiting is not None)
+            group, self._waiting = self._waiting, None
+            assert group is not None, "waited for it"  # noqa: S101
+            self._writing = True
+            self._moved.notify_all()
+            return group
+
+    async def done(self) -> None:
+        """What was taken is in the log."""
+        async with self._moved:
+            self._writing = False
+            self._moved.notify_all()
+
+    async def flushed(self) -> None:
+        """Wait until everything that was put is in the log."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._waiting is None and not self._writing)
+
+    @property
+    def empty(self) -> bool:
+        """Everything that was put is in the log."""
+        return self._waiting is None and not self._writing
+
+    def _fits(self, group: Group) -> bool:
+        waiting = self._waiting
+        return waiting is None or (
+            waiting.changes + group.changes <= self._changes
+            and waiting.size + group.size <= self._size
+        )
