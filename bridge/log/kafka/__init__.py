@@ -1,0 +1,17 @@
+"""Apache Kafka through aiokafka: for production, and for more than one machine."""
+
+import logging
+
+from bridge.log.kafka.log import KafkaLog
+from bridge.log.kafka.settings import KafkaSettings, Security
+
+# What aiokafka logs is raised here as well; it shows where somebody asks for it.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+
+__all__ = ["KafkaLog", "KafkaSettings", "Security", "from_url"]
+
+
+def from_url(url: str, timeout: float = 30.0) -> KafkaLog:
+    """The log at `kafka://k1:9092,k2:9092`, without security."""
+    servers = url.removeprefix("kafka://").partition("?")[0].rstrip("/")
+    return KafkaLog(KafkaSettings(tuple(servers.split(",")), timeout=timeout))

@@ -1,0 +1,238 @@
+"""Topics and groups of a cluster, over one admin client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import aiokafka
+from aiokafka import errors as kafka
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from bridge.log.kafka.errors import told, translate
+from bridge.log.kafka.settings import KafkaSettings
+from bridge.log.kafka.topics import NEWER, entries_of, spec_of
+from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
+from bridge.model.errors import ConfigurationError, RetryLater
+
+T = TypeVar("T")
+
+#: Seconds in which a new topic shows up at every broker.
+SPREAD = 5.0
+#: Seconds after which a topic that isn't shown is taken not to be there.
+MISSING = 0.5
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether asking again may help: a coordinator that loads, a leader that moves."""
+    return isinstance(error, kafka.KafkaError) and error.retriable
+
+
+class KafkaAdmin:
+    """Asks and changes what is not records. Raises the port's errors."""
+
+    def __init__(self, client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._counts: dict[str, int] = {}
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def partitions(self, topic: str) -> int:
+        """The number of partitions, as first seen. Raises ConfigurationError: no such topic."""
+        known = self._counts.get(topic)
+        if known is None:
+            await self._until_shown([topic], MISSING)
+            known = self._counts.get(topic)
+        if known is None:
+            raise ConfigurationError(
+                f"topic {topic} does not exist in {self._settings.name}: `bridgectl run` creates "
+                "the bridge's topics when it starts"
+            )
+        return known
+
+    async def create(self, specs: Iterable[TopicSpec]) -> None:
+        """Create those that are missing; see the port."""
+        wanted = {spec.name: spec for spec in specs}
+        there = await self._shown()
+        self._check_counts(wanted, there)
+        missing = [spec for name, spec in wanted.items() if name not in there]
+        if not missing:
+            return
+        replication = await self._replication()
+        refused = await self._create(missing, replication, leave_out=frozenset())
+        if refused:
+            # Older brokers refuse what they don't know, and say so only in words.
+            await self._create(refused, replication, leave_out=frozenset(NEWER), last=True)
+        await self._until_shown([spec.name for spec in missing], SPREAD)
+        self._check_counts(wanted, self._counts)
+
+    async def topics(self) -> Mapping[str, TopicInfo]:
+        """Every topic but Kafka's own."""
+        there = await self._shown()
+        names = sorted(there)
+        infos: dict[str, TopicInfo] = {}
+        for at in range(0, len(names), 500):
+            resources = [
+                ConfigResource(ConfigResourceType.TOPIC, name) for name in names[at : at + 500]
+            ]
+            answers: list[Any] = await self._ask(
+                "configuration of topics", partial(self._client.describe_configs, resources)
+            )
+            for answer in answers:
+                for resource in answer.resources:
+                    code, text, _, name, entries = resource[:5]
+                    if code:
+                        raise translate(
+                            kafka.for_code(code)(text), f"configuration of topic {name}"
+                        )
+                    values = {entry[0]: entry[1] for entry in entries}
+                    infos[name] = TopicInfo(spec_of(name, there[name], values), there[name])
+        return infos
+
+    async def groups(self) -> Mapping[str, GroupInfo]:
+        """Every consumer group with its members and commits."""
+        listed = await self._ask("list of groups", self._client.list_consumer_groups)
+        return {
+            name: GroupInfo(name, await self.members(name), await self._all_committed(name))
+            for name in sorted({group[0] for group in listed if group[1] in {"consumer", ""}})
+        }
+
+    async def members(self, group: str) -> tuple[str, ...]:
+        """Ids of the live members of a group."""
+        answers = await self._ask(
+            f"group {group}", lambda: self._client.describe_consumer_groups([group])
+        )
+        return tuple(
+            member[0]
+            for answer in answers
+            for described in answer.groups
+            for member in described[5]
+        )
+
+    async def committed(
+        self, group: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
+        """What a group committed, None where it didn't."""
+        wanted = list(partitions)
+        if not wanted:
+            return {}
+        places = [aiokafka.TopicPartition(*place) for place in wanted]
+        found = await self._ask(
+            f"offsets of group {group}",
+            lambda: self._client.list_consumer_group_offsets(group, partitions=places),
+        )
+        offsets = {TopicPartition(*place): at.offset for place, at in found.items()}
+        return {place: at if (at := offsets.get(place, -1)) >= 0 else None for place in wanted}
+
+    async def _all_committed(self, group: str) -> dict[TopicPartition, int]:
+        found = await self._ask(
+            f"offsets of group {group}", lambda: self._client.list_consumer_group_offsets(group)
+        )
+        return {TopicPartition(*place): at.offset for place, at in found.items() if at.offset >= 0}
+
+    async def _shown(self) -> dict[str, int]:
+        """Partitions by topic; remembers them. Asking for all topics never creates one."""
+        listed = await self._ask("list of topics", self._client.describe_topics)
+        there = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in listed
+            if not topic["is_internal"] and not topic["error_code"]
+        }
+        for name, count in there.items():
+            self._counts.setdefault(name, count)
+        return there
+
+    async def _until_shown(self, names: Iterable[str], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while set(names) - set(await self._shown()):
+            if loop.time() > deadline:
+                return
+            await asyncio.sleep(0.1)  # Kafka tells nobody when its brokers have heard of it.
+
+    def _check_counts(self, wanted: Mapping[str, TopicSpec], there: Mapping[str, int]) -> None:
+        wrong = [
+            f"topic {name} has {there[name]} partitions, not {spec.partitions}"
+            for name, spec in wanted.items()
+            if spec.partitions is not None and there.get(name, spec.partitions) != spec.partitions
+        ]
+        if wrong:
+            raise ConfigurationError(
+                f"{'; '.join(wrong)}: a key's partition would change; configure the number that "
+                "is there, or move to another log with `bridgectl log copy`"
+            )
+
+    async def _replication(self) -> int:
+        """How many copies to ask for: aiokafka's requests can't leave it to the brokers."""
+        if self._settings.replication != -1:
+            return self._settings.replication
+        cluster = await self._ask("brokers", self._client.describe_cluster)
+        broker = str(cluster["brokers"][0]["node_id"])
+        name = "default.replication.factor"
+        resource = ConfigResource(ConfigResourceType.BROKER, broker, {name: ""})
+        [answer] = await self._ask(
+            f"configuration of broker {broker}", lambda: self._client.describe_configs([resource])
+        )
+        code, text, _, _, entries = answer.resources[0][:5]
+        if code:
+            failure = translate(kafka.for_code(code)(text), f"configuration of broker {broker}")
+            raise ConfigurationError(f"{failure}: set log.kafka.replication instead")
+        return int({entry[0]: entry[1] for entry in entries}[name])
+
+    async def _create(
+        self,
+        specs: Iterable[TopicSpec],
+        replication: int,
+        *,
+        leave_out: frozenset[str],
+        last: bool = False,
+    ) -> list[TopicSpec]:
+        """Create topics; those whose configuration was refused, unless it is the last try."""
+        by_name = {spec.name: spec for spec in specs}
+        new = [
+            NewTopic(
+                spec.name,
+                spec.partitions or self._settings.partitions,
+                replication,
+                topic_configs={
+                    name: value
+                    for name, value in entries_of(spec, self._settings.min_insync).items()
+                    if name not in leave_out
+                },
+            )
+            for spec in by_name.values()
+        ]
+        answer = await self._ask("creation of topics", lambda: self._client.create_topics(new))
+        refused = []
+        for name, code, text in ((error[0], error[1], error[2]) for error in answer.topic_errors):
+            error = kafka.for_code(code)
+            if error in {kafka.NoError, kafka.TopicAlreadyExistsError}:
+                continue
+            if error is kafka.InvalidConfigurationError and not last:
+                refused.append(by_name[name])
+            else:
+                raise translate(error(text), f"creation of topic {name}")
+        return refused
+
+    async def _ask(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask, again while it may help."""
+        with told(doing):
+            try:
+                async for attempt in AsyncRetrying(
+                    stop=stop_after_delay(min(self._settings.timeout, 10.0)),
+                    wait=wait_random_exponential(multiplier=0.05, max=1.0),
+                    retry=retry_if_exception(_passing),
+                    reraise=True,
+                ):
+                    with attempt:
+                        return await call()
+            except (AttributeError, AssertionError) as error:
+                # aiokafka's cluster data is empty while no broker answers.
+                raise RetryLater(f"{doing}: no broker answers") from error
+        raise AssertionError("tenacity returns or raises")

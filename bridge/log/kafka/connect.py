@@ -1,0 +1,52 @@
+"""The first connection: why it fails, in words. aiokafka only logs that."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+
+from bridge.log.kafka.errors import MISCONFIGURED, reason
+from bridge.log.kafka.settings import KafkaSettings
+from bridge.model.errors import ConfigurationError, RetryLater
+
+#: Seconds that one server may take to accept and log in.
+PATIENCE = 10.0
+
+
+async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -> None:
+    """Connect and log in to the first server that answers.
+
+    Raises ConfigurationError when one says that the settings are wrong, RetryLater when none
+    answers.
+    """
+    wanted = {
+        name: value
+        for name, value in arguments.items()
+        if name not in {"bootstrap_servers", "retry_backoff_ms"}
+    }
+    away = []
+    for server in settings.servers:
+        host, _, port = server.rpartition(":")
+        try:
+            connection = await create_conn(
+                host.strip("[]"), int(port), request_timeout_ms=int(PATIENCE * 1000), **wanted
+            )
+        except MISCONFIGURED as error:
+            raise ConfigurationError(f"{server}: {reason(error)}") from error
+        except (KafkaError, OSError, ValueError) as error:
+            away.append(f"{server}: {_why(settings, error)}")
+        else:
+            connection.close()
+            return
+    raise RetryLater(f"no Kafka server answers: {'; '.join(away)}")
+
+
+def _why(settings: KafkaSettings, error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time; is its protocol the one of security.protocol?"
+    if isinstance(error, ssl.SSLError):
+        return f"{reason(error)}; does it speak TLS, as {settings.security.protocol} asks for?"
+    return reason(error)

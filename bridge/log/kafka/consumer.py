@@ -1,0 +1,214 @@
+"""A member of a group, or a reader of given partitions, over one aiokafka consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from bridge.log.kafka import internals
+from bridge.log.kafka.errors import told, translate
+from bridge.log.kafka.membership import Membership
+from bridge.log.port import Record, TopicPartition
+from bridge.model.errors import RetryLater
+
+
+class Starts(Protocol):
+    """Where a group begins to read partitions: committed offsets, else the beginnings."""
+
+    def __call__(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Awaitable[Mapping[TopicPartition, int]]: ...
+
+
+class KafkaConsumer:
+    """Made by `KafkaLog.join` and `KafkaLog.reader`. One caller at a time.
+
+    Fetching goes on in one task that outlives a cancelled `read`; what it brought then waits
+    in `_ready` for the next one.
+    """
+
+    def __init__(
+        self,
+        client: aiokafka.AIOKafkaConsumer,
+        name: str,
+        membership: Membership | None = None,
+        starts: Starts | None = None,
+        forget: Callable[[KafkaConsumer], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._membership = membership
+        self._starts = starts
+        self._forget = forget
+        self._ready: deque[Record] = deque()
+        self._fetching: asyncio.Task[dict[Any, list[Any]]] | None = None
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        """See the port. What a rebalance has to say is said here, before any record."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            if self._membership is not None and self._membership.has_news:
+                await self._rebalance(self._membership)
+                continue
+            if self._ready:
+                return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+            left = deadline - loop.time()
+            if self._may_fetch() and await self._fetch(limit, 0.0):
+                continue
+            if left <= 0:
+                return []
+            await self._wait(limit, left)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that `read` delivers; a member's change during `read` only."""
+        if self._membership is not None:
+            return self._membership.held
+        return frozenset(TopicPartition(*place) for place in self._client.assignment())
+
+    def position(self, partition: TopicPartition) -> int:
+        """The offset that would be read next; past commit markers that were passed."""
+        self._absorb()
+        for record in self._ready:
+            if (record.topic, record.partition) == partition:
+                return record.offset
+        at = internals.position(self._client, aiokafka.TopicPartition(*partition))
+        if at is None:
+            raise KeyError(partition)
+        return at
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read this partition from `offset` on. Raises KeyError when it isn't assigned."""
+        if partition not in self.assignment():
+            raise KeyError(partition)
+        self._drop({partition})
+        self._client.seek(aiokafka.TopicPartition(*partition), offset)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver nothing of these until `resume`; those that aren't assigned are left out."""
+        mine = self.assignment().intersection(partitions)
+        for partition, offset in self._drop(mine).items():
+            self._client.seek(aiokafka.TopicPartition(*partition), offset)
+        self._client.pause(*(aiokafka.TopicPartition(*partition) for partition in mine))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver these again; those that aren't assigned are left out."""
+        mine = self.assignment().intersection(partitions)
+        self._client.resume(*(aiokafka.TopicPartition(*partition) for partition in mine))
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit next offsets. Raises RetryLater when the group has moved on: read again."""
+        if not offsets:
+            return
+        lost = sorted(set(offsets) - self.assignment())
+        if lost:
+            raise RetryLater(f"{self._name}: {lost[0].topic} {lost[0].partition} was reassigned")
+        with told(f"{self._name}: commit of offsets"):
+            await self._client.commit(
+                {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+            )
+
+    async def close(self) -> None:
+        """Leave the group at once, so that others take over without waiting."""
+        if self._membership is not None:
+            self._membership.close()
+        if self._fetching is not None:
+            self._fetching.cancel()
+            with suppress(asyncio.CancelledError, KafkaError):
+                await self._fetching
+            self._fetching = None
+        await internals.stop_joining(self._client)
+        # A broker that is away can't be told; it ends the session by itself.
+        with suppress(KafkaError, OSError):
+            await self._client.stop()
+        if self._forget is not None:
+            self._forget(self)
+
+    async def _rebalance(self, membership: Membership) -> None:
+        """Tell the caller's Rebalance what happened, then go to where the new ones begin."""
+        self._drop(await membership.tell_revoked())
+        came = await membership.tell_assigned()
+        if came is None:
+            return
+        partitions, asked = came
+        assert self._starts is not None, "a member knows where its group begins"  # noqa: S101
+        with told(f"{self._name}: offsets of new partitions"):
+            starts = {**await self._starts(partitions - set(asked)), **asked}
+        if not membership.settle(partitions):
+            return  # The group shared anew meanwhile.
+        # Until now aiokafka may have fetched from older offsets.
+        self._drop(partitions)
+        for partition in partitions:
+            self._client.seek(aiokafka.TopicPartition(*partition), starts[partition])
+
+    def _may_fetch(self) -> bool:
+        """Whether fetching returns at once: not while a task does it, nor while joining."""
+        if self._fetching is not None:
+            return False
+        return self._membership is None or self._membership.settled
+
+    async def _fetch(self, limit: int, timeout: float) -> bool:
+        with told(f"{self._name}: read"):
+            got = await self._client.getmany(
+                timeout_ms=int(timeout * 1000), max_records=max(limit, 1)
+            )
+        return self._take(got)
+
+    async def _wait(self, limit: int, timeout: float) -> None:
+        """Until records came, the group changed or the time is over."""
+        if self._fetching is None:
+            self._fetching = asyncio.ensure_future(
+                self._client.getmany(
+                    timeout_ms=max(1, int(timeout * 1000)), max_records=max(limit, 1)
+                )
+            )
+        waiting: set[asyncio.Future[Any]] = {self._fetching}
+        if self._membership is not None:
+            waiting.add(self._membership.news())
+        await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        self._absorb()
+
+    def _absorb(self) -> None:
+        """Take over what the fetching task brought. Raises what ended it."""
+        if self._fetching is None or not self._fetching.done():
+            return
+        task, self._fetching = self._fetching, None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            raise translate(error, f"{self._name}: read") from error
+        self._take(task.result())
+
+    def _take(self, got: Mapping[Any, list[Any]]) -> bool:
+        if self._membership is not None and not self._membership.settled:
+            return False  # Of partitions that are not ours (yet): read again from their start.
+        self._ready.extend(
+            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+            for records in got.values()
+            for r in records
+        )
+        return bool(self._ready)
+
+    def _drop(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Forget what was fetched of these; the first offset that was forgotten of each."""
+        self._absorb()
+        gone = set(partitions)
+        if not gone or not self._ready:
+            return {}
+        first: dict[TopicPartition, int] = {}
+        kept: deque[Record] = deque()
+        for record in self._ready:
+            place = TopicPartition(record.topic, record.partition)
+            if place in gone:
+                first.setdefault(place, record.offset)
+            else:
+                kept.append(record)
+        self._ready = kept
+        return first

@@ -1,0 +1,346 @@
+"""Apache Kafka as the event log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from bridge.log.kafka import internals
+from bridge.log.kafka.admin import KafkaAdmin
+from bridge.log.kafka.batches import by_partition, check_sizes, filled
+from bridge.log.kafka.connect import check_connection
+from bridge.log.kafka.consumer import KafkaConsumer
+from bridge.log.kafka.errors import told, translate
+from bridge.log.kafka.membership import Membership
+from bridge.log.kafka.producer import KafkaProducer
+from bridge.log.kafka.settings import MAX_BATCH, MAX_RECORD, KafkaSettings, client_arguments
+from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
+from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
+
+#: Milliseconds that the broker keeps a transaction open whose owner says nothing.
+TRANSACTION_MS: Final = 60_000
+#: The same for an append of several batches: nobody takes over its id, so readers wait for this.
+APPEND_MS: Final = 15_000
+#: Seconds that a rebalance waits for members that are busy.
+REBALANCE: Final = 30.0
+A_DAY_MS: Final = 86_400_000
+
+
+class KafkaLog:
+    """The event log in a Kafka cluster; see `bridge.log.port.Log`.
+
+    Each producer and each consumer has connections of its own, as the protocol wants it.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._arguments: dict[str, Any] = {}
+        self._admin_: KafkaAdmin | None = None
+        self._offsets_: aiokafka.AIOKafkaConsumer | None = None
+        self._appender: aiokafka.AIOKafkaProducer | None = None
+        self._bulk: KafkaProducer | None = None
+        self._appending = asyncio.Lock()
+        self._consumers: set[KafkaConsumer] = set()
+
+    @property
+    def name(self) -> str:
+        return self._settings.name
+
+    @property
+    def max_record_bytes(self) -> int:
+        return MAX_RECORD
+
+    async def open(self) -> None:
+        """Connect. Raises RetryLater when no server answers, ConfigurationError as it says."""
+        self._arguments = client_arguments(self._settings)
+        await check_connection(self._settings, self._arguments)
+        client = AIOKafkaAdminClient(**self._arguments, request_timeout_ms=self._timeout_ms)
+        offsets = self._consumer(None)
+        with told(self.name):
+            try:
+                await client.start()
+                await offsets.start()
+            except BaseException:
+                await client.close()
+                await offsets.stop()
+                raise
+        self._admin_ = KafkaAdmin(client, self._settings)
+        self._offsets_ = offsets
+
+    async def close(self) -> None:
+        """Close everything that is still open, readers and members included."""
+        for consumer in list(self._consumers):
+            await consumer.close()
+        if self._bulk is not None:
+            await self._bulk.close()
+            self._bulk = None
+        if self._appender is not None:
+            await internals.kill(self._appender)
+            self._appender = None
+        if self._offsets_ is not None:
+            await self._offsets_.stop()
+            self._offsets_ = None
+        if self._admin_ is not None:
+            await self._admin_.close()
+            self._admin_ = None
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        await self._admin.create(specs)
+
+    async def topics(self) -> Mapping[str, TopicInfo]:
+        return await self._admin.topics()
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        """One batch goes as it is, since it is atomic; several go in a transaction."""
+        count = await self._admin.partitions(topic)
+        check_sizes(topic, entries)
+        producer = await self._plain_producer()
+        batches = [
+            (number, batch)
+            for number, group in by_partition(entries, count).items()
+            for batch, _ in filled(topic, group, producer.create_batch)
+        ]
+        if len(batches) == 1:
+            await self._send(producer, topic, *batches[0])
+        elif batches:
+            async with self._appending:
+                bulk = await self._bulk_producer()
+                async with bulk.transaction() as transaction:
+                    await transaction.append(topic, entries)
+
+    async def producer(self, transactional_id: str) -> KafkaProducer:
+        """Take over a transactional id; the broker ends the old owner's open transaction."""
+        return await self._producer(transactional_id, TRANSACTION_MS)
+
+    async def join(
+        self,
+        group: str,
+        topics: Iterable[str],
+        rebalance: Rebalance | None = None,
+        *,
+        session_timeout: float = 10.0,
+    ) -> KafkaConsumer:
+        """Become a member of `group`; the broker limits the session's length."""
+        wanted = list(topics)
+        for topic in wanted:
+            await self._admin.partitions(topic)
+        client = self._consumer(
+            group,
+            session_timeout_ms=int(session_timeout * 1000),
+            heartbeat_interval_ms=max(1, int(session_timeout * 1000 / 4)),
+            rebalance_timeout_ms=int(max(session_timeout, REBALANCE) * 1000),
+            # A member whose handlers take long stays one.
+            max_poll_interval_ms=A_DAY_MS,
+        )
+
+        async def starts(
+            partitions: frozenset[TopicPartition],
+        ) -> Mapping[TopicPartition, int]:
+            committed = await self._admin.committed(group, partitions)
+            new = [place for place, at in committed.items() if at is None]
+            return {
+                **{place: at for place, at in committed.items() if at is not None},
+                **await self.beginning_offsets(new),
+            }
+
+        membership = Membership(rebalance)
+        consumer = KafkaConsumer(
+            client, f"group {group}", membership, starts, self._consumers.discard
+        )
+        await self._start(client, f"group {group}")
+        client.subscribe(wanted, listener=membership)
+        self._consumers.add(consumer)
+        return consumer
+
+    async def reader(self, offsets: Mapping[TopicPartition, int]) -> KafkaConsumer:
+        for partition in offsets:
+            await self._check_partition(partition)
+        client = self._consumer(None)
+        await self._start(client, "reader")
+        client.assign([aiokafka.TopicPartition(*place) for place in offsets])
+        for place, at in offsets.items():
+            client.seek(aiokafka.TopicPartition(*place), at)
+        consumer = KafkaConsumer(client, "reader", forget=self._consumers.discard)
+        self._consumers.add(consumer)
+        return consumer
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        places = await self._places(partitions)
+        with told("first offsets"):
+            found = await self._offsets.beginning_offsets(places)
+        return {TopicPartition(*place): at for place, at in found.items()}
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """The last stable offsets: `read_committed` readers get no further."""
+        places = await self._places(partitions)
+        with told("last offsets"):
+            found = await self._offsets.end_offsets(places)
+        return {TopicPartition(*place): at for place, at in found.items()}
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], timestamp: int
+    ) -> Mapping[TopicPartition, int]:
+        places = await self._places(partitions)
+        with told("offsets by time"):
+            found = await self._offsets.offsets_for_times(dict.fromkeys(places, max(timestamp, 0)))
+        offsets = {
+            TopicPartition(*place): at.offset for place, at in found.items() if at is not None
+        }
+        later = [
+            TopicPartition(*place) for place in places if TopicPartition(*place) not in offsets
+        ]
+        return {**offsets, **await self.end_offsets(later)}
+
+    async def groups(self) -> Mapping[str, GroupInfo]:
+        return await self._admin.groups()
+
+    async def committed(
+        self, group: str, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        return await self._admin.committed(group, partitions)
+
+    async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets by hand; the broker, too, refuses while it has members."""
+        members = await self._admin.members(group)
+        if members:
+            raise Rejected(
+                "group_in_use",
+                f"group {group} has {len(members)} live member(s): stop them, then reset its "
+                "offsets",
+            )
+        places = {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+        for partition in offsets:
+            await self._check_partition(partition)
+        if not places:
+            return
+        client = self._consumer(group)
+        await self._start(client, f"group {group}")
+        try:
+            client.assign(list(places))
+            with told(f"group {group}: reset of offsets"):
+                await client.commit(places)
+        finally:
+            await client.stop()
+
+    @property
+    def _timeout_ms(self) -> int:
+        return int(self._settings.timeout * 1000)
+
+    @property
+    def _admin(self) -> KafkaAdmin:
+        if self._admin_ is None:
+            raise RetryLater(f"{self.name} is not open")
+        return self._admin_
+
+    @property
+    def _offsets(self) -> aiokafka.AIOKafkaConsumer:
+        if self._offsets_ is None:
+            raise RetryLater(f"{self.name} is not open")
+        return self._offsets_
+
+    def _consumer(self, group: str | None, **arguments: Any) -> aiokafka.AIOKafkaConsumer:
+        return aiokafka.AIOKafkaConsumer(
+            **self._arguments,
+            **arguments,
+            group_id=group,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            # A request that waits for data holds up seeks and resumed partitions.
+            fetch_max_wait_ms=100,
+            fetch_max_bytes=16 * 1024 * 1024,
+            # Longer than a rebalance, whose answer the broker holds back.
+            request_timeout_ms=int(max(self._settings.timeout, REBALANCE + 10) * 1000),
+            metadata_max_age_ms=30_000,
+        )
+
+    def _new_producer(self, **arguments: Any) -> aiokafka.AIOKafkaProducer:
+        return aiokafka.AIOKafkaProducer(
+            **self._arguments,
+            **arguments,
+            max_batch_size=MAX_BATCH,
+            max_request_size=MAX_BATCH,
+            request_timeout_ms=self._timeout_ms,
+        )
+
+    async def _producer(self, transactional_id: str, transaction_ms: int) -> KafkaProducer:
+        client = self._new_producer(
+            transactional_id=transactional_id, transaction_timeout_ms=transaction_ms
+        )
+        await self._start(client, f"producer {transactional_id}")
+        return KafkaProducer(
+            client, transactional_id, self._admin.partitions, self._settings.timeout
+        )
+
+    async def _start(self, client: Any, doing: str) -> None:
+        with told(doing):
+            try:
+                async with asyncio.timeout(self._settings.timeout):
+                    await client.start()
+            except BaseException:
+                if isinstance(client, aiokafka.AIOKafkaProducer):
+                    await internals.kill(client)
+                else:
+                    await client.stop()
+                raise
+
+    async def _plain_producer(self) -> aiokafka.AIOKafkaProducer:
+        async with self._appending:
+            if self._appender is not None and internals.is_dead(self._appender):
+                await self._give_up(self._appender)
+            if self._appender is None:
+                client = self._new_producer(enable_idempotence=True)
+                await self._start(client, "append")
+                self._appender = client
+            return self._appender
+
+    async def _give_up(self, producer: aiokafka.AIOKafkaProducer) -> None:
+        """What it still holds must not be written later."""
+        if self._appender is producer:
+            self._appender = None
+        await internals.kill(producer)
+
+    async def _bulk_producer(self) -> KafkaProducer:
+        if self._bulk is None or self._bulk.is_dead:
+            self._bulk = await self._producer(f"legacy-bridge-append-{uuid4()}", APPEND_MS)
+        return self._bulk
+
+    async def _send(
+        self, producer: aiokafka.AIOKafkaProducer, topic: str, number: int, batch: Any
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                await (await producer.send_batch(batch, topic, partition=number))
+        except TimeoutError as error:
+            await self._give_up(producer)
+            raise OutcomeUnknown(
+                f"append to {topic}: the broker did not answer within "
+                f"{self._settings.timeout:g} s, so it may or may not be there"
+            ) from error
+        except KafkaError as error:
+            await self._give_up(producer)
+            raise translate(error, f"append to {topic}") from error
+
+    async def _check_partition(self, partition: TopicPartition) -> None:
+        count = await self._admin.partitions(partition.topic)
+        if not 0 <= partition.partition < count:
+            raise Rejected(
+                "no_such_partition",
+                f"topic {partition.topic} has no partition {partition.partition}: it has {count}",
+            )
+
+    async def _places(self, partitions: Iterable[TopicPartition]) -> list[aiokafka.TopicPartition]:
+        wanted = list(partitions)
+        for partition in wanted:
+            await self._check_partition(partition)
+        return [aiokafka.TopicPartition(*place) for place in wanted]

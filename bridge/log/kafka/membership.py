@@ -1,0 +1,119 @@
+"""What a group says to a member, kept until the member's own `read` tells it on.
+
+aiokafka calls its listener in a background task. A revocation makes the group wait until it was
+told; an assignment doesn't, because the member sends no heartbeat during that call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import aiokafka
+
+from bridge.log.port import Rebalance, TopicPartition
+
+
+class Membership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    """The state of one member: what it holds, what is about to go, what came."""
+
+    def __init__(self, rebalance: Rebalance | None) -> None:
+        self.held: frozenset[TopicPartition] = frozenset()
+        self._rebalance = rebalance
+        self._revoking: asyncio.Future[None] | None = None
+        self._assigned: frozenset[TopicPartition] | None = None
+        self._told: frozenset[TopicPartition] | None = None
+        self._asked: Mapping[TopicPartition, int] = {}
+        self._joined = False
+        self._closed = False
+        self._news: asyncio.Future[None] | None = None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something waits to be told."""
+        return self._revoking is not None or self._assigned is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the member holds what the group gave it, all of it told."""
+        return self._joined and not self.has_news
+
+    def news(self) -> asyncio.Future[None]:
+        """Done as soon as something waits to be told."""
+        if self._news is None or self._news.done():
+            self._news = asyncio.get_running_loop().create_future()
+            if self.has_news:
+                self._news.set_result(None)
+        return self._news
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:  # noqa: ARG002 - all goes
+        """The group is about to share anew: everything goes. Waits until that was told."""
+        self._assigned = None
+        self._joined = False
+        if self._closed or not self.held:
+            return
+        self._revoking = asyncio.get_running_loop().create_future()
+        self._wake()
+        await self._revoking
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """These came; nothing of them is delivered before it was told."""
+        self._assigned = frozenset(TopicPartition(*place) for place in assigned)
+        self._wake()
+
+    async def tell_revoked(self) -> frozenset[TopicPartition]:
+        """Tell what goes, where something does, and let the group go on.
+
+        What was told as assigned while the group already shared anew goes here, too.
+        """
+        stale = self._assigned is not None and self._told is not self._assigned
+        if self._revoking is None and not (stale and self.held):
+            return frozenset()
+        gone = self.held
+        if self._rebalance is not None:
+            await self._rebalance.revoked(gone)
+        self.held = frozenset()
+        self._told = None
+        self._release()
+        return gone
+
+    async def tell_assigned(
+        self,
+    ) -> tuple[frozenset[TopicPartition], Mapping[TopicPartition, int]] | None:
+        """Tell what came, where something did, and return it with the offsets asked for.
+
+        Where telling raises, the next `read` tells it again.
+        """
+        came = self._assigned
+        if came is None:
+            return None
+        if self._told is not came:
+            asked: Mapping[TopicPartition, int] | None = None
+            if came and self._rebalance is not None:
+                asked = await self._rebalance.assigned(came)
+            self._told, self._asked, self.held = came, asked or {}, came
+        return came, self._asked
+
+    def settle(self, came: frozenset[TopicPartition]) -> bool:
+        """The member reads these from their right offsets now. False: it has lost them again."""
+        if self._assigned is not came:
+            return False
+        self._assigned = None
+        self._joined = True
+        return True
+
+    def close(self) -> None:
+        """Nothing is told any more; nobody waits for it."""
+        self._closed = True
+        self._assigned = None
+        self._release()
+
+    def _release(self) -> None:
+        if self._revoking is not None and not self._revoking.done():
+            self._revoking.set_result(None)
+        self._revoking = None
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

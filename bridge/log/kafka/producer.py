@@ -1,0 +1,228 @@
+"""One owner of a transactional id, over one aiokafka producer of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from copy import copy
+from typing import Any
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from bridge.log.kafka import internals
+from bridge.log.kafka.batches import by_partition, check_sizes, filled
+from bridge.log.kafka.errors import told, translate
+from bridge.log.port import Entry, TopicPartition
+from bridge.model.errors import BridgeError, ConfigurationError, Fenced, OutcomeUnknown, RetryLater
+
+Partitions = Callable[[str], Awaitable[int]]
+
+
+async def send(
+    client: aiokafka.AIOKafkaProducer, topic: str, entries: Sequence[Entry], partitions: int
+) -> list[asyncio.Future[Any]]:
+    """Hand entries to a producer in full batches; what it returns tells when they arrived.
+
+    Waits while the partition before is still on its way, so that memory is bounded.
+    """
+    deliveries: list[asyncio.Future[Any]] = []
+    for number, group in by_partition(entries, partitions).items():
+        for batch, _ in filled(topic, group, client.create_batch):
+            delivery = await client.send_batch(batch, topic, partition=number)
+            delivery.add_done_callback(_collect)
+            deliveries.append(delivery)
+    return deliveries
+
+
+def _collect(delivery: asyncio.Future[Any]) -> None:
+    """Whoever aborts does not look at deliveries; asyncio would report them as lost errors."""
+    if not delivery.cancelled():
+        delivery.exception()
+
+
+class KafkaTransaction:
+    """What one transaction holds until its end."""
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+        self.deliveries: list[asyncio.Future[Any]] = []
+        self.offsets: dict[str, dict[TopicPartition, int]] = {}
+        self.failure: BaseException | None = None
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        """Add records, in order; they travel while the block goes on."""
+        try:
+            self.deliveries += await self._producer.send(topic, entries)
+        except BaseException as error:
+            # Part of the entries may be on its way: a block that goes on must not commit them.
+            self.failure = error
+            raise
+
+    def check(self) -> None:
+        """Raise what an append raised, in case the block went on after it."""
+        if self.failure is not None:
+            raise self.failure
+
+    def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit, with this transaction, the next offsets that `group` should read."""
+        if offsets:
+            self.offsets.setdefault(group, {}).update(offsets)
+
+
+class KafkaProducer:
+    """Made by `KafkaLog.producer`, already started: the old owner is fenced by then."""
+
+    def __init__(
+        self,
+        client: aiokafka.AIOKafkaProducer,
+        transactional_id: str,
+        partitions: Partitions,
+        timeout: float,
+    ) -> None:
+        self._client = client
+        self._id = transactional_id
+        self._partitions = partitions
+        self._timeout = timeout
+        self._dead: BridgeError | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def transactional_id(self) -> str:
+        return self._id
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it has given up or been fenced."""
+        return self._dead is not None or internals.is_dead(self._client)
+
+    def transaction(self) -> AbstractAsyncContextManager[KafkaTransaction]:
+        """See the port. An end that was cancelled is finished before the next one begins."""
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[KafkaTransaction]:
+        await self._settled()
+        self._check_alive()
+        with told(f"transaction of {self._id}"):
+            await self._client.begin_transaction()
+        transaction = KafkaTransaction(self)
+        try:
+            yield transaction
+            transaction.check()
+        except BaseException:
+            with suppress(BridgeError):
+                # The block's own error is the one to tell; a dead producer says so next time.
+                await self._end(self._abort())
+            raise
+        await self._end(self._commit(transaction))
+
+    async def send(self, topic: str, entries: Sequence[Entry]) -> list[asyncio.Future[Any]]:
+        """Send records within the open transaction."""
+        count = await self._partitions(topic)
+        check_sizes(topic, entries)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await send(self._client, topic, entries, count)
+        except (TimeoutError, KafkaError) as error:
+            raise await self._died(error, f"append to {topic}") from error
+
+    async def close(self) -> None:
+        """Let go. An open transaction is aborted by the next owner or the broker's time-out."""
+        with suppress(BridgeError):
+            await self._settled()
+        internals.cause_of_death(self._client)
+        await internals.kill(self._client)
+        self._dead = self._dead or RetryLater(f"producer {self._id} is closed: open a new one")
+
+    async def _settled(self) -> None:
+        """Wait for an end that its caller no longer waits for."""
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            await ending
+
+    async def _end(self, how: Any) -> None:
+        """Commit or abort to the end, even when the caller is cancelled meanwhile."""
+        self._ending = asyncio.ensure_future(how)
+        await asyncio.shield(self._ending)
+        self._ending = None
+
+    async def _commit(self, transaction: KafkaTransaction) -> None:
+        doing = f"commit of {self._id}"
+        self._check_alive()
+        try:
+            async with asyncio.timeout(self._timeout):
+                # aiokafka would commit without the batches that were refused.
+                await asyncio.gather(self._offsets(transaction), *transaction.deliveries)
+        except (TimeoutError, KafkaError) as error:
+            # A refused batch leaves a gap in the producer's sequence numbers: it can't go on.
+            raise await self._died(error, doing, give_up=True) from error
+        self._check_alive()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._client.commit_transaction()
+        except (TimeoutError, KafkaError) as error:
+            failure = translate(error, doing)
+            if not isinstance(failure, Fenced):
+                failure = OutcomeUnknown(
+                    f"{doing}: the broker did not answer, so it may have happened: open a new "
+                    f"producer with the same transactional id, then read what is there ({failure})"
+                )
+            await self._bury(failure)
+            raise failure from error
+
+    async def _offsets(self, transaction: KafkaTransaction) -> None:
+        for number, (group, offsets) in enumerate(transaction.offsets.items()):
+            if number:
+                internals.next_group(self._client)
+            places = {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+            await self._client.send_offsets_to_transaction(places, group)
+
+    async def _abort(self) -> None:
+        if self._dead is not None:
+            return
+        if internals.is_dead(self._client):
+            await self._died(KafkaError("the producer ended"), f"abort of {self._id}")
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._client.abort_transaction()
+        except (TimeoutError, KafkaError) as error:
+            raise await self._died(error, f"abort of {self._id}", give_up=True) from error
+
+    def _check_alive(self) -> None:
+        if self._dead is None and internals.is_dead(self._client):
+            cause = internals.cause_of_death(self._client) or KafkaError("the producer ended")
+            self._dead = self._verdict(translate(cause, f"producer {self._id}"))
+        if self._dead is not None:
+            raise copy(self._dead)
+
+    async def _died(
+        self, error: BaseException, doing: str, *, give_up: bool = False
+    ) -> BridgeError:
+        """The error to raise; buries the producer when it can't go on."""
+        failure: BridgeError = (
+            RetryLater(f"{doing}: the broker did not answer within {self._timeout:g} s")
+            if isinstance(error, TimeoutError)
+            else translate(error, doing)
+        )
+        if internals.is_dead(self._client):
+            cause = internals.cause_of_death(self._client)
+            failure = translate(cause, doing) if cause is not None else failure
+            give_up = True
+        if give_up or isinstance(failure, Fenced):
+            await self._bury(failure)
+        return failure
+
+    async def _bury(self, failure: BridgeError) -> None:
+        """End the client at once, so that nothing it still holds is written later."""
+        self._dead = self._verdict(failure)
+        internals.cause_of_death(self._client)
+        await internals.kill(self._client)
+
+    def _verdict(self, failure: BridgeError) -> BridgeError:
+        """What every later use of this producer raises."""
+        if isinstance(failure, (Fenced, ConfigurationError)):
+            return failure
+        return RetryLater(f"producer {self._id} gave up: open a new one ({failure})")
