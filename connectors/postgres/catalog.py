@@ -42,9 +42,12 @@ _COLUMNS: LiteralString = """
 """
 _TYPES: LiteralString = """
     SELECT t.oid, n.nspname, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
-           CASE WHEN t.typlen = -1 AND t.typcategory = 'A' THEN t.typelem ELSE 0 END,
-           t.typsend::text
-      FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+           CASE WHEN t.typlen = -1 AND t.typcategory = 'A' THEN t.typelem
+                ELSE coalesce(r.rngsubtype, m.rngsubtype, 0) END
+      FROM pg_catalog.pg_type t
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+      LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+      LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
      WHERE t.oid = ANY(%s)
 """
 

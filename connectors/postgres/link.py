@@ -21,6 +21,10 @@ from connectors.postgres.trouble import clean, retry_or_fix
 
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
+_SETTINGS = (
+    "datestyle = 'ISO, YMD'", "intervalstyle = postgres", "timezone = 'UTC'",
+    "extra_float_digits = 1", "bytea_output = hex",
+)  # fmt: skip
 
 
 def libpq_url(url: str) -> str:
@@ -74,12 +78,27 @@ class Link:
     @classmethod
     async def open(cls, system: System, role: str, *, replication: bool = False) -> Link:
         """Connect; errors as in `connect`."""
-        return cls(await connect(system, role, replication=replication), system)
+        link = cls(await connect(system, role, replication=replication), system)
+        try:
+            # What has no binary form is told as text, which these settle.
+            for setting in _SETTINGS:
+                await link.rows(f"SET {setting}")
+        except psycopg.Error as error:
+            await link.close()
+            raise retry_or_fix(error, system, "cannot set up the session") from None
+        return link
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement without parameters and return its rows. Raises psycopg.Error."""
         cursor = await self.connection.execute(cast("LiteralString", statement))
         return await cursor.fetchall() if cursor.description else []
+
+    async def converted(self, content: bytes, oid: int) -> pq.abc.PGresult:
+        """The text of one binary value of a type, by the server. The caller checks the status."""
+        self._pgconn.send_query_params(
+            b"SELECT $1::text", [content], [oid], [pq.Format.BINARY], pq.Format.TEXT
+        )
+        return await self._only_result()
 
     async def start_copy(self, statement: str) -> None:
         """Begin a COPY TO STDOUT or START_REPLICATION. Raises psycopg.Error when refused."""
@@ -181,7 +200,9 @@ class Link:
                 ready.set_result(None)
 
         add, remove = (
-            (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+            (loop.add_writer, loop.remove_writer)
+            if write
+            else (loop.add_reader, loop.remove_reader)
         )
         add(file, wake)
         try:
@@ -192,6 +213,19 @@ class Link:
             return False
         finally:
             remove(file)
+
+    async def _only_result(self) -> pq.abc.PGresult:
+        pgconn = self._pgconn
+        while pgconn.flush():
+            await self._writable()
+        while pgconn.is_busy():
+            await self.readable(None)
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            raise RetryLater(f"{self._where}: the server answered nothing")
+        await self._drain_results()
+        return result
 
     async def _drain_results(self) -> None:
         pgconn = self._pgconn

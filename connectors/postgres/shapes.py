@@ -65,8 +65,7 @@ class Shapes:
             except psycopg.Error as error:
                 raise retry_or_fix(error, self._system, "cannot read the catalogue") from None
             text = text or not all_binary(
-                self._catalog.decoded(column.type_oid, column.typmod)
-                for column in relation.columns
+                self._catalog.decoded(column.type_oid, column.typmod) for column in relation.columns
             )
         return text
 
@@ -151,7 +150,9 @@ def absent(name: str, near: Sequence[Table]) -> str:
     """What to say of a table that isn't there, with what may have been meant."""
     said = f"table {name!r} does not exist"
     if not near:
-        return f"{said} in this database; correct `from` (schema.table, or a name on the search path)"
+        return (
+            f"{said} in this database; correct `from` (schema.table, or a name on the search path)"
+        )
     places = ", ".join(f"{table.schema}.{table.name}" for table in near[:3])
     closed = [table.schema for table in near if not table.schema_granted]
     grant = f", and run: GRANT USAGE ON SCHEMA {closed[0]} TO the bridge's role" if closed else ""

@@ -15,29 +15,31 @@ from bridge.model.types import MAX_PRECISION, FieldType
 TEXT = "text"
 STRING = FieldType("string")
 
-#: Types of pg_catalog by name: wire code and field type. numeric is decided by its typmod.
-_CATALOG: dict[str, tuple[str, FieldType]] = {
-    "bool": ("bool", FieldType("boolean")),
-    "int2": ("int2", FieldType("integer")),
-    "int4": ("int4", FieldType("integer")),
-    "int8": ("int8", FieldType("integer")),
-    "oid": ("oid", FieldType("integer")),
-    "float4": ("float4", FieldType("float")),
-    "float8": ("float8", FieldType("double")),
-    "numeric": ("numeric", STRING),
-    "bytea": ("bytea", FieldType("bytes")),
-    "date": ("date", FieldType("date")),
-    "time": ("time", FieldType("time")),
-    "timestamp": ("timestamp", FieldType("local_timestamp")),
-    "timestamptz": ("timestamptz", FieldType("timestamp")),
-    "uuid": ("uuid", FieldType("uuid")),
-    "json": ("json", FieldType("json")),
-    "jsonb": ("jsonb", FieldType("json")),
+#: Types of pg_catalog whose wire code is their name. numeric's field type depends on its typmod.
+_CATALOG: dict[str, FieldType] = {
+    "bool": FieldType("boolean"),
+    **dict.fromkeys(("int2", "int4", "int8", "oid"), FieldType("integer")),
+    "float4": FieldType("float"),
+    "float8": FieldType("double"),
+    "numeric": STRING,
+    "money": FieldType("decimal", 19, 2),
+    **dict.fromkeys(("text", "varchar", "bpchar", "name", "char", "xml"), STRING),
+    "bytea": FieldType("bytes"),
+    "date": FieldType("date"),
+    "time": FieldType("time"),
+    "timetz": STRING,
+    "timestamp": FieldType("local_timestamp"),
+    "timestamptz": FieldType("timestamp"),
+    "interval": STRING,
+    "uuid": FieldType("uuid"),
+    "json": FieldType("json"),
+    "jsonb": FieldType("json"),
+    **dict.fromkeys(("inet", "cidr", "macaddr", "macaddr8", "bit", "varbit"), STRING),
+    **dict.fromkeys(("point", "lseg", "box", "path", "polygon", "line", "circle"), STRING),
+    **dict.fromkeys(("tsvector", "pg_lsn", "tid"), STRING),
 }
-#: Functions that send a value as its text, so that both forms are the same bytes.
-_TEXT_SENDERS = frozenset(
-    {"textsend", "varcharsend", "bpcharsend", "namesend", "enum_send", "xml_send", "citextsend"}
-)
+#: typtype of ranges and multiranges, and the first word of their wire codes.
+_RANGES = {"r": "range", "m": "multirange"}
 _VARHDRSZ = 4
 _DEPTH = 32
 
@@ -45,7 +47,7 @@ _DEPTH = 32
 @dataclass(frozen=True, slots=True)
 class TypeRow:
     """What pg_type says of one type. `kind` is typtype; `base`/`base_typmod` of a domain;
-    `element` of a true array, else 0; `sender` the name of its binary output function.
+    `element` of a true array, a range or a multirange, else 0.
     """
 
     oid: int
@@ -55,7 +57,6 @@ class TypeRow:
     base: int = 0
     base_typmod: int = -1
     element: int = 0
-    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +85,22 @@ def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
         return UNKNOWN
     if row.element:
         item = decode(row.element, typmod, types)
-        return Decoded(FieldType("array", item=item.type), f"array({item.wire})", item.binary)
-    if row.sender in _TEXT_SENDERS:
-        return Decoded(STRING, TEXT, binary=True)
+        if row.kind in _RANGES:
+            kind, word = STRING, _RANGES[row.kind]
+        else:
+            kind, word = FieldType("array", item=item.type), "array"
+        if not item.binary:
+            # Snapshots cast such an array to text[], the stream sends it as text.
+            return Decoded(kind, f"{word}:{TEXT}" if word == "array" else TEXT, binary=False)
+        return Decoded(kind, f"{word}:{item.wire}", binary=True)
+    if row.kind == "e":
+        return Decoded(STRING, "enum", binary=True)
+    if row.name == "citext" and row.kind == "b":
+        return Decoded(STRING, "citext", binary=True)
     if row.schema != "pg_catalog" or row.name not in _CATALOG:
         return UNKNOWN
-    wire, kind = _CATALOG[row.name]
-    if wire == "numeric":
-        kind = numeric_type(typmod)
-    return Decoded(kind, wire, binary=True)
+    kind = numeric_type(typmod) if row.name == "numeric" else _CATALOG[row.name]
+    return Decoded(kind, row.name, binary=True)
 
 
 def numeric_type(typmod: int) -> FieldType:

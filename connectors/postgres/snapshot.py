@@ -1,0 +1,245 @@
+"""Tables in key-ordered chunks, by COPY in binary.
+
+A chunk is one REPEATABLE READ transaction: the table is locked against changes of its shape
+first, then one snapshot serves the visibility, the columns and the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from bridge.connector import Chunk, Condition, Shape, System
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.plan.steps import Wire
+from connectors.postgres.catalog import Attribute, Catalog, Table
+from connectors.postgres.copyrows import rows_of, values_of
+from connectors.postgres.describe import Published, published, sent
+from connectors.postgres.link import Link
+from connectors.postgres.options import options_of
+from connectors.postgres.select import (
+    behind_text,
+    chunk_text,
+    column_text,
+    condition_text,
+    copy_text,
+    from_text,
+)
+from connectors.postgres.shapes import find_tables
+from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.visibility import Visible, parse_snapshot
+
+#: A chunk ends early when its rows hold so many bytes: memory is bounded by it.
+CHUNK_BYTES = 16 << 20
+_TAKE = 5000
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What one transaction sees of the table."""
+
+    table: Table
+    shape: Shape
+    columns: tuple[str, ...]
+    visibility: Visible
+
+
+class PostgresSnapshot:
+    """`bridge.connector.Snapshot` on a connection of its own."""
+
+    def __init__(self, system: System, link: Link) -> None:
+        self._system = system
+        self._keys = {use.table: use.key for use in system.tables}
+        self._shapes: dict[str, Shape] = {}
+        self._set(link)
+
+    @classmethod
+    async def open(cls, system: System) -> PostgresSnapshot:
+        """Connect; errors as in `connect`."""
+        return cls(system, await Link.open(system, "snapshot"))
+
+    def _set(self, link: Link) -> None:
+        self._link = link
+        self._catalog = Catalog(link.connection)
+        self._tables: dict[str, Table] = {}
+        self._published: dict[tuple[str, str], Published] = {}
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        """The planner's estimate, which costs no reading."""
+        await self._ready()
+        found = await self._find(table)
+        conditions = [condition_text(where), self._filter(found) or ""]
+        filters = " AND ".join(f"({one})" for one in conditions if one)
+        statement = f"SELECT FROM {from_text(found)}" + (f" WHERE {filters}" if filters else "")
+        try:
+            [[plan]] = await self._link.rows(f"EXPLAIN (FORMAT JSON) {statement}")
+        except psycopg.Error as error:
+            raise self._failed(error, table) from None
+        return int(plan[0]["Plan"]["Plan Rows"])
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        """As `bridge.connector.Snapshot.chunk`; fewer rows than `limit` where they are wide."""
+        await self._ready()
+        found = await self._find(table)
+        key = self._key(found)
+        try:
+            view = await self._begin(found)
+            conditions = [
+                self._filter(found) or "", condition_text(where), behind_text(key, after)
+            ]  # fmt: skip
+            select = chunk_text(view.table, view.columns, key, conditions, limit)
+            rows, cut = await self._copy(copy_text(select), len(view.columns))
+            await self._link.rows("ROLLBACK" if cut else "COMMIT")
+            last = None
+            if rows and (cut or len(rows) == limit):
+                last = await self._last(view, key, rows[-1])
+            return Chunk(view.shape, rows, last, view.visibility)
+        except psycopg.Error as error:
+            raise self._failed(error, table) from None
+
+    async def close(self) -> None:
+        """Never raises for a lost connection."""
+        await self._link.close()
+
+    # -- one transaction ---------------------------------------------------------------
+
+    async def _begin(self, found: Table) -> _View:
+        link = self._link
+        await link.rows(_BEGIN)
+        # A change of the table's shape waits until the rows are read, or is seen whole.
+        await link.rows(f"LOCK TABLE {from_text(found)} IN ACCESS SHARE MODE")
+        [[seen]] = await link.rows("SELECT pg_current_snapshot()::text")
+        attributes = (await self._catalog.attributes([found.oid])).get(found.oid)
+        if attributes is None:
+            self._tables.pop(found.configured, None)
+            raise RetryLater(f"{self._place}: table {found.configured!r} was made anew just now")
+        await self._catalog.learn({attribute.oid for attribute in attributes})
+        table = sent(
+            found.with_(attributes), self._published, link.connection.info.server_version
+        )
+        return _View(
+            table,
+            self._shape(table),
+            tuple(self._selected(attribute) for attribute in table.attributes),
+            parse_snapshot(seen),
+        )
+
+    async def _copy(self, statement: str, columns: int) -> tuple[list[bytes], bool]:
+        """The rows, and whether they were cut short because they are wide."""
+        link = self._link
+        await link.start_copy(statement)
+        rows: list[bytes] = []
+        size, first, cut = 0, True, False
+        while True:
+            frames: list[memoryview] = []
+            goes_on = link.take(frames, _TAKE, CHUNK_BYTES)
+            if frames and not cut:
+                try:
+                    fresh = rows_of(frames, columns, first=first)
+                except ValueError as error:
+                    raise RetryLater(f"{self._place}: {error}") from None
+                first = False
+                rows += fresh
+                size += sum(map(len, fresh))
+                if size >= CHUNK_BYTES:
+                    cut = True
+                    await link.connection.cancel_safe()
+            if not goes_on:
+                break
+            if not frames:
+                await link.readable(None)
+        try:
+            await link.end_copy()
+        except psycopg.errors.QueryCanceled:
+            if not cut:
+                raise
+        return rows, cut
+
+    async def _last(self, view: _View, key: tuple[str, ...], row: bytes) -> list[Any]:
+        """The key columns' text, by PostgreSQL's own conversion from their binary form."""
+        values = values_of(row)
+        names = [attribute.name for attribute in view.table.attributes]
+        found: list[str | None] = []
+        for name in key:
+            at = names.index(name)
+            attribute = view.table.attributes[at]
+            content = values[at]
+            decoded = self._catalog.decoded(attribute.oid, attribute.typmod)
+            if content is None:
+                found.append(None)
+            elif decoded.binary:
+                found.append(await self._text_of(content, attribute))
+            else:
+                found.append(content.decode())
+        return found
+
+    async def _text_of(self, content: bytes, attribute: Attribute) -> str:
+        results = await self._link.converted(content, attribute.oid)
+        if results.status != ExecStatus.TUPLES_OK:
+            raise psycopg.errors.error_from_result(results)
+        return (results.get_value(0, 0) or b"").decode()
+
+    # -- the table ---------------------------------------------------------------------
+
+    async def _ready(self) -> None:
+        """A connection that a cancelled or failed chunk left in the middle is replaced."""
+        status = self._link.connection.pgconn.transaction_status
+        if status == TransactionStatus.INERROR or status == TransactionStatus.INTRANS:
+            await self._link.rows("ROLLBACK")
+        elif status != TransactionStatus.IDLE:
+            await self._link.close()
+            self._set(await Link.open(self._system, "snapshot"))
+
+    async def _find(self, name: str) -> Table:
+        if name not in self._tables:
+            try:
+                tables = await find_tables(self._system, self._catalog)
+                self._published = await published(
+                    self._link.connection, options_of(self._system).publication
+                )
+            except psycopg.Error as error:
+                raise self._failed(error, name) from None
+            self._tables = {table.configured: table for table in tables}
+        if name not in self._tables:
+            known = ", ".join(sorted(self._tables)) or "none"
+            raise ConfigurationError(f"{self._place}: table {name!r} is not configured ({known})")
+        return self._tables[name]
+
+    def _key(self, table: Table) -> tuple[str, ...]:
+        primary = tuple(one.name for one in table.attributes if one.primary)
+        key = primary or self._keys.get(table.configured, ())
+        if not key:
+            raise ConfigurationError(
+                f"{self._place}: table {table.configured!r} has no primary key, so it can't be read "
+                "in chunks; declare `key` with columns that are unique and never null"
+            )
+        return key
+
+    def _filter(self, table: Table) -> str | None:
+        known = self._published.get((table.schema, table.name))
+        return known.filter if known else None
+
+    def _selected(self, attribute: Attribute) -> str:
+        return column_text(attribute, self._catalog.decoded(attribute.oid, attribute.typmod))
+
+    def _shape(self, table: Table) -> Shape:
+        """The same object for as long as nothing changes."""
+        made = self._catalog.shape(table, table.attributes, Wire.PGCOPY)
+        known = self._shapes.get(table.configured)
+        if known is not None and known.columns == made.columns and known.before == made.before:
+            return known
+        self._shapes[table.configured] = made
+        return made
+
+    @property
+    def _place(self) -> str:
+        return f"system {self._system.name!r} ({self._system.shown_url})"
+
+    def _failed(self, error: psycopg.Error, table: str) -> Exception:
+        return retry_or_fix(error, self._system, f"cannot read table {table!r}")
