@@ -1,0 +1,180 @@
+"""One record through all handlers of an agent: what has to be written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import tenacity
+
+from bridge.agent.agent import Agent, Handler
+from bridge.agent.answer import Answer
+from bridge.agent.attempt import Attempts, Failed, Sleep
+from bridge.agent.contract import Events
+from bridge.agent.lane import Written
+from bridge.agent.parked import ParkedKeys
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Entry, Record
+from bridge.model import headers
+from bridge.model.errors import BridgeError, Rejected, RetryLater
+from bridge.model.event import Event
+from bridge.model.fixed import DeadLetter
+from bridge.observe import DeadLetter as DeadLetterNotice
+from bridge.observe import Handled, Observer
+
+ENTRY_OVERHEAD = 512
+"""Bytes to leave free for what a log adds to a record."""
+
+
+class AgentStopped(BridgeError):
+    """An agent with `on_failure: stop` met an event that its handler can't handle.
+
+    Nothing of the event was written; the agent begins with it when it is started again.
+    """
+
+
+class Handling:
+    """Decodes, asks each handler, and makes entries of the answers."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        events: Events,
+        attempts: Attempts,
+        codec: FixedCodec,
+        parked: ParkedKeys | None,
+        *,
+        max_record_bytes: int,
+        clock: Callable[[], datetime],
+        sleep: Sleep,
+        observer: Observer,
+    ) -> None:
+        self._agent = agent
+        self._events = events
+        self._attempts = attempts
+        self._codec = codec
+        self._parked = parked
+        self._room = max_record_bytes - ENTRY_OVERHEAD
+        self._clock = clock
+        self._sleep = sleep
+        self._observer = observer
+
+    async def handle(self, record: Record) -> list[Written]:
+        """What is to be written for `record`. Raises AgentStopped."""
+        try:
+            event = await self._event(record)
+        except (ValueError, BridgeError) as error:
+            return [self._set_aside(record, None, None, error, 1)]
+        if event is None:
+            return []
+        written: list[Written] = []
+        for handler in self._agent.handlers:
+            written += await self._through(handler, event, record)
+        return written
+
+    async def _event(self, record: Record) -> Event | None:
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(RetryLater),
+            wait=tenacity.wait_random_exponential(0.1, 30),
+            sleep=self._sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._events.event(record)
+        raise AssertionError("tenacity ends with a result or an error")
+
+    async def _through(self, handler: Handler, event: Event, record: Record) -> list[Written]:
+        try:
+            wanted = _wants(handler, event)
+            if not wanted:
+                return []
+            if self._agent.is_echo(handler, event):
+                self._observer(
+                    Handled(self._agent.name, handler.name, event.entity, "echo", 0.0, 0)
+                )
+                return []
+            if await self._is_parked(event, record):
+                held = Rejected(
+                    "key_parked",
+                    "an earlier event of this key was parked, and the agent's on_failure is "
+                    "park_key",
+                )
+                return [self._set_aside(record, event, handler, held, 0)]
+            answers = await self._attempts.handle(handler, event)
+            return [self._written(answer, event) for answer in answers]
+        except Failed as failed:
+            cause = failed.__cause__ or failed
+            if self._agent.on_failure == "stop":
+                raise AgentStopped(
+                    f"agent {self._agent.name!r}, handler {handler.name!r} failed for event "
+                    f"{event.id} ({type(cause).__name__}: {cause}); mend it and start the agent "
+                    "again, or let it park such events with on_failure"
+                ) from cause
+            if self._parked is not None and not event.replayed:
+                self._parked.add(event.entity, record.key)
+            return [self._set_aside(record, event, handler, cause, failed.attempts)]
+
+    async def _is_parked(self, event: Event, record: Record) -> bool:
+        if self._parked is None or event.replayed:
+            return False
+        return await self._parked.holds(event.entity, record.key)
+
+    def _written(self, answer: Answer, event: Event) -> Written:
+        more = [(headers.TRACEPARENT, event.traceparent.encode())] if event.traceparent else []
+        if event.replayed:
+            more.append((headers.REPLAY, event.id.encode()))
+        entry = self._codec.entry("command", answer.target, answer.record, more)
+        if _size(entry) > self._room:
+            raise Failed(_named(self._agent, answer), 1) from Rejected(
+                "record_too_large",
+                f"command {answer.record.name} takes {_size(entry)} bytes; the log takes "
+                f"{self._room}",
+            )
+        return Written(self._codec.topic("command"), entry)
+
+    def _set_aside(
+        self,
+        record: Record,
+        event: Event | None,
+        handler: Handler | None,
+        cause: BaseException,
+        attempts: int,
+    ) -> Written:
+        reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+        room = self._room - len(record.key or b"") - len(record.value or b"") - 2048
+        letter = DeadLetter(
+            kind="event",
+            source=self._agent.name,
+            reason=reason[:1000],
+            at=self._clock(),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            position=event.position if event else None,
+            event_id=event.id if event else None,
+            handler=handler.name if handler else None,
+            error=type(cause).__name__,
+            attempts=attempts,
+            key=record.key,
+            # It still stands in its topic; a record that just fits there may not fit here.
+            value=record.value if room >= 0 else None,
+        )
+        self._observer(DeadLetterNotice("event", self._agent.name, letter.reason))
+        entry = self._codec.entry("dead", self._agent.name, letter)
+        return Written(self._codec.topic("dead"), entry)
+
+
+def _wants(handler: Handler, event: Event) -> bool:
+    try:
+        return handler.wants(event)
+    except Exception as error:
+        raise Failed(handler, 1) from error
+
+
+def _named(agent: Agent, answer: Answer) -> Handler:
+    return next(one for one in agent.handlers if one.name == answer.record.handler)
+
+
+def _size(entry: Entry) -> int:
+    framing = sum(len(name) + len(value) + 8 for name, value in entry.headers)
+    return len(entry.key or b"") + len(entry.value or b"") + framing

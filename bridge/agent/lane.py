@@ -1,0 +1,67 @@
+"""One partition of an agent: its window, its running handlers, what waits to be written."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bridge.agent.window import Window
+from bridge.log.port import Entry, Record, TopicPartition
+
+OFFSETS_EVERY = 0.5
+"""Seconds between transactions that only move offsets."""
+
+
+class Written(NamedTuple):
+    """An entry that an event's handling leads to, and its topic."""
+
+    topic: str
+    entry: Entry
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What is under way for one assignment of one partition; dropped when that ends.
+
+    `entries` and `upto` wait for their transaction; `wrote_at` is when the last one was.
+    """
+
+    place: TopicPartition
+    window: Window[Record, Written]
+    wrote_at: float
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    entries: list[Written] = field(default_factory=list)
+    upto: int | None = None
+    dropped: bool = False
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def gather(self) -> None:
+        """Take over what the window has finished."""
+        taken = self.window.take()
+        if taken is not None:
+            self.entries.extend(taken[0])
+            self.upto = taken[1]
+
+    def due(self, now: float) -> bool:
+        """Whether there is something to write now: entries at once, bare offsets seldom."""
+        if self.upto is None:
+            return False
+        return bool(self.entries) or now - self.wrote_at >= OFFSETS_EVERY
+
+    def wrote(self, now: float) -> None:
+        """The transaction is through."""
+        self.entries, self.upto, self.wrote_at = [], None, now
+
+    def drop(self) -> None:
+        """The partition is gone: what is under way for it counts no more."""
+        self.dropped = True
+        for task in self.tasks:
+            task.cancel()
+
+    def by_topic(self) -> dict[str, list[Entry]]:
+        """The waiting entries, in order a topic."""
+        topics: dict[str, list[Entry]] = {}
+        for topic, entry in self.entries:
+            topics.setdefault(topic, []).append(entry)
+        return topics
