@@ -336,7 +336,8 @@ class System:
     """One configured system as a connector sees it.
 
     `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
-    validated model of `Connector.options`. `limits` connections and queries a second.
+    validated model of `Connector.options`. `limits` connections and queries a second. `commands`:
+    whether any are declared, so that `check` and `setup` care for the ledger.
     """
 
     bridge: str
@@ -346,6 +347,7 @@ class System:
     options: Any
     tables: tuple[TableUse, ...]
     connections: int = 4
+    commands: bool = True
 
 
 @dataclass(frozen=True, slots=True)
