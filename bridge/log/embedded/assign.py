@@ -1,0 +1,50 @@
+"""Which member of a group should have which partition: pure, the same for all who ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def assign(
+    members: Mapping[str, frozenset[str]],
+    partitions: Iterable[tuple[int, str]],
+    held: Mapping[int, str],
+) -> dict[int, str]:
+    """Give each partition (id, topic) to a member that wants its topic, evenly.
+
+    Partitions stay where they are `held` as far as that is even: no member has two more than
+    another that could have taken one of them.
+    """
+    target: dict[int, str] = {}
+    load = dict.fromkeys(sorted(members), 0)
+    homeless: list[tuple[int, str]] = []
+    topics = sorted(partitions)
+    for place, topic in topics:
+        owner = held.get(place)
+        if owner in members and topic in members[owner]:
+            target[place] = owner
+            load[owner] += 1
+        else:
+            homeless.append((place, topic))
+    wanting = {
+        topic: [name for name in load if topic in members[name]] for topic in {t for _, t in topics}
+    }
+    for place, topic in homeless:
+        if wanting[topic]:
+            least = min(wanting[topic], key=load.__getitem__)
+            target[place] = least
+            load[least] += 1
+    moved = True
+    while moved:
+        moved = False
+        for place, topic in topics:
+            if place not in target:
+                continue
+            owner = target[place]
+            least = min(wanting[topic], key=load.__getitem__)
+            if load[owner] > load[least] + 1:
+                target[place] = least
+                load[owner] -= 1
+                load[least] += 1
+                moved = True
+    return target

@@ -1,0 +1,210 @@
+"""Compaction and retention: what is old enough and not needed any more goes.
+
+As Kafka's cleaner: a round learns the last offset of as many keys as fit in memory, from where
+the previous one ended, and then rewrites everything before that without the records that have a
+later one. Only what is older than the topic's history takes part, from the beginning of the
+partition to its first batch that is younger. A tombstone stays for the history (a day where the
+topic has none) after that, so that a reader that began before it finds out. Work is done in
+slices, so that writers never wait long for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from bridge.log.embedded.batch import decode, encode
+from bridge.log.embedded.catalogue import Topic
+from bridge.log.embedded.schema import SHIFT
+from bridge.log.embedded.store import Store
+from bridge.log.embedded.write import BYTES_A_BATCH, RECORDS_A_BATCH
+from bridge.log.port import Record, TopicSpec
+
+KEYS_A_ROUND = 100_000
+"""Keys are held in memory for a round: about 20 MB."""
+
+TOMBSTONES_STAY_MS = 86_400_000
+_BATCHES_A_SLICE = 32
+_WORTHWHILE = 0.5
+_AT_LEAST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Last offsets of the keys from `start` to `upto`; tombstones before `start` and this old go."""
+
+    partition: int
+    latest: dict[bytes, int]
+    start: int
+    upto: int
+    tombstones_before: int
+
+    def keeps(self, record: Record) -> bool:
+        """Whether the record stays."""
+        if record.key is None or record.offset >= self.upto:
+            return True
+        if record.offset < self.latest.get(record.key, 0):
+            return False
+        return (
+            record.value is not None
+            or record.offset >= self.start
+            or record.timestamp >= self.tombstones_before
+        )
+
+
+async def compact(store: Store, topic: Topic, *, force: bool) -> int:
+    """Compact or shorten a topic as its specification says; the number of records that went.
+
+    Without `force` only where at least half of what stands there is new.
+    """
+    gone = 0
+    for partition in topic.partitions:
+        if topic.spec.cleanup == "compact":
+            while True:
+                now = store.clock()
+                found = await store.reader.run(
+                    lambda c, each=partition, now=now: _learn(c, each, topic.spec, now, force)  # type: ignore[misc]
+                )
+                if found is None:
+                    break
+                gone += await _rewrite(store, found)
+        elif topic.spec.retention_ms is not None:
+            oldest = store.clock() - topic.spec.retention_ms
+            gone += await store.writer.run(
+                lambda c, each=partition, oldest=oldest: _shorten(c, each, oldest)  # type: ignore[misc]
+            )
+    return gone
+
+
+def _learn(
+    connection: sqlite3.Connection, partition: int, spec: TopicSpec, now: int, force: bool
+) -> _Round | None:
+    """The next round of a partition; None when there is nothing (worthwhile) to do."""
+    (cleaned, records) = connection.execute(
+        "SELECT cleaned, records FROM partition WHERE id = ?", (partition,)
+    ).fetchone()
+    history = spec.history_ms or 0
+    (horizon, old) = _old(connection, partition, cleaned, now - history)
+    if old == 0 or not (force or (old >= _AT_LEAST and old >= records * _WORTHWHILE)):
+        return None
+    latest: dict[bytes, int] = {}
+    upto = cleaned
+    for record in _records(connection, partition, cleaned, horizon):
+        if len(latest) >= KEYS_A_ROUND:
+            break
+        if record.key is not None:
+            latest[record.key] = record.offset
+        upto = record.offset + 1
+    stay = TOMBSTONES_STAY_MS if spec.history_ms is None else spec.history_ms
+    return _Round(partition, latest, cleaned, upto, now - history - stay)
+
+
+def _old(
+    connection: sqlite3.Connection, partition: int, start: int, before: int
+) -> tuple[int, int]:
+    """Where the first batch that isn't older than `before` begins, and the records up to there."""
+    low = partition << SHIFT
+    horizon, records = start, 0
+    rows = connection.execute(
+        "SELECT last, newest, records FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
+        (low | start, (partition + 1 << SHIFT) - 1),
+    )
+    for last, newest, count in rows:
+        if newest > before:
+            break
+        horizon, records = last + 1, records + count
+    rows.close()
+    return horizon, records
+
+
+def _records(
+    connection: sqlite3.Connection, partition: int, start: int, end: int
+) -> Iterator[Record]:
+    low = partition << SHIFT
+    rows = connection.execute(
+        "SELECT id, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
+        (low | start, (low | end) - 1),
+    )
+    for number, data in rows:
+        yield from decode(data, "", 0, number - low)
+
+
+async def _rewrite(store: Store, found: _Round) -> int:
+    at, gone = 0, 0
+    while at < found.upto:
+        at, less = await store.writer.run(lambda c, at=at: _slice(c, found, at))  # type: ignore[misc]
+        gone += less
+    await store.writer.run(
+        lambda c: c.execute(
+            "UPDATE partition SET cleaned = max(cleaned, ?) WHERE id = ?",
+            (found.upto, found.partition),
+        ).rowcount
+    )
+    return gone
+
+
+def _slice(connection: sqlite3.Connection, found: _Round, start: int) -> tuple[int, int]:
+    """Rewrite some batches; where the next ones begin and how many records went."""
+    low = found.partition << SHIFT
+    rows = connection.execute(
+        "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+        (low | start, (low | found.upto) - 1, _BATCHES_A_SLICE),
+    ).fetchall()
+    if not rows:
+        return found.upto, 0
+    records = [
+        record for number, _, data in rows for record in decode(data, "", 0, number - low)
+    ]
+    kept = [record for record in records if found.keeps(record)]
+    after = max(rows[-1][1] + 1, start + 1)
+    gone = len(records) - len(kept)
+    few = len(rows) > 1 and len(kept) <= len(rows) * RECORDS_A_BATCH // 4
+    if gone == 0 and not few:
+        return after, 0
+    connection.executemany("DELETE FROM batch WHERE id = ?", ((row[0],) for row in rows))
+    waiting = iter(kept)
+    while some := list(_one_batch(waiting)):
+        base = some[0].offset
+        offsets = [record.offset - base for record in some]
+        gaps = offsets[-1] != len(offsets) - 1
+        connection.execute(
+            "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
+            (
+                low | base,
+                some[-1].offset,
+                len(some),
+                max(record.timestamp for record in some),
+                encode(
+                    [(r.key, r.value, r.headers, r.timestamp) for r in some],
+                    offsets if gaps else None,
+                ),
+            ),
+        )
+    connection.execute(
+        "UPDATE partition SET records = records - ? WHERE id = ?", (gone, found.partition)
+    )
+    return after, gone
+
+
+def _one_batch(records: Iterator[Record]) -> Iterator[Record]:
+    size = 0
+    for record in islice(records, RECORDS_A_BATCH):
+        yield record
+        size += len(record.key or b"") + len(record.value or b"")
+        if size >= BYTES_A_BATCH:
+            return
+
+
+def _shorten(connection: sqlite3.Connection, partition: int, oldest: int) -> int:
+    """Take away the batches at the beginning that are older; the number of records that went."""
+    low = partition << SHIFT
+    end, count = _old(connection, partition, 0, oldest - 1)
+    if count:
+        connection.execute("DELETE FROM batch WHERE id BETWEEN ? AND ?", (low, (low | end) - 1))
+        connection.execute(
+            "UPDATE partition SET records = records - ?, first = ? WHERE id = ?",
+            (count, end, partition),
+        )
+    return count

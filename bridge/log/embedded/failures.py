@@ -1,0 +1,49 @@
+"""SQLite's errors, named by what the caller should do."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
+
+_CONFIGURATION = {
+    sqlite3.SQLITE_CANTOPEN: "can't be opened: check that its folder is there and writable",
+    sqlite3.SQLITE_PERM: "may not be used by this user: mend its permissions",
+    sqlite3.SQLITE_READONLY: "can't be written by this user: mend the permissions of the file "
+    "and of its folder",
+    sqlite3.SQLITE_NOTADB: "is not an SQLite database: name another file",
+    sqlite3.SQLITE_CORRUPT: "is damaged: stop every process that uses it, then bring back a copy",
+}
+
+
+def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> BridgeError:
+    """The bridge's error for one of SQLite's.
+
+    `committing`: it came from COMMIT, where a failed write or flush leaves open what the disk
+    has.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    reason = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+    if code in _CONFIGURATION:
+        return ConfigurationError(f"the embedded log {path} {_CONFIGURATION[code]}: {reason}")
+    if code == sqlite3.SQLITE_FULL:
+        return RetryLater(
+            f"the disk that holds the embedded log {path} is full: nothing of this was written; "
+            "free some space, then it goes on"
+        )
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return RetryLater(
+            f"another process keeps the embedded log {path} locked: nothing of this was written; "
+            "see which one hangs in the middle of a write, and end it"
+        )
+    if code == sqlite3.SQLITE_IOERR and committing:
+        return OutcomeUnknown(
+            f"the disk failed while the embedded log {path} was committing: {reason}"
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return RetryLater(
+            f"the disk that holds the embedded log {path} fails: {reason}; nothing of this was "
+            "written"
+        )
+    return RetryLater(f"the embedded log {path} can't be used now: {reason}")

@@ -1,0 +1,235 @@
+"""The log in one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bridge.log.embedded import catalogue as topics_of
+from bridge.log.embedded.catalogue import Topic, offsets_of, place_id
+from bridge.log.embedded.compact import compact
+from bridge.log.embedded.group import check_deserted
+from bridge.log.embedded.groups import listed
+from bridge.log.embedded.member import Member, join
+from bridge.log.embedded.place import check_place, network_file_system
+from bridge.log.embedded.producer import Producer
+from bridge.log.embedded.read import committed_of, offset_at
+from bridge.log.embedded.reader import Reader
+from bridge.log.embedded.schema import prepare
+from bridge.log.embedded.store import Store
+from bridge.log.embedded.write import Gathered, commit_offsets, take_over, write
+from bridge.log.port import (
+    Entry,
+    GroupInfo,
+    Rebalance,
+    TopicInfo,
+    TopicPartition,
+    TopicSpec,
+)
+from bridge.model.errors import RetryLater
+
+PARTITIONS = 4
+MAX_RECORD_BYTES = 1_000_000
+COMPACT_EVERY = 60.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class EmbeddedLog:
+    """The log in the file `path`: `bridge.log.port.Log`.
+
+    `partitions`: of topics that don't say how many. `clock` tells milliseconds since 1970, the
+    same for all processes of the file. `compact_every`: seconds between two looks at what could
+    be compacted; None leaves that to other processes and to `compact`.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        partitions: int = PARTITIONS,
+        clock: Callable[[], int] = now_ms,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        compact_every: float | None = COMPACT_EVERY,
+        network: Callable[[Path], str | None] = network_file_system,
+    ) -> None:
+        self._path = Path(path)
+        self._partitions = partitions
+        self._clock = clock
+        self._max_record_bytes = max_record_bytes
+        self._compact_every = compact_every
+        self._network = network
+        self._opened: Store | None = None
+        self._compacting: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the port says."""
+        return f"sqlite:///{self._path}"
+
+    @property
+    def max_record_bytes(self) -> int:
+        """As the port says."""
+        return self._max_record_bytes
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            raise RuntimeError(f"the log {self.name} is not open")
+        return self._opened
+
+    async def open(self) -> None:
+        """As the port says; makes the file, and its folder, where they are missing."""
+        await asyncio.to_thread(check_place, self._path, self._network)
+        await asyncio.to_thread(prepare, self._path)
+        store = Store(self._path, self._clock, self._max_record_bytes)
+        store.start()
+        self._opened = store
+        await store.refresh()
+        if self._compact_every is not None:
+            self._compacting = asyncio.create_task(self._compact_again(self._compact_every))
+
+    async def close(self) -> None:
+        """As the port says. What was being written is finished."""
+        store, self._opened = self._opened, None
+        if store is None:
+            return
+        if self._compacting is not None:
+            self._compacting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._compacting
+        store.bell.close()
+        await asyncio.to_thread(store.stop)
+
+    # -- topics
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """As the port says."""
+        wanted = list(specs)
+        self._store.catalogue = await self._store.writer.run(
+            lambda c: topics_of.create(c, wanted, self._partitions)
+        )
+
+    async def topics(self) -> Mapping[str, TopicInfo]:
+        """As the port says, with the number of records that are there."""
+        return await self._store.reader.run(topics_of.described)
+
+    async def compact(self, topic: str | None = None) -> int:
+        """Compact and shorten now, all topics or one; the number of records that went."""
+        await self._store.refresh()
+        chosen = self._store.catalogue.values() if topic is None else [await self._topic(topic)]
+        return sum([await compact(self._store, each, force=True) for each in chosen])
+
+    async def _compact_again(self, every: float) -> None:
+        """Every process may do this: whatever one of them removed is removable for the others."""
+        while True:
+            await asyncio.sleep(every)
+            # A full or locked disk: what could go now can go later.
+            with contextlib.suppress(RetryLater):
+                await self._store.refresh()
+                for each in self._store.catalogue.values():
+                    await compact(self._store, each, force=False)
+
+    async def _topic(self, name: str) -> Topic:
+        return await self._store.topic(name)
+
+    # -- writing
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        """As the port says."""
+        gathered = Gathered(self._max_record_bytes)
+        gathered.add(await self._topic(topic), entries, self._clock())
+        packed = gathered.packed()
+        if packed:
+            await self._store.writer.run(lambda connection: write(connection, packed))
+
+    async def producer(self, transactional_id: str) -> Producer:
+        """As the port says."""
+        epoch = await self._store.writer.run(lambda c: take_over(c, transactional_id))
+        return Producer(self._store, transactional_id, epoch)
+
+    # -- reading
+
+    async def join(
+        self,
+        group: str,
+        topics: Iterable[str],
+        rebalance: Rebalance | None = None,
+        *,
+        session_timeout: float = 10.0,
+    ) -> Member:
+        """As the port says."""
+        return await join(self._store, group, topics, rebalance, session_timeout)
+
+    async def reader(self, offsets: Mapping[TopicPartition, int]) -> Reader:
+        """As the port says."""
+        await self._ids(offsets)
+        return Reader(self._store, offsets)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """As the port says."""
+        return await self._edges("first", partitions)
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """As the port says."""
+        return await self._edges("next", partitions)
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], timestamp: int
+    ) -> Mapping[TopicPartition, int]:
+        """As the port says."""
+        ids = await self._ids(partitions)
+        ends = await self._edges("next", ids)
+        found = await self._store.reader.run(
+            lambda c: {place: offset_at(c, each, timestamp) for place, each in ids.items()}
+        )
+        return {place: ends[place] if at is None else at for place, at in found.items()}
+
+    async def _edges(
+        self, which: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        ids = await self._ids(partitions)
+        found = await self._store.reader.run(lambda c: offsets_of(c, which, ids.values()))
+        return {place: found[each] for place, each in ids.items()}
+
+    async def _ids(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        wanted = list(partitions)
+        await self._store.know({place.topic for place in wanted})
+        return {place: place_id(self._store.catalogue, place) for place in wanted}
+
+    # -- groups
+
+    async def groups(self) -> Mapping[str, GroupInfo]:
+        """As the port says."""
+        now = self._clock()
+        return await self._store.reader.run(lambda c: listed(c, now))
+
+    async def committed(
+        self, group: str, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        """As the port says."""
+        ids = await self._ids(partitions)
+        found = await self._store.reader.run(lambda c: committed_of(c, group, ids.values()))
+        return {place: found.get(each) for place, each in ids.items()}
+
+    async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """As the port says."""
+        ids = await self._ids(offsets)
+        now = self._clock()
+
+        def reset(connection: sqlite3.Connection) -> None:
+            check_deserted(connection, group, now)
+            commit_offsets(connection, {(group, ids[place]): at for place, at in offsets.items()})
+
+        await self._store.writer.run(reset)

@@ -1,0 +1,192 @@
+"""A member of a group: a reader whose partitions come and go with its leases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from bridge.log.embedded.catalogue import offsets_of, place_id
+from bridge.log.embedded.group import (
+    Membership,
+    View,
+    check_leases,
+    enter,
+    generation_of,
+    leave,
+    rebalance,
+    renew,
+)
+from bridge.log.embedded.read import Found, committed_of, look
+from bridge.log.embedded.reader import Reader
+from bridge.log.embedded.store import Store
+from bridge.log.embedded.write import commit_offsets
+from bridge.log.port import Rebalance, Record, TopicPartition
+from bridge.model.errors import Fenced, RetryLater
+
+_SIGNS_A_SESSION = 3
+
+
+class Member(Reader):
+    """Made by `join`. A task of its own shows its life; all else happens in `read`."""
+
+    def __init__(self, store: Store, me: Membership, told: Rebalance | None) -> None:
+        super().__init__(store, {})
+        self._me = me
+        self._told = told
+        self._places: dict[int, TopicPartition] = {}
+        self._leases: dict[int, int] = {}
+        """What was told as assigned, and the generation of its lease."""
+        self._generation = -1
+        self._alive_until = 0.0
+        self._signs = asyncio.create_task(self._show_life())
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        """As the port says."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while True:
+            if self._signs.done():
+                self._signs.result()
+            seen = self._store.bell.rung
+            if self._generation < 0 or loop.time() > self._alive_until:
+                await self._settle()
+            found, generation = await self._look_in_group(limit)
+            if generation != self._generation:
+                self._generation = -1
+                continue
+            self._cursor.store(found)
+            records = self._cursor.take(limit)
+            left = end - loop.time()
+            if records or left <= 0:
+                return records
+            await self._store.bell.wait(seen, min(left, self._me.session_ms / 1000))
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """As the port says; Fenced unless this member still holds all of them."""
+        ids = {place_id(self._store.catalogue, place): at for place, at in offsets.items()}
+        strange = ids.keys() - self._leases.keys()
+        if strange:
+            raise Fenced(
+                f"this member of group {self._me.group} does not hold "
+                f"{[place for place in offsets if self._id(place) in strange]} (any more): drop "
+                "what is under way for them and read on"
+            )
+        generations = {each: self._leases[each] for each in ids}
+
+        def write(connection: sqlite3.Connection) -> None:
+            check_leases(connection, self._me, generations)
+            commit_offsets(connection, {(self._me.group, each): at for each, at in ids.items()})
+
+        await self._store.writer.run(write)
+
+    async def close(self) -> None:
+        """As the port says."""
+        self._signs.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._signs
+        await self._store.writer.run(lambda connection: leave(connection, self._me))
+
+    def _id(self, place: TopicPartition) -> int:
+        return place_id(self._store.catalogue, place)
+
+    async def _look_in_group(self, limit: int) -> tuple[list[Found], int]:
+        wanted = self.wanted()
+
+        def job(connection: sqlite3.Connection) -> tuple[list[Found], int]:
+            generation = generation_of(connection, self._me.group)
+            same = generation == self._generation
+            return (look(connection, wanted, limit) if same and wanted else []), generation
+
+        return await self._store.reader.run(job)
+
+    async def _settle(self) -> None:
+        """Do what the leases say: tell of what went, give back, tell of what came.
+
+        Whatever it was interrupted in, the next call goes on from there.
+        """
+        release: frozenset[int] = frozenset()
+        while True:
+            view = await self._rebalance(release)
+            gone = {
+                each
+                for each, generation in self._leases.items()
+                if view.held.get(each) != generation
+            }
+            release = view.surplus
+            await self._revoke(gone | (release & self._leases.keys()))
+            if not release:
+                break
+        new = view.held.keys() - self._leases.keys()
+        if new:
+            await self._assign({each: view.held[each] for each in new})
+        self._generation = view.generation
+
+    async def _rebalance(self, release: Iterable[int]) -> View:
+        began = asyncio.get_running_loop().time()
+        now = self._store.clock()
+        view = await self._store.writer.run(
+            lambda connection: rebalance(connection, self._me, release, now)
+        )
+        self._alive_until = began + self._me.session_ms / 1000
+        return view
+
+    async def _revoke(self, ids: Iterable[int]) -> None:
+        gone = frozenset(self._places[each] for each in ids)
+        if not gone:
+            return
+        # Deliver nothing of them any more, even when what is told now fails or is cancelled.
+        self._cursor.drop(gone)
+        if self._told is not None:
+            await self._told.revoked(gone)
+        for each in ids:
+            del self._leases[each]
+
+    async def _assign(self, generations: Mapping[int, int]) -> None:
+        names = {
+            self._store.catalogue[topic].partitions[number]: TopicPartition(topic, number)
+            for topic in self._me.topics
+            for number in range(len(self._store.catalogue[topic].partitions))
+        }
+        self._places |= {each: names[each] for each in generations}
+        places = {each: names[each] for each in generations}
+        chosen = None
+        if self._told is not None:
+            chosen = await self._told.assigned(frozenset(places.values()))
+        ids = [*places]
+        committed, first = await self._store.reader.run(
+            lambda c: (committed_of(c, self._me.group, ids), offsets_of(c, "first", ids))
+        )
+        for each, place in sorted(places.items()):
+            start = committed.get(each, first[each])
+            self._cursor.seek(place, (chosen or {}).get(place, start))
+            self._leases[each] = generations[each]
+
+    async def _show_life(self) -> None:
+        while True:
+            await asyncio.sleep(self._me.session_ms / 1000 / _SIGNS_A_SESSION)
+            began = asyncio.get_running_loop().time()
+            now = self._store.clock()
+            # A locked or full disk: the next sign, or `read`, tries again.
+            with contextlib.suppress(RetryLater):
+                if await self._store.writer.run(lambda c, now=now: renew(c, self._me, now)):  # type: ignore[misc]
+                    self._alive_until = began + self._me.session_ms / 1000
+                else:
+                    self._alive_until = 0.0
+
+
+async def join(
+    store: Store, group: str, topics: Iterable[str], told: Rebalance | None, session: float
+) -> Member:
+    """Become a member of `group`; partitions come with the first read."""
+    wanted = tuple(sorted(set(topics)))
+    await store.know(set(wanted))
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    me = Membership(group, name, wanted, max(1, round(session * 1000)))
+    now = store.clock()
+    await store.writer.run(lambda connection: enter(connection, me, now))
+    return Member(store, me, told)

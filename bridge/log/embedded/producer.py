@@ -1,0 +1,72 @@
+"""Producers and their transactions: collected in memory, written at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from bridge.log.embedded.catalogue import place_id
+from bridge.log.embedded.store import Store
+from bridge.log.embedded.write import Gathered, check_epoch, commit_offsets, write
+from bridge.log.port import Entry, TopicPartition
+
+
+class Transaction:
+    """What a block collects."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.gathered = Gathered(store.max_record_bytes)
+        self.offsets: dict[tuple[str, int], int] = {}
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        """As the port says."""
+        self.gathered.add(await self._store.topic(topic), entries, self._store.clock())
+
+    def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """As the port says."""
+        for place, at in offsets.items():
+            self.offsets[group, place_id(self._store.catalogue, place)] = at
+
+
+class Producer:
+    """The owner of a transactional id, as long as its epoch is the newest."""
+
+    def __init__(self, store: Store, name: str, epoch: int) -> None:
+        self._store = store
+        self._name = name
+        self._epoch = epoch
+        self._closed = False
+        self._open = False
+
+    @property
+    def transactional_id(self) -> str:
+        """As the port says."""
+        return self._name
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """As the port says."""
+        if self._open:
+            raise RuntimeError(f"producer {self._name} has an open transaction already")
+        self._open = True
+        try:
+            transaction = Transaction(self._store)
+            yield transaction
+            packed, offsets = transaction.gathered.packed(), transaction.offsets
+            if self._closed:
+                raise RuntimeError(f"producer {self._name} is closed")
+
+            def commit(connection: sqlite3.Connection) -> None:
+                check_epoch(connection, self._name, self._epoch)
+                write(connection, packed)
+                commit_offsets(connection, offsets)
+
+            await self._store.writer.run(commit)
+        finally:
+            self._open = False
+
+    async def close(self) -> None:
+        """As the port says. There is nothing to abort: nothing was written."""
+        self._closed = True

@@ -1,0 +1,139 @@
+"""Reading partitions in order, with what was decoded but not asked for yet kept at hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from bridge.log.embedded.catalogue import place_id
+from bridge.log.embedded.read import Found, Wanted, look
+from bridge.log.embedded.store import Store
+from bridge.log.port import Record, TopicPartition
+from bridge.model.errors import Unsupported
+
+
+class Cursor:
+    """Where reading stands in each partition. No I/O."""
+
+    def __init__(self) -> None:
+        self.positions: dict[TopicPartition, int] = {}
+        self._ahead: dict[TopicPartition, list[Record]] = {}
+        self._paused: set[TopicPartition] = set()
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        """Stand at `offset`; comes last in turn."""
+        self.drop([place])
+        self.positions[place] = max(offset, 0)
+
+    def drop(self, places: Iterable[TopicPartition]) -> None:
+        """Know nothing of these any more."""
+        for place in places:
+            self.positions.pop(place, None)
+            self._ahead.pop(place, None)
+
+    def pause(self, places: Iterable[TopicPartition]) -> None:
+        """Take nothing of these."""
+        self._paused.update(places)
+
+    def resume(self, places: Iterable[TopicPartition]) -> None:
+        """Take of these again."""
+        self._paused.difference_update(places)
+
+    def wanted(self) -> list[tuple[TopicPartition, int]]:
+        """What to look for, whose turn it is first; what is at hand needs no look."""
+        return [
+            (place, at)
+            for place, at in self.positions.items()
+            if place not in self._paused and place not in self._ahead
+        ]
+
+    def store(self, found: Iterable[Found]) -> None:
+        """Have these at hand; found nothing means: stand behind the gap."""
+        for place, offset, records, reached in found:
+            if self.positions.get(place) != offset:
+                continue  # It was moved meanwhile.
+            if records:
+                self._ahead[place] = records
+            else:
+                self.positions[place] = reached
+
+    def take(self, limit: int) -> list[Record]:
+        """Up to `limit` of what is at hand; partitions that gave some come last next time."""
+        taken: list[Record] = []
+        for place in [*self._ahead]:
+            if place in self._paused:
+                continue
+            if len(taken) >= limit:
+                break
+            ready = self._ahead.pop(place)
+            some = ready[: limit - len(taken)]
+            if len(some) < len(ready):
+                self._ahead[place] = ready[len(some) :]
+            taken += some
+            # Out and in again: to the end of the line.
+            del self.positions[place]
+            self.positions[place] = some[-1].offset + 1
+        return taken
+
+
+class Reader:
+    """A reader of named partitions, without a group."""
+
+    def __init__(self, store: Store, offsets: Mapping[TopicPartition, int]) -> None:
+        self._store = store
+        self._cursor = Cursor()
+        for place, offset in offsets.items():
+            self._cursor.seek(place, offset)
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        """As the port says."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while True:
+            seen = self._store.bell.rung
+            records = self._cursor.take(limit) or await self._look(limit)
+            left = end - loop.time()
+            if records or left <= 0:
+                return records
+            await self._store.bell.wait(seen, left)
+
+    async def _look(self, limit: int) -> list[Record]:
+        wanted = self.wanted()
+        if wanted:
+            self._cursor.store(await self._store.reader.run(lambda c: look(c, wanted, limit)))
+        return self._cursor.take(limit)
+
+    def wanted(self) -> list[Wanted]:
+        """What to look for in the file."""
+        return [
+            Wanted(place, place_id(self._store.catalogue, place), at)
+            for place, at in self._cursor.wanted()
+        ]
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """As the port says."""
+        return frozenset(self._cursor.positions)
+
+    def position(self, partition: TopicPartition) -> int:
+        """As the port says."""
+        return self._cursor.positions[partition]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """As the port says."""
+        self._cursor.positions[partition]  # KeyError for what isn't read here
+        self._cursor.seek(partition, offset)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """As the port says."""
+        self._cursor.pause(partitions)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """As the port says."""
+        self._cursor.resume(partitions)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Raises Unsupported: a reader without a group has nothing to commit."""
+        raise Unsupported(f"a reader without a group can't commit {dict(offsets)}: join a group")
+
+    async def close(self) -> None:
+        """As the port says."""

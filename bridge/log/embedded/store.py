@@ -1,0 +1,54 @@
+"""What the parts of an open embedded log share: threads, clock, bell and catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.log.embedded.bell import Bell
+from bridge.log.embedded.catalogue import Catalogue, Topic, load, unknown
+from bridge.log.embedded.threads import Reader, Writer
+
+
+class Store:
+    """The open file. `clock` tells milliseconds since 1970."""
+
+    def __init__(self, path: Path, clock: Callable[[], int], max_record_bytes: int) -> None:
+        self.path = path
+        self.clock = clock
+        self.max_record_bytes = max_record_bytes
+        self.bell = Bell(path)
+        self.reader = Reader(path)
+        self.writer = Writer(path, self.bell.ring_from_thread)
+        self.catalogue: Catalogue = {}
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.reader.start()
+        self.writer.start()
+
+    def stop(self) -> None:
+        """Finish what waits, then let go of the file. Blocks."""
+        self.writer.stop()
+        self.reader.stop()
+
+    async def refresh(self) -> None:
+        """Learn of the topics that other processes created."""
+        self.catalogue = await self.reader.run(load)
+
+    async def topic(self, name: str) -> Topic:
+        """Raises ConfigurationError when there is none of that name."""
+        found = self.catalogue.get(name)
+        if found is None:
+            await self.refresh()
+            found = self.catalogue.get(name)
+            if found is None:
+                raise unknown(name)
+        return found
+
+    async def know(self, topics: set[str]) -> None:
+        """Have these topics in the catalogue. Raises ConfigurationError for the first unknown."""
+        for name in sorted(topics):
+            await self.topic(name)
+
+

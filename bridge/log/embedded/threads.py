@@ -1,0 +1,148 @@
+"""The two threads that talk to SQLite, so that the event loop never waits for the disk.
+
+All writes of a process go through one connection in one thread. What waits there together is
+written in one transaction, each job behind a savepoint: with `synchronous=FULL` the flush at
+its end is what costs, and many small writes share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bridge.log.embedded.failures import named
+from bridge.log.embedded.schema import connect
+from bridge.model.errors import BridgeError
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], Any]
+
+_TOGETHER = 64
+"""How many waiting writes share a transaction at most."""
+
+
+class Reader:
+    """Runs reads, one after another, on a connection of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=type(self).__name__, daemon=True)
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        self._thread.start()
+
+    async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """The job's result. A caller that is cancelled before its job began prevents it."""
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return await asyncio.wrap_future(future)
+
+    def stop(self) -> None:
+        """End after what is waiting. Blocks until then."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        connection = connect(self._path)
+        try:
+            while (next_one := self._jobs.get()) is not None:
+                job, future = next_one
+                if not future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    future.set_result(job(connection))
+                except sqlite3.Error as error:
+                    future.set_exception(_because(named(error, self._path), error))
+                except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                    future.set_exception(error)
+        finally:
+            connection.close()
+
+
+class Writer(Reader):
+    """Runs writes, those that wait together in one transaction; tells after each one."""
+
+    def __init__(self, path: Path, written: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._written = written
+
+    def _work(self) -> None:
+        connection = connect(self._path)
+        # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        try:
+            ended = False
+            while not ended:
+                jobs, ended = self._waiting()
+                if jobs:
+                    self._write(connection, jobs)
+        finally:
+            connection.close()
+
+    def _waiting(self) -> tuple[list[tuple[Job, Future[Any]]], bool]:
+        jobs: list[tuple[Job, Future[Any]]] = []
+        next_one = self._jobs.get()
+        while next_one is not None:
+            if next_one[1].set_running_or_notify_cancel():
+                jobs.append(next_one)
+            if len(jobs) == _TOGETHER:
+                break
+            try:
+                next_one = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        return jobs, next_one is None
+
+    def _write(
+        self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]
+    ) -> None:
+        done: list[tuple[Future[Any], Any]] = []
+        failed: list[tuple[Future[Any], Exception]] = []
+        committing = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job, future in jobs:
+                connection.execute("SAVEPOINT job")
+                try:
+                    done.append((future, job(connection)))
+                except sqlite3.Error as error:
+                    if not connection.in_transaction:
+                        raise  # SQLite has rolled back everything, the other jobs too.
+                    connection.execute("ROLLBACK TO job")
+                    failed.append((future, _because(named(error, self._path), error)))
+                except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                    connection.execute("ROLLBACK TO job")
+                    failed.append((future, error))
+                connection.execute("RELEASE job")
+            committing = True
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            told = {future for future, _ in failed}
+            failed += [
+                (future, _because(named(error, self._path, committing=committing), error))
+                for _, future in jobs
+                if future not in told
+            ]
+            done = []
+        for future, result in done:
+            future.set_result(result)
+        for future, reason in failed:
+            future.set_exception(reason)
+        if done:
+            self._written()
+
+
+def _because(error: BridgeError, cause: Exception) -> BridgeError:
+    error.__cause__ = cause
+    return error

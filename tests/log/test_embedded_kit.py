@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from bridge.kit.log import LogSuite, LogUnderTest
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Log
+
+
+async def compact(log: Log, topic: str) -> None:
+    assert isinstance(log, EmbeddedLog)
+    await log.compact(topic)
+
+
+class TestEmbedded(LogSuite):
+    @pytest.fixture
+    def under_test(self, tmp_path: Path) -> LogUnderTest:
+        return LogUnderTest(
+            build="bridge.log.embedded:from_url",
+            url=f"sqlite:///{tmp_path}/log.db",
+            session_timeout=1.0,
+            takes_over_within=10.0,
+            compact=compact,
+            compacts_within=5.0,
+            idle_cpu=0.02,
+        )
