@@ -37,14 +37,20 @@ def decoder(wire: str) -> FromBinary:
     found = _DECODERS.get(wire)
     if found is not None:
         return _whole(wire, found)
-    kind, colon, item = wire.partition(":")
-    if colon and kind == "array":
+    kind, item = nested(wire)
+    if kind == "array":
         return _whole(wire, _array(decoder(item)))
-    if colon and kind == "range":
+    if kind == "range":
         return _whole(wire, _range(decoder(item)))
-    if colon and kind == "multirange":
+    if kind == "multirange":
         return _whole(wire, _multirange(_range(decoder(item))))
     raise ConfigurationError(f"wire code {wire!r} is not known to the plan")
+
+
+def nested(wire: str) -> tuple[str, str]:
+    """`array(int4)` as (`array`, `int4`); a wire that isn't nested as ("", wire)."""
+    kind, bracket, item = wire.partition("(")
+    return (kind, item[:-1]) if bracket and item.endswith(")") else ("", wire)
 
 
 def _whole(wire: str, decode: FromBinary) -> FromBinary:

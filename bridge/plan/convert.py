@@ -12,12 +12,10 @@ from typing import Any
 from bridge.model.errors import ConfigurationError, RowError
 from bridge.plan import binary, text
 from bridge.plan.fit import fitter, text_of
+from bridge.plan.plain import AS_BINARY, AS_OBJECT
 from bridge.plan.refuse import Refusal
-from bridge.plan.steps import Step, Wire
+from bridge.plan.steps import Step
 from bridge.plan.transform import function
-
-#: How a column's content is given: as text, as the wire's binary form, or as a Python object.
-TEXT, BINARY, OBJECT = 0, 1, 2
 
 Convert = Callable[[Sequence[tuple[int, Any]]], Any]
 
@@ -35,9 +33,9 @@ def decoder(wire: str) -> Callable[[int, Any], Any]:
     from_binary, from_text = binary.decoder(wire), text.parser(wire)
 
     def decode(form: int, content: Any) -> Any:
-        if form == OBJECT:
+        if form == AS_OBJECT:
             return content
-        return from_binary(bytes(content)) if form == BINARY else from_text(_utf8(content))
+        return from_binary(bytes(content)) if form == AS_BINARY else from_text(_utf8(content))
 
     return decode
 
@@ -49,7 +47,7 @@ def _utf8(content: Any) -> str:
         raise Refusal("text that isn't valid UTF-8; say the `code_page` of the column") from None
 
 
-def converter(step: Step, entity: str, wire: Wire, mask_key: bytes | None) -> Convert:
+def converter(step: Step, entity: str, mask_key: bytes | None) -> Convert:
     """The function of one step: (form, content) of each of its columns, none of them null or
     missing, to the field's value (None: null).
 
@@ -67,7 +65,6 @@ def converter(step: Step, entity: str, wire: Wire, mask_key: bytes | None) -> Co
         raise ConfigurationError(f"{place}: {error}") from None
     fit = fitter(step.target)
     column = "+".join(step.names)
-    del wire
 
     def refused(error: Exception, at: str) -> RowError:
         if isinstance(error, Refusal):

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from bridge.plan.binary import FIRST_LOCAL, LAST_LOCAL, Nested
+from bridge.plan.binary import FIRST_LOCAL, LAST_LOCAL, Nested, nested
 from bridge.plan.refuse import Refusal
 from bridge.plan.shown import interval_text
 
@@ -29,7 +29,7 @@ def parser(wire: str) -> FromText:
     found = _PARSERS.get(wire)
     if found is not None:
         return _whole(wire, found)
-    kind, _, item = wire.partition(":")
+    kind, item = nested(wire)
     if kind == "array":
         return _whole(wire, _array(parser(item)))
     return lambda text: text
