@@ -53,6 +53,7 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         options=options(config, connector.options),
         tables=tuple(_tables(config.spec.entities)),
         connections=config.spec.limits.connections,
+        commands=bool(config.spec.commands),
     )
 
 
