@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.types import TypeEngine
 
 from bridge.connector import Column, Shape, TableUse
@@ -125,15 +126,39 @@ def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) 
         for item in inspector.get_columns(table, schema=schema)
     )
     uniques = [frozenset(primary)] if primary else []
-    uniques += [
+    if dialect == "sqlite":
+        uniques += _sqlite_uniques(connection, table)
+    else:
+        uniques += _uniques(inspector, table, schema)
+    return Catalogue(name, columns, primary, tuple(dict.fromkeys(uniques)))
+
+
+def _uniques(inspector: Inspector, table: str, schema: str | None) -> list[frozenset[str]]:
+    found = [
         frozenset(constraint["column_names"])
         for constraint in inspector.get_unique_constraints(table, schema=schema)
     ]
     for index in inspector.get_indexes(table, schema=schema):
         named = [column for column in index["column_names"] if column is not None]
         if index["unique"] and len(named) == len(index["column_names"]):
-            uniques.append(frozenset(named))
-    return Catalogue(name, columns, primary, tuple(dict.fromkeys(uniques)))
+            found.append(frozenset(named))
+    return found
+
+
+def _sqlite_uniques(connection: Connection, table: str) -> list[frozenset[str]]:
+    """SQLAlchemy reads unique constraints out of the statement's text on SQLite and misses those
+    of columns without a type; the index list has them all. Indexes over expressions are left out.
+    """
+    rows = connection.exec_driver_sql(
+        "SELECT l.name, i.cid, i.name FROM pragma_index_list(?) l, pragma_index_info(l.name) i "
+        'WHERE l."unique"',
+        (table,),
+    ).all()
+    columns: dict[str, list[str]] = {}
+    over_expressions = {index for index, place, _ in rows if place < 0}
+    for index, _, column in rows:
+        columns.setdefault(index, []).append(column)
+    return [frozenset(named) for index, named in columns.items() if index not in over_expressions]
 
 
 def _missing(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from bridge.model.errors import ConfigurationError
 
 
 def parameters_of(statement: str) -> frozenset[str]:
-    """The `:name` parameters of a statement (`\\:` is a colon, `::` a cast)."""
+    r"""The `:name` parameters of a statement (`\\:` is a colon, `::` a cast)."""
     return frozenset(sa.text(statement).compile().params)
 
 

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.connector import CREATE, Source, System, TableUse
+from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
+from bridge.plan.steps import MISSING
+from connectors.journal import connector
+
+from .conftest import Legacy
+from .replay import Rebuilt
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)"
+
+
+async def opened(system: System, after: bytes | None = None) -> Source:
+    await connector.setup(system)
+    source = await connector.source(system)
+    await source.open(after)
+    return source
+
+
+async def test_without_a_checkpoint_only_what_commits_afterwards_is_told(legacy: Legacy) -> None:
+    legacy.run(TABLE)
+    await connector.setup(legacy.system("t"))
+    legacy.run("INSERT INTO t VALUES (1, 'before')")
+    source = await opened(legacy.system("t"))
+    legacy.run("INSERT INTO t VALUES (2, 'after')")
+    assert [one.new for one in (await source.read(10, 0)).changes] == [(2, "after")]
+    await source.close()
+
+
+async def test_an_uncommitted_change_is_not_told_and_a_rolled_back_one_never(
+    legacy: Legacy,
+) -> None:
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t"))
+    legacy.run("BEGIN", "INSERT INTO t VALUES (1, 'lost')")
+    assert (await source.read(10, 0)).changes == []
+    legacy.run("ROLLBACK", "BEGIN", "INSERT INTO t VALUES (1, 'kept')")
+    assert (await source.read(10, 0)).changes == []
+    legacy.run("COMMIT")
+    assert [one.new for one in (await source.read(10, 0)).changes] == [(1, "kept")]
+    await source.close()
+
+
+async def test_a_waiting_read_returns_soon_after_a_commit_of_another_connection(
+    legacy: Legacy,
+) -> None:
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", poll_ms=20))
+    reading = asyncio.create_task(source.read(10, 30))
+    await asyncio.sleep(0.1)
+    assert not reading.done()
+    began = time.monotonic()
+    legacy.run("INSERT INTO t VALUES (1, 1)")
+    assert len((await reading).changes) == 1
+    assert time.monotonic() - began < 1
+    await source.close()
+
+
+async def test_acknowledged_rows_are_deleted_and_only_these(legacy: Legacy) -> None:
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", forget_rows=3, forget_ms=0))
+    for number in range(10):
+        legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
+    batch = await source.read(7, 0)
+    assert len(batch.changes) == 7
+    await source.ack(batch.checkpoint)
+    assert legacy.rows("SELECT seq FROM bridge_journal") == [(8,), (9,), (10,)]
+    assert [one.new[0] for one in (await source.read(7, 0)).changes] == [7, 8, 9]
+    await source.close()
+    assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(3,)]
+
+
+async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
+    legacy: Legacy,
+) -> None:
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", forget_rows=500, forget_ms=0))
+    legacy.run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+        "INSERT INTO t SELECT i, i FROM n"
+    )
+    batch = await source.read(100_000, 0)
+    assert len(batch.changes) == 20_000
+
+    def writes() -> float:
+        other = sqlite3.connect(legacy.path, isolation_level=None, timeout=5)
+        longest = 0.0
+        for number in range(50):
+            began = time.monotonic()
+            other.execute("INSERT INTO t VALUES (?, 0)", (100_000 + number,))
+            longest = max(longest, time.monotonic() - began)
+        other.close()
+        return longest
+
+    longest, _ = await asyncio.gather(asyncio.to_thread(writes), source.ack(batch.checkpoint))
+    await source.close()
+    assert longest < 2
+    assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(50,)]
+
+
+async def test_a_database_locked_by_the_legacy_program_delays_the_clean_up_and_nothing_else(
+    legacy: Legacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.sql.engine.BUSY_SECONDS", 0.05)
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", forget_ms=0))
+    legacy.run("INSERT INTO t VALUES (1, 1)")
+    batch = await source.read(10, 0)
+    legacy.run("BEGIN IMMEDIATE")
+    await source.ack(batch.checkpoint)
+    with pytest.raises(RetryLater):
+        await source.mark("w")
+    legacy.run("INSERT INTO t VALUES (2, 1)", "COMMIT")
+    assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(2,)]
+    await source.ack(batch.checkpoint)
+    assert legacy.rows("SELECT seq FROM bridge_journal") == [(2,)]
+    await source.close()
+
+
+async def test_a_column_added_in_mid_stream_is_missing_until_set_up_renews_the_triggers(
+    legacy: Legacy,
+) -> None:
+    legacy.run(TABLE)
+    system = legacy.system("t")
+    source = await opened(system)
+    legacy.run("INSERT INTO t VALUES (1, 'x')")
+    first = (await source.read(10, 0)).changes[0]
+    legacy.run("ALTER TABLE t ADD COLUMN b DEFAULT 7", "UPDATE t SET b = 8", "UPDATE t SET id = 2")
+    stale, moved = (await source.read(10, 0)).changes
+    found = await connector.check(system)
+    assert any("older than a column" in one.what for one in found)
+    await connector.setup(system)
+    assert await connector.check(system) == []
+    legacy.run("UPDATE t SET b = 9")
+    (fresh,) = (await source.read(10, 0)).changes
+    await source.close()
+    assert [column.name for column in first.shape.columns] == ["id", "a"]
+    assert stale.shape is not first.shape
+    assert (stale.old, stale.old_full, stale.new) == (None, False, (1, "x", MISSING))
+    assert (moved.old, moved.new) == ((1, MISSING, MISSING), (2, "x", MISSING))
+    assert (fresh.old_full, fresh.new) == (True, (2, "x", 9))
+    assert [column.name for column in fresh.shape.columns] == ["id", "a", "b"]
+
+
+async def test_rows_that_were_journaled_before_a_restart_keep_their_layout(legacy: Legacy) -> None:
+    legacy.run(TABLE)
+    system = legacy.system("t")
+    source = await opened(system)
+    begun = (await source.read(1, 0)).checkpoint
+    await source.close()
+    legacy.run("INSERT INTO t VALUES (1, 'x')", "ALTER TABLE t RENAME COLUMN a TO z")
+    await connector.setup(system)
+    legacy.run("INSERT INTO t VALUES (2, 'y')")
+    source = await opened(system, begun)
+    old, new = (await source.read(10, 0)).changes
+    await source.close()
+    assert [column.name for column in old.shape.columns] == ["id", "a", "z"]
+    assert old.new == (1, "x", MISSING)
+    assert new.new == (2, "y")
+
+
+async def test_tables_that_are_no_longer_configured_are_passed_over(legacy: Legacy) -> None:
+    legacy.run(TABLE, "CREATE TABLE u (id INTEGER PRIMARY KEY)")
+    await connector.setup(legacy.system("t", "u"))
+    source = await opened(legacy.system("u"))
+    legacy.run("INSERT INTO t VALUES (1, 1)", "INSERT INTO u VALUES (5)")
+    batch = await source.read(10, 0)
+    await source.close()
+    assert [one.shape.table for one in batch.changes] == ["u"]
+
+
+class TestHistory:
+    """What the journal can't tell any more stops the source."""
+
+    async def test_a_log_that_is_behind_the_acknowledged_journal_is_refused(
+        self, legacy: Legacy
+    ) -> None:
+        legacy.run(TABLE)
+        source = await opened(legacy.system("t", forget_ms=0))
+        early = (await source.read(10, 0)).checkpoint
+        legacy.run("INSERT INTO t VALUES (1, 1)")
+        await source.ack((await source.read(10, 0)).checkpoint)
+        await source.close()
+        for after, reason in ((early, "what lies between is gone"), (None, "no checkpoint")):
+            source = await connector.source(legacy.system("t"))
+            with pytest.raises(HistoryLost, match=reason):
+                await source.open(after)
+            await source.close()
+        legacy.run("UPDATE bridge_journal_state SET confirmed = NULL")
+        source = await opened(legacy.system("t"))
+        await source.close()
+
+    async def test_a_journal_that_was_dropped_and_made_again_is_refused(
+        self, legacy: Legacy
+    ) -> None:
+        legacy.run(TABLE)
+        source = await opened(legacy.system("t"))
+        after = (await source.read(10, 0)).checkpoint
+        await source.close()
+        legacy.run("DROP TABLE bridge_journal_state")
+        await connector.setup(legacy.system("t"))
+        source = await connector.source(legacy.system("t"))
+        with pytest.raises(HistoryLost, match="made anew"):
+            await source.open(after)
+        await source.close()
+
+    @pytest.mark.parametrize("writes_after_restore", [0, 30])
+    async def test_a_restored_backup_is_refused_even_after_new_writes_passed_the_checkpoint(
+        self, legacy: Legacy, tmp_path: Path, writes_after_restore: int
+    ) -> None:
+        legacy.run(TABLE)
+        source = await opened(legacy.system("t", forget_ms=0))
+        copy = tmp_path / "backup.db"
+        with sqlite3.connect(copy) as backup:
+            legacy.db.backup(backup)
+        backup.close()
+        after = b""
+        for number in range(10):
+            legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
+            after = (await source.read(10, 0)).checkpoint
+            await source.ack(after)
+        await source.close()
+        legacy.db.close()
+        for name in ("erp.db-wal", "erp.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        shutil.copy(copy, legacy.path)
+        legacy.db = sqlite3.connect(legacy.path, isolation_level=None)
+        for number in range(writes_after_restore):
+            legacy.run(f"INSERT INTO t VALUES ({number}, 2)")
+        source = await connector.source(legacy.system("t"))
+        with pytest.raises(HistoryLost, match="backup"):
+            await source.open(after)
+        await source.close()
+
+    async def test_a_checkpoint_of_another_connector_is_refused(self, legacy: Legacy) -> None:
+        legacy.run(TABLE)
+        await connector.setup(legacy.system("t"))
+        source = await connector.source(legacy.system("t"))
+        with pytest.raises(ConfigurationError, match="not a journal's"):
+            await source.open(b"\x00\x01")
+        await source.close()
+
+
+class TestSetUp:
+    async def test_set_up_runs_what_setup_sql_shows_and_then_nothing_is_left(
+        self, legacy: Legacy
+    ) -> None:
+        legacy.run(TABLE)
+        system = legacy.system("t")
+        shown = connector.setup_sql(system)
+        assert await connector.setup(system) == shown
+        assert connector.setup_sql(system) == []
+        assert await connector.check(system) == []
+
+    async def test_what_set_up_shows_can_be_run_by_hand(self, legacy: Legacy) -> None:
+        legacy.run(TABLE)
+        legacy.run(*connector.setup_sql(legacy.system("t")))
+        assert await connector.check(legacy.system("t")) == []
+
+    async def test_a_wider_table_widens_the_journal(self, legacy: Legacy) -> None:
+        legacy.run(TABLE, "CREATE TABLE w (id INTEGER PRIMARY KEY, a, b, c)")
+        await connector.setup(legacy.system("t"))
+        source = await opened(legacy.system("t", "w"))
+        legacy.run("INSERT INTO t VALUES (1, 2)", "INSERT INTO w VALUES (1, 2, 3, 4)")
+        assert [one.new for one in (await source.read(10, 0)).changes] == [(1, 2), (1, 2, 3, 4)]
+        await source.close()
+
+    async def test_every_problem_is_found_at_once_with_a_way_out(self, legacy: Legacy) -> None:
+        legacy.run(
+            "PRAGMA journal_mode = DELETE",
+            "CREATE TABLE nokey (a)",
+            "CREATE TABLE weak (a, b)",
+            "CREATE VIEW v AS SELECT 1 AS id",
+            "CREATE TABLE e (id INTEGER PRIMARY KEY, s)",
+            "CREATE UNIQUE INDEX e_lower ON e (lower(s))",
+        )
+        uses = (TableUse("nokey"), TableUse("weak", ("a", "b")), TableUse("v", ("id",)), "e", "ee")
+        found = await connector.check(legacy.system(*uses))
+        said = "\n".join(f"{one.what} >> {one.fix}" for one in found)
+        assert "'nokey' has no primary key" in said
+        assert "CREATE UNIQUE INDEX bridge_key_weak ON weak (a, b)" in said
+        assert "'v' is a view" in said
+        assert "did you mean 'e'" in said
+        assert "PRAGMA journal_mode = WAL" in said
+        assert "'e_lower'" in said
+        with pytest.raises(ConfigurationError, match="no primary key"):
+            connector.setup_sql(legacy.system("nokey"))
+
+    async def test_a_table_without_primary_key_is_captured_by_its_declared_unique_key(
+        self, legacy: Legacy
+    ) -> None:
+        legacy.run("CREATE TABLE t (a NOT NULL, b)", "CREATE UNIQUE INDEX i ON t (a)")
+        source = await opened(legacy.system(TableUse("t", ("a",))))
+        legacy.run("INSERT INTO t VALUES (1, 2)", "REPLACE INTO t VALUES (1, 3)")
+        rebuilt = Rebuilt()
+        rebuilt.take((await source.read(10, 0)).changes)
+        await source.close()
+        assert rebuilt.rows == {1: (1, 3)}
+
+    async def test_a_missing_file_is_named_and_not_created(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/none.db"
+        system = System("acme", "erp", url, url, None, (TableUse("t"),))
+        with pytest.raises(ConfigurationError, match=r"no SQLite database at .*none\.db"):
+            await connector.check(system)
+        assert not (tmp_path / "none.db").exists()
+
+    async def test_a_source_without_a_journal_says_how_to_make_one(self, legacy: Legacy) -> None:
+        legacy.run(TABLE)
+        source = await connector.source(legacy.system("t"))
+        with pytest.raises(ConfigurationError, match="bridgectl check"):
+            await source.open(None)
+        await source.close()
+
+    async def test_a_file_that_is_no_database_is_a_matter_of_configuration(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "text.db").write_text("this is no database " * 100)
+        url = f"sqlite:///{tmp_path}/text.db"
+        with pytest.raises(ConfigurationError, match="not a database"):
+            await connector.check(System("acme", "erp", url, url, None, (TableUse("t"),)))
+
+
+WRITER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+for number in range(int(sys.argv[2])):
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT INTO t VALUES (?, 'new')", (number,))
+    if number % 3 == 0:
+        db.execute("UPDATE t SET a = ? WHERE id = ?", (number, number // 2))
+    if number % 5 == 0:
+        db.execute("DELETE FROM t WHERE id = ?", (number // 3,))
+    db.execute("ROLLBACK" if number % 7 == 0 else "COMMIT")
+"""
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+async def test_everything_that_other_processes_commit_meanwhile_is_told(
+    legacy: Legacy, mode: str
+) -> None:
+    """In rollback-journal mode readers and writers shut each other out; it must still work."""
+    legacy.run(f"PRAGMA journal_mode = {mode}", TABLE)
+    source = await opened(legacy.system("t", forget_ms=0, forget_rows=20))
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(legacy.path), "300", stderr=subprocess.PIPE
+    )
+    ending = asyncio.create_task(program.communicate())
+    rebuilt = Rebuilt()
+    while True:
+        ended = ending.done()
+        batch = await source.read(50, 0.5)
+        rebuilt.take(batch.changes)
+        await source.ack(batch.checkpoint)
+        if ended and not batch.changes:
+            break
+    await source.close()
+    assert (await ending)[1] == b""
+    assert sorted(rebuilt.rows.values()) == legacy.rows("SELECT * FROM t ORDER BY id")
+
+
+async def test_a_command_s_changes_carry_its_id_and_later_ones_do_not(legacy: Legacy) -> None:
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t"))
+    legacy.run(
+        "BEGIN",
+        "INSERT OR REPLACE INTO bridge_command VALUES (1, 'bot:1')",
+        "INSERT INTO t VALUES (1, 1)",
+        "DELETE FROM bridge_command",
+        "COMMIT",
+        "INSERT INTO t VALUES (2, 1)",
+    )
+    told = [(one.op, one.causation) for one in (await source.read(10, 0)).changes]
+    await source.close()
+    assert told == [(CREATE, "bot:1"), (CREATE, None)]
