@@ -21,7 +21,7 @@ def assign(
     topics = sorted(partitions)
     for place, topic in topics:
         owner = held.get(place)
-        if owner in members and topic in members[owner]:
+        if owner is not None and topic in members.get(owner, ()):
             target[place] = owner
             load[owner] += 1
         else:

@@ -102,7 +102,7 @@ def decode(data: bytes, topic: str, partition: int, base: int) -> list[Record]:
         for name in names:
             column, at = _items(data, at, many)
             columns.append(zip(repeat(name), column, strict=False))
-        made.append(zip(*columns, strict=True) if columns else repeat((), many))  # type: ignore[arg-type]
+        made.append(zip(*columns, strict=True) if columns else repeat((), many))
     headers = made[0] if len(made) == 1 else (next(made[number]) for number in chosen)
     return [
         *map(

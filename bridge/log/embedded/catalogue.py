@@ -97,9 +97,7 @@ def unknown(topic: str) -> ConfigurationError:
     return ConfigurationError(f"the log has no topic {topic}: create it first")
 
 
-def offsets_of(
-    connection: sqlite3.Connection, which: str, ids: Iterable[int]
-) -> dict[int, int]:
+def offsets_of(connection: sqlite3.Connection, which: str, ids: Iterable[int]) -> dict[int, int]:
     """`first` or `next` of the partitions with these ids."""
     statement = {
         "first": "SELECT id, first FROM partition WHERE id IN (SELECT value FROM json_each(?))",

@@ -137,10 +137,12 @@ async def _rewrite(store: Store, found: _Round) -> int:
         at, less = await store.writer.run(lambda c, at=at: _slice(c, found, at))  # type: ignore[misc]
         gone += less
     await store.writer.run(
-        lambda c: c.execute(
-            "UPDATE partition SET cleaned = max(cleaned, ?) WHERE id = ?",
-            (found.upto, found.partition),
-        ).rowcount
+        lambda c: (
+            c.execute(
+                "UPDATE partition SET cleaned = max(cleaned, ?) WHERE id = ?",
+                (found.upto, found.partition),
+            ).rowcount
+        )
     )
     return gone
 
@@ -154,9 +156,7 @@ def _slice(connection: sqlite3.Connection, found: _Round, start: int) -> tuple[i
     ).fetchall()
     if not rows:
         return found.upto, 0
-    records = [
-        record for number, _, data in rows for record in decode(data, "", 0, number - low)
-    ]
+    records = [record for number, _, data in rows for record in decode(data, "", 0, number - low)]
     kept = [record for record in records if found.keeps(record)]
     after = max(rows[-1][1] + 1, start + 1)
     gone = len(records) - len(kept)

@@ -92,9 +92,7 @@ def offset_at(connection: sqlite3.Connection, partition: int, timestamp: int) ->
     return next(record.offset for record in records if record.timestamp >= timestamp)
 
 
-def committed_of(
-    connection: sqlite3.Connection, group: str, ids: Iterable[int]
-) -> dict[int, int]:
+def committed_of(connection: sqlite3.Connection, group: str, ids: Iterable[int]) -> dict[int, int]:
     """What the group committed, where it did."""
     rows = connection.execute(
         "SELECT partition, next FROM committed WHERE consumer_group = ? "

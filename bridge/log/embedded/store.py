@@ -50,5 +50,3 @@ class Store:
         """Have these topics in the catalogue. Raises ConfigurationError for the first unknown."""
         for name in sorted(topics):
             await self.topic(name)
-
-

@@ -102,9 +102,7 @@ class Writer(Reader):
                 break
         return jobs, next_one is None
 
-    def _write(
-        self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]
-    ) -> None:
+    def _write(self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], Exception]] = []
         committing = False

@@ -48,7 +48,9 @@ class Gathered:
                 raise ConfigurationError(
                     f"topic {topic.spec.name} has {count} partitions, none with the number {number}"
                 )
-            routed.append((ids[number], size, (key, value, headers, now if timestamp is None else timestamp)))
+            routed.append(
+                (ids[number], size, (key, value, headers, now if timestamp is None else timestamp))
+            )
         for each, size, row in routed:
             rows = self._rows.get(each)
             if rows is None:
@@ -84,9 +86,7 @@ def write(connection: sqlite3.Connection, packed: Iterable[Packed]) -> None:
         )
 
 
-def commit_offsets(
-    connection: sqlite3.Connection, offsets: Mapping[tuple[str, int], int]
-) -> None:
+def commit_offsets(connection: sqlite3.Connection, offsets: Mapping[tuple[str, int], int]) -> None:
     """Set the next offsets of (group, partition id)."""
     connection.executemany(
         "INSERT INTO committed VALUES (?, ?, ?) "
