@@ -22,7 +22,8 @@ _CANDIDATES: LiteralString = """
            c.relpersistence::text, c.reltuples::float8, c.relispartition,
            array_position(current_schemas(false), n.nspname),
            has_schema_privilege(n.oid, 'USAGE'),
-           has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')
+           has_table_privilege(c.oid, 'SELECT'),
+           c.relrowsecurity AND row_security_active(c.oid)
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE lower(c.relname) = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
        AND n.nspname NOT LIKE 'pg\\_temp\\_%%' AND n.nspname NOT LIKE 'pg\\_toast%%'
@@ -32,8 +33,7 @@ _COLUMNS: LiteralString = """
     SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
            coalesce(a.attnum = ANY(p.indkey::int2[]), false),
-           coalesce(a.attnum = ANY(r.indkey::int2[]), false),
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+           coalesce(a.attnum = ANY(r.indkey::int2[]), false)
       FROM pg_catalog.pg_attribute a
       LEFT JOIN pg_catalog.pg_index p ON p.indrelid = a.attrelid AND p.indisprimary
       LEFT JOIN pg_catalog.pg_index r ON r.indrelid = a.attrelid AND r.indisreplident
@@ -66,7 +66,6 @@ class Attribute:
     generated: bool
     primary: bool
     identity: bool
-    granted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,7 @@ class Table:
     on_path: bool
     schema_granted: bool
     granted: bool
+    rows_hidden: bool
     attributes: tuple[Attribute, ...] = field(default=())
 
     @property
@@ -148,6 +148,7 @@ class Catalog:
                 configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
                 replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
                 on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
+                rows_hidden=row[11],
             )
             for row in await cursor.fetchall()
         ]  # fmt: skip

@@ -44,9 +44,7 @@ class Published:
         return tuple(one for one in table.attributes if one.name in self.columns)
 
 
-async def published(
-    connection: Connection, publication: str
-) -> dict[tuple[str, str], Published]:
+async def published(connection: Connection, publication: str) -> dict[tuple[str, str], Published]:
     """What is published, by schema and table. Raises psycopg.Error."""
     version = connection.info.server_version
     cursor = await connection.execute(

@@ -29,7 +29,9 @@ def value_text(value: Any) -> str:
     if isinstance(value, (str, int, float, UUID)):
         text = str(value)
         if "\x00" in text:
-            raise Rejected("bad_key", "a text value holds a zero byte, which PostgreSQL can't store")
+            raise Rejected(
+                "bad_key", "a text value holds a zero byte, which PostgreSQL can't store"
+            )
         return text
     raise Rejected("bad_key", f"a value of type {type(value).__name__} can't be asked for")
 
@@ -84,7 +86,7 @@ def chunk_text(
     where = f" WHERE {filters}" if filters else ""
     order = ", ".join(quote(name) for name in key)
     return (
-        f"SELECT {', '.join(columns)} FROM {from_text(table)}{where} "  # noqa: S608 - all quoted
+        f"SELECT {', '.join(columns)} FROM {from_text(table)}{where} "
         f"ORDER BY {order} LIMIT {int(limit)}"
     )
 

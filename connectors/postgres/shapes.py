@@ -7,6 +7,7 @@ before what the catalogue says now; the catalogue adds names of types and the pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import psycopg
 
@@ -24,6 +25,7 @@ class Shapes:
     def __init__(self, system: System, catalog: Catalog) -> None:
         self._system = system
         self._catalog = catalog
+        self.tables: list[Table] = []
         self._configured: dict[tuple[str, str], str] = {}
         self._known: dict[Relation, Shape | None] = {}
         self._latest: dict[str, Shape] = {}
@@ -34,6 +36,7 @@ class Shapes:
         Raises ConfigurationError that names every missing table, RetryLater.
         """
         tables = await find_tables(self._system, self._catalog)
+        self.tables = tables
         self._configured = {(table.schema, table.name): table.configured for table in tables}
         return all_binary(
             self._catalog.decoded(attribute.oid, attribute.typmod)
@@ -98,7 +101,7 @@ class Shapes:
                     key=key,
                 )
             )
-        before = "full" if relation.identity == "f" else "none"
+        before: Literal["full", "none"] = "full" if relation.identity == "f" else "none"
         made = Shape(table, tuple(columns), Wire.PGOUTPUT, before)
         latest = self._latest.get(table)
         if latest is not None and latest.columns == made.columns and latest.before == before:

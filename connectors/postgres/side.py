@@ -7,16 +7,29 @@ flushed at once; without one it waits for the WAL writer (up to 200 ms).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, LiteralString
 
 import psycopg
 
 from bridge.connector import System
-from bridge.model.errors import BridgeError, HistoryLost
-from connectors.postgres.catalog import Catalog
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost
+from connectors.postgres import statements
+from connectors.postgres.catalog import Catalog, Table
+from connectors.postgres.describe import published
 from connectors.postgres.frames import HEARTBEAT, WATERMARK
 from connectors.postgres.link import connect
-from connectors.postgres.slot import PLUGIN, Resume, Server, Slot, lsn_number, lsn_text, ways_out
+from connectors.postgres.slot import (
+    PLUGIN,
+    SLOT_COLUMNS,
+    Resume,
+    Server,
+    Slot,
+    lsn_number,
+    lsn_text,
+    slot_of,
+    ways_out,
+)
 from connectors.postgres.trouble import retry_or_fix
 
 _NOT_USABLE = ("55000", "58P01")  # invalidated slot; WAL segment removed
@@ -61,21 +74,38 @@ class Side:
     async def slot(self, name: str) -> Slot | None:
         """The slot as it is now; None when there is none."""
         rows = await self._run(
-            "SELECT slot_name, plugin, slot_type, database, CASE WHEN active THEN active_pid END,"
-            " confirmed_flush_lsn::text, restart_lsn::text, wal_status, two_phase"
-            " FROM pg_replication_slots WHERE slot_name = %s",
+            f"SELECT {SLOT_COLUMNS} FROM pg_replication_slots s WHERE s.slot_name = %s",
             [name],
             doing="cannot read pg_replication_slots",
         )
-        if not rows:
-            return None
-        row = rows[0]
-        return Slot(
-            row[0], row[1], row[2], row[3], row[4],
-            lsn_number(row[5]) if row[5] else None,
-            lsn_number(row[6]) if row[6] else None,
-            row[7], row[8],
-        )  # fmt: skip
+        return slot_of(rows[0]) if rows else None
+
+    async def covers(self, publication: str, tables: Sequence[Table]) -> None:
+        """Raises ConfigurationError unless the publication tells changes of all these tables:
+        the server would send nothing, and say nothing.
+        """
+        try:
+            known = await published(self._connection, publication)
+        except psycopg.Error as error:
+            raise retry_or_fix(error, self._system, "cannot read the publication") from None
+        missing = [table.quoted for table in tables if (table.schema, table.name) not in known]
+        if not missing:
+            return
+        exists = await self._run(
+            "SELECT FROM pg_publication WHERE pubname = %s",
+            [publication],
+            doing="cannot read the publication",
+        )
+        fix = (
+            "; ".join(statements.add_table(publication, table) for table in missing)
+            if exists
+            else statements.create_publication(publication, missing)
+        )
+        raise ConfigurationError(
+            f"system {self._system.name!r}: publication {publication!r} "
+            f"{'does not hold ' + ', '.join(missing) if exists else 'does not exist'}: run "
+            f"`bridgectl setup`, or: {fix}"
+        )
 
     async def create_slot(self, name: str) -> None:
         """Make the slot; it waits for the transactions that are running now."""

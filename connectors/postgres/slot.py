@@ -10,14 +10,20 @@ fresh slot from one that another log has already consumed
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 from bridge.connector import Checkpoint
 from bridge.model.errors import ConfigurationError, HistoryLost
 
 PLUGIN = "pgoutput"
 _ALIGNED = 8
+#: Of `pg_replication_slots s`, as `slot_of` takes them.
+SLOT_COLUMNS: LiteralString = (
+    "s.slot_name, s.plugin, s.slot_type, s.database, CASE WHEN s.active THEN s.active_pid END,"
+    " s.confirmed_flush_lsn::text, s.restart_lsn::text, s.wal_status, s.two_phase"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,12 @@ class Slot:
     restart: int | None
     wal_status: str | None
     two_phase: bool = False
+
+
+def slot_of(row: Sequence[Any]) -> Slot:
+    """The slot in the first nine columns of `SLOT_COLUMNS`."""
+    confirmed, restart = (lsn_number(text) if text else None for text in row[5:7])
+    return Slot(row[0], row[1], row[2], row[3], row[4], confirmed, restart, row[7], row[8])
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,7 @@ class PostgresSnapshot:
             self._tables.pop(found.configured, None)
             raise RetryLater(f"{self._place}: table {found.configured!r} was made anew just now")
         await self._catalog.learn({attribute.oid for attribute in attributes})
-        table = sent(
-            found.with_(attributes), self._published, link.connection.info.server_version
-        )
+        table = sent(found.with_(attributes), self._published, link.connection.info.server_version)
         return _View(
             table,
             self._shape(table),
@@ -190,7 +188,7 @@ class PostgresSnapshot:
     async def _ready(self) -> None:
         """A connection that a cancelled or failed chunk left in the middle is replaced."""
         status = self._link.connection.pgconn.transaction_status
-        if status == TransactionStatus.INERROR or status == TransactionStatus.INTRANS:
+        if status in (TransactionStatus.INERROR, TransactionStatus.INTRANS):
             await self._link.rows("ROLLBACK")
         elif status != TransactionStatus.IDLE:
             await self._link.close()

@@ -63,6 +63,7 @@ class PostgresSource:
         self._side = await Side.open(self._system)
         self._shapes = Shapes(self._system, self._side.catalog)
         self._binary = await self._shapes.load()
+        await self._side.covers(self._options.publication, self._shapes.tables)
         begin = await self._start(resume)
         self._tasks = [
             asyncio.create_task(self._stay_alive(), name="postgres status updates"),

@@ -43,7 +43,7 @@ def secrets_of(url: str) -> list[str]:
 
 
 def clean(text: str, url: str) -> str:
-    """libpq's text on one line, without the secrets of `url`."""
+    """Text of libpq on one line, without the secrets of `url`."""
     for secret in secrets_of(url):
         text = text.replace(secret, "***")
     return " ".join(text.split())

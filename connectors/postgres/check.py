@@ -1,0 +1,210 @@
+"""What is missing or dangerous, with the statement that mends it.
+
+`judge` decides on facts, so that every case is tested without a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+
+from bridge.connector import Finding, System
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.postgres import statements
+from connectors.postgres.facts import Facts, gather
+from connectors.postgres.identity import loggable, table_findings, weak_identity
+from connectors.postgres.link import Link, connect
+from connectors.postgres.options import options_of, slot_name
+from connectors.postgres.slot import PLUGIN, lsn_text, ways_out
+from connectors.sql import ledger
+
+_OLDEST = 140000
+#: SQLAlchemy publishes no type for it.
+_dialect: Callable[[], Dialect] = postgresql.dialect
+
+
+async def check(system: System) -> list[Finding]:
+    """As `bridge.connector.Connector.check`. A server that can't be reached is a finding too."""
+    try:
+        connection = await connect(system, "check")
+    except (ConfigurationError, RetryLater) as error:
+        return [Finding(str(error))]
+    try:
+        found = judge(await gather(system, connection), system)
+    finally:
+        await connection.close()
+    if not any(finding.fatal for finding in found):
+        # What stands between (a pooler, pg_hba.conf) may refuse replication alone.
+        try:
+            await (await Link.open(system, "check", replication=True)).close()
+        except (ConfigurationError, RetryLater) as error:
+            found.append(Finding(f"a replication connection is refused: {error}"))
+    return found
+
+
+def judge(facts: Facts, system: System) -> list[Finding]:
+    """Every finding, the server's first."""
+    return [
+        *_server(facts),
+        *_role(facts),
+        *(Finding(f"system {system.name!r}: {text}") for text in facts.absent),
+        *table_findings(facts, system),
+        *_publication(facts, system),
+        *_slot(facts, system),
+        *_ledger(facts, system),
+    ]
+
+
+def _server(facts: Facts) -> Iterator[Finding]:
+    settings = facts.settings
+    if facts.version < _OLDEST:
+        yield Finding(
+            f"the server is PostgreSQL {facts.version // 10000}; 14 is the oldest that tells "
+            "logical messages and binary values: upgrade it"
+        )
+    if facts.standby:
+        yield Finding(
+            "the server is a standby: watermarks and heartbeats are written, so `url` has to lead "
+            "to the primary"
+        )
+    if settings.get("wal_level") != "logical":
+        yield Finding(
+            f"wal_level is {settings.get('wal_level')!r}: without 'logical' the WAL doesn't hold "
+            "what changes are made of",
+            statements.set_system("wal_level", "logical", restart=True),
+        )
+    slots = int(settings.get("max_replication_slots", "0"))
+    if facts.slot is None and facts.slots_used >= slots:
+        yield Finding(
+            f"all {slots} replication slots (max_replication_slots) are taken",
+            statements.set_system("max_replication_slots", str(slots + 5), restart=True),
+        )
+    senders = int(settings.get("max_wal_senders", "0"))
+    if facts.senders_used >= senders and (facts.slot is None or facts.slot.active_pid is None):
+        yield Finding(
+            f"all {senders} WAL senders (max_wal_senders) are taken",
+            statements.set_system("max_wal_senders", str(senders + 5), restart=True),
+        )
+    if settings.get("max_slot_wal_keep_size") == "-1":
+        yield Finding(
+            "max_slot_wal_keep_size is unlimited: while the bridge is away, its slot keeps WAL "
+            "until the disk is full and the legacy system stops; set what the disk can spare",
+            statements.set_system("max_slot_wal_keep_size", "50GB", restart=False),
+            fatal=False,
+        )
+
+
+def _role(facts: Facts) -> Iterator[Finding]:
+    if not facts.replication:
+        yield Finding(
+            f"role {facts.role!r} may not replicate",
+            statements.allow_replication(facts.role) + "; -- on Amazon RDS: GRANT rds_replication "
+            f"TO {facts.role}",
+        )
+
+
+def _publication(facts: Facts, system: System) -> Iterator[Finding]:
+    name = options_of(system).publication
+    tables = [
+        table.quoted
+        for table in facts.tables
+        if loggable(table) and not weak_identity(table, facts)
+    ]
+    publication = facts.publication
+    if publication is None:
+        if tables:
+            yield Finding(
+                f"publication {name!r} does not exist",
+                statements.create_publication(name, tables),
+                create=True,
+            )
+        return
+    if publication.all_tables:
+        yield Finding(
+            f"publication {name!r} is FOR ALL TABLES: in every table without a replica identity, "
+            "those of the future included, the legacy system's own UPDATE and DELETE fail",
+            statements.list_tables(name, tables),
+            fatal=False,
+        )
+    if not publication.whole:
+        yield Finding(
+            f"publication {name!r} leaves out operations: inserts, updates, deletes and truncates "
+            "are all needed",
+            statements.publish_all_operations(name),
+            create=True,
+        )
+    if not publication.via_root and any(table.kind == "p" for table in facts.tables):
+        yield Finding(
+            f"publication {name!r} tells changes under the partitions' names, not their root's",
+            statements.publish_via_root(name),
+            create=True,
+        )
+
+
+def _slot(facts: Facts, system: System) -> Iterator[Finding]:
+    name = slot_name(system)
+    slot = facts.slot
+    if slot is None:
+        yield Finding(
+            f"replication slot {name!r} does not exist; it is made when capture first starts (if "
+            "this log has captured before, changes since then are lost: see `bridgectl snapshot "
+            "--reconcile`)",
+            statements.create_slot(name),
+            fatal=False,
+            create=True,
+        )
+        return
+    if slot.plugin != PLUGIN or slot.kind != "logical":
+        yield Finding(
+            f"replication slot {name!r} is a {slot.kind} slot of plugin {slot.plugin or 'none'}, "
+            "not of pgoutput: choose another name in `capture: {slot: ...}`"
+        )
+        return
+    if slot.database != facts.database:
+        yield Finding(
+            f"replication slot {name!r} belongs to database {slot.database!r}: choose another name "
+            "in `capture: {slot: ...}`"
+        )
+    if slot.wal_status == "lost":
+        yield Finding(
+            f"replication slot {name!r} has lost its WAL (it had confirmed "
+            f"{lsn_text(slot.confirmed or 0)}). {ways_out(system.name)}",
+            statements.drop_slot(name),
+        )
+    elif slot.wal_status == "unreserved":
+        yield Finding(
+            f"replication slot {name!r} is about to lose its WAL (wal_status 'unreserved'): let "
+            "capture run now, and raise max_slot_wal_keep_size",
+            statements.set_system("max_slot_wal_keep_size", "50GB", restart=False),
+            fatal=False,
+        )
+    if slot.active_pid is not None:
+        who = f" ({facts.slot_user})" if facts.slot_user else ""
+        yield Finding(
+            f"replication slot {name!r} is in use by server process {slot.active_pid}{who}: one "
+            "bridge reads it at a time",
+            fatal=False,
+        )
+
+
+def _ledger(facts: Facts, system: System) -> Iterator[Finding]:
+    if not system.commands:
+        return
+    if facts.ledger is None:
+        yield Finding(
+            f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out",
+            ledger_sql(),
+            create=True,
+        )
+    elif not facts.ledger_granted:
+        yield Finding(
+            f"role {facts.role!r} may not read and write the command ledger {facts.ledger!r}",
+            statements.grant_ledger(facts.ledger, facts.role),
+        )
+
+
+def ledger_sql() -> str:
+    """The statement that makes the ledger."""
+    return " ".join(ledger.create_sql(_dialect()).split())

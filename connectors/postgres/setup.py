@@ -1,0 +1,62 @@
+"""Make what capture and commands need: publication, slot, ledger. Only on request."""
+
+from __future__ import annotations
+
+import psycopg
+
+from bridge.connector import System
+from bridge.model.errors import ConfigurationError
+from connectors.postgres import statements
+from connectors.postgres.catalog import quote, split_name
+from connectors.postgres.check import judge, ledger_sql
+from connectors.postgres.facts import Facts, gather
+from connectors.postgres.identity import loggable, weak_identity
+from connectors.postgres.link import connect
+from connectors.postgres.options import options_of, slot_name
+from connectors.postgres.trouble import retry_or_fix
+
+
+def setup_sql(system: System) -> list[str]:
+    """What `setup` runs on a database that has none of it."""
+    tables = []
+    for use in system.tables:
+        schema, name = split_name(use.table)
+        tables.append(f"{quote(schema)}.{quote(name)}" if schema else quote(name))
+    made = [
+        statements.create_publication(options_of(system).publication, tables),
+        statements.create_slot(slot_name(system)),
+    ]
+    return [*made, ledger_sql()] if system.commands else made
+
+
+def needed(facts: Facts, system: System) -> list[str]:
+    """The statements that are still to be run, the slot after the publication that it will tell.
+
+    Raises ConfigurationError when a table is missing, or is one that must not be published.
+    """
+    problems = list(facts.absent)
+    for table in facts.tables:
+        if not loggable(table):
+            problems.append(f"changes of table {table.configured!r} are not in the WAL")
+            continue
+        weak = weak_identity(table, facts)
+        if weak is not None:
+            problems.append(f"{weak.what}; first run: {weak.fix}")
+    if problems:
+        raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
+    return [finding.fix for finding in judge(facts, system) if finding.create]
+
+
+async def setup(system: System) -> list[str]:
+    """As `bridge.connector.Connector.setup`."""
+    connection = await connect(system, "setup")
+    try:
+        todo = needed(await gather(system, connection), system)
+        for statement in todo:
+            try:
+                await connection.execute(statement)
+            except psycopg.Error as error:
+                raise retry_or_fix(error, system, f"cannot run {statement}") from None
+        return todo
+    finally:
+        await connection.close()
