@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -54,15 +55,33 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            # Here, where a reader that left can still be told from a bug.
+            sys.stdout.flush()
+            return done
+        except BrokenPipeError:
+            _pipe_closed()
         except BridgeError as error:
             _fail(error)
+        except OSError as error:
+            if not error.filename:
+                raise
+            click.echo(f"{error.filename}: {error.strerror}", err=True)
+            sys.exit(FAILED)
 
 
 def _fail(error: BridgeError) -> NoReturn:
     """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
     click.echo(str(error), err=True)
     sys.exit(BAD_USAGE if isinstance(error, ConfigurationError) else FAILED)
+
+
+def _pipe_closed() -> NoReturn:
+    """Whoever read the output has enough (`| head`): that is no failure. What is still in the
+    buffer goes nowhere, or Python would complain about it at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(DONE)
 
 
 @click.group(

@@ -1,37 +1,91 @@
-"""What every command has in common: the configuration, output for people and programs, signals."""
+"""What every command has in common: the configuration, the open bridge, signals, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import os
 import signal
+import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from bridge.config import Config, load
-from bridge.model.canonical import plain
+from bridge.cli.shown.rows import cell, print_json, print_rows, progress
+
+if TYPE_CHECKING:
+    from bridge.config import Config
+    from bridge.wiring import Bridge
+
+__all__ = [
+    "GRACE",
+    "NothingFound",
+    "as_json",
+    "cell",
+    "configuration",
+    "finish",
+    "on_bridge",
+    "print_json",
+    "print_rows",
+    "progress",
+    "run_async",
+]
 
 #: How long an orderly end may take before what is left is cancelled; people wait five seconds.
 GRACE = 4.0
+NOTHING_FOUND = 3
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
+class NothingFound(click.ClickException):
+    """What was asked for is right but isn't there: exit code 3."""
+
+    exit_code = NOTHING_FOUND
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.format_message(), err=True, file=file)
+
+
 def configuration(ctx: click.Context) -> Config:
     """The configuration that the command line names. Raises ConfigProblems."""
+    from bridge.config import load
+
     return load(Path(ctx.find_root().obj))
 
 
-def run_async(work: Callable[[asyncio.Event], Awaitable[int]], *, ends_itself: bool = False) -> int:
+def on_bridge(
+    ctx: click.Context,
+    work: Callable[[Bridge, asyncio.Event], Awaitable[int]],
+    *,
+    ends_itself: bool = False,
+    while_read: bool = False,
+) -> None:
+    """Run `work` with the bridge open and end the process with its exit code; see `run_async`."""
+    config = configuration(ctx)
+
+    async def act(stop: asyncio.Event) -> int:
+        from bridge.wiring import opened
+
+        async with opened(config) as bridge:
+            return await work(bridge, stop)
+
+    finish(run_async(act, ends_itself=ends_itself, while_read=while_read))
+
+
+def run_async(
+    work: Callable[[asyncio.Event], Awaitable[int]],
+    *,
+    ends_itself: bool = False,
+    while_read: bool = False,
+) -> int:
     """Run `work` and return its exit code; Ctrl-C and SIGTERM end it in order with 0.
 
     `work` gets an event that is set at the first signal. Work that `ends_itself` watches it and
-    is cancelled only after `GRACE` seconds or at a second signal; other work is cancelled at once.
+    is cancelled only after `GRACE` seconds or at a second signal; other work is cancelled at
+    once. Work `while_read` also ends when whoever read its output through a pipe has left.
     """
 
     async def supervised() -> int:
@@ -39,7 +93,7 @@ def run_async(work: Callable[[asyncio.Event], Awaitable[int]], *, ends_itself: b
         stop = asyncio.Event()
         task = asyncio.ensure_future(work(stop))
 
-        def on_signal() -> None:
+        def end() -> None:
             if stop.is_set() or not ends_itself:
                 task.cancel()
             else:
@@ -47,7 +101,9 @@ def run_async(work: Callable[[asyncio.Event], Awaitable[int]], *, ends_itself: b
             stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, end)
+        if while_read:
+            _when_reader_leaves(loop, end)
         try:
             return await task
         except asyncio.CancelledError:
@@ -58,78 +114,24 @@ def run_async(work: Callable[[asyncio.Event], Awaitable[int]], *, ends_itself: b
     return asyncio.run(supervised())
 
 
+def _when_reader_leaves(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    """Call `end` once when the other side of a pipe on stdout is closed, as by `| head`."""
+    try:
+        file = sys.stdout.fileno()
+    except (OSError, ValueError):  # a test's stdout is no file
+        return
+    if not stat.S_ISFIFO(os.fstat(file).st_mode):
+        return
+
+    def left() -> None:
+        loop.remove_reader(file)
+        end()
+
+    # Nothing ever comes to read at this end: epoll wakes us for the error that the pipe has then.
+    loop.add_reader(file, left)
+
+
 def finish(code: int) -> None:
     """End the process with `code` where it is not zero."""
     if code:
         sys.exit(code)
-
-
-def print_json(row: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout."""
-    sys.stdout.write(json.dumps(plain(dict(row)), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def print_rows(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, title: str = ""
-) -> int:
-    """Rows as JSON lines, or as a table for people. Returns how many there were."""
-    rows = list(rows)
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return len(rows)
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, box=None, pad_edge=False, title_justify="left")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(row.get(column)) for column in columns))
-    console = Console(soft_wrap=False)
-    if rows:
-        console.print(table)
-    return len(rows)
-
-
-def cell(value: Any) -> str:
-    """A value as it stands in a table."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    shown = plain(value) if not isinstance(value, (str, int)) else value
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
-
-
-def _no_bar(done: int, total: int | None = None) -> None:
-    """Where nobody watches, nothing is drawn."""
-    del done, total
-
-
-@contextlib.contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)`."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if not sys.stderr.isatty():
-        yield _no_bar
-        return
-    from rich.console import Console
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield advance

@@ -1,0 +1,71 @@
+"""What a record of the log is: an event, a record of a fixed topic, or anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.cli.shown import records
+from bridge.log.port import Record
+from bridge.model import wire
+from bridge.model.event import Event
+from bridge.model.fixed import FIXED, FixedKey, FixedRecord, Kind
+from bridge.model.names import fixed_topic
+from bridge.wiring import Bridge
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record and what stands in it: exactly one of `event` and `fixed`, or neither."""
+
+    record: Record
+    event: Event | None = None
+    kind: Kind | None = None
+    key: FixedKey = ""
+    fixed: FixedRecord | None = None
+
+    def row(self) -> dict[str, Any]:
+        """For programs."""
+        if self.event is not None:
+            return records.event_row(self.record, self.event)
+        if self.kind is not None and self.fixed is not None:
+            return records.fixed_row(self.record, self.kind, self.key, self.fixed)
+        return records.raw_row(self.record)
+
+    def line(self) -> tuple[str, str, str, str, str]:
+        """For people: time, what, which, key, the rest."""
+        if self.event is not None:
+            return records.event_line(self.event)
+        if self.kind is not None and self.fixed is not None:
+            return records.fixed_line(self.record, self.kind, self.key, self.fixed)
+        return records.raw_line(self.record)
+
+
+class Decoding:
+    """Decodes records of any topic of a bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._kinds: dict[str, Kind] = {
+            fixed_topic(bridge.name, fixed.topic): kind for kind, fixed in FIXED.items()
+        }
+
+    async def decode(self, record: Record) -> Decoded:
+        """What stands in `record`. Raises RetryLater while the registry is away."""
+        if record.value is None or not _framed(record.value):
+            return Decoded(record)
+        kind = self._kinds.get(record.topic)
+        try:
+            if kind is not None:
+                value = await self._bridge.codec.decode(kind, record.value)
+                key = self._bridge.codec.decode_key(kind, record.key or b"")
+                return Decoded(record, kind=kind, key=key, fixed=value)
+            event = await self._bridge.events.event(record)
+        except ValueError:
+            # Somebody else's record: shown as it is.
+            return Decoded(record)
+        return Decoded(record, event=event)
+
+
+def _framed(value: bytes) -> bool:
+    return len(value) >= wire.HEADER_SIZE and value[0] == wire.MAGIC

@@ -1,0 +1,101 @@
+"""Entities by what is known of them: the registry's schema, or the table and its declaration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from bridge.config import Config
+from bridge.connector import Shape
+from bridge.log.port import RegisteredSchema
+from bridge.model.avro import entity_of
+from bridge.model.declare import EntitySpec
+from bridge.model.errors import ConfigurationError
+from bridge.model.names import change_topic, split_entity
+from bridge.model.types import Entity
+from bridge.plan.make import entity_type, make_plan
+from bridge.plan.steps import Plan
+from bridge.wiring import Bridge
+from bridge.wiring.connectors import as_system, load_connector
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A schema and the subject that it stands under."""
+
+    subject: str
+    schema: RegisteredSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An entity over its table as both are now."""
+
+    spec: EntitySpec
+    entity: Entity
+    shape: Shape
+
+
+def qualified(entities: Collection[str], name: str) -> str:
+    """`name` as `system.entity`; the entity alone will do where one system has it.
+
+    Raises UsageError that lists what there is.
+    """
+    if name in entities:
+        return name
+    same = [entity for entity in entities if entity.partition(".")[2] == name]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise click.UsageError(f"{name!r} is an entity of several systems: {', '.join(same)}")
+    raise click.UsageError(f"there is no entity {name!r}; entities are {', '.join(entities)}")
+
+
+async def registered(
+    bridge: Bridge, name: str, part: Literal["key", "value"] = "value"
+) -> Registered | None:
+    """The registry's newest schema of an entity's change topic."""
+    subject = f"{change_topic(bridge.name, *split_entity(name))}-{part}"
+    found = await bridge.registry.latest(subject)
+    return None if found is None else Registered(subject, found)
+
+
+async def entity_known(bridge: Bridge, name: str) -> Entity:
+    """The entity as its events have it, else as its table and declaration would make it."""
+    found = await registered(bridge, name)
+    if found is None:
+        return (await from_catalogue(bridge, name)).entity
+    entity, key = entity_of(json.loads(found.schema.text)), bridge.entities[name].key
+    if sorted(key) != sorted(entity.key):
+        return entity
+    return Entity(entity.system, entity.name, key, entity.fields, bridge.entities[name].relations)
+
+
+async def from_catalogue(bridge: Bridge, name: str) -> Made:
+    """The entity that the table and its declaration make now.
+
+    Raises ConfigurationError for what doesn't fit, RetryLater while the system is away.
+    """
+    return await _made(bridge.config, name)
+
+
+async def planned(config: Config, name: str) -> Plan:
+    """The plan of an entity over its table as it is now. Needs the system, not the log."""
+    made = await _made(config, name)
+    return make_plan(made.spec, made.entity, made.shape)
+
+
+async def _made(config: Config, name: str) -> Made:
+    system_name, entity_name = split_entity(name)
+    config_of = {item.spec.name: item for item in config.systems}[system_name]
+    spec = config_of.spec.entity(entity_name)
+    connector = load_connector(config_of)
+    system = as_system(config.bridge, config_of, connector)
+    shape = (await connector.describe(system)).get(spec.table)
+    if shape is None:
+        raise ConfigurationError(f"{name}: system {system_name!r} has no table {spec.table!r}")
+    return Made(spec, entity_type(spec, shape), shape)

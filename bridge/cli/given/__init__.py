@@ -1,0 +1,1 @@
+"""What people give on the command line, as values: times, places in the log, keys, names."""

@@ -1,0 +1,138 @@
+"""`bridgectl schema`: of the configuration, of entities, of the fixed topics; and the plans."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.shared import NothingFound, as_json, configuration, finish, on_bridge, run_async
+from bridge.cli.shown.rows import print_json, print_rows
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+
+@click.group(epilog="Example: bridgectl schema plan erp.sales_order")
+def command() -> None:
+    """Schemas: of the configuration, of entities and topics, and the plans between."""
+
+
+def _print_schema(schema: Any, *, compact: bool) -> None:
+    """JSON for people, or on one line; in the order that it has."""
+    click.echo(json.dumps(schema, indent=None if compact else 2, ensure_ascii=False))
+
+
+@command.command(epilog="Example: bridgectl schema config --system > systems/schema.json")
+@click.option("--system", is_flag=True, help="Of a system's file instead of bridge.yaml.")
+@as_json
+def config(*, system: bool, as_json: bool) -> None:
+    """Print the JSON Schema of the configuration files, for editors.
+
+    It needs no configuration. In YAML editors: `# yaml-language-server: $schema=schema.json`.
+    """
+    from bridge.config.schema import config_schema
+
+    _print_schema(config_schema("system" if system else "bridge"), compact=as_json)
+
+
+@command.command(epilog="Example: bridgectl schema show erp.sales_order")
+@click.argument("entity", metavar="ENTITY")
+@click.option("--key", is_flag=True, help="The schema of the key instead of the value.")
+@click.option(
+    "--catalogue",
+    is_flag=True,
+    help="Made of the declaration and the table as they are now, instead of the registry's.",
+)
+@as_json
+@click.pass_context
+def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json: bool) -> None:
+    """Print the Avro schema of an entity's events: the registry's newest version.
+
+    Where the registry has none yet, the one that the table and its declaration would make.
+    """
+    from bridge.cli.entities import from_catalogue, qualified, registered
+    from bridge.model.avro import change_schema, key_schema
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        name = qualified(bridge.entities, entity)
+        found = None if catalogue else await registered(bridge, name, "key" if key else "value")
+        if found is not None:
+            click.echo(f"subject {found.subject}, schema id {found.schema.id}", err=True)
+            _print_schema(json.loads(found.schema.text), compact=as_json)
+            return 0
+        click.echo("made of the table and its declaration", err=True)
+        made = await from_catalogue(bridge, name)
+        _print_schema((key_schema if key else change_schema)(made.entity), compact=as_json)
+        return 0
+
+    on_bridge(ctx, act)
+
+
+@command.command(epilog="Example: bridgectl schema plan erp.sales_order")
+@click.argument("entity", metavar="ENTITY")
+@as_json
+@click.pass_context
+def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
+    """Print how rows of the table become records: one line a field, `*` for key fields.
+
+    Left the field; then the columns with the form of their bytes, the transforms, the type.
+    """
+    from bridge.cli.entities import planned, qualified
+
+    loaded = configuration(ctx)
+    specs = {item.qualified: item for system in loaded.systems for item in system.spec.entities}
+    name = qualified(specs, entity)
+
+    async def act(stop: asyncio.Event) -> int:
+        del stop
+        made = await planned(loaded, name)
+        if as_json:
+            for step in made.steps:
+                print_json(
+                    {
+                        "entity": name,
+                        "field": step.field,
+                        "columns": step.names,
+                        "wires": step.wires,
+                        "transforms": [
+                            [part.name, *map(str, part.args)] for part in step.transforms
+                        ],
+                        "type": str(step.target),
+                        "key": step.key,
+                    }
+                )
+        else:
+            click.echo("\n".join(made.lines()))
+        return 0
+
+    finish(run_async(act))
+
+
+@command.command(epilog="Example: bridgectl schema topics dead")
+@click.argument("topic", required=False)
+@as_json
+def topics(*, topic: str | None, as_json: bool) -> None:
+    """List the topics that every bridge has, or print the Avro schemas of one of them."""
+    from bridge.model.fixed import FIXED, KINDS, schema_texts
+
+    by_topic = {FIXED[kind].topic: kind for kind in KINDS}
+    if topic is None:
+        rows = [
+            {
+                "topic": name,
+                "holds": kind,
+                "fields": [field["name"] for field in json.loads(schema_texts(kind)[1])["fields"]],
+            }
+            for name, kind in by_topic.items()
+        ]
+        print_rows(rows, ("topic", "holds", "fields"), as_json=as_json)
+        return
+    kind = by_topic.get(topic) or by_topic.get(topic.rpartition(".")[2])
+    if kind is None:
+        raise NothingFound(f"{topic!r} is no fixed topic; they are {', '.join(by_topic)}")
+    for part, text in zip(("key", "value"), schema_texts(kind), strict=True):
+        _print_schema({"topic": topic, "part": part, "schema": json.loads(text)}, compact=as_json)

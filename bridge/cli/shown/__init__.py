@@ -1,0 +1,1 @@
+"""What commands show: rows as tables or JSON lines, records of the log, progress."""

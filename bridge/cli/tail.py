@@ -1,0 +1,154 @@
+"""`bridgectl tail`: events, commands, receipts and any other record, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.start import BEGINNING, END, PLACE, Start, offsets
+from bridge.cli.given.topics import chosen
+from bridge.cli.given.values import key_parts
+from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, print_json
+from bridge.model.canonical import plain
+
+if TYPE_CHECKING:
+    from bridge.cli.decoding import Decoded
+    from bridge.log.port import Record
+    from bridge.wiring import Bridge
+
+OPS = ("create", "update", "delete", "read")
+_COLOURS = {"create": "green", "update": "yellow", "delete": "red", "read": "blue", "dead": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records are shown; an empty field wants all."""
+
+    ops: Collection[str] = ()
+    key: str = ""
+
+    def takes(self, found: Decoded) -> bool:
+        """Whether this one is wanted. Tombstones repeat a delete, so filters leave them out."""
+        if not self.ops and not self.key:
+            return True
+        event = found.event
+        if event is not None:
+            return (not self.ops or event.op in self.ops) and (
+                not self.key or _is_key(event.key, self.key)
+            )
+        if self.ops:
+            return False
+        row = found.row()
+        return self.key in (row.get("command_id"), row.get("id"), row.get("source")) or (
+            isinstance(row["key"], Mapping) and _is_key(row["key"], self.key)
+        )
+
+
+def _is_key(key: Mapping[str, Any], text: str) -> bool:
+    try:
+        asked = key_parts(tuple(key), text)
+    except ValueError:
+        return False
+    return all(_same(key[name], value) for name, value in asked.items())
+
+
+def _same(held: Any, asked: Any) -> bool:
+    """Equal as texts: the shell knows no types."""
+    return str(plain(held)) == str(plain(asked))
+
+
+@click.command(epilog="Example: bridgectl tail erp.sales_order --from '10m ago' --op update --json")
+@click.argument("names", nargs=-1, metavar="[ENTITY|TOPIC]...")
+@click.option(
+    "--from",
+    "start",
+    type=PLACE,
+    metavar="PLACE",
+    help="beginning, end, a time ('10m ago', 2026-01-31T10:00) or an offset. "
+    "Default: end, or beginning with --no-follow.",
+)
+@click.option("--follow/--no-follow", default=True, help="Go on as records come, or end.")
+@click.option("--limit", type=click.IntRange(min=1), help="End after that many records.")
+@click.option("--key", default="", metavar="KEY", help="Only this key: text, JSON, or f=v,f=v.")
+@click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these; repeatable.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    names: tuple[str, ...],
+    start: Start | None,
+    follow: bool,
+    limit: int | None,
+    key: str,
+    ops: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show events of entities, or records of any topic; without names every entity's events.
+
+    Names are entities (erp.sales_order), systems (erp), or topics (commands, receipts, audit,
+    dead, or in full as `bridgectl log topics` lists them).
+    """
+    begin = start or (END if follow else BEGINNING)
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        shown = 0
+        async with contextlib.aclosing(_records(bridge, names, begin, follow=follow)) as batches:
+            async for batch in batches:
+                for found in await _decoded(bridge, batch):
+                    if not Wanted(ops, key).takes(found):
+                        continue
+                    _show(found, as_json=as_json)
+                    shown += 1
+                    if shown == limit:
+                        return 0
+                sys.stdout.flush()
+        return 0 if shown else NOTHING_FOUND
+
+    on_bridge(ctx, act, while_read=True)
+
+
+async def _records(
+    bridge: Bridge, names: tuple[str, ...], begin: Start, *, follow: bool
+) -> AsyncGenerator[list[Record]]:
+    from bridge.cli.reading import following, history, partitions_of
+
+    there = await bridge.log.topics()
+    topics = chosen(bridge.name, names, list(bridge.entities), there)
+    places = await offsets(bridge.log, await partitions_of(bridge.log, topics), begin)
+    source = following(bridge.log, places) if follow else history(bridge.log, places)
+    async with contextlib.aclosing(source) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def _decoded(bridge: Bridge, batch: list[Record]) -> list[Decoded]:
+    from bridge.cli.decoding import Decoding
+
+    decoding = Decoding(bridge)
+    return [await decoding.decode(record) for record in batch]
+
+
+def _show(found: Decoded, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.row(), flush=False)
+        return
+    when, what, which, key, rest = found.line()
+    colour = _COLOURS.get(which) or _COLOURS.get(what)
+    line = "  ".join(
+        [
+            click.style(when, dim=True),
+            click.style(f"{what:<20}", bold=True),
+            click.style(f"{which:<9}", fg=colour),
+            f"{key:<12}",
+            rest,
+        ]
+    )
+    click.echo(line.rstrip())
