@@ -1,0 +1,47 @@
+"""What the command stage needs from the rest; `bridge.wiring` hands it in.
+
+log: commands -> decide -> Writer (legacy transaction with the ledger) -> log: receipts, audit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from bridge.connector import Shape
+from bridge.model.types import Entity
+
+
+class Table(Protocol):
+    """The target of a command: values outward to the source's own form, rows inward, through the
+    plan that also normalises changes, so that versions compare. Does no I/O.
+    """
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def entity(self) -> Entity: ...
+
+    def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The source columns that these fields are made of. Raises Rejected (`bad_key`)."""
+
+    def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+        """Values of these fields as the source has them, aligned with `columns`.
+
+        Raises Rejected (`bad_key`) that names the field.
+        """
+
+    def row(self, shape: Shape, raw: Any) -> Any:
+        """The row that a raw row becomes. Raises RowError."""
+
+
+Steps = Callable[[str], None]
+"""Told in front of and behind each step that a crash may separate; a test kills there."""
+
+BEFORE_LEGACY, AFTER_LEGACY = "before_legacy", "after_legacy"
+BEFORE_RECEIPTS, AFTER_RECEIPTS = "before_receipts", "after_receipts"
+
+
+def no_steps(step: str) -> None:
+    """Nobody is told."""

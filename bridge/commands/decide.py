@@ -1,0 +1,114 @@
+"""What is to be done about a command: pure, so tested without a log or a system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bridge.commands.contract import Table
+from bridge.commands.declare import check_args, find_command, make_effect
+from bridge.commands.guard import Expect
+from bridge.connector import Effect
+from bridge.model.canonical import sha256_hex
+from bridge.model.command import CommandRecord, command_id
+from bridge.model.declare import CommandSpec, Tier
+from bridge.model.errors import Rejected
+from bridge.model.fixed import Target
+from bridge.model.receipt import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Carry it out now."""
+
+    spec: CommandSpec
+    table: Table
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """It is valid, and waits for a person; `message` says for what."""
+
+    spec: CommandSpec
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It ends here, without having touched the legacy system."""
+
+    outcome: Outcome
+    code: str
+    message: str
+
+
+Decision = Execute | Await | Refuse
+
+WAITS = {
+    Tier.IN_THE_LOOP: "the command is in the loop: a person has to approve it",
+    Tier.ON_THE_LOOP: (
+        "the command is on the loop: it runs after its veto window, which this version does not "
+        "keep yet, so a person has to approve it"
+    ),
+}
+
+
+def decide(
+    record: CommandRecord,
+    target: Target,
+    commands: Mapping[str, CommandSpec],
+    tables: Mapping[str, Table],
+    now: datetime,
+) -> Decision:
+    """Check identity, deadline, declaration, key and arguments, and follow the tier.
+
+    `commands` by `system.command`, `tables` by bare entity name, both of one system.
+    """
+    try:
+        key, args = _contents(record)
+        if record.deadline is not None and now > record.deadline:
+            return Refuse(
+                Outcome.EXPIRED,
+                "deadline",
+                f"{record.name} was to be started by {record.deadline.isoformat()}",
+            )
+        spec = find_command(commands, record.name)
+        _check_target(spec, target)
+        table = tables[spec.entity]
+        values = check_args(spec, args)
+        guard = Expect(spec, table, record.expect) if record.expect is not None else None
+        effect = make_effect(spec, table, record, key=key, values=values, guard=guard)
+    except Rejected as rejected:
+        return Refuse(Outcome.REJECTED, rejected.code, str(rejected))
+    waiting = WAITS.get(spec.tier)
+    return Execute(spec, table, effect) if waiting is None else Await(spec, waiting)
+
+
+def _check_target(spec: CommandSpec, target: Target) -> None:
+    if spec.entity != target.entity:
+        raise Rejected(
+            "bad_target",
+            f"{spec.qualified} is about {spec.entity}, but was sent for {target.entity}",
+        )
+
+
+def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        key, args = json.loads(record.key), json.loads(record.args)
+    except ValueError as error:
+        raise Rejected("bad_command", f"{record.name}: key or args are not JSON") from error
+    if not isinstance(key, dict) or not isinstance(args, dict):
+        raise Rejected("bad_command", f"{record.name}: key and args are JSON objects")
+    if record.id != command_id(record.agent, record.idempotency_key):
+        raise Rejected(
+            "bad_id", f"{record.name}: the id does not follow from agent and idempotency key"
+        )
+    if record.digest != sha256_hex(record.name, key, args, record.expect):
+        raise Rejected(
+            "bad_digest", f"{record.name}: the digest is not that of name, key, args and expect"
+        )
+    return key, args

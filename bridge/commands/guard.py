@@ -1,0 +1,51 @@
+"""What `expect` asks under the row's lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.commands.contract import Table
+from bridge.connector import Shape
+from bridge.model.declare import CommandSpec
+from bridge.model.errors import Rejected
+from bridge.model.event import row_version
+
+
+class Conflict(Rejected):
+    """The row is no longer as the command expects it; `version` is that of the row as found."""
+
+    def __init__(self, message: str, version: str | None) -> None:
+        super().__init__("conflict", message)
+        self.version = version
+
+
+def version_of(spec: CommandSpec, table: Table, shape: Shape | None, raw: Any) -> str | None:
+    """The version that this command compares; None where there is no row. Raises RowError."""
+    if shape is None or raw is None:
+        return None
+    return str(row_version(table.entity, table.row(shape, raw), spec.guards))
+
+
+class Expect:
+    """A guard: asked by the Writer under the row's lock with the current raw row."""
+
+    def __init__(self, spec: CommandSpec, table: Table, expect: str) -> None:
+        self._spec = spec
+        self._table = table
+        self._expect = expect
+
+    def __call__(self, shape: Shape | None, raw: Any) -> None:
+        """Raises Conflict when the row has another version, Rejected when it isn't there."""
+        found = version_of(self._spec, self._table, shape, raw)
+        if found is None:
+            raise Rejected(
+                "not_found",
+                f"{self._spec.qualified}: {self._table.entity.qualified} has no such row (any more)",
+            )
+        if found != self._expect:
+            over = f" in {', '.join(self._spec.guards)}" if self._spec.guards else ""
+            raise Conflict(
+                f"{self._spec.qualified}: the row has changed{over} since the version that the "
+                "command expects",
+                found,
+            )

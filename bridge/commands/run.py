@@ -1,0 +1,319 @@
+"""Runs the executor of one system: commands from the log into the legacy system, receipts back.
+
+A batch of commands is one legacy transaction (effects, markers, ledger rows), then one log
+transaction a partition (receipts, audit records, offsets). Killed in between, the commands come
+again, the ledger knows them, and their receipts are written then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import itemgetter
+from time import monotonic
+
+from bridge.commands.answered import Answered
+from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Steps, Table, no_steps
+from bridge.commands.execute import Execution, Item
+from bridge.commands.receipts import Course
+from bridge.connector import Writer
+from bridge.log.fixed import FixedCodec
+from bridge.log.owned import OwnedPartitions, owned_partitions
+from bridge.log.port import Entry, Log, Record, TopicPartition
+from bridge.model import headers
+from bridge.model.command import CommandRecord
+from bridge.model.declare import SystemSpec
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.fixed import DeadLetter, Target
+from bridge.model.receipt import State
+from bridge.observe import CommandMoved, Observer, ignore
+from bridge.observe import DeadLetter as DeadLetterNotice
+
+IDLE = 0.5
+BATCH = 500
+OFFSETS_EVERY = 0.5
+"""Seconds between transactions that only move offsets (past commands of other systems)."""
+WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds to wait while a side is away, from the first time on."""
+
+
+def executor_group(bridge: str, system: str) -> str:
+    """The consumer group of a system's executor."""
+    return f"{bridge}.executor.{system}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Part:
+    """What a batch holds of one partition: its records, and what each is."""
+
+    records: list[Record] = field(default_factory=list)
+    items: dict[int, Item | DeadLetter] = field(default_factory=dict)
+
+
+Courses = Mapping[tuple[TopicPartition, int], Course | None]
+
+
+class CommandExecutor:
+    """One member of a system's executor group."""
+
+    def __init__(
+        self,
+        system: SystemSpec,
+        *,
+        bridge: str,
+        log: Log,
+        codec: FixedCodec,
+        writer: Writer,
+        tables: Mapping[str, Table],
+        observer: Observer = ignore,
+        clock: Callable[[], datetime] = _now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steps: Steps = no_steps,
+        session_timeout: float = 10.0,
+    ) -> None:
+        self._system = system
+        self._bridge = bridge
+        self._log = log
+        self._codec = codec
+        self._writer = writer
+        self._observer = observer
+        self._clock = clock
+        self._sleep = sleep
+        self._steps = steps
+        self._session_timeout = session_timeout
+        self._group = executor_group(bridge, system.name)
+        self._execution = Execution(
+            {command.qualified: command for command in system.commands},
+            tables,
+            writer,
+            Answered(log, codec),
+            clock=clock,
+            sleep=sleep,
+            steps=steps,
+        )
+        self._offsets: dict[TopicPartition, int] = {}
+        self._wrote_at = monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Execute commands until `stop` is set; ends after the batch under way.
+
+        Raises ConfigurationError when the ledger isn't there, and what a broken log raises.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                await self._writer.prepare()
+                break
+            except RetryLater:
+                await self._sleep(WAITS[min(failures, len(WAITS) - 1)])
+                failures += 1
+        async with owned_partitions(
+            self._log,
+            self._bridge,
+            self._group,
+            [self._codec.topic("command")],
+            session_timeout=self._session_timeout,
+        ) as owned:
+            failures = 0
+            while not stop.is_set():
+                try:
+                    through = await self._step(owned)
+                except RetryLater:
+                    through = False
+                failures = 0 if through else failures + 1
+                if not through:
+                    await _pause(owned, WAITS[min(failures, len(WAITS)) - 1])
+            await self._move_offsets(owned)
+
+    async def _step(self, owned: OwnedPartitions) -> bool:
+        """One batch; False when some of it has to wait."""
+        records = await owned.read(BATCH, IDLE)
+        try:
+            parts = await self._sorted(records)
+            courses = await self._carried_out(parts)
+        except RetryLater:
+            # The log or the registry is away; nothing is written, so all of it comes again.
+            _again(owned, _first_offsets(records))
+            raise
+        through = True
+        for place, part in parts.items():
+            try:
+                through &= await self._finish(owned, place, part, courses)
+            except RetryLater:
+                # The effects are there; the ledger answers for them next time.
+                _again(owned, {place: part.records[0].offset})
+                through = False
+        if monotonic() - self._wrote_at >= OFFSETS_EVERY:
+            await self._move_offsets(owned)
+        return through
+
+    async def _carried_out(self, parts: Mapping[TopicPartition, _Part]) -> Courses:
+        items = {
+            (place, offset): item
+            for place, part in parts.items()
+            for offset, item in sorted(part.items.items(), key=itemgetter(0))
+            if isinstance(item, Item)
+        }
+        courses = await self._execution.carry_out(list(items.values()))
+        return dict(zip(items, courses, strict=True))
+
+    async def _sorted(self, records: Sequence[Record]) -> dict[TopicPartition, _Part]:
+        parts: dict[TopicPartition, _Part] = {}
+        for record in records:
+            part = parts.setdefault(TopicPartition(record.topic, record.partition), _Part())
+            part.records.append(record)
+            item = await self._item(record)
+            if item is not None:
+                part.items[record.offset] = item
+        return parts
+
+    async def _item(self, record: Record) -> Item | DeadLetter | None:
+        """The command, a dead letter for what isn't one, None for another system's."""
+        try:
+            target = self._codec.decode_key("command", record.key or b"")
+            if isinstance(target, Target) and target.system != self._system.name:
+                return None
+            command = await self._codec.decode("command", record.value or b"")
+        except (ValueError, EOFError, IndexError, TypeError) as error:
+            return self._dead(record, error)
+        if not isinstance(target, Target) or not isinstance(command, CommandRecord):
+            return self._dead(record, TypeError("the record is no command"))
+        return Item(command, target, record.key, record.headers)
+
+    def _dead(self, record: Record, error: Exception) -> DeadLetter:
+        return DeadLetter(
+            kind="command",
+            source=self._system.name,
+            reason=f"the record can't be read as a command: {error}"[:1000],
+            at=self._clock(),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            error=type(error).__name__,
+            key=record.key,
+            value=record.value,
+        )
+
+    async def _finish(
+        self,
+        owned: OwnedPartitions,
+        place: TopicPartition,
+        part: _Part,
+        courses: Courses,
+    ) -> bool:
+        """Write what is through, up to the first command that waits; False when one does."""
+        written: list[Course] = []
+        letters: list[DeadLetter] = []
+        waits: int | None = None
+        entries: dict[str, list[Entry]] = {}
+        for record in part.records:
+            item = part.items.get(record.offset)
+            if isinstance(item, DeadLetter):
+                letters.append(item)
+                entries.setdefault(self._codec.topic("dead"), []).append(
+                    self._codec.entry("dead", item.source, item)
+                )
+            elif item is not None:
+                course = courses[place, record.offset]
+                if course is None:
+                    waits = record.offset
+                    break
+                written.append(course)
+                self._enter(item, course, entries)
+        upto = part.records[-1].offset + 1 if waits is None else waits
+        if not entries:
+            self._offsets[place] = upto
+        elif await self._commit(owned, place, entries, upto):
+            for letter in letters:
+                self._observer(DeadLetterNotice("command", letter.source, letter.reason))
+            for course in written:
+                self._tell(course)
+        if waits is not None:
+            _again(owned, {place: waits})
+        return waits is None
+
+    def _enter(self, item: Item, course: Course, entries: dict[str, list[Entry]]) -> None:
+        trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT]
+        if course.receipt is not None:
+            entries.setdefault(self._codec.topic("receipt"), []).append(
+                self._codec.entry("receipt", item.target, course.receipt, trace)
+            )
+        for step in course.steps:
+            entries.setdefault(self._codec.topic("audit"), []).append(
+                self._codec.entry("audit", step.command_id, step)
+            )
+
+    async def _commit(
+        self,
+        owned: OwnedPartitions,
+        place: TopicPartition,
+        entries: Mapping[str, list[Entry]],
+        upto: int,
+    ) -> bool:
+        """False when the partition was lost: its commands come again, here or elsewhere, and the
+        ledger and the receipts tell then what happened.
+        """
+        self._steps(BEFORE_RECEIPTS)
+        try:
+            async with owned.transaction(place) as transaction:
+                for topic, some in entries.items():
+                    await transaction.append(topic, some)
+                transaction.commit_offsets(self._group, {place: upto})
+        except (Fenced, OutcomeUnknown):
+            return False
+        self._steps(AFTER_RECEIPTS)
+        self._offsets.pop(place, None)
+        return True
+
+    async def _move_offsets(self, owned: OwnedPartitions) -> None:
+        self._wrote_at = monotonic()
+        offsets, self._offsets = self._offsets, {}
+        for place, upto in offsets.items():
+            try:
+                async with owned.transaction(place) as transaction:
+                    transaction.commit_offsets(self._group, {place: upto})
+            except (Fenced, OutcomeUnknown):
+                continue
+            except RetryLater:
+                self._offsets.setdefault(place, upto)
+
+    def _tell(self, course: Course) -> None:
+        command = course.command
+        for step in course.steps:
+            self._observer(
+                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
+            )
+        if not course.steps:
+            self._observer(CommandMoved(command.id, command.name, State.SUCCEEDED, "", True))
+
+
+def _first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    first: dict[TopicPartition, int] = {}
+    for record in records:
+        first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+    return first
+
+
+def _again(owned: OwnedPartitions, offsets: Mapping[TopicPartition, int]) -> None:
+    """Read these partitions again from here, as far as they are still ours."""
+    mine = owned.member.assignment()
+    for place, offset in offsets.items():
+        if place in mine:
+            owned.member.seek(place, offset)
+
+
+async def _pause(owned: OwnedPartitions, seconds: float) -> None:
+    """Wait without giving up membership: read, with everything paused."""
+    owned.member.pause(owned.member.assignment())
+    try:
+        _again(owned, _first_offsets(await owned.read(1, seconds)))
+    except RetryLater:
+        await asyncio.sleep(seconds)
+    finally:
+        owned.member.resume(owned.member.assignment())

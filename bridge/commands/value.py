@@ -1,0 +1,157 @@
+"""Argument values: from JSON, where decimals and instants are text, to what a driver binds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from bridge.model.types import FieldType
+
+MAX_LONG = 2**63 - 1
+SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Unfit(ValueError):
+    """A value is not of the declared type; the message says what was expected."""
+
+
+def value_of(kind: FieldType, given: Any) -> Any:
+    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises Unfit.
+
+    Takes both forms: JSON's, and a value that is of the type already.
+    """
+    if kind.kind == "decimal":
+        return _decimal(kind, given)
+    if kind.kind == "array":
+        return _array(kind, given)
+    return _SIMPLE[kind.kind](given)
+
+
+def _unfit(expected: str, given: Any) -> Unfit:
+    return Unfit(f"should be {expected}, not {type(given).__name__} {given!r:.60}")
+
+
+def _boolean(given: Any) -> bool:
+    if isinstance(given, bool):
+        return given
+    raise _unfit("true or false", given)
+
+
+def _integer(given: Any) -> int:
+    # Integers that a JSON number can't hold exactly stand as text.
+    if isinstance(given, str) and given.lstrip("-").isdecimal():
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise _unfit("a whole number", given)
+    if not -MAX_LONG - 1 <= given <= MAX_LONG:
+        raise Unfit("should fit 64 bits")
+    return given
+
+
+def _double(given: Any) -> float:
+    if isinstance(given, str) and given in SPECIAL:
+        return SPECIAL[given]
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise _unfit("a number", given)
+    return float(given)
+
+
+def _decimal(kind: FieldType, given: Any) -> Decimal:
+    if isinstance(given, bool) or not isinstance(given, (str, int, Decimal)):
+        raise _unfit(f'a {kind} written as text, like "9.90"', given)
+    try:
+        number = Decimal(given)
+    except InvalidOperation:
+        raise _unfit(f"a {kind}", given) from None
+    if not number.is_finite():
+        raise _unfit(f"a {kind}", given)
+    digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
+    trailing = len(digits) - len("".join(map(str, digits)).rstrip("0")) if number else len(digits)
+    if -exponent - trailing > kind.scale:
+        raise Unfit(f"should have at most {kind.scale} digits after the point, not {given!r:.60}")
+    if number and number.adjusted() >= kind.precision - kind.scale:
+        raise Unfit(f"should be a {kind}; {given!r:.60} has too many digits before the point")
+    return number
+
+
+def _string(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    raise _unfit("text", given)
+
+
+def _bytes(given: Any) -> bytes:
+    if isinstance(given, bytes):
+        return given
+    try:
+        return base64.b64decode(_string(given), validate=True)
+    except (binascii.Error, Unfit):
+        raise _unfit("bytes as base64 text", given) from None
+
+
+def _parsed(expected: str, exact: type, parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def read(given: Any) -> Any:
+        if type(given) is exact:
+            return given
+        if isinstance(given, str):
+            try:
+                return parse(given)
+            except ValueError:
+                pass
+        raise _unfit(expected, given)
+
+    return read
+
+
+def _instant(text: str) -> datetime:
+    return _with_zone(datetime.fromisoformat(text), text)
+
+
+def _with_zone(value: datetime, text: Any) -> datetime:
+    if value.tzinfo is None:
+        raise Unfit(f"should be an instant with its zone, like 2026-01-31T10:00:00Z, not {text!r}")
+    return value.astimezone(UTC)
+
+
+def _timestamp(given: Any) -> datetime:
+    if isinstance(given, datetime):
+        return _with_zone(given, given.isoformat())
+    read = _parsed("an instant like 2026-01-31T10:00:00Z", datetime, _instant)
+    value: datetime = read(given)
+    return value
+
+
+def _local(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is not None:
+        raise Unfit(f"should be a local time without a zone, not {text!r}")
+    return value
+
+
+_SIMPLE: dict[str, Callable[[Any], Any]] = {
+    "boolean": _boolean,
+    "integer": _integer,
+    "float": _double,
+    "double": _double,
+    "string": _string,
+    "json": _string,
+    "bytes": _bytes,
+    "date": _parsed("a date like 2026-01-31", date, date.fromisoformat),
+    "time": _parsed("a time like 10:00:00", time, time.fromisoformat),
+    "timestamp": _timestamp,
+    "local_timestamp": _parsed("a local time like 2026-01-31T10:00:00", datetime, _local),
+    "uuid": _parsed("a UUID", UUID, UUID),
+}
+
+
+def _array(kind: FieldType, given: Any) -> list[Any]:
+    assert kind.item is not None, "an array type always has an item type"  # noqa: S101
+    if not isinstance(given, (list, tuple)):
+        raise _unfit(f"a list ({kind})", given)
+    return [None if item is None else value_of(kind.item, item) for item in given]
