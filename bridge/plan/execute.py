@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=False, wraparound=False, cdivision=True
 """Executes plans: raw rows in, Avro keys and values with their headers out, in one pass.
 
 The file runs interpreted as it stands, and compiled with the C types of `execute.pxd`. The quick
@@ -196,8 +197,8 @@ class Executor:
         self.size = 4096
         self.at = 0
         self.buffer = space(self.size)
-        self.new = Cells(len(plan.columns), plan.wire)
-        self.old = Cells(len(plan.columns), plan.wire)
+        self.new_row = Cells(len(plan.columns), plan.wire)
+        self.old_row = Cells(len(plan.columns), plan.wire)
         self.away: list[bytes] = []
         self.epoch = 0
         self.captured_at = 0
@@ -217,7 +218,7 @@ class Executor:
         release(self.zeros)
         release(self.digits)
         release(self.scales)
-        release(self.keys)
+        release(self.keys_at)
         release(self.same)
         release(self.buffer)
 
@@ -232,7 +233,7 @@ class Executor:
         self.zeros = numbers(count)
         self.digits = numbers(count)
         self.scales = numbers(count)
-        self.keys = numbers(self.key_count)
+        self.keys_at = numbers(self.key_count)
         self.same = numbers(self.key_count)
         self.converts: list[Any] = ways.converts
         self.encodes: list[Any] = ways.encodes
@@ -249,7 +250,7 @@ class Executor:
             self.digits[index] = min(step.target.precision, 18)
             self.scales[index] = step.target.scale
         for place, index in enumerate(ways.key):
-            self.keys[place] = index
+            self.keys_at[place] = index
             self.same[place] = 1 if ways.same[place] else 0
 
     def _set_headers(self, plan: Plan, bridge: str) -> None:
@@ -344,17 +345,17 @@ class Executor:
         """The framed key of each raw row. Raises RowError."""
         found = []
         for raw in rows:
-            self.new.fill(raw)
-            found.append(self._key(self.new, None))
+            self.new_row.fill(raw)
+            found.append(self._key(self.new_row, None))
         return found
 
     def row(self, raw: Any) -> bytes:
         """The Avro bytes, unframed, of the Row that a raw row becomes. Raises RowError, also
         where a column is missing.
         """
-        self.new.fill(raw)
+        self.new_row.fill(raw)
         self.at = 0
-        self._row(self.new, None, False)
+        self._row(self.new_row, None, False)
         if self.away:
             name = self.away[0].decode()
             raise RowError("the source did not send it", field=name, step="read")
@@ -390,19 +391,19 @@ class Executor:
         if not 0 <= number <= MAX_NUMBER:
             raise OverflowError(f"number {number} of a change is out of range")
         if old is not None:
-            self.old.fill(old)
+            self.old_row.fill(old)
         if op == 3:
             if old is None:
                 raise RowError("the delete tells no old key", step="key")
-            key = self._key(self.old, None)
+            key = self._key(self.old_row, None)
             return self._deleted(key, whole, number, out)
         if new is None or op < 1 or op > 4:
             raise RowError(f"a change of op {op} without its row", step="frame")
-        self.new.fill(new)
-        other = self.old if old is not None else None
-        key = self._key(self.new, other)
+        self.new_row.fill(new)
+        other = self.old_row if old is not None else None
+        key = self._key(self.new_row, other)
         if op == 2 and old is not None:
-            before = self._key(self.old, None)
+            before = self._key(self.old_row, None)
             if before != key:
                 self._deleted(before, whole, number, out)
                 return self._entry(key, 1, False, True, other, whole, number + 1, out)
@@ -462,7 +463,7 @@ class Executor:
         self.away = []
         if before:
             self._byte(2)
-            self._row(self.old, None, False)
+            self._row(self.old_row, None, False)
             if self.away:
                 # Never a partial one: an old row that lacks columns is none.
                 self.away = []
@@ -472,7 +473,7 @@ class Executor:
             self._byte(0)
         if after:
             self._byte(2)
-            self._row(self.new, other, whole)
+            self._row(self.new_row, other, whole)
         else:
             self._byte(0)
         if self.away:
@@ -557,7 +558,7 @@ class Executor:
         self.at = 0
         self._bytes(self.key_header)
         for place in range(self.key_count):
-            index = self.keys[place]
+            index = self.keys_at[place]
             use = cells
             state = self._state(index, cells)
             if state == AWAY and other is not None:
@@ -787,7 +788,7 @@ class Executor:
             return 0
         signed = -total if sign else total
         length = 1
-        while length < 8 and not -(1 << (8 * length - 1)) <= signed < (1 << (8 * length - 1)):
+        while length < 8 and not -1 <= signed >> (8 * length - 1) <= 0:
             length += 1
         self._room(16)
         self.buffer[self.at] = length * 2
@@ -1020,9 +1021,9 @@ def long_at(p: bytes, at: int, size: int) -> int:
     rest = 0
     shift = 0
     while at < size and shift < 64:
-        byte = p[at]
-        rest |= lifted(byte & 0x7F, shift)
-        if byte < 0x80:
+        byte_ = p[at]
+        rest |= lifted(byte_ & 0x7F, shift)
+        if byte_ < 0x80:
             return unzigzag(rest)
         at += 1
         shift += 7

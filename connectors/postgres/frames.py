@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=False, wraparound=False, cdivision=True
 """Replication frames of pgoutput (protocol version 1, binary values, messages on) to changes.
 
 One pass over the frames that a connection returned; no I/O. The file runs interpreted as it
@@ -18,7 +19,7 @@ try:
     import cython
 except ImportError:  # Cython is needed to compile this file, never to run it.
 
-    class cython:  # type: ignore[no-redef]  # noqa: N801, D101
+    class cython:  # type: ignore[no-redef]  # noqa: N801
         compiled = False
 
 
@@ -55,29 +56,8 @@ class Relation(NamedTuple):
 
 if not cython.compiled:
 
-    def pointer(data: bytes) -> bytes:
-        """The bytes to index; a C pointer in the compiled form."""
-        return data
-
-    def load_u16(data: bytes, at: int) -> int:
-        """Big-endian unsigned 16 bits."""
-        return int.from_bytes(data[at : at + 2], "big")
-
-    def load_i32(data: bytes, at: int) -> int:
-        """Big-endian signed 32 bits."""
-        return int.from_bytes(data[at : at + 4], "big", signed=True)
-
-    def load_u32(data: bytes, at: int) -> int:
-        """Big-endian unsigned 32 bits."""
-        return int.from_bytes(data[at : at + 4], "big")
-
-    def load_u64(data: bytes, at: int) -> int:
-        """Big-endian unsigned 64 bits."""
-        return int.from_bytes(data[at : at + 8], "big")
-
-    def load_i64(data: bytes, at: int) -> int:
-        """Big-endian signed 64 bits."""
-        return int.from_bytes(data[at : at + 8], "big", signed=True)
+    # The compiled form has these in C.
+    from bridge.plan.plain import load_i32, load_i64, load_u16, load_u32, load_u64, pointer
 
 
 class Frames:
@@ -256,7 +236,8 @@ class Frames:
         op = 1 if kind == 0x49 else (2 if kind == 0x55 else 3)
         batch.changes.append(
             _new_tuple(
-                Change, (shape, op, old, full, new, self.steps - 1, self.transaction, self.causation)
+                Change,
+                (shape, op, old, full, new, self.steps - 1, self.transaction, self.causation),
             )
         )
 
