@@ -47,6 +47,8 @@ STEPS: Final = (
 class DeadLetters(Protocol):
     """Makes entries of the dead-letter topic; `bridge.log.fixed.FixedCodec` is one."""
 
+    async def open(self) -> None: ...
+
     def topic(self, kind: Literal["dead"]) -> str: ...
 
     def entry(self, kind: Literal["dead"], key: str, value: DeadLetter) -> Entry: ...
@@ -92,6 +94,6 @@ class Wires:
     limits: Limits = Limits()
     history_ms: int | None = HISTORY_MS
     max_record_bytes: int = 900_000
-    mask_key: bytes = b""
+    mask_key: bytes | None = None
     snapshots: bool = True
     steps: Callable[[str], None] = lambda _: None

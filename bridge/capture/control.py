@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from bridge.capture.contract import CONTROL
+from bridge.capture.positions import between
 from bridge.capture.progress import Job, Progress, abandon, enqueue, resume
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.errors import Rejected
@@ -73,6 +74,15 @@ async def send(log: Log, bridge: str, asked: Request) -> None:
     spec = topic(bridge)
     await log.create_topics([spec])
     await log.append(spec.name, [Entry(asked.system.encode(), dump(asked))])
+
+
+async def since(log: Log, bridge: str, offset: int) -> list[tuple[int, Request]]:
+    """Every request from `offset` on that is there now, with its offset."""
+    return [
+        (record.offset, load(record.value))
+        for record in await between(log, partition(bridge), offset)
+        if record.value is not None
+    ]
 
 
 def partition(bridge: str) -> TopicPartition:

@@ -70,6 +70,15 @@ class Pulse:
     lag_bytes: int | None = None
     changes: int = 0
     dead: int = 0
+    reported_at: int = 0
+    progress: Progress = field(default_factory=Progress)
+
+    def due(self, at: int, every: float) -> bool:
+        """Whether it is time for another report; then `at` counts as its time."""
+        if at - self.reported_at < every * SECOND:
+            return False
+        self.reported_at = at
+        return True
 
     def committed(self, at: int, changes: int, dead: int, newest: int | None) -> float | None:
         """A log transaction is through; `newest` the commit time of its newest change.
@@ -89,8 +98,12 @@ class Pulse:
         if self.behind is not None:
             self.behind = 0.0
 
+    def last(self, at: int) -> Status:
+        """The report as of `at`, with what was committed last."""
+        return self.status(self.progress, at)
+
     def status(self, progress: Progress, at: int) -> Status:
-        """The report as of `at`."""
+        """The report as of `at`, with what is being committed."""
         return Status(
             system=self.system,
             state=self.state,

@@ -67,7 +67,9 @@ class Outbox:
         self._changes = changes
         self._size = size
         self._waiting: Group | None = None
-        self._writing = False
+        self._put = 0
+        self._taken = 0
+        self._written = 0
         self._moved = asyncio.Condition()
 
     @property
@@ -83,6 +85,7 @@ class Outbox:
                 self._waiting = group
             else:
                 self._waiting.merge(group)
+            self._put += 1
             self._moved.notify_all()
 
     async def take(self) -> Group:
@@ -91,25 +94,26 @@ class Outbox:
             await self._moved.wait_for(lambda: self._waiting is not None)
             group, self._waiting = self._waiting, None
             assert group is not None, "waited for it"  # noqa: S101
-            self._writing = True
+            self._taken = self._put
             self._moved.notify_all()
             return group
 
     async def done(self) -> None:
         """What was taken is in the log."""
         async with self._moved:
-            self._writing = False
+            self._written = self._taken
             self._moved.notify_all()
 
     async def flushed(self) -> None:
-        """Wait until everything that was put is in the log."""
+        """Wait until everything that was put before this call is in the log."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self._waiting is None and not self._writing)
+            upto = self._put
+            await self._moved.wait_for(lambda: self._written >= upto)
 
     @property
     def empty(self) -> bool:
         """Everything that was put is in the log."""
-        return self._waiting is None and not self._writing
+        return self._written == self._put
 
     def _fits(self, group: Group) -> bool:
         waiting = self._waiting

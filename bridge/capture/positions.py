@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.capture.progress import Progress, load
-from bridge.log.port import Log, TopicPartition, TopicSpec
+from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.model.errors import RetryLater
 from bridge.model.names import POSITIONS, internal_topic
 
@@ -40,33 +40,38 @@ async def newest(log: Log, place: TopicPartition, key: bytes | None) -> dict[byt
     tail = TAIL
     while True:
         start = begin if key is None else max(begin, end - tail)
-        found = await _read(log, place, start, end)
+        found: dict[bytes, bytes] = {}
+        for record in await between(log, place, start, end):
+            if record.key is not None and record.value is not None:
+                found[record.key] = record.value
+            elif record.key is not None:
+                found.pop(record.key, None)
         if start == begin or (key is not None and key in found):
             return found
         tail *= GROWTH
 
 
-async def _read(log: Log, place: TopicPartition, start: int, end: int) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
+async def between(
+    log: Log, place: TopicPartition, start: int, end: int | None = None
+) -> list[Record]:
+    """The records of a partition from `start` to its end as of now, or to `end`."""
+    begin = (await log.beginning_offsets([place]))[place]
+    start = max(start, begin)
+    if end is None:
+        end = (await log.end_offsets([place]))[place]
+    found: list[Record] = []
     if start >= end:
         return found
     reader = await log.reader({place: start})
     try:
-        while reader.position(place) < end:
-            before = reader.position(place)
+        while (at := reader.position(place)) < end:
             records = await reader.read(BATCH, PATIENCE)
-            if not records and reader.position(place) == before:
+            if not records and reader.position(place) == at:
                 raise RetryLater(
-                    f"{log.name}: {place.topic} could not be read from offset {before} to its end "
+                    f"{log.name}: {place.topic} could not be read from offset {at} to its end "
                     f"{end} within {PATIENCE:.0f} s"
                 )
-            for record in records:
-                if record.key is None or record.offset >= end:
-                    continue
-                if record.value is None:
-                    found.pop(record.key, None)
-                else:
-                    found[record.key] = record.value
+            found.extend(record for record in records if record.offset < end)
     finally:
         await reader.close()
     return found

@@ -1,0 +1,170 @@
+"""One captured entity: its type and schemas as they stand, and an executor for each shape."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bridge.capture.compat import incompatibilities
+from bridge.capture.window import Touched
+from bridge.connector import Change, Shape
+from bridge.log.port import Entry, Registry
+from bridge.model.avro import change_schema, entity_of, key_schema, schema_text
+from bridge.model.declare import EntitySpec
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.model.names import change_topic
+from bridge.model.types import Entity
+from bridge.plan.execute import Executor
+from bridge.plan.make import entity_type, make_plan
+from bridge.plan.raw import Failure, cells_of
+from bridge.plan.steps import Wire
+
+COMPATIBILITY = "BACKWARD_TRANSITIVE"
+_AWAY = -2
+#: Executors of older shapes are kept while the stream may still tell rows of them.
+KEPT_SHAPES = 4
+
+
+class Incompatible(BridgeError):
+    """The table's new shape can't go into the entity's topic. The entity is paused by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an entity's events go: what an executor needs besides its plan."""
+
+    bridge: str
+    partitions: int
+    max_record_bytes: int
+    mask_key: bytes | None
+
+
+class CapturedEntity:
+    """An entity of the source. `adapt` comes before rows of a shape; `open` before that."""
+
+    def __init__(self, spec: EntitySpec, target: Target, registry: Registry) -> None:
+        self.spec = spec
+        self.topic = change_topic(target.bridge, spec.system, spec.name)
+        self.type: Entity | None = None
+        self.value_schema = 0
+        self.partitions = target.partitions
+        self._key_schema = 0
+        self._target = target
+        self._registry = registry
+        self._executors: dict[Shape, Executor] = {}
+
+    async def open(self) -> None:
+        """Learn from the registry what the entity looked like so far."""
+        value = await self._registry.latest(f"{self.topic}-value")
+        key = await self._registry.latest(f"{self.topic}-key")
+        if value is None or key is None:
+            return
+        fields = [field["name"] for field in json.loads(key.text)["fields"]]
+        self.type = replace(entity_of(json.loads(value.text)), key=tuple(fields))
+        self.value_schema, self._key_schema = value.id, key.id
+
+    def executor(self, shape: Shape) -> Executor | None:
+        """The executor for rows of this shape, once `adapt` has made it."""
+        return self._executors.get(shape)
+
+    async def adapt(self, shape: Shape) -> Executor:
+        """Make ready for rows of a shape that wasn't seen before.
+
+        A column that is gone stays a field, which is null. Raises Incompatible, saying why and
+        what to do.
+        """
+        try:
+            found = entity_type(self.spec, shape, self.type)
+            plan = make_plan(self.spec, found, shape)
+        except ConfigurationError as error:
+            if self.type is None:
+                raise
+            raise Incompatible(str(error)) from error
+        if self.type is None or change_schema(found) != change_schema(self.type):
+            await self._register(found)
+        self.type = found
+        executor = Executor(
+            plan,
+            self._target.bridge,
+            self._key_schema,
+            self.value_schema,
+            self._target.partitions,
+            self._target.max_record_bytes,
+            self._target.mask_key,
+        )
+        while len(self._executors) >= KEPT_SHAPES:
+            del self._executors[next(iter(self._executors))]
+        self._executors[shape] = executor
+        return executor
+
+    async def _register(self, found: Entity) -> None:
+        if self.type is not None:
+            reasons = incompatibilities(self.type, found)
+            if reasons:
+                raise Incompatible(
+                    f"{self.spec.qualified}: the table's new shape doesn't fit its topic: "
+                    f"{'; '.join(reasons)}. Declare the field as it was, or capture the table "
+                    "under a new entity name"
+                )
+        for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):
+            subject = f"{self.topic}-{part}"
+            await self._registry.set_compatibility(subject, COMPATIBILITY)
+            try:
+                schema_id = await self._registry.register(subject, schema_text(schema))
+            except Rejected as error:
+                raise Incompatible(
+                    f"{self.spec.qualified}: the registry refuses {subject}: {error}"
+                ) from error
+            if part == "key":
+                self._key_schema = schema_id
+            else:
+                self.value_schema = schema_id
+
+
+def touched(
+    executor: Executor, changes: Sequence[Change], entries: Sequence[Entry]
+) -> list[Touched]:
+    """Which keys these changes touched, and whether the stream told all of their rows.
+
+    `entries` are what the executor made of `changes`.
+    """
+    partial = Counter(_key(executor, change) for change in changes if is_partial(executor, change))
+    if not partial:
+        return [Touched(entry[0] or b"", complete=True) for entry in entries]
+    told = Counter(entry[0] or b"" for entry in entries)
+    return [Touched(key, complete=count > partial[key]) for key, count in told.items()]
+
+
+def is_partial(executor: Executor, change: Change) -> bool:
+    """Whether the event of this change names columns as unavailable."""
+    plan, (_, _, old, old_full, new, *_) = executor.plan, change
+    if new is None or (plan.wire is not Wire.PYTHON and b"u" not in bytes(new)):
+        return False
+    away = {index for index, form, _ in cells_of(plan, new) if form == _AWAY}
+    if old_full and old is not None:
+        away &= {index for index, form, _ in cells_of(plan, old) if form == _AWAY}
+    return any(index in away for step in plan.steps for index in step.columns)
+
+
+def _key(executor: Executor, change: Change) -> bytes:
+    """The key of the new row; it may have been told with the old one only."""
+    entries: list[Entry] = []
+    executor.changes([change], 0, 0, entries)
+    return entries[-1][0] or b"" if entries else b""
+
+
+def failure_reason(failure: Failure) -> str:
+    """Why a change is set aside, with the sizes of what was too large."""
+    if not failure.oversized:
+        return str(failure.error)
+    parts = ", ".join(
+        f"{part.column} has {part.length} bytes"
+        + (f" (SHA-256 {part.sha256})" if part.sha256 else "")
+        for part in failure.oversized
+    )
+    return f"{failure.error}: {parts}"
+
+
+__all__ = ["CapturedEntity", "Incompatible", "Target", "failure_reason", "is_partial", "touched"]

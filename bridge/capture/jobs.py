@@ -1,0 +1,207 @@
+"""Snapshots and reconciles as the progress lists them, from their first read to their result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bridge.capture.outbox import Group, Outbox
+from bridge.capture.progress import Job, abandon, advance, enqueue, finish
+from bridge.capture.reconcile import Reconcile, deletes
+from bridge.capture.snapshot import Snapshots
+from bridge.capture.state import State
+from bridge.capture.window import Touched, Window
+from bridge.connector import Change, Truncate
+from bridge.log.port import Entry
+from bridge.model.errors import ConfigurationError
+from bridge.observe import SnapshotProgress
+
+PAGE = 2_000
+
+
+class Jobs:
+    """The first job of the progress, taken step by step. Used by one task.
+
+    `step` goes on between reads of the source; the rest is told in stream order.
+    """
+
+    def __init__(self, state: State, snapshots: Snapshots, outbox: Outbox) -> None:
+        self._state = state
+        self._snapshots = snapshots
+        self._outbox = outbox
+        self._reconcile: Reconcile | None = None
+        self._possible = state.wires.connector.capabilities().snapshot
+
+    @property
+    def active(self) -> bool:
+        """There is a snapshot to take: come by often."""
+        return self._possible and bool(self._state.progress.jobs)
+
+    async def step(self) -> None:
+        """Go on with the first job, as far as possible without waiting."""
+        await self._drop_stale()
+        progress = self._state.progress
+        if not self.active:
+            await self._snapshots.prove()
+            return
+        job = progress.jobs[0]
+        entity = self._state.entities[job.entity]
+        try:
+            if self._snapshots.job is None:
+                if job.reconcile and not self._scanned(job):
+                    return
+                total = await self._snapshots.estimate(entity.spec.table, job)
+                job = replace(job, total=total)
+                self._state.become(advance(self._state.progress, job))
+                self._snapshots.begin(entity.spec.table, job)
+            await self._snapshots.step()
+        except ConfigurationError as error:
+            self._state.become(abandon(self._state.progress, job, str(error)))
+
+    def _scanned(self, job: Job) -> bool:
+        """Whether the log's keys are known; begins to read them."""
+        if self._reconcile is None:
+            # The keys that were met before a restart are lost with it: all are read again.
+            again = replace(job, after=None, whole=False, again=(), rows=0, chunks=0)
+            self._state.become(advance(self._state.progress, again))
+            self._reconcile = Reconcile(job.id)
+            self._reconcile.start(
+                self._state.wires.log,
+                self._state.entities[job.entity].topic,
+                self._state.entities[job.entity].partitions,
+                self._outbox.flushed(),
+            )
+        return self._reconcile.ready()
+
+    async def _drop_stale(self) -> None:
+        """Forget a job that is no longer the first: cancelled, replaced, paused or done."""
+        first = self._state.progress.jobs[0].id if self._state.progress.jobs else ""
+        if self._snapshots.job is not None and self._snapshots.job.id != first:
+            self._snapshots.drop()
+        if self._reconcile is not None and self._reconcile.job != first:
+            await self._reconcile.close()
+            self._reconcile = None
+
+    # -- in stream order ---------------------------------------------------------------------
+
+    def streamed(self, table: str, changes: Sequence[Change]) -> None:
+        """Changes of a table came by."""
+        self._snapshots.streamed(table, changes)
+
+    def listens(self, entity: str) -> bool:
+        """Whether changes of this entity matter to the job under way."""
+        jobs = self._state.progress.jobs
+        return bool(jobs) and jobs[0].entity == entity
+
+    def heard(self, changes: Sequence[Touched]) -> None:
+        """Changes of an entity came by that `listens` has asked for."""
+        self._snapshots.touch(changes)
+        if self._reconcile is not None:
+            self._reconcile.keys.touched(change.key for change in changes)
+
+    def truncated(self, cut: Truncate, group: Group) -> None:
+        """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
+        for table in cut.tables:
+            for entity in self._state.by_table.get(table, ()):
+                name = entity.spec.name
+                if name in self._state.progress.paused:
+                    continue
+                if not self._possible:
+                    self._state.pause(entity, f"table {table!r} was truncated", group)
+                    continue
+                job = Job(f"truncate-{name}-{cut.transaction.commit:x}", name, reconcile=True)
+                self._state.become(enqueue(self._state.progress, job))
+                if self._snapshots.job is not None and self._snapshots.job.entity == name:
+                    self._snapshots.drop()
+
+    async def watermark(self, name: str, commit: int, group: Group) -> None:
+        """A watermark came by: write the chunk whose window ends here."""
+        window = self._snapshots.passed(name)
+        job = self._snapshots.job
+        if window is None or job is None or not self.listens(job.entity):
+            return
+        self._state.wires.steps("emit.before")
+        await self._emit(window, job, commit, group)
+
+    async def _emit(self, window: Window, job: Job, commit: int, group: Group) -> None:
+        state = self._state
+        entity, chunk = state.entities[job.entity], window.chunk
+        if chunk is None:
+            raise ValueError("a window can't end before its chunk was read")
+        executor = await state.executor(entity, chunk.shape, group)
+        if executor is None:
+            self._snapshots.drop()
+            return
+        entries: list[Entry] = []
+        failures = executor.rows(
+            chunk.rows, state.progress.epoch, commit, 0, state.wires.clock(), entries
+        )
+        keys = [entry[0] or b"" for entry in entries]
+        size = sum([len(entry[1] or b"") for entry in entries])
+        emission = self._snapshots.emit(window, keys, size)
+        if emission is None:
+            return
+        if failures and window.keys is None:
+            state.set_aside(entity, executor, failures, group)
+        if self._reconcile is not None:
+            self._reconcile.keys.touched(keys)
+        rows = emission.rows
+        kept = entries if len(rows) == len(entries) else [entries[index] for index in rows]
+        group.add(entity.topic, kept)
+        group.count(entity.spec.qualified, len(kept))
+        group.size += size
+        state.become(advance(state.progress, emission.job))
+        await self._end(emission.job, commit, len(chunk.rows), group)
+
+    async def _end(self, job: Job, commit: int, number: int, group: Group) -> None:
+        """Tell how far the job is, and end it when all of it was emitted."""
+        state = self._state
+        entity = state.entities[job.entity]
+        done = self._snapshots.done
+        if done:
+            deleted = 0
+            if self._reconcile is not None:
+                deleted = await self._delete(entity.spec.name, commit, number, group)
+            state.become(finish(state.progress, deleted))
+            self._snapshots.drop()
+        group.notices.append(
+            SnapshotProgress(entity.spec.qualified, job.rows, max(job.total, job.rows), done)
+        )
+
+    async def _delete(self, name: str, commit: int, number: int, group: Group) -> int:
+        """Write deletes for what only the log knows, before the group and with its old progress:
+        should the process end in between, the reconcile begins anew and finds them done.
+        """
+        state = self._state
+        entity = state.entities[name]
+        deleted = 0
+        if self._reconcile is None:
+            return 0
+        state.wires.steps("deletes.before")
+        for keys in self._reconcile.keys.left(PAGE):
+            page = Group(group.progress)
+            page.add(
+                entity.topic,
+                deletes(
+                    keys,
+                    bridge=state.wires.bridge,
+                    system=entity.spec.system,
+                    entity=name,
+                    value_schema=entity.value_schema,
+                    partitions=entity.partitions,
+                    epoch=state.progress.epoch,
+                    commit=commit,
+                    first_number=number + deleted,
+                    captured_at=state.wires.clock(),
+                ),
+            )
+            page.count(entity.spec.qualified, len(keys))
+            await self._outbox.put(page)
+            deleted += len(keys)
+        return deleted
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        if self._reconcile is not None:
+            await self._reconcile.close()
+        await self._snapshots.close()

@@ -1,0 +1,213 @@
+"""Keeps one source captured: fences other instances, opens sessions, outlives what breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
+
+from bridge.capture import control, health, positions
+from bridge.capture.contract import Wires
+from bridge.capture.entity import CapturedEntity, Target
+from bridge.capture.health import Pulse
+from bridge.capture.progress import Job, Progress, enqueue
+from bridge.capture.session import Session
+from bridge.log.port import Entry, Producer, TopicSpec
+from bridge.model.errors import BridgeError, Fenced, HistoryLost, OutcomeUnknown, RetryLater
+from bridge.model.names import change_topic, fixed_topic
+from bridge.observe import SourceState
+
+#: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
+OWNER = "{bridge}.capture.{system}"
+
+
+class Capture:
+    """Captures one source for as long as `run` runs. `instance` names this one among others.
+
+    Failures that pass are waited for, with backoff and jitter, for ever. What ends `run`: Fenced
+    (another instance took over), HistoryLost and ConfigurationError (the message says what to
+    do), or its cancellation, after which nothing is left open. Whatever happens, and whenever,
+    the log holds each change once.
+    """
+
+    def __init__(self, wires: Wires, instance: str) -> None:
+        self._wires = wires
+        self._instance = instance
+        self._source = wires.system.name
+        self._producer: Producer | None = None
+        self._owned = False
+        self._entities: dict[str, CapturedEntity] = {}
+        self._pulse = Pulse(self._source, instance, wires.clock())
+
+    @property
+    def pulse(self) -> Pulse:
+        """How it fares, as it goes."""
+        return self._pulse
+
+    async def run(self) -> None:
+        """Capture. See the class for how it ends."""
+        limits = self._wires.limits
+        try:
+            while True:
+                async for attempt in AsyncRetrying(
+                    retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
+                    wait=wait_random_exponential(limits.backoff, limits.longest_backoff),
+                    before_sleep=self._will_retry,
+                    reraise=True,
+                ):
+                    with attempt:
+                        await self._attempt()
+        except BridgeError as error:
+            self._tell("stopped", str(error))
+            await self._report()
+            raise
+        finally:
+            await self._let_go()
+
+    async def _will_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._tell("retrying", str(error))
+        await self._report()
+
+    async def _attempt(self) -> None:
+        """One session. Returns, rather than raises, when it had made progress before it broke:
+        so the next one is tried soon.
+        """
+        self._tell("starting")
+        await self._prepare()
+        producer = await self._own()
+        progress = await self._progress()
+        session = Session(self._wires, producer, progress, self._entities, self._pulse, self._tell)
+        try:
+            await session.run()
+        except HistoryLost:
+            accepted = await self._accepted(session.progress)
+            if accepted is None:
+                raise
+            session = Session(
+                self._wires, producer, accepted, self._entities, self._pulse, self._tell
+            )
+            await session.run()
+        except (RetryLater, OutcomeUnknown) as error:
+            if not session.read_something:
+                raise
+            self._tell("retrying", str(error))
+        finally:
+            if session.broken:
+                await self._let_go()
+
+    # -- beginning ---------------------------------------------------------------------------
+
+    async def _prepare(self) -> None:
+        """Topics, schemas and entities; once."""
+        if self._entities:
+            return
+        wires = self._wires
+        await wires.log.create_topics(topics(wires))
+        await wires.dead.open()
+        there = await wires.log.topics()
+        entities: dict[str, CapturedEntity] = {}
+        for spec in wires.entities:
+            name = change_topic(wires.bridge, spec.system, spec.name)
+            limit = min(wires.max_record_bytes, wires.log.max_record_bytes)
+            target = Target(wires.bridge, there[name].partitions, limit, wires.mask_key)
+            entities[spec.name] = CapturedEntity(spec, target, wires.registry)
+        for entity in entities.values():
+            await entity.open()
+        if any(entity.type is None for entity in entities.values()):
+            shapes = await wires.connector.describe(wires.system)
+            for entity in entities.values():
+                if entity.type is None:
+                    await entity.adapt(shapes[entity.spec.table])
+        self._entities = entities
+
+    async def _own(self) -> Producer:
+        """Fence every other instance, unless one of them has fenced us."""
+        if self._producer is None:
+            steps, wires = self._wires.steps, self._wires
+            if self._owned:
+                found = await positions.progress_of(wires.log, wires.bridge, self._source)
+                if found is not None and found.owner != self._instance:
+                    raise Fenced(
+                        f"capture of {self._source!r}: instance {found.owner} took over while this "
+                        f"one ({self._instance}) was cut off from {wires.log.name}"
+                    )
+            steps("producer.before")
+            owner = OWNER.format(bridge=wires.bridge, system=self._source)
+            self._producer = await wires.log.producer(owner)
+            self._owned = True
+            steps("producer.after")
+        return self._producer
+
+    async def _progress(self) -> Progress:
+        """What the log says, read after the fence: nobody can add to it any more."""
+        wires = self._wires
+        found = await positions.progress_of(wires.log, wires.bridge, self._source)
+        return replace(found or Progress(), owner=self._instance)
+
+    async def _accepted(self, progress: Progress) -> Progress | None:
+        """Where to begin anew, when somebody accepted the loss of what lies between."""
+        wires = self._wires
+        for offset, asked in await control.since(wires.log, wires.bridge, progress.control):
+            if asked.system == self._source and asked.action == "accept_loss":
+                anew = replace(
+                    progress,
+                    epoch=progress.epoch + 1,
+                    checkpoint=None,
+                    control=offset + 1,
+                    paused={},
+                )
+                for name in self._entities:
+                    anew = enqueue(anew, Job(f"{asked.id}-{name}", name, reconcile=True))
+                return anew
+        return None
+
+    # -- ending ------------------------------------------------------------------------------
+
+    async def _let_go(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.close()
+
+    def _tell(self, state: str, reason: str = "") -> None:
+        self._pulse.state, self._pulse.reason = state, reason
+        self._pulse.reported_at = 0
+        self._wires.observer(SourceState(self._source, state, reason))
+
+    async def _report(self) -> None:
+        """Write a status record of its own, because no transaction will carry it."""
+        wires = self._wires
+        now = wires.clock()
+        status = health.dump(self._pulse.last(now))
+        try:
+            await wires.log.append(
+                health.topic(wires.bridge).name, [Entry(self._source.encode(), status)]
+            )
+        except BridgeError as error:
+            # The log itself is away: then its status can't be read there either, and the age of
+            # the last report tells. The observer has been told already.
+            self._pulse.reason = f"{self._pulse.reason} (not reported: {error})"
+
+
+def topics(wires: Wires) -> list[TopicSpec]:
+    """Every topic that capture writes or reads, as it should be."""
+    changes = [
+        TopicSpec(
+            change_topic(wires.bridge, spec.system, spec.name),
+            "compact",
+            history_ms=wires.history_ms,
+        )
+        for spec in wires.entities
+    ]
+    return [
+        *changes,
+        TopicSpec(fixed_topic(wires.bridge, "dead")),
+        positions.topic(wires.bridge),
+        health.topic(wires.bridge),
+        control.topic(wires.bridge),
+    ]

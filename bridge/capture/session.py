@@ -1,0 +1,231 @@
+"""One connection of a source: opened after the log's checkpoint, read until something breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.capture import control, health, positions
+from bridge.capture.contract import Wires
+from bridge.capture.control import Request
+from bridge.capture.entity import CapturedEntity
+from bridge.capture.health import Pulse
+from bridge.capture.jobs import Jobs
+from bridge.capture.outbox import Group, Outbox
+from bridge.capture.progress import Job, Progress, dump, enqueue
+from bridge.capture.snapshot import Snapshots
+from bridge.capture.state import State
+from bridge.capture.stream import Stream
+from bridge.connector import Source
+from bridge.log.port import Entry, Producer
+from bridge.observe import Captured
+
+#: How often the runner comes by while a chunk is being read: marks are written between reads.
+NEARBY = 0.005
+
+
+@dataclass(slots=True)
+class Session:
+    """Reads a source into the log. `progress` is what the log says; `run` ends only by raising.
+
+    Three tasks: one reads, encodes and takes snapshots, one commits, one listens for requests.
+    """
+
+    wires: Wires
+    producer: Producer
+    progress: Progress
+    entities: dict[str, CapturedEntity]
+    pulse: Pulse
+    tell: Callable[[str], None]
+    read_something: bool = False
+    broken: bool = False
+
+    async def run(self) -> None:
+        """Open the source and go on until something breaks, or for ever."""
+        source = await self.wires.connector.source(self.wires.system)
+        try:
+            await self._open(source)
+            await self._go(source)
+        finally:
+            await source.close()
+
+    async def _open(self, source: Source) -> None:
+        steps = self.wires.steps
+        first = self.progress.checkpoint is None
+        if not first:
+            # Says who owns the source now, and finds out whether we still do.
+            await self._write(Group(self.progress))
+        steps("open.before")
+        begin = await source.open(self.progress.checkpoint)
+        steps("open.after")
+        if first:
+            steps("first.before")
+            self.progress = replace(self.progress, checkpoint=begin, at=self.wires.clock())
+            await self._write(Group(self.progress))
+            steps("first.after")
+
+    async def _go(self, source: Source) -> None:
+        limits = self.wires.limits
+        state = State(self.wires, self.progress, self.entities)
+        outbox = Outbox(limits.changes, limits.size)
+        snapshots = Snapshots(self.wires, source, self.progress.owner)
+        jobs = Jobs(state, snapshots, outbox)
+        requests: list[tuple[int, Request | None]] = []
+        self._initial(state)
+        self.tell("streaming")
+        try:
+            await first_to_raise(
+                self._read(source, state, jobs, outbox, requests),
+                self._commit(source, outbox),
+                self._listen(requests),
+            )
+        finally:
+            await jobs.close()
+
+    def _initial(self, state: State) -> None:
+        """Ask for a snapshot of every entity that never had one."""
+        if not (self.wires.snapshots and self.wires.connector.capabilities().snapshot):
+            return
+        asked = {job.entity for job in state.progress.jobs if job.where is None}
+        for name in self.entities:
+            known = name in state.progress.taken or name in state.progress.paused
+            if not known and name not in asked:
+                state.become(enqueue(state.progress, Job(f"first-{name}", name)))
+
+    # -- reading -----------------------------------------------------------------------------
+
+    async def _read(
+        self,
+        source: Source,
+        state: State,
+        jobs: Jobs,
+        outbox: Outbox,
+        requests: list[tuple[int, Request | None]],
+    ) -> None:
+        limits = self.wires.limits
+        stream = Stream(state, jobs)
+        written = self.wires.monotonic()
+        while True:
+            self._take(requests, state)
+            await jobs.step()
+            timeout = NEARBY if jobs.active else limits.wait
+            batch = await source.read(limits.changes, timeout)
+            self.read_something = True
+            self.pulse.lag_bytes = batch.lag_bytes
+            group = await stream.group(batch)
+            now = self.wires.monotonic()
+            if group.entries or state.changed or now - written >= limits.keep_alive:
+                state.changed = False
+                written = now
+                await outbox.put(group)
+            elif outbox.empty:
+                self.pulse.idle(self.wires.clock())
+
+    def _take(self, requests: list[tuple[int, Request | None]], state: State) -> None:
+        """Apply what was asked for meanwhile."""
+        snapshot = self.wires.connector.capabilities().snapshot
+        for offset, asked in requests:
+            progress = replace(state.progress, control=offset + 1)
+            if asked is not None:
+                known = dict.fromkeys(self.entities, snapshot)
+                progress = control.apply(progress, asked, known, self.wires.clock())
+            state.become(progress)
+        requests.clear()
+
+    async def _listen(self, requests: list[tuple[int, Request | None]]) -> None:
+        """Read the control topic along."""
+        place = control.partition(self.wires.bridge)
+        begin = (await self.wires.log.beginning_offsets([place]))[place]
+        reader = await self.wires.log.reader({place: max(begin, self.progress.control)})
+        try:
+            while True:
+                requests.extend(
+                    (record.offset, self._asked(record.value or b""))
+                    for record in await reader.read(100, 60.0)
+                )
+        finally:
+            await reader.close()
+
+    def _asked(self, value: bytes) -> Request | None:
+        """The request in a record, when it is one and is meant for this source."""
+        try:
+            asked = control.load(value)
+        except ValueError as error:
+            self.pulse.reason = f"a record of the control topic was left out: {error}"
+            return None
+        return asked if asked.system == self.wires.system.name else None
+
+    # -- writing -----------------------------------------------------------------------------
+
+    async def _commit(self, source: Source, outbox: Outbox) -> None:
+        steps = self.wires.steps
+        while True:
+            group = await outbox.take()
+            started = self.wires.monotonic()
+            await self._write(group)
+            await outbox.done()
+            self._told(group, self.wires.monotonic() - started)
+            if group.ack is not None:
+                steps("ack.before")
+                await source.ack(group.ack)
+                steps("ack.after")
+
+    async def _write(self, group: Group) -> None:
+        """One log transaction: the group's records and the progress that they bring about."""
+        try:
+            await self._transaction(group)
+        except BaseException:
+            # Whether it was committed may be open; opening the producer anew settles it.
+            self.broken = True
+            raise
+        self.wires.steps("commit.after")
+        self.progress = self.pulse.progress = group.progress
+
+    async def _transaction(self, group: Group) -> None:
+        wires, source = self.wires, self.wires.system.name.encode()
+        async with self.producer.transaction() as transaction:
+            wires.steps("append.before")
+            for topic, entries in group.entries.items():
+                await transaction.append(topic, entries)
+            await transaction.append(
+                positions.topic(wires.bridge).name, [Entry(source, dump(group.progress))]
+            )
+            now = wires.clock()
+            if self.pulse.due(now, wires.limits.status):
+                report = health.dump(self.pulse.status(group.progress, now))
+                await transaction.append(health.topic(wires.bridge).name, [Entry(source, report)])
+            wires.steps("append.after")
+
+    def _told(self, group: Group, seconds: float) -> None:
+        behind = self.pulse.committed(self.wires.clock(), group.changes, group.dead, group.newest)
+        observer = self.wires.observer
+        for notice in group.notices:
+            observer(notice)
+        if group.changes or group.dead:
+            observer(
+                Captured(
+                    self.wires.system.name,
+                    group.changes,
+                    group.dead,
+                    seconds,
+                    behind,
+                    group.progress.position,
+                    group.entities,
+                )
+            )
+
+
+async def first_to_raise(*tasks: Coroutine[Any, Any, None]) -> None:
+    """Run until one of them raises, end the others in order, and raise that."""
+    running = [asyncio.create_task(task) for task in tasks]
+    try:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+        for task in running:
+            if task in done:
+                task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

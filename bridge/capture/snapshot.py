@@ -1,0 +1,201 @@
+"""Takes the snapshots that the progress lists, one after the other, while the stream goes on.
+
+The runner calls `step` between reads of the source, tells what came by in the stream, and writes
+what `passed` and `emit` give back, in stream order. Chunks are read by a task of their own on
+the Snapshot's connection. How windows work is in `window`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from bridge.capture.contract import Wires
+from bridge.capture.progress import Job
+from bridge.capture.window import Emission, Touched, Unproven, Window, Windows
+from bridge.connector import Change, Chunk, Snapshot, Source
+
+#: Windows under way at a time: while one waits for its high watermark the next chunk is read.
+OVERLAP: Final = 2
+FIRST_ROWS: Final = 1_000
+FEWEST_ROWS: Final = 10
+GROWTH: Final = 4
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 2.0
+#: Above this many transactions of one table a read of one row tells which of them can be forgotten.
+MANY: Final = 50_000
+
+
+class Snapshots:
+    """The snapshot that is under way. Used by one task; a new one for each connection."""
+
+    def __init__(self, wires: Wires, source: Source, instance: str) -> None:
+        self._wires = wires
+        self._source = source
+        self._instance = instance
+        self._reader: Snapshot | None = None
+        self._windows: Windows | None = None
+        self._table = ""
+        self._reading: tuple[Window, asyncio.Task[Chunk]] | None = None
+        self._marks = 0
+        self._rows = min(FIRST_ROWS, wires.limits.rows)
+        self._wait = 0.0
+        self._not_before = 0.0
+        self._unproven: dict[str, Unproven] = {}
+        self._tracks = wires.connector.capabilities().visibility
+
+    @property
+    def active(self) -> bool:
+        """A snapshot is under way: the runner should come by often."""
+        return self._windows is not None
+
+    @property
+    def waiting(self) -> bool:
+        """The table doesn't show yet what the stream has told."""
+        return self._wait > 0
+
+    @property
+    def job(self) -> Job | None:
+        """The job under way, as of its last emission."""
+        return None if self._windows is None else self._windows.job
+
+    @property
+    def done(self) -> bool:
+        """Every row of the job was emitted."""
+        return self._windows is not None and self._windows.done
+
+    async def estimate(self, table: str, job: Job) -> int:
+        """How many rows the job will read, roughly."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading[1]})
+        return await (await self._open()).count(table, job.where)
+
+    def begin(self, table: str, job: Job) -> None:
+        """Take up a job, in place of the one before."""
+        self.drop()
+        self._table = table
+        self._windows = Windows(job)
+        self._wait = self._not_before = 0.0
+
+    def drop(self) -> None:
+        """Give the job up. What is still being read is ignored when it comes."""
+        if self._windows is not None:
+            self._windows.drop()
+        self._windows = None
+
+    async def step(self) -> None:
+        """Go on as far as possible without waiting. Raises what reading a chunk raised."""
+        low = await self._end_read()
+        windows = self._windows
+        if windows is None or self._reading is not None or windows.waiting >= OVERLAP:
+            return
+        if self._wires.monotonic() < self._not_before:
+            return
+        read = windows.next()
+        if read is None:
+            return
+        if not low:
+            low = await self._mark("low")
+        window = windows.begin(read, low)
+        after = None if read.after is None else list(read.after)
+        reader = await self._open()
+        self._reading = (
+            window,
+            asyncio.create_task(
+                reader.chunk(self._table, windows.job.where, after, self._rows),
+                name=f"snapshot of {self._table}",
+            ),
+        )
+
+    async def _end_read(self) -> str:
+        """Mark the end of a read that is through; returns the watermark, for the next one."""
+        if self._reading is None or not self._reading[1].done():
+            return ""
+        window, task = self._reading
+        self._reading = None
+        chunk = task.result()
+        if self._windows is None:
+            return ""
+        self._wires.steps("chunk.after")
+        self._windows.arrive(window, chunk)
+        high = await self._mark("high")
+        self._windows.end(window, high)
+        return high
+
+    async def _mark(self, which: str) -> str:
+        self._marks += 1
+        name = f"{self._instance}.{self._marks}"
+        self._wires.steps(f"{which}.before")
+        await self._source.mark(name)
+        self._wires.steps(f"{which}.after")
+        return name
+
+    def streamed(self, table: str, changes: Sequence[Change]) -> None:
+        """Changes of a table came by in the stream."""
+        if self._tracks:
+            transactions = dict.fromkeys([change[6][3] for change in changes])
+            self._unproven.setdefault(table, Unproven()).add(transactions)
+
+    def touch(self, changes: Sequence[Touched]) -> None:
+        """Changes of the job's entity came by."""
+        if self._windows is not None:
+            self._windows.touch(changes)
+
+    def passed(self, name: str) -> Window | None:
+        """A watermark came by; returns the window to emit here."""
+        if self._windows is None:
+            return None
+        unproven = self._unproven.get(self._table)
+        return self._windows.passed(name, unproven.number if unproven else 0)
+
+    def emit(self, window: Window, keys: Sequence[bytes], size: int) -> Emission | None:
+        """Which rows of the window's chunk to write; None when it is read again.
+
+        `keys` of all its rows, `size` of all its records in bytes.
+        """
+        windows, chunk = self._windows, window.chunk
+        if windows is None or chunk is None:
+            return None
+        missing = None
+        unproven = self._unproven.get(self._table)
+        if unproven is not None and chunk.visibility is not None:
+            missing = unproven.lacks(chunk.visibility, window.before)
+        if missing is None:
+            self._wait = 0.0
+        else:
+            self._wait = min(max(self._wait * 2, SHORTEST_WAIT), LONGEST_WAIT)
+            self._not_before = self._wires.monotonic() + self._wait
+        windows.shrink = False
+        emission = windows.emit(window, keys, missing)
+        self._rows = self._fitting(len(chunk.rows), size, windows.shrink)
+        return emission
+
+    def _fitting(self, rows: int, size: int, shrink: bool) -> int:
+        """How many rows the next chunk should have."""
+        if shrink:
+            return max(self._rows // 2, FEWEST_ROWS)
+        limits = self._wires.limits
+        by_size = limits.size * rows // size if size else limits.rows
+        return max(FEWEST_ROWS, min(self._rows * GROWTH, by_size, limits.rows))
+
+    async def prove(self) -> None:
+        """Forget transactions that every read shows by now, where many have gathered."""
+        for table, unproven in self._unproven.items():
+            if len(unproven) > MANY and self._reading is None:
+                chunk = await (await self._open()).chunk(table, None, None, 1)
+                if chunk.visibility is not None:
+                    unproven.lacks(chunk.visibility, 0)
+
+    async def _open(self) -> Snapshot:
+        if self._reader is None:
+            self._reader = await self._wires.connector.snapshot(self._wires.system)
+        return self._reader
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            task = self._reading[1]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._reader is not None:
+            await self._reader.close()

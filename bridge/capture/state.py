@@ -1,0 +1,93 @@
+"""What one connection works on: the progress as given out so far, and the entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from bridge.capture.contract import Wires
+from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
+from bridge.capture.outbox import Group
+from bridge.capture.progress import Pause, Progress, pause
+from bridge.connector import Shape
+from bridge.model.errors import ConfigurationError
+from bridge.model.fixed import DeadLetter
+from bridge.observe import DeadLetter as SetAside
+from bridge.observe import EntityPaused
+from bridge.plan.execute import Executor
+from bridge.plan.raw import Failure
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class State:
+    """`progress` is what will hold once everything that was given out is in the log; `changed`
+    that it says something new besides the position. Used by one task.
+    """
+
+    wires: Wires
+    progress: Progress
+    entities: dict[str, CapturedEntity]
+    changed: bool = False
+    by_table: dict[str, list[CapturedEntity]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for entity in self.entities.values():
+            self.by_table.setdefault(entity.spec.table, []).append(entity)
+
+    def become(self, progress: Progress) -> None:
+        """Go on from `progress`, which must be written soon."""
+        self.progress = progress
+        self.changed = True
+
+    def move(self, position: str) -> None:
+        """Everything up to `position` was given out."""
+        if position > self.progress.position:
+            self.progress = replace(self.progress, position=position)
+
+    async def executor(self, entity: CapturedEntity, shape: Shape, group: Group) -> Executor | None:
+        """The executor for rows of a shape; None when the entity is paused, by now or before."""
+        if entity.spec.name in self.progress.paused:
+            return None
+        found = entity.executor(shape)
+        if found is not None:
+            return found
+        try:
+            return await entity.adapt(shape)
+        except (Incompatible, ConfigurationError) as error:
+            self.pause(entity, str(error), group)
+            return None
+
+    def pause(self, entity: CapturedEntity, reason: str, group: Group) -> None:
+        """Pause one entity by itself."""
+        why = Pause(reason, self.progress.position, self.wires.clock())
+        self.become(pause(self.progress, entity.spec.name, why))
+        group.notices.append(EntityPaused(entity.spec.qualified, reason))
+
+    def set_aside(
+        self,
+        entity: CapturedEntity,
+        executor: Executor,
+        failures: Iterable[Failure],
+        group: Group,
+    ) -> None:
+        """Dead letters for what became no event."""
+        dead = self.wires.dead
+        at = _EPOCH + timedelta(microseconds=self.wires.clock())
+        source = entity.spec.qualified
+        for failure in failures:
+            reason = failure_reason(failure)
+            letter = DeadLetter(
+                kind="record" if failure.kind == "record" else "row",
+                source=source,
+                reason=reason,
+                at=at,
+                position=failure.position,
+                error=type(failure.error).__name__,
+                raw=executor.raw_text(failure.change),
+            )
+            group.add(dead.topic("dead"), [dead.entry("dead", source, letter)])
+            group.dead += 1
+            group.notices.append(SetAside(failure.kind, source, reason))

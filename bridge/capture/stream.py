@@ -1,0 +1,112 @@
+"""Turns the batches of a source into groups of records, in the source's order.
+
+Where a watermark stands, a chunk's rows are put in between. What isn't committed when the
+connection or the log breaks is forgotten here and told again by the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bridge.capture.entity import CapturedEntity, touched
+from bridge.capture.jobs import Jobs
+from bridge.capture.outbox import Group
+from bridge.capture.progress import skip
+from bridge.capture.state import State
+from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
+from bridge.log.port import Entry
+from bridge.model.position import MAX_NUMBER, format_position
+
+
+class Stream:
+    """The changes of one connection. Used by one task."""
+
+    def __init__(self, state: State, jobs: Jobs) -> None:
+        self._state = state
+        self._jobs = jobs
+
+    async def group(self, batch: Batch) -> Group:
+        """The records of a batch, with the progress that holds once they are in the log."""
+        state = self._state
+        group = Group(state.progress)
+        # A TRUNCATE is taken to stand before a watermark at the same place: that drops a chunk
+        # which was perhaps read before it, and at worst reads it again.
+        cuts: list[Truncate | Watermark] = [*batch.truncates, *batch.watermarks]
+        cuts.sort(key=lambda cut: cut.at)
+        start = 0
+        for cut in cuts:
+            await self._changes(batch.changes[start : cut.at], group)
+            start = cut.at
+            if isinstance(cut, Watermark):
+                commit = cut.commit or self._counted()
+                state.move(format_position(state.progress.epoch, commit, MAX_NUMBER))
+                await self._jobs.watermark(cut.name, commit, group)
+            else:
+                self._jobs.truncated(cut, group)
+        await self._changes(batch.changes[start:] if start else batch.changes, group)
+        if batch.commit:
+            state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
+        state.progress = replace(
+            state.progress, checkpoint=batch.checkpoint, at=state.wires.clock()
+        )
+        group.progress = state.progress
+        group.ack = batch.checkpoint
+        return group
+
+    async def _changes(self, changes: Sequence[Change], group: Group) -> None:
+        """Changes without a watermark between them; in order for each shape."""
+        if not changes:
+            return
+        if not changes[0][6][1]:
+            changes = self._numbered(changes)
+        buckets: dict[Shape, list[Change]] = {}
+        for change in changes:
+            shape = change[0]
+            if shape in buckets:
+                buckets[shape].append(change)
+            else:
+                buckets[shape] = [change]
+        for shape, bucket in buckets.items():
+            for entity in self._state.by_table.get(shape.table, ()):
+                await self._bucket(entity, shape, bucket, group)
+            self._jobs.streamed(shape.table, bucket)
+        last = changes[-1]
+        self._state.move(format_position(self._state.progress.epoch, last[6][1], 2 * last[5] + 1))
+        group.newest = last[6][2] or group.newest
+
+    async def _bucket(
+        self, entity: CapturedEntity, shape: Shape, changes: list[Change], group: Group
+    ) -> None:
+        state, name = self._state, entity.spec.name
+        executor = await state.executor(entity, shape, group)
+        if executor is None:
+            state.progress = skip(state.progress, name, len(changes))
+            return
+        entries: list[Entry] = []
+        failures = executor.changes(changes, state.progress.epoch, state.wires.clock(), entries)
+        if failures:
+            state.set_aside(entity, executor, failures, group)
+        group.add(entity.topic, entries)
+        group.count(entity.spec.qualified, len(changes) - len(failures))
+        group.size += sum([len(entry[1] or b"") for entry in entries])
+        if self._jobs.listens(name):
+            self._jobs.heard(touched(executor, changes, entries))
+
+    def _numbered(self, changes: Sequence[Change]) -> list[Change]:
+        """Changes of a source without order, each with a commit position that capture counts."""
+        numbered = []
+        for change in changes:
+            name, _, at, visibility = change[6]
+            numbered.append(
+                change._replace(
+                    index=0, transaction=Transaction(name, self._counted(), at, visibility)
+                )
+            )
+        return numbered
+
+    def _counted(self) -> int:
+        """The next commit position of a source without order."""
+        counter = self._state.progress.counter + 1
+        self._state.progress = replace(self._state.progress, counter=counter)
+        return counter
