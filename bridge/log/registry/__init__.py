@@ -1,0 +1,1 @@
+"""Schema registries: the embedded one, and any Confluent-compatible one over HTTP."""
