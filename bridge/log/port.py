@@ -165,7 +165,11 @@ class Consumer(Protocol):
     def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit next offsets for the group, outside of any transaction. Group members only."""
+        """Commit next offsets for the group, outside of any transaction. Group members only.
+
+        Raises Fenced when the partitions went to another member, RetryLater while the group
+        shares them anew; nothing is committed then.
+        """
 
     async def close(self) -> None:
         """Leave the group at once, so that others take over without waiting."""

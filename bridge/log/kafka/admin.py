@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-import aiokafka
 from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from bridge.log.kafka.committed import stable_offsets
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.topics import NEWER, entries_of, spec_of
@@ -122,13 +122,10 @@ class KafkaAdmin:
         wanted = list(partitions)
         if not wanted:
             return {}
-        places = [aiokafka.TopicPartition(*place) for place in wanted]
-        found = await self._ask(
-            f"offsets of group {group}",
-            lambda: self._client.list_consumer_group_offsets(group, partitions=places),
+        offsets = await self._ask(
+            f"offsets of group {group}", lambda: stable_offsets(self._client, group, wanted)
         )
-        offsets = {TopicPartition(*place): at.offset for place, at in found.items()}
-        return {place: at if (at := offsets.get(place, -1)) >= 0 else None for place in wanted}
+        return {place: offsets.get(place) for place in wanted}
 
     async def _all_committed(self, group: str) -> dict[TopicPartition, int]:
         found = await self._ask(

@@ -39,7 +39,7 @@ async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -
         except (KafkaError, OSError, ValueError) as error:
             away.append(f"{server}: {_why(settings, error)}")
         else:
-            connection.close()
+            await connection.close()
             return
     raise RetryLater(f"no Kafka server answers: {'; '.join(away)}")
 

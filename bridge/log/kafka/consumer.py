@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import aiokafka
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from bridge.log.kafka import internals
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.membership import Membership
 from bridge.log.port import Record, TopicPartition
-from bridge.model.errors import RetryLater
+from bridge.model.errors import Fenced, RetryLater
 
 
 class Starts(Protocol):
@@ -103,16 +103,26 @@ class KafkaConsumer:
         self._client.resume(*(aiokafka.TopicPartition(*partition) for partition in mine))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit next offsets. Raises RetryLater when the group has moved on: read again."""
+        """Commit next offsets.
+
+        Raises Fenced when the partitions went to another member, RetryLater while the group
+        shares them anew (the next `read` tells how); nothing is committed then.
+        """
         if not offsets:
             return
+        doing = f"{self._name}: commit of offsets"
         lost = sorted(set(offsets) - self.assignment())
         if lost:
-            raise RetryLater(f"{self._name}: {lost[0].topic} {lost[0].partition} was reassigned")
-        with told(f"{self._name}: commit of offsets"):
-            await self._client.commit(
-                {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
-            )
+            raise Fenced(f"{doing}: {lost[0].topic} {lost[0].partition} is not held any more")
+        with told(doing):
+            try:
+                await self._client.commit(
+                    {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+                )
+            except CommitFailedError as error:
+                if isinstance(error.__cause__, RebalanceInProgressError):
+                    raise RetryLater(f"{doing}: the group shares its partitions anew") from error
+                raise Fenced(f"{doing}: the partitions went to another member") from error
 
     async def close(self) -> None:
         """Leave the group at once, so that others take over without waiting."""
@@ -123,10 +133,9 @@ class KafkaConsumer:
             with suppress(asyncio.CancelledError, KafkaError):
                 await self._fetching
             self._fetching = None
-        await internals.stop_joining(self._client)
         # A broker that is away can't be told; it ends the session by itself.
         with suppress(KafkaError, OSError):
-            await self._client.stop()
+            await internals.stop(self._client)
         if self._forget is not None:
             self._forget(self)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.producer import sender
 
@@ -68,10 +69,33 @@ def position(consumer: aiokafka.AIOKafkaConsumer, partition: Any) -> int | None:
     return int(state.position) if state.has_valid_position else None
 
 
-async def stop_joining(consumer: aiokafka.AIOKafkaConsumer) -> None:
+async def _stop_joining(consumer: aiokafka.AIOKafkaConsumer) -> None:
     """End the task that joins the group: `stop` would wait until the other members rejoined."""
     task = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001
     if task is not None and not task.done():
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await task
+
+
+async def stop(consumer: aiokafka.AIOKafkaConsumer) -> None:
+    """Stop a consumer; raises KafkaError or OSError when leaving the group failed.
+
+    aiokafka cancels and awaits its fetches one by one, and one that had not begun yet ends its
+    `stop` with CancelledError in the middle.
+    """
+    await _stop_joining(consumer)
+    fetcher = consumer._fetcher  # noqa: SLF001
+    if fetcher is not None:
+        fetcher._fetch_task.cancel()  # noqa: SLF001
+        under_way = [fetcher._fetch_task, *fetcher._pending_tasks]  # noqa: SLF001
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        fetcher._pending_tasks.clear()  # noqa: SLF001
+    await consumer.stop()
+
+
+async def ask(client: AIOKafkaAdminClient, node: int, request: Any) -> Any:
+    """Send a request that aiokafka's admin client has no method for."""
+    return await client._client.send(node, request)  # noqa: SLF001

@@ -29,6 +29,8 @@ TRANSACTION_MS: Final = 60_000
 APPEND_MS: Final = 15_000
 #: Seconds that a rebalance waits for members that are busy.
 REBALANCE: Final = 30.0
+#: Seconds in which a commit's markers are written.
+SETTLING: Final = 0.25
 A_DAY_MS: Final = 86_400_000
 
 
@@ -43,6 +45,7 @@ class KafkaLog:
         self._arguments: dict[str, Any] = {}
         self._admin_: KafkaAdmin | None = None
         self._offsets_: aiokafka.AIOKafkaConsumer | None = None
+        self._undecided_: aiokafka.AIOKafkaConsumer | None = None
         self._appender: aiokafka.AIOKafkaProducer | None = None
         self._bulk: KafkaProducer | None = None
         self._appending = asyncio.Lock()
@@ -62,16 +65,20 @@ class KafkaLog:
         await check_connection(self._settings, self._arguments)
         client = AIOKafkaAdminClient(**self._arguments, request_timeout_ms=self._timeout_ms)
         offsets = self._consumer(None)
+        undecided = self._consumer(None, isolation_level="read_uncommitted")
         with told(self.name):
             try:
                 await client.start()
                 await offsets.start()
+                await undecided.start()
             except BaseException:
                 await client.close()
-                await offsets.stop()
+                await internals.stop(offsets)
+                await internals.stop(undecided)
                 raise
         self._admin_ = KafkaAdmin(client, self._settings)
         self._offsets_ = offsets
+        self._undecided_ = undecided
 
     async def close(self) -> None:
         """Close everything that is still open, readers and members included."""
@@ -83,9 +90,10 @@ class KafkaLog:
         if self._appender is not None:
             await internals.kill(self._appender)
             self._appender = None
-        if self._offsets_ is not None:
-            await self._offsets_.stop()
-            self._offsets_ = None
+        for asked in (self._offsets_, self._undecided_):
+            if asked is not None:
+                await internals.stop(asked)
+        self._offsets_ = self._undecided_ = None
         if self._admin_ is not None:
             await self._admin_.close()
             self._admin_ = None
@@ -181,10 +189,22 @@ class KafkaLog:
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """The last stable offsets: `read_committed` readers get no further."""
+        """The last stable offsets: `read_committed` readers get no further.
+
+        Kafka answers a commit before its markers are written, so what is undecided now is waited
+        for, SETTLING seconds at most: then it belongs to a transaction that is really open.
+        """
         places = await self._places(partitions)
         with told("last offsets"):
+            undecided = await self._undecided.end_offsets(places)
             found = await self._offsets.end_offsets(places)
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + SETTLING
+            while behind := [place for place in places if found[place] < undecided[place]]:
+                if loop.time() > deadline:
+                    break
+                await asyncio.sleep(0.002)
+                found = {**found, **await self._offsets.end_offsets(behind)}
         return {TopicPartition(*place): at for place, at in found.items()}
 
     async def offsets_at(
@@ -230,7 +250,7 @@ class KafkaLog:
             with told(f"group {group}: reset of offsets"):
                 await client.commit(places)
         finally:
-            await client.stop()
+            await internals.stop(client)
 
     @property
     def _timeout_ms(self) -> int:
@@ -248,12 +268,16 @@ class KafkaLog:
             raise RetryLater(f"{self.name} is not open")
         return self._offsets_
 
+    @property
+    def _undecided(self) -> aiokafka.AIOKafkaConsumer:
+        if self._undecided_ is None:
+            raise RetryLater(f"{self.name} is not open")
+        return self._undecided_
+
     def _consumer(self, group: str | None, **arguments: Any) -> aiokafka.AIOKafkaConsumer:
         return aiokafka.AIOKafkaConsumer(
-            **self._arguments,
-            **arguments,
+            **{"isolation_level": "read_committed", **self._arguments, **arguments},
             group_id=group,
-            isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             # A request that waits for data holds up seeks and resumed partitions.
@@ -291,7 +315,7 @@ class KafkaLog:
                 if isinstance(client, aiokafka.AIOKafkaProducer):
                     await internals.kill(client)
                 else:
-                    await client.stop()
+                    await internals.stop(client)
                 raise
 
     async def _plain_producer(self) -> aiokafka.AIOKafkaProducer:

@@ -165,10 +165,7 @@ class KafkaProducer:
         except (TimeoutError, KafkaError) as error:
             failure = translate(error, doing)
             if not isinstance(failure, Fenced):
-                failure = OutcomeUnknown(
-                    f"{doing}: the broker did not answer, so it may have happened: open a new "
-                    f"producer with the same transactional id, then read what is there ({failure})"
-                )
+                failure = self._verdict(failure)
             await self._bury(failure)
             raise failure from error
 
@@ -207,12 +204,15 @@ class KafkaProducer:
             if isinstance(error, TimeoutError)
             else translate(error, doing)
         )
+        give_up = give_up or isinstance(error, TimeoutError)
         if internals.is_dead(self._client):
             cause = internals.cause_of_death(self._client)
             failure = translate(cause, doing) if cause is not None else failure
             give_up = True
         if give_up or isinstance(failure, Fenced):
             await self._bury(failure)
+            if isinstance(failure, RetryLater):
+                failure = self._verdict(failure)
         return failure
 
     async def _bury(self, failure: BridgeError) -> None:
@@ -222,7 +222,10 @@ class KafkaProducer:
         await internals.kill(self._client)
 
     def _verdict(self, failure: BridgeError) -> BridgeError:
-        """What every later use of this producer raises."""
-        if isinstance(failure, (Fenced, ConfigurationError)):
+        """What every later use of this producer raises: only a new one can go on."""
+        if isinstance(failure, (Fenced, ConfigurationError, OutcomeUnknown)):
             return failure
-        return RetryLater(f"producer {self._id} gave up: open a new one ({failure})")
+        return OutcomeUnknown(
+            f"{failure}: the transaction may or may not have happened; open a new producer as "
+            f"{self._id}, which settles it, then read what is there"
+        )

@@ -21,7 +21,8 @@ def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
     if spec.cleanup == "compact":
         history = spec.history_ms or 0
         entries["min.compaction.lag.ms"] = str(history)
-        entries["delete.retention.ms"] = str(history)
+        # Tombstones outlive what they delete, so that a reader behind learns of it.
+        entries["delete.retention.ms"] = str(history or 24 * _HOUR_MS)
         # Only closed segments are compacted, and only when half of them is waste: internal
         # topics with few records would never be.
         entries["segment.ms"] = str(max(_HOUR_MS, min(history // 4, 7 * 24 * _HOUR_MS)))
