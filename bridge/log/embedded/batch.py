@@ -14,12 +14,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, chain, pairwise, repeat
 
 from bridge.log.port import Headers, Record
-
-Row = tuple[bytes | None, bytes | None, Headers, int]
-"""Key, value, headers, timestamp."""
 
 _VERSION = 1
 _GAPS, _ONE_TIME = 1, 2
@@ -30,39 +27,62 @@ _SWAP = sys.byteorder != "little"
 Item = bytes | None
 
 
-def encode(rows: Sequence[Row], offsets: Sequence[int] | None = None) -> bytes:
-    """The batch of `rows`; `offsets` relative to its base where they have gaps."""
-    keys, values, headers, times = zip(*rows, strict=True)
+def encode(
+    keys: Sequence[Item],
+    values: Sequence[Item],
+    headers: Sequence[Headers],
+    times: Sequence[int],
+    offsets: Sequence[int] | None = None,
+) -> bytes:
+    """The batch of these columns; `offsets` relative to its base where they have gaps."""
     flags = (_GAPS if offsets is not None else 0) | (
         _ONE_TIME if times.count(times[0]) == len(times) else 0
     )
     parts = [
-        _HEAD.pack(_VERSION, flags, len(rows)),
+        _HEAD.pack(_VERSION, flags, len(keys)),
         _numbers("q", times[:1] if flags & _ONE_TIME else times),
     ]
     if offsets is not None:
         parts.append(_numbers("I", offsets))
-    shapes: dict[tuple[str, ...], int] = {}
-    chosen: list[int] = []
-    contents: list[list[tuple[bytes, ...]]] = []
-    for each in headers:
-        names, found = zip(*each, strict=True) if each else ((), ())
-        number = shapes.get(names)
-        if number is None:
-            number = shapes[names] = len(shapes)
-            contents.append([])
-        chosen.append(number)
-        contents[number].append(found)
-    names_text = json.dumps([*shapes], separators=(",", ":")).encode()
-    parts += [_SIZE.pack(len(names_text)), names_text]
+    shapes, chosen, contents = _by_shape(headers)
+    names = json.dumps(shapes, separators=(",", ":")).encode()
+    parts += [_SIZE.pack(len(names)), names]
     if len(shapes) > 1:
         parts.append(_numbers("I", chosen))
     _column(keys, parts)
     _column(values, parts)
-    for content in contents:
-        for column in zip(*content, strict=True):
+    for columns in contents:
+        for column in columns:
             _column(column, parts)
     return b"".join(parts)
+
+
+_Shapes = tuple[list[tuple[str, ...]], list[int], list[list[Sequence[bytes]]]]
+
+
+def _by_shape(headers: Sequence[Headers]) -> _Shapes:
+    """The distinct tuples of header names, each record's number of one, their columns."""
+    count, width = len(headers), len(headers[0])
+    if set(map(len, headers)) == {width}:
+        if width == 0:
+            return [()], [], [[]]
+        # Mostly all records have the same names: seen without a step a record.
+        pairs = [*chain.from_iterable(headers)]
+        names = [name for name, _ in pairs]
+        if names == names[:width] * count:
+            contents = [content for _, content in pairs]
+            return [tuple(names[:width])], [], [[contents[at::width] for at in range(width)]]
+    shapes: dict[tuple[str, ...], int] = {}
+    chosen: list[int] = []
+    rows: list[list[tuple[bytes, ...]]] = []
+    for each in headers:
+        shape = tuple(name for name, _ in each)
+        number = shapes.setdefault(shape, len(shapes))
+        if number == len(rows):
+            rows.append([])
+        chosen.append(number)
+        rows[number].append(tuple(content for _, content in each))
+    return [*shapes], chosen, [[*zip(*each, strict=True)] for each in rows]
 
 
 def decode(data: bytes, topic: str, partition: int, base: int) -> list[Record]:
@@ -101,7 +121,10 @@ def decode(data: bytes, topic: str, partition: int, base: int) -> list[Record]:
         columns: list[Iterable[tuple[str, Item]]] = []
         for name in names:
             column, at = _items(data, at, many)
-            columns.append(zip(repeat(name), column, strict=False))
+            if isinstance(column, repeat):
+                columns.append(repeat((name, next(column)), many))
+            else:
+                columns.append(zip(repeat(name, many), column, strict=True))
         made.append(zip(*columns, strict=True) if columns else repeat((), many))
     headers = made[0] if len(made) == 1 else (next(made[number]) for number in chosen)
     return [

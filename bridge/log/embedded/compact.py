@@ -13,13 +13,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from bridge.log.embedded.batch import decode, encode
 from bridge.log.embedded.catalogue import Topic
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.embedded.store import Store
-from bridge.log.embedded.write import BYTES_A_BATCH, RECORDS_A_BATCH
+from bridge.log.embedded.write import RECORDS_A_BATCH, chunks
 from bridge.log.port import Record, TopicSpec
 
 KEYS_A_ROUND = 100_000
@@ -147,54 +146,43 @@ async def _rewrite(store: Store, found: _Round) -> int:
     return gone
 
 
-def _slice(connection: sqlite3.Connection, found: _Round, start: int) -> tuple[int, int]:
+def _slice(connection: sqlite3.Connection, found: _Round, at: int) -> tuple[int, int]:
     """Rewrite some batches; where the next ones begin and how many records went."""
     low = found.partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-        (low | start, (low | found.upto) - 1, _BATCHES_A_SLICE),
+        (low | at, (low | found.upto) - 1, _BATCHES_A_SLICE),
     ).fetchall()
     if not rows:
         return found.upto, 0
     records = [record for number, _, data in rows for record in decode(data, "", 0, number - low)]
     kept = [record for record in records if found.keeps(record)]
-    after = max(rows[-1][1] + 1, start + 1)
+    after = max(rows[-1][1] + 1, at + 1)
     gone = len(records) - len(kept)
     few = len(rows) > 1 and len(kept) <= len(rows) * RECORDS_A_BATCH // 4
     if gone == 0 and not few:
         return after, 0
     connection.executemany("DELETE FROM batch WHERE id = ?", ((row[0],) for row in rows))
-    waiting = iter(kept)
-    while some := list(_one_batch(waiting)):
+    for start, end in chunks([len(record.value or b"") for record in kept]) if kept else ():
+        some = kept[start:end]
         base = some[0].offset
         offsets = [record.offset - base for record in some]
         gaps = offsets[-1] != len(offsets) - 1
+        _, _, _, times, keys, values, headers = zip(*some, strict=True)
         connection.execute(
             "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
             (
                 low | base,
                 some[-1].offset,
                 len(some),
-                max(record.timestamp for record in some),
-                encode(
-                    [(r.key, r.value, r.headers, r.timestamp) for r in some],
-                    offsets if gaps else None,
-                ),
+                max(times),
+                encode(keys, values, headers, times, offsets if gaps else None),
             ),
         )
     connection.execute(
         "UPDATE partition SET records = records - ? WHERE id = ?", (gone, found.partition)
     )
     return after, gone
-
-
-def _one_batch(records: Iterator[Record]) -> Iterator[Record]:
-    size = 0
-    for record in islice(records, RECORDS_A_BATCH):
-        yield record
-        size += len(record.key or b"") + len(record.value or b"")
-        if size >= BYTES_A_BATCH:
-            return
 
 
 def _shorten(connection: sqlite3.Connection, partition: int, oldest: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
-from bridge.log.embedded.batch import Row, encode
+from bridge.log.embedded.batch import encode
 from bridge.log.embedded.catalogue import Topic
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.port import Entry, RecordTooLarge
@@ -25,40 +26,34 @@ class Gathered:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rows: dict[int, list[Row]] = {}
-        self._sizes: dict[int, int] = {}
+        self._rows: dict[int, list[Entry]] = {}
         self._packed: list[Packed] = []
 
     def add(self, topic: Topic, entries: Sequence[Entry], now: int) -> None:
         """All of `entries`, or none when it raises RecordTooLarge or ConfigurationError."""
+        if not entries:
+            return
+        check_sizes(entries, self._limit, topic.spec.name)
         ids = topic.partitions
         count = len(ids)
-        routed: list[tuple[int, int, Row]] = []
-        for key, value, headers, timestamp, partition in entries:
-            size = (0 if key is None else len(key)) + (0 if value is None else len(value))
-            for name, content in headers:
-                size += len(name) + len(content)
-            if size > self._limit:
-                raise RecordTooLarge(
-                    f"a record for {topic.spec.name} has {size} bytes, more than the "
-                    f"{self._limit} that this log takes"
-                )
-            number = partition_of(key, count) if partition is None else partition
-            if not 0 <= number < count:
+        routed: list[list[Entry]] = [[] for _ in ids]
+        for entry in entries:
+            number = entry[4]
+            if number is None:
+                number = partition_of(entry[0], count)
+            elif not 0 <= number < count:
                 raise ConfigurationError(
                     f"topic {topic.spec.name} has {count} partitions, none with the number {number}"
                 )
-            routed.append(
-                (ids[number], size, (key, value, headers, now if timestamp is None else timestamp))
-            )
-        for each, size, row in routed:
-            rows = self._rows.get(each)
-            if rows is None:
-                rows = self._rows[each] = []
-                self._sizes[each] = 0
-            rows.append(row)
-            self._sizes[each] += size
-            if len(rows) == RECORDS_A_BATCH or self._sizes[each] >= BYTES_A_BATCH:
+            routed[number].append(entry)
+        for each, rows in zip(ids, routed, strict=True):
+            if not rows:
+                continue
+            if any(entry[3] is None for entry in rows):
+                rows = [(e[0], e[1], e[2], now if e[3] is None else e[3], 0) for e in rows]  # type: ignore[misc]  # noqa: PLW2901
+            waiting = self._rows.setdefault(each, [])
+            waiting += rows
+            if len(waiting) >= RECORDS_A_BATCH:
                 self._pack(each)
 
     def packed(self) -> list[Packed]:
@@ -69,7 +64,44 @@ class Gathered:
 
     def _pack(self, partition: int) -> None:
         rows = self._rows.pop(partition)
-        self._packed.append((partition, len(rows), max(row[3] for row in rows), encode(rows)))
+        for start, end in chunks([len(entry[1] or b"") for entry in rows]):
+            some = rows[start:end]
+            keys, values, headers, times, _ = zip(*some, strict=True)
+            data = encode(keys, values, headers, times)
+            self._packed.append((partition, end - start, max(times), data))
+
+
+def check_sizes(entries: Sequence[Entry], limit: int, topic: str) -> None:
+    """Raises RecordTooLarge for the first entry over `limit`.
+
+    First a bound over all of them, which costs less than looking at each one's headers.
+    """
+    bound = max([len(entry[0] or b"") + len(entry[1] or b"") for entry in entries])
+    pairs = [*chain.from_iterable([entry[2] for entry in entries])]
+    if pairs:
+        longest = max(map(len, {name for name, _ in pairs}))
+        largest = max([len(content) for _, content in pairs])
+        bound += (longest + largest) * max([len(entry[2]) for entry in entries])
+    if bound <= limit:
+        return
+    for key, value, headers, _, _ in entries:
+        size = len(key or b"") + len(value or b"")
+        size += sum(len(name) + len(content) for name, content in headers)
+        if size > limit:
+            raise RecordTooLarge(
+                f"a record for {topic} has {size} bytes, more than the {limit} that this log takes"
+            )
+
+
+def chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where to cut records of these sizes into batches (start, end)."""
+    start = size = 0
+    for at, each in enumerate(sizes):
+        if at > start and (at - start == RECORDS_A_BATCH or size + each > BYTES_A_BATCH):
+            yield start, at
+            start, size = at, 0
+        size += each
+    yield start, len(sizes)
 
 
 def write(connection: sqlite3.Connection, packed: Iterable[Packed]) -> None:
