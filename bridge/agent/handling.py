@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import tenacity
@@ -19,6 +20,7 @@ from bridge.model import headers
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.fixed import DeadLetter
+from bridge.model.provenance import KnownRow, Provenance
 from bridge.observe import DeadLetter as DeadLetterNotice
 from bridge.observe import Handled, Observer
 
@@ -80,7 +82,8 @@ class Handling:
             reraise=True,
         ):
             with attempt:
-                return await self._events.event(record)
+                event = await self._events.event(record)
+                return None if event is None else _known(event)
         raise AssertionError("tenacity ends with a result or an error")
 
     async def _through(self, handler: Handler, event: Event, record: Record) -> list[Written]:
@@ -162,6 +165,19 @@ class Handling:
         self._observer(DeadLetterNotice("event", self._agent.name, letter.reason))
         entry = self._codec.entry("dead", self._agent.name, letter)
         return Written(self._codec.topic("dead"), entry)
+
+
+def _known(event: Event) -> Event:
+    """The event with rows that know where they are from."""
+    place = Provenance(
+        event.entity, "event", event.occurred_at or event.captured_at, event.position
+    )
+    rows = (
+        row if row is None or isinstance(row, KnownRow) else KnownRow(row, place, event.type)
+        for row in (event.before, event.after)
+    )
+    before, after = rows
+    return replace(event, before=before, after=after)
 
 
 def _wants(handler: Handler, event: Event) -> bool:

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import Agent, Command, Event, provenance
+from bridge.agent import Context
+from bridge.agent.attempt import Backoff
+from bridge.agent.handling import AgentStopped
+from bridge.agent.run import AgentRunner, agent_group
+from bridge.gateway import Gateway, Systems
+from bridge.log.port import TopicPartition
+from bridge.model.command import CommandRecord
+from bridge.model.declare import Limits
+from bridge.model.fixed import DeadLetter
+from bridge.observe import Notice, Read
+from bridge.wiring.events import RegistryEvents
+from connectors.journal import connector
+from tests.agent.world import BRIDGE, Declared, World, world
+
+TOPIC = "acme.erp.sales_order"
+QUICK = Backoff(0.001, 0.01)
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(
+    here: World, agent: Agent, notices: list[Notice] | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    observer = (notices if notices is not None else []).append
+    gateway = Gateway(
+        "erp", await connector.reader(here.system), here.tables, Limits(), observer=observer
+    )
+    runner = AgentRunner(
+        agent,
+        bridge=BRIDGE,
+        log=here.log,
+        codec=here.codec,
+        events=RegistryEvents(here.registry, {}),
+        reads=Systems({"erp": gateway}),
+        commands=Declared(),
+        observer=observer,
+        backoff=QUICK,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=8)
+        assert task.done()
+        await gateway.close()
+
+
+async def until(fulfilled: Callable[[], Any], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = fulfilled()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return
+            await asyncio.sleep(0.02)
+
+
+def watcher() -> Agent:
+    agent = Agent("credit-watch", version="1")
+
+    @agent.on("erp.sales_order", ops={"create", "update"})
+    async def check(event: Event, ctx: Context) -> Command | None:
+        order = event.after
+        customer = await ctx.get("erp.customer", order.customer_id)
+        if customer.exposure + order.total > customer.credit_limit:
+            return Command(
+                "erp.block_order",
+                key=event.key,
+                args={"reason": "credit limit"},
+                expect=event.version,
+            )
+        return None
+
+    return agent
+
+
+async def test_events_become_commands_with_one_query_for_the_batch(here: World) -> None:
+    here.customers(100)
+    orders = [here.order(n, n, 5 if n % 2 else 1) for n in range(1, 101)]
+    await here.publish("sales_order", 1, orders)
+    notices: list[Notice] = []
+
+    async def fifty() -> bool:
+        return len(await here.records("command")) == 50
+
+    async with running(here, watcher(), notices):
+        await until(fifty)
+    commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
+    assert {c.key for c in commands} == {f'{{"order_no":"{n}"}}' for n in range(1, 101, 2)}
+    assert {(c.name, c.agent, c.agent_version, c.handler) for c in commands} == {
+        ("erp.block_order", "credit-watch", "1", "check")
+    }
+    reads = [notice for notice in notices if isinstance(notice, Read)]
+    assert sum(read.asked for read in reads) == 100
+    # The log hands over one partition after the other; each part is one query.
+    assert sum(read.queries for read in reads) <= 2
+
+
+async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
+    here: World,
+) -> None:
+    here.customers(3)
+    await here.publish("sales_order", 1, [here.order(n, n, 5) for n in (1, 2, 3)])
+
+    async def three() -> bool:
+        return len(await here.records("command")) == 3
+
+    async with running(here, watcher()):
+        await until(three)
+    places = [TopicPartition(TOPIC, number) for number in range(2)]
+    committed = await here.log.committed(agent_group(BRIDGE, "credit-watch"), places)
+    ends = await here.log.end_offsets(places)
+    assert {p: committed[p] or 0 for p in places} == dict(ends)
+    async with running(here, watcher()):
+        await asyncio.sleep(0.3)
+    assert await three()
+
+
+async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(here: World) -> None:
+    agent = Agent("order-keeper")
+    seen: dict[str, list[Any]] = {}
+    now = most = 0
+
+    @agent.on("erp.sales_order")
+    async def note(event: Event, ctx: Context) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.005)
+        seen.setdefault(event.after.order_no, []).append(event.after.note)
+        now -= 1
+
+    rows = [here.order(n, 1, 1) for n in range(1, 9)]
+    for turn in range(5):
+        await here.publish("sales_order", 2, [{**row, "ztext": str(turn)} for row in rows])
+    async with running(here, agent):
+        await until(lambda: sum(map(len, seen.values())) == 40)
+    assert all(notes == list("01234") for notes in seen.values())
+    assert most > 2
+
+
+async def test_a_handler_that_keeps_failing_parks_its_event_and_the_rest_goes_on(
+    here: World,
+) -> None:
+    agent = Agent("brittle", attempts=2)
+
+    @agent.on("erp.sales_order")
+    async def fragile(event: Event, ctx: Context) -> Command:
+        if event.after.order_no == "2":
+            raise ValueError("can't be")
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(1, 6)])
+
+    async def done() -> bool:
+        return len(await here.records("command")) == 4 and len(await here.records("dead")) == 1
+
+    async with running(here, agent):
+        await until(done)
+    [letter] = await here.records("dead")
+    assert isinstance(letter, DeadLetter)
+    assert (letter.kind, letter.source, letter.handler) == ("event", "brittle", "fragile")
+    assert (letter.error, letter.attempts) == ("ValueError", 2)
+    assert letter.reason == "ValueError: can't be"
+    assert letter.topic == TOPIC
+    assert letter.event_id is not None
+    assert letter.value is not None
+
+
+async def test_park_key_holds_back_later_events_of_the_key_even_after_a_restart(
+    here: World,
+) -> None:
+    agent = Agent("careful", attempts=1, on_failure="park_key")
+
+    @agent.on("erp.sales_order")
+    async def fragile(event: Event, ctx: Context) -> Command:
+        if event.after.note == "bad":
+            raise ValueError("can't be")
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    one, two = here.order(1, 1, 1), here.order(2, 1, 1)
+    await here.publish("sales_order", 2, [{**one, "ztext": "bad"}, two])
+
+    async def first() -> bool:
+        return len(await here.records("command")) == 1 and len(await here.records("dead")) == 1
+
+    async with running(here, agent):
+        await until(first)
+    await here.publish("sales_order", 2, [one, two])
+
+    async def second() -> bool:
+        return len(await here.records("command")) == 2 and len(await here.records("dead")) == 2
+
+    async with running(here, agent):
+        await until(second)
+    letters = [d for d in await here.records("dead") if isinstance(d, DeadLetter)]
+    assert [letter.error for letter in letters] == ["ValueError", "Rejected"]
+    assert {letter.key for letter in letters} == {letters[0].key}
+
+
+async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_before(
+    here: World,
+) -> None:
+    agent = Agent("strict", attempts=1, on_failure="stop", concurrency=1)
+
+    @agent.on("erp.sales_order")
+    async def fragile(event: Event, ctx: Context) -> Command:
+        if event.after.note == "bad":
+            raise ValueError("can't be")
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    one = here.order(1, 1, 1)
+    await here.publish("sales_order", 2, [one, {**one, "ztext": "bad"}, one])
+    async with running(here, agent) as task:
+        with pytest.raises(AgentStopped, match="ValueError: can't be"):
+            await asyncio.wait_for(asyncio.shield(task), 10)
+    assert len(await here.records("command")) == 1
+    assert await here.records("dead") == []
+
+
+async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_their_handling(
+    here: World,
+) -> None:
+    agent = Agent("patient")
+    go_on = asyncio.Event()
+    handled: list[str] = []
+
+    @agent.on("erp.sales_order")
+    async def slow(event: Event, ctx: Context) -> Command:
+        if event.after.order_no == "1":
+            await go_on.wait()
+        handled.append(event.after.order_no)
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(1, 31)])
+    events = [await RegistryEvents(here.registry, {}).event(r) for r in await here.raw(TOPIC)]
+    place = {event.after.order_no: event.partition for event in events if event is not None}
+    elsewhere = {number for number in place if place[number] != place["1"]}
+    assert elsewhere
+
+    async def written() -> set[str]:
+        commands = await here.records("command")
+        return {json.loads(c.key)["order_no"] for c in commands if isinstance(c, CommandRecord)}
+
+    async def others_are_there() -> bool:
+        return await written() >= elsewhere
+
+    async def all_are_there() -> bool:
+        return len(await written()) == 30
+
+    async with running(here, agent):
+        await until(lambda: len(handled) == 29)
+        await until(others_are_there)
+        assert await written() == elsewhere
+        go_on.set()
+        await until(all_are_there)
+
+
+async def test_an_agents_own_echo_is_left_out(here: World) -> None:
+    agent = Agent("echoer")
+    seen: list[str] = []
+
+    @agent.on("erp.sales_order")
+    async def note(event: Event, ctx: Context) -> None:
+        assert provenance(event.after).position == event.position
+        seen.append(event.after.order_no)
+
+    await here.publish("sales_order", 2, [here.order(1, 1, 1)], causation="echoer:abc")
+    await here.publish("sales_order", 2, [here.order(2, 1, 1)], causation="other:abc")
+    async with running(here, agent):
+        await until(lambda: seen == ["2"])
+
+
+async def test_plain_handlers_read_in_their_threads_and_share_queries(here: World) -> None:
+    here.customers(20)
+    agent = Agent("plain")
+    names: list[str] = []
+
+    @agent.on("erp.sales_order")
+    def plain(event: Event, ctx: Any) -> None:
+        names.append(ctx.related(event.after, "customer").customer_id)
+
+    await here.publish("sales_order", 1, [here.order(n, n, 1) for n in range(1, 21)])
+    notices: list[Notice] = []
+    async with running(here, agent, notices):
+        await until(lambda: len(names) == 20)
+    assert sorted(names, key=int) == [str(n) for n in range(1, 21)]
+    assert len([n for n in notices if isinstance(n, Read)]) < 20
+
+
+async def test_two_members_share_the_partitions_and_each_event_is_answered_once(
+    here: World,
+) -> None:
+    here.customers(40)
+    await here.publish("sales_order", 1, [here.order(n, n, 5) for n in range(1, 41)])
+
+    async def forty() -> bool:
+        return len(await here.records("command")) == 40
+
+    async with running(here, watcher()), running(here, watcher()):
+        await until(forty)
+    commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
+    assert len({c.id for c in commands}) == 40

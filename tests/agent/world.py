@@ -1,0 +1,289 @@
+"""A small ERP in SQLite, its declaration, an embedded log and a registry in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bridge.agent.contract import CommandTarget
+from bridge.connector import Change, Column, Shape, System, TableUse, Transaction
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Record, RegisteredSchema, TopicPartition, TopicSpec
+from bridge.model.avro import change_schema, key_schema, schema_text
+from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, SystemSpec, Tier
+from bridge.model.errors import Rejected
+from bridge.model.fixed import KINDS, FixedRecord, Kind
+from bridge.model.names import change_topic
+from bridge.model.types import Entity, FieldType, Relation
+from bridge.plan.execute import Executor
+from bridge.plan.make import entity_type, make_plan
+from bridge.plan.steps import Wire
+from bridge.plan.table import EntityTable
+from connectors.journal import connector
+from connectors.journal.connector import JournalOptions
+
+BRIDGE = "acme"
+MONEY = FieldType("decimal", 15, 2)
+TEXT = FieldType("string")
+
+CUSTOMER = EntitySpec(
+    "erp",
+    "customer",
+    "kna1",
+    ("customer_id",),
+    (
+        FieldSpec("customer_id", ("kunnr",), zeros=10),
+        FieldSpec("credit_limit", ("klimk",), type=MONEY),
+        FieldSpec("exposure", ("skfor",), type=MONEY),
+    ),
+)
+ORDER = EntitySpec(
+    "erp",
+    "sales_order",
+    "vbak",
+    ("order_no",),
+    (
+        FieldSpec("order_no", ("vbeln",), zeros=10),
+        FieldSpec("customer_id", ("kunnr",), zeros=10),
+        FieldSpec("status", ("gbstk",), map={"A": "open", "B": "partial", "C": "done"}),
+        FieldSpec("total", ("netwr",), type=MONEY),
+        FieldSpec("block", ("lifsk",)),
+        FieldSpec("note", ("ztext",)),
+    ),
+    (Relation("customer", "customer", from_field="customer_id"),),
+)
+REASON = ArgSpec("reason", TEXT, max_length=60)
+COMMANDS = (
+    CommandSpec(
+        "erp",
+        "block_order",
+        "sales_order",
+        "update vbak set lifsk = '01', ztext = :reason where vbeln = :key",
+        (REASON,),
+        Tier.OUTSIDE_THE_LOOP,
+        ("status", "total"),
+    ),
+    CommandSpec(
+        "erp",
+        "note_order",
+        "sales_order",
+        "update vbak set ztext = :reason where vbeln = :key",
+        (REASON,),
+        Tier.OUTSIDE_THE_LOOP,
+    ),
+    CommandSpec(
+        "erp",
+        "raise_total",
+        "sales_order",
+        "update vbak set netwr = netwr + 1 where vbeln = :key",
+        (),
+        Tier.OUTSIDE_THE_LOOP,
+    ),
+    CommandSpec(
+        "erp",
+        "break_order",
+        "sales_order",
+        "update vbak set gbstk = null where vbeln = :key",
+        (),
+        Tier.OUTSIDE_THE_LOOP,
+    ),
+    CommandSpec(
+        "erp",
+        "cancel_order",
+        "sales_order",
+        "delete from vbak where vbeln = :key",
+    ),
+)
+SPEC = SystemSpec("erp", "journal", (CUSTOMER, ORDER), COMMANDS)
+
+SCHEMA = """
+create table kna1 (kunnr text primary key, klimk numeric, skfor numeric);
+create table vbak (vbeln text primary key, kunnr text, gbstk text not null, netwr numeric,
+                   lifsk text, ztext text);
+"""
+
+
+class MemoryRegistry:
+    """A registry that lives as long as the test: the port's fake."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._subjects: dict[str, list[int]] = {}
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def register(self, subject: str, text: str) -> int:
+        if text not in self._texts:
+            self._texts.append(text)
+        number = self._texts.index(text) + 1
+        self._subjects.setdefault(subject, []).append(number)
+        return number
+
+    async def schema(self, schema_id: int) -> str:
+        try:
+            return self._texts[schema_id - 1]
+        except IndexError:
+            raise KeyError(schema_id) from None
+
+    async def latest(self, subject: str) -> RegisteredSchema | None:
+        ids = self._subjects.get(subject)
+        return RegisteredSchema(ids[-1], self._texts[ids[-1] - 1]) if ids else None
+
+    async def set_compatibility(self, subject: str, level: str) -> None: ...
+
+
+class Declared:
+    """What agents need to know of the commands."""
+
+    def target(self, name: str) -> CommandTarget:
+        for command in COMMANDS:
+            if command.qualified == name:
+                return CommandTarget(command.system, command.entity, ("order_no",), command.guards)
+        raise Rejected("unknown_command", f"{name} is not declared")
+
+
+@dataclass
+class World:
+    """Everything that the tests of agents and commands talk to."""
+
+    folder: Path
+    log: EmbeddedLog
+    registry: MemoryRegistry
+    codec: FixedCodec
+    system: System
+    shapes: Mapping[str, Shape]
+    tables: dict[str, EntityTable]
+    executors: dict[str, Executor] = field(default_factory=dict)
+    commits: int = 0
+
+    def erp(self) -> sqlite3.Connection:
+        """A connection such as the ERP's own users have."""
+        return sqlite3.connect(self.folder / "erp.db", isolation_level=None)
+
+    def customers(self, count: int, *, limit: int = 10, exposure: int = 9) -> None:
+        with self.erp() as erp:
+            erp.executemany(
+                "insert into kna1 values (?, ?, ?)",
+                [(f"{n:010}", limit, exposure) for n in range(1, count + 1)],
+            )
+
+    def order(self, number: int, customer: int, total: float) -> dict[str, Any]:
+        row = {
+            "vbeln": f"{number:010}",
+            "kunnr": f"{customer:010}",
+            "gbstk": "A",
+            "netwr": total,
+            "lifsk": None,
+            "ztext": None,
+        }
+        with self.erp() as erp:
+            erp.execute("insert into vbak values (:vbeln,:kunnr,:gbstk,:netwr,:lifsk,:ztext)", row)
+        return row
+
+    async def publish(
+        self,
+        entity: str,
+        op: int,
+        rows: Sequence[Mapping[str, Any]],
+        causation: str | None = None,
+    ) -> None:
+        """What capture would write for these rows of the ERP."""
+        self.commits += 1
+        shape = self.shapes[self.tables[entity].spec.table]
+        transaction = Transaction(f"tx{self.commits}", self.commits, time.time_ns() // 1000)
+        changes = []
+        for index, row in enumerate(rows):
+            raw = tuple(row[column.name] for column in shape.columns)
+            old, new = (raw, None) if op == 3 else (None, raw)
+            changes.append(Change(shape, op, old, op == 3, new, index, transaction, causation))
+        entries: list[Any] = []
+        failures = self.executors[entity].changes(changes, 1, time.time_ns() // 1000, entries)
+        assert failures == []
+        await self.log.append(change_topic(BRIDGE, "erp", entity), entries)
+
+    async def records(self, kind: Kind) -> list[FixedRecord]:
+        """Everything in one of the fixed topics, in order a partition."""
+        found = [r for r in await self.raw(self.codec.topic(kind)) if r.value is not None]
+        return [await self.codec.decode(kind, r.value or b"") for r in found]
+
+    async def raw(self, topic: str) -> list[Record]:
+        count = (await self.log.topics())[topic].partitions
+        places = [TopicPartition(topic, number) for number in range(count)]
+        ends = await self.log.end_offsets(places)
+        reader = await self.log.reader(await self.log.beginning_offsets(places))
+        found: list[Record] = []
+        try:
+            while any(reader.position(place) < ends[place] for place in places):
+                found += await reader.read(1000, 1.0)
+        finally:
+            await reader.close()
+        return found
+
+
+def system_of(folder: Path) -> System:
+    uses = (
+        TableUse("kna1", ("kunnr",)),
+        TableUse("vbak", ("vbeln",)),
+    )
+    url = f"sqlite:///{folder / 'erp.db'}"
+    return System(BRIDGE, "erp", url, url, JournalOptions(), uses)
+
+
+@asynccontextmanager
+async def world(folder: Path, *, partitions: int = 2) -> AsyncIterator[World]:
+    """The ERP is made when it isn't there, so that a second process may come to the same one."""
+    fresh = not (folder / "erp.db").exists()
+    system = system_of(folder)
+    if fresh:
+        with sqlite3.connect(folder / "erp.db") as erp:
+            erp.executescript(SCHEMA)
+        await connector.setup(system)
+    log = EmbeddedLog(folder / "log.db", partitions=partitions)
+    await log.open()
+    try:
+        registry = MemoryRegistry()
+        codec = FixedCodec(registry, BRIDGE)
+        await codec.open()
+        shapes = await connector.describe(system)
+        specs = {spec.name: spec for spec in (CUSTOMER, ORDER)}
+        types = {name: entity_type(spec, shapes[spec.table]) for name, spec in specs.items()}
+        await log.create_topics(
+            [TopicSpec(codec.topic(kind)) for kind in KINDS]
+            + [
+                TopicSpec(change_topic(BRIDGE, "erp", name), "compact", history_ms=10**10)
+                for name in specs
+            ]
+        )
+        tables = {
+            name: EntityTable(spec, types[name], shapes[spec.table]) for name, spec in specs.items()
+        }
+        here = World(folder, log, registry, codec, system, shapes, tables)
+        for name, spec in specs.items():
+            topic = change_topic(BRIDGE, "erp", name)
+            ids = [
+                await registry.register(f"{topic}-{part}", schema_text(schema))
+                for part, schema in (
+                    ("key", key_schema(types[name])),
+                    ("value", change_schema(types[name])),
+                )
+            ]
+            plan = make_plan(spec, types[name], shapes[spec.table])
+            here.executors[name] = Executor(plan, BRIDGE, ids[0], ids[1], partitions)
+        yield here
+    finally:
+        await log.close()
+
+
+def memory_shape(table: str, columns: Sequence[str]) -> Shape:
+    return Shape(table, tuple(Column(name, "TEXT", TEXT, "text") for name in columns), Wire.PYTHON)
+
+
+__all__ = ["BRIDGE", "COMMANDS", "SPEC", "Declared", "Entity", "MemoryRegistry", "World", "world"]
