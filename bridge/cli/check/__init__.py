@@ -1,0 +1,90 @@
+"""`bridgectl check`: every problem of the configuration and of the systems that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.shared import as_json, configuration, finish, run_async
+from bridge.config.problems import ConfigProblems
+
+if TYPE_CHECKING:
+    from bridge.cli.check.found import Found
+    from bridge.config import Config
+    from bridge.connector import Connector, System
+
+
+@click.command(epilog="Example: bridgectl -c bridge.yaml check --offline")
+@click.option("--offline", is_flag=True, help="The files only: ask no system and no log.")
+@as_json
+@click.pass_context
+def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
+    """Report every problem at once, with its place and what mends it.
+
+    Exit code 2 when a file is wrong, 1 when a system or the log is, 0 when all is well (warnings
+    included).
+    """
+    from bridge.cli.check.found import exit_code, of_problem, show
+
+    try:
+        config = configuration(ctx)
+    except ConfigProblems as error:
+        for problem in error.problems:
+            show(of_problem(problem), as_json=as_json)
+        sys.exit(2)
+
+    async def act(stop: asyncio.Event) -> int:
+        del stop
+        found: list[Found] = []
+        async for item in _all(config, offline=offline):
+            if item not in found:
+                found.append(item)
+                show(item, as_json=as_json)
+        return exit_code(found)
+
+    finish(run_async(act))
+
+
+async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
+    connected: list[tuple[Connector, System] | None] = []
+    for item in _files(config, connected):
+        yield item
+    if offline:
+        return
+    from bridge.cli.check.log import log_findings
+    from bridge.cli.check.system import system_findings
+
+    async for item in log_findings(config):
+        yield item
+    for system, pair in zip(config.systems, connected, strict=True):
+        if pair is not None:
+            async for item in system_findings(system, *pair):
+                yield item
+
+
+def _files(config: Config, connected: list[tuple[Connector, System] | None]) -> Iterator[Found]:
+    """What the files tell; the systems as their connectors see them go into `connected`."""
+    from bridge.cli.check.declared import (
+        agent_findings,
+        command_findings,
+        connector_of,
+        lookup_findings,
+    )
+    from bridge.cli.check.found import Found
+
+    entities = sum(len(system.spec.entities) for system in config.systems)
+    commands = sum(len(system.spec.commands) for system in config.systems)
+    what = f"systems: {len(config.systems)}, entities: {entities}, commands: {commands}"
+    yield Found("ok", "configuration", what, config.file)
+    for system in config.systems:
+        pair, problems = connector_of(config, system)
+        connected.append(pair)
+        yield from problems
+        keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
+        yield from command_findings(system, keys)
+        yield from lookup_findings(system)
+    yield from agent_findings(config)

@@ -1,0 +1,97 @@
+"""What can be told from the files alone: commands' statements, agents, connectors' options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bridge.cli.check.found import Found, of_problem
+from bridge.config import Config, ConfigProblems, SystemConfig
+from bridge.connector import Connector, System
+from bridge.model.declare import CommandSpec
+from bridge.model.errors import ConfigurationError
+from bridge.plan.outward import lookup_problems
+from bridge.wiring.agents import load_agents
+from bridge.wiring.connectors import as_system, load_connector
+from connectors.sql.statement import parameters_of
+
+
+def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str, bool]]:
+    """What is wrong with the parameters of a command's statement, and whether it can't work.
+
+    `key` the entity's key fields; empty: not known here, so that any `:key_FIELD` is taken.
+    """
+    named = parameters_of(spec.run)
+    args = {arg.name for arg in spec.args}
+    keys = {f"key_{name}" for name in key} | ({"key"} if len(key) < 2 else set())
+    problems: list[tuple[str, bool]] = []
+    for name in sorted(named - args - keys):
+        if not key and name.startswith("key_"):
+            continue
+        if name == "key":
+            known = ", ".join(f":key_{field}" for field in key)
+            problems.append((f":key stands for a key of one field; this one is {known}", True))
+            continue
+        known = ", ".join(f":{one}" for one in sorted(args | keys))
+        problems.append(
+            (f"the statement names :{name}, which is no argument; known are {known}", True)
+        )
+    problems.extend(
+        (f"argument {name!r} isn't used in the statement", False) for name in sorted(args - named)
+    )
+    if not any(name == "key" or name.startswith("key_") for name in named):
+        problems.append(("the statement doesn't name the row: it has no :key", False))
+    return problems
+
+
+def command_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> Iterator[Found]:
+    """Statements of a system's commands. `keys` of its entities, where they are known."""
+    for command in config.spec.commands:
+        for what, wrong in statement_problems(command, keys.get(command.entity, ())):
+            problem = config.document.problem(("commands", command.name, "run"), what)
+            yield of_problem(problem, "configuration" if wrong else "warning")
+
+
+def lookup_findings(config: SystemConfig) -> Iterator[Found]:
+    """Fields of keys and relations whose values don't lead back to the source's."""
+    for entity in config.spec.entities:
+        for sentence in lookup_problems(entity, config.spec.entities):
+            problem = config.document.problem(("entities", entity.name), sentence)
+            yield of_problem(problem)
+
+
+def agent_findings(config: Config) -> Iterator[Found]:
+    """Every agents' file by itself, then all together; and the entities that they ask for."""
+    entities = {item.qualified for system in config.systems for item in system.spec.entities}
+    wrong = False
+    for name in config.agents:
+        try:
+            load_agents([name])
+        except ConfigurationError as error:
+            wrong = True
+            yield Found("configuration", "agents", str(error))
+    if wrong:
+        return
+    try:
+        agents = load_agents(config.agents)
+    except ConfigurationError as error:
+        yield Found("configuration", "agents", str(error))
+        return
+    for agent in agents:
+        for entity in sorted(agent.entities - entities):
+            wrong = True
+            what = f"agent {agent.name!r} wants {entity!r}, which no system declares"
+            hint = f"entities are {', '.join(sorted(entities))}"
+            yield Found("configuration", "agents", what, hint=hint)
+    if agents and not wrong:
+        yield Found("ok", "agents", f"agents: {', '.join(agent.name for agent in agents)}")
+
+
+def connector_of(
+    config: Config, system: SystemConfig
+) -> tuple[tuple[Connector, System] | None, list[Found]]:
+    """The system as its connector sees it, or what keeps it from that."""
+    try:
+        connector = load_connector(system)
+        return (connector, as_system(config.bridge, system, connector)), []
+    except ConfigProblems as error:
+        return None, [of_problem(problem) for problem in error.problems]

@@ -1,0 +1,65 @@
+"""What a legacy system itself tells: what is missing there, and whether its tables fit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+
+from bridge.cli.check.declared import command_findings
+from bridge.cli.check.found import Found, Weight, of_problem
+from bridge.config import SystemConfig
+from bridge.connector import Connector, Shape, System
+from bridge.model.declare import EntitySpec
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.plan.execute import Executor
+from bridge.plan.make import entity_type, make_plan
+
+
+async def system_findings(
+    config: SystemConfig, connector: Connector, system: System
+) -> AsyncGenerator[Found, None]:
+    """The connector's own findings, then every entity against the catalogue."""
+    place = f"system {system.name}"
+    try:
+        findings = await connector.check(system)
+        shapes = await connector.describe(system)
+    except (RetryLater, ConfigurationError) as error:
+        yield Found("error", "system", str(error), place)
+        return
+    for item in findings:
+        weight: Weight = "error" if item.fatal else "warning"
+        yield Found(weight, "system", item.what, place, fix=item.fix, setup=item.create)
+    keys: dict[str, tuple[str, ...]] = {}
+    wrong = any(item.fatal for item in findings)
+    for entity in config.spec.entities:
+        for found in _fit(config, system, entity, shapes, keys):
+            wrong = True
+            yield found
+    for found in command_findings(config, keys):
+        yield found
+    if not wrong:
+        count = len(config.spec.entities)
+        yield Found("ok", "system", f"reachable; entities that fit their tables: {count}", place)
+
+
+def _fit(
+    config: SystemConfig,
+    system: System,
+    spec: EntitySpec,
+    shapes: Mapping[str, Shape],
+    keys: dict[str, tuple[str, ...]],
+) -> Iterator[Found]:
+    """Whether the entity can be made of its table; its key goes into `keys`."""
+    shape = shapes.get(spec.table)
+    where = ("entities", spec.name)
+    if shape is None:
+        problem = config.document.problem((*where, "from"), f"there is no table {spec.table!r}")
+        yield of_problem(problem)
+        return
+    try:
+        entity = entity_type(spec, shape)
+        keys[spec.name] = entity.key
+        mask_key = config.mask_key.reveal().encode() if config.mask_key else None
+        # Made only to see that it can be: the schema ids don't matter.
+        Executor(make_plan(spec, entity, shape), system.bridge, 0, 0, 1, mask_key=mask_key)
+    except BridgeError as error:
+        yield of_problem(config.document.problem(where, str(error)))

@@ -1,0 +1,64 @@
+"""`bridgectl setup`: make what capture and commands need in a legacy system."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from bridge.cli.shared import as_json, configuration, finish, run_async
+from bridge.cli.shown.rows import print_json
+from bridge.model.errors import ConfigurationError
+
+
+@click.command(epilog="Example: bridgectl setup erp --show")
+@click.argument("system")
+@click.option("--show", is_flag=True, help="Print the statements and run nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask before running them.")
+@as_json
+@click.pass_context
+def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: bool) -> None:
+    """Make in SYSTEM what is still missing: publication, slot, journal, ledger.
+
+    The statements are shown first. Running it again is harmless.
+    """
+    from bridge.wiring.connectors import as_system, load_connector
+
+    config = configuration(ctx)
+    found = next((item for item in config.systems if item.spec.name == system), None)
+    if found is None:
+        known = ", ".join(item.spec.name for item in config.systems)
+        raise ConfigurationError(f"there is no system {system!r}; systems are {known}")
+    connector = load_connector(found)
+    asked = as_system(config.bridge, found, connector)
+    statements = connector.setup_sql(asked)
+    if show or (statements and not as_json):
+        _print(system, statements, as_json=as_json)
+    if show:
+        return
+    if not statements:
+        click.echo(f"system {system}: nothing is missing", err=True)
+        return
+    if not yes:
+        question = f"Run these {len(statements)} statements on {asked.shown_url}?"
+        if not click.confirm(question, default=False, err=True):
+            click.echo("nothing was run", err=True)
+            finish(1)
+
+    async def act(stop: asyncio.Event) -> int:
+        del stop
+        ran = await connector.setup(asked)
+        if as_json:
+            _print(system, ran, as_json=True)
+        click.echo(f"system {system}: statements that ran: {len(ran)}", err=True)
+        return 0
+
+    finish(run_async(act))
+
+
+def _print(system: str, statements: list[str], *, as_json: bool) -> None:
+    for statement in statements:
+        if as_json:
+            print_json({"system": system, "statement": statement})
+        else:
+            click.echo(f"{statement.rstrip().rstrip(';')};")
