@@ -1,0 +1,229 @@
+"""A legacy SQLite database, a log and a capture between them, all of it real but the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import fastavro
+
+from bridge.capture.contract import Limits, Wires
+from bridge.capture.positions import between
+from bridge.capture.runner import Capture
+from bridge.connector import System, TableUse
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Log, Record, RegisteredSchema, Registry, TopicPartition
+from bridge.model import wire
+from bridge.model.declare import EntitySpec
+from bridge.observe import Notice
+from connectors.journal import JournalOptions, connector
+
+BRIDGE = "acme"
+QUICK = Limits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
+
+
+class MemoryRegistry:
+    """A registry for tests; refuses nothing."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.subjects: dict[str, list[int]] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def register(self, subject: str, text: str) -> int:
+        if text not in self.texts:
+            self.texts.append(text)
+        number = self.texts.index(text) + 1
+        versions = self.subjects.setdefault(subject, [])
+        if number not in versions:
+            versions.append(number)
+        return number
+
+    async def schema(self, schema_id: int) -> str:
+        if not 1 <= schema_id <= len(self.texts):
+            raise KeyError(schema_id)
+        return self.texts[schema_id - 1]
+
+    async def latest(self, subject: str) -> RegisteredSchema | None:
+        versions = self.subjects.get(subject)
+        if not versions:
+            return None
+        return RegisteredSchema(versions[-1], self.texts[versions[-1] - 1])
+
+    async def set_compatibility(self, subject: str, level: str) -> None:
+        """Every level is taken."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A record of a change topic, decoded by fastavro."""
+
+    key: dict[str, Any]
+    change: dict[str, Any] | None
+    record: Record
+
+    @property
+    def op(self) -> str:
+        return "tombstone" if self.change is None else str(self.change["op"])
+
+
+@dataclass
+class Rig:
+    """One system `erp` whose entities are its tables of the same name."""
+
+    folder: Path
+    log: Log
+    registry: Registry = field(default_factory=MemoryRegistry)
+    notices: list[Notice] = field(default_factory=list)
+    entities: tuple[EntitySpec, ...] = ()
+    limits: Limits = QUICK
+
+    def __post_init__(self) -> None:
+        self.db = sqlite3.connect(self.folder / "erp.db", isolation_level=None)
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = OFF")
+
+    def run(self, *statements: str) -> None:
+        for statement in statements:
+            self.db.execute(statement)
+
+    def system(self) -> System:
+        url = f"sqlite:///{self.folder / 'erp.db'}"
+        uses = tuple(TableUse(table) for table in dict.fromkeys(e.table for e in self.entities))
+        return System(BRIDGE, "erp", url, url, JournalOptions(poll_ms=5), uses, commands=False)
+
+    def wires(self, **changes: Any) -> Wires:
+        made = Wires(
+            bridge=BRIDGE,
+            connector=connector,
+            system=self.system(),
+            entities=self.entities,
+            log=self.log,
+            registry=self.registry,
+            dead=FixedCodec(self.registry, BRIDGE),
+            clock=lambda: time.time_ns() // 1000,
+            monotonic=time.monotonic,
+            observer=self.notices.append,
+            limits=self.limits,
+        )
+        return replace(made, **changes)
+
+    async def declare(self, *tables: str | EntitySpec) -> None:
+        """Entities over tables, and what the journal needs for them."""
+        self.entities = tuple(
+            EntitySpec("erp", table, table) if isinstance(table, str) else table for table in tables
+        )
+        await connector.setup(self.system())
+
+    @asynccontextmanager
+    async def capturing(self, instance: str = "one", **changes: Any) -> AsyncIterator[Capture]:
+        """Capture for as long as the block, which begins when first snapshots are complete; what
+        capture raised is raised at the block's end.
+        """
+        capture = Capture(self.wires(**changes), instance)
+        running = asyncio.create_task(capture.run())
+        try:
+            await until(lambda: running.done() or settled(capture, self.entities))
+            yield capture
+            if running.done():
+                running.result()
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def told(self, entity: str) -> list[Told]:
+        """Every record of an entity's topic."""
+        topic = f"{BRIDGE}.erp.{entity}"
+        there = await self.log.topics()
+        if topic not in there:
+            return []
+        found = []
+        for number in range(there[topic].partitions):
+            for record in await between(self.log, TopicPartition(topic, number), 0):
+                found.append(await self._decoded(record))
+        return found
+
+    async def _decoded(self, record: Record) -> Told:
+        assert record.key is not None
+        key = await self._avro(record.key)
+        return Told(key, await self._avro(record.value) if record.value else None, record)
+
+    async def _avro(self, data: bytes) -> Any:
+        schema = fastavro.parse_schema(json.loads(await self.registry.schema(wire.schema_id(data))))
+        stream = io.BytesIO(data[wire.HEADER_SIZE :])
+        value = fastavro.schemaless_reader(stream, schema, None)
+        assert not stream.read(), "the record has bytes behind its end"
+        return value
+
+    async def state(self, entity: str, key: str = "id") -> dict[Any, Any]:
+        """What a reader of the topic knows: the last row for each key."""
+        rows: dict[Any, Any] = {}
+        for told in await self.told(entity):
+            if told.change is None or told.op == "delete":
+                rows.pop(told.key[key], None)
+            else:
+                rows[told.key[key]] = told.change["after"]
+        return rows
+
+    def table(self, name: str, key: str = "id") -> dict[Any, Any]:
+        """The table as it is."""
+        cursor = self.db.execute(f"SELECT * FROM {name}")
+        names = [column[0] for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return {row[key]: row for row in rows}
+
+    async def equal(self, *tables: str) -> None:
+        """Wait until the log says of each table what it holds."""
+
+        async def same() -> bool:
+            return all([await self.state(table) == self.table(table) for table in tables])
+
+        await until(same)
+
+
+def settled(capture: Capture, entities: Iterable[EntitySpec]) -> bool:
+    """Whether changes are streaming and no entity waits for its first snapshot."""
+    progress = capture.pulse.progress
+    known = {*progress.taken, *progress.paused}
+    return capture.pulse.state == "streaming" and all(each.name in known for each in entities)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Wait for a condition, which may be a coroutine function; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Rig]:
+    """A rig over an embedded log in `folder`."""
+    log = EmbeddedLog(folder / "bridge.db", compact_every=None)
+    await log.open()
+    rig = Rig(folder, log)
+    try:
+        yield rig
+    finally:
+        rig.db.close()
+        await log.close()
