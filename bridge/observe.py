@@ -36,6 +36,18 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class PartState:
+    """A part of a running bridge; `kind` capture, agent, commands; `state` running, retrying,
+    stopped, failed.
+    """
+
+    kind: str
+    name: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EntityPaused:
     """One entity is paused by itself; the others go on."""
 
@@ -108,6 +120,7 @@ class Confirmed:
 Notice = (
     Captured
     | SourceState
+    | PartState
     | EntityPaused
     | SnapshotProgress
     | DeadLetter

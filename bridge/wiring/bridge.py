@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from bridge.agent import Agent
+from bridge.agent.run import AgentRunner
+from bridge.capture.contract import Wires
+from bridge.capture.runner import Capture
+from bridge.commands import CommandExecutor
 from bridge.config import Config, SystemConfig
-from bridge.connector import Connector, System
+from bridge.connector import Connector, System, unsupported
+from bridge.gateway import Gateway, Systems
 from bridge.log.fixed import FixedCodec
-from bridge.log.port import Log, Registry
+from bridge.log.port import Log, Registry, TopicSpec
 from bridge.model.declare import CommandSpec, EntitySpec
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Unsupported
+from bridge.model.names import FIXED, change_topic, fixed_topic, split_entity
 from bridge.observe import Observer, ignore
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
 from bridge.wiring.connectors import as_system, load_connector
+from bridge.wiring.declared import DeclaredCommands
 from bridge.wiring.events import RegistryEvents
 from bridge.wiring.logs import make_log, make_registry
 
@@ -51,6 +65,8 @@ class Bridge:
         self.events = RegistryEvents(registry, self.entities)
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
+        self._tables: dict[str, dict[str, EntityTable]] = {}
+        self._reads: Systems | None = None
 
     def system(self, name: str) -> tuple[Connector, System]:
         """A system's connector, and the system as its connector sees it.
@@ -70,6 +86,137 @@ class Bridge:
                 as_system(self.name, config, connector),
             )
         return known
+
+    async def create_topics(self) -> None:
+        """Create what is missing of the topics that people and other programs read."""
+        await self.log.create_topics(
+            [
+                *(TopicSpec(fixed_topic(self.name, which)) for which in sorted(FIXED)),
+                *(
+                    TopicSpec(
+                        change_topic(self.name, *split_entity(entity)),
+                        "compact",
+                        history_ms=self.config.history_ms,
+                    )
+                    for entity in self.entities
+                ),
+            ]
+        )
+
+    async def tables(self, name: str) -> Mapping[str, EntityTable]:
+        """The entities of a system over their tables, by bare name; asks the catalogue once.
+
+        Raises ConfigurationError for what the tables don't have, RetryLater when it is away.
+        """
+        known = self._tables.get(name)
+        if known is None:
+            connector, system = self.system(name)
+            shapes = await connector.describe(system)
+            config = self.systems[name]
+            mask = config.mask_key.reveal().encode() if config.mask_key else None
+            known = self._tables[name] = {
+                spec.name: EntityTable(
+                    spec, entity_type(spec, shapes[spec.table]), shapes[spec.table], mask
+                )
+                for spec in config.spec.entities
+            }
+        return known
+
+    def capture(self, name: str, *, steps: Callable[[str], None] | None = None) -> Capture:
+        """Capture of one system. Raises ConfigurationError when its options are wrong."""
+        connector, system = self.system(name)
+        config = self.systems[name]
+        wires = Wires(
+            bridge=self.name,
+            connector=connector,
+            system=system,
+            entities=config.spec.entities,
+            log=self.log,
+            registry=self.registry,
+            dead=self.codec,
+            clock=lambda: time.time_ns() // 1000,
+            monotonic=time.monotonic,
+            observer=self.observer,
+            history_ms=self.config.history_ms,
+            max_record_bytes=self.config.max_record_bytes,
+            mask_key=config.mask_key.reveal().encode() if config.mask_key else b"",
+            steps=steps or (lambda _: None),
+        )
+        return Capture(wires, instance_name())
+
+    async def gateway(self, name: str) -> Gateway:
+        """The gateway of one system. Raises Unsupported where its connector has no Reader."""
+        connector, system = self.system(name)
+        if not connector.capabilities().read:
+            raise Unsupported(unsupported(connector.name, "reads"))
+        return Gateway(
+            name,
+            await connector.reader(system),
+            await self.tables(name),
+            self.systems[name].spec.limits,
+            observer=self.observer,
+        )
+
+    async def reads(self) -> Systems:
+        """The gateways of every system that can be read; one a bridge, closed with it."""
+        if self._reads is not None:
+            return self._reads
+        self._reads = found = Systems(
+            {
+                name: await self.gateway(name)
+                for name in self.systems
+                if self.system(name)[0].capabilities().read
+            }
+        )
+        self._stack.push_async_callback(found.close)
+        return found
+
+    async def commands(self) -> DeclaredCommands:
+        """The declared commands of all systems, with the keys of their entities."""
+        entities = {
+            f"{name}.{entity}": table.entity
+            for name in {command.system for command in self.declared.values()}
+            for entity, table in (await self.tables(name)).items()
+        }
+        return DeclaredCommands(self.declared, entities)
+
+    def agent(self, agent: Agent, reads: Systems, commands: DeclaredCommands) -> AgentRunner:
+        """The runner of one agent."""
+        return AgentRunner(
+            agent,
+            bridge=self.name,
+            log=self.log,
+            codec=self.codec,
+            events=self.events,
+            reads=reads,
+            commands=commands,
+            observer=self.observer,
+        )
+
+    async def executor(
+        self, name: str, *, steps: Callable[[str], None] | None = None
+    ) -> CommandExecutor:
+        """The executor of one system's commands, its Writer closed with the bridge."""
+        connector, system = self.system(name)
+        if not connector.capabilities().write:
+            raise Unsupported(unsupported(connector.name, "commands"))
+        writer = await connector.writer(system)
+        self._stack.push_async_callback(writer.close)
+        return CommandExecutor(
+            self.systems[name].spec,
+            bridge=self.name,
+            log=self.log,
+            codec=self.codec,
+            writer=writer,
+            tables=await self.tables(name),
+            observer=self.observer,
+            steps=steps or (lambda _: None),
+        )
+
+
+def instance_name() -> str:
+    """This process among all that ever ran: host, process id and chance."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @asynccontextmanager

@@ -1,0 +1,45 @@
+"""`bridgectl run`: capture, agents and commands, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from bridge.cli.shared import configuration, finish, run_async
+
+KINDS = ("capture", "agents", "commands")
+
+
+@click.command(epilog="Example: bridgectl run --only capture")
+@click.option(
+    "--only",
+    "only",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Run only these parts; several processes may share the work.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Log lines as JSON objects.")
+@click.option("-v", "--verbose", is_flag=True, help="Also tell of each batch, event and read.")
+@click.pass_context
+def command(ctx: click.Context, only: tuple[str, ...], as_json: bool, verbose: bool) -> None:
+    """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM."""
+    config = configuration(ctx)
+    kinds = only or KINDS
+
+    async def work(stop: asyncio.Event) -> int:
+        from bridge.cli.told import log_lines
+        from bridge.wiring import opened
+        from bridge.wiring.agents import load_agents
+        from bridge.wiring.running import parts, run
+
+        agents: Any = load_agents(config.agents) if "agents" in kinds else ()
+        observer = log_lines(as_json=as_json, verbose=verbose)
+        async with opened(config, observer) as bridge:
+            ended = await run(parts(bridge, agents, kinds), stop, observer)
+        for name, reason in ended.failed.items():
+            click.echo(f"{name}: {reason}", err=True)
+        return 1 if ended.failed else 0
+
+    finish(run_async(work, ends_itself=True))

@@ -1,0 +1,63 @@
+"""Notices of the core as log lines, through structlog."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from dataclasses import asdict
+
+import structlog
+
+from bridge.observe import (
+    Captured,
+    Confirmed,
+    DeadLetter,
+    EntityPaused,
+    Handled,
+    Notice,
+    Observer,
+    Read,
+)
+
+#: What happens all the time is told only to those who ask for it.
+_OFTEN = (Captured, Handled, Read, Confirmed)
+_WARN = (DeadLetter, EntityPaused)
+_WARN_STATES = frozenset({"retrying", "failed", "unknown"})
+
+
+def log_lines(*, as_json: bool, verbose: bool) -> Observer:
+    """An observer that writes one line a notice to stderr."""
+    render = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if verbose else logging.INFO
+        ),
+    )
+
+    def observe(notice: Notice) -> None:
+        facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
+        warn = isinstance(notice, _WARN) or facts.get("state") in _WARN_STATES
+        if warn:
+            log.warning(_words(notice), **facts)
+        elif isinstance(notice, _OFTEN):
+            log.debug(_words(notice), **facts)
+        else:
+            log.info(_words(notice), **facts)
+
+    return observe
+
+
+def _words(notice: Notice) -> str:
+    """`SourceState` as `source state`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(notice).__name__).lower()
