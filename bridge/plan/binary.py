@@ -29,6 +29,8 @@ INFINITE_DAY, INFINITE_MICROS = 2**31 - 1, 2**63 - 1
 #: What PostgreSQL's infinities become.
 FIRST_LOCAL, LAST_LOCAL = datetime.min, datetime.max
 
+NOT_UTF8 = "text that isn't valid UTF-8; say the `code_page` of the column"
+
 _DAY_MICROS = 86_400_000_000
 
 
@@ -59,8 +61,10 @@ def _whole(wire: str, decode: FromBinary) -> FromBinary:
             return decode(data)
         except Refusal:
             raise
-        except (struct.error, IndexError, ValueError) as error:
-            raise Refusal(f"{len(data)} bytes that are no {wire} ({error})") from None
+        except UnicodeDecodeError:
+            raise Refusal(NOT_UTF8) from None
+        except (struct.error, IndexError, ValueError):
+            raise Refusal(f"{len(data)} bytes that are no {wire}") from None
 
     return checked
 

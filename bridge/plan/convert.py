@@ -44,7 +44,7 @@ def _utf8(content: Any) -> str:
     try:
         return bytes(content).decode()
     except UnicodeDecodeError:
-        raise Refusal("text that isn't valid UTF-8; say the `code_page` of the column") from None
+        raise Refusal(binary.NOT_UTF8) from None
 
 
 def converter(step: Step, entity: str, mask_key: bytes | None) -> Convert:
