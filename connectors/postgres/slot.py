@@ -77,7 +77,7 @@ def load(checkpoint: Checkpoint) -> Resume:
     try:
         found: dict[str, Any] = json.loads(checkpoint)
         return Resume(lsn_number(found["lsn"]), int(found["steps"]), str(found["system"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             "the checkpoint in the log is not one of the connector 'postgres' "
             f"({type(error).__name__}): was this system's `connector` changed? Give the system "

@@ -1,0 +1,237 @@
+"""Resuming: what was told once is never told again, and nothing is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import threading
+
+import psycopg
+import pytest
+
+from bridge.connector import Change
+from bridge.model.errors import RetryLater
+from connectors.postgres.slot import load
+from tests.connectors.postgres.legacy import (
+    Legacy,
+    changes_of,
+    collect,
+    opened,
+    read_on,
+    read_to,
+    row,
+    told,
+)
+
+
+def places(changes: list[Change]) -> list[tuple[int, int]]:
+    return [(change.transaction.commit, change.index) for change in changes]
+
+
+async def everything(legacy: Legacy, begin: bytes, limit: int = 1000) -> list[Change]:
+    async with opened(legacy.system("t"), begin) as (source, _):
+        return changes_of(await read_to(source, "all", limit))
+
+
+async def mixed(legacy: Legacy) -> None:
+    """Transactions of one and of many changes, with truncates, markers and a new column."""
+    legacy.run(
+        "INSERT INTO t SELECT i, i FROM generate_series(1, 7) i",
+        "UPDATE t SET n = 0 WHERE id = 3",
+        "BEGIN", "DELETE FROM t WHERE id < 3", "UPDATE t SET id = 100 WHERE id = 4",
+        "SELECT pg_logical_emit_message(true, 'bridge.command', 'agent:x')",
+        "INSERT INTO t VALUES (8, 8), (9, 9)", "COMMIT",
+        "BEGIN", "INSERT INTO t VALUES (10, 1)", "TRUNCATE t", "INSERT INTO t VALUES (10, 2)", "COMMIT",
+        "ALTER TABLE t ADD s text",
+        "INSERT INTO t SELECT i, i, 'x' FROM generate_series(20, 26) i",
+    )  # fmt: skip
+
+
+async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (_, begin):
+        pass
+    await mixed(legacy)
+    whole = await everything(legacy, begin)
+    assert len(whole) == 7 + 1 + 5 + 2 + 7
+    for size in (1, 2, 3, 5):
+        found: list[Change] = []
+        truncates = 0
+        checkpoint = begin
+        while len(found) < len(whole):
+            async with opened(legacy.system("t"), checkpoint) as (source, again):
+                assert again == checkpoint
+                batch = await source.read(size, 10.0)
+                assert batch.changes or batch.truncates
+                found += batch.changes
+                truncates += len(batch.truncates)
+                checkpoint = batch.checkpoint
+        assert places(found) == places(whole)
+        assert [told(change) for change in found] == [told(change) for change in whole]
+        assert [change.causation for change in found] == [change.causation for change in whole]
+        assert truncates == 1
+
+
+async def test_a_checkpoint_inside_a_transaction_is_acknowledged_only_up_to_its_begin(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run("INSERT INTO t SELECT i, i FROM generate_series(1, 10) i")
+        batch = await source.read(4, 10.0)
+        assert load(batch.checkpoint).steps == 4
+        await source.ack(batch.checkpoint)
+        await source.read(0, 0.1)
+    async with opened(legacy.system("t"), batch.checkpoint) as (source, _):
+        rest = await collect(source, 6)
+    assert [row(change.shape, change.new) for change in rest] == [
+        {"id": i, "n": i} for i in range(5, 11)
+    ]
+    assert [change.index for change in rest] == list(range(4, 10))
+
+
+async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (_, begin):
+        pass
+    chance = random.Random(7)  # noqa: S311 - a repeatable load, no secret
+    count = 3000
+
+    def load_it() -> None:
+        with psycopg.connect(legacy.url, autocommit=True) as db:
+            at = 0
+            while at < count:
+                size = min(chance.choice([1, 1, 2, 50]), count - at)
+                db.execute(
+                    "INSERT INTO t SELECT i, i FROM generate_series(%s::int, %s::int) i",
+                    [at + 1, at + size],
+                )
+                at += size
+
+    thread = threading.Thread(target=load_it)
+    thread.start()
+    found: list[Change] = []
+    checkpoint = begin
+    ends = 0
+    while len(found) < count:
+        try:
+            async with opened(legacy.system("t"), checkpoint) as (source, _):
+                if ends < 8:
+                    legacy.run(
+                        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                        f" WHERE slot_name = '{legacy.slot}' AND active"
+                    )
+                    ends += 1
+                while len(found) < count:
+                    batch = await source.read(chance.randint(1, 200), 5.0)
+                    found += batch.changes
+                    checkpoint = batch.checkpoint
+                    await source.ack(checkpoint)
+        except RetryLater:
+            continue
+    thread.join()
+    assert ends == 8
+    assert [row(change.shape, change.new) for change in found] == [
+        {"id": i, "n": i} for i in range(1, count + 1)
+    ]
+
+
+async def test_a_restart_of_the_server_is_retry_later_and_then_goes_on(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run("INSERT INTO t VALUES (1, 1)")
+        [batch, *_] = await read_to(source, "one")
+        await source.ack(batch.checkpoint)
+        legacy.db.close()
+        await asyncio.to_thread(legacy.server.restart, "immediate")
+        with pytest.raises(RetryLater):
+            await read_on(source, 1.0)
+    legacy.server.execute("INSERT INTO t VALUES (2, 2)", url=legacy.url)
+    async with opened(legacy.system("t"), batch.checkpoint) as (source, _):
+        [change] = await collect(source, 1)
+    assert row(change.shape, change.new) == {"id": 2, "n": 2}
+
+
+async def test_a_table_of_text_only_types_restarts_the_stream_in_text_once(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TYPE pair AS (a int, b text)", "CREATE TABLE t (id int PRIMARY KEY, n int)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run(
+            "INSERT INTO t VALUES (1, 1)",
+            "BEGIN",
+            "INSERT INTO t VALUES (2, 2)",
+            "ALTER TABLE t ADD p pair",
+            "INSERT INTO t VALUES (3, 3, ROW(7, 'x y'))",
+            "INSERT INTO t VALUES (4, 4, NULL)",
+            "COMMIT",
+            "INSERT INTO t VALUES (5, 5, ROW(8, NULL))",
+        )
+        changes = await collect(source, 5)
+    assert [row(change.shape, change.new) for change in changes] == [
+        {"id": 1, "n": 1},
+        {"id": 2, "n": 2},
+        {"id": 3, "n": 3, "p": '(7,"x y")'},
+        {"id": 4, "n": 4, "p": None},
+        {"id": 5, "n": 5, "p": "(8,)"},
+    ]
+    assert [change.index for change in changes] == [0, 0, 1, 2, 0]
+
+
+async def test_a_table_dropped_before_its_changes_are_read_is_still_told(legacy: Legacy) -> None:
+    legacy.run(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE TABLE t (id int PRIMARY KEY, m mood)"
+    )
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (_, begin):
+        pass
+    legacy.run(
+        "INSERT INTO t VALUES (1, 'sad')", "DROP TABLE t", "DROP TYPE mood",
+        "CREATE TABLE t (id int PRIMARY KEY, m text)", "ALTER PUBLICATION bridge ADD TABLE t",
+        "INSERT INTO t VALUES (2, 'ok')",
+    )  # fmt: skip
+    async with opened(legacy.system("t"), begin) as (source, _):
+        changes = await collect(source, 2)
+    assert [row(change.shape, change.new) for change in changes] == [
+        {"id": 1, "m": "sad"}, {"id": 2, "m": "ok"}
+    ]  # fmt: skip
+    assert [change.shape.columns[0].key for change in changes] == [True, True]
+
+
+@pytest.mark.slow
+async def test_a_large_transaction_is_read_in_bounded_memory(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run("INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) i")
+        await collect(source, 20_000)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seen = 20_000
+        while seen < 300_000:
+            batch = await source.read(5000, 10.0)
+            assert len(batch.changes) <= 5000
+            seen += len(batch.changes)
+            await source.ack(batch.checkpoint)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    # 60 MB of rows went through.
+    assert grown < 20_000, f"{grown} kB more"
+
+
+async def test_wide_rows_end_a_batch_before_its_limit(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run("INSERT INTO t SELECT i, repeat('x', 1000000) FROM generate_series(1, 30) i")
+        seen: list[int] = []
+        while sum(seen) < 30:
+            batch = await source.read(1000, 10.0)
+            seen.append(len(batch.changes))
+    assert max(seen) <= 10

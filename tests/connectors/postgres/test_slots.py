@@ -1,0 +1,204 @@
+"""Slots that are missing, lost, ahead, in use or somebody else's: an alarm, never a silent restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
+from connectors.postgres.slot import (
+    Resume,
+    Server,
+    Slot,
+    confirmed_mark,
+    decide,
+    load,
+    lsn_number,
+    lsn_text,
+)
+from tests.connectors.postgres.legacy import Legacy, changes_of, collect, opened, read_to, row
+
+SERVER = Server("77", 0x5000, "erp")
+
+
+def slot(**changes: object) -> Slot:
+    values: dict[str, object] = {
+        "name": "s", "plugin": "pgoutput", "kind": "logical", "database": "erp",
+        "active_pid": None, "confirmed": 0x1000, "restart": 0x800, "wal_status": "reserved",
+    } | changes  # fmt: skip
+    return Slot(**values)  # type: ignore[arg-type]
+
+
+def begin(found: Slot | None, resume: Resume | None) -> str:
+    return decide(found, resume, SERVER, "s", "erp")
+
+
+def test_a_fresh_slot_starts_and_a_missing_one_is_made_when_the_log_has_nothing() -> None:
+    assert begin(None, None) == "create"
+    assert begin(slot(), None) == "start"
+    assert begin(slot(active_pid=7), None) == "wait"
+    assert begin(slot(), Resume(0x1000, 3, "77")) == "start"
+
+
+def test_what_a_bridge_confirms_is_told_from_a_fresh_slot_and_skips_the_same() -> None:
+    for end in (0x1000, 0x1008, 0x10F8):
+        assert confirmed_mark(end) == end - 1
+        assert confirmed_mark(confirmed_mark(end)) == end - 1
+
+
+@pytest.mark.parametrize(
+    ("found", "resume", "words"),
+    [
+        (None, Resume(0x1000, 0, "77"), ["does not exist", "0/1000"]),
+        (slot(confirmed=0x2000), Resume(0x1000, 0, "77"), ["0/2000", "0/1000"]),
+        (slot(confirmed=0x1FFF), None, ["0/1FFF", "no checkpoint"]),
+        (slot(wal_status="lost"), Resume(0x1000, 0, "77"), ["lost its WAL", "0/1000"]),
+        (slot(wal_status="lost", confirmed=None), None, ["lost its WAL"]),
+        (slot(), Resume(0x1000, 0, "78"), ["cluster 78", "cluster 77"]),
+        (slot(), Resume(0x6000, 0, "77"), ["0/6000", "0/5000", "older state"]),
+    ],
+)
+def test_lost_history_gives_both_positions_and_the_ways_out(
+    found: Slot | None, resume: Resume | None, words: list[str]
+) -> None:
+    with pytest.raises(HistoryLost) as caught:
+        begin(found, resume)
+    for word in (*words, "bridgectl log copy", "bridgectl snapshot --reconcile"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        slot(plugin="test_decoding"),
+        slot(kind="physical", plugin=None),
+        slot(database="crm"),
+        slot(two_phase=True),
+    ],
+)
+def test_a_slot_of_something_else_is_a_configuration_error(other: Slot) -> None:
+    with pytest.raises(ConfigurationError, match="slot"):
+        begin(other, None)
+
+
+def test_positions_read_and_write_as_postgresql_does() -> None:
+    assert lsn_text(0x16_B374D848) == "16/B374D848"
+    assert lsn_number("16/B374D848") == 0x16_B374D848
+    with pytest.raises(ValueError, match="nonsense"):
+        lsn_number("nonsense")
+
+
+def test_another_connectors_checkpoint_is_a_configuration_error() -> None:
+    for foreign in (b"[1]", b"\xff", b'{"lsn": 5}', b'{"sequence": 9}'):
+        with pytest.raises(ConfigurationError, match="checkpoint"):
+            load(foreign)
+
+
+@pytest.fixture
+def table(legacy: Legacy) -> Legacy:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
+    legacy.publish("t")
+    return legacy
+
+
+async def test_a_slot_made_and_never_confirmed_begins_again_where_it_was_made(
+    table: Legacy,
+) -> None:
+    async with opened(table.system("t")) as (_, begin):
+        pass
+    table.run("INSERT INTO t VALUES (1)")
+    async with opened(table.system("t")) as (source, again):
+        assert again == begin
+        [change] = await collect(source, 1)
+    assert row(change.shape, change.new) == {"id": 1}
+
+
+async def test_a_consumed_slot_without_a_checkpoint_stops(table: Legacy) -> None:
+    async with opened(table.system("t")) as (source, _):
+        table.run("INSERT INTO t VALUES (1)")
+        await source.ack((await read_to(source, "end"))[-1].checkpoint)
+    with pytest.raises(HistoryLost, match="already been consumed"):
+        async with opened(table.system("t")):
+            pass
+
+
+async def test_a_dropped_slot_stops(table: Legacy) -> None:
+    async with opened(table.system("t")) as (_, begin):
+        pass
+    await table.idle()
+    table.run(f"SELECT pg_drop_replication_slot('{table.slot}')")
+    with pytest.raises(HistoryLost, match="does not exist"):
+        async with opened(table.system("t"), begin):
+            pass
+    assert table.rows(
+        "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s", table.slot
+    ) == [(0,)]
+
+
+async def test_a_slot_ahead_of_the_checkpoint_stops(table: Legacy) -> None:
+    async with opened(table.system("t")) as (_, begin):
+        pass
+    await table.idle()
+    table.run("INSERT INTO t VALUES (1)")
+    table.run(f"SELECT pg_replication_slot_advance('{table.slot}', pg_current_wal_lsn())")
+    with pytest.raises(HistoryLost, match="past the log's checkpoint"):
+        async with opened(table.system("t"), begin):
+            pass
+
+
+async def test_a_slot_made_anew_after_it_was_dropped_stops(table: Legacy) -> None:
+    async with opened(table.system("t")) as (_, begin):
+        pass
+    await table.idle()
+    table.run(f"SELECT pg_drop_replication_slot('{table.slot}')", "INSERT INTO t VALUES (1)")
+    table.run(f"SELECT pg_create_logical_replication_slot('{table.slot}', 'pgoutput')")
+    with pytest.raises(HistoryLost, match="past the log's checkpoint"):
+        async with opened(table.system("t"), begin):
+            pass
+
+
+async def test_a_slot_whose_wal_was_removed_stops(private_postgres: object) -> None:
+    server = private_postgres(  # type: ignore[operator]
+        {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    )
+    legacy = Legacy(server, server.url)
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE filler (x text)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (_, begin):
+        pass
+    for _ in range(6):
+        legacy.run("INSERT INTO filler SELECT repeat('x', 100) FROM generate_series(1, 60000)")
+        legacy.run("SELECT pg_switch_wal()", "CHECKPOINT")
+    [[status]] = legacy.rows("SELECT wal_status FROM pg_replication_slots")
+    legacy.run("INSERT INTO t VALUES (1)")
+    assert status == "lost"
+    with pytest.raises(HistoryLost, match="lost its WAL"):
+        async with opened(legacy.system("t"), begin):
+            pass
+    legacy.db.close()
+
+
+async def test_a_slot_in_use_is_waited_for_and_then_named(table: Legacy) -> None:
+    async with opened(table.system("t")):
+        before = time.monotonic()
+        with pytest.raises(RetryLater, match=r"still in use by server process \d+ after 0.5 s"):
+            async with opened(table.system("t", slot_wait=0.5)):
+                pass
+        assert time.monotonic() - before < 5
+
+
+async def test_a_second_instance_takes_over_when_the_first_lets_go(table: Legacy) -> None:
+    async with opened(table.system("t")) as (first, begin):
+        table.run("INSERT INTO t VALUES (1)")
+
+        async def second() -> list[int]:
+            async with opened(table.system("t"), begin) as (source, _):
+                return [change.op for change in changes_of(await read_to(source, "taken"))]
+
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await first.close()
+        assert await asyncio.wait_for(waiting, 10) == [1]
