@@ -86,6 +86,11 @@ def make_effect(
             f"{spec.qualified}: the key of {table.entity.qualified} has the fields "
             f"{', '.join(names)}, not {', '.join(key) or 'none'}",
         )
+    for name, value in key.items():
+        if value is None or isinstance(value, (list, dict)):
+            raise Rejected(
+                "bad_key", f"{spec.qualified}: key field {name!r} is {value!r:.60}, not one value"
+            )
     parameters = dict(values)
     columns: dict[str, Any] = {}
     for name in names:

@@ -102,6 +102,8 @@ def _parsed(expected: str, exact: type, parse: Callable[[str], Any]) -> Callable
         if isinstance(given, str):
             try:
                 return parse(given)
+            except Unfit:
+                raise
             except ValueError:
                 pass
         raise _unfit(expected, given)

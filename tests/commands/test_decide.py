@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bridge.commands.decide import Await, Execute, Refuse, decide
+from bridge.commands.declare import check_args
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
+from bridge.model.errors import Rejected
+from bridge.model.fixed import target
+from bridge.model.receipt import Outcome
+from bridge.model.types import FieldType
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+from tests.agent.world import memory_shape
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+SHAPE = memory_shape("vbak", ["vbeln", "ztext"])
+ORDER = EntitySpec(
+    "erp",
+    "sales_order",
+    "vbak",
+    ("order_no",),
+    (FieldSpec("order_no", ("vbeln",), zeros=10), FieldSpec("note", ("ztext",))),
+)
+TABLE = EntityTable(ORDER, entity_type(ORDER, SHAPE), SHAPE)
+TEXT, MONEY = FieldType("string"), FieldType("decimal", 15, 2)
+SPEC = CommandSpec(
+    "erp",
+    "block_order",
+    "sales_order",
+    "update vbak set ztext = :reason where vbeln = :key",
+    (
+        ArgSpec("reason", TEXT, max_length=10, pattern="[a-z ]+"),
+        ArgSpec("level", FieldType("integer"), required=False, minimum=1, maximum=9),
+        ArgSpec("kind", TEXT, required=False, default="soft", choices=("soft", "hard")),
+        ArgSpec("amount", MONEY, required=False),
+    ),
+    Tier.OUTSIDE_THE_LOOP,
+)
+COMMANDS = {
+    "erp.block_order": SPEC,
+    "erp.human_order": replace(SPEC, name="human_order", tier=Tier.IN_THE_LOOP),
+    "erp.veto_order": replace(SPEC, name="veto_order", tier=Tier.ON_THE_LOOP),
+}
+
+
+def sealed(command: Command) -> CommandRecord:
+    return seal(command, command.key, agent="tester", requested_at=NOW, idempotency_key="tester/1")
+
+
+def decided(record: CommandRecord, entity: str = "sales_order") -> Any:
+    place = target("erp", entity, {"order_no": "1"})
+    return decide(record, place, COMMANDS, {"sales_order": TABLE}, NOW)
+
+
+def command(name: str = "erp.block_order", **more: Any) -> Command:
+    return Command(name, **{"key": {"order_no": "1"}, "args": {"reason": "late"}, **more})
+
+
+def test_a_good_command_becomes_an_effect_with_the_sources_own_key() -> None:
+    decision = decided(sealed(command(args={"reason": "late", "amount": "5.00"})))
+    assert isinstance(decision, Execute)
+    effect = decision.effect
+    assert effect.parameters == {
+        "reason": "late",
+        "level": None,
+        "kind": "soft",
+        "amount": Decimal("5.00"),
+        "key": "0000000001",
+        "key_order_no": "0000000001",
+    }
+    assert (effect.table, effect.key) == ("vbak", {"vbeln": "0000000001"})
+    assert effect.guard is None
+
+
+@pytest.mark.parametrize("name", ["erp.human_order", "erp.veto_order"])
+def test_commands_of_the_stricter_tiers_wait_for_a_person(name: str) -> None:
+    decision = decided(sealed(command(name)))
+    assert isinstance(decision, Await)
+    assert "a person has to approve it" in decision.message
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        (command("erp.blok_order"), "unknown_command", r"did you mean erp\.block_order"),
+        (command("erp.zzz"), "unknown_command", "there are erp"),
+        (command(key={"no": "1"}), "bad_key", "the fields order_no, not no"),
+        (command(key={"order_no": ["1"]}), "bad_key", "not one value"),
+        (command(key={"order_no": None}), "bad_key", "not one value"),
+        (command(args={}), "bad_args", "reason is missing"),
+        (
+            command(args={"reason": "MUCH TOO LONG", "level": 0, "wrong": 1}),
+            "bad_args",
+            "wrong is not an argument.*reason should have at most 10.*level should be at least 1",
+        ),
+        (command(args={"reason": "A"}), "bad_args", r"should match \[a-z \]\+"),
+        (command(args={"reason": "a", "kind": "mild"}), "bad_args", "one of soft, hard"),
+        (command(args={"reason": "a", "level": 10}), "bad_args", "at most 9"),
+    ],
+)
+def test_what_cannot_be_executed_is_rejected_with_a_sentence(
+    given: Command, code: str, message: str
+) -> None:
+    decision = decided(sealed(given))
+    assert isinstance(decision, Refuse)
+    assert (decision.outcome, decision.code) == (Outcome.REJECTED, code)
+    assert re.search(message, decision.message)
+
+
+def test_a_command_past_its_deadline_is_expired_not_executed() -> None:
+    decision = decided(sealed(command(deadline=NOW - timedelta(seconds=1))))
+    assert isinstance(decision, Refuse)
+    assert decision.outcome == Outcome.EXPIRED
+    assert isinstance(decided(sealed(command(deadline=NOW))), Execute)
+
+
+def test_a_command_that_was_tampered_with_is_rejected() -> None:
+    good = sealed(command())
+    for bad, code in (
+        (replace(good, args='{"reason":"other"}'), "bad_digest"),
+        (replace(good, expect="v"), "bad_digest"),
+        (replace(good, agent="another"), "bad_id"),
+        (replace(good, idempotency_key="x"), "bad_id"),
+        (replace(good, args="{"), "bad_command"),
+        (replace(good, key="[]"), "bad_command"),
+    ):
+        decision = decided(bad)
+        assert isinstance(decision, Refuse)
+        assert decision.code == code
+    assert decided(good, "customer").code == "bad_target"
+
+
+def test_an_argument_that_is_null_counts_as_missing() -> None:
+    with pytest.raises(Rejected, match="reason is missing"):
+        check_args(SPEC, {"reason": None})
+    assert check_args(SPEC, {"reason": "a", "level": None})["level"] is None

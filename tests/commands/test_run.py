@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.commands import CommandExecutor
+from bridge.commands.contract import (
+    AFTER_LEGACY,
+    AFTER_RECEIPTS,
+    BEFORE_RECEIPTS,
+    Steps,
+    no_steps,
+)
+from bridge.connector import Done, Effect, Writer
+from bridge.log.port import Entry
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.errors import OutcomeUnknown, RetryLater
+from bridge.model.fixed import AuditRecord, DeadLetter, target
+from bridge.model.headers import REPLAY
+from bridge.model.receipt import Outcome, Receipt
+from bridge.observe import CommandMoved, Notice, Observer, ignore
+from connectors.journal import connector
+from tests.agent.world import BRIDGE, SPEC, World, world
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) -> CommandRecord:
+    command = Command(f"erp.{name}", {"order_no": order}, **more)
+    return seal(
+        command,
+        command.key,
+        agent="tester",
+        requested_at=datetime.now(UTC),
+        idempotency_key=key or f"tester/{name}/{order}",
+    )
+
+
+async def send(here: World, *records: CommandRecord, replayed: bool = False) -> None:
+    more = [(REPLAY, b"1")] if replayed else []
+    await here.log.append(
+        here.codec.topic("command"),
+        [
+            here.codec.entry(
+                "command", target("erp", "sales_order", json.loads(record.key)), record, more
+            )
+            for record in records
+        ],
+    )
+
+
+@asynccontextmanager
+async def executing(
+    here: World,
+    *,
+    writer: Writer | None = None,
+    steps: Steps = no_steps,
+    observer: Observer = ignore,
+) -> AsyncIterator[asyncio.Task[None]]:
+    made = writer or await connector.writer(here.system)
+    executor = CommandExecutor(
+        SPEC,
+        bridge=BRIDGE,
+        log=here.log,
+        codec=here.codec,
+        writer=made,
+        tables=here.tables,
+        steps=steps,
+        observer=observer,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(executor.run(stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=8)
+        assert task.done()
+        await made.close()
+
+
+async def receipts(here: World, count: int) -> dict[str, Receipt]:
+    """The receipts by command id, once there are `count`; each command has one."""
+    async with asyncio.timeout(10):
+        while len(found := await here.records("receipt")) < count:
+            await asyncio.sleep(0.02)
+    assert len(found) == count
+    return {r.command_id: r for r in found if isinstance(r, Receipt)}
+
+
+def orders(here: World) -> dict[str, tuple[Any, ...]]:
+    with here.erp() as erp:
+        return {
+            row[0].lstrip("0"): row[1:]
+            for row in erp.execute("select vbeln, netwr, lifsk, ztext from vbak")
+        }
+
+
+REASON = {"reason": "late"}
+
+
+async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_version(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
+    async with executing(here):
+        found = await receipts(here, 1)
+    receipt = found[command.id]
+    assert (receipt.outcome, receipt.code, receipt.message) == (Outcome.SUCCEEDED, None, None)
+    assert orders(here)["1"] == (5, None, "late")
+    again = sealed("block_order", args=REASON, expect=receipt.version)
+    assert receipt.version
+    assert again.expect == receipt.version
+
+
+async def test_every_state_of_a_command_is_audited_in_order(here: World) -> None:
+    here.order(1, 1, 5)
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
+    notices: list[Notice] = []
+    async with executing(here, observer=notices.append):
+        await receipts(here, 1)
+        await until(lambda: len(notices) == 4)
+    trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
+    states = ["received", "validated", "executing", "succeeded"]
+    assert [a.state for a in trail] == states
+    assert {a.digest for a in trail} == {command.digest}
+    assert [a.by for a in trail] == ["tester", "executor", "executor", "executor"]
+    assert [n.state for n in notices if isinstance(n, CommandMoved)] == states
+
+
+async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares_the_rest(
+    here: World,
+) -> None:
+    for number in range(1, 51):
+        here.order(number, 1, 5)
+    commands = [sealed("note_order", str(n), args=REASON) for n in range(1, 61)]
+    await send(here, *commands, sealed("break_order", "3"))
+    batches: list[int] = []
+    real = await connector.writer(here.system)
+
+    class Counting:
+        async def prepare(self) -> None:
+            await real.prepare()
+
+        async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+            batches.append(len(effects))
+            return await real.execute(effects)
+
+        async def close(self) -> None:
+            await real.close()
+
+    async with executing(here, writer=Counting()):
+        found = await receipts(here, 61)
+    outcomes = [(found[c.id].outcome, found[c.id].code) for c in commands]
+    assert outcomes == [("succeeded", None)] * 50 + [("failed", "not_found")] * 10
+    broken = found[sealed("break_order", "3").id]
+    assert (broken.outcome, broken.code) == (Outcome.FAILED, "legacy_error")
+    assert "NOT NULL" in (broken.message or "")
+    assert sum(batches) == 61
+    assert len(batches) < 10
+
+
+async def test_commands_of_one_key_take_effect_in_order(here: World) -> None:
+    here.order(1, 1, 5)
+    commands = [sealed("note_order", args={"reason": str(n)}, key=f"tester/{n}") for n in range(20)]
+    await send(here, *commands)
+    async with executing(here):
+        await receipts(here, 20)
+    assert orders(here)["1"] == (5, None, "19")
+
+
+async def test_a_command_waits_when_a_person_has_to_approve_it(here: World) -> None:
+    here.order(1, 1, 5)
+    waiting, quick = sealed("cancel_order"), sealed("note_order", args=REASON)
+    await send(here, waiting, quick)
+    async with executing(here):
+        found = await receipts(here, 1)
+    assert list(found) == [quick.id]
+    trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
+    states = [(a.state, a.message) for a in trail if a.command_id == waiting.id]
+    assert [state for state, _ in states] == ["received", "validated", "awaiting_approval"]
+    assert "a person has to approve it" in (states[-1][1] or "")
+    assert orders(here)["1"]
+
+
+async def test_expect_is_compared_under_the_lock_and_a_conflict_gives_the_current_version(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    with here.erp() as erp:
+        [raw] = erp.execute("select * from vbak").fetchall()
+    table = here.tables["sales_order"]
+    row = table.row(here.shapes["vbak"], raw)
+    from bridge.model.event import row_version
+
+    version = row_version(table.entity, row, ("status", "total"))
+    here_now = sealed("block_order", args=REASON, expect=str(version), key="one")
+    stale = sealed("block_order", args=REASON, expect="0" * 64, key="two")
+    gone = sealed("block_order", "2", args=REASON, expect=str(version), key="three")
+    await send(here, here_now, stale, gone)
+    async with executing(here):
+        found = await receipts(here, 3)
+    assert found[here_now.id].outcome == Outcome.SUCCEEDED
+    # The block is not among the guards, so that the version is still the same.
+    assert found[here_now.id].version == version
+    conflict = found[stale.id]
+    assert (conflict.outcome, conflict.code) == (Outcome.FAILED, "conflict")
+    assert conflict.version == version
+    assert (found[gone.id].outcome, found[gone.id].code) == (Outcome.FAILED, "not_found")
+
+
+async def test_the_same_key_with_another_content_is_rejected_and_the_same_content_done_once(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    first = sealed("raise_total", key="same")
+    other = sealed("note_order", args=REASON, key="same")
+    await send(here, first, first, other)
+    async with executing(here):
+        await until(lambda: orders(here)["1"][0] == 6)
+        async with asyncio.timeout(10):
+            while len(await here.records("receipt")) < 2:
+                await asyncio.sleep(0.02)
+        await send(here, first)
+        await send(here, sealed("note_order", args=REASON, key="another"))
+        async with asyncio.timeout(10):
+            while len(await here.records("receipt")) < 3:
+                await asyncio.sleep(0.02)
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert [(r.outcome, r.code) for r in found] == [
+        (Outcome.SUCCEEDED, None),
+        (Outcome.REJECTED, "key_reused"),
+        (Outcome.SUCCEEDED, None),
+    ]
+    assert orders(here)["1"] == (6, None, "late")
+
+
+async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) -> None:
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
+    async with executing(here):
+        assert (await receipts(here, 1))[command.id].code == "not_found"
+    here.order(1, 1, 5)
+    new = sealed("note_order", args={"reason": "new"}, key="new")
+    await send(here, command, new, replayed=True)
+    async with executing(here):
+        found = await receipts(here, 2)
+    assert set(found) == {command.id, new.id}
+    assert orders(here)["1"] == (5, None, "new")
+
+
+async def test_an_expired_command_is_not_executed(here: World) -> None:
+    here.order(1, 1, 5)
+    late = sealed("note_order", args=REASON, deadline=datetime.now(UTC) - timedelta(minutes=1))
+    await send(here, late)
+    async with executing(here):
+        assert (await receipts(here, 1))[late.id].outcome == Outcome.EXPIRED
+    assert orders(here)["1"] == (5, None, None)
+
+
+async def test_a_record_that_is_no_command_is_set_aside_and_the_rest_goes_on(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    good = sealed("note_order", args=REASON)
+    entry = here.codec.entry("command", target("erp", "sales_order", {"order_no": "1"}), good)
+    for value in (b"nonsense", (entry.value or b"")[:9], None):
+        await here.log.append(here.codec.topic("command"), [Entry(entry.key, value)])
+    await send(here, good)
+    async with executing(here):
+        await receipts(here, 1)
+    letters = [d for d in await here.records("dead") if isinstance(d, DeadLetter)]
+    assert [(d.kind, d.source, d.value) for d in letters][:1] == [("command", "erp", b"nonsense")]
+    assert len(letters) == 3
+
+
+class Flaky:
+    """A Writer whose answers get lost, or whose system is away, on the way to the real one."""
+
+    def __init__(self, real: Writer, troubles: list[Exception], *, after: bool) -> None:
+        self._real = real
+        self._troubles = troubles
+        self._after = after
+        self.asked = 0
+
+    async def prepare(self) -> None:
+        await self._real.prepare()
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        self.asked += 1
+        if self._after:
+            answer = await self._real.execute(effects)
+            if self._troubles:
+                raise self._troubles.pop(0)
+            return answer
+        if self._troubles:
+            raise self._troubles.pop(0)
+        return await self._real.execute(effects)
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+@pytest.mark.parametrize("times", [1, 6])
+async def test_a_commit_whose_answer_was_lost_is_asked_for_and_takes_effect_once(
+    here: World, times: int
+) -> None:
+    here.order(1, 1, 5)
+    command = sealed("raise_total")
+    await send(here, command)
+    lost: list[Exception] = [OutcomeUnknown("the answer was lost") for _ in range(times)]
+    flaky = Flaky(await connector.writer(here.system), lost, after=True)
+    async with executing(here, writer=flaky):
+        found = await receipts(here, 1)
+    assert found[command.id].outcome == Outcome.SUCCEEDED
+    assert orders(here)["1"][0] == 6
+    assert flaky.asked == times + 1
+
+
+async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> None:
+    here.order(1, 1, 5)
+    commands = [sealed("raise_total", key=f"tester/{n}") for n in range(5)]
+    await send(here, *commands)
+    away: list[Exception] = [RetryLater("the ERP is away") for _ in range(3)]
+    flaky = Flaky(await connector.writer(here.system), away, after=False)
+    async with executing(here, writer=flaky):
+        await receipts(here, 5)
+    assert orders(here)["1"][0] == 10
+
+
+@pytest.mark.parametrize("step", [AFTER_LEGACY, BEFORE_RECEIPTS, AFTER_RECEIPTS])
+async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receipt(
+    tmp_path: Path, step: str
+) -> None:
+    async with world(tmp_path) as here:
+        here.order(1, 1, 5)
+        command = sealed("raise_total")
+        await send(here, command)
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.commands.victim", str(tmp_path), step],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    with sqlite3.connect(tmp_path / "erp.db") as erp:
+        assert erp.execute("select netwr from vbak").fetchone() == (6,)
+    async with world(tmp_path) as here, executing(here):
+        found = await receipts(here, 1)
+        await send(here, sealed("note_order", args=REASON))
+        found = await receipts(here, 2)
+    assert found[command.id].outcome == Outcome.SUCCEEDED
+    assert orders(here)["1"] == (6, None, "late")
+
+
+async def until(fulfilled: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not fulfilled():
+            await asyncio.sleep(0.02)
