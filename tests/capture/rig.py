@@ -1,4 +1,4 @@
-"""A legacy SQLite database, a log and a capture between them, all of it real but the registry."""
+"""A legacy SQLite database, a log and a capture between them, all of it real."""
 
 from __future__ import annotations
 
@@ -21,51 +21,16 @@ from bridge.capture.runner import Capture
 from bridge.connector import System, TableUse
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.fixed import FixedCodec
-from bridge.log.port import Log, Record, RegisteredSchema, Registry, TopicPartition
+from bridge.log.port import Log, Record, Registry, TopicPartition
+from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.model import wire
 from bridge.model.declare import EntitySpec
+from bridge.model.fixed import DeadLetter
 from bridge.observe import Notice
 from connectors.journal import JournalOptions, connector
 
 BRIDGE = "acme"
 QUICK = Limits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
-
-
-class MemoryRegistry:
-    """A registry for tests; refuses nothing."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.subjects: dict[str, list[int]] = {}
-
-    async def open(self) -> None:
-        """Nothing to open."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    async def register(self, subject: str, text: str) -> int:
-        if text not in self.texts:
-            self.texts.append(text)
-        number = self.texts.index(text) + 1
-        versions = self.subjects.setdefault(subject, [])
-        if number not in versions:
-            versions.append(number)
-        return number
-
-    async def schema(self, schema_id: int) -> str:
-        if not 1 <= schema_id <= len(self.texts):
-            raise KeyError(schema_id)
-        return self.texts[schema_id - 1]
-
-    async def latest(self, subject: str) -> RegisteredSchema | None:
-        versions = self.subjects.get(subject)
-        if not versions:
-            return None
-        return RegisteredSchema(versions[-1], self.texts[versions[-1] - 1])
-
-    async def set_compatibility(self, subject: str, level: str) -> None:
-        """Every level is taken."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +52,7 @@ class Rig:
 
     folder: Path
     log: Log
-    registry: Registry = field(default_factory=MemoryRegistry)
+    registry: Registry
     notices: list[Notice] = field(default_factory=list)
     entities: tuple[EntitySpec, ...] = ()
     limits: Limits = QUICK
@@ -154,8 +119,8 @@ class Rig:
             return []
         found = []
         for number in range(there[topic].partitions):
-            for record in await between(self.log, TopicPartition(topic, number), 0):
-                found.append(await self._decoded(record))
+            records = await between(self.log, TopicPartition(topic, number), 0)
+            found.extend([await self._decoded(record) for record in records])
         return found
 
     async def _decoded(self, record: Record) -> Told:
@@ -180,6 +145,18 @@ class Rig:
                 rows[told.key[key]] = told.change["after"]
         return rows
 
+    async def dead(self) -> list[DeadLetter]:
+        """Every dead letter."""
+        topic = f"{BRIDGE}.dead"
+        codec = FixedCodec(self.registry, BRIDGE)
+        found = []
+        for number in range((await self.log.topics())[topic].partitions):
+            for record in await between(self.log, TopicPartition(topic, number), 0):
+                letter = await codec.decode("dead", record.value or b"")
+                assert isinstance(letter, DeadLetter)
+                found.append(letter)
+        return found
+
     def table(self, name: str, key: str = "id") -> dict[Any, Any]:
         """The table as it is."""
         cursor = self.db.execute(f"SELECT * FROM {name}")
@@ -189,9 +166,15 @@ class Rig:
 
     async def equal(self, *tables: str) -> None:
         """Wait until the log says of each table what it holds."""
+        for table in tables:
+            await self.equal_but(table, set())
+
+    async def equal_but(self, table: str, keys: set[Any]) -> None:
+        """The same, apart from rows with these keys."""
 
         async def same() -> bool:
-            return all([await self.state(table) == self.table(table) for table in tables])
+            rows = {key: row for key, row in self.table(table).items() if key not in keys}
+            return await self.state(table) == rows
 
         await until(same)
 
@@ -221,9 +204,12 @@ async def opened(folder: Path) -> AsyncIterator[Rig]:
     """A rig over an embedded log in `folder`."""
     log = EmbeddedLog(folder / "bridge.db", compact_every=None)
     await log.open()
-    rig = Rig(folder, log)
+    registry = EmbeddedRegistry(log, BRIDGE)
+    await registry.open()
+    rig = Rig(folder, log, registry)
     try:
         yield rig
     finally:
         rig.db.close()
+        await registry.close()
         await log.close()

@@ -1,0 +1,194 @@
+"""What breaks is waited for; what can't be mended stops the source with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bridge.capture import control, health
+from bridge.capture.runner import Capture
+from bridge.log.port import Log, Producer, Transaction
+from bridge.model.errors import (
+    ConfigurationError,
+    Fenced,
+    HistoryLost,
+    OutcomeUnknown,
+    RetryLater,
+)
+from bridge.observe import SourceState
+from tests.capture.rig import BRIDGE, Rig, until
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
+
+
+class Breaking:
+    """A log whose transactions break when the test says so."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.before: list[Exception] = []
+        self.after: list[Exception] = []
+        self.away: list[Exception] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def producer(self, transactional_id: str) -> Producer:
+        if self.away:
+            raise self.away.pop(0)
+        return BreakingProducer(self, await self._log.producer(transactional_id))
+
+
+class BreakingProducer:
+    """Its producer: an error before a commit aborts it, one after it follows the commit."""
+
+    def __init__(self, log: Breaking, producer: Producer) -> None:
+        self._log = log
+        self._producer = producer
+
+    @property
+    def transactional_id(self) -> str:
+        return self._producer.transactional_id
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        async with self._producer.transaction() as transaction:
+            yield transaction
+            if self._log.before:
+                raise self._log.before.pop(0)
+        if self._log.after:
+            raise self._log.after.pop(0)
+
+    async def close(self) -> None:
+        await self._producer.close()
+
+
+async def ops(rig: Rig) -> list[tuple[int, str]]:
+    return sorted((told.key["id"], told.op) for told in await rig.told("t"))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("error", [RetryLater, OutcomeUnknown])
+async def test_a_commit_that_failed_or_whose_answer_was_lost_is_neither_lost_nor_repeated(
+    rig: Rig, when: str, error: type[Exception]
+) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    broken = Breaking(rig.log)
+    async with rig.capturing(log=broken):
+        getattr(broken, when).extend([error("away"), error("away")])
+        for number in range(30):
+            rig.run(f"INSERT INTO t VALUES ({number}, 'x')")
+            await asyncio.sleep(0.005)
+        await rig.equal("t")
+        await until(lambda: not getattr(broken, when))
+    assert await ops(rig) == [(number, "create") for number in range(30)]
+
+
+async def test_a_log_that_is_away_at_the_start_is_waited_for(rig: Rig) -> None:
+    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
+    await rig.declare("t")
+    broken = Breaking(rig.log)
+    broken.away = [RetryLater("the broker is away")] * 3
+    async with rig.capturing(log=broken):
+        await rig.equal("t")
+    told = [n for n in rig.notices if isinstance(n, SourceState) and n.state == "retrying"]
+    assert [notice.reason for notice in told] == ["the broker is away"] * 3
+
+
+async def test_a_second_instance_ends_the_first_in_order(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    first = Capture(rig.wires(), "one")
+    running = asyncio.create_task(first.run())
+    await until(lambda: first.pulse.state == "streaming")
+    async with rig.capturing("two"):
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(running, 10)
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+    assert await ops(rig) == [(1, "create")]
+    assert first.pulse.state == "stopped"
+
+
+async def test_an_instance_that_was_cut_off_from_the_log_does_not_fence_its_successor(
+    rig: Rig,
+) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    broken = Breaking(rig.log)
+    first = Capture(rig.wires(log=broken), "one")
+    running = asyncio.create_task(first.run())
+    await until(lambda: first.pulse.state == "streaming")
+    async with rig.capturing("two"):
+        broken.before.append(RetryLater("cut off"))
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(running, 10)
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+
+
+async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(rig: Rig) -> None:
+    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+    await rig.declare("t")
+    async with rig.capturing("one"):
+        pass
+    lose_history(rig)
+    with pytest.raises(HistoryLost):
+        await asyncio.wait_for(Capture(rig.wires(), "two").run(), 10)
+    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    assert found.state == "stopped"
+    assert found.reason
+    await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with rig.capturing("three") as capture:
+        await until(lambda: not capture.pulse.progress.jobs)
+        await rig.equal("t")
+        assert capture.pulse.progress.epoch == 1
+    ops_of = [told.op for told in await rig.told("t") if told.key["id"] == 1]
+    assert ops_of == ["read", "delete", "tombstone"]
+
+
+def lose_history(rig: Rig) -> None:
+    """What restoring an older database does: the journal begins anew, unseen deletes included."""
+    names = rig.db.execute(
+        "SELECT type, name FROM sqlite_schema WHERE name LIKE 'bridge_%' AND type IN "
+        "('trigger', 'table')"
+    ).fetchall()
+    for kind, name in sorted(names, reverse=True):
+        rig.run(f'DROP {kind} IF EXISTS "{name}"')
+    rig.run("DELETE FROM t WHERE id = 1")
+    from connectors.journal import connector
+
+    for statement in connector.setup_sql(rig.system()):
+        rig.run(statement)
+
+
+async def test_a_missing_table_stops_the_source_with_a_sentence(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    rig.run("DROP TABLE t")
+    with pytest.raises(ConfigurationError, match="'t'"):
+        await asyncio.wait_for(Capture(rig.wires(), "one").run(), 10)
+
+
+async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    async with rig.capturing():
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+        await until(lambda: counted(rig))
+    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    assert found.state == "streaming"
+    assert found.age(found.at) < 5
+    assert found.healthy(found.at)
+    assert not found.healthy(found.at + 60_000_000)
+
+
+async def counted(rig: Rig) -> bool:
+    found: Mapping[str, health.Status] = await health.statuses(rig.log, BRIDGE)
+    return "erp" in found and found["erp"].changes == 1

@@ -1,0 +1,64 @@
+"""What is wrong with single rows goes to dead letters, and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+
+from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.types import FieldType
+from bridge.observe import DeadLetter
+from tests.capture.rig import Rig, until
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, amount TEXT, secret TEXT)"
+FIELDS = (
+    FieldSpec("id", ("id",)),
+    FieldSpec("amount", ("amount",), FieldType("decimal", 10, 2)),
+    FieldSpec("secret", ("secret",), mask="drop"),
+)
+ENTITY = EntitySpec("erp", "t", "t", ("id",), FIELDS)
+
+
+async def test_a_row_that_cannot_be_normalised_is_set_aside_with_its_place_and_reason(
+    rig: Rig,
+) -> None:
+    rig.run(TABLE, "INSERT INTO t VALUES (1, 'nonsense', 'hidden-1')")
+    await rig.declare(ENTITY)
+    async with rig.capturing():
+        rig.run(
+            "INSERT INTO t VALUES (2, '12.50', 'x')",
+            "INSERT INTO t VALUES (3, 'twelve', 'hidden-3')",
+            "INSERT INTO t VALUES (4, '1.00', 'x')",
+        )
+        await until(lambda: count(rig, 2))
+    assert sorted(await rig.state("t")) == [2, 4]
+    first, second = sorted(await rig.dead(), key=lambda letter: letter.position or "")
+    assert (first.kind, first.source, first.error) == ("row", "erp.t", "RowError")
+    assert "amount" in first.reason
+    assert json.loads(first.raw or "")["new"] == {"id": 1, "amount": "nonsense"}
+    assert json.loads(second.raw or "")["new"] == {"id": 3, "amount": "twelve"}
+    assert second.position is not None
+
+
+async def count(rig: Rig, letters: int) -> bool:
+    return len([n for n in rig.notices if isinstance(n, DeadLetter)]) == letters
+
+
+async def test_a_record_over_the_limit_is_set_aside_with_the_length_and_hash_of_what_was_cut(
+    rig: Rig,
+) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    await rig.declare("t")
+    async with rig.capturing(max_record_bytes=20_000):
+        rig.run(
+            f"INSERT INTO t VALUES (1, '{'x' * 30_000}')",
+            f"INSERT INTO t VALUES (2, '{'y' * 3_000}')",
+        )
+        await until(lambda: count(rig, 1))
+        await rig.equal_but("t", {1})
+    (letter,) = await rig.dead()
+    assert letter.kind == "record"
+    assert "30000 bytes" in letter.reason
+    assert len(letter.raw or "") < 20_000
+    cut = json.loads(letter.raw or "")["new"]["a"]
+    assert cut["length"] == 30_000
+    assert len(cut["sha256"]) == 64

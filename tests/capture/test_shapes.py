@@ -1,0 +1,93 @@
+"""Tables that change their columns while they are captured."""
+
+from __future__ import annotations
+
+from bridge.capture import control
+from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.observe import EntityPaused
+from tests.capture.rig import BRIDGE, Rig, until
+
+
+async def test_a_new_column_becomes_a_field_and_old_events_stay_readable(rig: Rig) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)", "INSERT INTO t VALUES (1, 'x')")
+    await rig.declare("t")
+    async with rig.capturing():
+        rig.run("ALTER TABLE t ADD COLUMN b INTEGER")
+        await rig.declare("t")
+        rig.run("INSERT INTO t VALUES (2, 'y', 7)")
+        await until(lambda: knows(rig, 2))
+    state = await rig.state("t")
+    assert state[1] == {"id": 1, "a": "x"}
+    assert state[2] == {"id": 2, "a": "y", "b": 7}
+
+
+async def test_a_dropped_column_stays_a_field_that_is_null(rig: Rig) -> None:
+    rig.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER)",
+        "INSERT INTO t VALUES (1, 'x', 5)",
+    )
+    await rig.declare("t")
+    async with rig.capturing("one"):
+        pass
+    drop_triggers(rig)
+    rig.run("ALTER TABLE t DROP COLUMN b")
+    await rig.declare("t")
+    async with rig.capturing("two"):
+        rig.run("INSERT INTO t VALUES (2, 'y')")
+        await until(lambda: knows(rig, 2))
+    state = await rig.state("t")
+    assert state[2] == {"id": 2, "a": "y", "b": None}
+
+
+async def test_an_incompatible_table_is_paused_alone_until_it_is_resumed(rig: Rig) -> None:
+    rig.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)",
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, a INTEGER)",
+        "INSERT INTO t VALUES (1, 1), (2, 2)",
+    )
+    await rig.declare("t", "u")
+    async with rig.capturing("one"):
+        pass
+    spec = EntitySpec(
+        "erp", "t", "t", ("id",), (FieldSpec("id", ("id",)), FieldSpec("a", ("a",), unit="0.01"))
+    )
+    await rig.declare(spec, "u")
+    async with rig.capturing("two"):
+        rig.run("INSERT INTO t VALUES (3, 3)", "INSERT INTO u VALUES (1, 1)")
+        await rig.equal("u")
+    (paused,) = [notice for notice in rig.notices if isinstance(notice, EntityPaused)]
+    assert paused.entity == "erp.t"
+    assert "'a'" in paused.reason
+    assert "new entity name" in paused.reason
+    assert sorted(await rig.state("t")) == [1, 2]
+    rig.run("DELETE FROM t WHERE id = 1")
+    await rig.declare("t", "u")
+    async with rig.capturing("three") as capture:
+        assert capture.pulse.progress.paused["t"].skipped == 1
+        rig.run("INSERT INTO t VALUES (4, 4)")
+        await control.send(rig.log, BRIDGE, control.request("erp", "resume", "t"))
+        await rig.equal("t")
+        await until(lambda: not capture.pulse.progress.paused)
+    assert sorted(await rig.state("t")) == [2, 3, 4]
+
+
+async def test_another_key_pauses_the_entity(rig: Rig) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER NOT NULL)")
+    await rig.declare(EntitySpec("erp", "t", "t", ("id",)))
+    async with rig.capturing("one"):
+        pass
+    await rig.declare(EntitySpec("erp", "t", "t", ("a",)))
+    async with rig.capturing("two") as capture:
+        rig.run("INSERT INTO t VALUES (3, 3)")
+        await until(lambda: "t" in capture.pulse.progress.paused)
+    assert "key" in capture.pulse.progress.paused["t"].reason
+
+
+async def knows(rig: Rig, key: int) -> bool:
+    return key in await rig.state("t")
+
+
+def drop_triggers(rig: Rig) -> None:
+    names = rig.db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for (name,) in names:
+        rig.run(f'DROP TRIGGER "{name}"')
