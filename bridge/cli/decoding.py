@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.cli.given.start import Start, offsets
+from bridge.cli.reading import history, partitions_of
 from bridge.cli.shown import records
 from bridge.log.port import Record
 from bridge.model import wire
@@ -69,3 +73,19 @@ class Decoding:
 
 def _framed(value: bytes) -> bool:
     return len(value) >= wire.HEADER_SIZE and value[0] == wire.MAGIC
+
+
+async def fixed_history(
+    bridge: Bridge, names: Sequence[str], start: Start
+) -> AsyncGenerator[Decoded, None]:
+    """Every record of these fixed topics from `start` up to what is the end now; a topic that
+    isn't there yet has none.
+    """
+    there = await bridge.log.topics()
+    topics = [topic for name in names if (topic := fixed_topic(bridge.name, name)) in there]
+    places = await offsets(bridge.log, await partitions_of(bridge.log, topics), start)
+    decoding = Decoding(bridge)
+    async with contextlib.aclosing(history(bridge.log, places)) as batches:
+        async for batch in batches:
+            for record in batch:
+                yield await decoding.decode(record)

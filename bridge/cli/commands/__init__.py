@@ -1,0 +1,141 @@
+"""`bridgectl commands`: what agents and people asked for, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.commands.send import send
+from bridge.cli.given.start import BEGINNING, Start
+from bridge.cli.given.times import TIME
+from bridge.cli.shared import NOTHING_FOUND, NothingFound, as_json, on_bridge
+from bridge.cli.shown.rows import print_json, print_rows
+from bridge.model.receipt import State
+
+if TYPE_CHECKING:
+    from bridge.cli.commands.story import Story
+    from bridge.wiring import Bridge
+
+COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: bridgectl commands --state failed --since '1d ago'",
+)
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(["waiting", *State]), help="Repeatable."
+)
+@click.option("--name", default="", help="Only this command: erp.block_order.")
+@click.option("--id", "command_id", default="", help="Only this one.")
+@click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="At most so many, the newest.",
+)
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    states: tuple[str, ...],
+    name: str,
+    command_id: str,
+    since: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List commands and what became of them. The newest stand last."""
+    if ctx.invoked_subcommand is not None:
+        return
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        found = [
+            story
+            for story in (await _stories(bridge, since)).values()
+            if (not states or story.state in states)
+            and name in ("", story.name, story.name.partition(".")[2])
+            and command_id in ("", story.id)
+        ][-limit:]
+        rows = [story.row() if as_json else _line(story) for story in found]
+        return 0 if print_rows(rows, COLUMNS, as_json=as_json) else NOTHING_FOUND
+
+    on_bridge(ctx, act)
+
+
+@command.command(epilog="Example: bridgectl commands show credit-watch:mfrggzdfmztwq2lknnwg23tp")
+@click.argument("command_id", metavar="ID")
+@as_json
+@click.pass_context
+def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
+    """Show one command: its request, its steps and its receipt."""
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        found = (await _stories(bridge, None)).get(command_id)
+        if found is None:
+            raise NothingFound(
+                f"there is no command {command_id!r}; `bridgectl commands` lists them"
+            )
+        if as_json:
+            print_json(found.row())
+        else:
+            _print(found)
+        return 0
+
+    on_bridge(ctx, act)
+
+
+command.add_command(send)
+
+
+async def _stories(bridge: Bridge, since: int | None) -> dict[str, Story]:
+    from bridge.cli.commands.story import stories
+    from bridge.cli.decoding import fixed_history
+
+    start = BEGINNING if since is None else Start("time", since)
+    names = ["commands", "audit", "receipts"]
+    async with contextlib.aclosing(fixed_history(bridge, names, start)) as found:
+        records = [item.fixed async for item in found if item.fixed is not None]
+    told = stories(records)
+    # Steps and receipts of older commands came along: those aren't "since".
+    return {id_: story for id_, story in told.items() if since is None or story.request is not None}
+
+
+def _line(story: Story) -> dict[str, Any]:
+    from bridge.cli.shown.records import key_text, local_time
+
+    row = story.row()
+    return {
+        "requested": local_time(story.at) if story.at else None,
+        "name": story.name,
+        "row": key_text(row["key"]) if row["key"] is not None else None,
+        "state": story.state,
+        "by": row["agent"],
+        "why": row["message"] or row["reason"],
+        "id": story.id,
+    }
+
+
+def _print(story: Story) -> None:
+    from bridge.cli.shown.records import key_text, local_time
+    from bridge.cli.shown.rows import cell
+
+    row = story.row()
+    click.echo(f"{click.style(story.name, bold=True)} {key_text(row['key'])}: {story.state}")
+    for name, value in row.items():
+        if value is None or name in ("name", "state", "key", "steps"):
+            continue
+        click.echo(f"  {name}: {cell(value)}")
+    for step in row["steps"]:
+        why = " ".join(part for part in (step["code"], step["message"]) if part)
+        click.echo(
+            f"  {local_time(step['at'])}  {step['state']:<18} by {step['by']}  {why}".rstrip()
+        )

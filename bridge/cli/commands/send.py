@@ -1,0 +1,214 @@
+"""`bridgectl commands send`: a command from a person."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.times import TIME
+from bridge.cli.given.values import key_of, pairs
+from bridge.cli.shared import as_json, on_bridge
+from bridge.cli.shown.rows import print_json
+from bridge.model.errors import RetryLater
+
+if TYPE_CHECKING:
+    from bridge.model.command import CommandRecord
+    from bridge.model.declare import CommandSpec
+    from bridge.model.receipt import Receipt
+    from bridge.model.types import Entity
+    from bridge.wiring import Bridge
+
+#: JSON says these; the other types are texts there (decimals and instants too).
+_AS_JSON = frozenset({"boolean", "integer", "float", "double", "array"})
+
+
+@click.command(
+    epilog="Example: bridgectl commands send erp.block_order --key 4711 --arg reason='on request'"
+)
+@click.argument("name", metavar="SYSTEM.COMMAND")
+@click.option("--key", required=True, help="The row's key: text, or JSON or f=v,f=v.")
+@click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option("--expect", metavar="VERSION", help="Only while the row has this version.")
+@click.option("--reason", help="For whoever reads the audit.")
+@click.option("--deadline", type=TIME, help="Don't start it after that instant.")
+@click.option(
+    "--idempotency-key",
+    metavar="TEXT",
+    help="The same key is the same command, however often it is sent. Default: a new one.",
+)
+@click.option("--by", metavar="PERSON", help="Who asks. Default: the login name.")
+@click.option("--dry-run", is_flag=True, help="Check it and show the record; send nothing.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait that long for its receipt.",
+)
+@as_json
+@click.pass_context
+def send(
+    ctx: click.Context,
+    *,
+    name: str,
+    key: str,
+    args: tuple[str, ...],
+    expect: str | None,
+    reason: str | None,
+    deadline: int | None,
+    idempotency_key: str | None,
+    by: str | None,
+    dry_run: bool,
+    wait: float | None,
+    as_json: bool,
+) -> None:
+    """Send a command as a person. It goes the way of every command: checked, approved where its
+    tier wants it, carried out once, answered by a receipt.
+
+    Its agent is `person-NAME`. With --wait the exit code is 0 when it succeeded, 1 otherwise.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.cli.entities import entity_known
+        from bridge.commands.declare import check_args, find_command
+        from bridge.model.command import Command, seal
+
+        spec = find_command(bridge.declared, name)
+        given = arguments(spec, args)
+        check_args(spec, given)
+        entity = await entity_known(bridge, f"{spec.system}.{spec.entity}")
+        target = _key(entity, key)
+        asked_at = datetime.now(UTC)
+        record = seal(
+            Command(
+                spec.qualified,
+                target,
+                given,
+                expect=expect,
+                reason=reason,
+                deadline=None if deadline is None else datetime.fromtimestamp(deadline / 1000, UTC),
+            ),
+            target,
+            agent=person(by or getpass.getuser()),
+            requested_at=asked_at,
+            idempotency_key=idempotency_key or f"bridgectl/{uuid.uuid4()}",
+            handler="bridgectl",
+        )
+        if not dry_run:
+            await _append(bridge, spec, target, record)
+        _show(record, sent=not dry_run, as_json=as_json)
+        if dry_run or wait is None:
+            return 0
+        return await _wait(bridge, record, wait, as_json=as_json)
+
+    on_bridge(ctx, act)
+
+
+def person(name: str) -> str:
+    """The agent that stands for a person; never one of the agents that run."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")
+    return f"person-{plain or 'unknown'}"[:63]
+
+
+def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value` as the record's JSON has it, by the declared types. Raises UsageError."""
+    kinds = {arg.name: arg.type.kind for arg in spec.args}
+    try:
+        given = pairs(texts)
+    except ValueError as error:
+        raise click.UsageError(f"--arg: {error}") from None
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        found[name] = text
+        if kinds.get(name) in _AS_JSON:
+            with contextlib.suppress(json.JSONDecodeError):  # then it is refused as a text
+                found[name] = json.loads(text)
+    return found
+
+
+def _key(entity: Entity, text: str) -> Mapping[str, Any]:
+    try:
+        return key_of(entity, text)
+    except ValueError as error:
+        raise click.UsageError(f"--key: {error}") from None
+
+
+async def _append(
+    bridge: Bridge, spec: CommandSpec, key: Mapping[str, Any], record: CommandRecord
+) -> None:
+    from bridge.log.port import TopicSpec
+    from bridge.model.fixed import target
+
+    topic = bridge.codec.topic("command")
+    await bridge.log.create_topics([TopicSpec(topic)])
+    entry = bridge.codec.entry("command", target(spec.system, spec.entity, key), record)
+    await bridge.log.append(topic, [entry])
+
+
+def _show(record: CommandRecord, *, sent: bool, as_json: bool) -> None:
+    if as_json:
+        from bridge.cli.commands.story import Story
+
+        print_json({"sent": sent, **Story(record.id, record).row()})
+        return
+    click.echo(f"{'sent' if sent else 'would be sent'}: {record.name} {record.key} {record.args}")
+    click.echo(f"id: {record.id}")
+
+
+async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_json: bool) -> int:
+    """Follow the receipts until this command's comes; 1 when it is none of success."""
+    try:
+        async with asyncio.timeout(seconds):
+            receipt = await _receipt(bridge, record)
+    except TimeoutError:
+        raise RetryLater(
+            f"no receipt of {record.id} within {seconds:g} s: `bridgectl commands show {record.id}` "
+            "tells how far it is"
+        ) from None
+    if as_json:
+        print_json(
+            {
+                "id": record.id,
+                "outcome": receipt.outcome,
+                "code": receipt.code,
+                "message": receipt.message,
+                "version": receipt.version,
+            }
+        )
+    else:
+        why = " ".join(part for part in (receipt.code, receipt.message) if part)
+        click.echo(f"{receipt.outcome} {why}".rstrip())
+    return 0 if receipt.outcome == "succeeded" else 1
+
+
+async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
+    from bridge.cli.given.start import BEGINNING, Start, offsets
+    from bridge.cli.reading import following, partitions_of
+    from bridge.log.port import TopicSpec
+    from bridge.model.receipt import Receipt
+
+    topic = bridge.codec.topic("receipt")
+    await bridge.log.create_topics([TopicSpec(topic)])
+    places = await partitions_of(bridge.log, [topic])
+    # A repeated command has its receipt already, maybe for long.
+    repeated = not record.idempotency_key.startswith("bridgectl/")
+    since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
+    begin = await offsets(bridge.log, places, BEGINNING if repeated else since)
+    async with contextlib.aclosing(following(bridge.log, begin)) as batches:
+        async for batch in batches:
+            for item in batch:
+                if item.value is None:
+                    continue
+                found = await bridge.codec.decode("receipt", item.value)
+                if isinstance(found, Receipt) and found.command_id == record.id:
+                    return found
+    raise RetryLater(f"{bridge.log.name} stopped answering")

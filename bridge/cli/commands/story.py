@@ -1,0 +1,113 @@
+"""What became of commands: requests, steps and receipts joined by the command's id. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bridge.cli.shown.records import opened
+from bridge.model.command import CommandRecord
+from bridge.model.fixed import AuditRecord, FixedRecord
+from bridge.model.receipt import Receipt
+
+#: A command that nobody has taken up yet.
+WAITING = "waiting"
+
+
+@dataclass(slots=True)
+class Story:
+    """One command: its request (None: before what was read), its steps, its receipt."""
+
+    id: str
+    request: CommandRecord | None = None
+    steps: list[AuditRecord] = field(default_factory=list)
+    receipt: Receipt | None = None
+
+    @property
+    def state(self) -> str:
+        """The receipt's outcome, else the last step's state."""
+        if self.receipt is not None:
+            return str(self.receipt.outcome)
+        return self.steps[-1].state if self.steps else WAITING
+
+    @property
+    def name(self) -> str:
+        """`system.command`."""
+        if self.request is not None:
+            return self.request.name
+        return self.steps[-1].name if self.steps else ""
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was requested, else the first thing that is known of it."""
+        if self.request is not None:
+            return self.request.requested_at
+        if self.steps:
+            return self.steps[0].at
+        return self.receipt.finished_at if self.receipt else None
+
+    def row(self) -> dict[str, Any]:
+        """For programs, and, less some columns, for people."""
+        asked, end = self.request, self.receipt
+        last = self.steps[-1] if self.steps else None
+        return {
+            "id": self.id,
+            "name": self.name,
+            "state": self.state,
+            "key": opened(asked.key) if asked else None,
+            "args": opened(asked.args) if asked else None,
+            "expect": asked.expect if asked else None,
+            "agent": asked.agent if asked else None,
+            "agent_version": asked.agent_version if asked else None,
+            "handler": asked.handler if asked else None,
+            "caused_by": asked.caused_by if asked else None,
+            "reason": asked.reason if asked else None,
+            "confidence": asked.confidence if asked else None,
+            "deadline": asked.deadline if asked else None,
+            "digest": asked.digest if asked else None,
+            "requested_at": asked.requested_at if asked else None,
+            "finished_at": end.finished_at if end else None,
+            "code": end.code if end else (last.code if last else None),
+            "message": end.message if end else (last.message if last else None),
+            "result": opened(end.result) if end and end.result else None,
+            "version": end.version if end else None,
+            "position": end.position if end else None,
+            "steps": [
+                {
+                    "state": step.state,
+                    "at": step.at,
+                    "by": step.by,
+                    "code": step.code,
+                    "message": step.message,
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
+    """Every command of these records, by id, in order of their requests.
+
+    The first request counts: one that repeats an id is answered by the first one's receipt.
+    """
+    found: dict[str, Story] = {}
+    for record in records:
+        match record:
+            case CommandRecord():
+                story = found.setdefault(record.id, Story(record.id))
+                story.request = story.request or record
+            case AuditRecord():
+                found.setdefault(record.command_id, Story(record.command_id)).steps.append(record)
+            case Receipt():
+                found.setdefault(record.command_id, Story(record.command_id)).receipt = record
+            case _:
+                continue
+    for story in found.values():
+        story.steps.sort(key=lambda step: step.at)
+    return dict(sorted(found.items(), key=lambda item: _begun(item[1])))
+
+
+def _begun(story: Story) -> float:
+    return story.at.timestamp() if story.at else 0.0

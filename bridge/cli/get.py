@@ -1,0 +1,120 @@
+"""`bridgectl get`: rows of an entity as they are in the legacy system now, through the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.values import condition, key_of
+from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
+from bridge.cli.shown.rows import print_json, print_rows
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+
+@click.command(epilog="Example: bridgectl get erp.sales_order 4711 4712 --json")
+@click.argument("entity", metavar="ENTITY")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option(
+    "--where",
+    "texts",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Rows with that value; repeatable.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="At most so many, without keys.",
+)
+@click.option("--related", metavar="RELATION", help="The rows that this relation leads to.")
+@click.option("--meta", is_flag=True, help="With --json: source, time and version of each row.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    entity: str,
+    keys: tuple[str, ...],
+    texts: tuple[str, ...],
+    limit: int,
+    related: str | None,
+    meta: bool,
+    as_json: bool,
+) -> None:
+    """Read rows of ENTITY by KEY, or all of a condition. Keys of several fields are JSON or
+    f=v,f=v.
+
+    Exit code 3 when a key isn't there or no row fulfils the condition.
+    """
+    if keys and texts:
+        raise click.UsageError("give keys or --where, not both")
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.cli.entities import qualified
+        from bridge.model.names import split_entity
+
+        name = qualified(bridge.entities, entity)
+        system, bare = split_entity(name)
+        kind = (await bridge.tables(system))[bare].entity
+        reads = await bridge.reads()
+        try:
+            wanted = [key_of(kind, key) for key in keys]
+            where = condition(kind, texts)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        if keys:
+            found = await reads.get_many(name, wanted)
+        else:
+            found = list(await reads.query(name, where, limit))
+        missing = [text for text, row in zip(keys, found, strict=False) if row is None]
+        rows = [row for row in found if row is not None]
+        if related is not None:
+            rows = _flat(await reads.related_many(name, rows, related))
+        for text in missing:
+            click.echo(f"{name} {text} is not there", err=True)
+        _print(rows, meta=meta, as_json=as_json)
+        return NOTHING_FOUND if missing or not rows else 0
+
+    on_bridge(ctx, act)
+
+
+def _flat(answers: list[Any]) -> list[Any]:
+    """Lists of rows (to many), rows or None (to one), as rows."""
+    return [
+        row
+        for answer in answers
+        for row in (answer if isinstance(answer, list) else [answer])
+        if row is not None
+    ]
+
+
+def _print(rows: list[Any], *, meta: bool, as_json: bool) -> None:
+    from bridge.model.provenance import provenance, version
+
+    if not as_json:
+        columns = tuple(rows[0].keys()) if rows else ()
+        print_rows([{name: row[name] for name in columns} for row in rows], columns, as_json=False)
+        return
+    for row in rows:
+        shown = {name: row[name] for name in row.keys()}  # noqa: SIM118 - rows are no mappings
+        if not meta:
+            print_json(shown)
+            continue
+        known = provenance(row)
+        print_json(
+            {
+                "entity": known.entity,
+                "source": known.source,
+                "as_of": known.as_of,
+                "position": known.position,
+                "version": version(row),
+                "row": shown,
+            }
+        )

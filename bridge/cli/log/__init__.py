@@ -1,0 +1,23 @@
+"""`bridgectl log`: topics, groups and copies of the event log."""
+
+from __future__ import annotations
+
+import click
+
+from bridge.cli.log.groups import groups, reset
+from bridge.cli.log.topics import topics
+
+
+@click.group(epilog="Example: bridgectl log topics")
+def command() -> None:
+    """Topics, groups and copies of the event log."""
+
+
+@click.group(epilog="Example: bridgectl log offsets reset my-group --to '1h ago' --dry-run")
+def offsets() -> None:
+    """Where groups go on reading."""
+
+
+offsets.add_command(reset)
+for part in (topics, groups, offsets):
+    command.add_command(part)

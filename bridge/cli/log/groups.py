@@ -1,0 +1,168 @@
+"""`bridgectl log groups` and `log offsets reset`: who reads what, how far, and from where next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.start import PLACE, Start
+from bridge.cli.given.start import offsets as offsets_of
+from bridge.cli.given.topics import topic_of
+from bridge.cli.shared import NOTHING_FOUND, NothingFound, as_json, on_bridge
+from bridge.cli.shown.rows import print_rows
+from bridge.log.port import GroupInfo, Log, TopicPartition
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+
+@click.command(epilog="Example: bridgectl log groups --partitions")
+@click.argument("group", required=False)
+@click.option("--partitions", is_flag=True, help="A row for each partition.")
+@as_json
+@click.pass_context
+def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: bool) -> None:
+    """List consumer groups: members, and how many offsets lie before the end."""
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        found = await bridge.log.groups()
+        chosen = {name: info for name, info in found.items() if group in (None, name)}
+        rows = await group_rows(bridge.log, chosen)
+        columns: tuple[str, ...] = ("group", "topic", "partition", "committed", "end", "lag")
+        if not partitions:
+            rows, columns = summed(rows), ("group", "topic", "members", "partitions", "lag")
+        return 0 if print_rows(rows, columns, as_json=as_json) else NOTHING_FOUND
+
+    on_bridge(ctx, act)
+
+
+async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str, Any]]:
+    """One row for each partition that a group committed for."""
+    there = await log.topics()
+    places = sorted(
+        {
+            place
+            for info in groups.values()
+            for place in info.committed
+            if place.topic in there and place.partition < there[place.topic].partitions
+        }
+    )
+    ends = await log.end_offsets(places)
+    return [
+        {
+            "group": name,
+            "members": len(info.members),
+            "topic": place.topic,
+            "partition": place.partition,
+            "committed": info.committed[place],
+            "end": ends[place],
+            "lag": max(0, ends[place] - info.committed[place]),
+        }
+        for name, info in sorted(groups.items())
+        for place in places
+        if place in info.committed
+    ]
+
+
+def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of partitions as one row for each group and topic. Pure."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        place = (row["group"], row["topic"])
+        one = found.setdefault(
+            place,
+            {
+                "group": row["group"],
+                "topic": row["topic"],
+                "members": row["members"],
+                "partitions": 0,
+                "lag": 0,
+            },
+        )
+        one["partitions"] += 1
+        one["lag"] += row["lag"]
+    return list(found.values())
+
+
+@click.command(epilog="Example: bridgectl log offsets reset my-group --to '1h ago' --dry-run")
+@click.argument("group")
+@click.option(
+    "--to",
+    "start",
+    type=PLACE,
+    required=True,
+    metavar="PLACE",
+    help=("beginning, end, a time ('1h ago', 2026-01-31T10:00) or an offset."),
+)
+@click.option("--topic", "names", multiple=True, help="Only these entities or topics; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Show what would change and change nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def reset(
+    ctx: click.Context,
+    *,
+    group: str,
+    start: Start,
+    names: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Set where GROUP goes on reading. It must have no live member.
+
+    An agent that reads events again may send commands again; the ledger of the legacy system
+    answers those with their first receipt, as long as their ids are the same.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        info = (await bridge.log.groups()).get(group)
+        if info is None:
+            raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
+        there = await bridge.log.topics()
+        wanted = {
+            topic
+            for name in names
+            for topic in topic_of(bridge.name, name, list(bridge.entities), there)
+        }
+        places = sorted(
+            place
+            for place in info.committed
+            if (not wanted or place.topic in wanted) and place.topic in there
+        )
+        if not places:
+            raise NothingFound(f"group {group!r} has committed nothing there")
+        new = await offsets_of(bridge.log, places, start)
+        rows = [
+            {
+                "group": group,
+                "topic": place.topic,
+                "partition": place.partition,
+                "committed": info.committed[place],
+                "new": new[place],
+                "reset": not dry_run,
+            }
+            for place in places
+        ]
+        await _apply(bridge.log, group, new, dry_run=dry_run, yes=yes)
+        print_rows(rows, ("topic", "partition", "committed", "new"), as_json=as_json)
+        return 0
+
+    on_bridge(ctx, act)
+
+
+async def _apply(
+    log: Log, group: str, new: Mapping[TopicPartition, int], *, dry_run: bool, yes: bool
+) -> None:
+    if dry_run:
+        click.echo("dry run: nothing was changed", err=True)
+        return
+    question = f"Set {len(new)} partitions of group {group!r}?"
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+    await log.reset_offsets(group, new)

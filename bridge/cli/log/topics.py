@@ -1,0 +1,98 @@
+"""`bridgectl log topics`: what is in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
+from bridge.cli.shown.rows import print_rows
+from bridge.log.port import TopicInfo, TopicPartition
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+
+@click.command(epilog="Example: bridgectl log topics --all --json")
+@click.option("--all", "everything", is_flag=True, help="Other bridges' topics too.")
+@as_json
+@click.pass_context
+def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
+    """List topics: partitions, offsets that are there, how long records are kept.
+
+    `offsets` is how many offsets lie between the first and the end; compaction and transactions
+    leave gaps in them, so that fewer records may be there.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        there = {
+            name: info
+            for name, info in sorted((await bridge.log.topics()).items())
+            if everything or of_bridge(bridge.name, name)
+        }
+        places = [
+            TopicPartition(name, number)
+            for name, info in there.items()
+            for number in range(info.partitions)
+        ]
+        first = await bridge.log.beginning_offsets(places)
+        last = await bridge.log.end_offsets(places)
+        rows = [_row(bridge, name, info, first, last) for name, info in there.items()]
+        columns = ("topic", "holds", "partitions", "offsets", "cleanup", "kept")
+        return 0 if print_rows(rows, columns, as_json=as_json) else NOTHING_FOUND
+
+    on_bridge(ctx, act)
+
+
+def of_bridge(bridge: str, topic: str) -> bool:
+    """Whether a topic belongs to this bridge."""
+    return topic.startswith((f"{bridge}.", f"_{bridge}."))
+
+
+def _row(
+    bridge: Bridge,
+    name: str,
+    info: TopicInfo,
+    first: Mapping[TopicPartition, int],
+    last: Mapping[TopicPartition, int],
+) -> dict[str, Any]:
+    mine = [place for place in last if place.topic == name]
+    kept = info.spec.history_ms if info.spec.cleanup == "compact" else info.spec.retention_ms
+    return {
+        "topic": name,
+        "holds": _holds(bridge, name),
+        "partitions": info.partitions,
+        "offsets": sum(last[place] - first[place] for place in mine),
+        "cleanup": info.spec.cleanup,
+        "kept": "last per key"
+        if info.spec.cleanup == "compact" and not kept
+        else span_text(kept) + (", then last per key" if info.spec.cleanup == "compact" else ""),
+        "first": {place.partition: first[place] for place in mine},
+        "end": {place.partition: last[place] for place in mine},
+        "history_ms": info.spec.history_ms,
+        "retention_ms": info.spec.retention_ms,
+        "records": info.records,
+    }
+
+
+def _holds(bridge: Bridge, topic: str) -> str:
+    if topic.startswith("_"):
+        return "internal"
+    entity = topic.removeprefix(f"{bridge.name}.")
+    if entity in bridge.entities:
+        return "changes"
+    return entity if "." not in entity else "other"
+
+
+def span_text(milliseconds: int | None) -> str:
+    """A length of time for people; None: for ever."""
+    if milliseconds is None:
+        return "for ever"
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"

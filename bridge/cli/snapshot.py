@@ -1,0 +1,188 @@
+"""`bridgectl snapshot`: read a table again into the log while changes go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.values import condition
+from bridge.cli.shared import as_json, on_bridge, progress
+from bridge.cli.shown.rows import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridge.capture.health import Status
+    from bridge.wiring import Bridge
+
+#: How often the status record, written each second, is looked at.
+LOOK = 0.2
+#: A source that reports nothing for so long isn't running.
+SILENT = 15.0
+
+
+@click.command(epilog="Example: bridgectl snapshot erp.sales_order --where status=open")
+@click.argument("name", metavar="ENTITY|SYSTEM")
+@click.option(
+    "--where",
+    "texts",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only rows with that value; repeatable.",
+)
+@click.option(
+    "--reconcile", is_flag=True, help="Also write deletes for keys that are gone from the table."
+)
+@click.option(
+    "--resume",
+    "action",
+    flag_value="resume",
+    help="Instead: go on with a paused entity, which reconciles it.",
+)
+@click.option(
+    "--cancel",
+    "action",
+    flag_value="cancel",
+    help="Instead: give up its snapshots that are waiting or under way.",
+)
+@click.option(
+    "--accept-loss",
+    "action",
+    flag_value="accept_loss",
+    help="Instead: for a system that stopped because changes are lost: begin anew and reconcile everything.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is done.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    name: str,
+    texts: tuple[str, ...],
+    reconcile: bool,
+    action: str | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Ask the running capture for a snapshot of one entity, or of every entity of a system.
+
+    It is read in chunks between changes, without locks. Ending this command doesn't end it.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.capture import control
+
+        system, entity = await _meant(bridge, name)
+        where = await _where(bridge, f"{system}.{entity}", texts) if texts else None
+        if texts and not entity:
+            raise click.UsageError("--where needs one entity")
+        asked = control.request(
+            system,
+            action or "snapshot",  # type: ignore[arg-type]  # the options' flag values
+            entity,
+            where=where,
+            reconcile=reconcile,
+        )
+        await control.send(bridge.log, bridge.name, asked)
+        if not as_json:
+            click.echo(
+                f"asked {system}: {asked.action} of {entity or 'every entity'} ({asked.id})",
+                err=True,
+            )
+        if not wait or asked.action in ("cancel", "accept_loss"):
+            if as_json:
+                print_json(
+                    {"id": asked.id, "system": system, "entity": entity, "asked": asked.action}
+                )
+            return 0
+        expected = 1 if entity else len(bridge.systems[system].spec.entities)
+        return await _follow(bridge, system, asked.id, expected, as_json=as_json)
+
+    on_bridge(ctx, act)
+
+
+async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
+    """System and entity; the entity is empty for a whole system."""
+    if name in bridge.systems:
+        return name, ""
+    from bridge.cli.entities import qualified
+    from bridge.model.names import split_entity
+
+    return split_entity(qualified(bridge.entities, name))
+
+
+async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
+    """The condition in the source's columns and values, as JSON can hold them."""
+    from bridge.model.canonical import plain
+    from bridge.model.names import split_entity
+
+    system, bare = split_entity(name)
+    table = (await bridge.tables(system))[bare]
+    try:
+        where = condition(table.entity, texts)
+    except ValueError as error:
+        raise click.UsageError(f"--where: {error}") from None
+    fields = tuple(where)
+    values = table.outward(fields, [where[field] for field in fields])
+    return {
+        column: plain(value) for column, value in zip(table.columns(fields), values, strict=True)
+    }
+
+
+def belongs(job: str, asked: str) -> bool:
+    """Whether a job or result is of a request: several entities' are numbered. Pure."""
+    return job == asked or job.rpartition("-")[0] == asked
+
+
+async def _follow(bridge: Bridge, system: str, asked: str, expected: int, *, as_json: bool) -> int:
+    """Show how far it is until it is done. Returns the exit code."""
+    from bridge.capture.health import statuses
+
+    began = time.monotonic()
+    heard, last = began, 0
+    with progress(f"snapshot of {system}", None) as advance:
+        while True:
+            status = (await statuses(bridge.log, bridge.name)).get(system)
+            if status is not None and status.at != last:
+                heard, last = time.monotonic(), status.at
+                done = [item for item in status.results if belongs(item["id"], asked)]
+                advance(*_far(status, asked, done))
+                if len(done) >= expected:
+                    break
+            _check_alive(system, status, time.monotonic() - heard)
+            await asyncio.sleep(LOOK)
+    return _report(system, done, as_json=as_json)
+
+
+def _far(status: Status, asked: str, done: list[Mapping[str, Any]]) -> tuple[int, int | None]:
+    jobs = [job for job in status.snapshots if belongs(job["id"], asked)]
+    read = sum(job["rows"] for job in jobs) + sum(item["rows"] for item in done)
+    total = sum(max(job["total"], job["rows"]) for job in jobs) + sum(item["rows"] for item in done)
+    return read, total or None
+
+
+def _check_alive(system: str, status: Status | None, silent: float) -> None:
+    """Raises RetryLater when nobody would carry it out; the request stays asked."""
+    from bridge.model.errors import RetryLater
+
+    state = status.state if status is not None else "never started"
+    if silent > SILENT or (status is not None and state == "stopped"):
+        why = f": {status.reason}" if status is not None and status.reason else ""
+        raise RetryLater(
+            f"capture of {system} doesn't run ({state}{why}); the request is kept and carried out "
+            "when it does: start `bridgectl run`"
+        )
+
+
+def _report(system: str, done: list[Mapping[str, Any]], *, as_json: bool) -> int:
+    for item in done:
+        if as_json:
+            print_json({"system": system, **item})
+            continue
+        told = item["failed"] or f"{item['rows']} rows read, {item['deleted']} deletes written"
+        click.echo(f"{system}.{item['entity']}: {told}")
+    return 1 if any(item["failed"] for item in done) else 0

@@ -1,0 +1,168 @@
+"""`bridgectl status`: what runs, how far it is and how far behind."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.shared import as_json, on_bridge
+from bridge.cli.shown.rows import print_json, print_rows
+
+if TYPE_CHECKING:
+    from bridge.capture.health import Status
+    from bridge.wiring import Bridge
+
+#: Modules of which a compiled form may be there, and what they do.
+COMPILED = {"plans": "bridge.plan.execute", "pgoutput frames": "connectors.postgres.frames"}
+FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
+
+
+@click.command(epilog="Example: bridgectl status --json")
+@as_json
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show systems, their capture, groups and their lag, and in which form plans run.
+
+    Exit code 1 when a system that was captured makes no progress, or an entity is paused.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.capture.health import statuses
+        from bridge.cli.log.groups import group_rows, summed
+
+        found = await statuses(bridge.log, bridge.name)
+        now = time.time_ns() // 1000
+        systems = [system_row(bridge, name, found.get(name), now) for name in bridge.systems]
+        groups = summed(await group_rows(bridge.log, await bridge.log.groups()))
+        forms = {what: FORMS[compiled(module)] for what, module in COMPILED.items()}
+        if as_json:
+            _print_json(bridge, systems, groups, forms)
+        else:
+            _print(bridge, systems, groups, forms)
+        return 1 if any(row["healthy"] is False for row in systems) else 0
+
+    on_bridge(ctx, act)
+
+
+def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> dict[str, Any]:
+    """A system with its connector and what its capture reported last; `now` in microseconds."""
+    connector, system = bridge.system(name)
+    row: dict[str, Any] = {
+        "system": name,
+        "connector": connector.name,
+        "url": system.shown_url,
+        "capabilities": dataclasses.asdict(connector.capabilities()),
+        "entities": len(bridge.systems[name].spec.entities),
+        "state": "never captured",
+        "healthy": None,
+    }
+    if status is None:
+        return row
+    return row | {
+        "state": status.state if not _silent(status, now) else "not running",
+        "healthy": status.healthy(now),
+        "reason": status.reason,
+        "age_seconds": status.age(now),
+        "behind_seconds": status.behind,
+        "lag_bytes": status.lag_bytes,
+        "position": status.position,
+        "epoch": status.epoch,
+        "changes": status.changes,
+        "dead": status.dead,
+        "paused": {entity: dict(why) for entity, why in status.paused.items()},
+        "snapshots": [dict(job) for job in status.snapshots],
+        "instance": status.instance,
+        "reported_at": datetime.fromtimestamp(status.at / 1_000_000, UTC),
+    }
+
+
+def _silent(status: Status, now: int) -> bool:
+    """Reports come each second; a source that lost its connection still reports."""
+    from bridge.capture.health import SECOND, TOO_OLD
+
+    return now - status.at > TOO_OLD * SECOND
+
+
+def compiled(module: str) -> bool | None:
+    """Whether a module runs in its compiled form; None where it isn't installed."""
+    try:
+        flag: bool = importlib.import_module(module).COMPILED
+    except ImportError:
+        return None
+    return flag
+
+
+def _print_json(
+    bridge: Bridge,
+    systems: list[dict[str, Any]],
+    groups: list[dict[str, Any]],
+    forms: Mapping[str, str],
+) -> None:
+    print_json(
+        {"kind": "bridge", "bridge": bridge.name, "log": bridge.log.name, "runs": dict(forms)}
+    )
+    for row in systems:
+        print_json({"kind": "system", **row})
+    for row in groups:
+        print_json({"kind": "group", **row})
+
+
+def _print(
+    bridge: Bridge,
+    systems: list[dict[str, Any]],
+    groups: list[dict[str, Any]],
+    forms: Mapping[str, str],
+) -> None:
+    told = ", ".join(f"{what} {form}" for what, form in forms.items())
+    click.echo(f"bridge {bridge.name}, log {bridge.log.name}, {told}\n")
+    rows = [
+        {
+            **row,
+            "can": _can(row["capabilities"]),
+            "age": _seconds(row.get("age_seconds")),
+            "behind": _seconds(row.get("behind_seconds")),
+        }
+        for row in systems
+    ]
+    columns = ("system", "connector", "state", "age", "behind", "changes", "dead", "can")
+    print_rows(rows, columns, as_json=False)
+    for row in systems:
+        _print_trouble(row)
+    if groups:
+        click.echo()
+        print_rows(groups, ("group", "topic", "members", "partitions", "lag"), as_json=False)
+
+
+def _print_trouble(row: Mapping[str, Any]) -> None:
+    name = row["system"]
+    if row.get("reason"):
+        click.echo(f"{name}: {row['reason']}")
+    for entity, why in row.get("paused", {}).items():
+        click.echo(
+            f"{name}.{entity} is paused: {why['reason']} (then `bridgectl snapshot {name}.{entity} "
+            "--resume`)"
+        )
+    for job in row.get("snapshots", []):
+        told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
+        click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}")
+
+
+def _can(capabilities: Mapping[str, Any]) -> str:
+    found = [name for name, value in capabilities.items() if value is True]
+    return ", ".join([*found, f"before: {capabilities['before']}"])
+
+
+def _seconds(value: float | None) -> str | None:
+    if value is None:
+        return None
+    if value < 90:
+        return f"{value:.1f} s"
+    return f"{value / 60:.0f} m" if value < 5400 else f"{value / 3600:.0f} h"
