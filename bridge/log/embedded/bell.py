@@ -19,7 +19,7 @@ class Bell:
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
         # A look takes microseconds and no lock, so that it needs no thread.
-        self._connection = connect(path, patience=0.0)
+        self._connection = connect(path, 0.0)
         self._version = -1
         self._waiting: set[asyncio.Future[None]] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -43,7 +43,9 @@ class Bell:
 
     async def wait(self, seen: int, timeout: float) -> None:
         """Until it rang more often than `seen`, or `timeout` seconds passed."""
-        if self.rung != seen or self._closed:
+        if self._closed:
+            raise RuntimeError("the log was closed while somebody waited for records")
+        if self.rung != seen:
             return
         future = self._loop.create_future()
         self._waiting.add(future)

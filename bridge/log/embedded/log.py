@@ -35,6 +35,7 @@ from bridge.model.errors import RetryLater
 PARTITIONS = 4
 MAX_RECORD_BYTES = 1_000_000
 COMPACT_EVERY = 60.0
+PATIENCE = 60.0
 
 
 def now_ms() -> int:
@@ -47,7 +48,9 @@ class EmbeddedLog:
 
     `partitions`: of topics that don't say how many. `clock` tells milliseconds since 1970, the
     same for all processes of the file. `compact_every`: seconds between two looks at what could
-    be compacted; None leaves that to other processes and to `compact`.
+    be compacted; None leaves that to other processes and to `compact`. `patience`: seconds to wait
+    for another process that writes, before RetryLater. `network` tells the network file system that
+    holds a folder.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class EmbeddedLog:
         clock: Callable[[], int] = now_ms,
         max_record_bytes: int = MAX_RECORD_BYTES,
         compact_every: float | None = COMPACT_EVERY,
+        patience: float = PATIENCE,
         network: Callable[[Path], str | None] = network_file_system,
     ) -> None:
         self._path = Path(path)
@@ -65,6 +69,7 @@ class EmbeddedLog:
         self._clock = clock
         self._max_record_bytes = max_record_bytes
         self._compact_every = compact_every
+        self._patience = patience
         self._network = network
         self._opened: Store | None = None
         self._compacting: asyncio.Task[None] | None = None
@@ -88,8 +93,8 @@ class EmbeddedLog:
     async def open(self) -> None:
         """As the port says; makes the file, and its folder, where they are missing."""
         await asyncio.to_thread(check_place, self._path, self._network)
-        await asyncio.to_thread(prepare, self._path)
-        store = Store(self._path, self._clock, self._max_record_bytes)
+        await asyncio.to_thread(prepare, self._path, self._patience)
+        store = Store(self._path, self._clock, self._max_record_bytes, self._patience)
         store.start()
         self._opened = store
         await store.refresh()
@@ -97,7 +102,7 @@ class EmbeddedLog:
             self._compacting = asyncio.create_task(self._compact_again(self._compact_every))
 
     async def close(self) -> None:
-        """As the port says. What was being written is finished."""
+        """As the port says. Members leave their groups; what was being written is finished."""
         store, self._opened = self._opened, None
         if store is None:
             return
@@ -105,8 +110,9 @@ class EmbeddedLog:
             self._compacting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._compacting
-        store.bell.close()
-        await asyncio.to_thread(store.stop)
+        for leave in [*store.leaving]:
+            await leave()
+        await store.stop()
 
     # -- topics
 

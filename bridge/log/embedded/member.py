@@ -44,6 +44,7 @@ class Member(Reader):
         self._generation = -1
         self._alive_until = 0.0
         self._signs = asyncio.create_task(self._show_life())
+        store.leaving.add(self.close)
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
         """As the port says."""
@@ -86,10 +87,15 @@ class Member(Reader):
 
     async def close(self) -> None:
         """As the port says."""
+        if self.close not in self._store.leaving:
+            return
+        self._store.leaving.discard(self.close)
         self._signs.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._signs
-        await self._store.writer.run(lambda connection: leave(connection, self._me))
+        # Where that can't be written now, the end of the session has the same effect, later.
+        with contextlib.suppress(RetryLater):
+            await self._store.writer.run(lambda connection: leave(connection, self._me))
 
     def _id(self, place: TopicPartition) -> int:
         return place_id(self._store.catalogue, place)

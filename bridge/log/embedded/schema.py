@@ -18,9 +18,6 @@ SHIFT = 40
 APPLICATION = 0x62726467
 VERSION = 1
 
-#: How long a statement waits for another process that writes, in seconds.
-PATIENCE = 60.0
-
 _TABLES = """
 CREATE TABLE topic (
     name TEXT PRIMARY KEY,
@@ -78,8 +75,11 @@ CREATE TABLE committed (
 """
 
 
-def connect(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
-    """A connection for one thread at a time; statements outside of BEGIN commit by themselves."""
+def connect(path: Path, patience: float) -> sqlite3.Connection:
+    """A connection for one thread at a time; statements outside of BEGIN commit by themselves.
+
+    `patience`: seconds that a statement waits for another process that writes.
+    """
     connection = sqlite3.connect(
         path, timeout=patience, isolation_level=None, check_same_thread=False
     )
@@ -87,15 +87,18 @@ def connect(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, patience: float) -> None:
     """Make the tables where they are missing. Raises ConfigurationError for another file."""
     try:
-        connection = connect(path)
+        connection = connect(path, patience)
     except sqlite3.Error as error:
         raise named(error, path) from error
     try:
+        # One view for all that is asked: another process may be making the tables just now.
+        connection.execute("BEGIN")
         _check(connection, path)
-        _enter_wal(connection)
+        connection.execute("ROLLBACK")
+        _enter_wal(connection, patience)
         connection.execute("BEGIN IMMEDIATE")
         if _check(connection, path) == 0:
             for statement in filter(str.strip, _TABLES.split(";")):
@@ -126,9 +129,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _enter_wal(connection: sqlite3.Connection) -> None:
+def _enter_wal(connection: sqlite3.Connection, patience: float) -> None:
     """SQLite doesn't wait for other processes here, so that we have to."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     # Pages of 8 kB: batches are large, positions small. Only an empty file can still choose.
     connection.execute("PRAGMA page_size = 8192")
     while True:

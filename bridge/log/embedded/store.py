@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bridge.log.embedded.bell import Bell
@@ -13,24 +14,31 @@ from bridge.log.embedded.threads import Reader, Writer
 class Store:
     """The open file. `clock` tells milliseconds since 1970."""
 
-    def __init__(self, path: Path, clock: Callable[[], int], max_record_bytes: int) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], int], max_record_bytes: int, patience: float
+    ) -> None:
         self.path = path
         self.clock = clock
         self.max_record_bytes = max_record_bytes
         self.bell = Bell(path)
-        self.reader = Reader(path)
-        self.writer = Writer(path, self.bell.ring_from_thread)
+        self.reader = Reader(path, patience)
+        self.writer = Writer(path, patience, self.bell.ring_from_thread)
         self.catalogue: Catalogue = {}
+        self.leaving: set[Callable[[], Awaitable[None]]] = set()
+        """What the members of groups that are still there have to do when the log is closed."""
 
     def start(self) -> None:
         """Start the threads."""
         self.reader.start()
         self.writer.start()
 
-    def stop(self) -> None:
-        """Finish what waits, then let go of the file. Blocks."""
-        self.writer.stop()
-        self.reader.stop()
+    async def stop(self) -> None:
+        """Finish what waits, then let go of the file."""
+        self.writer.refuse()
+        self.reader.refuse()
+        self.bell.close()
+        await asyncio.to_thread(self.writer.join)
+        await asyncio.to_thread(self.reader.join)
 
     async def refresh(self) -> None:
         """Learn of the topics that other processes created."""

@@ -30,8 +30,10 @@ _TOGETHER = 64
 class Reader:
     """Runs reads, one after another, on a connection of their own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
         self._path = path
+        self._patience = patience
+        self._refusing = False
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=type(self).__name__, daemon=True)
 
@@ -41,17 +43,23 @@ class Reader:
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """The job's result. A caller that is cancelled before its job began prevents it."""
+        if self._refusing:
+            raise RuntimeError(f"the embedded log {self._path} is closed")
         future: Future[T] = Future()
         self._jobs.put((job, future))
         return await asyncio.wrap_future(future)
 
-    def stop(self) -> None:
-        """End after what is waiting. Blocks until then."""
+    def refuse(self) -> None:
+        """Take no more jobs, and end after what is waiting."""
+        self._refusing = True
         self._jobs.put(None)
+
+    def join(self) -> None:
+        """Block until it has ended."""
         self._thread.join()
 
     def _work(self) -> None:
-        connection = connect(self._path)
+        connection = connect(self._path, self._patience)
         try:
             while (next_one := self._jobs.get()) is not None:
                 job, future = next_one
@@ -70,12 +78,12 @@ class Reader:
 class Writer(Reader):
     """Runs writes, those that wait together in one transaction; tells after each one."""
 
-    def __init__(self, path: Path, written: Callable[[], None]) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, patience: float, written: Callable[[], None]) -> None:
+        super().__init__(path, patience)
         self._written = written
 
     def _work(self) -> None:
-        connection = connect(self._path)
+        connection = connect(self._path, self._patience)
         # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")

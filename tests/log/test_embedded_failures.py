@@ -1,0 +1,202 @@
+"""What the disk and other processes can do to an embedded log."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
+from bridge.model.errors import Fenced
+
+from .conftest import OpenEmbedded
+
+FULL_DISK = """
+import asyncio, pathlib, sys
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Entry, TopicPartition, TopicSpec
+from bridge.model.errors import RetryLater
+
+async def main(folder):
+    spare = pathlib.Path(folder, "spare")
+    spare.write_bytes(b"x" * 1_000_000)
+    log = EmbeddedLog(pathlib.Path(folder, "log.db"))
+    await log.open()
+    await log.create_topics([TopicSpec("t", partitions=2)])
+    places = [TopicPartition("t", 0), TopicPartition("t", 1)]
+    producer = await log.producer("id")
+    async def write(number):
+        async with producer.transaction() as transaction:
+            for place in places:
+                body = b"%d" % number + b"x" * 50_000
+                await transaction.append("t", [Entry(b"k", body, partition=place.partition)])
+            transaction.commit_offsets("g", {places[0]: number})
+    number = 0
+    try:
+        while True:
+            await write(number)
+            number += 1
+    except RetryLater as full:
+        print(full)
+    assert 1 < number < 60, number
+    ends = await log.end_offsets(places)
+    assert set(ends.values()) == {number}, (ends, number)
+    assert await log.committed("g", places[:1]) == {places[0]: number - 1}
+    spare.unlink()
+    await write(number)
+    reader = await log.reader(dict.fromkeys(places, 0))
+    got: list[Record] = []
+    while len(got) < 2 * (number + 1):
+        got += await reader.read(10, 1.0)
+    for place in places:
+        mine = [r.value.rstrip(b"x") for r in got if r.partition == place.partition]
+        assert mine == [b"%d" % at for at in range(number + 1)]
+    await log.close()
+    print("went on")
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path: Path) -> None:
+    """On a file system of 5 MB, in a mount namespace of its own that ends with the program."""
+    private = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+    mount = f'mount -t tmpfs -o size=5m tmpfs "{tmp_path}" && exec "$0" -c "$1" "{tmp_path}"'
+    if shutil.which("unshare") is None:
+        pytest.fail("install util-linux: `unshare` makes the small disk that this test fills")
+
+    done = subprocess.run(
+        [*private, "sh", "-c", mount, sys.executable, FULL_DISK],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+    assert done.returncode == 0, done.stderr
+    said, went_on = done.stdout.splitlines()
+    assert "is full: nothing of this was written; free some space" in said
+    assert "log.db" in said
+    assert went_on == "went on"
+
+
+async def test_several_processes_append_at_once_and_lose_nothing(
+    tmp_path: Path, open_embedded: OpenEmbedded
+) -> None:
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    program = (
+        "import asyncio, sys\n"
+        "from bridge.log.embedded import EmbeddedLog\n"
+        "from bridge.log.port import Entry\n"
+        "async def main(path, who):\n"
+        "    log = EmbeddedLog(path); await log.open()\n"
+        "    for at in range(40):\n"
+        "        await log.append('t', [Entry(who, b'%d' % (at * 5 + n)) for n in range(5)])\n"
+        "    await log.close()\n"
+        "asyncio.run(main(sys.argv[1], sys.argv[2].encode()))\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / "log.db"),
+            who,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for who in ("a", "b", "c")
+    ]
+    assert [await each.wait() for each in running] == [0, 0, 0]
+
+    reader = await log.reader({TopicPartition("t", 0): 0})
+    got: list[Record] = []
+    while len(got) < 600:
+        got += await reader.read(1000, 1.0)
+
+    assert [record.offset for record in got] == [*range(600)]
+    for who in (b"a", b"b", b"c"):
+        assert [int(r.value or b"") for r in got if r.key == who] == [*range(200)]
+
+
+async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    logs = [EmbeddedLog(tmp_path / "new.db") for _ in range(8)]
+
+    await asyncio.gather(*(log.open() for log in logs))
+
+    for log in logs:
+        await log.create_topics([TopicSpec("t", partitions=3)])
+        assert (await log.topics())["t"].partitions == 3
+        await log.close()
+
+
+async def test_a_write_that_fails_spares_those_that_share_its_flush(
+    open_embedded: OpenEmbedded,
+) -> None:
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    old = await log.producer("id")
+    await log.producer("id")
+
+    async def zombie() -> None:
+        async with old.transaction() as transaction:
+            await transaction.append("t", [Entry(b"zombie", b"")])
+
+    done = await asyncio.gather(
+        *(log.append("t", [Entry(b"%d" % at, b"")]) for at in range(10)),
+        zombie(),
+        *(log.append("t", [Entry(b"%d" % at, b"")]) for at in range(10, 20)),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in done if each is not None] == [Fenced]
+    reader = await log.reader({TopicPartition("t", 0): 0})
+    assert sorted(int(r.key or b"") for r in await reader.read(100, 1.0)) == [*range(20)]
+
+
+async def test_an_append_that_was_cancelled_before_its_turn_never_happens(
+    tmp_path: Path, open_embedded: OpenEmbedded
+) -> None:
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    blocking = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    first = asyncio.create_task(log.append("t", [Entry(b"first", b"")]))
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(log.append("t", [Entry(b"second", b"")]))
+    await asyncio.sleep(0.1)
+
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    blocking.execute("ROLLBACK")
+    blocking.close()
+    await first
+
+    reader = await log.reader({TopicPartition("t", 0): 0})
+    assert [record.key for record in await reader.read(10, 1.0)] == [b"first"]
+
+
+async def test_closing_the_log_ends_those_who_wait_and_leaves_their_groups(
+    open_embedded: OpenEmbedded,
+) -> None:
+    log, other = await open_embedded(), await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    member = await log.join("g", ["t"], session_timeout=60.0)
+    reader = await log.reader({TopicPartition("t", 0): 0})
+    await member.read(1, 0.0)
+    waiting = asyncio.create_task(reader.read(1, 30.0))
+    await asyncio.sleep(0.05)
+
+    await log.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await asyncio.wait_for(waiting, 5.0)
+    assert (await other.groups())["g"].members == ()
