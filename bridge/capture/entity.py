@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bridge.capture.compat import incompatibilities
 from bridge.capture.window import Touched
 from bridge.connector import Change, Shape
 from bridge.log.port import Entry, Registry
-from bridge.model.avro import change_schema, entity_of, key_schema, schema_text
+from bridge.model.avro import Schema, change_schema, entity_of, key_schema, schema_text
+from bridge.model.compat import incompatibilities
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
@@ -100,16 +100,9 @@ class CapturedEntity:
         return executor
 
     async def _register(self, found: Entity) -> None:
-        if self.type is not None:
-            reasons = incompatibilities(self.type, found)
-            if reasons:
-                raise Incompatible(
-                    f"{self.spec.qualified}: the table's new shape doesn't fit its topic: "
-                    f"{'; '.join(reasons)}. Declare the field as it was, or capture the table "
-                    "under a new entity name"
-                )
         for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):
             subject = f"{self.topic}-{part}"
+            self._check(subject, part, schema)
             await self._registry.set_compatibility(subject, COMPATIBILITY)
             try:
                 schema_id = await self._registry.register(subject, schema_text(schema))
@@ -121,6 +114,19 @@ class CapturedEntity:
                 self._key_schema = schema_id
             else:
                 self.value_schema = schema_id
+
+    def _check(self, subject: str, part: str, schema: Schema) -> None:
+        """Ask our own compatibility check, before the registry's."""
+        if self.type is None:
+            return
+        old = key_schema(self.type) if part == "key" else change_schema(self.type)
+        reasons = incompatibilities(old, schema, subject)
+        if reasons:
+            raise Incompatible(
+                f"{self.spec.qualified}: the table's new shape doesn't fit its topic: "
+                f"{'; '.join(dict.fromkeys(reasons))}. Declare the fields as they were, or "
+                "capture the table under a new entity name"
+            )
 
 
 def touched(
