@@ -1,0 +1,67 @@
+"""What the screen shows: counted from the core's notices and from the log itself."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from bridge.log.port import Record
+from bridge.model import headers
+from bridge.observe import Captured, Handled, Notice, Read, SourceState
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running totals. `observe` takes notices of this process, `record` the log's records."""
+
+    changes: int = 0
+    entities: Counter[str] = field(default_factory=Counter)
+    behind: deque[float] = field(default_factory=lambda: deque(maxlen=500))
+    source: str = "starting"
+    handled: Counter[str] = field(default_factory=Counter)
+    asked: int = 0
+    queries: int = 0
+    sent: set[str] = field(default_factory=set)
+    receipts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    caused: Counter[str] = field(default_factory=Counter)
+    executor: str = "running"
+    in_between: tuple[str, ...] = ()
+
+    def observe(self, notice: Notice) -> None:
+        """Count a notice."""
+        match notice:
+            case Captured():
+                self.changes += notice.changes
+                self.entities.update(notice.entities)
+                if notice.behind is not None:
+                    self.behind.append(notice.behind)
+            case SourceState():
+                self.source = notice.state
+            case Handled():
+                self.handled[notice.outcome] += 1
+            case Read():
+                self.asked += notice.asked
+                self.queries += notice.queries
+            case _:
+                pass
+
+    def change(self, record: Record) -> None:
+        """Count a change that a command caused (its tombstone doesn't count again)."""
+        cause = dict(record.headers).get(headers.CAUSATION)
+        if cause is not None and record.value is not None:
+            self.caused[cause.decode()] += 1
+
+    @property
+    def lag(self) -> tuple[float, float]:
+        """Milliseconds from legacy commit to the log: median and 95th percentile, lately."""
+        if len(self.behind) < 2:
+            return 0.0, 0.0
+        cuts = statistics.quantiles(self.behind, n=20)
+        return cuts[9] * 1000, cuts[18] * 1000
+
+    @property
+    def open_commands(self) -> int:
+        """Commands without a receipt."""
+        return len(self.sent) - sum(1 for command in self.sent if self.receipts[command])
