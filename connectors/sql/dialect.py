@@ -103,7 +103,13 @@ POSTGRESQL = SqlDialect(
     array_type=_postgres_array,
     for_update="FOR UPDATE",
     isolation="AUTOCOMMIT",
+    marker=Marker(
+        "SELECT pg_logical_emit_message(true, 'bridge.command', CAST(:id AS text))",
+    ),
+    position="(pg_current_wal_insert_lsn() - '0/0')::bigint",
+    position_after=True,
 )
+"""Visibility is the PostgreSQL connector's: `replace(POSTGRESQL, seen=Seen(...))`."""
 MYSQL = SqlDialect(name="mysql", max_keys=1000, lookup="rows", for_update="FOR UPDATE")
 
 _KNOWN = {

@@ -37,6 +37,8 @@ def carry_out(
         return done
     except (BridgeError, sa_exc.SQLAlchemyError, OverflowError) as error:
         try:
+            if connection.invalidated:
+                raise Lost(str(translated(error, where))) from error
             savepoint.rollback()
         except sa_exc.SQLAlchemyError as gone:
             raise Lost(str(translated(gone, where))) from error

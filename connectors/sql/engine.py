@@ -21,7 +21,45 @@ BEGIN = "bridge_begin"
 BUSY_SECONDS = 5.0
 """How long a statement waits for SQLite's lock before it is RetryLater."""
 
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+}
+
+
+# Types for which psycopg's Python objects say less than the text (the order of a json object, the
+# months of an interval, infinity), or which it can't hold at all.
+_AS_TEXT = [
+    "json",
+    "jsonb",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "int4range",
+    "int8range",
+    "numrange",
+    "daterange",
+    "tsrange",
+    "tstzrange",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "datemultirange",
+    "tsmultirange",
+    "tstzmultirange",
+]
+_POSTGRES_SESSION = (
+    "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET intervalstyle = postgres; "
+    "SET extra_float_digits = 1"
+)
 
 
 def parse_url(system: System) -> URL:
@@ -43,10 +81,24 @@ def make_engine(system: System, connections: int = 1) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(system, url, connections)
     try:
-        return sa.create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         message = f"system {system.name!r}: no driver for {url.drivername!r} is installed: {error}"
         raise ConfigurationError(message) from error
+    if url.get_backend_name() == "postgresql":
+        sa.event.listen(engine, "connect", read_as_text)
+    return engine
+
+
+def read_as_text(connection: Any, _record: object) -> None:
+    """Let psycopg hand over the server's own text of types that Python would change."""
+    from psycopg.types.string import TextLoader
+
+    for name in _AS_TEXT:
+        connection.adapters.register_loader(name, TextLoader)
+    with connection.cursor() as cursor:
+        cursor.execute(_POSTGRES_SESSION)
+    connection.commit()
 
 
 def sqlite_path(system: System, url: URL) -> Path:

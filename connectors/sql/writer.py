@@ -104,6 +104,7 @@ class SqlWriter:
                 if outcomes is not None:
                     return outcomes
         except CommitRefused as refused:
+            connection.rollback()
             if len(effects) == 1:
                 return [Rejected("legacy_error", str(refused))]
             return [self._batch(connection, [effect])[0] for effect in effects]
@@ -113,7 +114,9 @@ class SqlWriter:
         self, connection: Connection, effects: Sequence[Effect]
     ) -> list[Done | Exception] | None:
         """The whole batch; None when a claim collided and it must be begun again."""
-        first = {effect.command_id: effect for effect in reversed(effects)}
+        first: dict[str, Effect] = {}
+        for effect in effects:
+            first.setdefault(effect.command_id, effect)
         with connection.begin() as transaction:
             known = ledger.held(connection, list(first))
             fresh = [effect for name, effect in first.items() if name not in known]
@@ -126,7 +129,8 @@ class SqlWriter:
             outcomes = self._carry_out(connection, fresh)
             position = self._finish(connection, outcomes)
             self._commit(transaction)
-        position = self._position(connection) if self._dialect.position_after else position
+        if self._dialect.position_after:
+            position = self._reached(connection)
         return [_answer(effect, first, known, outcomes, position) for effect in effects]
 
     def _carry_out(
@@ -159,6 +163,14 @@ class SqlWriter:
             return None
         value = connection.execute(sa.text(f"SELECT {self._dialect.position}")).scalar()
         return None if value is None else int(value)
+
+    def _reached(self, connection: Connection) -> int | None:
+        """The position behind the commit. The effects stand even where it can't be asked for."""
+        try:
+            with connection.begin():
+                return self._position(connection)
+        except sa_exc.SQLAlchemyError:
+            return None
 
     def _commit(self, transaction: sa.RootTransaction) -> None:
         try:

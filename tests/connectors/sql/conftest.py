@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bridge.connector import System, TableUse
+from connectors.sql import ledger
+from connectors.sql.dialect import POSTGRESQL, SQLITE, Seen, SqlDialect
+from connectors.sql.engine import make_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a statement has seen, as the database says it."""
+
+    value: Any
+
+    def contains(self, transaction: int) -> bool:
+        return transaction >= 0
+
+
+@dataclass(slots=True)
+class Place:
+    """A database, its dialect, and a connection of the legacy program."""
+
+    name: str
+    url: str
+    dialect: SqlDialect
+    db: Any
+
+    def run(self, *statements: str) -> None:
+        for statement in statements:
+            self.db.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self.db.execute(query).fetchall()
+        return found
+
+    def system(self, *tables: str | TableUse, connections: int = 2) -> System:
+        uses = tuple(TableUse(table) if isinstance(table, str) else table for table in tables)
+        return System("acme", "erp", self.url, self.name, None, uses, connections)
+
+    def seeing(self, expression: str) -> SqlDialect:
+        return replace(self.dialect, seen=Seen(expression, Text))
+
+    def make_ledger(self) -> None:
+        engine = make_engine(self.system())
+        self.run(ledger.create_sql(engine.dialect))
+        engine.dispose()
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[Place]:
+    path = tmp_path / "erp.db"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    yield Place("sqlite", f"sqlite:///{path}", SQLITE, db)
+    db.close()
+
+
+@pytest.fixture
+def server(database: str) -> Iterator[Place]:
+    with psycopg.connect(database, autocommit=True) as db:
+        yield Place("postgres", database, POSTGRESQL, db)
+
+
+@pytest.fixture(params=["lite", "server"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from bridge.connector import TableUse
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from connectors.sql.reader import SqlReader
+
+from .conftest import Place
+
+ORDERS = "CREATE TABLE orders (no varchar(10) PRIMARY KEY, customer integer, total numeric(15,2))"
+LINES = "CREATE TABLE lines (no varchar(10), pos integer, qty integer, PRIMARY KEY (no, pos))"
+
+
+def filled(place: Place) -> None:
+    place.run(ORDERS, LINES)
+    for number in range(20):
+        place.run(f"INSERT INTO orders VALUES ('{number:010}', {number % 3}, {number}.25)")
+        for pos in range(3):
+            place.run(f"INSERT INTO lines VALUES ('{number:010}', {pos}, {number * pos})")
+
+
+async def test_many_keys_are_one_query_and_give_what_single_ones_give(place: Place) -> None:
+    filled(place)
+    reader = SqlReader(place.system("orders", "lines"), place.dialect)
+    cases: list[tuple[str, list[str], list[tuple[Any, ...]]]] = [
+        ("orders", ["no"], [(f"{number:010}",) for number in (3, 1, 99, 7)]),
+        ("orders", ["customer"], [(0,), (2,)]),
+        ("lines", ["no", "pos"], [(f"{n:010}", p) for n, p in itertools.product((1, 5), (0, 2))]),
+        ("lines", ["pos", "no"], [(2, "0000000004"), (9, "0000000004")]),
+        ("lines", ["no"], [("0000000002",)]),
+    ]
+    for table, columns, keys in cases:
+        together = (await reader.fetch(table, columns, keys)).rows
+        single = [row for key in keys for row in (await reader.fetch(table, columns, [key])).rows]
+        assert sorted(together) == sorted(single)
+        assert together
+    await reader.close()
+
+
+async def test_without_columns_all_rows_come_up_to_the_limit(place: Place) -> None:
+    filled(place)
+    reader = SqlReader(place.system("lines"), place.dialect)
+    assert len((await reader.fetch("lines", [], [])).rows) == 60
+    assert len((await reader.fetch("lines", [], [], limit=7)).rows) == 7
+    assert len((await reader.fetch("lines", ["pos"], [(1,)], limit=5)).rows) == 5
+    await reader.close()
+
+
+async def test_a_key_with_a_null_equals_nothing(place: Place) -> None:
+    filled(place)
+    place.run("INSERT INTO orders VALUES ('x', NULL, NULL)")
+    reader = SqlReader(place.system("orders"), place.dialect)
+    assert (await reader.fetch("orders", ["customer"], [(None,)])).rows == []
+    assert len((await reader.fetch("orders", ["customer"], [(None,), (1,)])).rows) == 7
+    assert (await reader.fetch("orders", ["customer"], [])).rows == []
+    await reader.close()
+
+
+async def test_what_was_seen_is_told_by_the_same_statement_even_when_no_row_is_found(
+    place: Place,
+) -> None:
+    filled(place)
+    reader = SqlReader(place.system("lines"), place.seeing("(SELECT count(*) FROM lines)"))
+    for columns, keys, expected in (
+        (["no"], [("none",)], 0),
+        (["no"], [("0000000001",)], 3),
+        ([], [], 60),
+    ):
+        found = await reader.fetch("lines", columns, keys)
+        assert len(found.rows) == expected
+        assert found.visibility is not None
+        assert getattr(found.visibility, "value", None) == 60
+        assert all(len(row) == len(found.shape.columns) for row in found.rows)
+    await reader.close()
+    plain = SqlReader(place.system("lines"), place.dialect)
+    assert (await plain.fetch("lines", [], [])).visibility is None
+    await plain.close()
+
+
+async def test_the_most_keys_that_a_query_may_carry_do_fit(place: Place) -> None:
+    filled(place)
+    reader = SqlReader(place.system("lines"), place.dialect)
+    keys = [(f"{number:010}", 1) for number in range(reader.max_keys)]
+    assert len((await reader.fetch("lines", ["no", "pos"], keys)).rows) == 20
+    with pytest.raises(Rejected, match="at most"):
+        await reader.fetch("lines", ["no", "pos"], [*keys, ("x", 1)])
+    await reader.close()
+
+
+async def test_a_key_that_can_t_be_asked_for_is_rejected_and_the_reader_goes_on(
+    place: Place,
+) -> None:
+    filled(place)
+    reader = SqlReader(place.system("lines"), place.dialect)
+    bad = 2**70 if place.name == "sqlite" else "no number"
+    with pytest.raises(Rejected) as refused:
+        await reader.fetch("lines", ["pos"], [(1,), (bad,)])
+    assert refused.value.code == "bad_key"
+    with pytest.raises(Rejected, match="no column"):
+        await reader.fetch("lines", ["nope"], [(1,)])
+    with pytest.raises(ConfigurationError, match="not configured"):
+        await reader.fetch("other", [], [])
+    assert len((await reader.fetch("lines", ["pos"], [(1,)])).rows) == 20
+    await reader.close()
+
+
+async def test_a_column_that_is_added_appears_in_the_next_shape(place: Place) -> None:
+    filled(place)
+    reader = SqlReader(place.system("orders"), place.dialect)
+    before = await reader.fetch("orders", ["no"], [("0000000001",)])
+    again = await reader.fetch("orders", ["no"], [("0000000001",)])
+    place.run("ALTER TABLE orders ADD COLUMN note varchar(20) DEFAULT 'x'")
+    after = await reader.fetch("orders", ["no"], [("0000000001",)])
+    await reader.close()
+    assert again.shape is before.shape
+    assert [column.name for column in after.shape.columns] == ["no", "customer", "total", "note"]
+    assert after.rows[0] == (*before.rows[0], "x")
+
+
+async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(server: Place) -> None:
+    server.run(
+        "CREATE TABLE slow (id integer PRIMARY KEY)",
+        "INSERT INTO slow VALUES (1)",
+    )
+    sleeping = "(SELECT pg_sleep(0.4))::text"
+    reader = SqlReader(server.system("slow", connections=3), server.seeing(sleeping))
+    await reader.fetch("slow", [], [])
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
+    took = loop.time() - began
+    await reader.close()
+    assert took < 1.1, "three reads of 0.4 s, one after the other, take 1.2 s"
+
+
+async def test_blank_padded_keys_are_compared_as_the_column_compares(server: Place) -> None:
+    """An array of `char` would cut keys to one character, and of `text` count the blanks."""
+    server.run(
+        "CREATE TABLE c (id char(4) PRIMARY KEY, n numeric(6,2))",
+        "INSERT INTO c VALUES ('ab', 1.50), ('abcd', 2)",
+    )
+    reader = SqlReader(server.system("c"), server.dialect)
+    rows = (await reader.fetch("c", ["id"], [("ab",), ("abcd  ",)])).rows
+    assert sorted(row[0] for row in rows) == ["ab  ", "abcd"]
+    rows = (await reader.fetch("c", ["n"], [("1.5",)])).rows
+    assert len(rows) == 1
+    await reader.close()
+
+
+async def test_a_server_that_is_away_means_later_and_a_wrong_password_does_not(
+    server: Place,
+) -> None:
+    away = server.system("t")
+    gone = SqlReader(
+        type(away)(
+            "acme", "erp", "postgresql://u:s3cret@127.0.0.1:1/x", "shown", None, (TableUse("t"),)
+        )
+    )
+    with pytest.raises(RetryLater) as later:
+        await gone.fetch("t", [], [])
+    await gone.close()
+    assert "s3cret" not in str(later.value)
+    server.run(
+        "CREATE ROLE denied LOGIN PASSWORD 'right'", "CREATE TABLE t (id integer PRIMARY KEY)"
+    )
+    url = server.url.replace(server.url.split("://")[1].split("@")[0], "denied:right")
+    try:
+        poor = SqlReader(type(away)("acme", "erp", url, "shown", None, (TableUse("t"),)))
+        with pytest.raises(ConfigurationError, match="permission denied"):
+            await poor.fetch("t", [], [])
+        await poor.close()
+    finally:
+        server.run("DROP ROLE denied")
