@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from bridge.capture.window import Touched
 from bridge.connector import Change, Shape
 from bridge.log.port import Entry, Registry
-from bridge.model.avro import Schema, change_schema, entity_of, key_schema, schema_text
-from bridge.model.compat import incompatibilities
+from bridge.model.avro import change_schema, entity_of, key_schema, row_schema, schema_text
+from bridge.model.compat import KEY_SUFFIX, incompatibilities
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
@@ -102,7 +102,7 @@ class CapturedEntity:
     async def _register(self, found: Entity) -> None:
         for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):
             subject = f"{self.topic}-{part}"
-            self._check(subject, part, schema)
+            self._check(subject, found)
             await self._registry.set_compatibility(subject, COMPATIBILITY)
             try:
                 schema_id = await self._registry.register(subject, schema_text(schema))
@@ -115,16 +115,16 @@ class CapturedEntity:
             else:
                 self.value_schema = schema_id
 
-    def _check(self, subject: str, part: str, schema: Schema) -> None:
-        """Ask our own compatibility check, before the registry's."""
+    def _check(self, subject: str, found: Entity) -> None:
+        """Ask our own compatibility check, before the registry's. Only rows can differ."""
         if self.type is None:
             return
-        old = key_schema(self.type) if part == "key" else change_schema(self.type)
-        reasons = incompatibilities(old, schema, subject)
+        part = key_schema if subject.endswith(KEY_SUFFIX) else row_schema
+        reasons = incompatibilities(part(self.type), part(found), subject)
         if reasons:
             raise Incompatible(
                 f"{self.spec.qualified}: the table's new shape doesn't fit its topic: "
-                f"{'; '.join(dict.fromkeys(reasons))}. Declare the fields as they were, or "
+                f"{'; '.join(reasons)}. Declare the fields as they were, or "
                 "capture the table under a new entity name"
             )
 

@@ -115,7 +115,7 @@ class Capture:
         for spec in wires.entities:
             name = change_topic(wires.bridge, spec.system, spec.name)
             limit = min(wires.max_record_bytes, wires.log.max_record_bytes)
-            target = Target(wires.bridge, there[name].partitions, limit, wires.mask_key)
+            target = Target(wires.bridge, there[name].partitions, limit, wires.mask_key or None)
             entities[spec.name] = CapturedEntity(spec, target, wires.registry)
         for entity in entities.values():
             await entity.open()
