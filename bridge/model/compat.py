@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+import fastavro
+
 from bridge.model.canonical import canonical_json, sha256_hex
 from bridge.model.errors import Rejected
 
@@ -33,6 +35,15 @@ _MEANING: Final = {
 def fingerprint(text: str) -> str:
     """The same for schemas that differ in blanks and in the order of attributes only."""
     return sha256_hex(json.loads(text))
+
+
+def valid(subject: str, text: str) -> str:
+    """The fingerprint of `text`. Raises Rejected (`invalid_schema`) when it is no schema."""
+    try:
+        fastavro.parse_schema(json.loads(text))
+    except (ValueError, fastavro.schema.SchemaParseException) as error:
+        raise Rejected("invalid_schema", f"{subject}: not an Avro schema: {error}") from error
+    return fingerprint(text)
 
 
 def check(subject: str, text: str, earlier: Iterable[str]) -> None:

@@ -1,9 +1,11 @@
 """The embedded registry: schemas as records of a topic, on any log.
 
 Topic `_{bridge}.schemas`, one partition; a record is the JSON object `{"subject", "schema"}`. A
-schema's id is the offset, plus one, of the first record with its text: so two processes that
-register the same schema at once agree on its id, with no lock between them. The topic is never
-compacted, because compaction keeps the last of equal keys and ids hang on the first.
+schema's id is the offset, plus one, of the first record with its fingerprint: so two processes
+that register the same schema at once agree on its id, with no lock between them. Every reader
+leaves out versions that must not follow the earlier ones, so that of two that don't go together
+the first one counts everywhere. The topic is never compacted, because compaction keeps the last
+of equal keys and ids hang on the first.
 """
 
 from __future__ import annotations
@@ -19,10 +21,14 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
+from bridge.model import compat
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import SCHEMAS, internal_topic
 
 _READ = 1000
 _WAIT = 5.0
+#: What the bridge's own check holds every subject to.
+_LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})
 
 
 class EmbeddedRegistry:
@@ -36,6 +42,12 @@ class EmbeddedRegistry:
         self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self._subjects: dict[str, list[str]] = {}
+        self._known: set[tuple[str, str]] = set()
+
+    @property
+    def name(self) -> str:
+        """For people: which topic of which log."""
+        return f"{self._place.topic} of {self._log.name}"
 
     async def open(self) -> None:
         """Create the topic and read what is there."""
@@ -53,13 +65,19 @@ class EmbeddedRegistry:
 
     async def register(self, subject: str, text: str) -> int:
         """The id of `text` under `subject`; registers it when it is new there."""
-        if text not in self._subjects.get(subject, ()):
+        mark = compat.valid(subject, text)
+        if not self._has(subject, mark):
             await self._catch_up()
-        if text not in self._subjects.get(subject, ()):
+        if not self._has(subject, mark):
+            compat.check(subject, text, self._subjects.get(subject, ()))
             value = json.dumps({"subject": subject, "schema": text}, separators=(",", ":"))
             await self._log.append(self._place.topic, [Entry(subject.encode(), value.encode())])
             await self._catch_up()
-        return self._ids[text]
+        if not self._has(subject, mark):
+            # Another process was quicker with one that this may not follow.
+            compat.check(subject, text, self._subjects.get(subject, ()))
+            raise RetryLater(f"{subject}: what was appended to {self.name} is not there yet")
+        return self._ids[mark]
 
     async def schema(self, schema_id: int) -> str:
         """The text of a schema. Raises KeyError when the id isn't known."""
@@ -71,19 +89,24 @@ class EmbeddedRegistry:
         """The newest version under `subject`."""
         await self._catch_up()
         texts = self._subjects.get(subject)
-        return RegisteredSchema(self._ids[texts[-1]], texts[-1]) if texts else None
+        if not texts:
+            return None
+        return RegisteredSchema(self._ids[compat.fingerprint(texts[-1])], texts[-1])
 
     async def set_compatibility(self, subject: str, level: str) -> None:
-        """Every subject is BACKWARD_TRANSITIVE here; the bridge's own check holds it to that."""
-        if level not in {"BACKWARD_TRANSITIVE", "BACKWARD"}:
-            raise ValueError(f"the embedded registry has no compatibility {level!r} ({subject})")
+        """Every subject is BACKWARD_TRANSITIVE here."""
+        if level not in _LEVELS:
+            raise Rejected(
+                "unknown_compatibility",
+                f"{subject}: the embedded registry knows BACKWARD_TRANSITIVE only, not {level!r}",
+            )
 
     async def _catch_up(self) -> None:
         """Read to the end, as it is now."""
         async with self._reading:
             reader = self._reader
             if reader is None:
-                raise RuntimeError("the registry is not open")
+                raise RetryLater(f"the registry {self.name} is not open")
             end = (await self._log.end_offsets([self._place]))[self._place]
             while reader.position(self._place) < end:
                 for record in await reader.read(_READ, _WAIT):
@@ -91,10 +114,23 @@ class EmbeddedRegistry:
 
     def _take(self, schema_id: int, value: bytes) -> None:
         told = json.loads(value)
-        text = told["schema"]
-        if text not in self._ids:
-            self._ids[text] = schema_id
+        subject, text = told["subject"], told["schema"]
+        mark = compat.fingerprint(text)
+        if mark not in self._ids:
+            self._ids[mark] = schema_id
             self._texts[schema_id] = text
-        versions = self._subjects.setdefault(told["subject"], [])
-        if text not in versions:
+        versions = self._subjects.setdefault(subject, [])
+        if not self._has(subject, mark) and _may_follow(subject, text, versions):
             versions.append(text)
+            self._known.add((subject, mark))
+
+    def _has(self, subject: str, mark: str) -> bool:
+        return (subject, mark) in self._known
+
+
+def _may_follow(subject: str, text: str, versions: list[str]) -> bool:
+    try:
+        compat.check(subject, text, versions)
+    except Rejected:
+        return False
+    return True

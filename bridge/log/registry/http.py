@@ -1,0 +1,215 @@
+"""A schema registry over HTTP: Confluent's API, as Apicurio and others serve it, too.
+
+Source: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from bridge.log.port import RegisteredSchema
+from bridge.model import compat
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+
+_TYPE: Final = "application/vnd.schemaregistry.v1+json"
+_BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class HttpRegistry:
+    """`bridge.log.port.Registry` over HTTP. Safe for any number of tasks.
+
+    `ca`: file of the certificate authority (PEM; empty: the system's). `timeout`: seconds for
+    one answer; `patience`: seconds in which it asks again while the registry is busy or away.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str = "",
+        password: str = "",
+        ca: str = "",
+        timeout: float = 10.0,
+        patience: float = 5.0,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._login = httpx.BasicAuth(username, password) if username else None
+        self._ca = ca
+        self._timeout = timeout
+        self._patience = patience
+        self._client: httpx.AsyncClient | None = None
+        self._texts: dict[int, str] = {}
+        self._ids: dict[tuple[str, str], int] = {}
+        self._registering = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """For people, without secrets."""
+        url = httpx.URL(self._url)
+        return str(url.copy_with(userinfo=b""))
+
+    async def open(self) -> None:
+        """Connect and log in. Raises RetryLater or ConfigurationError as the registry answers."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                auth=self._login,
+                verify=self._verify(),
+                timeout=self._timeout,
+                headers={"Accept": f"{_TYPE}, application/json"},
+            )
+        try:
+            await self._ask("GET", "/config")
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def register(self, subject: str, text: str) -> int:
+        """The id of `text` under `subject`; our own check comes before the registry's."""
+        known = self._ids.get((subject, text))
+        if known is not None:
+            return known
+        async with self._registering:
+            earlier = await self._versions(subject)
+            wanted = compat.valid(subject, text)
+            if all(compat.fingerprint(old) != wanted for old in earlier):
+                compat.check(subject, text, earlier)
+            path = f"/subjects/{quote(subject, safe='')}/versions"
+            answer = await self._ask("POST", path, {"schema": text, "schemaType": "AVRO"})
+        schema_id = int(answer["id"])
+        self._ids[subject, text] = schema_id
+        self._texts.setdefault(schema_id, text)
+        return schema_id
+
+    async def schema(self, schema_id: int) -> str:
+        """The text of a schema. Raises KeyError when the id isn't known."""
+        known = self._texts.get(schema_id)
+        if known is None:
+            answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
+            if answer is None:
+                raise KeyError(schema_id)
+            known = self._texts[schema_id] = str(answer["schema"])
+        return known
+
+    async def latest(self, subject: str) -> RegisteredSchema | None:
+        """The newest version under `subject`."""
+        path = f"/subjects/{quote(subject, safe='')}/versions/latest"
+        answer = await self._ask("GET", path, missing=True)
+        if answer is None:
+            return None
+        return RegisteredSchema(int(answer["id"]), str(answer["schema"]))
+
+    async def set_compatibility(self, subject: str, level: str) -> None:
+        """`BACKWARD_TRANSITIVE` and the like, for one subject."""
+        path = f"/config/{quote(subject, safe='')}"
+        await self._ask("PUT", path, {"compatibility": level})
+
+    async def _versions(self, subject: str) -> list[str]:
+        """The texts of all versions, oldest first."""
+        path = f"/subjects/{quote(subject, safe='')}/versions"
+        numbers = await self._ask("GET", path, missing=True)
+        texts = []
+        for number in sorted(numbers or ()):
+            version = await self._ask("GET", f"{path}/{number}", missing=True)
+            if version is not None:
+                texts.append(str(version["schema"]))
+        return texts
+
+    async def _ask(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Any:
+        """The answer's JSON; None for a 404 where one may be missing. Asks again while busy."""
+        async for attempt in AsyncRetrying(
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
+            retry=retry_if_exception_type(RetryLater),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._once(method, path, body, missing=missing)
+        raise AssertionError("tenacity returns or raises")
+
+    async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
+        if self._client is None:
+            raise RetryLater(f"the registry {self.name} is not open")
+        try:
+            answer = await self._client.request(method, self._url + path, json=body)
+        except httpx.HTTPError as error:
+            if _certificate(error):
+                raise ConfigurationError(
+                    f"registry {self.name}: {error}: check registry.ca and the name in the "
+                    "server's certificate"
+                ) from error
+            raise RetryLater(
+                f"registry {self.name} is away: {str(error) or type(error).__name__}"
+            ) from error
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"registry url {self.name!r}: {error}") from error
+        return self._told(answer, f"{method} {path}", missing=missing)
+
+    def _told(self, answer: httpx.Response, asked: str, *, missing: bool) -> Any:
+        """What the answer holds, or the error that it stands for."""
+        status = answer.status_code
+        where = f"registry {self.name}, {asked}"
+        if status == httpx.codes.NOT_FOUND and missing:
+            return None
+        if status in _BUSY:
+            raise RetryLater(f"{where}: {status} {_reason(answer)}")
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise ConfigurationError(
+                f"{where}: {status}: check registry.username and registry.password, and what "
+                "that user may do"
+            )
+        if status == httpx.codes.CONFLICT:
+            raise Rejected("incompatible_schema", f"{where}: {_reason(answer)}")
+        if status == httpx.codes.UNPROCESSABLE_ENTITY:
+            raise Rejected("invalid_schema", f"{where}: {_reason(answer)}")
+        if not answer.is_success:
+            raise ConfigurationError(
+                f"{where}: {status} {_reason(answer)}: is this the address of a registry with "
+                "Confluent's API (Apicurio: http://host:8080/apis/ccompat/v7)?"
+            )
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise ConfigurationError(f"{where}: the answer is not JSON; check the url") from error
+
+    def _verify(self) -> ssl.SSLContext | bool:
+        if not self._ca:
+            return True
+        try:
+            return ssl.create_default_context(cafile=self._ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"registry.ca {self._ca!r} can't be used: {error}") from error
+
+
+def _certificate(error: BaseException | None) -> bool:
+    """Whether the server's certificate was refused."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _reason(answer: httpx.Response) -> str:
+    """What the registry says, in one line."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = answer.text
+    text = told.get("message", told) if isinstance(told, dict) else told
+    return " ".join(str(text).split())[:500]

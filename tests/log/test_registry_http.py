@@ -1,0 +1,208 @@
+"""The registry over HTTP where things go wrong, against a small real server."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bridge.log.registry.http import HttpRegistry
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from tests.services.process import free_ports
+
+Answer = Callable[[str, str], tuple[int, object]]
+
+
+class Server:
+    """Answers HTTP as told; remembers what was asked and with which login."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+        self.logins: set[str] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, path, _ = head.split(" ", 2)
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        lower = {name.lower(): value for name, value in fields.items()}
+        await reader.readexactly(int(lower.get("content-length", 0)))
+        self.asked.append(f"{method} {path}")
+        self.logins.add(lower.get("authorization", ""))
+        status, body = self.answer(method, path)
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        writer.write(
+            f"HTTP/1.1 {status} x\r\ncontent-length: {len(data)}\r\nconnection: close\r\n\r\n".encode()
+            + data
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+class Serving:
+    """Starts servers that end with the test."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+
+    async def __call__(
+        self, answer: Answer, tls: ssl.SSLContext | None = None
+    ) -> tuple[Server, str]:
+        server = Server(answer)
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+        self._servers.append(listening)
+        port = listening.sockets[0].getsockname()[1]
+        return server, f"{'https' if tls else 'http'}://127.0.0.1:{port}/apis/ccompat/v7"
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[Serving]:
+    servers = Serving()
+    yield servers
+    await servers.close()
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 with its key, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+async def test_a_registry_that_is_down_is_asked_again_and_then_named() -> None:
+    [port] = free_ports(1)
+    registry = HttpRegistry(f"http://127.0.0.1:{port}", patience=0.3)
+    with pytest.raises(RetryLater, match=f"registry http://127.0.0.1:{port} is away"):
+        await registry.open()
+
+
+async def test_a_busy_registry_is_asked_again_until_it_answers(serving: Serving) -> None:
+    answers = iter([(503, "busy"), (429, "slow down"), (200, {"compatibility": "NONE"})])
+    server, url = await serving(lambda *_: next(answers))
+    registry = HttpRegistry(url)
+    await registry.open()
+    await registry.close()
+    assert len(server.asked) == 3
+
+
+async def test_a_wrong_password_is_a_configuration_error_without_the_password(
+    serving: Serving,
+) -> None:
+    server, url = await serving(lambda *_: (401, {"message": "Unauthorized"}))
+    registry = HttpRegistry(url, username="bridge", password="hidden-secret")
+    with pytest.raises(ConfigurationError, match=r"check registry\.username") as refused:
+        await registry.open()
+    assert "hidden-secret" not in str(refused.value) + repr(registry) + repr(vars(registry))
+    [login] = server.logins
+    assert login.startswith("Basic ")
+
+
+async def test_secrets_in_the_url_are_not_part_of_the_name() -> None:
+    registry = HttpRegistry("http://bridge:hidden-secret@127.0.0.1:9/x")
+    assert "hidden-secret" not in registry.name
+
+
+async def test_a_reason_that_the_registry_gives_is_told(serving: Serving) -> None:
+    def answer(method: str, _: str) -> tuple[int, object]:
+        if method == "POST":
+            return 409, {"error_code": 409, "message": "reader field 'x' lacks a default"}
+        return (200, {})
+
+    _, url = await serving(
+        lambda m, p: (404, {}) if p.endswith("/versions") and m == "GET" else answer(m, p)
+    )
+    registry = HttpRegistry(url)
+    await registry.open()
+    with pytest.raises(Rejected, match="lacks a default") as refused:
+        await registry.register("s-value", '"string"')
+    assert refused.value.code == "incompatible_schema"
+    await registry.close()
+
+
+async def test_another_kind_of_server_is_a_configuration_error(serving: Serving) -> None:
+    _, url = await serving(lambda *_: (200, "<html>hello</html>"))
+    with pytest.raises(ConfigurationError, match="not JSON; check the url"):
+        await HttpRegistry(url).open()
+    _, url = await serving(lambda *_: (405, "no"))
+    with pytest.raises(ConfigurationError, match="is this the address of a registry"):
+        await HttpRegistry(url).open()
+
+
+async def test_answers_are_kept_so_that_a_schema_is_asked_for_once(serving: Serving) -> None:
+    def answer(method: str, path: str) -> tuple[int, object]:
+        if method == "GET" and path.endswith("/versions"):
+            return 404, {"error_code": 40401}
+        return 200, {"id": 7, "schema": '"string"'}
+
+    server, url = await serving(answer)
+    registry = HttpRegistry(url)
+    await registry.open()
+    for _ in range(3):
+        assert await registry.register("s-value", '"string"') == 7
+        assert await registry.schema(7) == '"string"'
+        assert await registry.schema(8) == '"string"'
+    await registry.close()
+    asked = [each for each in server.asked if "/config" not in each]
+    assert [each.partition("/v7")[2] for each in asked] == [
+        "/subjects/s-value/versions",
+        "/subjects/s-value/versions",
+        "/schemas/ids/8",
+    ]
+
+
+async def test_tls_needs_the_right_authority(serving: Serving, tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    _, url = await serving(lambda *_: (200, {"compatibility": "NONE"}), tls)
+
+    with pytest.raises(ConfigurationError, match=r"check registry\.ca"):
+        await HttpRegistry(url).open()
+    trusting = HttpRegistry(url, ca=str(pem))
+    await trusting.open()
+    await trusting.close()
+
+
+async def test_an_authority_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    with pytest.raises(ConfigurationError, match=r"registry\.ca .*ca\.pem"):
+        await HttpRegistry("https://127.0.0.1:9", ca=str(missing)).open()
