@@ -8,10 +8,8 @@ from time import monotonic
 
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Consumer, Log, TopicPartition
-from bridge.model.fixed import DeadLetter
+from bridge.model.fixed import RELEASED, DeadLetter
 
-RELEASED = "Released"
-"""`error` of the dead letter with which an operator lets a parked key go on."""
 LOOK_AGAIN = 1.0
 
 

@@ -65,6 +65,10 @@ class AuditRecord:
     version: str | None = None
 
 
+RELEASED: Final = "Released"
+"""`DeadLetter.error` of the record with which an operator lets a parked key go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """What was set aside so that the rest goes on; field by field `schemas/dead.avsc`.
