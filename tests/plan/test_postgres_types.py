@@ -166,9 +166,7 @@ def test_a_type_comes_through_exactly(
         ]
         for style in ("iso_8601", "postgres"):
             server.execute(f"SET intervalstyle = '{style}'")
-            [(shown,)] = server.execute(f"SELECT (({literal})::{sql})::text").fetchall()
-            if sql in {'"char"', "char(5)"}:
-                shown = content.decode()  # the cast to text drops blanks, the output doesn't
+            [(shown,)] = server.execute(f"SELECT format('%s', ({literal})::{sql})").fetchall()
             variants.append((Wire.PGOUTPUT, pgoutput([Text("1"), Text(shown)])))
         for wire, raw in variants:
             entity, plan = plan_of(shape(columns, wire))
@@ -194,7 +192,7 @@ def test_not_a_number_comes_through_in_a_double(
 @pytest.mark.parametrize(
     ("sql", "code", "kind"),
     [
-        ("'44-03-15 BC'::date", "date", "date"),
+        ("'0044-03-15 BC'::date", "date", "date"),
         ("'10000-01-01'::date", "date", "date"),
         ("'20000-01-01'::timestamp", "timestamp", "local_timestamp"),
         ("'0001-12-31 BC'::timestamptz", "timestamptz", "timestamp"),
@@ -207,7 +205,7 @@ def test_what_has_no_place_in_the_log_is_an_error_in_both_forms(
     server: psycopg.Connection[Any], form: ModuleType, sql: str, code: str, kind: str
 ) -> None:
     [row] = copied(server, f"SELECT 1::int4, {sql}")
-    [(shown,)] = server.execute(f"SELECT ({sql})::text").fetchall()
+    [(shown,)] = server.execute(f"SELECT format('%s', {sql})").fetchall()
     columns = [("id", "int4", "integer"), ("c", code, kind)]
     for wire, raw in (
         (Wire.PGCOPY, row),
