@@ -185,6 +185,9 @@ def _coverage(table: Table, use: TableUse, facts: Facts, publication: str) -> It
         return
     known = facts.published.get((table.schema, table.name))
     if known is None:
+        leaves = facts.leaves.get(table.oid, ())
+        if any((leaf.schema, leaf.name) in facts.published for leaf in leaves):
+            return  # told under the partitions' names, which is a finding of the publication's
         yield Finding(
             f"table {table.configured!r} is not in publication {publication!r}",
             statements.add_table(publication, table.quoted),

@@ -92,7 +92,7 @@ class Side:
         if not missing:
             return
         exists = await self._run(
-            "SELECT FROM pg_publication WHERE pubname = %s",
+            "SELECT 1 FROM pg_publication WHERE pubname = %s",
             [publication],
             doing="cannot read the publication",
         )

@@ -11,7 +11,7 @@ from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
-_FIX = ("28", "3D", "42", "3F", "0A", "22")
+_FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")
 #: The server says so in the language of its own messages, so only its most common one is known;
 #: what isn't recognised is retried, with the server's sentence shown.
 _FIX_WORDS = re.compile(

@@ -67,7 +67,7 @@ class Legacy:
         """Wait until the server has noticed that nobody reads the slot."""
         async with asyncio.timeout(10):
             while self.rows(
-                "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active", self.slot
+                "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", self.slot
             ):
                 await asyncio.sleep(0.01)
 

@@ -1,0 +1,351 @@
+"""What `check` finds, each with the statement that mends it: running that makes it go away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.connector import Finding, System, TableUse
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.postgres import connector
+from connectors.postgres.identity import filter_columns
+from tests.connectors.postgres.legacy import Legacy, collect, opened, row
+
+UNLIMITED = "max_slot_wal_keep_size"
+
+
+async def findings(system: System) -> list[Finding]:
+    """Less the warning that the test server earns."""
+    found = await connector.check(system)
+    return [finding for finding in found if UNLIMITED not in finding.what]
+
+
+async def only(system: System) -> Finding:
+    found = await findings(system)
+    assert len(found) == 1, found
+    return found[0]
+
+
+async def mends(legacy: Legacy, finding: Finding, system: System) -> None:
+    """Run the statement as the superuser; then nothing is left."""
+    legacy.run(*filter(None, (part.strip() for part in finding.fix.split(";"))))
+    assert await findings(system) == []
+
+
+@pytest.fixture
+def ready(legacy: Legacy) -> Legacy:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    legacy.publish("t")
+    legacy.run(f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')")
+    return legacy
+
+
+async def test_a_system_that_is_set_up_has_no_findings(ready: Legacy) -> None:
+    assert await findings(ready.system("t")) == []
+
+
+async def test_an_unlimited_slot_is_a_warning(ready: Legacy) -> None:
+    [finding] = await connector.check(ready.system("t"))
+    assert UNLIMITED in finding.what
+    assert not finding.fatal
+    assert finding.fix.startswith("ALTER SYSTEM SET max_slot_wal_keep_size")
+
+
+async def test_setting_up_makes_what_is_missing_once_and_capture_then_works(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+    system = legacy.system("a", "b", commands=True)
+    shown = connector.setup_sql(system)
+    ran = await connector.setup(system)
+    assert [one.split()[:2] for one in ran] == [one.split()[:2] for one in shown]
+    assert len(ran) == 3
+    assert await connector.setup(system) == []
+    assert await findings(system) == []
+    async with opened(system) as (source, _):
+        legacy.run("INSERT INTO b VALUES (1)")
+        [change] = await collect(source, 1)
+    assert row(change.shape, change.new) == {"id": 1}
+
+
+async def test_setting_up_adds_a_table_to_the_publication_and_leaves_the_others(
+    ready: Legacy,
+) -> None:
+    ready.run('CREATE TABLE "Odd Name" (id int PRIMARY KEY)')
+    system = ready.system("t", "Odd Name")
+    assert await connector.setup(system) == [
+        'ALTER PUBLICATION "bridge" ADD TABLE "public"."Odd Name"'
+    ]
+    assert await findings(system) == []
+
+
+async def test_a_table_without_identity_is_never_published(ready: Legacy) -> None:
+    ready.run("CREATE TABLE bare (n int)")
+    system = ready.system("t", "bare")
+    with pytest.raises(ConfigurationError, match="no primary key"):
+        await connector.setup(system)
+    published = ready.rows("SELECT tablename FROM pg_publication_tables WHERE pubname = 'bridge'")
+    assert published == [("t",)]
+    ready.run("INSERT INTO bare VALUES (1)", "UPDATE bare SET n = 2")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "fix"),
+    [
+        (
+            ["DROP PUBLICATION bridge"],
+            "publication 'bridge' does not exist",
+            'CREATE PUBLICATION "bridge" FOR TABLE "public"."t"',
+        ),
+        (
+            ["ALTER PUBLICATION bridge DROP TABLE t"],
+            "table 't' is not in publication",
+            'ALTER PUBLICATION "bridge" ADD TABLE "public"."t"',
+        ),
+        (
+            ["ALTER PUBLICATION bridge SET (publish = 'insert, update')"],
+            "leaves out operations",
+            'ALTER PUBLICATION "bridge" SET (publish = ',
+        ),
+        (
+            ["ALTER TABLE t REPLICA IDENTITY NOTHING"],
+            "REPLICA IDENTITY NOTHING: its updates and deletes fail",
+            'ALTER TABLE "public"."t" REPLICA IDENTITY DEFAULT',
+        ),
+        (
+            ["ALTER PUBLICATION bridge SET TABLE t (s)"],
+            "without 'id' of its replica identity",
+            'ALTER PUBLICATION "bridge" DROP TABLE "public"."t"; ',
+        ),
+        (
+            ["ALTER PUBLICATION bridge SET TABLE t WHERE (s <> 'id')"],
+            "filters 't' by 's'",
+            'ALTER PUBLICATION "bridge" DROP TABLE "public"."t"; ',
+        ),
+        (
+            ["DROP PUBLICATION bridge", "CREATE PUBLICATION bridge FOR ALL TABLES"],
+            "FOR ALL TABLES",
+            'DROP PUBLICATION "bridge"; CREATE PUBLICATION "bridge" FOR TABLE "public"."t"',
+        ),
+        (
+            ["SELECT pg_drop_replication_slot('{slot}')"],
+            "does not exist; it is made when capture first starts",
+            "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')",
+        ),
+        (["ALTER TABLE t SET UNLOGGED"], None, None),
+    ],
+)
+async def test_each_finding_goes_away_with_its_own_statement(
+    ready: Legacy, prepare: list[str], words: str | None, fix: str | None
+) -> None:
+    if words is None or fix is None:
+        ready.run("ALTER PUBLICATION bridge DROP TABLE t", *prepare)
+        system = ready.system("t")
+        [finding] = [one for one in await findings(system) if "unlogged" in one.what]
+        assert finding.fix == 'ALTER TABLE "public"."t" SET LOGGED'
+        return
+    ready.run(*(statement.format(slot=ready.slot) for statement in prepare))
+    system = ready.system("t")
+    finding = await only(system)
+    assert words in finding.what
+    assert finding.fix.startswith(fix.format(slot=ready.slot))
+    await mends(ready, finding, system)
+
+
+async def test_a_table_that_already_breaks_updates_says_so(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int NOT NULL UNIQUE, s text)")
+    legacy.publish("t")
+    legacy.run(f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')")
+    system = legacy.system(TableUse("t", ("id",)))
+    finding = await only(system)
+    assert "its updates and deletes fail as long as it is published" in finding.what
+    assert finding.fix == 'ALTER TABLE "public"."t" REPLICA IDENTITY USING INDEX "t_id_key"'
+    await mends(legacy, finding, system)
+
+
+async def test_a_partition_without_identity_is_found_under_its_root(legacy: Legacy) -> None:
+    legacy.run(
+        "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
+        "CREATE PUBLICATION bridge FOR TABLE p",
+        f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')",
+    )
+    system = legacy.system("p")
+    finding = await only(system)
+    assert "under the partitions' names" in finding.what
+    await mends(legacy, finding, system)
+    legacy.run("ALTER TABLE p1 REPLICA IDENTITY NOTHING")
+    finding = await only(system)
+    assert 'partition "public"."p1"' in finding.what
+    await mends(legacy, finding, system)
+
+
+async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy) -> None:
+    system = ready.system(TableUse("t", ("s",)))
+    told, unique = await findings(system)
+    assert "'s' is not part of its replica identity" in told.what
+    assert "nothing keeps the key (s)" in unique.what
+    ready.run(told.fix, unique.fix)
+    assert await findings(system) == []
+
+
+async def test_columns_that_are_missing_or_generated_are_named(ready: Legacy) -> None:
+    ready.run("ALTER TABLE t ADD g int GENERATED ALWAYS AS (id * 2) STORED")
+    missing, generated = await findings(ready.system(TableUse("t", (), ("id", "g", "nope"))))
+    assert "no column 'nope'" in missing.what
+    assert "'g' is a generated column" in generated.what
+
+
+async def test_a_missing_table_is_named_with_what_may_be_meant(ready: Legacy) -> None:
+    ready.run("CREATE SCHEMA sap", "CREATE TABLE sap.vbak (id int PRIMARY KEY)")
+    found = await findings(ready.system("nope", "vbak", "t", "pg_class.x"))
+    texts = [finding.what for finding in found]
+    assert any("table 'nope' does not exist in this database" in text for text in texts)
+    assert any("`from: sap.vbak`" in text for text in texts)
+    with pytest.raises(ConfigurationError, match="'nope' does not exist"):
+        async with opened(ready.system("nope")):
+            pass
+    with pytest.raises(ConfigurationError, match="'nope' does not exist"):
+        await connector.describe(ready.system("t", "nope"))
+
+
+async def test_names_are_found_as_written_and_then_in_lower_case(ready: Legacy) -> None:
+    ready.run('CREATE TABLE "Mixed" (id int PRIMARY KEY)', "CREATE TABLE mixed (n int PRIMARY KEY)")
+    shapes = await connector.describe(ready.system("Mixed", "MIXED", "public.t", "T"))
+    assert [shape.columns[0].name for shape in shapes.values()] == ["id", "n", "id", "id"]
+    assert list(shapes) == ["Mixed", "MIXED", "public.t", "T"]
+
+
+async def test_views_can_not_be_captured(ready: Legacy) -> None:
+    ready.run("CREATE VIEW v AS SELECT * FROM t")
+    found = await findings(ready.system("v"))
+    assert any("is a view: its changes are not in the WAL" in one.what for one in found)
+    with pytest.raises(ConfigurationError, match="not in the WAL"):
+        await connector.setup(ready.system("v"))
+
+
+async def test_a_source_says_at_once_that_nothing_would_come(ready: Legacy) -> None:
+    ready.run("CREATE TABLE b (id int PRIMARY KEY)")
+    with pytest.raises(ConfigurationError, match=r'ADD TABLE "public"\."b"'):
+        async with opened(ready.system("t", "b")):
+            pass
+    with pytest.raises(ConfigurationError, match='CREATE PUBLICATION "other"'):
+        async with opened(ready.system("t", publication="other")):
+            pass
+
+
+@pytest.fixture
+def role(ready: Legacy) -> Any:
+    ready.run("CREATE ROLE clerk LOGIN PASSWORD 'hush!'")
+    yield ready.server.url_of(ready.url.rpartition("/")[2], "clerk", "hush!")
+    ready.run("DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+async def test_a_role_without_rights_is_told_each_grant(ready: Legacy, role: str) -> None:
+    ready.run("CREATE SCHEMA s", "CREATE TABLE s.u (id int PRIMARY KEY)")
+    ready.run(
+        "ALTER PUBLICATION bridge ADD TABLE s.u", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    )
+    system = ready.system("t", "s.u", url=role)
+    found = await findings(system)
+    fixes = [finding.fix.partition("; --")[0] for finding in found]
+    assert fixes == [
+        'ALTER ROLE "clerk" REPLICATION',
+        'GRANT SELECT ON "public"."t" TO "clerk"',
+        'GRANT USAGE ON SCHEMA "s" TO "clerk"',
+        'GRANT SELECT ON "s"."u" TO "clerk"',
+    ]
+    ready.run(*fixes)
+    assert await findings(system) == []
+    async with opened(system) as (source, _):
+        ready.run("INSERT INTO s.u VALUES (1)", "INSERT INTO t VALUES (1, 'x')")
+        await source.mark("m")
+        assert len(await collect(source, 2)) == 2
+    taken = await connector.snapshot(system)
+    assert len((await taken.chunk("s.u", None, None, 5)).rows) == 1
+    await taken.close()
+
+
+async def test_a_missing_grant_stops_a_snapshot_with_the_table_named(
+    ready: Legacy, role: str
+) -> None:
+    taken = await connector.snapshot(ready.system("t", url=role))
+    with pytest.raises(ConfigurationError, match=r"'t'.*permission denied"):
+        await taken.chunk("t", None, None, 5)
+    await taken.close()
+
+
+async def test_hidden_rows_are_found_and_never_left_out_in_silence(
+    ready: Legacy, role: str
+) -> None:
+    ready.run(
+        "ALTER ROLE clerk REPLICATION", "GRANT SELECT ON t TO clerk",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY", "INSERT INTO t VALUES (1, 'x')",
+    )  # fmt: skip
+    finding = await only(ready.system("t", url=role))
+    assert finding.fix == 'ALTER ROLE "clerk" BYPASSRLS'
+    taken = await connector.snapshot(ready.system("t", url=role))
+    with pytest.raises(ConfigurationError, match="row-level security"):
+        await taken.chunk("t", None, None, 5)
+    await taken.close()
+
+
+async def test_a_wrong_password_is_a_configuration_error_that_prints_no_password(
+    ready: Legacy, role: str
+) -> None:
+    wrong = role.replace("hush", "loud")
+    system = ready.system("t", url=wrong)
+    with pytest.raises(ConfigurationError, match="password") as caught:
+        await connector.describe(system)
+    [finding] = await connector.check(system)
+    for text in (str(caught.value), finding.what, repr(caught.value.__cause__)):
+        assert "loud" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:se@cret@127.0.0.1:1/db",
+        "postgresql://u:se/cret@127.0.0.1:1/db",
+        "postgresql://u:secret@127.0.0.1:nonsense/db",
+        "postgresql://u:secret@127.0.0.1:1/db?nonsense=secret",
+        "postgresql://u:secret%@127.0.0.1:1/db",
+    ],
+)
+async def test_an_address_that_makes_no_sense_prints_no_password(legacy: Legacy, url: str) -> None:
+    [finding] = await connector.check(legacy.system("t", url=url))
+    assert "cret" not in finding.what
+    assert "erp" in finding.what
+
+
+async def test_a_server_that_is_away_is_a_finding_and_retry_later(legacy: Legacy) -> None:
+    system = legacy.system("t", url="postgresql://u:secret@127.0.0.1:1/db")
+    [finding] = await connector.check(system)
+    assert "cannot connect" in finding.what
+    with pytest.raises(RetryLater, match="cannot connect"):
+        async with opened(system):
+            pass
+    with pytest.raises(RetryLater, match="cannot connect"):
+        await connector.snapshot(system)
+
+
+async def test_a_server_without_logical_wal_is_told_the_setting(private_postgres: Any) -> None:
+    server = private_postgres({"wal_level": "replica"})
+    legacy = Legacy(server, server.url)
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION bridge FOR TABLE t")
+    found = await findings(legacy.system("t"))
+    assert found[0].fix == "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
+    with pytest.raises(ConfigurationError, match="wal_level"):
+        async with opened(legacy.system("t")):
+            pass
+    legacy.db.close()
+
+
+def test_the_columns_of_a_row_filter_are_names_not_texts() -> None:
+    columns = frozenset({"id", "status", "Odd", "kind"})
+    assert filter_columns("((status = 'kind'::text) AND (\"Odd\" > 3))", columns) == {
+        "status",
+        "Odd",
+    }
+    assert filter_columns("(ident = 1)", columns) == frozenset()
