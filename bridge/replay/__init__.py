@@ -1,0 +1,18 @@
+"""Replay: events of the past once more, marked, into an agent, a topic or a file."""
+
+from bridge.replay.dead import hand_back
+from bridge.replay.rewind import Progress, replay
+from bridge.replay.select import Selection
+from bridge.replay.sinks import IntoTopic, JsonLines, Nowhere, event_json, into_agent
+
+__all__ = [
+    "IntoTopic",
+    "JsonLines",
+    "Nowhere",
+    "Progress",
+    "Selection",
+    "event_json",
+    "hand_back",
+    "into_agent",
+    "replay",
+]

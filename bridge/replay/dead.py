@@ -1,0 +1,69 @@
+"""Parked events handed to their agent once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.model.errors import Rejected
+from bridge.model.fixed import RELEASED, DeadLetter
+from bridge.model.headers import ID, REPLAY
+from bridge.model.names import replay_topic
+
+
+async def hand_back(
+    log: Log, codec: FixedCodec, bridge: str, letters: Sequence[DeadLetter], at: datetime
+) -> int:
+    """Give parked events to their agents again, in the order given, and release their keys.
+
+    All or nothing, in one log transaction; how many. Raises Rejected for what is no parked event,
+    or is no longer in the log.
+    """
+    copies = [(letter, await _copy(log, letter)) for letter in letters]
+    agents = {letter.source: replay_topic(bridge, letter.source) for letter in letters}
+    await log.create_topics(TopicSpec(topic) for topic in agents.values())
+    producer = await log.producer(f"{bridge}.dead.hand_back")
+    try:
+        async with producer.transaction() as transaction:
+            for letter, copy in copies:
+                await transaction.append(agents[letter.source], [copy])
+                released = replace(
+                    letter,
+                    error=RELEASED,
+                    reason="an operator handed the event back to the agent",
+                    at=at,
+                    value=None,
+                )
+                entry = codec.entry("dead", letter.source, released)
+                await transaction.append(codec.topic("dead"), [entry])
+    finally:
+        await producer.close()
+    return len(copies)
+
+
+async def _copy(log: Log, letter: DeadLetter) -> Entry:
+    place = f"{letter.topic}:{letter.partition}:{letter.offset}"
+    if letter.kind != "event" or letter.error == RELEASED:
+        raise Rejected("not_parked", f"the dead letter of {place} is no parked event")
+    headers = [(REPLAY, place.encode())]
+    if letter.event_id:
+        headers.append((ID, letter.event_id.encode()))
+    value = letter.value if letter.value is not None else await _read(log, letter, place)
+    return Entry(letter.key, value, headers)
+
+
+async def _read(log: Log, letter: DeadLetter, place: str) -> bytes:
+    """The event's bytes from its topic, for one that was too big for the dead letters."""
+    if letter.topic is not None and letter.partition is not None and letter.offset is not None:
+        where = TopicPartition(letter.topic, letter.partition)
+        reader = await log.reader({where: letter.offset})
+        try:
+            for record in await reader.read(1, 1.0):
+                if record.offset == letter.offset and record.value is not None:
+                    return record.value
+        finally:
+            await reader.close()
+    raise Rejected("gone", f"the event of {place} is no longer in the log")

@@ -1,0 +1,148 @@
+"""Reads what is selected once more and hands it to a sink."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from bridge.log.port import Consumer, Log, Record, TopicPartition
+from bridge.model.errors import ConfigurationError
+from bridge.replay.contract import Events, Picked, Sink
+from bridge.replay.select import Selection, incomplete
+
+AT_ONCE = 1000
+WAIT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a replay is. `of` counts offsets, so it is an upper bound of `scanned`.
+
+    `incomplete` says in a sentence why events may be missing; empty when none are. `unreadable`
+    counts records that are no changes.
+    """
+
+    scanned: int = 0
+    of: int = 0
+    picked: int = 0
+    unreadable: int = 0
+    by_op: Mapping[str, int] = field(default_factory=dict)
+    incomplete: str = ""
+    done: bool = False
+
+
+Told = Callable[[Progress], None]
+
+
+async def replay(
+    log: Log,
+    events: Events,
+    selection: Selection,
+    sink: Sink,
+    *,
+    now: Callable[[], int],
+    rate: float = 0.0,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    told: Told = lambda _: None,
+) -> Progress:
+    """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
+
+    `rate`: at most so many events a second (0: as fast as can be). A sink that was given an
+    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic.
+    """
+    info = (await log.topics()).get(selection.topic)
+    if info is None:
+        raise ConfigurationError(f"there is no topic {selection.topic!r} in {log.name}")
+    places = [TopicPartition(selection.topic, number) for number in range(info.partitions)]
+    ends = await log.end_offsets(places)
+    try:
+        begin = {**await _begin(log, selection, places), **await sink.open()}
+        ahead = {place: begin[place] for place in places if begin[place] < ends[place]}
+        progress = Progress(of=sum(ends[place] - begin[place] for place in ahead))
+        first: dict[TopicPartition, Record] = {}
+        async for records in _batches(log, ahead, ends):
+            for record in records:
+                first.setdefault(TopicPartition(record.topic, record.partition), record)
+            picked, unreadable = await _pick(records, events, selection, sink.tombstones)
+            upto = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+            await sink.take(picked, upto)
+            progress = _further(progress, len(records), picked, unreadable)
+            told(progress)
+            if rate > 0 and picked:
+                await sleep(len(picked) / rate)
+        earliest = selection.since
+        if earliest is None and all(r.offset == begin[place] for place, r in first.items()):
+            # Nothing stood in front of these, so nothing older can be missing.
+            earliest = min((record.timestamp for record in first.values()), default=now())
+        missing = incomplete(info.spec, earliest, now())
+        progress = replace(progress, incomplete=missing, done=True)
+        told(progress)
+        return progress
+    finally:
+        await sink.close()
+
+
+async def _begin(
+    log: Log, selection: Selection, places: list[TopicPartition]
+) -> Mapping[TopicPartition, int]:
+    first = await log.beginning_offsets(places)
+    if selection.since is not None:
+        first = await log.offsets_at(places, selection.since)
+    if selection.offset is None:
+        return dict(first)
+    return {place: max(first[place], selection.offset) for place in places}
+
+
+async def _batches(
+    log: Log, ahead: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[list[Record]]:
+    if not ahead:
+        return
+    reader: Consumer = await log.reader(ahead)
+    try:
+        while any(reader.position(place) < ends[place] for place in ahead):
+            records = await reader.read(AT_ONCE, WAIT)
+            if not records:
+                return
+            # What came in since the start is not of this replay.
+            kept = [r for r in records if r.offset < ends[TopicPartition(r.topic, r.partition)]]
+            if kept:
+                yield kept
+    finally:
+        await reader.close()
+
+
+async def _pick(
+    records: list[Record], events: Events, selection: Selection, tombstones: bool
+) -> tuple[list[Picked], int]:
+    picked: list[Picked] = []
+    unreadable = 0
+    for record in records:
+        if not selection.in_time(record):
+            continue
+        if record.value is None:
+            if tombstones and not selection.by_content and not selection.keys:
+                picked.append(Picked(record, None))
+            continue
+        try:
+            event = await events.event(record)
+        except ValueError:
+            unreadable += 1
+            continue
+        if event is not None and selection.fits(event):
+            picked.append(Picked(record, event))
+    return picked, unreadable
+
+
+def _further(progress: Progress, scanned: int, picked: list[Picked], unreadable: int) -> Progress:
+    ops = Counter(progress.by_op)
+    ops.update(one.event.op for one in picked if one.event is not None)
+    return replace(
+        progress,
+        scanned=progress.scanned + scanned,
+        picked=progress.picked + len(picked),
+        unreadable=progress.unreadable + unreadable,
+        by_op=dict(ops),
+    )

@@ -1,0 +1,189 @@
+"""Where replayed events go: nowhere (a dry run), a file, an agent, another topic."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping, Sequence
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any
+
+from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
+from bridge.model.canonical import canonical_json
+from bridge.model.errors import Rejected
+from bridge.model.event import Event, Unavailable
+from bridge.model.headers import REPLAY
+from bridge.model.names import replay_topic
+from bridge.replay.contract import Picked
+
+
+class Nowhere:
+    """A dry run: the events are counted, nothing is done with them."""
+
+    tombstones = False
+
+    async def open(self) -> Mapping[TopicPartition, int]:
+        """Always a new run."""
+        return {}
+
+    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+        """Nothing."""
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+class JsonLines:
+    """A file with one JSON object a line. One that is there is gone on with: its lines tell how
+    far it is, and half a line at its end is cut off.
+    """
+
+    tombstones = False
+
+    def __init__(self, path: Path, topic: str) -> None:
+        self._path = path
+        self._topic = topic
+        self._file: BufferedRandom | None = None
+
+    async def open(self) -> Mapping[TopicPartition, int]:
+        """Where the lines that are there end. Raises Rejected for a file of something else."""
+        return await asyncio.to_thread(self._open)
+
+    def _open(self) -> Mapping[TopicPartition, int]:
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._file = self._path.open("r+b")
+        offsets: dict[TopicPartition, int] = {}
+        whole = 0
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                told = json.loads(line)
+                place = TopicPartition(told["topic"], told["partition"])
+                offsets[place] = told["offset"] + 1
+            except (ValueError, KeyError, TypeError):
+                place = TopicPartition("", 0)
+            if place.topic != self._topic:
+                raise Rejected(
+                    "not_a_replay",
+                    f"{self._path}, line {number} is not of a replay of {self._topic}; "
+                    "give another file",
+                )
+            whole += len(line)
+        self._file.truncate(whole)
+        self._file.seek(whole)
+        return offsets
+
+    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+        """Append a line for each; they are on the disk when it returns.
+
+        Lines tell how far it is themselves, so a resumed run reads again what came after the last
+        event that was picked.
+        """
+        del upto
+        lines = "".join(
+            canonical_json(event_json(one.event)) + "\n" for one in picked if one.event is not None
+        )
+        if lines:
+            await asyncio.to_thread(self._append, lines.encode())
+
+    def _append(self, lines: bytes) -> None:
+        assert self._file is not None, "open comes first"  # noqa: S101
+        self._file.write(lines)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class IntoTopic:
+    """Copies into a topic, marked with where they are from. `name` names the replay: one of the
+    same name goes on where an earlier one stopped, and its copies are never there twice.
+    """
+
+    def __init__(
+        self, log: Log, bridge: str, name: str, topic: str, *, tombstones: bool = True
+    ) -> None:
+        self._log = log
+        self._group = f"{bridge}.replay.{name}"
+        self._topic = topic
+        self.tombstones = tombstones
+        self._producer: Producer | None = None
+
+    async def open(self) -> Mapping[TopicPartition, int]:
+        """What the earlier run committed."""
+        await self._log.create_topics([TopicSpec(self._topic)])
+        # First the producer, which ends an earlier run's transaction, then the offsets.
+        self._producer = await self._log.producer(self._group)
+        known = (await self._log.groups()).get(self._group)
+        return {} if known is None else dict(known.committed)
+
+    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+        """Append the copies and the offsets in one transaction."""
+        assert self._producer is not None, "open comes first"  # noqa: S101
+        if any(place.topic == self._topic for place in upto):
+            raise Rejected(
+                "same_topic", f"{self._topic} would be replayed into itself, without end"
+            )
+        async with self._producer.transaction() as transaction:
+            if picked:
+                await transaction.append(self._topic, [_copy(one.record) for one in picked])
+            transaction.commit_offsets(self._group, upto)
+
+    async def close(self) -> None:
+        """Let go of the name."""
+        if self._producer is not None:
+            await self._producer.close()
+
+
+def into_agent(log: Log, bridge: str, name: str, agent: str) -> IntoTopic:
+    """Into one agent: it handles the events wherever it runs, or as soon as it does."""
+    return IntoTopic(log, bridge, name, replay_topic(bridge, agent), tombstones=False)
+
+
+def place_text(record: Record) -> str:
+    """Where a record stands, as the header of its copies tells it."""
+    return f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def _copy(record: Record) -> Entry:
+    kept: Headers = [pair for pair in record.headers if pair[0] != REPLAY]
+    return Entry(record.key, record.value, [*kept, (REPLAY, place_text(record).encode())])
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event as JSON shows it; rows without the fields that weren't sent."""
+    return {
+        "topic": event.topic,
+        "partition": event.partition,
+        "offset": event.offset,
+        "id": event.id,
+        "entity": event.entity,
+        "op": event.op,
+        "key": dict(event.key),
+        "before": _row_json(event.before),
+        "after": _row_json(event.after),
+        "unavailable": list(event.unavailable),
+        "position": event.position,
+        "transaction": event.transaction,
+        "occurred_at": event.occurred_at,
+        "captured_at": event.captured_at,
+        "caused_by": event.caused_by,
+    }
+
+
+def _row_json(row: Any) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    found: dict[str, Any] = {}
+    for name in row.keys():  # noqa: SIM118 - a row is no mapping of its own
+        try:
+            found[name] = row[name]
+        except Unavailable:
+            continue
+    return found

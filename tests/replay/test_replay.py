@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import Agent, Command, Event
+from bridge.agent import Context
+from bridge.log.port import TopicPartition, TopicSpec
+from bridge.model.command import CommandRecord
+from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.fixed import DeadLetter
+from bridge.model.headers import REPLAY
+from bridge.replay import (
+    IntoTopic,
+    JsonLines,
+    Nowhere,
+    Progress,
+    Selection,
+    hand_back,
+    into_agent,
+    replay,
+)
+from bridge.replay.contract import Picked
+from bridge.replay.select import incomplete
+from bridge.wiring.events import RegistryEvents
+from tests.agent.test_run import running, until
+from tests.agent.world import BRIDGE, World, world
+
+TOPIC = "acme.erp.sales_order"
+DAY = 86_400_000
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        rows = [made.order(n, n % 3, n) for n in range(1, 11)]
+        await made.publish("sales_order", 1, rows)
+        await made.publish("sales_order", 2, [{**row, "gbstk": "C"} for row in rows[:4]])
+        await made.publish("sales_order", 3, rows[:2])
+        yield made
+
+
+async def run(here: World, selection: Selection, sink: Any = None, **more: Any) -> Progress:
+    events = RegistryEvents(here.registry, {})
+    return await replay(here.log, events, selection, sink or Nowhere(), now=now_ms, **more)
+
+
+@pytest.mark.parametrize(
+    ("selection", "count"),
+    [
+        (Selection(TOPIC), 16),
+        (Selection(TOPIC, ops=frozenset({"delete"})), 2),
+        (Selection(TOPIC, keys=frozenset({"1", '{"order_no":"3"}'})), 5),
+        (Selection(TOPIC, where={"status": "done"}), 4),
+        (Selection(TOPIC, where={"customer_id": "1", "total": "4.00"}), 2),
+        (Selection(TOPIC, where={"nothing": "x"}), 0),
+        (Selection(TOPIC, since=now_ms() + 100_000), 0),
+        (Selection(TOPIC, until=1), 0),
+        (Selection(TOPIC, offset=10**6), 0),
+    ],
+)
+async def test_a_dry_run_counts_what_is_selected(
+    here: World, selection: Selection, count: int
+) -> None:
+    steps: list[Progress] = []
+    progress = await run(here, selection, told=steps.append)
+    assert progress.picked == count
+    assert sum(progress.by_op.values()) == count
+    assert progress.done
+    assert steps[-1] == progress
+
+
+async def test_a_topic_that_is_not_there_is_named(here: World) -> None:
+    with pytest.raises(ConfigurationError, match=r"acme\.erp\.nothing"):
+        await run(here, Selection("acme.erp.nothing"))
+
+
+async def test_a_file_has_one_json_object_an_event(here: World, tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    await run(here, Selection(TOPIC, keys=frozenset({"1"})), JsonLines(file, TOPIC))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["op"] for line in lines] == ["create", "update", "delete"]
+    assert lines[0]["after"]["total"] == "1.00"
+    assert lines[0]["after"]["status"] == "open"
+    assert lines[2]["after"] is None
+
+
+async def test_a_file_that_was_cut_off_is_gone_on_with_without_gap_or_repeat(
+    here: World, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    await run(here, Selection(TOPIC), JsonLines(whole, TOPIC))
+    everything = whole.read_bytes()
+    for size in range(0, len(everything), 577):
+        cut.write_bytes(everything[:size])
+        await run(here, Selection(TOPIC), JsonLines(cut, TOPIC))
+        assert sorted(cut.read_bytes().splitlines()) == sorted(everything.splitlines())
+
+
+async def test_a_file_of_something_else_is_left_alone(here: World, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("my notes\n")
+    with pytest.raises(Rejected, match="line 1 is not of a replay"):
+        await run(here, Selection(TOPIC), JsonLines(file, TOPIC))
+    assert file.read_text() == "my notes\n"
+
+
+async def test_copies_into_a_topic_are_marked_with_their_place_and_never_there_twice(
+    here: World,
+) -> None:
+    await here.log.create_topics([TopicSpec("copy")])
+
+    class Interrupted(IntoTopic):
+        async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+            half = picked[: len(picked) // 2]
+            ends = {
+                TopicPartition(p.record.topic, p.record.partition): p.record.offset + 1
+                for p in half
+            }
+            await super().take(half, ends)
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        await run(here, Selection(TOPIC), Interrupted(here.log, BRIDGE, "one", "copy"))
+    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
+    again = await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
+    assert again.picked == 0
+    originals = {f"{r.topic}:{r.partition}:{r.offset}": r for r in await here.raw(TOPIC)}
+    copies = await here.raw("copy")
+    places = [dict(r.headers)[REPLAY].decode() for r in copies]
+    assert sorted(places) == sorted(originals)
+    for place, copy in zip(places, copies, strict=True):
+        assert (copy.key, copy.value) == (originals[place].key, originals[place].value)
+
+
+async def test_a_topic_is_not_replayed_into_itself(here: World) -> None:
+    with pytest.raises(Rejected, match="into itself"):
+        await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "loop", TOPIC))
+
+
+async def test_an_agent_handles_replayed_events_marked_and_asks_for_the_same_commands(
+    here: World,
+) -> None:
+    agent = Agent("again")
+    seen: list[tuple[str, bool]] = []
+
+    @agent.on("erp.sales_order", ops={"create"})
+    async def note(event: Event, ctx: Context) -> Command:
+        seen.append((event.id, event.replayed))
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    async with running(here, agent):
+        await until(lambda: len(seen) == 10)
+        selection = Selection(TOPIC, keys=frozenset({"5", "6"}))
+        await run(here, selection, into_agent(here.log, BRIDGE, "r1", "again"))
+        await until(lambda: len(seen) == 12)
+
+        async def twelve() -> bool:
+            return len(await here.records("command")) == 12
+
+        await until(twelve)
+    first = dict(seen[:10])
+    assert all(not replayed for replayed in first.values())
+    assert all(event_id in first and replayed for event_id, replayed in seen[10:])
+    commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
+    assert len({c.id for c in commands}) == 10
+    marked = [r for r in await here.raw("acme.commands") if REPLAY in dict(r.headers)]
+    assert len(marked) == 2
+
+
+async def test_parked_events_are_handed_back_and_their_keys_released(here: World) -> None:
+    agent = Agent("mending", attempts=1, on_failure="park_key")
+    broken = True
+
+    @agent.on("erp.sales_order", ops={"create", "update"})
+    async def note(event: Event, ctx: Context) -> Command:
+        if broken and event.after.order_no == "1":
+            raise ValueError("not yet")
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    async def parked() -> bool:
+        return len(await here.records("dead")) == 2
+
+    async def of_one() -> list[CommandRecord]:
+        return [
+            c
+            for c in await here.records("command")
+            if isinstance(c, CommandRecord) and c.key == '{"order_no":"1"}'
+        ]
+
+    async with running(here, agent):
+        await until(parked)
+        assert await of_one() == []
+        broken = False
+        letters = [d for d in await here.records("dead") if isinstance(d, DeadLetter)]
+        count = await hand_back(here.log, here.codec, BRIDGE, letters, datetime.now(UTC))
+        assert count == 2
+
+        async def two() -> bool:
+            return len(await of_one()) == 2
+
+        await until(two)
+        # The key was parked; what comes now is handled again.
+        await asyncio.sleep(1.1)
+        await here.publish("sales_order", 2, [here_row(here)])
+
+        async def three() -> bool:
+            return len(await of_one()) == 3
+
+        await until(three)
+    released = [d for d in await here.records("dead") if isinstance(d, DeadLetter)][-1]
+    with pytest.raises(Rejected, match="no parked event"):
+        await hand_back(here.log, here.codec, BRIDGE, [released], datetime.now(UTC))
+
+
+def here_row(here: World) -> dict[str, Any]:
+    with here.erp() as erp:
+        erp.row_factory = lambda cursor, row: {
+            column[0]: value for column, value in zip(cursor.description, row, strict=True)
+        }
+        found: dict[str, Any] = erp.execute(
+            "select * from vbak where vbeln like '%1' limit 1"
+        ).fetchone()
+        return found
+
+
+def test_a_replay_that_reaches_behind_the_history_says_so() -> None:
+    history = TopicSpec(TOPIC, "compact", history_ms=30 * DAY)
+    now = 100 * DAY
+    assert incomplete(history, now - 29 * DAY, now) == ""
+    assert "30 days" in incomplete(history, now - 31 * DAY, now)
+    assert "30 days" in incomplete(history, None, now)
+    assert incomplete(TopicSpec("t"), None, now) == ""
+    assert "only the last event" in incomplete(TopicSpec("t", "compact"), now, now)
