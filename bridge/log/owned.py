@@ -40,6 +40,7 @@ class OwnedPartitions:
         self._told = told
         self._owned: dict[TopicPartition, _Owner] = {}
         self._lost: set[TopicPartition] = set()
+        """Ours by the group, but without a live producer: to be taken again."""
         self._member: Consumer | None = None
 
     @property
@@ -88,6 +89,7 @@ class OwnedPartitions:
         if self._told is not None and held:
             await self._told.revoked(frozenset(held))
         await self._close(held)
+        self._lost -= partitions
 
     async def assigned(
         self, partitions: frozenset[TopicPartition]
@@ -102,11 +104,13 @@ class OwnedPartitions:
         That owner was one that had lost its membership and hadn't noticed yet. If we are the one
         that hasn't noticed, the member finds out in its next read and gives the partition up.
         """
-        lost = frozenset(self._lost & self._owned.keys() & self.member.assignment())
-        if not lost:
-            self._lost.clear()
-            return
-        await self.revoked(lost)
+        self._lost &= self.member.assignment()
+        lost = frozenset(self._lost)
+        dead = frozenset(lost & self._owned.keys())
+        if self._told is not None and dead:
+            await self._told.revoked(dead)
+        # They stay lost until all of this has succeeded, so that the next read tries again.
+        await self._close(dead)
         offsets = await self.assigned(lost) or {}
         missing = lost - offsets.keys()
         committed = await self._log.committed(self._group, missing)
@@ -114,7 +118,7 @@ class OwnedPartitions:
         for place in lost:
             at = offsets[place] if place in offsets else committed[place]
             self.member.seek(place, begin[place] if at is None else at)
-        self._lost.clear()
+        self._lost -= lost
 
     async def _fence(self, partitions: Iterable[TopicPartition]) -> None:
         wanted = [place for place in partitions if place not in self._owned]
@@ -134,7 +138,6 @@ class OwnedPartitions:
             owner = self._owned[place]
             async with owner.busy:
                 del self._owned[place]
-                self._lost.discard(place)
                 await owner.producer.close()
 
     def _identity(self, place: TopicPartition) -> str:

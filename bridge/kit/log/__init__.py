@@ -11,7 +11,7 @@ class TestMine(LogSuite):
         return LogUnderTest(build="mine.log:from_url", url=f"mine://{tmp_path}")
 ```
 
-It needs pytest and pytest-asyncio. Tests use topics and groups with fresh names, so that one
+It needs pytest, pytest-asyncio and hypothesis. Tests use topics and groups with fresh names, so that one
 server may serve them all, and at the same time.
 """
 

@@ -7,6 +7,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
 from bridge.kit.log.parts import Parts, read_all, topic, whole
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Producer, TopicPartition
@@ -29,9 +32,6 @@ class ModelSuite(Parts):
 
 
 def _explore(under_test: LogUnderTest) -> None:
-    from hypothesis import HealthCheck, given, settings
-    from hypothesis import strategies as some
-
     entries = some.lists(
         some.tuples(
             some.integers(0, PARTITIONS - 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -11,8 +12,8 @@ from bridge.kit.log.parts import PATIENCE, Parts, after, read_all, topic, whole
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.owned import OwnedPartitions, owned_partitions
-from bridge.log.port import Entry, Log, Record, TopicPartition
-from bridge.model.errors import Fenced
+from bridge.log.port import Entry, Log, Producer, Record, TopicPartition
+from bridge.model.errors import Fenced, RetryLater
 
 
 async def read_owned(owned: OwnedPartitions, count: int) -> list[Record]:
@@ -22,6 +23,24 @@ async def read_owned(owned: OwnedPartitions, count: int) -> list[Record]:
         while len(got) < count:
             got += await owned.read(1000, 0.5)
     return got
+
+
+class Flaky:
+    """A log whose `producer` fails as often as it is told to."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.fails = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def producer(self, transactional_id: str) -> Producer:
+        """Fail, or do it."""
+        if self.fails:
+            self.fails -= 1
+            raise RetryLater("away for a moment")
+        return await self._log.producer(transactional_id)
 
 
 class OwnedSuite(Parts):
@@ -126,3 +145,33 @@ class OwnedSuite(Parts):
         assert [record.value for record in again] == [record.value for record in got]
         assert len(await read_all(log, whole(answers))) == 4
         assert told.revocations == 1
+
+    async def test_a_partition_that_could_not_be_taken_yet_is_taken_by_a_later_read(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"))
+        bridge, group = under_test.name("bridge"), under_test.name("group")
+        place = TopicPartition(events, 0)
+        await log.append(events, numbered(2))
+        told = Told()
+        flaky = Flaky(log)
+        flaky.fails = 1
+
+        async with owned_partitions(cast("Log", flaky), bridge, group, [events], told) as owned:
+            with pytest.raises(RetryLater):
+                await read_owned(owned, 2)
+            await read_owned(owned, 2)
+            zombie = await log.producer(f"{bridge}.{group}.{events}.0")
+            with pytest.raises(Fenced):
+                async with owned.transaction(place) as transaction:
+                    transaction.commit_offsets(group, {place: 1})
+            flaky.fails = 1
+            with pytest.raises(RetryLater):
+                await owned.read(10, 0.1)
+            assert told.held == set()
+            assert len(await read_owned(owned, 2)) == 2
+            async with owned.transaction(place) as transaction:
+                transaction.commit_offsets(group, {place: 2})
+
+        assert told.held == {place}
+        await zombie.close()

@@ -1,0 +1,106 @@
+"""The legacy side of a connector under test: a program that knows nothing of the bridge.
+
+The suite works on one table, whatever that is in the system (an entity set, a file): `order_no`,
+text of up to ten characters and the key; `customer`, text or null; `qty`, a whole number or
+null; `price`, a decimal with two digits after the point or null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bridge.connector import Connector, System
+
+KEY = "order_no"
+COLUMNS = (KEY, "customer", "qty", "price")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new row; columns that are left out are null."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Other values for some columns of the row with this key."""
+
+    key: str
+    values: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The row with this key goes."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """The row with this key gets another one."""
+
+    key: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """The whole table is emptied by the system's TRUNCATE; asked for with that capability only."""
+
+
+Operation = Create | Update | Delete | Rekey | Truncate
+
+
+@dataclass(frozen=True, slots=True)
+class TypeCase:
+    """A column type of the system and values of it.
+
+    `native` stands in the statement that makes the column, `literal` in the one that writes the
+    value; `type` is the field type that the connector should find for the column, `value` what the
+    record should hold.
+    """
+
+    native: str
+    literal: str
+    type: str
+    value: Any
+
+
+class Legacy(Protocol):
+    """What a test file gives. Synchronous; the suite calls it from several threads.
+
+    `build` is the connector's dotted name (`package.module:connector`), for processes that are
+    killed. `table` is the table's name in the system's terms. `types` at least one case for a
+    connector that captures or reads.
+    """
+
+    build: str
+    connector: Connector
+    table: str
+    types: Sequence[TypeCase]
+
+    def system(self, *tables: str) -> System:
+        """The system as configured, with `tables` (none: the suite's table)."""
+
+    def start(self) -> None:
+        """Make the empty table in a fresh system. Called once, before `Connector.setup`."""
+
+    def apply(self, *operations: Operation, commit: bool = True) -> None:
+        """Do these in one transaction, and commit it or roll it back."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows as the legacy program itself sees them, values as in `COLUMNS`."""
+
+    def typed(self, name: str, cases: Sequence[TypeCase]) -> None:
+        """Make a table `name` with the key column `id` (whole numbers) and columns `c0`, `c1` ..."""
+
+    def fill(self, name: str, cases: Sequence[TypeCase]) -> None:
+        """Write one row with the key 1 and the cases' literals into it."""
+
+    def set_qty(self) -> str:
+        """The statement of a command that sets `qty` to `:qty` where the key is `:key`."""

@@ -1,0 +1,65 @@
+"""Raw rows as records, through the same plans as everywhere in the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bridge.connector import CREATE, DELETE, UPDATE, Change, Shape
+from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+
+Record = dict[str, Any]
+
+
+class Told(NamedTuple):
+    """One step of a key's history. `before` is None where the source gave no whole old row."""
+
+    op: int
+    key: tuple[Any, ...]
+    before: Record | None
+    after: Record | None
+
+
+class Records:
+    """Records of one table; `shape` is what `Connector.describe` said of it."""
+
+    def __init__(self, shape: Shape) -> None:
+        spec = EntitySpec("legacy", "kit", shape.table)
+        self.entity = entity_type(spec, shape)
+        self._table = EntityTable(spec, self.entity, shape)
+        fields = tuple(FieldSpec(name, (name,)) for name in self.entity.key)
+        keys = EntitySpec("legacy", "kit", shape.table, self.entity.key, fields)
+        self._keys = EntityTable(keys, entity_type(keys, shape), shape)
+
+    def row(self, shape: Shape, raw: Any) -> Record:
+        """The record of a whole raw row."""
+        found = self._table.row(shape, raw)
+        return {field.name: getattr(found, field.name) for field in self.entity.fields}
+
+    def key(self, shape: Shape, raw: Any) -> tuple[Any, ...]:
+        """The key of a raw row, of which only the key needs to be there."""
+        found = self._keys.row(shape, raw)
+        return tuple(getattr(found, name) for name in self.entity.key)
+
+    def told(self, changes: Iterable[Change]) -> list[Told]:
+        """What changes tell; a changed key is a delete and a create."""
+        found: list[Told] = []
+        for change in changes:
+            found += self._told(change)
+        return found
+
+    def _told(self, change: Change) -> list[Told]:
+        shape = change.shape
+        before = self.row(shape, change.old) if change.old_full else None
+        if change.op == DELETE:
+            return [Told(DELETE, self.key(shape, change.old), before, None)]
+        after = self.row(shape, change.new)
+        key = self.key(shape, change.new)
+        if change.op == CREATE:
+            return [Told(CREATE, key, None, after)]
+        assert change.op == UPDATE, f"a change has the op {change.op}"
+        if change.old is not None and (old := self.key(shape, change.old)) != key:
+            return [Told(DELETE, old, before, None), Told(CREATE, key, None, after)]
+        return [Told(UPDATE, key, before, after)]

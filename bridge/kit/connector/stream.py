@@ -1,0 +1,106 @@
+"""A Source read with patience, and what it told so far."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+
+from bridge.connector import Batch, Change, Checkpoint, Source, System
+from bridge.kit.connector.legacy import Legacy
+from bridge.kit.connector.records import Records, Told
+from bridge.model.errors import RetryLater
+
+PATIENCE = 30.0
+"""Seconds that the suite waits for what must come."""
+
+
+class Border(NamedTuple):
+    """Where a batch ended, and what had been told by then."""
+
+    checkpoint: Checkpoint
+    told: int
+
+
+class Stream:
+    """An open source of the suite's table."""
+
+    def __init__(self, source: Source, records: Records, begun: Checkpoint) -> None:
+        self.source = source
+        self.records = records
+        self.checkpoint = begun
+        self.batches: list[Batch] = []
+        self.changes: list[Change] = []
+        self.told: list[Told] = []
+        self.marks: list[str] = []
+        self.borders = [Border(begun, 0)]
+
+    async def read(self, limit: int = 1000, timeout: float = 0.2) -> Batch:
+        """One batch, remembered."""
+        batch = await self.source.read(limit, timeout)
+        assert len(batch.changes) <= limit, f"asked for {limit} changes, got {len(batch.changes)}"
+        self.batches.append(batch)
+        self.changes += batch.changes
+        self.told += self.records.told(batch.changes)
+        self.marks += [mark.name for mark in batch.watermarks]
+        self.checkpoint = batch.checkpoint
+        self.borders.append(Border(batch.checkpoint, len(self.told)))
+        return batch
+
+    async def until(self, count: int, limit: int = 1000) -> list[Told]:
+        """Read until `count` steps were told; fails when they don't come."""
+        deadline = time.monotonic() + PATIENCE
+        while len(self.told) < count:
+            if time.monotonic() > deadline:
+                pytest.fail(f"the source told {len(self.told)} of {count}: {self.told[-3:]}")
+            await self.read(limit)
+        return self.told
+
+    async def quiet(self, seconds: float = 0.5) -> list[Told]:
+        """Read until nothing came for a while."""
+        deadline = time.monotonic() + PATIENCE
+        since = time.monotonic()
+        while time.monotonic() - since < seconds:
+            if (await self.read()).changes:
+                since = time.monotonic()
+            if time.monotonic() > deadline:
+                pytest.fail("the source tells changes without end")
+        return self.told
+
+
+async def open_source(
+    legacy: Legacy, system: System, after: Checkpoint | None
+) -> tuple[Source, Checkpoint]:
+    """An open source; one whose predecessor is still being noticed dead is asked for again."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        source = await legacy.connector.source(system)
+        try:
+            return source, await source.open(after)
+        except RetryLater:
+            await source.close()
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+        except BaseException:
+            await source.close()
+            raise
+
+
+@asynccontextmanager
+async def streaming(
+    legacy: Legacy, after: Checkpoint | None = None, records: Records | None = None
+) -> AsyncIterator[Stream]:
+    """A stream of the suite's table, closed at the end."""
+    system = legacy.system()
+    if records is None:
+        records = Records((await legacy.connector.describe(system))[legacy.table])
+    source, begun = await open_source(legacy, system, after)
+    try:
+        yield Stream(source, records, begun)
+    finally:
+        await source.close()
