@@ -1,26 +1,29 @@
-"""`bridgectl dead`: what could not be handled, and why."""
+"""`bridgectl dead`: what could not be handled, and why; and parked events handed back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
-from bridge.cli.shared import NOTHING_FOUND, NothingFound, as_json, on_bridge
-from bridge.cli.shown.rows import print_json, print_rows
+from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
+from bridge.cli.shown.rows import print_json
+from bridge.model.fixed import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
     from bridge.cli.decoding import Decoded
     from bridge.wiring import Bridge
 
 KINDS = ("row", "record", "event", "command")
-COLUMNS = ("letter", "at", "kind", "source", "reason")
+COLUMNS = ("letter", "when", "kind", "source", "key", "reason")
 _NUMBER = re.compile(r"(?:(\d+)-)?(\d+)")
 
 
@@ -28,6 +31,7 @@ _NUMBER = re.compile(r"(?:(\d+)-)?(\d+)")
 @click.option("--kind", type=click.Choice(KINDS), help="What it was.")
 @click.option("--source", default="", help="Only of this entity (erp.sales_order) or agent.")
 @click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
+@click.option("--all", "everything", is_flag=True, help="Those that were handed back, too.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -43,6 +47,7 @@ def command(
     kind: str | None,
     source: str,
     since: int | None,
+    everything: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -54,51 +59,38 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from collections import deque
-
-        kept: deque[dict[str, Any]] = deque(maxlen=limit)
         start = BEGINNING if since is None else Start("time", since)
-        async with contextlib.aclosing(_letters(bridge, start)) as letters:
-            async for found in letters:
-                row = _row(found)
-                if (not kind or row["kind"] == kind) and source in ("", row["source"]):
-                    kept.append(row)
-        return 0 if print_rows(kept, COLUMNS, as_json=as_json) else NOTHING_FOUND
+        found = await _letters(bridge, start)
+        gone = released(found)
+        kept = [
+            {**_row(letter), "handed_back": _place(letter) in gone}
+            for letter in found
+            if (everything or _place(letter) not in gone) and not _is_release(letter)
+        ]
+        rows = [
+            row
+            for row in kept
+            if (not kind or row["kind"] == kind) and source in ("", row["source"])
+        ]
+        if not as_json:
+            rows = [_told(row) for row in rows]
+        return listed(rows[-limit:], COLUMNS, as_json=as_json, nothing="no dead letter fits")
 
     on_bridge(ctx, act)
 
 
 @command.command(epilog="Example: bridgectl dead show 0-17")
-@click.argument("number", metavar="LETTER")
+@click.argument("letter", metavar="LETTER")
 @as_json
 @click.pass_context
-def show(ctx: click.Context, *, number: str, as_json: bool) -> None:
-    """Show everything that is known of one dead letter, as `bridgectl dead` numbers them."""
-    parts = _NUMBER.fullmatch(number)
-    if parts is None:
-        raise click.UsageError(
-            f"{number!r} is no dead letter: write partition-offset, such as 0-17"
-        )
-    partition, offset = parts[1], int(parts[2])
+def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
+    """Show everything that is known of one dead letter, by its number in `bridgectl dead`."""
+    wanted = parse_letter(letter)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.decoding import Decoding
-
-        start = Start("offset", offset)
-        async with contextlib.aclosing(_letters(bridge, start)) as letters:
-            found = [
-                letter
-                async for letter in letters
-                if letter.record.offset == offset
-                and partition in (None, str(letter.record.partition))
-            ]
-        if not found:
-            raise NothingFound(f"there is no dead letter {number}; `bridgectl dead` lists them")
-        if len(found) > 1:
-            there = ", ".join(_letter(letter) for letter in found)
-            raise click.UsageError(f"{number} is ambiguous: {there}")
-        row = {**_row(found[0]), "event": await _event(Decoding(bridge), found[0])}
+        found = await _letter(bridge, wanted)
+        row = {**_row(found), "carried": await _carried(bridge, found)}
         if as_json:
             print_json(row)
         else:
@@ -108,32 +100,116 @@ def show(ctx: click.Context, *, number: str, as_json: bool) -> None:
     on_bridge(ctx, act)
 
 
-def _letter(found: Decoded) -> str:
+@command.command(epilog="Example: bridgectl dead retry 0-17 0-18")
+@click.argument("letters", metavar="LETTER...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Hand parked events back to their agents, in the order given, all or none."""
+    wanted = [parse_letter(letter) for letter in letters]
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.replay import hand_back
+
+        found = [await _letter(bridge, letter) for letter in wanted]
+        parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
+        if not yes:
+            agents = ", ".join(sorted({letter.source for letter in parked}))
+            click.confirm(f"Hand {len(parked)} events back to {agents}?", abort=True, err=True)
+        count = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
+        if as_json:
+            print_json({"handed_back": count, "letters": [_number(item) for item in found]})
+        else:
+            click.echo(f"handed back: {count}")
+        return 0
+
+    on_bridge(ctx, act)
+
+
+def parse_letter(text: str) -> tuple[int | None, int]:
+    """`0-17` or `17` as partition (None: any) and offset. Raises UsageError."""
+    parts = _NUMBER.fullmatch(text)
+    if parts is None:
+        raise click.UsageError(f"{text!r} is no dead letter: write partition-offset, such as 0-17")
+    return (None if parts[1] is None else int(parts[1])), int(parts[2])
+
+
+def released(letters: Sequence[Decoded]) -> set[tuple[str | None, int | None, int | None, str]]:
+    """The places of events that were handed back after they were parked. Pure."""
+    gone: set[tuple[str | None, int | None, int | None, str]] = set()
+    for letter in letters:
+        if _is_release(letter):
+            gone.add(_place(letter))
+        else:
+            # Parked once more since then.
+            gone.discard(_place(letter))
+    return gone
+
+
+def _is_release(found: Decoded) -> bool:
+    return isinstance(found.fixed, DeadLetter) and found.fixed.error == RELEASED
+
+
+def _place(found: Decoded) -> tuple[str | None, int | None, int | None, str]:
+    letter = found.fixed
+    assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
+    if letter.offset is None:
+        return None, None, found.record.offset, f"{found.record.partition}"
+    return letter.topic, letter.partition, letter.offset, letter.source
+
+
+def _number(found: Decoded) -> str:
     return f"{found.record.partition}-{found.record.offset}"
 
 
 def _row(found: Decoded) -> dict[str, Any]:
     row = found.row()
-    dead = {**row, "kind": row.pop("what"), "topic": None}
-    # `topic`, `partition` and `offset` are those of the event that is meant, not of its letter.
-    for name in ("topic", "partition", "offset"):
-        dead[name] = getattr(found.fixed, name)
-    return {"letter": _letter(found), **dead}
+    # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
+    meant = {name: getattr(found.fixed, name) for name in ("topic", "partition", "offset")}
+    return {"letter": _number(found), **row, "kind": row.pop("what"), **meant}
 
 
-async def _letters(bridge: Bridge, start: Start) -> AsyncGenerator[Decoded, None]:
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    from bridge.cli.shown.records import local_time
+
+    back = "handed back: " if row["handed_back"] else ""
+    return {
+        **row,
+        "when": local_time(row["at"]),
+        "key": row["event_id"] or row["position"],
+        "reason": f"{back}{row['reason']}",
+    }
+
+
+async def _letters(bridge: Bridge, start: Start) -> list[Decoded]:
     from bridge.cli.decoding import fixed_history
 
     async with contextlib.aclosing(fixed_history(bridge, ["dead"], start)) as found:
-        async for letter in found:
-            if letter.fixed is not None:
-                yield letter
+        return [letter async for letter in found if letter.fixed is not None]
 
 
-async def _event(decoding: Any, found: Decoded) -> dict[str, Any] | None:
+async def _letter(bridge: Bridge, wanted: tuple[int | None, int]) -> Decoded:
+    partition, offset = wanted
+    number = str(offset) if partition is None else f"{partition}-{offset}"
+    found = [
+        letter
+        for letter in await _letters(bridge, Start("offset", offset))
+        if letter.record.offset == offset and partition in (None, letter.record.partition)
+    ]
+    if not found:
+        raise NothingFound(f"there is no dead letter {number}; `bridgectl dead` lists them")
+    if len(found) > 1:
+        there = ", ".join(_number(letter) for letter in found)
+        raise click.UsageError(f"{number} is ambiguous: {there}")
+    return found[0]
+
+
+async def _carried(bridge: Bridge, found: Decoded) -> dict[str, Any] | None:
     """The event or command that a letter carries, decoded."""
+    from bridge.cli.decoding import Decoding
     from bridge.log.port import Record
-    from bridge.model.fixed import DeadLetter
 
     letter = found.fixed
     if not isinstance(letter, DeadLetter) or letter.value is None:
@@ -147,13 +223,10 @@ async def _event(decoding: Any, found: Decoded) -> dict[str, Any] | None:
         letter.value,
         (),
     )
-    row: dict[str, Any] = (await decoding.decode(record)).row()
-    return row
+    return (await Decoding(bridge).decode(record)).row()
 
 
 def _print(row: dict[str, Any]) -> None:
-    import json
-
     from bridge.model.canonical import plain
 
     for name, value in row.items():

@@ -28,6 +28,11 @@ class Decoded:
     key: FixedKey = ""
     fixed: FixedRecord | None = None
 
+    @property
+    def tombstone(self) -> bool:
+        """Whether it only says that its key is gone."""
+        return self.record.value is None
+
     def row(self) -> dict[str, Any]:
         """For programs."""
         if self.event is not None:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shown.rows import cell, print_json, print_rows, progress
+from bridge.cli.shown.rows import NOTHING_FOUND, cell, listed, print_json, print_rows, progress
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE",
+    "NOTHING_FOUND",
     "NothingFound",
     "as_json",
     "cell",
     "configuration",
     "finish",
+    "listed",
     "on_bridge",
     "print_json",
     "print_rows",
@@ -35,7 +37,6 @@ __all__ = [
 
 #: How long an orderly end may take before what is left is cancelled; people wait five seconds.
 GRACE = 4.0
-NOTHING_FOUND = 3
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 

@@ -71,15 +71,19 @@ def command(
 
     It is read in chunks between changes, without locks. Ending this command doesn't end it.
     """
+    if texts and (reconcile or action):
+        raise click.UsageError(
+            "--where goes with none of --reconcile, --resume, --cancel, --accept-loss"
+        )
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.capture import control
 
         system, entity = await _meant(bridge, name)
-        where = await _where(bridge, f"{system}.{entity}", texts) if texts else None
         if texts and not entity:
             raise click.UsageError("--where needs one entity")
+        where = await _where(bridge, f"{system}.{entity}", texts) if texts else None
         asked = control.request(
             system,
             action or "snapshot",  # type: ignore[arg-type]  # the options' flag values
@@ -183,6 +187,6 @@ def _report(system: str, done: list[Mapping[str, Any]], *, as_json: bool) -> int
         if as_json:
             print_json({"system": system, **item})
             continue
-        told = item["failed"] or f"{item['rows']} rows read, {item['deleted']} deletes written"
+        told = item["failed"] or f"rows read: {item['rows']}, deletes written: {item['deleted']}"
         click.echo(f"{system}.{item['entity']}: {told}")
     return 1 if any(item["failed"] for item in done) else 0

@@ -32,9 +32,12 @@ class Wanted:
 
     ops: Collection[str] = ()
     key: str = ""
+    raw: bool = False
 
     def takes(self, found: Decoded) -> bool:
-        """Whether this one is wanted. Tombstones repeat a delete, so filters leave them out."""
+        """Whether this one is wanted. A tombstone only repeats the delete before it."""
+        if found.tombstone and not self.raw:
+            return False
         if not self.ops and not self.key:
             return True
         event = found.event
@@ -45,6 +48,8 @@ class Wanted:
         if self.ops:
             return False
         row = found.row()
+        if row["key"] == self.key:
+            return True
         return self.key in (row.get("command_id"), row.get("id"), row.get("source")) or (
             isinstance(row["key"], Mapping) and _is_key(row["key"], self.key)
         )
@@ -77,6 +82,9 @@ def _same(held: Any, asked: Any) -> bool:
 @click.option("--limit", type=click.IntRange(min=1), help="End after that many records.")
 @click.option("--key", default="", metavar="KEY", help="Only this key: text, JSON, or f=v,f=v.")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these; repeatable.")
+@click.option(
+    "--raw", is_flag=True, help="Don't decode: bytes, headers and tombstones as they are."
+)
 @as_json
 @click.pass_context
 def command(
@@ -88,6 +96,7 @@ def command(
     limit: int | None,
     key: str,
     ops: tuple[str, ...],
+    raw: bool,
     as_json: bool,
 ) -> None:
     """Show events of entities, or records of any topic; without names every entity's events.
@@ -95,6 +104,7 @@ def command(
     Names are entities (erp.sales_order), systems (erp), or topics (commands, receipts, audit,
     dead, or in full as `bridgectl log topics` lists them).
     """
+    wanted = Wanted(ops, key, raw=raw)
     begin = start or (END if follow else BEGINNING)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
@@ -102,8 +112,8 @@ def command(
         shown = 0
         async with contextlib.aclosing(_records(bridge, names, begin, follow=follow)) as batches:
             async for batch in batches:
-                for found in await _decoded(bridge, batch):
-                    if not Wanted(ops, key).takes(found):
+                for found in await _decoded(bridge, batch, raw=raw):
+                    if not wanted.takes(found):
                         continue
                     _show(found, as_json=as_json)
                     shown += 1
@@ -129,9 +139,11 @@ async def _records(
             yield batch
 
 
-async def _decoded(bridge: Bridge, batch: list[Record]) -> list[Decoded]:
-    from bridge.cli.decoding import Decoding
+async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[Decoded]:
+    from bridge.cli.decoding import Decoded, Decoding
 
+    if raw:
+        return [Decoded(record) for record in batch]
     decoding = Decoding(bridge)
     return [await decoding.decode(record) for record in batch]
 

@@ -11,8 +11,8 @@ import click
 from bridge.cli.commands.send import send
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
-from bridge.cli.shared import NOTHING_FOUND, NothingFound, as_json, on_bridge
-from bridge.cli.shown.rows import print_json, print_rows
+from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
+from bridge.cli.shown.rows import print_json
 from bridge.model.receipt import State
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def command(
             and command_id in ("", story.id)
         ][-limit:]
         rows = [story.row() if as_json else _line(story) for story in found]
-        return 0 if print_rows(rows, COLUMNS, as_json=as_json) else NOTHING_FOUND
+        return listed(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
     on_bridge(ctx, act)
 

@@ -8,7 +8,7 @@ import getpass
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from bridge.cli.given.times import TIME
 from bridge.cli.given.values import key_of, pairs
 from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json
-from bridge.model.errors import RetryLater
+from bridge.model.errors import Rejected, RetryLater
 
 if TYPE_CHECKING:
     from bridge.model.command import CommandRecord
@@ -82,9 +82,12 @@ def send(
         from bridge.commands.declare import check_args, find_command
         from bridge.model.command import Command, seal
 
-        spec = find_command(bridge.declared, name)
-        given = arguments(spec, args)
-        check_args(spec, given)
+        try:
+            spec = find_command(bridge.declared, full_name(bridge.declared, name))
+            given = arguments(spec, args)
+            check_args(spec, given)
+        except Rejected as error:
+            raise click.UsageError(str(error)) from None
         entity = await entity_known(bridge, f"{spec.system}.{spec.entity}")
         target = _key(entity, key)
         asked_at = datetime.now(UTC)
@@ -111,6 +114,12 @@ def send(
         return await _wait(bridge, record, wait, as_json=as_json)
 
     on_bridge(ctx, act)
+
+
+def full_name(declared: Collection[str], name: str) -> str:
+    """`system.command` for a command's bare name where one system has it."""
+    same = [command for command in declared if command.partition(".")[2] == name]
+    return same[0] if len(same) == 1 else name
 
 
 def person(name: str) -> str:

@@ -11,7 +11,7 @@ import click
 from bridge.cli.given.start import PLACE, Start
 from bridge.cli.given.start import offsets as offsets_of
 from bridge.cli.given.topics import topic_of
-from bridge.cli.shared import NOTHING_FOUND, NothingFound, as_json, on_bridge
+from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_rows
 from bridge.log.port import GroupInfo, Log, TopicPartition
 
@@ -35,7 +35,7 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
         columns: tuple[str, ...] = ("group", "topic", "partition", "committed", "end", "lag")
         if not partitions:
             rows, columns = summed(rows), ("group", "topic", "members", "partitions", "lag")
-        return 0 if print_rows(rows, columns, as_json=as_json) else NOTHING_FOUND
+        return listed(rows, columns, as_json=as_json, nothing="no such group committed anything")
 
     on_bridge(ctx, act)
 

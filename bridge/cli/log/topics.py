@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
-from bridge.cli.shown.rows import print_rows
+from bridge.cli.shared import as_json, listed, on_bridge
 from bridge.log.port import TopicInfo, TopicPartition
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         last = await bridge.log.end_offsets(places)
         rows = [_row(bridge, name, info, first, last) for name, info in there.items()]
         columns = ("topic", "holds", "partitions", "offsets", "cleanup", "kept")
-        return 0 if print_rows(rows, columns, as_json=as_json) else NOTHING_FOUND
+        return listed(rows, columns, as_json=as_json, nothing="the log has no topics")
 
     on_bridge(ctx, act)
 

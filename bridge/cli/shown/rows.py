@@ -21,6 +21,16 @@ def print_json(row: Mapping[str, Any], *, flush: bool = True) -> None:
         sys.stdout.flush()
 
 
+def listed(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str
+) -> int:
+    """A listing's rows and its exit code: 3, and `nothing` on stderr, when there are none."""
+    if print_rows(rows, columns, as_json=as_json):
+        return 0
+    sys.stderr.write(f"{nothing}\n")
+    return NOTHING_FOUND
+
+
 def print_rows(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, title: str = ""
 ) -> int:
@@ -62,6 +72,7 @@ def console(*, stderr: bool = False) -> Console:
     return Piped(stderr=stderr, width=width, highlight=False)
 
 
+NOTHING_FOUND = 3
 #: Columns of a table that goes to a file or a pipe.
 WIDE = 200
 

@@ -1,0 +1,232 @@
+"""`bridgectl replay`: events of the past once more, into an agent, a topic or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from bridge.cli.given.times import TIME, now_ms
+from bridge.cli.given.topics import topic_of
+from bridge.cli.given.values import key_of, pairs
+from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, progress
+from bridge.cli.shown.rows import print_json
+
+if TYPE_CHECKING:
+    from bridge.replay import Progress, Selection
+    from bridge.replay.contract import Sink
+    from bridge.wiring import Bridge
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where replayed events go: an agent's name, a topic's, or a file's path."""
+
+    kind: Literal["agent", "topic", "file"]
+    name: str
+
+
+def destination(text: str, agents: Collection[str]) -> Destination:
+    """`credit-watch` (or `agent:..`), `topic:name`, `events.jsonl` (or `file:..`). Pure.
+
+    Raises UsageError for what is neither an agent nor looks like a file.
+    """
+    kind, colon, name = text.partition(":")
+    if colon and name and kind in ("topic", "file"):
+        return Destination("topic" if kind == "topic" else "file", name)
+    bare = name if colon and kind == "agent" else text
+    if bare in agents:
+        return Destination("agent", bare)
+    if bare == text and ("/" in text or "." in text):
+        return Destination("file", text)
+    known = f"agents are {', '.join(sorted(agents))}" if agents else "there are no agents"
+    raise click.UsageError(
+        f"--to {text}: {known}; a file has a dot or a slash in its name, a topic is topic:NAME"
+    )
+
+
+@click.command(
+    epilog="Example: bridgectl replay erp.sales_order --since '1d ago' --to credit-watch --dry-run"
+)
+@click.argument("name", metavar="ENTITY|TOPIC")
+@click.option("--since", type=TIME, help="From then on: '1d ago', 2026-01-31T10:00.")
+@click.option("--until", type=TIME, help="Up to then.")
+@click.option(
+    "--offset", type=click.IntRange(min=0), help="From this offset of each partition on; 0: all."
+)
+@click.option(
+    "--key", "keys", multiple=True, help="Only this key: text, JSON or f=v,f=v; repeatable."
+)
+@click.option(
+    "--op",
+    "ops",
+    multiple=True,
+    type=click.Choice(["create", "update", "delete", "read"]),
+    help="Only these; repeatable.",
+)
+@click.option(
+    "--where",
+    "texts",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only rows with that value; repeatable.",
+)
+@click.option("--to", required=True, metavar="AGENT|FILE|topic:NAME", help="Where they go.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="At most so many a second. Default: as fast as can be.",
+)
+@click.option(
+    "--name",
+    "replay_name",
+    metavar="NAME",
+    help="Names this replay: one of the same name goes on where it stopped.",
+)
+@click.option("--dry-run", is_flag=True, help="Count what would be replayed.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    name: str,
+    since: int | None,
+    until: int | None,
+    offset: int | None,
+    keys: tuple[str, ...],
+    ops: tuple[str, ...],
+    texts: tuple[str, ...],
+    to: str,
+    rate: float,
+    replay_name: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Give events of an entity or topic once more. They are marked as replayed, and commands that
+    they cause again are answered by their first receipt: no effect is repeated.
+
+    An agent handles them wherever it runs. A file gets one JSON object a line; one that is there
+    is gone on with. Exit code 3 when nothing fits.
+    """
+    if since is None and offset is None and not keys:
+        raise click.UsageError("give --since, --offset or --key; everything is --offset 0")
+    called = replay_name or f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{now_ms() % 1000:03}"
+    if not _NAME.fullmatch(called):
+        raise click.UsageError(f"--name {called!r}: use letters, digits, dots, dashes, underscores")
+    try:
+        where = pairs(texts)
+    except ValueError as error:
+        raise click.UsageError(f"--where: {error}") from None
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.replay import Selection, replay
+        from bridge.wiring.agents import load_agents
+
+        agents = {agent.name for agent in load_agents(bridge.config.agents)}
+        goal = destination(to, agents)
+        topic = await _topic(bridge, name)
+        selection = Selection(
+            topic,
+            since=since,
+            until=until,
+            offset=offset,
+            keys=frozenset([await _key(bridge, topic, key) for key in keys]),
+            ops=frozenset(ops),
+            where=where,
+        )
+        if not dry_run and goal.kind != "file" and not as_json:
+            click.echo(f"replay {called}: --name {called} goes on with it", err=True)
+        with progress(f"replay of {topic}", None) as advance:
+            done = await replay(
+                bridge.log,
+                bridge.events,
+                selection,
+                _sink(bridge, goal, called, selection, dry_run=dry_run),
+                now=now_ms,
+                rate=0.0 if dry_run else rate,
+                told=lambda told: advance(told.scanned, told.of),
+            )
+        _report(done, selection, goal, called, dry_run=dry_run, as_json=as_json)
+        return 0 if done.picked else NOTHING_FOUND
+
+    on_bridge(ctx, act)
+
+
+async def _topic(bridge: Bridge, name: str) -> str:
+    """The one topic that `name` means."""
+    found = topic_of(bridge.name, name, list(bridge.entities), await bridge.log.topics())
+    if len(found) > 1:
+        raise click.UsageError(
+            f"{name!r} is a system; replay its entities one by one: {', '.join(found)}"
+        )
+    return found[0]
+
+
+async def _key(bridge: Bridge, topic: str, text: str) -> str:
+    """A key as selections compare it: canonical JSON of the key fields, for an entity's topic."""
+    from bridge.cli.entities import entity_known
+    from bridge.model.canonical import canonical_json
+
+    name = topic.removeprefix(f"{bridge.name}.")
+    if name not in bridge.entities:
+        return text
+    try:
+        return canonical_json(key_of(await entity_known(bridge, name), text))
+    except ValueError as error:
+        raise click.UsageError(f"--key: {error}") from None
+
+
+def _sink(
+    bridge: Bridge, goal: Destination, called: str, selection: Selection, *, dry_run: bool
+) -> Sink:
+    from bridge.replay import IntoTopic, JsonLines, Nowhere, into_agent
+
+    if dry_run:
+        return Nowhere()
+    if goal.kind == "agent":
+        return into_agent(bridge.log, bridge.name, called, goal.name)
+    if goal.kind == "topic":
+        return IntoTopic(bridge.log, bridge.name, called, goal.name)
+    return JsonLines(Path(goal.name), selection.topic)
+
+
+def _report(
+    done: Progress,
+    selection: Selection,
+    goal: Destination,
+    called: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    if as_json:
+        row: dict[str, Any] = {
+            "topic": selection.topic,
+            "to": f"{goal.kind}:{goal.name}",
+            "name": called,
+            "replayed": not dry_run,
+            "scanned": done.scanned,
+            "picked": done.picked,
+            "by_op": dict(done.by_op),
+            "unreadable": done.unreadable,
+            "incomplete": done.incomplete or None,
+        }
+        print_json(row)
+        return
+    what = ", ".join(f"{count} {op}" for op, count in sorted(done.by_op.items())) or "none"
+    verb = "would be replayed" if dry_run else "replayed"
+    click.echo(f"{done.picked} of {done.scanned} records {verb} to {goal.kind} {goal.name}: {what}")
+    if done.unreadable:
+        click.echo(f"{done.unreadable} records are no changes and were left out", err=True)
+    if done.incomplete:
+        click.echo(f"incomplete: {done.incomplete}", err=True)
