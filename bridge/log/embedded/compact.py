@@ -11,14 +11,13 @@ slices, so that writers never wait long for it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.log.embedded.batch import decode, encode
 from bridge.log.embedded.catalogue import Topic
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.embedded.store import Store
-from bridge.log.embedded.write import RECORDS_A_BATCH, chunks
+from bridge.log.embedded.write import chunks
 from bridge.log.port import Record, TopicSpec
 
 KEYS_A_ROUND = 100_000
@@ -61,13 +60,7 @@ async def compact(store: Store, topic: Topic, *, force: bool) -> int:
     gone = 0
     for partition in topic.partitions:
         if topic.spec.cleanup == "compact":
-            while True:
-                now = store.clock()
-                found = await store.reader.run(
-                    lambda c, each=partition, now=now: _learn(c, each, topic.spec, now, force)  # type: ignore[misc]
-                )
-                if found is None:
-                    break
+            while found := await _learn(store, partition, topic.spec, force=force):
                 gone += await _rewrite(store, found)
         elif topic.spec.retention_ms is not None:
             oldest = store.clock() - topic.spec.retention_ms
@@ -77,27 +70,48 @@ async def compact(store: Store, topic: Topic, *, force: bool) -> int:
     return gone
 
 
-def _learn(
-    connection: sqlite3.Connection, partition: int, spec: TopicSpec, now: int, force: bool
-) -> _Round | None:
+async def _learn(store: Store, partition: int, spec: TopicSpec, *, force: bool) -> _Round | None:
     """The next round of a partition; None when there is nothing (worthwhile) to do."""
-    (cleaned, records) = connection.execute(
-        "SELECT cleaned, records FROM partition WHERE id = ?", (partition,)
-    ).fetchone()
-    history = spec.history_ms or 0
-    (horizon, old) = _old(connection, partition, cleaned, now - history)
+    before = store.clock() - (spec.history_ms or 0)
+    start, records, horizon, old = await store.reader.run(lambda c: _state(c, partition, before))
     if old == 0 or not (force or (old >= _AT_LEAST and old >= records * _WORTHWHILE)):
         return None
     latest: dict[bytes, int] = {}
-    upto = cleaned
-    for record in _records(connection, partition, cleaned, horizon):
-        if len(latest) >= KEYS_A_ROUND:
-            break
-        if record.key is not None:
-            latest[record.key] = record.offset
-        upto = record.offset + 1
+    upto = start
+    while upto < horizon and len(latest) < KEYS_A_ROUND:
+        upto = await store.reader.run(
+            lambda c, at=upto: _last_offsets(c, partition, at, horizon, latest)  # type: ignore[misc]
+        )
     stay = TOMBSTONES_STAY_MS if spec.history_ms is None else spec.history_ms
-    return _Round(partition, latest, cleaned, upto, now - history - stay)
+    return _Round(partition, latest, start, upto, before - stay)
+
+
+def _state(
+    connection: sqlite3.Connection, partition: int, before: int
+) -> tuple[int, int, int, int]:
+    """Where cleaning ended, how many records there are, and what `_old` says from there on."""
+    (cleaned, records) = connection.execute(
+        "SELECT cleaned, records FROM partition WHERE id = ?", (partition,)
+    ).fetchone()
+    return (cleaned, records, *_old(connection, partition, cleaned, before))
+
+
+def _last_offsets(
+    connection: sqlite3.Connection, partition: int, at: int, end: int, latest: dict[bytes, int]
+) -> int:
+    """Note the keys' offsets of some batches from `at` on; where the next ones begin."""
+    low = partition << SHIFT
+    rows = connection.execute(
+        "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+        (low | at, (low | end) - 1, _BATCHES_A_SLICE),
+    )
+    reached = end
+    for number, last, data in rows:
+        for record in decode(data, "", 0, number - low):
+            if record.key is not None:
+                latest[record.key] = record.offset
+        reached = last + 1
+    return reached
 
 
 def _old(
@@ -116,18 +130,6 @@ def _old(
         horizon, records = last + 1, records + count
     rows.close()
     return horizon, records
-
-
-def _records(
-    connection: sqlite3.Connection, partition: int, start: int, end: int
-) -> Iterator[Record]:
-    low = partition << SHIFT
-    rows = connection.execute(
-        "SELECT id, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id",
-        (low | start, (low | end) - 1),
-    )
-    for number, data in rows:
-        yield from decode(data, "", 0, number - low)
 
 
 async def _rewrite(store: Store, found: _Round) -> int:
@@ -159,11 +161,11 @@ def _slice(connection: sqlite3.Connection, found: _Round, at: int) -> tuple[int,
     kept = [record for record in records if found.keeps(record)]
     after = max(rows[-1][1] + 1, at + 1)
     gone = len(records) - len(kept)
-    few = len(rows) > 1 and len(kept) <= len(rows) * RECORDS_A_BATCH // 4
-    if gone == 0 and not few:
+    cut = [*chunks([len(record.value or b"") for record in kept])] if kept else []
+    if gone == 0 and len(cut) * 2 > len(rows):
         return after, 0
     connection.executemany("DELETE FROM batch WHERE id = ?", ((row[0],) for row in rows))
-    for start, end in chunks([len(record.value or b"") for record in kept]) if kept else ():
+    for start, end in cut:
         some = kept[start:end]
         base = some[0].offset
         offsets = [record.offset - base for record in some]

@@ -17,14 +17,22 @@ _CONFIGURATION = {
 }
 
 
-def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> BridgeError:
-    """The bridge's error for one of SQLite's.
+def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exception:
+    """The bridge's error for one of SQLite's, caused by it; our own mistakes stay what they are.
 
     `committing`: it came from COMMIT, where a failed write or flush leaves open what the disk
     has.
     """
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    reason = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return error  # Not from SQLite but from how it was called.
+    found = _named(error, code & 0xFF, path, committing=committing)
+    found.__cause__ = error
+    return found
+
+
+def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> BridgeError:
+    reason = f"{error} ({error.sqlite_errorname})"
     if code in _CONFIGURATION:
         return ConfigurationError(f"the embedded log {path} {_CONFIGURATION[code]}: {reason}")
     if code == sqlite3.SQLITE_FULL:

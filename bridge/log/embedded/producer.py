@@ -18,7 +18,7 @@ class Transaction:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.gathered = Gathered(store.max_record_bytes)
-        self.offsets: dict[tuple[str, int], int] = {}
+        self._offsets: dict[tuple[str, TopicPartition], int] = {}
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
         """As the port says."""
@@ -27,7 +27,15 @@ class Transaction:
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says."""
         for place, at in offsets.items():
-            self.offsets[group, place_id(self._store.catalogue, place)] = at
+            self._offsets[group, place] = at
+
+    async def offsets(self) -> dict[tuple[str, int], int]:
+        """What was committed, by group and partition id."""
+        await self._store.know({place.topic for _, place in self._offsets})
+        return {
+            (group, place_id(self._store.catalogue, place)): at
+            for (group, place), at in self._offsets.items()
+        }
 
 
 class Producer:
@@ -54,7 +62,7 @@ class Producer:
         try:
             transaction = Transaction(self._store)
             yield transaction
-            packed, offsets = transaction.gathered.packed(), transaction.offsets
+            packed, offsets = transaction.gathered.packed(), await transaction.offsets()
             if self._closed:
                 raise RuntimeError(f"producer {self._name} is closed")
 

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from bridge.log.embedded.failures import named
 from bridge.log.embedded.schema import connect
-from bridge.model.errors import BridgeError
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -68,7 +67,7 @@ class Reader:
                 try:
                     future.set_result(job(connection))
                 except sqlite3.Error as error:
-                    future.set_exception(_because(named(error, self._path), error))
+                    future.set_exception(named(error, self._path))
                 except Exception as error:  # noqa: BLE001 - it belongs to who asked
                     future.set_exception(error)
         finally:
@@ -124,7 +123,7 @@ class Writer(Reader):
                     if not connection.in_transaction:
                         raise  # SQLite has rolled back everything, the other jobs too.
                     connection.execute("ROLLBACK TO job")
-                    failed.append((future, _because(named(error, self._path), error)))
+                    failed.append((future, named(error, self._path)))
                 except Exception as error:  # noqa: BLE001 - it belongs to who asked
                     connection.execute("ROLLBACK TO job")
                     failed.append((future, error))
@@ -136,7 +135,7 @@ class Writer(Reader):
                 connection.execute("ROLLBACK")
             told = {future for future, _ in failed}
             failed += [
-                (future, _because(named(error, self._path, committing=committing), error))
+                (future, named(error, self._path, committing=committing))
                 for _, future in jobs
                 if future not in told
             ]
@@ -147,8 +146,3 @@ class Writer(Reader):
             future.set_exception(reason)
         if done:
             self._written()
-
-
-def _because(error: BridgeError, cause: Exception) -> BridgeError:
-    error.__cause__ = cause
-    return error
