@@ -271,5 +271,8 @@ class Registry(Protocol):
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
 
+    async def versions(self, subject: str) -> list[RegisteredSchema]:
+        """Every version under `subject`, oldest first; empty when there is none."""
+
     async def set_compatibility(self, subject: str, level: str) -> None:
         """`BACKWARD_TRANSITIVE` and the like, for one subject."""

@@ -137,6 +137,10 @@ class MemoryRegistry:
         ids = self._subjects.get(subject)
         return RegisteredSchema(ids[-1], self._texts[ids[-1] - 1]) if ids else None
 
+    async def versions(self, subject: str) -> list[RegisteredSchema]:
+        ids = dict.fromkeys(self._subjects.get(subject, ()))
+        return [RegisteredSchema(number, self._texts[number - 1]) for number in ids]
+
     async def set_compatibility(self, subject: str, level: str) -> None: ...
 
 

@@ -178,3 +178,12 @@ async def test_what_is_no_schema_is_refused(registries: Two, subject: str) -> No
     with pytest.raises(Rejected, match=subject) as refused:
         await one.register(subject, "{not json")
     assert refused.value.code == "invalid_schema"
+
+
+async def test_versions_are_listed_oldest_first(registries: Two, subject: str) -> None:
+    one, other = registries
+    assert await other.versions(subject) == []
+    first = await one.register(subject, schema())
+    second = await one.register(subject, schema(note="string"))
+    assert [version.id for version in await other.versions(subject)] == [first, second]
+    assert json.loads((await other.versions(subject))[0].text) == json.loads(schema())

@@ -87,11 +87,16 @@ class EmbeddedRegistry:
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
+        found = await self.versions(subject)
+        return found[-1] if found else None
+
+    async def versions(self, subject: str) -> list[RegisteredSchema]:
+        """Every version under `subject`, oldest first."""
         await self._catch_up()
-        texts = self._subjects.get(subject)
-        if not texts:
-            return None
-        return RegisteredSchema(self._ids[compat.fingerprint(texts[-1])], texts[-1])
+        return [
+            RegisteredSchema(self._ids[compat.fingerprint(text)], text)
+            for text in self._subjects.get(subject, ())
+        ]
 
     async def set_compatibility(self, subject: str, level: str) -> None:
         """Every subject is BACKWARD_TRANSITIVE here."""

@@ -85,7 +85,7 @@ class HttpRegistry:
         if known is not None:
             return known
         async with self._registering:
-            earlier = await self._versions(subject)
+            earlier = [version.text for version in await self.versions(subject)]
             wanted = compat.valid(subject, text)
             if all(compat.fingerprint(old) != wanted for old in earlier):
                 compat.check(subject, text, earlier)
@@ -114,21 +114,21 @@ class HttpRegistry:
             return None
         return RegisteredSchema(int(answer["id"]), str(answer["schema"]))
 
+    async def versions(self, subject: str) -> list[RegisteredSchema]:
+        """Every version under `subject`, oldest first."""
+        path = f"/subjects/{quote(subject, safe='')}/versions"
+        numbers = await self._ask("GET", path, missing=True)
+        found = []
+        for number in sorted(numbers or ()):
+            version = await self._ask("GET", f"{path}/{number}", missing=True)
+            if version is not None:
+                found.append(RegisteredSchema(int(version["id"]), str(version["schema"])))
+        return found
+
     async def set_compatibility(self, subject: str, level: str) -> None:
         """`BACKWARD_TRANSITIVE` and the like, for one subject."""
         path = f"/config/{quote(subject, safe='')}"
         await self._ask("PUT", path, {"compatibility": level})
-
-    async def _versions(self, subject: str) -> list[str]:
-        """The texts of all versions, oldest first."""
-        path = f"/subjects/{quote(subject, safe='')}/versions"
-        numbers = await self._ask("GET", path, missing=True)
-        texts = []
-        for number in sorted(numbers or ()):
-            version = await self._ask("GET", f"{path}/{number}", missing=True)
-            if version is not None:
-                texts.append(str(version["schema"]))
-        return texts
 
     async def _ask(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Any:
         """The answer's JSON; None for a 404 where one may be missing. Asks again while busy."""
