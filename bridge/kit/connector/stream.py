@@ -36,7 +36,8 @@ class Stream:
         self.batches: list[Batch] = []
         self.changes: list[Change] = []
         self.told: list[Told] = []
-        self.marks: list[str] = []
+        #: Changes and names of watermarks as they stand in the stream.
+        self.log: list[Change | str] = []
         self.borders = [Border(begun, 0)]
 
     async def read(self, limit: int = 1000, timeout: float = 0.2) -> Batch:
@@ -46,7 +47,7 @@ class Stream:
         self.batches.append(batch)
         self.changes += batch.changes
         self.told += self.records.told(batch.changes)
-        self.marks += [mark.name for mark in batch.watermarks]
+        self.log += _in_order(batch)
         self.checkpoint = batch.checkpoint
         self.borders.append(Border(batch.checkpoint, len(self.told)))
         return batch
@@ -70,6 +71,17 @@ class Stream:
             if time.monotonic() > deadline:
                 pytest.fail("the source tells changes without end")
         return self.told
+
+
+def _in_order(batch: Batch) -> list[Change | str]:
+    found: list[Change | str] = []
+    marks = list(batch.watermarks)
+    assert [mark.at for mark in marks] == sorted(mark.at for mark in marks)
+    for at, change in enumerate(batch.changes):
+        while marks and marks[0].at == at:
+            found.append(marks.pop(0).name)
+        found.append(change)
+    return [*found, *(mark.name for mark in marks)]
 
 
 async def open_source(

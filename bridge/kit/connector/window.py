@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import READ, Chunk, Snapshot
+from bridge.connector import READ, Change, Chunk, Snapshot
 from bridge.kit.connector.records import Told
 from bridge.kit.connector.stream import PATIENCE, Stream
 
 
 class Window:
-    """Takes one table's snapshot while its stream is read; the history of both in log order."""
+    """Takes one table's snapshot while its stream is read; `history` is both in log order."""
 
     def __init__(self, stream: Stream, snapshot: Snapshot, table: str, limit: int) -> None:
         self.history: list[Told] = []
@@ -31,6 +31,8 @@ class Window:
         self._table = table
         self._limit = limit
         self._marks = 0
+        self._at = 0
+        self._unproven: set[int] = set()
 
     async def take(self) -> None:
         """The whole table, chunk by chunk."""
@@ -42,20 +44,22 @@ class Window:
                 return
             after = chunk.last
 
+    def catch_up(self) -> None:
+        """Add what was streamed since the last watermark."""
+        self._follow(len(self._stream.log))
+
     async def _chunk(self, after: list[Any] | None) -> Chunk:
         deadline = time.monotonic() + PATIENCE
         while True:
             await self._mark()
-            before_low = len(self._stream.changes)
+            before_low = set(self._unproven)
             chunk = await self._snapshot.chunk(self._table, None, after, self._limit)
             assert len(chunk.rows) <= self._limit
             since = len(self.history)
             await self._mark()
             seen = chunk.visibility
-            if seen is None or all(
-                seen.contains(change.transaction.visibility)
-                for change in self._stream.changes[:before_low]
-            ):
+            if seen is None or all(seen.contains(transaction) for transaction in before_low):
+                self._unproven -= before_low
                 self._emit(chunk, {step.key for step in self.history[since:]})
                 return chunk
             self.read_again += 1
@@ -63,18 +67,23 @@ class Window:
                 pytest.fail("chunks never see what the stream told before their low watermark")
 
     async def _mark(self) -> None:
-        """Write a watermark and read the stream up to it; what comes after it waits its turn."""
+        """Write a watermark and follow the stream up to it; what stands behind it waits."""
         self._marks += 1
         name = f"kit-{self._marks}"
         await self._stream.source.mark(name)
         deadline = time.monotonic() + PATIENCE
-        while name not in self._stream.marks:
-            # One change a batch keeps a batch from reaching beyond the mark.
-            batch = await self._stream.read(1)
-            self.history += self._stream.told[len(self._stream.told) - 0 :]
-            del batch
+        while name not in self._stream.log[self._at :]:
+            await self._stream.read()
             if time.monotonic() > deadline:
                 pytest.fail(f"the watermark {name} did not come back")
+        self._follow(self._stream.log.index(name, self._at) + 1)
+
+    def _follow(self, upto: int) -> None:
+        for item in self._stream.log[self._at : upto]:
+            if isinstance(item, Change):
+                self._unproven.add(item.transaction.visibility)
+                self.history += self._stream.records.told([item])
+        self._at = upto
 
     def _emit(self, chunk: Chunk, changed: set[tuple[Any, ...]]) -> None:
         records = self._stream.records

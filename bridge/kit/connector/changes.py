@@ -1,0 +1,163 @@
+"""What a Source tells."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bridge.connector import CREATE, DELETE, UPDATE, Capabilities
+from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
+from bridge.kit.connector.load import Load, order
+from bridge.kit.connector.oracle import State
+from bridge.kit.connector.records import Told
+from bridge.kit.connector.stream import PATIENCE, streaming
+
+
+class ChangeTests(ConnectorTests):
+    """Creates, updates, deletes, changed keys, nulls; order, transactions, waiting."""
+
+    async def test_creates_updates_and_deletes_are_told_with_their_rows(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        first, second = order(1), order(1, qty=99)
+        key = (first[KEY],)
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(first))
+            legacy.apply(Update(first[KEY], {"qty": 99}))
+            legacy.apply(Delete(first[KEY]))
+            told = await stream.until(3)
+        assert [(step.op, step.key, step.after) for step in told] == [
+            (CREATE, key, first),
+            (UPDATE, key, second),
+            (DELETE, key, None),
+        ]
+        if can.before == "full":
+            assert [step.before for step in told] == [None, first, second]
+
+    async def test_old_rows_are_whole_or_not_there_as_the_shape_says(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(order(1)), Update(order(1)[KEY], {"qty": 2}))
+            legacy.apply(Delete(order(1)[KEY]))
+            await stream.until(3)
+        for change in stream.changes:
+            full = change.shape.before == "full"
+            assert change.old_full == (full and change.op != CREATE)
+            if can.before != "table":
+                assert change.shape.before == can.before
+
+    async def test_a_changed_key_is_told_with_the_old_and_the_new_one(self, legacy: Legacy) -> None:
+        old, new = order(1), order(1, **{KEY: order(2)[KEY]})
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(old))
+            legacy.apply(Rekey(old[KEY], new[KEY]))
+            told = await stream.until(3)
+        assert [(step.op, step.key, step.after) for step in told] == [
+            (CREATE, (old[KEY],), old),
+            (DELETE, (old[KEY],), None),
+            (CREATE, (new[KEY],), new),
+        ]
+
+    async def test_nulls_come_and_go(self, legacy: Legacy) -> None:
+        empty = {KEY: order(1)[KEY], "customer": None, "qty": None, "price": None}
+        async with streaming(legacy) as stream:
+            legacy.apply(Create({KEY: order(1)[KEY]}))
+            legacy.apply(Update(order(1)[KEY], order(1)))
+            legacy.apply(Update(order(1)[KEY], {"customer": None, "qty": None, "price": None}))
+            told = await stream.until(3)
+        assert [step.after for step in told] == [empty, order(1), empty]
+
+    async def test_a_history_rebuilds_the_table_step_by_step(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        load = Load(seed=7)
+        async with streaming(legacy) as stream:
+            for number in range(40):
+                legacy.apply(*load.operations(1 + number % 5))
+            await stream.quiet()
+        state = State(whole=can.every_change)
+        state.take(stream.told)
+        assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()
+
+    async def test_positions_grow_over_changes_and_watermarks(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        load = Load(seed=8)
+        async with streaming(legacy) as stream:
+            for number in range(30):
+                legacy.apply(*load.operations(1 + number % 3))
+                if can.snapshot and number % 5 == 0:
+                    await stream.source.mark(f"mark {number}")
+            await stream.quiet()
+        places = [(one.transaction.commit, one.index) for one in stream.changes]
+        if any(commit for commit, _ in places):
+            assert places == sorted(set(places)), "each change has a place of its own, in order"
+        for batch in stream.batches:
+            if batch.changes:
+                assert batch.commit >= batch.changes[-1].transaction.commit
+            for mark in batch.watermarks:
+                earlier = [one.transaction.commit for one in batch.changes[: mark.at]]
+                assert all(commit <= mark.commit for commit in earlier)
+
+    async def test_a_rolled_back_transaction_is_never_told(self, legacy: Legacy) -> None:
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(order(1)), commit=False)
+            legacy.apply(Create(order(2)))
+            told = await stream.until(1)
+            await stream.quiet()
+        assert [step.key for step in told] == [(order(2)[KEY],)]
+
+    async def test_changes_carry_their_transaction_and_when_it_was_committed(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        before = time.time()
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(order(1)), Create(order(2)))
+            legacy.apply(Create(order(3)))
+            await stream.until(3)
+        one, two, three = (change.transaction for change in stream.changes)
+        if can.transactions:
+            assert one == two
+            assert one.id is not None
+            assert one.id != three.id
+            assert one.commit < three.commit
+            assert [change.index for change in stream.changes] == [0, 1, 0]
+            assert one.committed_at is not None
+        for transaction in (one, two, three):
+            if transaction.committed_at is not None:
+                seconds = transaction.committed_at / 1e6
+                assert before - 60 < seconds < time.time() + 60
+
+    async def test_a_batch_has_no_more_changes_than_were_asked_for(self, legacy: Legacy) -> None:
+        async with streaming(legacy) as stream:
+            legacy.apply(*(Create(order(number)) for number in range(1, 8)))
+            told = await stream.until(7, limit=2)
+        assert [step.key for step in told] == [(order(number)[KEY],) for number in range(1, 8)]
+
+    async def test_an_idle_read_waits_as_long_as_it_was_told_and_brings_nothing(
+        self, legacy: Legacy
+    ) -> None:
+        async with streaming(legacy) as stream:
+            await stream.quiet()
+            began = time.monotonic()
+            batch = await stream.read(10, 0.5)
+            took = time.monotonic() - began
+        assert batch.changes == []
+        assert 0.3 < took < 5
+
+    async def test_a_waiting_read_returns_when_a_change_comes(self, legacy: Legacy) -> None:
+        async with streaming(legacy) as stream:
+            await stream.quiet()
+            reading = asyncio.create_task(stream.read(10, PATIENCE))
+            await asyncio.sleep(0.2)
+            assert not reading.done()
+            began = time.monotonic()
+            await asyncio.to_thread(legacy.apply, Create(order(1)))
+            while not stream.told:
+                await reading
+                reading = asyncio.create_task(stream.read(10, 1.0))
+            assert time.monotonic() - began < PATIENCE / 2
+            await reading
+        assert stream.told == [Told(CREATE, (order(1)[KEY],), None, order(1))]

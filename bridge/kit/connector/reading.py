@@ -1,0 +1,152 @@
+"""What a Reader answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bridge.connector import Capabilities, Reader
+from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.legacy import KEY, Create, Legacy
+from bridge.kit.connector.load import order
+from bridge.kit.connector.records import Record, Records
+from bridge.kit.connector.stream import streaming
+from bridge.model.errors import Rejected, Unsupported
+
+
+class ReaderTests(ConnectorTests):
+    """Only for the capability `read`; without it, that it is refused."""
+
+    async def test_without_the_capability_reads_are_refused(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if can.read:
+            reader = await legacy.connector.reader(legacy.system())
+            assert reader.max_keys >= 1
+            await reader.close()
+            return
+        with pytest.raises(Unsupported):
+            await legacy.connector.reader(legacy.system())
+
+    async def test_batched_lookups_equal_single_ones(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not can.read:
+            return
+        legacy.apply(*(Create(order(number)) for number in range(1, 20)))
+        legacy.apply(Create({KEY: "odd 'key'"}))
+        reader = await legacy.connector.reader(legacy.system())
+        records = await _records(legacy)
+        by_key: list[tuple[Any, ...]] = [(order(n)[KEY],) for n in (3, 17, 5, 99)]
+        by_key.append(("odd 'key'",))
+        for columns, keys in (
+            ([KEY], by_key),
+            (["customer"], [("customer 3",), ("customer 1",), ("nobody",)]),
+            (["customer", "qty"], [("customer 3", 3), ("customer 3", 10), ("customer 3", 4)]),
+        ):
+            size = max(1, min(len(keys), reader.max_keys))
+            together: list[Record] = []
+            for at in range(0, len(keys), size):
+                together += await _rows(reader, records, legacy, columns, keys[at : at + size])
+            single = [
+                row for key in keys for row in await _rows(reader, records, legacy, columns, [key])
+            ]
+            assert sorted(together, key=str) == sorted(single, key=str)
+            assert together
+        await reader.close()
+
+    async def test_without_keys_all_rows_come_up_to_the_limit(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not can.read:
+            return
+        legacy.apply(*(Create(order(number)) for number in range(1, 6)))
+        reader = await legacy.connector.reader(legacy.system())
+        records = await _records(legacy)
+        found = await reader.fetch(legacy.table, [], [])
+        rows = [records.row(found.shape, raw) for raw in found.rows]
+        assert sorted(rows, key=lambda row: str(row[KEY])) == legacy.rows()
+        assert len((await reader.fetch(legacy.table, [], [], limit=2)).rows) == 2
+        await reader.close()
+
+    async def test_reads_run_side_by_side(self, legacy: Legacy, can: Capabilities) -> None:
+        if not can.read:
+            return
+        legacy.apply(*(Create(order(number)) for number in range(1, 6)))
+        reader = await legacy.connector.reader(legacy.system())
+        found = await asyncio.gather(
+            *(reader.fetch(legacy.table, [KEY], [(order(n % 5 + 1)[KEY],)]) for n in range(20))
+        )
+        await reader.close()
+        assert [len(one.rows) for one in found] == [1] * 20
+
+    async def test_a_row_that_is_read_equals_the_event_of_the_same_state(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not (can.read and can.capture):
+            return
+        reader = await legacy.connector.reader(legacy.system())
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(order(1)), Create({KEY: order(2)[KEY]}))
+            told = await stream.until(2)
+            for step in told:
+                assert step.after is not None
+                (row,) = await _rows(reader, stream.records, legacy, [KEY], [step.key])
+                assert row == step.after
+        await reader.close()
+
+    async def test_a_read_tells_which_transactions_it_has_seen(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not (can.read and can.capture):
+            return
+        reader = await legacy.connector.reader(legacy.system())
+        async with streaming(legacy) as stream:
+            legacy.apply(Create(order(1)))
+            await stream.until(1)
+            early = await reader.fetch(legacy.table, [KEY], [("nothing",)])
+            legacy.apply(Create(order(2)))
+            await stream.until(2)
+            late = await reader.fetch(legacy.table, [KEY], [("nothing",)])
+        await reader.close()
+        if not can.visibility:
+            assert early.visibility is None
+            return
+        first, second = (change.transaction.visibility for change in stream.changes)
+        assert early.visibility is not None
+        assert late.visibility is not None
+        seen = [
+            one.contains(at)
+            for one in (early.visibility, late.visibility)
+            for at in (first, second)
+        ]
+        assert seen == [True, False, True, True]
+
+    async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not can.read:
+            return
+        legacy.apply(Create(order(1)))
+        reader = await legacy.connector.reader(legacy.system())
+        with pytest.raises(Rejected):
+            await reader.fetch(legacy.table, ["no_such_column"], [("x",)])
+        assert len((await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])).rows) == 1
+        await reader.close()
+
+
+async def _records(legacy: Legacy) -> Records:
+    return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+
+
+async def _rows(
+    reader: Reader,
+    records: Records,
+    legacy: Legacy,
+    columns: list[str],
+    keys: list[tuple[Any, ...]],
+) -> list[Record]:
+    found = await reader.fetch(legacy.table, columns, keys)
+    return [records.row(found.shape, raw) for raw in found.rows]

@@ -1,0 +1,189 @@
+"""Snapshots: chunks, watermarks and what they make together."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.connector import Capabilities, Snapshot
+from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.legacy import KEY, Create, Legacy
+from bridge.kit.connector.load import Load, Running, order
+from bridge.kit.connector.oracle import State
+from bridge.kit.connector.records import Record, Records
+from bridge.kit.connector.stream import streaming
+from bridge.kit.connector.window import Window
+from bridge.model.errors import Unsupported
+
+
+async def walked(snapshot: Snapshot, records: Records, table: str, limit: int) -> list[Record]:
+    """All rows, chunk by chunk, in the order in which they came."""
+    rows: list[Record] = []
+    after = None
+    while True:
+        chunk = await snapshot.chunk(table, None, after, limit)
+        assert len(chunk.rows) <= limit
+        rows += [records.row(chunk.shape, raw) for raw in chunk.rows]
+        if chunk.last is None:
+            return rows
+        assert chunk.rows, "a chunk without rows is the last one"
+        after = chunk.last
+
+
+class SnapshotTests(ConnectorTests):
+    """Only for the capability `snapshot`; without it, that it is refused."""
+
+    @pytest.fixture
+    async def records(self, legacy: Legacy) -> Records:
+        """Decodes the suite's table."""
+        return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+
+    async def test_without_the_capability_snapshots_and_watermarks_are_refused(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if can.snapshot:
+            snapshot = await legacy.connector.snapshot(legacy.system())
+            await snapshot.close()
+            return
+        with pytest.raises(Unsupported):
+            await legacy.connector.snapshot(legacy.system())
+        if can.capture:
+            async with streaming(legacy) as stream:
+                with pytest.raises(Unsupported):
+                    await stream.source.mark("x")
+
+    async def test_chunks_of_any_size_give_every_row_once_in_key_order(
+        self, legacy: Legacy, can: Capabilities, records: Records
+    ) -> None:
+        if not can.snapshot:
+            return
+        legacy.apply(*(Create(order(number)) for number in range(1, 13)))
+        legacy.apply(Create({KEY: order(13)[KEY]}))
+        snapshot = await legacy.connector.snapshot(legacy.system())
+        for limit in (1, 4, 12, 13, 14, 1000):
+            assert await walked(snapshot, records, legacy.table, limit) == legacy.rows()
+        assert 0 <= await snapshot.count(legacy.table, None) < 10**9
+        await snapshot.close()
+
+    async def test_an_empty_table_is_one_empty_chunk(
+        self, legacy: Legacy, can: Capabilities, records: Records
+    ) -> None:
+        if not can.snapshot:
+            return
+        snapshot = await legacy.connector.snapshot(legacy.system())
+        chunk = await snapshot.chunk(legacy.table, None, None, 10)
+        await snapshot.close()
+        assert (chunk.rows, chunk.last) == ([], None)
+        assert records.row is not None
+
+    async def test_a_condition_chooses_rows_by_one_value_or_several(
+        self, legacy: Legacy, can: Capabilities, records: Records
+    ) -> None:
+        if not can.snapshot:
+            return
+        legacy.apply(*(Create(order(number, qty=number % 3)) for number in range(1, 10)))
+        legacy.apply(Create({KEY: order(10)[KEY]}))
+        snapshot = await legacy.connector.snapshot(legacy.system())
+        for where, expected in (
+            ({"qty": 1}, {1}),
+            ({"qty": [0, 2]}, {0, 2}),
+            ({"qty": None}, {None}),
+        ):
+            found = await snapshot.chunk(legacy.table, where, None, 100)
+            wanted = [row for row in legacy.rows() if row["qty"] in expected]
+            assert [records.row(found.shape, raw) for raw in found.rows] == wanted
+            assert wanted
+        part = await snapshot.chunk(legacy.table, {"qty": [0, 2]}, None, 2)
+        rest = await snapshot.chunk(legacy.table, {"qty": [0, 2]}, part.last, 100)
+        await snapshot.close()
+        assert len(part.rows) + len(rest.rows) == 6
+
+    async def test_a_snapshot_goes_on_in_another_process_behind_any_chunk(
+        self, legacy: Legacy, can: Capabilities, records: Records
+    ) -> None:
+        if not can.snapshot:
+            return
+        legacy.apply(*(Create(order(number)) for number in range(1, 8)))
+        first = await legacy.connector.snapshot(legacy.system())
+        chunk = await first.chunk(legacy.table, None, None, 3)
+        await first.close()
+        second = await legacy.connector.snapshot(legacy.system())
+        rest = await second.chunk(legacy.table, None, chunk.last, 100)
+        await second.close()
+        rows = [
+            *(records.row(chunk.shape, raw) for raw in chunk.rows),
+            *(records.row(rest.shape, raw) for raw in rest.rows),
+        ]
+        assert rows == legacy.rows()
+
+    async def test_watermarks_come_back_once_and_between_the_changes_around_them(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not (can.snapshot and can.capture):
+            return
+        async with streaming(legacy) as stream:
+            for number in range(1, 6):
+                legacy.apply(Create(order(number)))
+                await stream.source.mark(f"mark {number}")
+            await stream.until(5, limit=2)
+            await stream.quiet()
+        story = [
+            item if isinstance(item, str) else stream.records.told([item])[0].key[0]
+            for item in stream.log
+        ]
+        wanted: list[str] = []
+        for number in range(1, 6):
+            wanted += [order(number)[KEY], f"mark {number}"]
+        assert story == wanted
+
+    @pytest.mark.parametrize("seed", [11, 12])
+    async def test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(
+        self, legacy: Legacy, can: Capabilities, seed: int
+    ) -> None:
+        """No gap, no repeat, no row older than the stream had told already."""
+        if not (can.snapshot and can.capture):
+            return
+        there = [order(number) for number in range(1, 60)]
+        legacy.apply(*(Create(row) for row in there))
+        running = Running(legacy, Load(seed, [row[KEY] for row in there]), transactions=150)
+        async with streaming(legacy) as stream:
+            snapshot = await legacy.connector.snapshot(legacy.system())
+            window = Window(stream, snapshot, legacy.table, limit=7)
+            running.start()
+            await window.take()
+            await asyncio.to_thread(running.end)
+            await snapshot.close()
+            await stream.quiet()
+            window.catch_up()
+        state = State(whole=False)
+        state.take(window.history)
+        assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()
+        assert window.chunks > 3
+
+    async def test_a_chunk_tells_which_transactions_it_has_seen(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        if not (can.snapshot and can.capture):
+            return
+        async with streaming(legacy) as stream:
+            snapshot = await legacy.connector.snapshot(legacy.system())
+            legacy.apply(Create(order(1)))
+            await stream.until(1)
+            early = await snapshot.chunk(legacy.table, None, None, 10)
+            legacy.apply(Create(order(2)))
+            await stream.until(2)
+            late = await snapshot.chunk(legacy.table, None, None, 10)
+            await snapshot.close()
+        if not can.visibility:
+            assert early.visibility is None
+            return
+        first, second = (change.transaction.visibility for change in stream.changes)
+        assert early.visibility is not None
+        assert late.visibility is not None
+        seen = [
+            one.contains(at)
+            for one in (early.visibility, late.visibility)
+            for at in (first, second)
+        ]
+        assert seen == [True, False, True, True]
