@@ -202,7 +202,7 @@ def main() -> int:
 
     schema = fastavro.parse_schema(change_schema(entity))
     names = [name for name, _, _ in COLUMNS]
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "op": "create",
             "before": None,

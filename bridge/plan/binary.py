@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001, DTZ901 - local times have no zone
 """PostgreSQL's binary values to Python values, for every wire code; the mapping is docs/types.md.
 
 Source: the `*_send` functions of PostgreSQL 15, src/backend/utils/adt/.
@@ -24,7 +25,7 @@ _UINT4 = struct.Struct(">I")
 _FLOAT4, _FLOAT8 = struct.Struct(">f"), struct.Struct(">d")
 
 DAY_2000 = date(2000, 1, 1).toordinal()
-LOCAL_2000 = datetime(2000, 1, 1)  # noqa: DTZ001 - PostgreSQL's epoch of local times
+LOCAL_2000 = datetime(2000, 1, 1)
 INFINITE_DAY, INFINITE_MICROS = 2**31 - 1, 2**63 - 1
 #: What PostgreSQL's infinities become.
 FIRST_LOCAL, LAST_LOCAL = datetime.min, datetime.max

@@ -29,7 +29,13 @@ def decoder(wire: str) -> Callable[[int, Any], Any]:
         return lambda _, content: content
     if wire.startswith("text:"):
         from_text = text.parser(wire.removeprefix("text:"))
-        return lambda _, content: from_text(_utf8(content))
+
+        def parse(form: int, content: Any) -> Any:
+            if form == AS_OBJECT and not isinstance(content, (str, bytes, memoryview)):
+                return content  # a driver knows this one itself
+            return from_text(content if isinstance(content, str) else _utf8(content))
+
+        return parse
     from_binary, from_text = binary.decoder(wire), text.parser(wire)
 
     def decode(form: int, content: Any) -> Any:

@@ -94,4 +94,6 @@ def _unit_type(field: FieldSpec, kind: FieldType, entity: str) -> FieldType:
             return FieldType("decimal", precision, kind.scale + scale)
     if kind.kind == "string":
         return kind
-    raise ConfigurationError(f"{place}: `unit` needs a decimal or an integer, not {kind}; say its `type`")
+    raise ConfigurationError(
+        f"{place}: `unit` needs a decimal or an integer, not {kind}; say its `type`"
+    )

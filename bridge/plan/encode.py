@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - local times have no zone
 """Python values of field types to Avro bytes, and keys to their canonical forms.
 
 Avro 1.11, binary encoding: https://avro.apache.org/docs/1.11.1/specification/
@@ -17,7 +18,7 @@ from bridge.plan.fit import text_of
 Encode = Callable[[Any], bytes]
 
 _DAY_0 = date(1970, 1, 1).toordinal()
-_LOCAL_0 = datetime(1970, 1, 1)  # noqa: DTZ001 - the epoch of local times
+_LOCAL_0 = datetime(1970, 1, 1)
 _INSTANT_0 = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -108,5 +109,3 @@ _ENCODERS: dict[str, Encode] = {
     "local_timestamp": lambda value: long_bytes(micros(value - _LOCAL_0)),
     "uuid": lambda value: _string(str(value)),
 }
-
-

@@ -29,7 +29,7 @@ try:
     import cython
 except ImportError:  # Cython is needed to compile this file, never to run it.
 
-    class cython:  # type: ignore[no-redef]  # noqa: N801, D101
+    class cython:  # type: ignore[no-redef]  # noqa: N801
         compiled = False
 
 
@@ -176,7 +176,7 @@ class Executor:
     `mask: hash`. Raises ConfigurationError when a step can't be carried out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         plan: Plan,
         bridge: str,
@@ -299,7 +299,7 @@ class Executor:
                 failures.append(self._failure(change, 2 * index, error))
         return failures
 
-    def rows(
+    def rows(  # noqa: PLR0917
         self,
         rows: Iterable[Any],
         epoch: int,
@@ -322,7 +322,7 @@ class Executor:
             number += 1
         return failures
 
-    def deletes(
+    def deletes(  # noqa: PLR0917
         self,
         keys: Iterable[bytes],
         epoch: int,
@@ -441,7 +441,7 @@ class Executor:
         self.transaction = transaction
         return 0
 
-    def _entry(
+    def _entry(  # noqa: PLR0917
         self,
         key: bytes,
         op: int,
@@ -525,8 +525,7 @@ class Executor:
         if len(columns) > 1:
             for column in columns:
                 here = cells.sizes[column]
-                if here < state:
-                    state = here
+                state = min(state, here)
         return state
 
     def _row(self, cells: Cells, other: Cells | None, whole: bool) -> int:
@@ -679,7 +678,7 @@ class Executor:
     def _quick_other(self, way: int, cells: Cells, p: bytes, start: int, size: int) -> int:
         if way == BOOL:
             return self._byte(1 if p[start] else 0) if size == 1 else 0
-        if way == FLOAT8 or way == FLOAT4:  # noqa: PLR1714
+        if way == FLOAT8 or way == FLOAT4:  # noqa: PLR1714, SIM109
             wanted = 8 if way == FLOAT8 else 4
             if size != wanted:
                 return 0

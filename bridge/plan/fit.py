@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001, DTZ901 - local times have no zone
 """Fits a value to a field type: exactly, or not at all.
 
 The same rules hold for what any source decodes to and for what people ask for, so that a row
@@ -146,7 +147,7 @@ def _decimal(kind: FieldType) -> Fit:
             raise Refusal(f"a number that overflows {kind}", value) from None
         if not -limit < found < limit:
             raise Refusal(f"a number that overflows {kind}", value)
-        return found if found else found.copy_abs()
+        return found or found.copy_abs()
 
     return fit
 
@@ -261,7 +262,7 @@ def _local_timestamp(value: Any) -> datetime:
             raise Refusal("an instant, where a local time is declared", value)
         return value.replace(fold=0)
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - local by declaration
+        return datetime(value.year, value.month, value.day)
     raise _refuse("local_timestamp", value)
 
 

@@ -229,11 +229,16 @@ def _transforms(
             f"{place}: `zeros` pads text, but column {columns[0].name!r} is {columns[0].native}; "
             "leave it out, a number has no leading zeros"
         )
-    if field.zone and not field.format and columns[0].type.kind not in {
-        "local_timestamp",
-        "string",
-        "date",
-    }:
+    if (
+        field.zone
+        and not field.format
+        and columns[0].type.kind
+        not in {
+            "local_timestamp",
+            "string",
+            "date",
+        }
+    ):
         raise ConfigurationError(
             f"{place}: `zone` turns a local time into an instant, but column {columns[0].name!r} "
             f"is {columns[0].native}; leave it out"

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - local times have no zone
 """Text to dates, local times and instants: the transforms `format` and `zone`."""
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _digits(text: str) -> Callable[[str], datetime] | None:
             for at, least in zip(order, (1900, 1, 1, 0, 0, 0, 0), strict=True)
         )
         try:
-            return datetime(year, month, day_, hour, minute, second, fraction)  # noqa: DTZ001
+            return datetime(year, month, day_, hour, minute, second, fraction)
         except ValueError:
             raise Refusal(f"text that is no moment when read as {text!r}", source) from None
 

@@ -86,7 +86,9 @@ def outward(step: Step, entity: str) -> Callable[[Any], Any]:
     """The function from a field's value to its column's. Raises Rejected when there is none."""
     place = f"{entity}, field {step.field!r}"
     if len(step.columns) != 1:
-        raise Rejected("bad_key", f"{place}: it isn't made from one column, so nothing can be asked by it")
+        raise Rejected(
+            "bad_key", f"{place}: it isn't made from one column, so nothing can be asked by it"
+        )
     fit = fitter(step.target)
     backs = [_back(part, place) for part in reversed(step.transforms)]
     source = fitter(step.sources[0]) if step.sources else None

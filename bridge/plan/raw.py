@@ -84,7 +84,9 @@ def raw_text(plan: Plan, change: Any, limit: int) -> str:
     isn't text. Masked columns are left out, long contents are cut with their length and hash.
     """
     wires = {
-        index: wire for step in plan.steps for index, wire in zip(step.columns, step.wires, strict=True)
+        index: wire
+        for step in plan.steps
+        for index, wire in zip(step.columns, step.wires, strict=True)
     }
     cut = cut_at(plan, limit)
 

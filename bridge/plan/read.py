@@ -1,10 +1,11 @@
+# ruff: noqa: DTZ001, DTZ901 - local times have no zone
 """Readers of single values in Avro bytes, made from the schema that they were written with."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -38,7 +39,7 @@ _CODES = {
 }
 _DAY_0 = date(1970, 1, 1).toordinal()
 _INSTANT_0 = datetime(1970, 1, 1, tzinfo=UTC)
-_LOCAL_0 = datetime(1970, 1, 1)  # noqa: DTZ001 - the epoch of local times
+_LOCAL_0 = datetime(1970, 1, 1)
 
 
 def codes(schema: Any) -> bytes:

@@ -106,7 +106,7 @@ class LazyRow:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value, or `default` for a field that the entity doesn't have."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
 
     def as_dict(self) -> dict[str, Any]:
         """All fields that were sent, decoded."""

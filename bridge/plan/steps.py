@@ -31,7 +31,7 @@ class _Missing:
 
     _only: _Missing | None = None
 
-    def __new__(cls) -> _Missing:
+    def __new__(cls) -> _Missing:  # noqa: PYI034 - there is one class and one value
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only

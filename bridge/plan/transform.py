@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - local times have no zone
 """The transforms of a field as functions of one value. None passes through; Refusal refuses."""
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _zone(name: str) -> Function:
             except ValueError:
                 raise Refusal("text that isn't a local time in ISO 8601", value) from None
         elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - zoned below
+            value = datetime(value.year, value.month, value.day)
         if not isinstance(value, datetime) or value.tzinfo is not None:
             raise Refusal("not a local time, so that no zone applies", value)
         return instant(value, zone)
@@ -132,8 +133,10 @@ def _mask(how: str, key: bytes | None) -> Function:
     secret = key
 
     def hashed(value: Any) -> str:
-        content = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else (
-            text_of(value).encode()
+        content = (
+            bytes(value)
+            if isinstance(value, (bytes, bytearray, memoryview))
+            else (text_of(value).encode())
         )
         return hmac.new(secret, content, hashlib.sha256).hexdigest()
 
@@ -154,5 +157,3 @@ def imported(name: str) -> Function:
     if not callable(found):
         raise ConfigurationError(f"call {name!r} is not a function")
     return found  # type: ignore[no-any-return]
-
-

@@ -51,11 +51,15 @@ _QUICK_DIGITS = 18
 def quick_way(step: Step, wire: Wire) -> int:
     """The quick way of a step. It may still leave single values to the general way."""
     names = [part.name for part in step.transforms]
-    if step.columns and any(part.name == "mask" and part.args[0] == "drop" for part in step.transforms):
+    if step.columns and any(
+        part.name == "mask" and part.args[0] == "drop" for part in step.transforms
+    ):
         return plain.DROP
     if not step.columns:
         return plain.DROP
-    code = "python" if wire is Wire.PYTHON else step.wires[0]
+    code = step.wires[0]
+    if wire is Wire.PYTHON and not code.startswith("text:"):
+        code = "python"
     way = _WAYS.get((code, step.target.kind), plain.SLOW)
     if not names:
         if way == plain.DECIMAL and step.target.precision > _QUICK_DIGITS:
@@ -97,5 +101,3 @@ class Ways:
 
 def _nothing(_: Sequence[tuple[int, Any]]) -> None:
     return None
-
-

@@ -55,7 +55,6 @@ class Relation(NamedTuple):
 
 
 if not cython.compiled:
-
     # The compiled form has these in C.
     from bridge.plan.plain import load_i32, load_i64, load_u16, load_u32, load_u64, pointer
 

@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -85,12 +85,12 @@ def interpreted_frames() -> ModuleType:
 
 
 @pytest.fixture(params=["interpreted", "compiled"])
-def form(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+def form(request: pytest.FixtureRequest) -> Any:
     """bridge.plan.execute in each of its forms."""
-    yield request.getfixturevalue(request.param)
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(params=["interpreted_frames", "compiled_frames"])
-def frames_form(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+def frames_form(request: pytest.FixtureRequest) -> Any:
     """connectors.postgres.frames in each of its forms."""
-    yield request.getfixturevalue(request.param)
+    return request.getfixturevalue(request.param)

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001, DTZ901 - local times have no zone
 """Shapes, plans and raw rows for tests, and PostgreSQL's binary forms written independently."""
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Text(str):
 
 
 def shape(
-    columns: Sequence[tuple[str, str, str]], wire: Wire = Wire.PGOUTPUT, key: Sequence[str] = ("id",)
+    columns: Sequence[tuple[str, str, str]],
+    wire: Wire = Wire.PGOUTPUT,
+    key: Sequence[str] = ("id",),
 ) -> Shape:
     """Columns as (name, wire code, field type)."""
     return Shape(
@@ -54,7 +57,7 @@ def plan_of(
     return entity, make_plan(spec, entity, made)
 
 
-def pgoutput(values: Sequence[bytes | Text | None | Any]) -> bytes:
+def pgoutput(values: Sequence[bytes | Text | Any | None]) -> bytes:
     """One TupleData: bytes binary, Text text, None null, MISSING unchanged."""
     parts = [struct.pack(">h", len(values))]
     for value in values:
@@ -162,7 +165,9 @@ def binary(code: str, value: Any) -> bytes:
         parts = [struct.pack(">iiIii", 1, int(None in value), 0, len(value), 1)]
         for each in value:
             data = None if each is None else binary(item, each)
-            parts.append(struct.pack(">i", -1) if data is None else struct.pack(">i", len(data)) + data)
+            parts.append(
+                struct.pack(">i", -1) if data is None else struct.pack(">i", len(data)) + data
+            )
         return b"".join(parts)
     return str(value).encode()
 

@@ -151,7 +151,11 @@ def test_the_limit_counts_key_value_and_headers(form: ModuleType) -> None:
 
 
 def test_a_masked_column_that_is_too_large_gives_no_hash_away(form: ModuleType) -> None:
-    fields = [FieldSpec("id", ("id",)), FieldSpec("name", ("name",)), FieldSpec("big", ("big",), mask="hash")]
+    fields = [
+        FieldSpec("id", ("id",)),
+        FieldSpec("name", ("name",)),
+        FieldSpec("big", ("big",), mask="hash"),
+    ]
     fields.append(FieldSpec("copy", ("name",)))
     _, plan = plan_of(MADE, fields)
     executor = form.Executor(plan, "acme", 1, 2, 5, 9_000, b"key")
@@ -185,7 +189,9 @@ def test_a_dead_letter_shows_text_where_it_can_and_hexadecimal_where_it_must(
 def test_a_failed_snapshot_row_keeps_its_number_and_spares_the_others(form: ModuleType) -> None:
     executor = form.Executor(PLAN, "acme", 1, 2, 5)
     out: list[Any] = []
-    [failure] = executor.rows([(1, "a", "b"), (None, "a", "b"), (3, "a", "b")], 1, 9, 4, CAPTURED, out)
+    [failure] = executor.rows(
+        [(1, "a", "b"), (None, "a", "b"), (3, "a", "b")], 1, 9, 4, CAPTURED, out
+    )
     numbers = [parse_position(read_change(ENTITY, entry[1])["position"]).number for entry in out]
     assert numbers == [4, 6]
     assert parse_position(failure.position) == (1, 9, 5)

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001, DTZ901 - local times have no zone
 """The compiled form, the interpreted form and fastavro say the same, whatever the row."""
 
 import math
@@ -126,9 +127,7 @@ def tables(draw: st.DrawFn) -> tuple[list[tuple[str, str, str]], list[st.SearchS
 def cases(draw: st.DrawFn) -> dict[str, Any]:
     columns, values = draw(tables())
     keys = sum(name.startswith("k") for name, _, _ in columns)
-    row = [
-        draw(value if at < keys else st.none() | value) for at, value in enumerate(values)
-    ]
+    row = [draw(value if at < keys else st.none() | value) for at, value in enumerate(values)]
     before = [
         draw(st.just(row[at]) | value if at < keys else st.none() | value)
         for at, value in enumerate(values)
@@ -214,9 +213,7 @@ def check(case: dict[str, Any], entity: Entity, change: Change, out: list[Any]) 
         after[name] = before[name] if full else None
 
     def shown(row: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: expected(kind, row[name]) for name, kind in zip(names, types, strict=True)
-        }
+        return {name: expected(kind, row[name]) for name, kind in zip(names, types, strict=True)}
 
     def key_of(row: dict[str, Any]) -> dict[str, Any]:
         return {name: key_expected(entity.field(name).type, row[name]) for name in keys}
@@ -332,7 +329,12 @@ def test_garbage_is_refused_alike_or_read_alike(
         ("date", "date", struct.pack(">i", -(2**31)), date.min),
         ("timestamp", "local_timestamp", struct.pack(">q", 2**63 - 1), datetime.max),
         ("timestamp", "local_timestamp", struct.pack(">q", -(2**63)), datetime.min),
-        ("timestamptz", "timestamp", struct.pack(">q", 2**63 - 1), datetime.max.replace(tzinfo=UTC)),
+        (
+            "timestamptz",
+            "timestamp",
+            struct.pack(">q", 2**63 - 1),
+            datetime.max.replace(tzinfo=UTC),
+        ),
         ("timestamptz", "timestamp", struct.pack(">q", -(2**63)), datetime.min.replace(tzinfo=UTC)),
         ("timestamp", "local_timestamp", Text("infinity"), datetime.max),
         ("timestamptz", "timestamp", Text("-infinity"), datetime.min.replace(tzinfo=UTC)),

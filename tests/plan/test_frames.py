@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.connector import Batch, Change, Column, Shape
-from bridge.model.errors import BridgeError, HistoryLost, RetryLater
+from bridge.model.errors import HistoryLost, RetryLater
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
 from tests.plan.making import pgoutput
@@ -32,11 +32,12 @@ def commit(lsn: int) -> bytes:
     return xlog(b"C" + struct.pack(">BQQq", 0, lsn, lsn + 8, 5))
 
 
-def relation(oid: int, name: str, columns: tuple[str, ...] = ("id",), identity: bytes = b"d") -> bytes:
+def relation(
+    oid: int, name: str, columns: tuple[str, ...] = ("id",), identity: bytes = b"d"
+) -> bytes:
     parts = [b"R", struct.pack(">I", oid), b"public\0", name.encode(), b"\0", identity]
     parts.append(struct.pack(">h", len(columns)))
-    for column in columns:
-        parts.append(b"\1" + column.encode() + b"\0" + struct.pack(">Ii", 23, -1))
+    parts += [b"\1" + each.encode() + b"\0" + struct.pack(">Ii", 23, -1) for each in columns]
     return xlog(b"".join(parts))
 
 
@@ -60,7 +61,9 @@ def keepalive(end: int, *, reply: bool = False) -> bytes:
 def shape_of(told: Any) -> Shape | None:
     if told.name == "unwanted":
         return None
-    columns = tuple(Column(each.name, "int4", FieldType("integer"), "int4") for each in told.columns)
+    columns = tuple(
+        Column(each.name, "int4", FieldType("integer"), "int4") for each in told.columns
+    )
     return Shape(f"{told.namespace}.{told.name}", columns, Wire.PGOUTPUT)
 
 
@@ -201,7 +204,9 @@ def stream(sizes: list[int]) -> list[bytes]:
 
 
 def told(batch: Batch) -> list[Any]:
-    changes = [(each.new, each.index, each.transaction.commit, each.causation) for each in batch.changes]
+    changes = [
+        (each.new, each.index, each.transaction.commit, each.causation) for each in batch.changes
+    ]
     truncates = [(each.tables, each.transaction.commit) for each in batch.truncates]
     return [changes, truncates]
 
@@ -264,7 +269,11 @@ def test_an_unchanged_relation_keeps_its_shape_and_a_changed_one_gets_another(
 def test_a_damaged_frame_asks_for_a_new_connection_in_both_forms(
     compiled_frames: ModuleType, interpreted_frames: ModuleType, data: st.DataObject
 ) -> None:
-    frames = [*stream([3]), keepalive(5), xlog(b"U" + struct.pack(">I", 1) + b"O" + row(1) + b"N" + row(2))]
+    frames = [
+        *stream([3]),
+        keepalive(5),
+        xlog(b"U" + struct.pack(">I", 1) + b"O" + row(1) + b"N" + row(2)),
+    ]
     at = data.draw(st.integers(0, len(frames) - 1))
     frame = frames[at]
     if data.draw(st.booleans()):
@@ -280,8 +289,7 @@ def test_a_damaged_frame_asks_for_a_new_connection_in_both_forms(
         try:
             decoder.feed(frames, batch)
             outcome = "fed"
-        except BridgeError as error:
-            assert isinstance(error, RetryLater)
+        except RetryLater:
             outcome = "refused"
         except OverflowError:
             outcome = "overflow"
@@ -320,7 +328,10 @@ def test_what_a_real_server_sends(
         f"SELECT data FROM pg_logical_slot_peek_binary_changes('s', NULL, NULL, {OPTIONS})"
     ).fetchall()
     _, batch = fed(frames_form, *(xlog(bytes(data)) for (data,) in rows))
-    ops = [(each.shape.table, each.op, each.old_full, each.index, each.causation) for each in batch.changes]
+    ops = [
+        (each.shape.table, each.op, each.old_full, each.index, each.causation)
+        for each in batch.changes
+    ]
     assert ops == [
         ("public.t", 1, False, 0, "cmd:1"),
         ("public.t", 1, False, 1, "cmd:1"),
@@ -342,5 +353,5 @@ def test_what_a_real_server_sends(
         (7, {"public.t", "public.whole"})
     ]
     assert inserted.transaction.commit < deleted.transaction.commit
-    assert 0 < batch.watermarks[0].commit - inserted.transaction.commit
+    assert batch.watermarks[0].commit - inserted.transaction.commit > 0
     assert inserted.transaction.visibility == int(inserted.transaction.id or 0) > 0

@@ -87,7 +87,7 @@ def test_a_key_column_that_is_gone_asks_for_a_new_entity_name() -> None:
     before = entity_type(declared, TABLE)
     smaller = shape([("Name", "text", "string")], key=())
     after = entity_type(declared, smaller, before)
-    with pytest.raises(ConfigurationError, match="'id' has lost its column.*new entity name"):
+    with pytest.raises(ConfigurationError, match=r"'id' has lost its column.*new entity name"):
         make_plan(declared, after, smaller)
 
 
@@ -112,7 +112,11 @@ WRONG: list[tuple[EntitySpec, Shape, str]] = [
         shape([("a b", "text", "string"), ("a_b", "text", "string")], key=("a_b",)),
         "'a b' and 'a_b' of 'public.t' would both become field 'a_b'",
     ),
-    (spec(FieldSpec("id", ("ID",)), FieldSpec("x", ("Name",), call="a:b")), TABLE, "say its `type`"),
+    (
+        spec(FieldSpec("id", ("ID",)), FieldSpec("x", ("Name",), call="a:b")),
+        TABLE,
+        "say its `type`",
+    ),
     (
         spec(FieldSpec("id", ("ID",)), FieldSpec("x", ("Name",), map={"a": 1, "b": "c"})),
         TABLE,
@@ -123,7 +127,7 @@ WRONG: list[tuple[EntitySpec, Shape, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "table", "reason"), WRONG, ids=lambda value: "")
+@pytest.mark.parametrize(("declared", "table", "reason"), WRONG, ids=str)
 def test_a_wrong_declaration_names_the_field_and_the_way_out(
     declared: EntitySpec, table: Shape, reason: str
 ) -> None:
@@ -139,7 +143,7 @@ PLANS: list[tuple[FieldSpec, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "reason"), PLANS, ids=lambda value: "")
+@pytest.mark.parametrize(("field", "reason"), PLANS, ids=str)
 def test_a_transform_that_cannot_apply_to_its_column_is_refused(
     field: FieldSpec, reason: str
 ) -> None:

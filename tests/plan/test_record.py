@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - local times have no zone
 """Lazy records: what agents and the gateway read of event bytes."""
 
 import io
@@ -90,14 +91,17 @@ def test_any_row_reads_back_as_fastavro_wrote_it(
         "erp",
         "order",
         ("k",),
-        (Field("k", parse_type("integer")), *(
-            Field(f"c{at}", parse_type(kind)) for at, (_, kind, _) in enumerate(kinds)
-        )),
+        (
+            Field("k", parse_type("integer")),
+            *(Field(f"c{at}", parse_type(kind)) for at, (_, kind, _) in enumerate(kinds)),
+        ),
     )
     row: dict[str, Any] = {"k": data.draw(st.integers(-(2**63), 2**63 - 1))}
     for at, (code, kind, values) in enumerate(kinds):
         value = data.draw(st.none() | values)
-        row[f"c{at}"] = format(value, "f") if (code, kind) == ("numeric", "string") and value else value
+        row[f"c{at}"] = (
+            format(value, "f") if (code, kind) == ("numeric", "string") and value else value
+        )
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(row_schema(entity)), row)
     encoded = out.getvalue()
@@ -115,7 +119,10 @@ def test_any_row_reads_back_as_fastavro_wrote_it(
                 module.scan(encoded[:size], 0, layout, [])
 
 
-@given(st.binary(max_size=40), st.binary(max_size=4).map(lambda raw: bytes(c % 6 | c & 16 for c in raw) + b"\1"))
+@given(
+    st.binary(max_size=40),
+    st.binary(max_size=4).map(lambda raw: bytes(c % 6 | c & 16 for c in raw) + b"\1"),
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_garbage_is_read_alike_or_refused_alike(
     compiled: ModuleType, interpreted: ModuleType, data: bytes, layout: bytes
@@ -164,7 +171,9 @@ def test_a_row_behaves_as_a_mapping_of_its_fields() -> None:
     assert list(row) == list(row.keys()) == list(ROW)
     assert len(row) == 5
     assert "no" in row
-    assert not isinstance(row, Mapping), "attributes come first; a Mapping's methods would hide fields"
+    assert not isinstance(row, Mapping), (
+        "attributes come first; a Mapping's methods would hide fields"
+    )
     assert repr(row).startswith("erp.order(no=7, at=datetime")
 
 
@@ -184,7 +193,9 @@ def test_an_old_writer_is_read_by_a_newer_reader_and_the_other_way_round() -> No
         ENTITY.key,
         (ENTITY.fields[4], *ENTITY.fields[:3], Field("added", parse_type("date"))),
     )
-    row = Decoder(schema_text(change_schema(ENTITY)), newer).change(written(ENTITY, after=ROW)).after
+    row = (
+        Decoder(schema_text(change_schema(ENTITY)), newer).change(written(ENTITY, after=ROW)).after
+    )
     assert row is not None
     assert row.as_dict() == {
         "note": None,
@@ -194,7 +205,9 @@ def test_an_old_writer_is_read_by_a_newer_reader_and_the_other_way_round() -> No
         "added": None,
     }
     late = {"note": "n", "no": 7, "at": AT, "total": None, "added": date(2024, 1, 1)}
-    back = Decoder(schema_text(change_schema(newer)), ENTITY).change(written(newer, after=late)).after
+    back = (
+        Decoder(schema_text(change_schema(newer)), ENTITY).change(written(newer, after=late)).after
+    )
     assert back is not None
     assert back.as_dict() == {"no": 7, "at": AT, "total": None, "tags": None, "note": "n"}
 
@@ -236,13 +249,20 @@ def test_a_key_reads_as_the_fields_own_values() -> None:
 
 
 def test_blocks_with_a_size_as_other_writers_make_them_are_read() -> None:
-    entity = Entity("erp", "o", ("k",), (Field("k", parse_type("integer")), Field("a", parse_type("array(integer)"))))
+    entity = Entity(
+        "erp",
+        "o",
+        ("k",),
+        (Field("k", parse_type("integer")), Field("a", parse_type("array(integer)"))),
+    )
     # k=1; a: non-null, a block of -2 items with its 4 bytes, then the end.
     data = bytes([2, 2, 3, 8, 2, 10, 2, 12, 0])
     assert decoder(entity).row(data).as_dict() == {"k": 1, "a": [5, 6]}
 
 
-@pytest.mark.parametrize("value", [b"", b"\0\0\0\0", b"\1\0\0\0\2abc", b"\0\0\0\0\2", b"\0\0\0\0\2\4\2"])
+@pytest.mark.parametrize(
+    "value", [b"", b"\0\0\0\0", b"\1\0\0\0\2abc", b"\0\0\0\0\2", b"\0\0\0\0\2\4\2"]
+)
 def test_bytes_that_are_no_change_are_a_value_error(value: bytes) -> None:
     with pytest.raises(ValueError, match=r"wire format|too early"):
         decoder().change(value)
@@ -264,6 +284,9 @@ def test_the_version_of_an_event_is_the_one_of_the_row_that_was_read() -> None:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(row_schema(ENTITY)), ROW)
     read = decoder().row(out.getvalue())
-    assert event.version == Event(
-        ENTITY.qualified, "read", {}, None, read, (), "", None, None, AT, "id", ENTITY
-    ).version
+    assert (
+        event.version
+        == Event(
+            ENTITY.qualified, "read", {}, None, read, (), "", None, None, AT, "id", ENTITY
+        ).version
+    )

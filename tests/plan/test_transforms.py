@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - local times have no zone
 """Each transform, inwards through the executor and outwards through `to_source`."""
 
 import hashlib
@@ -33,7 +34,11 @@ def fails(_: Any) -> Any:
 
 
 def inwards(
-    form: ModuleType, field: FieldSpec, values: tuple[Any, ...], kind: str = "string", rounds: int = 2
+    form: ModuleType,
+    field: FieldSpec,
+    values: tuple[Any, ...],
+    kind: str = "string",
+    rounds: int = 2,
 ) -> Any:
     """The field's value for these source values; a RowError as its text. More than once, because
     results of pure transforms are remembered.
@@ -144,9 +149,7 @@ def test_a_transform_refuses_what_it_would_change(
 
 
 def test_columns_are_joined_into_one_moment(form: ModuleType) -> None:
-    field = FieldSpec(
-        "f", ("s0", "s1"), format="%Y%m%d%H%M%S", zone="Europe/Berlin"
-    )
+    field = FieldSpec("f", ("s0", "s1"), format="%Y%m%d%H%M%S", zone="Europe/Berlin")
     assert inwards(form, field, ("20240131", "103000")) == datetime(2024, 1, 31, 9, 30, tzinfo=UTC)
     assert inwards(form, field, ("20240131", None)) is None
     assert inwards(form, field, ("00000000", "000000")) is None
@@ -154,9 +157,7 @@ def test_columns_are_joined_into_one_moment(form: ModuleType) -> None:
 
 
 def test_a_masked_value_shows_in_no_error_and_no_dead_letter(form: ModuleType) -> None:
-    field = FieldSpec(
-        "f", ("s0",), map={"A": "a"}, mask="hash"
-    )
+    field = FieldSpec("f", ("s0",), map={"A": "a"}, mask="hash")
     told = inwards(form, field, ("Jane Doe",))
     assert "Jane" not in told
     assert "map" in told
@@ -220,7 +221,7 @@ def test_a_transform_that_cannot_work_is_a_configuration_error_that_names_the_fi
     form: ModuleType, field: FieldSpec, reason: str
 ) -> None:
     made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
-    with pytest.raises(ConfigurationError, match="erp.order, field 'f'") as caught:
+    with pytest.raises(ConfigurationError, match=r"erp\.order, field 'f'") as caught:
         form.Executor(plan_of(made, [KEY, field])[1], "acme", 1, 2, 3)
     assert reason in str(caught.value)
 
@@ -236,11 +237,19 @@ def test_a_hash_without_a_key_is_refused(form: ModuleType) -> None:
 DIGITS = st.text("0123456789", min_size=1, max_size=8)
 INVERTIBLE: list[tuple[FieldSpec, str, st.SearchStrategy[Any]]] = [
     (one(), "string", st.text(st.characters(exclude_categories=["Cs"]), max_size=10)),
-    (one(zeros=8), "string", DIGITS.map(lambda text: text.zfill(8)) | st.sampled_from(["A01", "00B"])),
+    (
+        one(zeros=8),
+        "string",
+        DIGITS.map(lambda text: text.zfill(8)) | st.sampled_from(["A01", "00B"]),
+    ),
     (one(zeros=8, type="integer"), "string", DIGITS.map(lambda text: text.zfill(8))),
     (one(map={"A": "open", "B": True, "C": 3}, type="string"), "string", st.sampled_from("ABC")),
     (one(map={"1": "open", "2": "done"}), "integer", st.sampled_from([1, 2])),
-    (one(code_page="cp037"), "bytes", st.text("ABCÄÖ 123", max_size=9).map(lambda text: text.encode("cp037"))),
+    (
+        one(code_page="cp037"),
+        "bytes",
+        st.text("ABCÄÖ 123", max_size=9).map(lambda text: text.encode("cp037")),
+    ),
     (one(trim=True), "string", st.text("ab", max_size=5)),
     (one(unit="0.25", type="decimal(12,2)"), "integer", st.integers(-(10**6), 10**6)),
     (one(), "integer", st.integers(-(2**63), 2**63 - 1)),
@@ -333,7 +342,9 @@ def test_lookups_by_fields_that_lead_nowhere_are_found_before_anything_runs() ->
 
 
 def test_entity_type_and_plan_agree_on_what_a_transform_becomes() -> None:
-    made = shape([("id", "int4", "integer"), ("n", "int4", "integer"), ("p", "numeric", "decimal(9,2)")])
+    made = shape(
+        [("id", "int4", "integer"), ("n", "int4", "integer"), ("p", "numeric", "decimal(9,2)")]
+    )
     fields = (
         KEY,
         FieldSpec("cents", ("n",), unit="0.01"),
