@@ -27,7 +27,11 @@ COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
     epilog="Example: bridgectl commands --state failed --since '1d ago'",
 )
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(["waiting", *State]), help="Repeatable."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["waiting", *(state.value for state in State)]),
+    help="Repeatable.",
 )
 @click.option("--name", default="", help="Only this command: erp.block_order.")
 @click.option("--id", "command_id", default="", help="Only this one.")

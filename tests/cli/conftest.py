@@ -1,0 +1,35 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.place import Place, live, made
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A configuration whose bridge has never run."""
+    return made(tmp_path / "demo")
+
+
+@pytest.fixture(scope="session")
+def lived_once(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A bridge that ran and was ended in order; for tests that only read."""
+    place = made(tmp_path_factory.mktemp("lived") / "demo")
+    live(place)
+    return place
+
+
+@pytest.fixture
+def lived(lived_once: Place, tmp_path: Path) -> Place:
+    """A copy of it for tests that write."""
+    shutil.copytree(lived_once.folder, tmp_path / "demo")
+    return Place(tmp_path / "demo")
+
+
+@pytest.fixture
+def bridge_runs(lived: Place) -> Iterator[Place]:
+    """The copy with `bridgectl run` on it."""
+    with lived.running():
+        yield lived

@@ -1,0 +1,177 @@
+"""Commands that write: to the log, to groups, to files, to the legacy system."""
+
+import json
+from pathlib import Path
+
+from tests.cli.place import Place, order
+
+
+def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place) -> None:
+    words = ("commands", "send", "erp.block_order", "--key", "4711", "--arg", "reason=by hand")
+    sent, ended = bridge_runs.call(*words, "--by", "Ann O'Neil", "--wait", "20", "--json").rows
+    assert ended["outcome"] == "succeeded"
+    assert ended["id"].startswith("person-ann-o-neil:")
+    assert sent["key"] == {"order_no": "4711"}
+    (row,) = bridge_runs.call("get", "sales_order", "4711", "--json").rows
+    assert (row["block"], row["note"]) == ("credit", "by hand")
+
+
+def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> None:
+    words = ("commands", "send", "block_order", "--key", "4711", "--idempotency-key", "ticket-7")
+    first = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "20", "--json")
+    second = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "20", "--json")
+    assert first.rows[0]["id"] == second.rows[0]["id"]
+    assert first.rows[1] == second.rows[1]
+    assert (first.code, second.code) == (0, 0)
+    effects = bridge_runs.call("tail", "sales_order", "--key", "4711", "--no-follow", "--json").rows
+    assert len([row for row in effects if row["caused_by"] == first.rows[0]["id"]]) == 1
+
+
+def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Place) -> None:
+    words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
+    answer = bridge_runs.call(*words, "--expect", "0" * 64, "--wait", "20", "--json")
+    assert answer.code == 1
+    assert answer.rows[1]["code"] == "conflict"
+
+
+def test_wrong_commands_are_refused_before_anything_is_sent(lived: Place) -> None:
+    before = lived.call("commands", "--json").out
+    send = ("commands", "send")
+    for words in (
+        ("erp.unblock", "--key", "1"),
+        ("block_order", "--key", "4711"),
+        ("block_order", "--key", "4711", "--arg", "reason"),
+        ("block_order", "--key", "4711", "--arg", f"reason={'x' * 61}"),
+        ("block_order", "--key", "4711", "--arg", "reason=x", "--arg", "colour=red"),
+        ("block_order", "--key", '{"line_no": "1"}', "--arg", "reason=x"),
+    ):
+        assert lived.call(*send, *words).code == 2, words
+    dry = lived.call(*send, "block_order", "--key", "1", "--arg", "reason=x", "--dry-run", "--json")
+    assert dry.rows[0]["sent"] is False
+    assert lived.call("commands", "--json").out == before
+
+
+def test_a_snapshot_of_an_entity_a_row_and_a_system_is_waited_for(bridge_runs: Place) -> None:
+    (whole,) = bridge_runs.call("snapshot", "customer", "--json").rows
+    assert (whole["entity"], whole["rows"], whole["failed"]) == ("customer", 40, "")
+    (one,) = bridge_runs.call("snapshot", "erp.customer", "--where", "customer_id=7", "--json").rows
+    assert one["rows"] == 1
+    every = bridge_runs.call("snapshot", "erp", "--reconcile", "--json").rows
+    assert {row["entity"] for row in every} == {"customer", "sales_order", "order_line"}
+    read = bridge_runs.call(
+        "tail", "customer", "--key", "7", "--op", "read", "--no-follow", "--json"
+    )
+    assert len(read.rows) == 4
+
+
+def test_snapshots_that_contradict_themselves_are_refused(lived: Place) -> None:
+    assert lived.call("snapshot", "customer", "--where", "customer_id=7", "--reconcile").code == 2
+    assert lived.call("snapshot", "erp", "--where", "customer_id=7").code == 2
+    assert lived.call("snapshot", "nothing").code == 2
+
+
+def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
+    lived: Place, tmp_path: Path
+) -> None:
+    file = tmp_path / "orders.jsonl"
+    words = ("replay", "sales_order", "--offset", "0", "--to", str(file), "--json")
+    (first,) = lived.call(*words).rows
+    lines = file.read_text().splitlines()
+    assert first["picked"] == len(lines) > 3
+    assert {json.loads(line)["entity"] for line in lines} == {"erp.sales_order"}
+    again = lived.call(*words)
+    assert (again.code, again.rows[0]["picked"]) == (3, 0)
+    assert file.read_text().splitlines() == lines
+
+
+def test_a_replay_into_an_agent_repeats_no_effect(bridge_runs: Place) -> None:
+    dry = bridge_runs.call(
+        "replay", "sales_order", "--key", "4712", "--to", "credit-watch", "--dry-run", "--json"
+    ).rows[0]
+    assert (dry["replayed"], dry["by_op"]) == (False, {"create": 1, "update": 1})
+    bridge_runs.call("replay", "sales_order", "--key", "4712", "--to", "credit-watch")
+    # The repeated request has arrived: it stands in the log, with the id of the first.
+    sent = bridge_runs.until("tail", "commands", "--no-follow", "--json", count=2).rows
+    assert len({row["id"] for row in sent}) == 1
+    (told,) = bridge_runs.call("commands", "--json").rows
+    assert told["state"] == "succeeded"
+    events = bridge_runs.call("tail", "sales_order", "--key", "4712", "--no-follow", "--json").rows
+    assert [row["op"] for row in events] == ["create", "update"]
+
+
+def test_a_replay_into_a_topic_is_marked(lived: Place) -> None:
+    words = ("replay", "sales_order", "--since", "2001-01-01", "--op", "delete")
+    lived.call(*words, "--to", "topic:demo.again")
+    (copy,) = lived.call("tail", "demo.again", "--no-follow", "--json").rows
+    assert (copy["op"], copy["replayed"]) == ("delete", True)
+
+
+def test_a_replay_says_what_it_wants(lived: Place) -> None:
+    assert lived.call("replay", "sales_order", "--to", "credit-watch").code == 2
+    nobody = lived.call("replay", "sales_order", "--offset", "0", "--to", "nobody")
+    assert nobody.code == 2
+    assert "credit-watch" in nobody.err
+    assert lived.call("replay", "erp", "--offset", "0", "--to", "x.jsonl").code == 2
+
+
+def test_offsets_are_shown_before_they_are_reset(lived: Place) -> None:
+    group = "demo.agent.credit-watch"
+    reset = ("log", "offsets", "reset", group, "--to", "beginning", "--json")
+    dry = lived.call(*reset, "--dry-run").rows
+    assert all(row["new"] == 0 and row["reset"] is False for row in dry)
+    assert lived.call("log", "groups", group, "--json").rows[0]["lag"] == 0
+    assert lived.call(*reset, given="n\n").code == 1
+    assert lived.call("log", "groups", group, "--json").rows[0]["lag"] == 0
+    assert lived.call(*reset, given="y\n").code == 0
+    assert lived.call("log", "groups", group, "--json").rows[0]["lag"] > 0
+    assert lived.call("log", "offsets", "reset", "nobody", "--to", "end").code == 3
+
+
+def test_offsets_of_a_group_that_lives_stay(bridge_runs: Place) -> None:
+    group = "demo.agent.credit-watch"
+    members = 0
+    while not members:  # the test's own time limit ends this
+        (row,) = bridge_runs.call("log", "groups", group, "--json").rows
+        members = row["members"]
+    answer = bridge_runs.call("log", "offsets", "reset", group, "--to", "end", "--yes")
+    assert answer.code == 1
+    assert "live members" in answer.err
+
+
+def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
+    (letter,) = lived.call("dead", "--kind", "event", "--json").rows
+    mended = (
+        (lived.folder / "agents" / "stumbler.py")
+        .read_text()
+        .replace("raise RuntimeError(", "print(")
+    )
+    (lived.folder / "agents" / "stumbler.py").write_text(mended)
+    with lived.running():
+        assert lived.call("dead", "retry", letter["letter"], given="n\n").code == 1
+        assert (
+            lived.call("dead", "retry", letter["letter"], "--yes", "--json").rows[0]["handed_back"]
+            == 1
+        )
+        lived.until("log", "groups", "demo.agent.stumbler", "--json", count=2)
+    assert lived.call("dead", "--kind", "event", "--json").code == 3
+    (back,) = lived.call("dead", "--kind", "event", "--all", "--json").rows
+    assert (back["letter"], back["handed_back"]) == (letter["letter"], True)
+
+
+def test_setup_shows_asks_and_runs_once(place: Place) -> None:
+    shown = place.call("setup", "erp", "--show")
+    assert "CREATE TRIGGER" in shown.out
+    assert place.call("setup", "erp", given="n\n").code == 1
+    assert place.call("setup", "erp", "--show").out == shown.out
+    assert place.call("setup", "erp", given="y\n").code == 0
+    again = place.call("setup", "erp")
+    assert (again.code, again.out) == (0, "")
+    assert "nothing is missing" in again.err
+    assert place.call("setup", "crm").code == 2
+
+
+def test_get_sees_at_once_what_users_enter(place: Place) -> None:
+    place.call("setup", "erp", "--yes")
+    assert place.call("get", "sales_order").code == 3
+    place.sql(order(1, 1, 5))
+    assert place.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"

@@ -1,0 +1,37 @@
+"""Every command explains itself."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bridge.cli.app import COMMANDS, group
+
+
+def every(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            assert found is not None
+            yield from every(found, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(every(group, ())), ids=" ".join)
+def test_every_help_shows_an_example(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(group, [*words, "--help"], prog_name="bridgectl")
+    assert shown.exit_code == 0
+    assert "Example: bridgectl" in " ".join(shown.output.split())
+
+
+def test_the_overview_lists_every_command() -> None:
+    shown = CliRunner().invoke(group, ["--help"])
+    assert all(f"  {name} " in shown.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(shell: str) -> None:
+    shown = CliRunner().invoke(group, ["completion", shell])
+    assert "_BRIDGECTL_COMPLETE" in shown.output

@@ -1,0 +1,98 @@
+"""`bridgectl` as its users have it: a process, with signals, pipes and a start that is quick."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.place import PROGRAM, Place, live, made, order
+
+
+def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) -> None:
+    assert live(made(tmp_path / "demo")) < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, number: int) -> None:
+    with bridge_runs.start("tail", "sales_order", "--json") as tail:
+        assert tail.stdout is not None
+        bridge_runs.sql(order(5001, 5, 100))
+        # It may have begun behind this order; then it sees the next one.
+        deadline = time.monotonic() + 20
+        os.set_blocking(tail.stdout.fileno(), False)
+        line, after = "", 5001
+        while not line and time.monotonic() < deadline:
+            after += 1
+            bridge_runs.sql(order(after, 5, 100))
+            time.sleep(0.2)
+            line = tail.stdout.readline()
+        assert '"op": "create"' in line
+        tail.send_signal(number)
+        begun = time.monotonic()
+        assert tail.wait(timeout=10) == 0
+        assert time.monotonic() - begun < 5
+        assert tail.stderr is not None
+        assert tail.stderr.read() == ""
+
+
+def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> None:
+    command = (
+        f"'{PROGRAM}' -c '{lived_once.config}' tail --no-follow --from beginning --json | head -1"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}} >&2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.strip() == "0"
+
+
+def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: Place) -> None:
+    command = f"'{PROGRAM}' -c '{lived_once.config}' tail customer --from beginning | head -1"
+    begun = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    assert time.monotonic() - begun < 10
+
+
+def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
+    def code(*words: str) -> int:
+        return subprocess.run([str(PROGRAM), *words], capture_output=True, check=False).returncode
+
+    config = ("-c", str(lived_once.config))
+    assert code(*config, "log", "topics") == 0
+    assert code(*config, "commands", "--state", "expired") == 3
+    assert code(*config, "tail", "nothing") == 2
+    assert code("-c", str(tmp_path / "none.yaml"), "status") == 2
+    assert code(*config, "snapshot", "customer", "--where", "x") == 2
+
+
+def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
+    (lived.folder / "var" / "bridge.db").write_bytes(b"this is no database" * 100)
+    done = subprocess.run(
+        [str(PROGRAM), "-c", str(lived.config), "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "bridge.db" in done.stderr
+
+
+def test_the_overview_answers_at_once_and_imports_nothing_heavy() -> None:
+    begun = time.monotonic()
+    subprocess.run([str(PROGRAM), "--help"], capture_output=True, check=True)
+    assert time.monotonic() - begun < 2  # 0.1 s on an idle machine
+    code = "import sys, bridge.cli.app; print([m for m in ('pydantic', 'sqlalchemy', 'rich', 'asyncio', 'fastavro') if m in sys.modules])"
+    python = PROGRAM.with_name("python")
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
