@@ -1,0 +1,129 @@
+"""Runs capture as a process of its own and ends it the hard way, again and again."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.torture.place import Place
+
+ROOT = Path(__file__).parents[2]
+Harm = Callable[[], None]
+
+
+class Child:
+    """One capture process."""
+
+    def __init__(self, place: Place, step: str = "", nth: int = 1) -> None:
+        self._log = (place.folder / "child.log").open("ab")
+        arguments = [step, str(nth)] if step else []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.child", str(place.folder), *arguments],
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._place = place
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL. Fails when the process had ended by itself, which it never should."""
+        code = self._process.poll()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+        assert code is None, f"capture ended by itself with {code}:\n{self.output()}"
+
+    def died(self, seconds: float) -> bool:
+        """Whether it killed itself at its step within so many seconds."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        self._log.close()
+        assert code == -signal.SIGKILL, f"capture ended with {code}:\n{self.output()}"
+        return True
+
+    def end(self) -> None:
+        """SIGTERM: it ends in order."""
+        self._process.terminate()
+        code = self._process.wait(20)
+        self._log.close()
+        assert code == 0, f"capture ended with {code}:\n{self.output()}"
+
+    def output(self) -> str:
+        return (self._place.folder / "child.log").read_text(errors="replace")[-4000:]
+
+
+def torture(place: Place, kills: int, seed: int, harms: list[Harm], *, pause: float) -> int:
+    """So many kills at random moments under load, with other harm in between; then the verdict:
+    how many changes were held against the log.
+    """
+    rng = random.Random(seed)  # noqa: S311 - seeded, so that a failure can be repeated
+    begin(place)
+    place.fill()
+    place.load(seed, pause)
+    for number in range(kills):
+        child = Child(place)
+        if rng.random() < 0.4:
+            place.ask_for_snapshot(reconcile=rng.random() < 0.3)
+        if harms and rng.random() < 0.3:
+            time.sleep(rng.uniform(0.5, 2.0))
+            rng.choice(harms)()
+        time.sleep(rng.uniform(0.3, 2.5))
+        child.kill()
+        if number % 10 == 9:
+            print(f"{number + 1} kills, {sum(each.done for each in place.loaders)} transactions")
+    place.end_load()
+    return settle(place)
+
+
+def at_step(place: Place, step: str, nth: int, seed: int, *, pause: float) -> int:
+    """One kill at the nth time of a step, under load and during a snapshot; then the verdict."""
+    first = step.startswith("first")
+    if not first:
+        begin(place)
+        place.fill()
+        place.load(seed, pause)
+        place.ask_for_snapshot(reconcile=step == "deletes.before")
+    child = Child(place, step, nth)
+    if not child.died(30):
+        child.kill()
+        raise AssertionError(f"capture never came to step {step!r} for time {nth}")
+    if first:
+        begin(place)
+        place.load(seed, pause)
+        time.sleep(0.5)
+    place.end_load()
+    return settle(place)
+
+
+def begin(place: Place) -> None:
+    """Let capture start for the first time: what happens from now on must be in the log."""
+    child = Child(place)
+    deadline = time.monotonic() + 30
+    while not place.started():
+        assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
+        time.sleep(0.05)
+    child.end()
+
+
+def settle(place: Place) -> int:
+    """Let capture catch up undisturbed, and compare."""
+    child = Child(place)
+    try:
+        changes = place.verdict()
+    except BaseException:
+        print(child.output())
+        child.kill()
+        raise
+    child.end()
+    return changes

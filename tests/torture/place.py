@@ -1,0 +1,271 @@
+"""Where a torture happens: a legacy database under load, a log, and the bridge's configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from bridge.capture import control
+from bridge.config import load
+from bridge.wiring import opened
+from tests.services.kafka import Kafka
+from tests.services.postgres import Postgres
+from tests.torture import found, truth
+from tests.torture.compare import Happened, compare
+from tests.torture.load import TABLE, Loader
+
+ENTITY = """\
+entities:
+  items:
+    from: items
+"""
+
+
+class Log(ABC):
+    """A log as the bridge's configuration names it, and as the oracle reads it."""
+
+    setting: str
+
+    @abstractmethod
+    def records(self, topic: str) -> list[found.Raw]: ...
+
+
+class EmbeddedFile(Log):
+    """The embedded log in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "bridge.db"
+        self.setting = f"sqlite:///{self._path}"
+
+    def records(self, topic: str) -> list[found.Raw]:
+        return found.embedded(self._path, topic)
+
+
+class Broker(Log):
+    """A Kafka broker with the embedded registry in it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._servers = kafka.bootstrap
+        self.setting = f"kafka://{kafka.bootstrap}"
+
+    def records(self, topic: str) -> list[found.Raw]:
+        return found.kafka(self._servers, topic)
+
+
+class Place(ABC):
+    """The legacy database `erp` with one table, and everything around it, in a folder."""
+
+    def __init__(self, folder: Path, log: Log, bridge: str) -> None:
+        self.folder = folder
+        self.log = log
+        self.bridge = bridge
+        self.loaders: list[Loader] = []
+        (folder / "systems").mkdir()
+        (folder / "bridge.yaml").write_text(f"bridge: {bridge}\nlog: {log.setting}\n")
+        (folder / "systems" / "erp.yaml").write_text(self._system() + ENTITY)
+        self._make()
+        asyncio.run(self._set_up())
+
+    @abstractmethod
+    def _system(self) -> str:
+        """The head of the system's file."""
+
+    @abstractmethod
+    def _make(self) -> None:
+        """The table and the oracle."""
+
+    @abstractmethod
+    def load(self, seed: int, pause: float) -> None:
+        """Start the load."""
+
+    @abstractmethod
+    def happened(self) -> list[Happened]:
+        """The oracle's word, once the load has ended."""
+
+    async def _set_up(self) -> None:
+        async with opened(load(self.folder / "bridge.yaml")) as bridge:
+            connector, system = bridge.system("erp")
+            await connector.setup(system)
+
+    def ask_for_snapshot(self, *, reconcile: bool = False) -> None:
+        """Ask the running capture for a snapshot of the table."""
+
+        async def ask() -> None:
+            async with opened(load(self.folder / "bridge.yaml")) as bridge:
+                asked = control.request("erp", "snapshot", "items", reconcile=reconcile)
+                await control.send(bridge.log, self.bridge, asked)
+
+        asyncio.run(ask())
+
+    @abstractmethod
+    def fill(self) -> None:
+        """Rows that the load leaves alone, so that a snapshot has several chunks."""
+
+    def end_load(self) -> None:
+        loaders, self.loaders = self.loaders, []
+        for loader in loaders:
+            loader.end()
+
+    def verdict(self, seconds: float = 60.0) -> int:
+        """Wait until the log has everything, then hold it against the oracle; the changes."""
+        happened = self.happened()
+        deadline = time.monotonic() + seconds
+        while True:
+            records = self.told()
+            told = sum(
+                record.change is not None and record.change["op"] != "read" for record in records
+            )
+            if told >= len(happened) and not self.jobs():
+                break
+            assert time.monotonic() < deadline, (
+                f"the log has {told} of {len(happened)} changes, and {self.jobs()} snapshots to take"
+            )
+            time.sleep(0.2)
+        compare(happened, records)
+        return len(happened)
+
+    def told(self) -> list[found.Found]:
+        """What the log holds of the table."""
+        schemas = found.schemas_of(self.log.records(f"_{self.bridge}.schemas"))
+        return found.decoded(self.log.records(f"{self.bridge}.erp.items"), schemas)
+
+    def progress(self) -> dict[str, Any]:
+        """The checkpoint record; empty where there is none."""
+        records = self.log.records(f"_{self.bridge}.positions")
+        found: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
+        return found
+
+    def started(self) -> bool:
+        """Whether the source was opened and first snapshots are complete."""
+        return "items" in self.progress().get("taken", ())
+
+    def jobs(self) -> int:
+        """How many snapshots are still to be taken."""
+        return len(self.progress()["jobs"])
+
+
+class SqlitePlace(Place):
+    """The journal connector over SQLite; the oracle's triggers are the test's own."""
+
+    def _system(self) -> str:
+        return "system: erp\nconnector: journal\nurl: sqlite:///../erp.db\n"
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.folder / "erp.db", isolation_level=None, timeout=30, check_same_thread=False
+        )
+
+    def _make(self) -> None:
+        db = self._connect()
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(TABLE)
+        db.executescript(truth.HISTORY)
+        db.close()
+
+    def load(self, seed: int, pause: float) -> None:
+        db = self._connect()
+        db.execute("PRAGMA synchronous = OFF")
+
+        def run(statements: list[str], commit: bool) -> None:
+            db.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                db.execute(statement)
+            db.execute("COMMIT" if commit else "ROLLBACK")
+
+        self.loaders = [Loader(run, seed, 1, 300, pause)]
+        self.loaders[0].start()
+
+    def fill(self) -> None:
+        db = self._connect()
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) "
+            "INSERT INTO items SELECT 100000 + i, 'still', i, NULL FROM n"
+        )
+        db.close()
+
+    def happened(self) -> list[Happened]:
+        return truth.of_sqlite(self.folder / "erp.db")
+
+
+class PostgresPlace(Place):
+    """The PostgreSQL connector; the oracle is a second slot with test_decoding."""
+
+    def __init__(self, folder: Path, log: Log, bridge: str, server: Postgres, url: str) -> None:
+        self.server = server
+        self.url = url
+        super().__init__(folder, log, bridge)
+
+    @property
+    def _oracle(self) -> str:
+        return f"oracle_{self.bridge}"
+
+    def _system(self) -> str:
+        return (
+            f"system: erp\nconnector: postgres\nurl: {self.url}\n"
+            f"capture: {{slot: bridge_{self.bridge}, slot_wait: 10}}\n"
+        )
+
+    def _make(self) -> None:
+        self.server.execute(TABLE, url=self.url)
+        self.server.execute(
+            f"SELECT pg_create_logical_replication_slot('{self._oracle}', 'test_decoding')",
+            url=self.url,
+        )
+
+    def load(self, seed: int, pause: float) -> None:
+        self.loaders = [
+            Loader(_Sessions(self.url).run, seed + number, 1 + number * 1000, 150, pause)
+            for number in range(2)
+        ]
+        for loader in self.loaders:
+            loader.start()
+
+    def fill(self) -> None:
+        self.server.execute(
+            "INSERT INTO items SELECT 100000 + i, 'still', i, NULL FROM generate_series(1, 6000) i",
+            url=self.url,
+        )
+
+    def happened(self) -> list[Happened]:
+        ((upto,),) = self.server.execute(
+            "SELECT pg_logical_emit_message(true, 'oracle', 'end')::text", url=self.url
+        )
+        plain = make_url(self.url).render_as_string(hide_password=False)
+        found = truth.of_postgres(self.server.bindir / "pg_recvlogical", plain, self._oracle, upto)
+        self.server.execute(f"SELECT pg_drop_replication_slot('{self._oracle}')", url=self.url)
+        return found
+
+
+class _Sessions:
+    """Carries transactions out over a session that is opened anew when it breaks.
+
+    Whether a commit that broke happened is the oracle's to know.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session: psycopg.Connection | None = None
+
+    def run(self, statements: list[str], commit: bool) -> None:
+        try:
+            if self._session is None:
+                self._session = psycopg.connect(self._url, connect_timeout=5)
+            for statement in statements:
+                self._session.execute(statement)
+            if commit:
+                self._session.commit()
+            else:
+                self._session.rollback()
+        except psycopg.OperationalError:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+            time.sleep(0.1)

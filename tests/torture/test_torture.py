@@ -1,0 +1,29 @@
+"""A seeded part of what `make torture` does at length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.capture.contract import STEPS
+from tests.torture.kill import at_step, torture
+from tests.torture.place import EmbeddedFile, SqlitePlace
+
+#: Steps that come by again and again; the others come once a start, or once a snapshot.
+OFTEN = {
+    *("append.before", "append.after", "commit.after", "ack.before", "ack.after"),
+    *("chunk.after", "high.before", "high.after", "emit.before"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_each_step_loses_and_repeats_nothing(tmp_path: Path, step: str) -> None:
+    place = SqlitePlace(tmp_path, EmbeddedFile(tmp_path), "acme")
+    assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.002) > 0
+
+
+@pytest.mark.slow
+def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path, EmbeddedFile(tmp_path), "acme")
+    assert torture(place, kills=20, seed=20_26, harms=[], pause=0.002) > 0
