@@ -84,7 +84,7 @@ def _batch(data: bytes, base: int) -> Iterator[tuple[int, Any, Any, dict[str, by
     cursor.take(f"{1 if flags & 2 else count}q")
     offsets = cursor.take(f"{count}I") if flags & 1 else tuple(range(count))
     (size,) = cursor.take("I")
-    shapes = json.loads(cursor.bytes(size))
+    shapes = json.loads(cursor.taken(size))
     chosen = cursor.take(f"{count}I") if len(shapes) > 1 else (0,) * count
     keys, values = cursor.column(count), cursor.column(count)
     columns = []
@@ -106,14 +106,14 @@ class _Cursor:
         self._at += shape.size
         return shape.unpack_from(self._data, self._at - shape.size)
 
-    def bytes(self, size: int) -> bytes:
+    def taken(self, size: int) -> bytes:
         self._at += size
         return self._data[self._at - size : self._at]
 
     def column(self, count: int) -> list[bytes | None]:
         (same,) = self.take("B")
         lengths = self.take(f"{1 if same else count}i")
-        items = [None if length < 0 else self.bytes(length) for length in lengths]
+        items = [None if length < 0 else self.taken(length) for length in lengths]
         return items * count if same else items
 
 
@@ -146,10 +146,9 @@ def kafka(servers: str, topic: str) -> list[Raw]:
                 assert error.name() == "_PARTITION_EOF", error
                 left.discard(message.partition())
                 continue
-            headers = {name: bytes(value) for name, value in message.headers() or []}
-            found.append(
-                (message.partition(), message.offset(), message.key(), message.value(), headers)
-            )
+            raw: Any = message
+            headers = {str(name): bytes(value) for name, value in raw.headers() or []}
+            found.append((raw.partition(), raw.offset(), raw.key(), raw.value(), headers))
         return found
     finally:
         consumer.close()

@@ -63,7 +63,19 @@ class Child:
         return (self._place.folder / "child.log").read_text(errors="replace")[-4000:]
 
 
-def torture(place: Place, kills: int, seed: int, harms: list[Harm], *, pause: float) -> int:
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+def torture(
+    place: Place,
+    kills: int,
+    seed: int,
+    harms: list[Harm],
+    *,
+    pause: float,
+    told: Callable[[str], None] = silent,
+) -> int:
     """So many kills at random moments under load, with other harm in between; then the verdict:
     how many changes were held against the log.
     """
@@ -80,8 +92,8 @@ def torture(place: Place, kills: int, seed: int, harms: list[Harm], *, pause: fl
             rng.choice(harms)()
         time.sleep(rng.uniform(0.3, 2.5))
         child.kill()
-        if number % 10 == 9:
-            print(f"{number + 1} kills, {sum(each.done for each in place.loaders)} transactions")
+        done = sum(each.done for each in place.loaders)
+        told(f"kill {number + 1} of {kills}, after {done} transactions")
     place.end_load()
     return settle(place)
 
@@ -121,8 +133,8 @@ def settle(place: Place) -> int:
     child = Child(place)
     try:
         changes = place.verdict()
-    except BaseException:
-        print(child.output())
+    except BaseException as error:
+        error.add_note(f"capture said:\n{child.output()}")
         child.kill()
         raise
     child.end()
