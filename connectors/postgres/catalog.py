@@ -5,7 +5,7 @@ Reads pg_catalog only, for which every login has the right; values go as bound p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
@@ -13,11 +13,11 @@ import psycopg
 
 from bridge.connector import Column, Shape
 from bridge.plan.steps import Wire
-from connectors.postgres.types import UNKNOWN, Decoded, TypeRow, decode, missing
+from connectors.postgres.types import Decoded, TypeRow, decode, missing
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-_CANDIDATES: LiteralString = """
+CANDIDATES: LiteralString = """
     SELECT n.nspname, c.relname, c.oid, c.relkind::text, c.relreplident::text,
            c.relpersistence::text, c.reltuples::float8, c.relispartition,
            array_position(current_schemas(false), n.nspname),
@@ -29,7 +29,7 @@ _CANDIDATES: LiteralString = """
        AND n.nspname NOT LIKE 'pg\\_temp\\_%%' AND n.nspname NOT LIKE 'pg\\_toast%%'
      ORDER BY 9 NULLS LAST, 1, 2
 """
-_COLUMNS: LiteralString = """
+COLUMNS: LiteralString = """
     SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
            coalesce(a.attnum = ANY(p.indkey::int2[]), false),
@@ -40,7 +40,7 @@ _COLUMNS: LiteralString = """
      WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attrelid, a.attnum
 """
-_TYPES: LiteralString = """
+TYPES: LiteralString = """
     SELECT t.oid, n.nspname, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
            CASE WHEN t.typlen = -1 AND t.typcategory = 'A' THEN t.typelem
                 ELSE coalesce(r.rngsubtype, m.rngsubtype, 0) END
@@ -119,17 +119,60 @@ def split_name(configured: str) -> tuple[str, str]:
 
 
 def choose(configured: str, candidates: Sequence[Table]) -> tuple[Table | None, list[Table]]:
-    """The table that `configured` names: exactly as written, else in lower case; and the
-    others of that name, for a hint.
+    """The table that `configured` names exactly, and those of the name in any schema and case,
+    for a hint.
     """
     schema, name = split_name(configured)
     near = [table for table in candidates if table.name.lower() == name.lower()]
-    for wanted_schema, wanted in ((schema, name), (schema.lower(), name.lower())):
-        for table in near:
-            at_home = table.schema == wanted_schema if schema else table.on_path
-            if at_home and table.name == wanted:
-                return table, near
+    for table in near:
+        at_home = table.schema == schema if schema else table.on_path
+        if at_home and table.name == name:
+            return table, near
     return None, near
+
+
+def wanted(names: Iterable[str]) -> list[str]:
+    """The parameter of CANDIDATES: names without schema, in lower case."""
+    return sorted({split_name(name)[1].lower() for name in names})
+
+
+def tables_of(rows: Iterable[Sequence[Any]]) -> list[Table]:
+    """The result of CANDIDATES."""
+    return [
+        Table(
+            configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
+            replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
+            on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
+            rows_hidden=row[11],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def attributes_of(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[Attribute, ...]]:
+    """The result of COLUMNS: each table's columns, in table order."""
+    found: dict[int, list[Attribute]] = {}
+    for oid, *rest in rows:
+        found.setdefault(oid, []).append(Attribute(*rest))
+    return {oid: tuple(columns) for oid, columns in found.items()}
+
+
+def types_of(rows: Iterable[Sequence[Any]]) -> dict[int, TypeRow]:
+    """The result of TYPES, by oid."""
+    return {row[0]: TypeRow(*row) for row in rows}
+
+
+def column_of(attribute: Attribute, types: Mapping[int, TypeRow]) -> Column:
+    """A column whose types are known."""
+    decoded = decode(attribute.oid, attribute.typmod, types)
+    return Column(
+        name=attribute.name,
+        native=attribute.native,
+        type=decoded.type,
+        wire=decoded.wire,
+        nullable=not attribute.not_null,
+        key=attribute.primary,
+    )
 
 
 class Catalog:
@@ -141,34 +184,22 @@ class Catalog:
 
     async def candidates(self, names: Iterable[str]) -> list[Table]:
         """Every table, view or foreign table of one of these names, in any schema and case."""
-        wanted = sorted({split_name(name)[1].lower() for name in names})
-        cursor = await self._connection.execute(_CANDIDATES, [wanted])
-        return [
-            Table(
-                configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
-                replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
-                on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
-                rows_hidden=row[11],
-            )
-            for row in await cursor.fetchall()
-        ]  # fmt: skip
+        cursor = await self._connection.execute(CANDIDATES, [wanted(names)])
+        return tables_of(await cursor.fetchall())
 
     async def attributes(self, oids: Sequence[int]) -> dict[int, tuple[Attribute, ...]]:
         """The columns of tables, in table order."""
-        cursor = await self._connection.execute(_COLUMNS, [list(oids)])
-        found: dict[int, list[Attribute]] = {}
-        for oid, *rest in await cursor.fetchall():
-            found.setdefault(oid, []).append(Attribute(*rest))
-        return {oid: tuple(columns) for oid, columns in found.items()}
+        cursor = await self._connection.execute(COLUMNS, [list(oids)])
+        return attributes_of(await cursor.fetchall())
 
     async def learn(self, oids: set[int]) -> None:
         """Load these types and whatever they are made of."""
         while unknown := missing(self._types, oids):
-            cursor = await self._connection.execute(_TYPES, [sorted(unknown)])
-            rows = [TypeRow(*row) for row in await cursor.fetchall()]
-            if not rows:
+            cursor = await self._connection.execute(TYPES, [sorted(unknown)])
+            found = types_of(await cursor.fetchall())
+            if not found:
                 return
-            self._types |= {row.oid: row for row in rows}
+            self._types |= found
 
     def decoded(self, oid: int, typmod: int) -> Decoded:
         """How values of a learned type are decoded."""
@@ -187,30 +218,12 @@ class Catalog:
         """The shape of learned columns; `table.replica_identity` tells whether old rows are whole."""
         return Shape(
             table.configured,
-            tuple(self.column(attribute) for attribute in columns),
+            tuple(column_of(attribute, self._types) for attribute in columns),
             wire,
             "full" if table.replica_identity == "f" else "none",
-        )
-
-    def column(self, attribute: Attribute) -> Column:
-        """One learned column."""
-        decoded = self.decoded(attribute.oid, attribute.typmod)
-        return Column(
-            name=attribute.name,
-            native=attribute.native,
-            type=decoded.type,
-            wire=decoded.wire,
-            nullable=not attribute.not_null,
-            key=attribute.primary,
         )
 
 
 def all_binary(decoded: Iterable[Decoded]) -> bool:
     """Whether a stream of these columns may be asked for binary values."""
     return all(item.binary for item in decoded)
-
-
-__all__ = [
-    "UNKNOWN", "Attribute", "Catalog", "Connection", "Table", "all_binary", "choose", "literal",
-    "quote", "split_name",
-]  # fmt: skip

@@ -74,14 +74,20 @@ class PostgresConnector:
         return await PostgresSnapshot.open(system)
 
     async def reader(self, system: System) -> Reader:
-        """Set-based lookups."""
+        """Set-based lookups whose answers tell which transactions they contain."""
         _need_psycopg(system)
-        raise NotImplementedError
+        from connectors.postgres.dialect import POSTGRES
+        from connectors.sql.reader import SqlReader
+
+        return SqlReader(system, POSTGRES)
 
     async def writer(self, system: System) -> Writer:
-        """Commands, each at most once."""
+        """Commands, each at most once, with a marker that comes back with their changes."""
         _need_psycopg(system)
-        raise NotImplementedError
+        from connectors.postgres.dialect import POSTGRES
+        from connectors.sql.writer import SqlWriter
+
+        return SqlWriter(system, POSTGRES)
 
 
 def _need_psycopg(system: System) -> None:

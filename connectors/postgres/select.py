@@ -41,7 +41,7 @@ def column_text(attribute: Attribute, decoded: Decoded) -> str:
     name = quote(attribute.name)
     if decoded.binary:
         return name
-    cast = "text[]" if decoded.wire == "array:text" else "text"
+    cast = "text[]" if decoded.wire == "array(text)" else "text"
     return f"{name}::{cast} AS {name}"
 
 

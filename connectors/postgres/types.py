@@ -91,8 +91,8 @@ def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
             kind, word = FieldType("array", item=item.type), "array"
         if not item.binary:
             # Snapshots cast such an array to text[], the stream sends it as text.
-            return Decoded(kind, f"{word}:{TEXT}" if word == "array" else TEXT, binary=False)
-        return Decoded(kind, f"{word}:{item.wire}", binary=True)
+            return Decoded(kind, f"array({TEXT})" if word == "array" else TEXT, binary=False)
+        return Decoded(kind, f"{word}({item.wire})", binary=True)
     if row.kind == "e":
         return Decoded(STRING, "enum", binary=True)
     if row.name == "citext" and row.kind == "b":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from bridge.connector import Visibility
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Shape, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class SqlDialect:
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
     bind: turns a source value into what the driver takes.
+    table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
+    the types than the connector; raises ConfigurationError when there is no such table.
     """
 
     name: str
@@ -65,6 +69,7 @@ class SqlDialect:
     position: str = ""
     position_after: bool = False
     bind: Callable[[Any], Any] = lambda value: value
+    table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
 
 
 def sqlite_value(value: Any) -> Any:

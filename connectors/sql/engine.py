@@ -33,6 +33,7 @@ _DRIVERS = {
 _AS_TEXT = [
     "json",
     "jsonb",
+    "money",
     "date",
     "time",
     "timetz",
@@ -95,7 +96,9 @@ def read_as_text(connection: Any, _record: object) -> None:
     from psycopg.types.string import TextLoader
 
     for name in _AS_TEXT:
-        connection.adapters.register_loader(name, TextLoader)
+        kind = connection.adapters.types[name]
+        for oid in (kind.oid, kind.array_oid):
+            connection.adapters.register_loader(oid, TextLoader)
     with connection.cursor() as cursor:
         cursor.execute(_POSTGRES_SESSION)
     connection.commit()

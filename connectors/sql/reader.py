@@ -28,7 +28,7 @@ class SqlReader:
         engine = make_engine(system, system.connections)
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, system.connections, "reader")
-        self._tables = Tables(system.tables)
+        self._tables = Tables(system.tables, self._dialect)
         self._where = f"reading {system.name!r}"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}

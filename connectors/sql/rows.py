@@ -41,13 +41,18 @@ def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Foun
     return Found(names[2:], [row[2:] for row in rows if row[1] is not None], visibility)
 
 
+def _inspected(connection: Connection, table: str, declared: Sequence[str]) -> Shape:
+    return read_table(connection, table, declared).shape()
+
+
 class Tables:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
     A new Shape is made when a result shows other columns than the last one did.
     """
 
-    def __init__(self, uses: Sequence[TableUse]) -> None:
+    def __init__(self, uses: Sequence[TableUse], dialect: SqlDialect) -> None:
+        self._read = dialect.table or _inspected
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
 
@@ -66,7 +71,7 @@ class Tables:
 
     def again(self, connection: Connection, table: str) -> Shape:
         """The table's shape as the catalogue says now."""
-        shape = read_table(connection, table, self.use(table).key).shape()
+        shape = self._read(connection, table, self.use(table).key)
         self._shapes[table] = shape
         return shape
 

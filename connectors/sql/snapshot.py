@@ -24,7 +24,7 @@ class SqlSnapshot:
         engine = make_engine(system)
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "snapshot")
-        self._tables = Tables(system.tables)
+        self._tables = Tables(system.tables, self._dialect)
         self._where = f"snapshot of {system.name!r}"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}

@@ -55,7 +55,7 @@ class SqlWriter:
         self._engine = engine
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "writer")
-        self._tables = Tables(system.tables)
+        self._tables = Tables(system.tables, self._dialect)
         self._clock = clock
         self._where = f"writing to {system.name!r}"
 

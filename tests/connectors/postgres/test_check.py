@@ -210,11 +210,13 @@ async def test_a_missing_table_is_named_with_what_may_be_meant(ready: Legacy) ->
         await connector.describe(ready.system("t", "nope"))
 
 
-async def test_names_are_found_as_written_and_then_in_lower_case(ready: Legacy) -> None:
+async def test_names_are_found_as_written(ready: Legacy) -> None:
     ready.run('CREATE TABLE "Mixed" (id int PRIMARY KEY)', "CREATE TABLE mixed (n int PRIMARY KEY)")
-    shapes = await connector.describe(ready.system("Mixed", "MIXED", "public.t", "T"))
+    shapes = await connector.describe(ready.system("Mixed", "mixed", "public.t", "t"))
     assert [shape.columns[0].name for shape in shapes.values()] == ["id", "n", "id", "id"]
-    assert list(shapes) == ["Mixed", "MIXED", "public.t", "T"]
+    assert list(shapes) == ["Mixed", "mixed", "public.t", "t"]
+    with pytest.raises(ConfigurationError, match=r"public\.mixed"):
+        await connector.describe(ready.system("MIXED"))
 
 
 async def test_views_can_not_be_captured(ready: Legacy) -> None:

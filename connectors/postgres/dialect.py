@@ -1,0 +1,73 @@
+"""What this connector adds to the SQL Reader and Writer: which transactions a statement has seen,
+and the types of the catalogue, so that rows that are read are described as changes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Shape
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import Wire
+from connectors.postgres.catalog import (
+    CANDIDATES,
+    COLUMNS,
+    TYPES,
+    attributes_of,
+    choose,
+    column_of,
+    tables_of,
+    types_of,
+    wanted,
+)
+from connectors.postgres.shapes import absent
+from connectors.postgres.types import TypeRow, missing
+from connectors.postgres.visibility import parse_snapshot
+from connectors.sql.dialect import POSTGRESQL, Seen
+
+#: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
+_OBJECTS = frozenset(
+    {"bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "uuid", "bytea"}
+)
+
+
+def read_wire(wire: str) -> str:
+    """The wire code of a column that psycopg read."""
+    return "python" if wire in _OBJECTS else f"text:{wire}"
+
+
+def read_table(connection: Connection, name: str, declared: Sequence[str]) -> Shape:
+    """The shape of rows as psycopg gives them."""
+    candidates = connection.exec_driver_sql(CANDIDATES, (wanted([name]),))
+    table, near = choose(name, tables_of(candidates.all()))
+    if table is None:
+        raise ConfigurationError(absent(name, near))
+    columns = connection.exec_driver_sql(COLUMNS, ([table.oid],)).all()
+    attributes = attributes_of(columns).get(table.oid, ())
+    types: dict[int, TypeRow] = {}
+    while unknown := missing(types, {attribute.oid for attribute in attributes}):
+        found = types_of(connection.exec_driver_sql(TYPES, (sorted(unknown),)).all())
+        if not found:
+            break
+        types |= found
+    keyed = any(attribute.primary for attribute in attributes)
+    described = [
+        replace(
+            column,
+            wire=read_wire(column.wire),
+            key=attribute.primary if keyed else attribute.name in declared,
+        )
+        for attribute in attributes
+        for column in [column_of(attribute, types)]
+    ]
+    return Shape(name, tuple(described), Wire.PYTHON)
+
+
+POSTGRES = replace(
+    POSTGRESQL,
+    seen=Seen("pg_current_snapshot()::text", parse_snapshot),
+    table=read_table,
+)
