@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 
 import pytest
 
 from bridge.kit.log.parts import Parts, read_all, read_count, read_until, topic, whole
-from bridge.kit.log.process import child
+from bridge.kit.log.process import Child, child
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Record, TopicPartition
@@ -147,6 +149,45 @@ class CrashSuite(Parts):
         got = [int(record.value or b"") for record in await read_all(log, whole(answers))]
         assert got == list(range(100)), "each event is answered once, in order"
 
+    async def test_owners_killed_again_and_again_answer_each_event_once_and_in_order(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        events = await topic(log, under_test.name("events"), 3)
+        answers = await topic(log, under_test.name("answers"))
+        told = {
+            "do": "own",
+            "bridge": under_test.name("bridge"),
+            "group": under_test.name("group"),
+            "topic": events,
+            "answers": answers,
+            "limit": 7,
+            "session": under_test.session_timeout,
+            "stop_at": -1,
+        }
+        written: list[bytes] = []
+        with contextlib.ExitStack() as running:
+            owners = [running.enter_context(child(under_test, **told)) for _ in range(2)]
+            for wave in range(4):
+                more = [
+                    Entry(b"k", b"%d/%d" % (at % 3, wave * 90 + at), partition=at % 3)
+                    for at in range(90)
+                ]
+                await log.append(events, more)
+                written += [entry.value or b"" for entry in more]
+                busy = await first_done(owners, under_test.takes_over_within)
+                await asyncio.sleep(0.02 * wave)
+                busy.kill()
+                owners.remove(busy)
+                owners.append(running.enter_context(child(under_test, **told)))
+            await until_answered(log, answers, len(written), under_test.takes_over_within)
+
+        got = [record.value or b"" for record in await read_all(log, whole(answers))]
+        assert sorted(got) == sorted(written), "each event is answered once"
+        for partition in (b"0/", b"1/", b"2/"):
+            assert [value for value in got if value.startswith(partition)] == [
+                value for value in written if value.startswith(partition)
+            ]
+
     async def test_a_waiting_reader_does_not_spin(self, log: Log, under_test: LogUnderTest) -> None:
         name = await topic(log, under_test.name("idle"), 4)
 
@@ -163,6 +204,17 @@ async def read_until_value(log: Log, name: str, value: bytes) -> list[Record]:
         return await read_until(reader, lambda got: bool(got) and got[-1].value == value)
     finally:
         await reader.close()
+
+
+async def first_done(children: list[Child], patience: float) -> Child:
+    """The first that says that it has done something."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        for each in children:
+            if each.lately("done"):
+                return each
+        await asyncio.sleep(0.01)
+    pytest.fail(f"no child process has done anything for {patience} s")
 
 
 async def until_answered(log: Log, answers: str, count: int, patience: float) -> None:

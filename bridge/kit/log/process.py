@@ -58,6 +58,14 @@ class Child:
             if what in heard:
                 return heard[what]
 
+    def lately(self, what: str) -> bool:
+        """Whether it said `what` since it was last listened to. Doesn't wait."""
+        heard = False
+        with contextlib.suppress(queue.Empty):
+            while (line := self._lines.get_nowait()) is not None:
+                heard = heard or what in json.loads(line)
+        return heard
+
     def rest(self, what: str) -> list[Any]:
         """After its end: the values of all further lines that have `what`."""
         self._reading.join()
