@@ -76,8 +76,27 @@ class Attempts:
         nothing is wrong with the event. Raises Failed when `agent.attempts` other errors came,
         or one that another try won't change.
         """
-        faults = 0
         started = perf_counter()
+        try:
+            answers = await self.once(handler, event)
+        except Exception as error:  # noqa: BLE001 - counted as the first of its tries
+            answers = await self._again(handler, event, error, started)
+        self._notice(handler, event, "done", started, len(answers))
+        return answers
+
+    async def _again(
+        self, handler: Handler, event: Event, first: Exception, started: float
+    ) -> list[Answer]:
+        """What comes after a first try that failed. Apart, because most tries don't, and asking
+        tenacity costs more than everything else that is done for an event.
+        """
+        faults = 0
+        before: list[Exception] = [first]
+
+        async def attempt() -> list[Answer]:
+            if before:
+                raise before.pop()
+            return await self.once(handler, event)
 
         def given_up(state: tenacity.RetryCallState) -> bool:
             nonlocal faults
@@ -99,11 +118,10 @@ class Attempts:
             reraise=True,
         )
         try:
-            answers: list[Answer] = await retrying(self.once, handler, event)
+            answers: list[Answer] = await retrying(attempt)
         except Exception as error:
             self._notice(handler, event, "parked", started, 0)
             raise Failed(handler, faults) from error
-        self._notice(handler, event, "done", started, len(answers))
         return answers
 
     async def once(self, handler: Handler, event: Event) -> list[Answer]:

@@ -75,6 +75,13 @@ class Handling:
         return written
 
     async def _event(self, record: Record) -> Event | None:
+        try:
+            event = await self._events.event(record)
+        except RetryLater:
+            event = await self._event_again(record)
+        return None if event is None else _known(event)
+
+    async def _event_again(self, record: Record) -> Event | None:
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(RetryLater),
             wait=tenacity.wait_random_exponential(0.1, 30),
@@ -82,8 +89,7 @@ class Handling:
             reraise=True,
         ):
             with attempt:
-                event = await self._events.event(record)
-                return None if event is None else _known(event)
+                return await self._events.event(record)
         raise AssertionError("tenacity ends with a result or an error")
 
     async def _through(self, handler: Handler, event: Event, record: Record) -> list[Written]:
@@ -177,6 +183,8 @@ def _known(event: Event) -> Event:
         for row in (event.before, event.after)
     )
     before, after = rows
+    if before is event.before and after is event.after:
+        return event
     return replace(event, before=before, after=after)
 
 
