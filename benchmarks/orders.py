@@ -20,17 +20,17 @@ INSERT = (
     f"insert into orders ({COLUMNS}) select {ROW.replace(chr(37), chr(37) * 2)} "
     "from generate_series(%s::bigint, %s::bigint) g"
 )
-SINGLE = """
+SINGLE = f"""
 create procedure single_rows(first bigint, number int) language plpgsql as $$
 begin
     for i in 0 .. number / 2 - 1 loop
-        insert into orders select {row} from generate_series(first + i, first + i) g;
+        insert into orders select {ROW} from generate_series(first + i, first + i) g;
         commit;
         update orders set status = 'done', note = 'changed ' || i where id = first + i;
         commit;
     end loop;
 end $$
-""".format(row=ROW)
+"""
 
 INSERTS, UPDATES, DELETES, SINGLES = 100_000, 100_000, 20_000, 40_000
 CHANGES = INSERTS + UPDATES + DELETES + SINGLES

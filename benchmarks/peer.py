@@ -26,7 +26,7 @@ def end(url: str) -> str:
         return str(row[0])
 
 
-def drain(url: str, name: str, publication: str, upto: str, bindir: Path, file: Path) -> float:
+def drain(url: str, name: str, *, publication: str, upto: str, bindir: Path, file: Path) -> float:
     """Seconds that pg_recvlogical takes to write the slot up to `upto` to `file`."""
     command = [
         str(bindir / "pg_recvlogical"), "-d", url, "--slot", name, "--start", "-f", str(file),

@@ -117,7 +117,11 @@ async def _act(
     executors = [stage.executor(KILL_AFTER)]
     try:
         while users.poll() is None and not stop.is_set():
-            if executors[-1].poll() is not None and len(executors) == 1:
+            gone = executors[-1].poll()
+            if gone is not None and (gone != -signal.SIGKILL or len(executors) > 1):
+                tally.executor = f"ended by itself with {gone}; it should not have"
+                return FAILED
+            if gone is not None:
                 tally.in_between = await _in_between(stage, tally)
                 tally.executor = "killed (SIGKILL) between legacy commit and receipt; back again"
                 executors.append(stage.executor(0))
