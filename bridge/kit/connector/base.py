@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from bridge.connector import Capabilities
 from bridge.kit.connector.legacy import Legacy
+from bridge.model.errors import Unsupported
+
+Capability = Literal["capture", "snapshot", "read", "write"]
+
+
+async def needs(legacy: Legacy, *capabilities: Capability) -> None:
+    """Skip a test of what the connector doesn't declare, once it has refused that as it must."""
+    lacking = await refused(legacy, *capabilities)
+    if lacking:
+        pytest.skip(f"the connector does not declare {', '.join(lacking)}, and refuses it")
+
+
+async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]:
+    """Those that the connector doesn't declare; each of them raises Unsupported."""
+    connector, system = legacy.connector, legacy.system()
+    makes = {
+        "capture": connector.source,
+        "snapshot": connector.snapshot,
+        "read": connector.reader,
+        "write": connector.writer,
+    }
+    declared = connector.capabilities()
+    lacking = [name for name in capabilities if not getattr(declared, name)]
+    for name in lacking:
+        with pytest.raises(Unsupported):
+            await makes[name](system)
+    return lacking
 
 
 class ConnectorTests:

@@ -8,36 +8,23 @@ from typing import Any
 import pytest
 
 from bridge.connector import Capabilities, Reader
-from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Record, Records
 from bridge.kit.connector.stream import streaming
-from bridge.model.errors import Rejected, Unsupported
+from bridge.model.errors import Rejected
 
 
 class ReaderTests(ConnectorTests):
     """Only for the capability `read`; without it, that it is refused."""
 
-    async def test_without_the_capability_reads_are_refused(
-        self, legacy: Legacy, can: Capabilities
-    ) -> None:
-        if can.read:
-            reader = await legacy.connector.reader(legacy.system())
-            assert reader.max_keys >= 1
-            await reader.close()
-            return
-        with pytest.raises(Unsupported):
-            await legacy.connector.reader(legacy.system())
-
-    async def test_batched_lookups_equal_single_ones(
-        self, legacy: Legacy, can: Capabilities
-    ) -> None:
-        if not can.read:
-            return
+    async def test_batched_lookups_equal_single_ones(self, legacy: Legacy) -> None:
+        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 20)))
         legacy.apply(Create({KEY: "odd 'key'"}))
         reader = await legacy.connector.reader(legacy.system())
+        assert reader.max_keys >= 1
         records = await _records(legacy)
         by_key: list[tuple[Any, ...]] = [(order(n)[KEY],) for n in (3, 17, 5, 99)]
         by_key.append(("odd 'key'",))
@@ -57,11 +44,8 @@ class ReaderTests(ConnectorTests):
             assert together
         await reader.close()
 
-    async def test_without_keys_all_rows_come_up_to_the_limit(
-        self, legacy: Legacy, can: Capabilities
-    ) -> None:
-        if not can.read:
-            return
+    async def test_without_keys_all_rows_come_up_to_the_limit(self, legacy: Legacy) -> None:
+        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         records = await _records(legacy)
@@ -71,9 +55,8 @@ class ReaderTests(ConnectorTests):
         assert len((await reader.fetch(legacy.table, [], [], limit=2)).rows) == 2
         await reader.close()
 
-    async def test_reads_run_side_by_side(self, legacy: Legacy, can: Capabilities) -> None:
-        if not can.read:
-            return
+    async def test_reads_run_side_by_side(self, legacy: Legacy) -> None:
+        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         found = await asyncio.gather(
@@ -83,10 +66,9 @@ class ReaderTests(ConnectorTests):
         assert [len(one.rows) for one in found] == [1] * 20
 
     async def test_a_row_that_is_read_equals_the_event_of_the_same_state(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: Legacy
     ) -> None:
-        if not (can.read and can.capture):
-            return
+        await needs(legacy, "read", "capture")
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)), Create({KEY: order(2)[KEY]}))
@@ -100,8 +82,7 @@ class ReaderTests(ConnectorTests):
     async def test_a_read_tells_which_transactions_it_has_seen(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        if not (can.read and can.capture):
-            return
+        await needs(legacy, "read", "capture")
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)))
@@ -125,10 +106,9 @@ class ReaderTests(ConnectorTests):
         assert seen == [True, False, True, True]
 
     async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: Legacy
     ) -> None:
-        if not can.read:
-            return
+        await needs(legacy, "read")
         legacy.apply(Create(order(1)))
         reader = await legacy.connector.reader(legacy.system())
         with pytest.raises(Rejected):

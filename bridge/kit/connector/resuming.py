@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from bridge.connector import Capabilities
-from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import Load, Running, order
 from bridge.kit.connector.oracle import State
@@ -94,13 +94,14 @@ class ResumeTests(ConnectorTests):
         assert [step.key for step in told] == [(order(2)[KEY],)]
 
     async def test_a_source_that_was_never_opened_can_be_closed(self, legacy: Legacy) -> None:
+        await needs(legacy, "capture")
         source = await legacy.connector.source(legacy.system())
         await asyncio.wait_for(source.close(), CLOSES_WITHIN)
 
     async def test_capture_that_is_killed_again_and_again_has_each_change_once(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        """kill -9 at random moments; what the child wrote whole before it died is the log."""
+        """SIGKILL at random moments; what the child wrote whole before it died is the log."""
         async with streaming(legacy) as stream:
             begun = stream.checkpoint
         log, load, dice = Captured(begun), Load(seed=3), random.Random(3)  # noqa: S311

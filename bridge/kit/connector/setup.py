@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bridge.connector import Capabilities
-from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.base import ConnectorTests, needs, refused
 from bridge.kit.connector.legacy import COLUMNS, KEY, Create, Legacy, Truncate
 from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Record, Records
 from bridge.kit.connector.stream import Stream, open_source, streaming
-from bridge.model.errors import BridgeError, ConfigurationError, Unsupported
+from bridge.model.errors import BridgeError, ConfigurationError
 
 TYPED = "kit_types"
 
@@ -38,7 +38,7 @@ class SetupTests(ConnectorTests):
     async def test_what_set_up_would_run_can_be_read(self, fresh: Legacy) -> None:
         fresh.start()
         shown = fresh.connector.setup_sql(fresh.system())
-        assert all(isinstance(statement, str) and statement.strip() for statement in shown)
+        assert all(statement.strip() for statement in shown)
 
     async def test_before_set_up_check_says_what_is_missing_and_what_makes_it(
         self, fresh: Legacy
@@ -60,18 +60,18 @@ class SetupTests(ConnectorTests):
             found = [str(error)]
         assert any("no_such_table" in what for what in found)
 
-    async def test_without_the_capability_capture_is_refused(
-        self, legacy: Legacy, can: Capabilities
-    ) -> None:
-        if can.capture:
-            assert can.before in {"full", "none", "table"}
-            return
-        with pytest.raises(Unsupported):
-            await legacy.connector.source(legacy.system())
+    async def test_what_is_not_declared_is_refused(self, legacy: Legacy) -> None:
+        can = legacy.connector.capabilities()
+        assert can.before in {"full", "none", "table"}
+        assert can.capture or can.read or can.write
+        assert can.capture or not (can.snapshot or can.truncate or can.markers)
+        lacking = await refused(legacy, "capture", "snapshot", "read", "write")
+        assert all(not getattr(can, name) for name in lacking)
 
     async def test_a_truncate_is_told_in_its_place(self, legacy: Legacy, can: Capabilities) -> None:
         """Without the capability the connector promises nothing about TRUNCATE, and says so."""
-        if not (can.truncate and can.capture):
+        await needs(legacy, "capture")
+        if not can.truncate:
             return
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)))
