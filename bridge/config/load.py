@@ -133,6 +133,15 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     )
 
 
+def log_target(text: str, folder: Path) -> LogTarget:
+    """The log that a URL names, as `log:` in the bridge's file would. Raises ConfigProblems."""
+    loader = _Loader(os.environ)
+    target = _log_url(loader, Document("log", None), text, folder)
+    if loader.problems:
+        raise ConfigProblems(loader.problems)
+    return target
+
+
 def _log(loader: _Loader, document: Document, model: BridgeModel, folder: Path) -> LogTarget:
     if isinstance(model.log, str):
         return _log_url(loader, document, model.log, folder)
