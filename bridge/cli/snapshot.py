@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,15 @@ from bridge.cli.shared import as_json, on_bridge, progress
 from bridge.cli.shown.rows import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from bridge.capture.health import Status
+    from bridge.capture.progress import Job, Result
     from bridge.wiring import Bridge
 
-#: How often the status record, written each second, is looked at.
-LOOK = 0.2
-#: A source that reports nothing for so long isn't running.
-SILENT = 15.0
+#: How long one look at the checkpoint records waits; they wake it up.
+WAIT = 1.0
+#: A source writes at least every ten seconds how far it is.
+SILENT = 25.0
 
 
 @click.command(epilog="Example: bridgectl snapshot erp.sales_order --where status=open")
@@ -91,6 +92,7 @@ def command(
             where=where,
             reconcile=reconcile,
         )
+        begin = await _end(bridge)
         await control.send(bridge.log, bridge.name, asked)
         if not as_json:
             click.echo(
@@ -104,7 +106,7 @@ def command(
                 )
             return 0
         expected = 1 if entity else len(bridge.systems[system].spec.entities)
-        return await _follow(bridge, system, asked.id, expected, as_json=as_json)
+        return await _follow(bridge, system, asked.id, expected, begin, as_json=as_json)
 
     on_bridge(ctx, act)
 
@@ -142,37 +144,47 @@ def belongs(job: str, asked: str) -> bool:
     return job == asked or job.rpartition("-")[0] == asked
 
 
-async def _follow(bridge: Bridge, system: str, asked: str, expected: int, *, as_json: bool) -> int:
-    """Show how far it is until it is done. Returns the exit code."""
-    from bridge.capture.health import statuses
+async def _follow(
+    bridge: Bridge, system: str, asked: str, expected: int, begin: int, *, as_json: bool
+) -> int:
+    """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
+    from bridge.capture import positions
+    from bridge.capture.progress import load
+    from bridge.log.port import TopicPartition
 
-    began = time.monotonic()
-    heard, last = began, 0
-    with progress(f"snapshot of {system}", None) as advance:
-        while True:
-            status = (await statuses(bridge.log, bridge.name)).get(system)
-            if status is not None and status.at != last:
-                heard, last = time.monotonic(), status.at
-                done = [item for item in status.results if belongs(item["id"], asked)]
-                advance(*_far(status, asked, done))
-                if len(done) >= expected:
-                    break
-            _check_alive(system, status, time.monotonic() - heard)
-            await asyncio.sleep(LOOK)
-    return _report(system, done, as_json=as_json)
+    place = TopicPartition(positions.topic(bridge.name).name, 0)
+    reader = await bridge.log.reader({place: begin})
+    heard = time.monotonic()
+    try:
+        with progress(f"snapshot of {system}", None) as advance:
+            while True:
+                for record in await reader.read(100, WAIT):
+                    if record.key != system.encode() or record.value is None:
+                        continue
+                    heard = time.monotonic()
+                    found = load(record.value, system)
+                    done = [item for item in found.results if belongs(item.id, asked)]
+                    advance(*far([job for job in found.jobs if belongs(job.id, asked)], done))
+                    if len(done) >= expected:
+                        return _report(system, done, as_json=as_json)
+                await _check_alive(bridge, system, time.monotonic() - heard)
+    finally:
+        await reader.close()
 
 
-def _far(status: Status, asked: str, done: list[Mapping[str, Any]]) -> tuple[int, int | None]:
-    jobs = [job for job in status.snapshots if belongs(job["id"], asked)]
-    read = sum(job["rows"] for job in jobs) + sum(item["rows"] for item in done)
-    total = sum(max(job["total"], job["rows"]) for job in jobs) + sum(item["rows"] for item in done)
-    return read, total or None
+def far(jobs: Sequence[Job], done: Sequence[Result]) -> tuple[int, int | None]:
+    """Rows read, and about how many there are (None: not known yet). Pure."""
+    ended = sum(item.rows for item in done)
+    total = ended + sum(max(job.total, job.rows) for job in jobs)
+    return ended + sum(job.rows for job in jobs), total or None
 
 
-def _check_alive(system: str, status: Status | None, silent: float) -> None:
+async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
     """Raises RetryLater when nobody would carry it out; the request stays asked."""
+    from bridge.capture.health import statuses
     from bridge.model.errors import RetryLater
 
+    status = (await statuses(bridge.log, bridge.name)).get(system)
     state = status.state if status is not None else "never started"
     if silent > SILENT or (status is not None and state == "stopped"):
         why = f": {status.reason}" if status is not None and status.reason else ""
@@ -182,11 +194,22 @@ def _check_alive(system: str, status: Status | None, silent: float) -> None:
         )
 
 
-def _report(system: str, done: list[Mapping[str, Any]], *, as_json: bool) -> int:
+async def _end(bridge: Bridge) -> int:
+    """The end of the checkpoint records, before anything is asked."""
+    from bridge.capture import positions
+    from bridge.log.port import TopicPartition
+
+    topic = positions.topic(bridge.name)
+    await bridge.log.create_topics([topic])
+    place = TopicPartition(topic.name, 0)
+    return (await bridge.log.end_offsets([place]))[place]
+
+
+def _report(system: str, done: Sequence[Result], *, as_json: bool) -> int:
     for item in done:
         if as_json:
-            print_json({"system": system, **item})
+            print_json({"system": system, **dataclasses.asdict(item)})
             continue
-        told = item["failed"] or f"rows read: {item['rows']}, deletes written: {item['deleted']}"
-        click.echo(f"{system}.{item['entity']}: {told}")
-    return 1 if any(item["failed"] for item in done) else 0
+        told = item.failed or f"rows read: {item.rows}, deletes written: {item.deleted}"
+        click.echo(f"{system}.{item.entity}: {told}")
+    return 1 if any(item.failed for item in done) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.cli.log.copy import copy
 from bridge.cli.log.groups import groups, reset
 from bridge.cli.log.topics import topics
 
@@ -19,5 +20,5 @@ def offsets() -> None:
 
 
 offsets.add_command(reset)
-for part in (topics, groups, offsets):
+for part in (topics, groups, offsets, copy):
     command.add_command(part)
