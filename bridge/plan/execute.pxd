@@ -4,7 +4,7 @@ cimport cython as c_
 
 from bridge.plan.native cimport (
     byte, copy, exact_type, larger, lifted, load_i16, load_i32, load_i64, load_u16, load_u32,
-    murmur2, numbers, pointer, power, put_double, release, slot, space, taken, text_bytes, u64,
+    murmur2, numbers, part, pointer, power, put_double, release, slot, space, taken, text_bytes, u64,
     unzigzag, utf8, widened, zigzag,
 )
 
@@ -20,7 +20,7 @@ cdef enum:
     SLOW, DROP, BOOL, INT, OID, FLOAT4, FLOAT8, TEXT, BYTES, JSONB
     DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO, FLOAT48
     PYBOOL = 20
-    PYINT, PYFLOAT, PYTEXT, PYBYTES
+    PYINT, PYFLOAT, PYTEXT, PYBYTES, PYDECIMAL, PYMOMENT, PYLOCAL, PYDATE
 
 
 cdef class Cells:
@@ -99,9 +99,16 @@ cdef class Executor:
     cdef int _quick_text(self, Py_ssize_t index, Cells cells, const byte* p, Py_ssize_t start,
                          Py_ssize_t size) except -1
     @c_.locals(kind=int)
-    cdef int _quick_object(self, Py_ssize_t way, object value) except -1
+    cdef int _quick_object(self, Py_ssize_t index, Py_ssize_t way, object value) except -1
+    @c_.locals(days=c_.longlong, hour=int, minute=int, second=int, micros=int, seconds=c_.longlong)
+    cdef int _quick_moment(self, Py_ssize_t way, object value) except -1
+    @c_.locals(p=c_.p_const_uchar, size=Py_ssize_t, at=Py_ssize_t, minus=int, limit=u64, total=u64,
+               seen=int, behind=Py_ssize_t, sign=int)
+    cdef int _decimal_text(self, bytes data, Py_ssize_t scale, Py_ssize_t digits) except -1
+    @c_.locals(length=int, index=int)
+    cdef int _unscaled(self, long long signed) except -1
     @c_.locals(count=Py_ssize_t, sign=int, exponent=Py_ssize_t, limit=u64, total=u64,
-                   index=Py_ssize_t, digit=u64, unit=u64, signed=c_.longlong, length=int)
+                   index=Py_ssize_t, digit=u64, unit=u64)
     cdef int _quick_decimal(self, const byte* p, Py_ssize_t start, Py_ssize_t size,
                             Py_ssize_t scale, Py_ssize_t digits) except -1
     @c_.locals(count=Py_ssize_t, weight=int, sign=int, scale=int, begin=Py_ssize_t,
@@ -124,6 +131,10 @@ cdef class Executor:
     cdef int _hexadecimal(self, Py_ssize_t at, u64 value, int width) except -1
 
 
+@c_.locals(p=c_.p_const_uchar, size=Py_ssize_t, op=c_.longlong, count=c_.longlong)
+cpdef tuple scan_change(bytes data, Py_ssize_t at, bytes codes)
+@c_.locals(length=c_.longlong)
+cdef Py_ssize_t text_end(const byte* p, Py_ssize_t at, Py_ssize_t size) except -1
 @c_.locals(p=c_.p_const_uchar, c=c_.p_const_uchar, size=Py_ssize_t, count=Py_ssize_t,
                index=Py_ssize_t, code=int, branch=c_.longlong)
 cpdef Py_ssize_t scan(bytes data, Py_ssize_t at, bytes codes, list offsets) except -1

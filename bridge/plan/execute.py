@@ -11,7 +11,8 @@ Not safe for use by two threads at once: each Executor has one buffer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from bridge.model import headers
@@ -57,8 +58,11 @@ if not cython.compiled:
         OID,
         PYBOOL,
         PYBYTES,
+        PYDATE,
+        PYDECIMAL,
         PYFLOAT,
         PYINT,
+        PYMOMENT,
         PYTEXT,
         SLOW,
         TEXT,
@@ -75,6 +79,7 @@ if not cython.compiled:
         load_u32,
         murmur2,
         numbers,
+        part,
         pointer,
         power,
         put_double,
@@ -165,7 +170,7 @@ class Cells:
         if self.wire == 2:
             return slot(self.row, index)
         start = self.starts[index]
-        return self.data[start : start + self.sizes[index]]
+        return part(self.data, start, start + self.sizes[index])
 
 
 class Executor:
@@ -649,7 +654,7 @@ class Executor:
             return self._remembered(index, cells)
         column = self.first[index]
         if way >= PYBOOL:
-            return self._quick_object(way, slot(cells.row, column))
+            return self._quick_object(index, way, slot(cells.row, column))
         start = cells.starts[column]
         size = cells.sizes[column]
         p = pointer(cells.data)
@@ -737,7 +742,7 @@ class Executor:
             return 0
         return self._span(cells.data, start, end - start)
 
-    def _quick_object(self, way: int, value: Any) -> int:
+    def _quick_object(self, index: int, way: int, value: Any) -> int:
         kind = exact_type(value)
         if way == PYINT:
             return self._long(value) if kind == 2 else 0
@@ -746,6 +751,18 @@ class Executor:
                 return 0
             data = text_bytes(value)
             return 0 if data is None else self._span(data, 0, len(data))
+        if way == PYDECIMAL:
+            # By its text; what isn't plain digits is left to the general way.
+            if kind == 0 and type(value) is not Decimal:
+                return 0
+            if kind == 1 or kind == 5:  # noqa: PLR1714
+                return 0
+            data = text_bytes(repr(value) if kind == 3 else str(value))
+            if data is None:
+                return 0
+            return self._decimal_text(data, self.scales[index], self.digits[index])
+        if way >= PYMOMENT:
+            return self._quick_moment(way, value)
         if way == PYFLOAT:
             return self._double(value) if kind == 3 else 0
         if way == PYBOOL:
@@ -753,6 +770,65 @@ class Executor:
         if way == PYBYTES:
             return self._span(value, 0, len(value)) if kind == 5 else 0
         return 0
+
+    def _quick_moment(self, way: int, value: Any) -> int:
+        if way == PYDATE:
+            if type(value) is not date:
+                return 0
+            return self._long(value.toordinal() - 719_163)
+        if type(value) is not datetime:
+            return 0
+        zone = value.tzinfo
+        if zone is not (UTC if way == PYMOMENT else None):
+            return 0
+        days = value.toordinal() - 719_163
+        hour = value.hour
+        minute = value.minute
+        second = value.second
+        micros = value.microsecond
+        seconds = days * 86_400 + hour * 3600 + minute * 60 + second
+        return self._long(seconds * 1_000_000 + micros)
+
+    def _decimal_text(self, data: bytes, scale: int, digits: int) -> int:
+        """A decimal of at most 18 digits from its text, exactly."""
+        p = pointer(data)
+        size = len(data)
+        at = 0
+        minus = 0
+        if size and p[0] == 0x2D:
+            minus = 1
+            at = 1
+        limit = power(digits)
+        total = 0
+        seen = 0
+        behind = -1
+        while at < size:
+            sign = p[at]
+            at += 1
+            if sign == 0x2E and behind < 0:
+                behind = 0
+                continue
+            if sign < 0x30 or sign > 0x39:
+                return 0
+            seen += 1
+            if behind >= scale:
+                if sign != 0x30:
+                    return 0
+                continue
+            if behind >= 0:
+                behind += 1
+            total = total * 10 + (sign - 0x30)
+            if total >= limit:
+                return 0
+        if not seen:
+            return 0
+        behind = max(behind, 0)
+        while behind < scale:
+            behind += 1
+            total *= 10
+            if total >= limit:
+                return 0
+        return self._unscaled(-total if minus else total)
 
     def _quick_decimal(self, p: bytes, start: int, size: int, scale: int, digits: int) -> int:
         """A numeric as decimal of at most 18 digits; source: numeric_send."""
@@ -785,7 +861,10 @@ class Executor:
             exponent -= 4
         if total >= limit:
             return 0
-        signed = -total if sign else total
+        return self._unscaled(-total if sign else total)
+
+    def _unscaled(self, signed: int) -> int:
+        """The bytes of a decimal: its shortest big-endian two's complement."""
         length = 1
         while length < 8 and not -1 <= signed >> (8 * length - 1) <= 0:
             length += 1
@@ -942,6 +1021,68 @@ BOOLEAN_CODE, LONG_CODE, FLOAT_CODE, DOUBLE_CODE, BYTES_CODE, ARRAY_CODE, NULLAB
 )  # fmt: skip
 
 
+def scan_change(data: bytes, at: int, codes: bytes) -> tuple[Any, ...]:
+    """The parts of a Change record whose Row has these codes: op, offsets of the fields of
+    `before` and of `after` (or None), names of what was not sent, position, transaction,
+    occurred_at and captured_at in microseconds.
+
+    Raises ValueError where the bytes end too early.
+    """
+    p = pointer(data)
+    size = len(data)
+    op = long_at(p, at, size)
+    at = long_end(p, at, size)
+    before: Any = None
+    if long_at(p, at, size):
+        before = []
+        at = scan(data, at + 1, codes, before)
+    else:
+        at += 1
+    after: Any = None
+    if long_at(p, at, size):
+        after = []
+        at = scan(data, at + 1, codes, after)
+    else:
+        at += 1
+    away: Any = ()
+    count = long_at(p, at, size)
+    while count:
+        at = long_end(p, at, size)
+        if count < 0:
+            count = -count
+            at = long_end(p, at, size)
+        while count > 0:
+            away += (read_bytes(data, at).decode(),)
+            at = text_end(p, at, size)
+            count -= 1
+        count = long_at(p, at, size)
+    at += 1
+    position = read_bytes(data, at).decode()
+    at = text_end(p, at, size)
+    transaction: Any = None
+    if long_at(p, at, size):
+        transaction = read_bytes(data, at + 1).decode()
+        at = text_end(p, at + 1, size)
+    else:
+        at += 1
+    occurred: Any = None
+    if long_at(p, at, size):
+        occurred = long_at(p, at + 1, size)
+        at = long_end(p, at + 1, size)
+    else:
+        at += 1
+    return op, before, after, away, position, transaction, occurred, long_at(p, at, size)
+
+
+def text_end(p: bytes, at: int, size: int) -> int:
+    """Behind the text or bytes at `at`."""
+    length = long_at(p, at, size)
+    at = long_end(p, at, size)
+    if length < 0 or length > size - at:
+        raise ValueError("the Avro bytes end too early")
+    return at + length
+
+
 def scan(data: bytes, at: int, codes: bytes, offsets: list[int]) -> int:
     """Append to `offsets` where each field of a record begins (-1: null); returns its end.
 
@@ -978,11 +1119,7 @@ def skip(p: bytes, at: int, size: int, codes: bytes, index: int) -> int:
     if code == 1:
         return long_end(p, at, size)
     if code == 4:
-        length = long_at(p, at, size)
-        at = long_end(p, at, size)
-        if length < 0 or length > size - at:
-            raise ValueError("the Avro bytes end too early")
-        return at + length
+        return text_end(p, at, size)
     if code == 5:
         return _skip_array(p, at, size, codes, index + 1)
     at += 1 if code == 0 else (4 if code == 2 else 8)
@@ -1051,7 +1188,7 @@ def read_bytes(data: bytes, at: int) -> bytes:
     start = long_end(p, at, size)
     if length < 0 or length > size - start:
         raise ValueError("the Avro bytes end too early")
-    return data[start : start + length]
+    return part(data, start, start + length)
 
 
 def read_end(data: bytes, at: int, codes: bytes) -> int:

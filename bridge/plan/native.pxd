@@ -7,7 +7,7 @@ from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.string cimport memcpy
@@ -45,10 +45,34 @@ cdef inline void release(void* memory) noexcept:
 cdef inline bytes taken(const byte* buffer, Py_ssize_t start, Py_ssize_t size):
     return PyBytes_FromStringAndSize(<const char*>buffer + start, size)
 
+cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
+
 cdef inline void copy(
     byte* buffer, Py_ssize_t at, bytes data, Py_ssize_t start, Py_ssize_t size
 ) noexcept:
     memcpy(buffer + at, PyBytes_AS_STRING(data) + start, size)
+
+cdef extern from "Python.h":
+    PyObject* PyType_GenericAlloc(type kind, Py_ssize_t size) except NULL
+    void PyTuple_SET_ITEM(PyObject* row, Py_ssize_t index, PyObject* item)
+    bytes PyBytes_FromObject(object content)
+
+cdef inline object as_class(object kind, tuple slots):
+    # What tuple.__new__ does, without its second tuple.
+    cdef Py_ssize_t index, size = len(slots)
+    cdef PyObject* made = PyType_GenericAlloc(<type>kind, size)
+    cdef object item
+    for index in range(size):
+        item = <object>PyTuple_GET_ITEM(slots, index)
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(made, index, <PyObject*>item)
+    item = <object>made
+    Py_DECREF(item)
+    return item
+
+cdef inline bytes bytes_of(object content):
+    return PyBytes_FromObject(content)
 
 cdef inline object slot(object row, Py_ssize_t index):
     # Tuples only, also those of subclasses.

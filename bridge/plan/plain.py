@@ -16,7 +16,7 @@ AS_TEXT, AS_BINARY, AS_OBJECT = range(3)
 # How a field is made quickly; any other way is the general one.
 SLOW, DROP, BOOL, INT, OID, FLOAT4, FLOAT8, TEXT, BYTES, JSONB = range(10)
 DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO, FLOAT48 = range(10, 18)
-PYBOOL, PYINT, PYFLOAT, PYTEXT, PYBYTES = range(20, 25)
+PYBOOL, PYINT, PYFLOAT, PYTEXT, PYBYTES, PYDECIMAL, PYMOMENT, PYLOCAL, PYDATE = range(20, 29)
 
 
 def pointer(data: bytes) -> bytes:
@@ -52,6 +52,21 @@ def taken(buffer: bytearray, start: int, size: int) -> bytes:
 def copy(buffer: bytearray, at: int, data: bytes, start: int, size: int) -> None:
     """Copy a part of `data` into the buffer."""
     buffer[at : at + size] = data[start : start + size]
+
+
+def as_class(kind: type[Any], slots: tuple[Any, ...]) -> Any:
+    """The same slots as a tuple of another class."""
+    return tuple.__new__(kind, slots)
+
+
+def bytes_of(content: bytes | memoryview) -> bytes:
+    """What supports the buffer protocol as bytes."""
+    return bytes(content)
+
+
+def part(data: bytes, start: int, end: int) -> bytes:
+    """A part of bytes."""
+    return data[start:end]
 
 
 def slot(row: tuple[Any, ...], index: int) -> Any:

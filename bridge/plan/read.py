@@ -83,9 +83,8 @@ def reader(schema: Any) -> Read:
 
 def decimal_of(unscaled: bytes, scale: int) -> Decimal:
     """An Avro decimal, with exactly `scale` digits after the point."""
-    number = int.from_bytes(unscaled, "big", signed=True)
-    digits = tuple(map(int, str(abs(number))))
-    return Decimal((1 if number < 0 else 0, digits, -scale))
+    # From text, because that rounds nothing whatever the context's precision.
+    return Decimal(f"{int.from_bytes(unscaled, 'big', signed=True)}E-{scale}")
 
 
 def instant_of(micros: int) -> datetime:

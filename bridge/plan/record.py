@@ -12,7 +12,7 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.event import Unavailable
 from bridge.model.types import Entity
 from bridge.model.wire import HEADER_SIZE, schema_id
-from bridge.plan.execute import LONG_CODE, read_bytes, read_end, read_long, scan
+from bridge.plan.execute import scan, scan_change
 from bridge.plan.read import Read, codes, from_key, instant_of, reader
 
 _FIELDS = (
@@ -25,8 +25,6 @@ _FIELDS = (
     "occurred_at",
     "captured_at",
 )
-_LONG = bytes([LONG_CODE])
-_TEXT = codes("string")
 
 
 class Layout:
@@ -153,51 +151,17 @@ class LazyChange:
     )
 
     def __init__(self, layout: Layout, data: bytes, at: int) -> None:
-        op = read_long(data, at)
-        self.op: str = OPS[op] if 0 <= op < len(OPS) else OPS[0]
-        at = read_end(data, at, _LONG)
-        before: list[int] | None = None
-        if data[at]:
-            before = []
-            at = scan(data, at + 1, layout.codes, before)
-        else:
-            at += 1
-        after: list[int] | None = None
-        if data[at]:
-            after = []
-            at = scan(data, at + 1, layout.codes, after)
-        else:
-            at += 1
-        away: list[str] = []
-        while data[at]:
-            count = read_long(data, at)
-            at = read_end(data, at, _LONG)
-            if count < 0:
-                count, at = -count, read_end(data, at, _LONG)
-            for _ in range(count):
-                away.append(read_bytes(data, at).decode())
-                at = read_end(data, at, _TEXT)
-        at += 1
-        self.unavailable: tuple[str, ...] = tuple(away)
-        self.position: str = read_bytes(data, at).decode()
-        at = read_end(data, at, _TEXT)
-        self.transaction: str | None = None
-        if data[at]:
-            self.transaction = read_bytes(data, at + 1).decode()
-            at = read_end(data, at + 1, _TEXT)
-        else:
-            at += 1
-        self._occurred: int | None = None
-        if data[at]:
-            self._occurred = read_long(data, at + 1)
-            at = read_end(data, at + 1, _LONG)
-        else:
-            at += 1
-        self._captured: int = read_long(data, at)
-        self.before: LazyRow | None = None if before is None else LazyRow(layout, data, before)
-        self.after: LazyRow | None = (
-            None if after is None else LazyRow(layout, data, after, self.unavailable)
+        op, before, after, away, position, transaction, occurred, captured = scan_change(
+            data, at, layout.codes
         )
+        self.op: str = OPS[op] if 0 <= op < len(OPS) else OPS[0]
+        self.unavailable: tuple[str, ...] = away
+        self.position: str = position
+        self.transaction: str | None = transaction
+        self._occurred: int | None = occurred
+        self._captured: int = captured
+        self.before: LazyRow | None = None if before is None else LazyRow(layout, data, before)
+        self.after: LazyRow | None = None if after is None else LazyRow(layout, data, after, away)
 
     @property
     def occurred_at(self) -> datetime | None:
@@ -237,10 +201,7 @@ class Decoder:
     def change(self, value: bytes) -> LazyChange:
         """The change of a record's value, framed as in the log. Raises ValueError."""
         schema_id(value)
-        try:
-            return LazyChange(self._layout, value, HEADER_SIZE)
-        except IndexError:
-            raise ValueError("the Avro bytes end too early") from None
+        return LazyChange(self._layout, value, HEADER_SIZE)
 
     def row(self, data: bytes) -> LazyRow:
         """The row of unframed Avro bytes (`Executor.row`). Raises ValueError."""

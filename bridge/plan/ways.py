@@ -43,9 +43,11 @@ _WAYS: dict[tuple[str, str], int] = {
     ("python", "string"): plain.PYTEXT,
     ("python", "json"): plain.PYTEXT,
     ("python", "bytes"): plain.PYBYTES,
+    ("python", "decimal"): plain.PYDECIMAL,
+    ("python", "timestamp"): plain.PYMOMENT,
+    ("python", "local_timestamp"): plain.PYLOCAL,
+    ("python", "date"): plain.PYDATE,
 }
-#: Digits that a decimal may have to be computed in 64 bits.
-_QUICK_DIGITS = 18
 
 
 def quick_way(step: Step, wire: Wire) -> int:
@@ -62,8 +64,6 @@ def quick_way(step: Step, wire: Wire) -> int:
         code = "python"
     way = _WAYS.get((code, step.target.kind), plain.SLOW)
     if not names:
-        if way == plain.DECIMAL and step.target.precision > _QUICK_DIGITS:
-            return plain.SLOW
         return way
     if way == plain.TEXT and set(names) <= {"trim", "zeros"}:
         return way

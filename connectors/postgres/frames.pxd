@@ -2,7 +2,7 @@
 
 cimport cython as c_
 
-from bridge.plan.native cimport byte, load_i32, load_i64, load_u16, load_u32, load_u64, pointer, u64
+from bridge.plan.native cimport as_class, byte, bytes_of, load_i32, load_i64, load_u16, load_u32, load_u64, part, pointer, u64
 
 
 cdef class Frames:
@@ -12,20 +12,22 @@ cdef class Frames:
     cdef public bint reply, inside
     cdef public object transaction, causation
 
-    @c_.locals(data=bytes)
+    cdef unsigned int last_oid
+    cdef object last_shape
+
     cpdef feed(self, object frames, object batch)
     @c_.locals(p=c_.p_const_uchar, size=Py_ssize_t, kind=int, end=u64, start=u64)
-    cdef void _frame(self, bytes data, object batch) except *
+    cdef void _frame(self, bytes data, object batch, list changes) except *
     cdef void _need(self, Py_ssize_t size, Py_ssize_t wanted) except *
     cdef void _passed(self, u64 lsn) except *
     @c_.locals(p=c_.p_const_uchar, kind=int)
-    cdef void _message(self, bytes data, Py_ssize_t size, object batch) except *
+    cdef void _message(self, bytes data, Py_ssize_t size, object batch, list changes) except *
     cdef void _begin(self, u64 lsn, long long committed_at, unsigned int xid) except *
     cdef void _commit(self, u64 lsn, u64 end) except *
     cdef int _step(self) except -1
     @c_.locals(p=c_.p_const_uchar, told=bint, tag=int, at=Py_ssize_t, end=Py_ssize_t,
-                   full=bint, op=int)
-    cdef void _change(self, bytes data, Py_ssize_t size, object batch, int kind) except *
+                   full=bint, op=int, oid=c_.uint)
+    cdef void _change(self, bytes data, Py_ssize_t size, list changes, int kind) except *
     @c_.locals(p=c_.p_const_uchar, at=Py_ssize_t)
     cdef void _relation(self, bytes data, Py_ssize_t size) except *
     @c_.locals(p=c_.p_const_uchar, at=Py_ssize_t, length=Py_ssize_t)

@@ -32,8 +32,6 @@ COMMAND, WATERMARK, HEARTBEAT = "bridge.command", "bridge.watermark", "bridge.he
 #: Microseconds from 1970 to PostgreSQL's epoch, 2000-01-01 UTC.
 EPOCH_2000 = 946_684_800_000_000
 
-_new_tuple = tuple.__new__
-
 
 class RelationColumn(NamedTuple):
     """A column as a Relation message describes it; `key`: part of the replica identity."""
@@ -56,7 +54,17 @@ class Relation(NamedTuple):
 
 if not cython.compiled:
     # The compiled form has these in C.
-    from bridge.plan.plain import load_i32, load_i64, load_u16, load_u32, load_u64, pointer
+    from bridge.plan.plain import (
+        as_class,
+        bytes_of,
+        load_i32,
+        load_i64,
+        load_u16,
+        load_u32,
+        load_u64,
+        part,
+        pointer,
+    )
 
 
 class Frames:
@@ -86,6 +94,9 @@ class Frames:
         self.steps: int = 0
         self.resume_at: int = 0
         self.skip: int = 0
+        # The table of the change before, because changes of one table come in a row.
+        self.last_oid: int = 0
+        self.last_shape: Shape | None = None
         self.transaction: Any = None
         self.causation: Any = None
 
@@ -111,18 +122,18 @@ class Frames:
         Raises HistoryLost when the transaction to resume in isn't there, RetryLater for a frame
         that isn't what the protocol says.
         """
-        for frame in frames:
-            data = frame if type(frame) is bytes else bytes(frame)
-            try:
-                self._frame(data, batch)
-            except (IndexError, KeyError, ValueError) as error:
-                raise RetryLater(
-                    "the replication stream sent a frame that can't be decoded "
-                    f"({type(error).__name__}: {error}); reconnecting from the checkpoint mends a "
-                    "damaged stream"
-                ) from error
+        changes = batch.changes
+        try:
+            for frame in frames:
+                self._frame(bytes_of(frame), batch, changes)
+        except (IndexError, KeyError, ValueError) as error:
+            raise RetryLater(
+                "the replication stream sent a frame that can't be decoded "
+                f"({type(error).__name__}: {error}); reconnecting from the checkpoint mends a "
+                "damaged stream"
+            ) from error
 
-    def _frame(self, data: bytes, batch: Batch) -> None:
+    def _frame(self, data: bytes, batch: Batch, changes: list[Change]) -> None:
         p = pointer(data)
         size = len(data)
         kind = p[0]
@@ -142,7 +153,7 @@ class Frames:
         end = load_u64(p, 9)
         start = load_u64(p, 1)
         self.received = max(self.received, start, end)
-        self._message(data, size, batch)
+        self._message(data, size, batch, changes)
 
     def _need(self, size: int, wanted: int) -> None:
         if size < wanted:
@@ -153,11 +164,11 @@ class Frames:
             self.lsn = lsn
         self.committed = max(self.committed, lsn)
 
-    def _message(self, data: bytes, size: int, batch: Batch) -> None:
+    def _message(self, data: bytes, size: int, batch: Batch, changes: list[Change]) -> None:
         p = pointer(data)
         kind = p[25]
         if kind == 0x49 or kind == 0x55 or kind == 0x44:  # noqa: PLR1714 - I, U, D; C comparisons
-            self._change(data, size, batch, kind)
+            self._change(data, size, changes, kind)
         elif kind == 0x42:  # B: Begin
             self._need(size, 46)
             self._begin(load_u64(p, 26), load_i64(p, 34), load_u32(p, 42))
@@ -207,11 +218,15 @@ class Frames:
             self.skip = 0
         return True
 
-    def _change(self, data: bytes, size: int, batch: Batch, kind: int) -> None:
+    def _change(self, data: bytes, size: int, changes: list[Change], kind: int) -> None:
         self._need(size, 31)
         p = pointer(data)
         told = self._step()
-        shape = self.shapes[load_u32(p, 26)]
+        oid = load_u32(p, 26)
+        if oid != self.last_oid:
+            self.last_shape = self.shapes[oid]
+            self.last_oid = oid
+        shape = self.last_shape
         if not told or shape is None:
             return
         tag = p[30]
@@ -222,7 +237,7 @@ class Frames:
         if tag == 0x4B or tag == 0x4F:  # noqa: PLR1714 - K(ey), O(ld)
             full = tag == 0x4F
             end = tuple_end(p, at, size)
-            old = data[at:end]
+            old = part(data, at, end)
             at = end
             if kind == 0x55:
                 self._need(size, at + 1)
@@ -231,14 +246,10 @@ class Frames:
         if kind != 0x44:
             if tag != 0x4E:
                 raise KeyError(f"tuple of type {tag:#x}")
-            new = data[at : tuple_end(p, at, size)]
+            new = part(data, at, tuple_end(p, at, size))
         op = 1 if kind == 0x49 else (2 if kind == 0x55 else 3)
-        batch.changes.append(
-            _new_tuple(
-                Change,
-                (shape, op, old, full, new, self.steps - 1, self.transaction, self.causation),
-            )
-        )
+        slots = (shape, op, old, full, new, self.steps - 1, self.transaction, self.causation)
+        changes.append(as_class(Change, slots))
 
     def _relation(self, data: bytes, size: int) -> None:
         self._need(size, 30)
@@ -260,6 +271,7 @@ class Frames:
             at += 8
         relation = Relation(oid, namespace or "pg_catalog", name, identity, tuple(columns))
         if self.relations.get(oid) != relation:
+            self.last_oid = 0
             self.shapes[oid] = self.shape_of(relation)
             self.relations[oid] = relation
 
