@@ -1,0 +1,286 @@
+"""`bridgectl log copy`: everything that one log holds of a bridge, into another log.
+
+Records keep their order per key, timestamps and headers, tombstones are tombstones; schema ids in
+keys and values become the target registry's, and a key's partition follows its new bytes. Consumer
+groups go on where they were. It is transactional and resumable: a copy that was killed goes on
+where its last transaction ended, and a second one carries what came since.
+
+Stop the bridge first: what it writes meanwhile belongs to no common point in time. `Copied.left`
+tells whether something was written during the run; then stop it and copy once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from bridge.log.copying.ids import SchemaIds
+from bridge.log.copying.letters import dead_letter
+from bridge.log.copying.ranges import Range, is_behind, next_limit, ranges
+from bridge.log.copying.state import CopyState
+from bridge.log.copying.topics import (
+    Topic,
+    check_members,
+    check_untouched,
+    commits_of,
+    ordered,
+    places_of,
+)
+from bridge.log.port import (
+    Entry,
+    GroupInfo,
+    Log,
+    Producer,
+    Record,
+    Registry,
+    TopicInfo,
+    TopicPartition,
+)
+from bridge.model.errors import RetryLater
+from bridge.model.names import DEAD, fixed_topic
+from bridge.plan.murmur2 import partition as partition_of
+
+PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """How far a run is: records of one topic are being copied. `total` is an upper bound."""
+
+    topic: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a run did. `left`: records that were written to the source meanwhile."""
+
+    topics: int
+    records: int
+    groups: int
+    left: int
+
+
+#: What becomes of a record of a topic that needs more than new schema ids; None leaves it out.
+Translate = Callable[[Record, SchemaIds], Awaitable[Entry | None]]
+
+
+async def copy_log(  # noqa: PLR0917 - two logs, each with its registry
+    source: Log,
+    source_registry: Registry,
+    target: Log,
+    target_registry: Registry,
+    bridge: str,
+    progress: Callable[[Copying], None] = lambda _: None,
+    *,
+    translate: Mapping[str, Translate] | None = None,
+    leave_out: Iterable[str] = (),
+) -> Copied:
+    """Copy all topics of `bridge`; logs and registries are open, and stay so.
+
+    `translate` by topic; topics in `leave_out` are not copied, nor are the embedded registry's.
+    Raises Rejected while a consumer group of the source has live members, ConfigurationError when
+    the target holds records that no copy of this source wrote, Fenced when another copy runs.
+    """
+    producer = await target.producer(f"{bridge}.log-copy")
+    try:
+        copy = _Copy(
+            source, target, bridge, producer, SchemaIds(source_registry, target_registry, bridge)
+        )
+        dead = fixed_topic(bridge, DEAD)
+        return await copy.run(progress, {dead: dead_letter, **(translate or {})}, leave_out)
+    finally:
+        await producer.close()
+
+
+class _Copy:
+    """One run."""
+
+    def __init__(
+        self, source: Log, target: Log, bridge: str, producer: Producer, ids: SchemaIds
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._bridge = bridge
+        self._producer = producer
+        self._ids = ids
+        self._records = 0
+
+    async def run(
+        self,
+        progress: Callable[[Copying], None],
+        translate: Mapping[str, Translate],
+        leave_out: Iterable[str],
+    ) -> Copied:
+        state = await CopyState.load(self._target, self._bridge, self._source.name)
+        topics = ordered(await self._source.topics(), self._bridge, leave_out)
+        groups = await self._source.groups()
+        check_members(groups, topics)
+        await self._target.create_topics(
+            replace(info.spec, partitions=info.partitions) for info in topics.values()
+        )
+        await check_untouched(self._target, self._source, topics, state)
+        ends = await self._source.end_offsets(places_of(topics))
+        begins = await self._source.beginning_offsets(places_of(topics))
+        await state.begin(self._target, self._source.name)
+        total = sum(ends[place] - (state.next_offset(place) or begins[place]) for place in ends)
+        for topic, info in topics.items():
+            spans = {
+                place.partition: (max(state.next_offset(place) or 0, begins[place]), ends[place])
+                for place in places_of({topic: info})
+            }
+            commits = commits_of(groups, topic, begins)
+            await self._topic(
+                Topic(topic, info.partitions, spans, commits),
+                state,
+                translate.get(topic),
+                lambda name: progress(Copying(name, self._records, total)),
+            )
+        placed = await self._groups(groups, topics, state)
+        await state.done(self._target, await self._target.end_offsets(places_of(topics)))
+        now = await self._source.end_offsets(places_of(topics))
+        left = sum(now[place] - ends[place] for place in now)
+        return Copied(len(topics), self._records, placed, left)
+
+    async def _topic(
+        self,
+        topic: Topic,
+        state: CopyState,
+        translate: Translate | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        same = await self._ids.carry(topic.name)
+        stays = topic.partitions == 1 or (
+            same and (self._ids.unchanged or not topic.name.startswith("_"))
+        )
+        known = await self._known(topic, state)
+        for part in ranges(topic.spans, topic.commits):
+            places = await self._new_places(topic, part, known, stays)
+            async with aclosing(self._read(topic.name, part)) as batches:
+                async for records, upto in batches:
+                    entries = await self._all_moved(records, topic, translate)
+                    async with self._producer.transaction() as transaction:
+                        if entries:
+                            await transaction.append(topic.name, entries)
+                        for group, offsets in places.items():
+                            await state.place_group(transaction, group, topic.name, offsets)
+                        place = TopicPartition(topic.name, part.partition)
+                        await state.copied(transaction, place, upto)
+                    places = {}
+                    self._records += len(records)
+                    tell(topic.name)
+
+    async def _known(self, topic: Topic, state: CopyState) -> dict[str, dict[int, int]]:
+        """Where each group goes on in the target, as far as earlier runs have settled it."""
+        known: dict[str, dict[int, int]] = {}
+        async with self._producer.transaction() as transaction:
+            for group, committed in topic.commits.items():
+                known[group] = state.group_offsets(group, topic.name)
+                if not is_behind(topic.spans, committed):
+                    # It has handled all that was copied before: what comes now decides.
+                    known[group] = {}
+                    await state.forget_group(transaction, group, topic.name)
+                elif not known[group] and any(
+                    state.next_offset(TopicPartition(topic.name, number)) is not None
+                    for number in topic.spans
+                ):
+                    # New, or moved back, since the last run: it gets everything again.
+                    begins = await self._target.beginning_offsets(topic.places())
+                    known[group] = {place.partition: at for place, at in begins.items()}
+                    await state.place_group(transaction, group, topic.name, known[group])
+        return known
+
+    async def _new_places(
+        self, topic: Topic, part: Range, known: dict[str, dict[int, int]], stays: bool
+    ) -> dict[str, dict[int, int]]:
+        """For groups that have not handled this range: where they go on, unless it is known."""
+        numbers = [part.partition] if stays else list(range(topic.partitions))
+        wanted = {
+            group: missing
+            for group in part.waiting
+            if (missing := [number for number in numbers if number not in known[group]])
+        }
+        if not wanted:
+            return {}
+        ends = await self._target.end_offsets(topic.places())
+        places = {
+            group: {number: ends[TopicPartition(topic.name, number)] for number in missing}
+            for group, missing in wanted.items()
+        }
+        for group, offsets in places.items():
+            known[group].update(offsets)
+        return places
+
+    async def _read(
+        self, topic: str, part: Range
+    ) -> AsyncGenerator[tuple[list[Record], int], None]:
+        """The records of a range in batches, each with the offset up to which it goes."""
+        place = TopicPartition(topic, part.partition)
+        reader = await self._source.reader({place: part.start})
+        limit = 500
+        try:
+            while (at := reader.position(place)) < part.stop:
+                records = [r for r in await reader.read(limit, PATIENCE) if r.offset < part.stop]
+                upto = min(reader.position(place), part.stop)
+                if not records and upto == at:
+                    raise RetryLater(
+                        f"{self._source.name}: {topic} {part.partition} can't be read from {at} "
+                        f"to {part.stop}"
+                    )
+                size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
+                limit = next_limit(size, len(records), limit)
+                yield records, upto
+        finally:
+            await reader.close()
+
+    async def _all_moved(
+        self, records: Iterable[Record], topic: Topic, translate: Translate | None
+    ) -> list[Entry]:
+        moved = [await self._moved(record, topic, translate) for record in records]
+        return [entry for entry in moved if entry is not None]
+
+    async def _moved(
+        self, record: Record, topic: Topic, translate: Translate | None
+    ) -> Entry | None:
+        """The record with the target's ids, in its key's partition there."""
+        if translate is not None:
+            entry = await translate(record, self._ids)
+            if entry is None:
+                return None
+        else:
+            entry = Entry(
+                await self._ids.frame(record.key, topic.name, "key"),
+                await self._ids.frame(record.value, topic.name, "value"),
+            )
+        stays = (
+            entry.key == record.key
+            or partition_of(record.key, topic.partitions) != record.partition
+        )
+        return Entry(
+            entry.key,
+            entry.value,
+            list(record.headers),
+            record.timestamp,
+            record.partition if stays else None,
+        )
+
+    async def _groups(
+        self,
+        groups: Mapping[str, GroupInfo],
+        topics: Mapping[str, TopicInfo],
+        state: CopyState,
+    ) -> int:
+        """Commit the groups' offsets in the target."""
+        placed = 0
+        for name, group in groups.items():
+            offsets: dict[TopicPartition, int] = {}
+            for topic in {place.topic for place in group.committed} & topics.keys():
+                ends = await self._target.end_offsets(places_of({topic: topics[topic]}))
+                known = state.group_offsets(name, topic)
+                offsets |= {place: known.get(place.partition, end) for place, end in ends.items()}
+            if offsets:
+                await self._target.reset_offsets(name, offsets)
+                placed += 1
+        return placed

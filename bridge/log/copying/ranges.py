@@ -1,0 +1,64 @@
+"""In which order a topic is copied, so that groups find their place again: pure.
+
+A group's committed offsets divide each partition into what it has handled and what not. New
+schema ids give keys other partitions, so a new partition mixes records of several old ones: what
+all groups have handled is copied first, then what all but one have, and so on. Within an old
+partition that is the order of its offsets. A group then goes on at the end of what was copied
+before the first record that it hasn't handled. Where one group is ahead in one partition and
+another one in another, no order suits both; the one that is further behind gets a few again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Offsets `start` up to, not including, `stop` of an old partition.
+
+    Every group has handled all of it or nothing of it; `waiting` are those that have not.
+    """
+
+    partition: int
+    start: int
+    stop: int
+    waiting: frozenset[str]
+
+
+def ranges(
+    spans: Mapping[int, tuple[int, int]], commits: Mapping[str, Mapping[int, int]]
+) -> list[Range]:
+    """What to copy, in order. `spans`: from and to by partition; `commits`: by group, partition.
+
+    Each group has an offset in each partition.
+    """
+    found = []
+    for partition, (start, stop) in spans.items():
+        inside = {
+            committed[partition]
+            for committed in commits.values()
+            if start < committed[partition] < stop
+        }
+        bounds = [start, *sorted(inside), stop]
+        for first, last in pairwise(bounds):
+            if first < last:
+                waiting = frozenset(
+                    group for group, at in commits.items() if at[partition] <= first
+                )
+                found.append(Range(partition, first, last, waiting))
+    return sorted(found, key=lambda each: (len(each.waiting), each.partition, each.start))
+
+
+def is_behind(spans: Mapping[int, tuple[int, int]], committed: Mapping[int, int]) -> bool:
+    """Whether a group has not handled all that was copied before (what is below the spans)."""
+    return any(committed[partition] < start for partition, (start, _) in spans.items())
+
+
+def next_limit(size: int, count: int, limit: int) -> int:
+    """How many records to take next, after `count` records of `size` bytes: about 4 MB."""
+    if size > 4_000_000 or not count:
+        return max(10, limit // 2)
+    return min(5_000, limit * 2) if size < 1_000_000 else limit

@@ -1,0 +1,110 @@
+"""The topics of a copy, and what must hold of both logs before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bridge.log.copying.state import COPIED, CopyState
+from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.model.names import POSITIONS, SCHEMAS, internal_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic of the source: what is to be copied of it and what its groups committed."""
+
+    name: str
+    partitions: int
+    spans: Mapping[int, tuple[int, int]]
+    commits: Mapping[str, Mapping[int, int]]
+
+    def places(self) -> list[TopicPartition]:
+        """Its partitions, which are the target's as well."""
+        return [TopicPartition(self.name, number) for number in range(self.partitions)]
+
+
+def commits_of(
+    groups: Mapping[str, GroupInfo], topic: str, begins: Mapping[TopicPartition, int]
+) -> dict[str, dict[int, int]]:
+    """Where each group that reads a topic goes on there, by partition."""
+    first = {place.partition: at for place, at in begins.items() if place.topic == topic}
+    commits: dict[str, dict[int, int]] = {}
+    for group in groups.values():
+        for place, offset in group.committed.items():
+            if place.topic == topic:
+                mine = commits.setdefault(group.name, dict(first))
+                mine[place.partition] = max(offset, mine[place.partition])
+    return commits
+
+
+def ordered(
+    there: Mapping[str, TopicInfo], bridge: str, leave_out: Iterable[str]
+) -> dict[str, TopicInfo]:
+    """This bridge's topics; the checkpoints last, since they say that the rest is there."""
+    left = {internal_topic(bridge, name) for name in (SCHEMAS, COPIED)} | {*leave_out}
+    mine = (f"{bridge}.", f"_{bridge}.")
+    last = internal_topic(bridge, POSITIONS)
+    names = (name for name in there if name.startswith(mine) and name not in left)
+    ordered = sorted(names, key=lambda name: (name == last, name.startswith("_"), name))
+    return {name: there[name] for name in ordered}
+
+
+def places_of(topics: Mapping[str, TopicInfo]) -> list[TopicPartition]:
+    return [
+        TopicPartition(name, number)
+        for name, info in topics.items()
+        for number in range(info.partitions)
+    ]
+
+
+def check_members(groups: Mapping[str, GroupInfo], topics: Mapping[str, TopicInfo]) -> None:
+    busy = [
+        group.name
+        for group in groups.values()
+        if group.members and any(place.topic in topics for place in group.committed)
+    ]
+    if busy:
+        raise Rejected(
+            "bridge_running",
+            f"group {', '.join(sorted(busy))} still has live members: stop the bridge, then copy",
+        )
+
+
+async def check_untouched(
+    target: Log, source: Log, topics: Mapping[str, TopicInfo], state: CopyState
+) -> None:
+    """Refuse a target that others wrote to: copying on would mix two histories."""
+    places = places_of(topics)
+    begins = await target.beginning_offsets(places)
+    for topic, info in topics.items():
+        mine = places_of({topic: info})
+        ends = state.ends(topic)
+        if ends is None and any(state.next_offset(place) is not None for place in mine):
+            continue  # An earlier run was interrupted: its end isn't known.
+        since = {place: (ends or {}).get(place.partition, begins[place]) for place in mine}
+        if await _anything(target, since):
+            raise ConfigurationError(
+                f"{target.name}: topic {topic} holds records that were not copied from "
+                f"{source.name}: copy into an empty log, or use another bridge name"
+            )
+
+
+async def _anything(log: Log, since: Mapping[TopicPartition, int]) -> bool:
+    """Whether there is a record at or after these offsets."""
+    ends = await log.end_offsets(since)
+    behind = {place: at for place, at in since.items() if at < ends[place]}
+    if not behind:
+        return False
+    reader = await log.reader(behind)
+    try:
+        while any(reader.position(place) < ends[place] for place in behind):
+            before = [reader.position(place) for place in behind]
+            if await reader.read(1, 1.0):
+                return True
+            if before == [reader.position(place) for place in behind]:
+                raise RetryLater(f"{log.name} can't be read to its end")
+        return False
+    finally:
+        await reader.close()
