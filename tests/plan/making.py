@@ -110,7 +110,7 @@ def numeric(value: Decimal) -> bytes:
     if not value.is_finite():
         sign = 0xC000 if value.is_nan() else (0xF000 if value < 0 else 0xD000)
         return struct.pack(">hhHH", 0, 0, sign, 0)
-    text = format(abs(value), "f")
+    text = format(value.copy_abs(), "f")
     whole, _, fraction = text.partition(".")
     scale = len(fraction)
     whole = whole.zfill(-(-len(whole) // 4) * 4)
