@@ -44,7 +44,7 @@ async def running(
     )
     runner = AgentRunner(
         agent,
-        bridge=BRIDGE,
+        bridge=here.bridge,
         log=here.log,
         codec=here.codec,
         events=RegistryEvents(here.registry, {}),

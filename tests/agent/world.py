@@ -14,7 +14,7 @@ from bridge.agent.contract import CommandTarget
 from bridge.connector import Change, Column, Shape, System, TableUse, Transaction
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.fixed import FixedCodec
-from bridge.log.port import Record, RegisteredSchema, TopicPartition, TopicSpec
+from bridge.log.port import Log, Record, RegisteredSchema, TopicPartition, TopicSpec
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, SystemSpec, Tier
 from bridge.model.errors import Rejected
@@ -159,8 +159,9 @@ class World:
     """Everything that the tests of agents and commands talk to."""
 
     folder: Path
-    log: EmbeddedLog
+    log: Log
     registry: MemoryRegistry
+    bridge: str
     codec: FixedCodec
     system: System
     shapes: Mapping[str, Shape]
@@ -211,7 +212,7 @@ class World:
         entries: list[Any] = []
         failures = self.executors[entity].changes(changes, 1, time.time_ns() // 1000, entries)
         assert failures == []
-        await self.log.append(change_topic(BRIDGE, "erp", entity), entries)
+        await self.log.append(change_topic(self.bridge, "erp", entity), entries)
 
     async def records(self, kind: Kind) -> list[FixedRecord]:
         """Everything in one of the fixed topics, in order a partition."""
@@ -242,7 +243,9 @@ def system_of(folder: Path) -> System:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, partitions: int = 2) -> AsyncIterator[World]:
+async def world(
+    folder: Path, *, partitions: int = 2, log: Log | None = None, bridge: str = BRIDGE
+) -> AsyncIterator[World]:
     """The ERP is made when it isn't there, so that a second process may come to the same one."""
     fresh = not (folder / "erp.db").exists()
     system = system_of(folder)
@@ -250,11 +253,11 @@ async def world(folder: Path, *, partitions: int = 2) -> AsyncIterator[World]:
         with sqlite3.connect(folder / "erp.db") as erp:
             erp.executescript(SCHEMA)
         await connector.setup(system)
-    log = EmbeddedLog(folder / "log.db", partitions=partitions)
+    log = log or EmbeddedLog(folder / "log.db", partitions=partitions)
     await log.open()
     try:
         registry = MemoryRegistry()
-        codec = FixedCodec(registry, BRIDGE)
+        codec = FixedCodec(registry, bridge)
         await codec.open()
         shapes = await connector.describe(system)
         specs = {spec.name: spec for spec in (CUSTOMER, ORDER)}
@@ -262,16 +265,16 @@ async def world(folder: Path, *, partitions: int = 2) -> AsyncIterator[World]:
         await log.create_topics(
             [TopicSpec(codec.topic(kind)) for kind in KINDS]
             + [
-                TopicSpec(change_topic(BRIDGE, "erp", name), "compact", history_ms=10**10)
+                TopicSpec(change_topic(bridge, "erp", name), "compact", history_ms=10**10)
                 for name in specs
             ]
         )
         tables = {
             name: EntityTable(spec, types[name], shapes[spec.table]) for name, spec in specs.items()
         }
-        here = World(folder, log, registry, codec, system, shapes, tables)
+        here = World(folder, log, registry, bridge, codec, system, shapes, tables)
         for name, spec in specs.items():
-            topic = change_topic(BRIDGE, "erp", name)
+            topic = change_topic(bridge, "erp", name)
             ids = [
                 await registry.register(f"{topic}-{part}", schema_text(schema))
                 for part, schema in (
@@ -280,7 +283,7 @@ async def world(folder: Path, *, partitions: int = 2) -> AsyncIterator[World]:
                 )
             ]
             plan = make_plan(spec, types[name], shapes[spec.table])
-            here.executors[name] = Executor(plan, BRIDGE, ids[0], ids[1], partitions)
+            here.executors[name] = Executor(plan, bridge, ids[0], ids[1], partitions)
         yield here
     finally:
         await log.close()

@@ -32,7 +32,7 @@ from bridge.model.headers import REPLAY
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice, Observer, ignore
 from connectors.journal import connector
-from tests.agent.world import BRIDGE, SPEC, World, world
+from tests.agent.world import SPEC, World, world
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ async def executing(
     made = writer or await connector.writer(here.system)
     executor = CommandExecutor(
         SPEC,
-        bridge=BRIDGE,
+        bridge=here.bridge,
         log=here.log,
         codec=here.codec,
         writer=made,
