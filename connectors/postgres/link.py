@@ -1,8 +1,8 @@
 """One connection to PostgreSQL over libpq, with COPY data taken in bulk.
 
 psycopg's own `copy` and `get_copy_data` awaits cost microseconds a message in Python; here one
-wait is followed by taking everything that libpq holds. See
-docs/decisions/ for the measurements.
+wait is followed by taking everything that libpq holds
+(docs/decisions/2026-11-22-postgres-stream-over-libpq.md).
 """
 
 from __future__ import annotations

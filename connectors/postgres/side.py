@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from bridge.connector import System
-from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
 from connectors.postgres.catalog import Catalog, Table
 from connectors.postgres.describe import published
@@ -34,6 +34,9 @@ from connectors.postgres.trouble import retry_or_fix
 
 _NOT_USABLE = ("55000", "58P01")  # invalidated slot; WAL segment removed
 _EXISTS = "42710"
+_CANCELED = "57014"
+#: Seconds that making a slot waits for running transactions before it says so.
+_SLOT_WAIT = 60
 
 
 class Side:
@@ -64,12 +67,13 @@ class Side:
     async def server(self) -> Server:
         """Which server this is and where its WAL ends."""
         [row] = await self._run(
-            "SELECT system_identifier::text, pg_current_wal_flush_lsn()::text, current_database()"
-            " FROM pg_control_system()",
+            "SELECT c.system_identifier::text, pg_current_wal_flush_lsn()::text,"
+            " current_database(), s.setting::int8 / 1000.0::float8"
+            " FROM pg_control_system() c, pg_settings s WHERE s.name = 'wal_sender_timeout'",
             doing="cannot ask for the end of the WAL",
         )
         self.wal_end = lsn_number(row[1])
-        return Server(row[0], self.wal_end, row[2])
+        return Server(row[0], self.wal_end, row[2], row[3])
 
     async def slot(self, name: str) -> Slot | None:
         """The slot as it is now; None when there is none."""
@@ -108,17 +112,38 @@ class Side:
         )
 
     async def create_slot(self, name: str) -> None:
-        """Make the slot; it waits for the transactions that are running now."""
+        """Make the slot, which waits for the transactions that are running now to end.
+
+        Raises RetryLater when one of them goes on for long: trying again waits for it anew.
+        """
         try:
+            await self._run(
+                "SELECT set_config('statement_timeout', %s, false)",
+                [f"{_SLOT_WAIT}s"],
+                doing="cannot set up the session",
+            )
             await self._run(
                 "SELECT pg_create_logical_replication_slot(%s, %s)",
                 [name, PLUGIN],
                 doing=f"cannot create replication slot {name!r}",
             )
         except BridgeError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, psycopg.Error) and cause.sqlstate == _EXISTS):
+            state = getattr(error.__cause__, "sqlstate", None)
+            if state == _CANCELED:
+                raise RetryLater(
+                    f"system {self._system.name!r}: replication slot {name!r} can be made when the "
+                    "transactions that run now have ended; one has not for "
+                    f"{_SLOT_WAIT} s: see SELECT pid, xact_start, query FROM pg_stat_activity ORDER "
+                    "BY xact_start"
+                ) from None
+            if state != _EXISTS:
                 raise
+        finally:
+            if not self._connection.closed:
+                await self._run(
+                    "SELECT set_config('statement_timeout', '0', false)",
+                    doing="cannot set up the session",
+                )
 
     async def watermark(self, name: str) -> None:
         """Write a watermark that the stream tells in commit order, and flush it."""

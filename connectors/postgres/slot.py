@@ -4,7 +4,7 @@ A slot skips in silence what it has confirmed, so every case in which that could
 an alarm. Positions that a bridge confirms are one below the end of a WAL record and so never a
 multiple of eight, while PostgreSQL makes slots at record ends, which always are: that tells a
 fresh slot from one that another log has already consumed
-(docs/decisions/2026-11-postgres-stream.md).
+(docs/decisions/2026-11-22-postgres-slot-marks.md).
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ def slot_of(row: Sequence[Any]) -> Slot:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Which server answered, and where its WAL ends (flushed)."""
+    """Which server answered, where its WAL ends (flushed), and after how many seconds without a
+    word from us it ends the stream (0: never).
+    """
 
     identifier: str
     wal_end: int
     database: str
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

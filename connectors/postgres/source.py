@@ -26,7 +26,8 @@ from connectors.postgres.slot import Resume, confirmed_mark, decide, load, lsn_t
 BATCH_BYTES = 8 << 20
 #: Frames taken from libpq at a time, and decoded together.
 _TAKE = 2000
-#: Seconds between status updates that only say that we live (wal_sender_timeout is 60 s).
+#: Seconds between status updates that only say that we live; less where the server's
+#: wal_sender_timeout (60 s by default) is short.
 _ALIVE = 10.0
 _POLL = 0.25
 _EPOCH_2000 = 946_684_800.0
@@ -51,6 +52,7 @@ class PostgresSource:
         self._shapes: Shapes | None = None
         self._frames = Frames(self._shape_of)
         self._identifier = ""
+        self._patience = 0.0
         self._binary = True
         self._confirmed = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,7 +61,13 @@ class PostgresSource:
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """Begin after `after`, or (None) at the slot's consistent point; see `Source.open`."""
-        resume = None if after is None else load(after)
+        try:
+            return await self._open(None if after is None else load(after))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self, resume: Resume | None) -> Checkpoint:
         self._side = await Side.open(self._system)
         self._shapes = Shapes(self._system, self._side.catalog)
         self._binary = await self._shapes.load()
@@ -133,7 +141,7 @@ class PostgresSource:
         deadline = loop.time() + self._options.slot_wait
         while True:
             server = await side.server()
-            self._identifier = server.identifier
+            self._identifier, self._patience = server.identifier, server.patience
             slot = await side.slot(self._slot)
             step = decide(slot, resume, server, self._slot, self._system.name)
             if step == "create":
@@ -244,7 +252,8 @@ class PostgresSource:
                 raise link.lost(error, "a status update could not be sent") from None
 
     async def _stay_alive(self) -> None:
-        await self._every(_ALIVE, self._report)
+        patience = self._patience
+        await self._every(min(_ALIVE, patience / 4) if patience else _ALIVE, self._report)
 
     async def _beat(self) -> None:
         await self._every(self._options.heartbeat, self._side_opened().heartbeat)

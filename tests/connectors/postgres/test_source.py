@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import psycopg
 import pytest
 
 from bridge.connector import CREATE, DELETE, UPDATE
@@ -369,3 +370,33 @@ async def test_closing_in_mid_read_ends_the_walsender(legacy: Legacy) -> None:
         await asyncio.gather(reading, return_exceptions=True)
     async with opened(legacy.system("t")) as (source, _):
         assert not (await source.read(10, 0.0)).changes
+
+
+async def test_a_source_that_is_not_read_for_long_is_not_ended_by_the_server(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    legacy.publish("t")
+    impatient = f"{legacy.url}?options=-c%20wal_sender_timeout%3D1s"
+    async with opened(legacy.system("t", url=impatient)) as (source, _):
+        # More than the socket holds, so that the server waits for us in the middle of it.
+        legacy.run("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i")
+        await collect(source, 10)
+        await asyncio.sleep(4)
+        assert len(await collect(source, 29_990)) == 29_990
+
+
+async def test_a_slot_that_waits_for_a_long_transaction_says_so(
+    legacy: Legacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.postgres.side._SLOT_WAIT", 1)
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
+    legacy.publish("t")
+    with psycopg.connect(legacy.url) as other:
+        other.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(RetryLater, match="transactions that run now"):
+            async with opened(legacy.system("t")):
+                pass
+        other.commit()
+    async with opened(legacy.system("t")) as (source, _):
+        assert not (await source.read(10, 0.1)).changes
