@@ -33,6 +33,9 @@ def as_c(path: str) -> list[Extension]:
         if MODE == "compiled":
             raise
         return []
+    if not Path(path).with_suffix(".pxd").exists():
+        # Without its C types the file would compile into something that isn't whole.
+        return []
     name = path.removesuffix(".py").replace("/", ".")
     flags = ["-O3"] if os.name == "posix" else []
     try:
