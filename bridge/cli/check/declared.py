@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from bridge.cli.check.found import Found, of_problem
@@ -14,6 +15,9 @@ from bridge.wiring.agents import load_agents
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.sql.statement import parameters_of
 
+#: PostgreSQL's short cast right behind a parameter hides it from SQLAlchemy.
+_CAST = re.compile(r"(?<![:\w\\]):(\w+)::")
+
 
 def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str, bool]]:
     """What is wrong with the parameters of a command's statement, and whether it can't work.
@@ -23,7 +27,11 @@ def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str,
     named = parameters_of(spec.run)
     args = {arg.name for arg in spec.args}
     keys = {f"key_{name}" for name in key} | ({"key"} if len(key) < 2 else set())
-    problems: list[tuple[str, bool]] = []
+    cast = set(_CAST.findall(spec.run))
+    problems: list[tuple[str, bool]] = [
+        (f"`:{name}::` isn't seen as a parameter: write CAST(:{name} AS ..)", True)
+        for name in sorted(cast & (args | keys))
+    ]
     for name in sorted(named - args - keys):
         if not key and name.startswith("key_"):
             continue
@@ -36,7 +44,8 @@ def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str,
             (f"the statement names :{name}, which is no argument; known are {known}", True)
         )
     problems.extend(
-        (f"argument {name!r} isn't used in the statement", False) for name in sorted(args - named)
+        (f"argument {name!r} isn't used in the statement", False)
+        for name in sorted(args - named - cast)
     )
     if not any(name == "key" or name.startswith("key_") for name in named):
         problems.append(("the statement doesn't name the row: it has no :key", False))

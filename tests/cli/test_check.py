@@ -1,0 +1,178 @@
+"""`bridgectl check`: every problem at once, with its place and what mends it."""
+
+import pytest
+
+from bridge.cli.check.declared import statement_problems
+from bridge.cli.check.log import differences, expected, topic_findings
+from bridge.config import load
+from bridge.log.port import TopicInfo, TopicSpec
+from bridge.model.declare import ArgSpec, CommandSpec
+from bridge.model.types import FieldType
+from tests.cli.place import Place
+
+
+def edit(place: Place, file: str, old: str, new: str) -> None:
+    path = place.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def wrong(place: Place, *words: str) -> list[dict[str, str]]:
+    rows = place.call("check", "--json", *words).rows
+    return [row for row in rows if row["weight"] != "ok"]
+
+
+def test_all_is_well_after_setup(place: Place) -> None:
+    place.call("setup", "erp", "--yes")
+    checked = place.call("check", "--json")
+    assert checked.code == 0
+    assert {row["weight"] for row in checked.rows} == {"ok"}
+    assert not (place.folder / "var" / "bridge.db").exists()
+
+
+def test_what_a_system_lacks_comes_with_the_statements_that_make_it(place: Place) -> None:
+    checked = place.call("check", "--json")
+    assert checked.code == 1
+    missing = [row for row in checked.rows if row["setup"]]
+    assert any("CREATE TRIGGER" in row["fix"] for row in missing)
+    assert "bridgectl setup erp --show" in place.call("check").out
+    assert place.call("check", "--offline").code == 0
+
+
+def test_every_problem_of_the_files_is_told_at_once(place: Place) -> None:
+    edit(place, "systems/erp.yaml", "key: order_no\n", "key: order_nr\n")
+    edit(place, "systems/erp.yaml", "entity: sales_order\n    args", "entity: salesorder\n    args")
+    edit(place, "systems/erp.yaml", "queries_per_second: 200", "queries_per_second: many")
+    checked = place.call("check", "--json", "--offline")
+    assert checked.code == 2
+    # A file whose shape is wrong is told first; what it means is asked of a file that has shape.
+    assert [row["place"] for row in checked.rows] == ["systems/erp.yaml:5"]
+    edit(place, "systems/erp.yaml", "queries_per_second: many", "queries_per_second: 200")
+    problems = wrong(place, "--offline")
+    assert len(problems) == 2
+    assert all(row["place"].startswith("systems/erp.yaml:") for row in problems)
+
+
+def test_statements_that_name_what_is_not_declared(place: Place) -> None:
+    edit(place, "systems/erp.yaml", "ztext = :reason", "ztext = :raeson")
+    problems = wrong(place, "--offline")
+    assert place.call("check", "--offline").code == 2
+    text = (place.folder / "systems" / "erp.yaml").read_text().splitlines()
+    line = next(number for number, line in enumerate(text, 1) if ":raeson" in line)
+    assert any(
+        ":raeson" in row["what"] and row["place"] == f"systems/erp.yaml:{line}" for row in problems
+    )
+    assert any("'reason' isn't used" in row["what"] for row in problems)
+
+
+def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) -> None:
+    agents = place.folder / "agents"
+    (agents / "broken.py").write_text("from bridge import Agent\n\nagent = Agent('b'\n")
+    (agents / "other.py").write_text("from nowhere import nothing\n")
+    told = [row["what"] for row in wrong(place, "--offline")]
+    assert len(told) == 2
+    assert any("broken.py:3" in what for what in told)
+    assert any("other.py:1" in what for what in told)
+    (agents / "broken.py").unlink()
+    (agents / "other.py").write_text(
+        "from bridge import Agent\nagent = Agent('o')\n\n\n@agent.on('erp.invoice')\ndef f(event, ctx): ...\n"
+    )
+    (only,) = wrong(place, "--offline")
+    assert "erp.invoice" in only["what"]
+    assert place.call("check", "--offline").code == 2
+
+
+def test_connectors_and_their_options(place: Place) -> None:
+    edit(
+        place,
+        "systems/erp.yaml",
+        "connector: journal  ",
+        "capture: {pol_ms: 5}\nconnector: journal  ",
+    )
+    (only,) = wrong(place, "--offline")
+    assert "pol_ms" in only["what"]
+    edit(place, "systems/erp.yaml", "capture: {pol_ms: 5}\nconnector: journal", "connector: jurnal")
+    (only,) = wrong(place, "--offline")
+    assert "journal" in only["hint"]
+
+
+def test_entities_that_do_not_fit_their_tables(place: Place) -> None:
+    place.call("setup", "erp", "--yes")
+    edit(place, "systems/erp.yaml", "from: ztext", "from: ztxet")
+    checked = place.call("check", "--json")
+    assert checked.code == 2
+    assert any(
+        "ztxet" in row["what"] and row["place"].startswith("systems/erp.yaml:")
+        for row in checked.rows
+    )
+
+
+def test_keys_whose_values_do_not_lead_back_to_the_source(place: Place) -> None:
+    edit(
+        place,
+        "systems/erp.yaml",
+        "customer_id:  {from: kunnr, zeros: 10}",
+        "customer_id:  {from: kunnr, call: 'a:b', type: string}",
+    )
+    assert any("customer_id" in row["what"] for row in wrong(place, "--offline"))
+
+
+def test_a_system_that_is_away_is_a_sentence(place: Place) -> None:
+    (place.folder / "var" / "erp.db").unlink()
+    checked = place.call("check")
+    assert checked.code == 1
+    assert "erp.db" in checked.out
+
+
+def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: Place) -> None:
+    checked = lived_once.call("check", "--json")
+    assert checked.code == 0
+    (log,) = (row for row in checked.rows if row["area"] == "log")
+    assert log["weight"] == "ok"
+
+
+def test_topics_that_are_otherwise_than_configured(place: Place) -> None:
+    config = load(place.config)
+    there = {spec.name: TopicInfo(spec, 4) for spec in expected(config) if spec.partitions is None}
+    assert topic_findings(config, there) == []
+    changes, dead = "demo.erp.customer", "demo.dead"
+    there[changes] = TopicInfo(TopicSpec(changes, "compact", history_ms=3_600_000), 4)
+    there[dead] = TopicInfo(TopicSpec(dead, "delete", retention_ms=86_400_000), 4)
+    found = {item.place: item for item in topic_findings(config, there)}
+    assert "1h instead of 30d" in found[f"topic {changes}"].what
+    assert "1d instead of ever" in found[f"topic {dead}"].what
+    assert {item.weight for item in found.values()} == {"warning"}
+    there[changes] = TopicInfo(TopicSpec(changes, "delete"), 4)
+    assert any("cleanup is delete" in item.what for item in topic_findings(config, there))
+
+
+def test_another_number_of_partitions_is_no_mere_warning() -> None:
+    (what, _) = next(iter(differences(TopicSpec("t"), TopicInfo(TopicSpec("t"), 3), 6)))
+    assert what.startswith("3 partitions instead of 6")
+
+
+@pytest.mark.parametrize(
+    ("run", "key", "told"),
+    [
+        ("update t set a = :a where k = :key", ("k",), []),
+        ("update t set a = :a where k = :key_k", ("k",), []),
+        ("update t set a = :a where k = :key", ("k", "l"), [":key stands for a key of one field"]),
+        ("update t set a = :a where k = :key_k and l = :key_l", ("k", "l"), []),
+        ("update t set a = :a where k = :key_x", ("k",), [":key_x, which is no argument"]),
+        ("update t set a = :a where k = :key_x", (), []),
+        (
+            "update t set a = :b where k = :key",
+            ("k",),
+            [":b, which is no argument", "'a' isn't used"],
+        ),
+        ("update t set a = :a", ("k",), ["has no :key"]),
+        ("select f(:key, cast(:a as text))", ("k",), []),
+        ("select f(:key, :a::text)", ("k",), ["CAST(:a AS ..)"]),
+    ],
+)
+def test_parameters_of_statements(run: str, key: tuple[str, ...], told: list[str]) -> None:
+    spec = CommandSpec("erp", "c", "t", run, (ArgSpec("a", FieldType("string")),))
+    problems = [what for what, _ in statement_problems(spec, key)]
+    assert len(problems) == len(told)
+    assert all(part in what for part, what in zip(told, problems, strict=True))

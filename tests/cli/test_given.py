@@ -1,0 +1,188 @@
+"""What people write on the command line: times, places, keys, values, names."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.cli.given.start import BEGINNING, END, Start, held, parse_start
+from bridge.cli.given.times import instant_ms, span_ms
+from bridge.cli.given.topics import chosen, topic_of
+from bridge.cli.given.values import condition, key_of, key_parts, pairs, value_of
+from bridge.cli.shared import NothingFound
+from bridge.log.port import TopicPartition
+from bridge.model.types import Entity, Field, FieldType, parse_type
+
+NOW = 1_800_000_000_000
+LINE = Entity(
+    "erp",
+    "order_line",
+    ("order_no", "line_no"),
+    (
+        Field("order_no", FieldType("string")),
+        Field("line_no", FieldType("integer")),
+        Field("price", FieldType("decimal", 15, 2)),
+    ),
+)
+ENTITIES = ["erp.order", "erp.customer", "crm.customer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("now", NOW),
+        ("10m ago", NOW - 600_000),
+        ("-10m", NOW - 600_000),
+        ("-1h30m", NOW - 5_400_000),
+        ("1.5h ago", NOW - 5_400_000),
+        ("2 d ago", NOW - 172_800_000),
+        ("1700000000000", 1_700_000_000_000),
+        ("2026-01-31T10:00:00Z", 1_769_853_600_000),
+        ("2026-01-31T11:00:00+01:00", 1_769_853_600_000),
+        ("2026-01-31T10:00:00.250Z", 1_769_853_600_250),
+    ],
+)
+def test_instants_are_understood_as_people_write_them(text: str, instant: int) -> None:
+    assert instant_ms(text, NOW) == instant
+
+
+def test_a_time_without_zone_is_this_machines() -> None:
+    here = datetime(2026, 1, 31, 10, 0).astimezone()
+    assert instant_ms("2026-01-31T10:00", NOW) == here.timestamp() * 1000
+    assert instant_ms("2026-01-31", NOW) == datetime(2026, 1, 31).astimezone().timestamp() * 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "10", "10m", "ago", "-", "10 parsecs ago", "-2026"]
+)
+def test_what_is_no_instant_is_refused_with_the_forms_that_are(text: str) -> None:
+    with pytest.raises(ValueError, match="10m ago"):
+        instant_ms(text, NOW)
+
+
+@given(st.integers(1, 10_000), st.sampled_from(["s", "m", "h", "d", "w"]))
+def test_a_span_ago_is_that_span_before_now(number: int, unit: str) -> None:
+    span = span_ms(f"{number}{unit}")
+    assert span is not None
+    assert instant_ms(f"{number}{unit} ago", NOW) == NOW - span
+
+
+def test_places_are_ends_offsets_and_times() -> None:
+    assert parse_start("beginning", NOW) == BEGINNING
+    assert parse_start("end", NOW) == END
+    assert parse_start("42", NOW) == Start("offset", 42)
+    assert parse_start("1700000000000", NOW) == Start("time", 1_700_000_000_000)
+    assert parse_start("1s ago", NOW) == Start("time", NOW - 1000)
+    with pytest.raises(ValueError, match="beginning"):
+        parse_start("middle", NOW)
+
+
+def test_an_offset_is_held_inside_of_what_is_there() -> None:
+    places = [TopicPartition("t", number) for number in range(3)]
+    first, last = (
+        dict(zip(places, (0, 20, 50), strict=True)),
+        dict(zip(places, (10, 40, 90), strict=True)),
+    )
+    assert list(held(places, 30, first, last).values()) == [10, 30, 50]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("string", "007", "007"),
+        ("integer", "7", 7),
+        ("decimal(9,2)", "7.10", Decimal("7.10")),
+        ("boolean", "yes", True),
+        ("boolean", "false", False),
+        ("double", "1e3", 1000.0),
+        ("date", "2026-01-31", date(2026, 1, 31)),
+        ("timestamp", "2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("local_timestamp", "2026-01-31T10:00:00", datetime(2026, 1, 31, 10)),  # noqa: DTZ001 - local is meant
+        (
+            "uuid",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+        ),
+        ("array(integer)", "[1, 2]", [1, 2]),
+        ("bytes", "00ff", b"\x00\xff"),
+    ],
+)
+def test_values_are_of_their_fields_type(kind: str, text: str, value: object) -> None:
+    assert value_of(parse_type(kind), text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("integer", "7.5"),
+        ("decimal(9,2)", "NaN"),
+        ("decimal(9,2)", "7,10"),
+        ("boolean", "maybe"),
+        ("date", "31.1.2026"),
+        ("local_timestamp", "2026-01-31T10:00:00Z"),
+        ("array(integer)", "1,2"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(kind: str, text: str) -> None:
+    with pytest.raises(ValueError, match="is not of type"):
+        value_of(parse_type(kind), text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["order_no=4711,line_no=10", "line_no=10,order_no=4711", '{"order_no": "4711", "line_no": 10}'],
+)
+def test_keys_of_several_fields_are_json_or_pairs(text: str) -> None:
+    assert list(key_of(LINE, text).items()) == [("order_no", "4711"), ("line_no", 10)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4711",
+        "order_no=4711",
+        "order_no=1,line_no=1,x=1",
+        '{"order_no": "1"}',
+        "{",
+        "line_no=x,order_no=1",
+    ],
+)
+def test_keys_that_lack_a_field_or_have_another_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"key|line_no"):
+        key_of(LINE, text)
+
+
+@given(st.text(min_size=1).filter(lambda text: text[0] != "{" and not text.startswith("no=")))
+def test_a_key_of_one_field_is_the_text_itself(text: str) -> None:
+    assert key_parts(("no",), text) == {"no": text}
+
+
+def test_conditions_name_fields_that_are_there() -> None:
+    assert condition(LINE, ["price=1.50", "line_no=3"]) == {"price": Decimal("1.50"), "line_no": 3}
+    with pytest.raises(ValueError, match="no field 'colour'; it has order_no"):
+        condition(LINE, ["colour=red"])
+    with pytest.raises(ValueError, match="twice"):
+        pairs(["a=1", "a=2"])
+
+
+def test_names_of_topics_are_entities_systems_fixed_topics_and_topics_in_full() -> None:
+    there = {"acme.erp.order", "acme.commands", "elsewhere"}
+    assert topic_of("acme", "erp.order", ENTITIES, there) == ["acme.erp.order"]
+    assert topic_of("acme", "order", ENTITIES, there) == ["acme.erp.order"]
+    assert topic_of("acme", "erp", ENTITIES, there) == ["acme.erp.order", "acme.erp.customer"]
+    assert topic_of("acme", "dead", ENTITIES, there) == ["acme.dead"]
+    assert topic_of("acme", "elsewhere", ENTITIES, there) == ["elsewhere"]
+    with pytest.raises(click.UsageError, match=r"several systems: erp\.customer, crm\.customer"):
+        topic_of("acme", "customer", ENTITIES, there)
+    with pytest.raises(click.UsageError, match=r"entities are crm\.customer"):
+        topic_of("acme", "nothing", ENTITIES, there)
+
+
+def test_topics_that_nobody_has_written_to_are_nothing_found() -> None:
+    assert chosen("acme", [], ENTITIES, {"acme.erp.order"}) == ["acme.erp.order"]
+    with pytest.raises(NothingFound, match="bridgectl run"):
+        chosen("acme", ["crm"], ENTITIES, {"acme.erp.order"})
