@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Random kills of `make torture`; further arguments of pytest.
 N ?= 20
+SEED ?= 1
 ARGS ?=
 
 .PHONY: help setup build services lint test demo bench torture clean
@@ -58,7 +59,7 @@ bench: setup services
 	$(BIN)/python -m benchmarks
 
 torture: setup services
-	$(BIN)/python -m tests.torture $(N)
+	$(BIN)/python -m tests.torture $(N) $(SEED)
 
 clean:
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

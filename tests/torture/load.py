@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 TABLE = "CREATE TABLE items (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40), n BIGINT, big TEXT)"
-Run = Callable[[list[str], bool], None]
+
+
+class Session(Protocol):
+    """Carries a transaction out, or rolls it back."""
+
+    def run(self, statements: list[str], commit: bool) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def transactions(seed: int, first: int, keys: int) -> Iterator[tuple[list[str], bool]]:
@@ -49,10 +57,10 @@ def _statement(rng: random.Random, first: int, keys: int, number: int) -> str:
 class Loader(threading.Thread):
     """Carries transactions out until it is told to stop. What it raised is raised by `end`."""
 
-    def __init__(self, run: Run, seed: int, first: int, keys: int, pause: float) -> None:
+    def __init__(self, session: Session, seed: int, first: int, keys: int, pause: float) -> None:
         super().__init__(daemon=True)
         self._work = transactions(seed, first, keys)
-        self._carry_out = run
+        self._session = session
         self._pause = pause
         self._stop_now = threading.Event()
         self._error: BaseException | None = None
@@ -62,10 +70,12 @@ class Loader(threading.Thread):
         try:
             while not self._stop_now.wait(self._pause):
                 statements, commit = next(self._work)
-                self._carry_out(statements, commit)
+                self._session.run(statements, commit)
                 self.done += 1
         except BaseException as error:  # noqa: BLE001 - handed to the thread that ends this one
             self._error = error
+        finally:
+            self._session.close()
 
     def end(self) -> None:
         self._stop_now.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +23,7 @@ from tests.torture import found, truth
 from tests.torture.compare import Happened, compare
 from tests.torture.load import TABLE, Loader
 
+PASSWORD = "TORTURE_PASSWORD"
 ENTITY = """\
 entities:
   items:
@@ -171,16 +173,7 @@ class SqlitePlace(Place):
         db.close()
 
     def load(self, seed: int, pause: float) -> None:
-        db = self._connect()
-        db.execute("PRAGMA synchronous = OFF")
-
-        def run(statements: list[str], commit: bool) -> None:
-            db.execute("BEGIN IMMEDIATE")
-            for statement in statements:
-                db.execute(statement)
-            db.execute("COMMIT" if commit else "ROLLBACK")
-
-        self.loaders = [Loader(run, seed, 1, 300, pause)]
+        self.loaders = [Loader(_File(self._connect()), seed, 1, 300, pause)]
         self.loaders[0].start()
 
     def fill(self) -> None:
@@ -208,8 +201,12 @@ class PostgresPlace(Place):
         return f"oracle_{self.bridge}"
 
     def _system(self) -> str:
+        url = make_url(self.url)
+        os.environ[PASSWORD] = str(url.password or "")
+        shown = url.set(password="SECRET").render_as_string(hide_password=False)
+        shown = shown.replace("SECRET", f"${{env:{PASSWORD}}}")
         return (
-            f"system: erp\nconnector: postgres\nurl: {self.url}\n"
+            f"system: erp\nconnector: postgres\nurl: {shown}\n"
             f"capture: {{slot: bridge_{self.bridge}, slot_wait: 10}}\n"
         )
 
@@ -222,7 +219,7 @@ class PostgresPlace(Place):
 
     def load(self, seed: int, pause: float) -> None:
         self.loaders = [
-            Loader(_Sessions(self.url).run, seed + number, 1 + number * 1000, 150, pause)
+            Loader(_Sessions(self.url), seed + number, 1 + number * 1000, 150, pause)
             for number in range(2)
         ]
         for loader in self.loaders:
@@ -242,6 +239,23 @@ class PostgresPlace(Place):
         found = truth.of_postgres(self.server.bindir / "pg_recvlogical", plain, self._oracle, upto)
         self.server.execute(f"SELECT pg_drop_replication_slot('{self._oracle}')", url=self.url)
         return found
+
+
+class _File:
+    """Carries transactions out in a SQLite file."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        db.execute("PRAGMA synchronous = OFF")
+
+    def run(self, statements: list[str], commit: bool) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            self._db.execute(statement)
+        self._db.execute("COMMIT" if commit else "ROLLBACK")
+
+    def close(self) -> None:
+        self._db.close()
 
 
 class _Sessions:
@@ -265,7 +279,10 @@ class _Sessions:
             else:
                 self._session.rollback()
         except psycopg.OperationalError:
-            if self._session is not None:
-                self._session.close()
-            self._session = None
+            self.close()
             time.sleep(0.1)
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
