@@ -103,6 +103,11 @@ class Gateway:
         keys = [table.outward(fields, values) for values in product(*choices)] if where else []
         if where and not keys:
             return []
+        if any(None in key for key in keys):
+            # In SQL nothing equals null, so that the answer would be empty without a word.
+            raise Rejected(
+                "bad_query", f"rows of {table.entity.qualified} can't be asked for by null"
+            )
         if len(keys) > self._reader.max_keys:
             raise Rejected(
                 "bad_query",
