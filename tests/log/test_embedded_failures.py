@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,35 @@ async def test_closing_the_log_ends_those_who_wait_and_leaves_their_groups(
     with pytest.raises(RuntimeError, match="closed"):
         await asyncio.wait_for(waiting, 5.0)
     assert (await other.groups())["g"].members == ()
+
+
+async def test_a_reader_of_another_client_wakes_within_a_few_polls(
+    open_embedded: OpenEmbedded,
+) -> None:
+    log, other = await open_embedded(), await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    reader = await other.reader({TopicPartition("t", 0): 0})
+    took = []
+    for _ in range(11):
+        waiting = asyncio.create_task(reader.read(1, 10.0))
+        await asyncio.sleep(0.03)
+        began = time.monotonic()
+        await log.append("t", [Entry(b"k", b"v")])
+        assert len(await waiting) == 1
+        took.append(time.monotonic() - began)
+
+    assert sorted(took)[5] < 0.2
+
+
+async def test_offsets_of_a_topic_that_another_process_made_can_be_committed(
+    open_embedded: OpenEmbedded,
+) -> None:
+    log, other = await open_embedded(), await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    place = TopicPartition("t", 0)
+
+    producer = await other.producer("id")
+    async with producer.transaction() as transaction:
+        transaction.commit_offsets("g", {place: 3})
+
+    assert await log.committed("g", [place]) == {place: 3}
