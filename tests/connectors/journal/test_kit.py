@@ -38,6 +38,11 @@ class TestJournalOnSqlite(ConnectorSuite):
         with sqlite3.connect(path) as made:
             made.execute("PRAGMA journal_mode = WAL")
         made.close()
-        legacy = SqlLegacy("connectors.journal:connector", f"sqlite:///{path}", types=TYPES)
+        legacy = SqlLegacy(
+            "connectors.journal:connector",
+            f"sqlite:///{path}",
+            own_url=f"sqlite:///{path}?timeout=30",
+            types=TYPES,
+        )
         yield legacy
         legacy.close()

@@ -1,0 +1,274 @@
+"""The acceptance suite fails for connectors that are broken in the ways that matter."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.connector import (
+    Batch,
+    Capabilities,
+    Chunk,
+    Done,
+    Effect,
+    Reader,
+    Rows,
+    Snapshot,
+    Source,
+    System,
+    Watermark,
+    Writer,
+)
+from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
+from bridge.kit.connector.records import Records
+from bridge.model.errors import RowError
+from connectors.journal import JournalConnector
+from connectors.journal.connector import dialect_for
+from connectors.journal.source import JournalSource
+from connectors.sql import ledger
+from connectors.sql.reader import SqlReader
+from connectors.sql.snapshot import SqlSnapshot
+from connectors.sql.writer import SqlWriter
+
+
+def source_of(made: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
+    class Broken(JournalConnector):
+        async def source(self, system: System) -> Source:
+            return made(system, dialect_for(system), forget_seconds=0)
+
+    return lambda _: Broken()
+
+
+class Loses(JournalSource):
+    async def read(self, limit: int, timeout: float) -> Batch:
+        batch = await super().read(limit, timeout)
+        del batch.changes[4::5]
+        return batch
+
+
+class Repeats(JournalSource):
+    async def open(self, after: bytes | None) -> bytes:
+        begun = await super().open(after)
+        self._mark = (max(0, self._mark[0] - 1),)
+        return begun
+
+
+class Skips(JournalSource):
+    async def open(self, after: bytes | None) -> bytes:
+        begun = await super().open(after)
+        if after is not None:
+            self._mark = (self._mark[0] + 1,)
+        return begun
+
+
+class Uncertain(JournalSource):
+    async def read(self, limit: int, timeout: float) -> Batch:
+        batch = await super().read(limit, timeout)
+        batch.changes = [
+            one if one.new is None else one._replace(new=tuple(item or "" for item in one.new))
+            for one in batch.changes
+        ]
+        return batch
+
+
+class OldIsNew(JournalSource):
+    async def read(self, limit: int, timeout: float) -> Batch:
+        batch = await super().read(limit, timeout)
+        batch.changes = [
+            one._replace(old=one.new) if one.old and one.new else one for one in batch.changes
+        ]
+        return batch
+
+
+class MarksEarly(JournalSource):
+    async def read(self, limit: int, timeout: float) -> Batch:
+        batch = await super().read(limit, timeout)
+        batch.watermarks = [Watermark(0, one.name, one.commit) for one in batch.watermarks]
+        return batch
+
+
+class ForgetsAll(JournalSource):
+    async def ack(self, upto: bytes) -> None:
+        await super().ack(upto)
+
+        def act(connection: Any) -> None:
+            with connection.begin():
+                connection.exec_driver_sql("DELETE FROM bridge_journal")
+
+        await self._write(act)
+
+
+class Deaf(JournalSource):
+    async def read(self, limit: int, timeout: float) -> Batch:
+        return await super().read(limit, min(timeout, 0.01))
+
+
+class SkipsAtBorders(JournalConnector):
+    async def snapshot(self, system: System) -> Snapshot:
+        class Broken(SqlSnapshot):
+            async def chunk(
+                self, table: str, where: Any, after: list[Any] | None, limit: int
+            ) -> Chunk:
+                chunk = await super().chunk(table, where, after, limit)
+                return replace(chunk, rows=chunk.rows[:-1]) if chunk.last else chunk
+
+        return Broken(system, dialect_for(system).sql)
+
+
+class ReadsThePast(JournalConnector):
+    """A snapshot that sees an old state and doesn't say so."""
+
+    async def snapshot(self, system: System) -> Snapshot:
+        class Broken(SqlSnapshot):
+            past: Chunk | None = None
+
+            async def chunk(
+                self, table: str, where: Any, after: list[Any] | None, limit: int
+            ) -> Chunk:
+                if self.past is None:
+                    self.past = await super().chunk(table, where, after, 10_000)
+                records = self.past.rows
+                at = 0 if after is None else int(after[0])
+                rows = records[at : at + limit]
+                last = [str(at + limit)] if at + limit < len(records) else None
+                return Chunk(self.past.shape, rows, last)
+
+        return Broken(system, dialect_for(system).sql)
+
+
+class ForgetsKeys(JournalConnector):
+    async def reader(self, system: System) -> Reader:
+        class Broken(SqlReader):
+            async def fetch(
+                self, table: str, columns: Any, keys: Any, limit: int | None = None
+            ) -> Rows:
+                return await super().fetch(table, columns, keys[: max(1, len(keys) - 2)], limit)
+
+        return Broken(system, dialect_for(system).sql)
+
+
+class HasNoLedger(JournalConnector):
+    async def writer(self, system: System) -> Writer:
+        class Broken(SqlWriter):
+            async def execute(self, effects: Any) -> list[Done | Exception]:
+                found: list[Effect] = list(effects)
+
+                def forget(connection: Any) -> None:
+                    with connection.begin():
+                        ledger.release(connection, [one.command_id for one in found])
+
+                await self._threads.run(forget)
+                return await super().execute(effects)
+
+        return Broken(system, dialect_for(system).sql)
+
+
+class OffersMoreThanItDeclares(JournalConnector):
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), snapshot=False)
+
+
+@pytest.fixture
+def legacy(tmp_path: Path) -> Iterator[SqlLegacy]:
+    path = tmp_path / "erp.db"
+    with sqlite3.connect(path) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+    made.close()
+    types = [TypeCase("INTEGER", "1", "integer", 1)]
+    found = SqlLegacy("connectors.journal:connector", f"sqlite:///{path}", types=types)
+    found.start()
+    yield found
+    found.close()
+
+
+Check = Callable[[ConnectorSuite, SqlLegacy, Capabilities], Awaitable[None]]
+
+
+async def records_of(legacy: SqlLegacy) -> Records:
+    return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+
+
+async def chunks(suite: ConnectorSuite, legacy: SqlLegacy, _: Capabilities) -> None:
+    await suite.test_chunks_of_any_size_give_every_row_once_in_key_order(
+        legacy, await records_of(legacy)
+    )
+
+
+CASES: list[tuple[Any, Check]] = [
+    (source_of(Loses), lambda s, x, c: s.test_a_history_rebuilds_the_table_step_by_step(x, c)),
+    (source_of(OldIsNew), lambda s, x, c: s.test_a_history_rebuilds_the_table_step_by_step(x, c)),
+    (
+        source_of(Repeats),
+        lambda s, x, _: s.test_a_source_goes_on_behind_any_batch_that_it_returned(x),
+    ),
+    (
+        source_of(Skips),
+        lambda s, x, _: s.test_a_source_goes_on_behind_any_batch_that_it_returned(x),
+    ),
+    (source_of(Uncertain), lambda s, x, _: s.test_nulls_come_and_go(x)),
+    (
+        source_of(MarksEarly),
+        lambda s, x, _: s.test_watermarks_come_back_once_and_between_the_changes_around_them(x),
+    ),
+    (
+        source_of(ForgetsAll),
+        lambda s, x, _: s.test_what_is_acknowledged_may_go_and_nothing_else_does(x),
+    ),
+    (
+        source_of(Deaf),
+        lambda s, x, _: s.test_an_idle_read_waits_as_long_as_it_was_told_and_brings_nothing(x),
+    ),
+    (lambda _: SkipsAtBorders(), chunks),
+    (
+        lambda _: ReadsThePast(),
+        lambda s, x, _: s.test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(x, 11),
+    ),
+    (lambda _: ForgetsKeys(), lambda s, x, _: s.test_batched_lookups_equal_single_ones(x)),
+    (
+        lambda _: HasNoLedger(),
+        lambda s, x, _: s.test_a_command_takes_effect_once_also_for_another_writer(x),
+    ),
+    (
+        lambda _: OffersMoreThanItDeclares(),
+        lambda s, x, _: s.test_what_is_not_declared_is_refused(x),
+    ),
+]
+
+
+NAMES = [
+    "loses changes",
+    "old rows are new ones",
+    "repeats after a resume",
+    "skips after a resume",
+    "nulls become empty",
+    "watermarks come early",
+    "forgets what was not acknowledged",
+    "does not wait",
+    "chunks lose their last row",
+    "snapshots see the past",
+    "lookups forget keys",
+    "no ledger",
+    "offers more than it declares",
+]
+
+
+@pytest.mark.parametrize(("breaks", "check"), CASES, ids=NAMES)
+async def test_a_broken_connector_fails_where_the_intact_one_passes(
+    legacy: SqlLegacy,
+    breaks: Callable[[JournalConnector], JournalConnector],
+    check: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What never comes is waited for less long than a slow connector is given.
+    monkeypatch.setattr("bridge.kit.connector.stream.PATIENCE", 3.0)
+    intact = legacy.connector
+    assert isinstance(intact, JournalConnector)
+    await intact.setup(legacy.system())
+    legacy.connector = breaks(intact)
+    with pytest.raises((AssertionError, RowError, pytest.fail.Exception)):
+        await check(ConnectorSuite(), legacy, legacy.connector.capabilities())
