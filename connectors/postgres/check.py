@@ -170,7 +170,7 @@ def _slot(facts: Facts, system: System) -> Iterator[Finding]:
     if slot.wal_status == "lost":
         yield Finding(
             f"replication slot {name!r} has lost its WAL (it had confirmed "
-            f"{lsn_text(slot.confirmed or 0)}). {ways_out(system.name)}",
+            f"{lsn_text(slot.confirmed or 0)}). {ways_out(system.name, name)}",
             statements.drop_slot(name),
         )
     elif slot.wal_status == "unreserved":

@@ -168,7 +168,7 @@ class Side:
             return HistoryLost(
                 f"system {self._system.name!r}: replication slot {slot!r} cannot begin at the "
                 f"checkpoint {lsn_text(begin.lsn)} (the server's WAL ends at "
-                f"{lsn_text(self.wal_end)}): {error}. {ways_out(self._system.name)}"
+                f"{lsn_text(self.wal_end)}): {error}. {ways_out(self._system.name, slot)}"
             )
         return retry_or_fix(error, self._system, f"cannot start replication from slot {slot!r}")
 

@@ -120,17 +120,18 @@ def decide(
     belongs to something else.
     """
     where = f"system {system!r}: replication slot {name!r}"
+    out = ways_out(system, name, exists=slot is not None)
     if resume is not None and resume.system != server.identifier:
         raise HistoryLost(
             f"{where}: the log's checkpoint {lsn_text(resume.lsn)} was written for the database "
             f"cluster {resume.system}, and `url` now leads to the cluster {server.identifier}, "
-            f"whose WAL ends at {lsn_text(server.wal_end)}. {ways_out(system)}"
+            f"whose WAL ends at {lsn_text(server.wal_end)}. {out}"
         )
     if resume is not None and resume.lsn - 1 > server.wal_end:
         raise HistoryLost(
             f"{where}: the log's checkpoint is {lsn_text(resume.lsn)}, but the server's WAL ends "
             f"at {lsn_text(server.wal_end)}: it was restored from an older state. "
-            f"{ways_out(system)}"
+            f"{out}"
         )
     if slot is None:
         if resume is None:
@@ -138,7 +139,7 @@ def decide(
         raise HistoryLost(
             f"{where} does not exist, but the log has a checkpoint at {lsn_text(resume.lsn)} (the "
             f"server's WAL ends at {lsn_text(server.wal_end)}): changes since then can no longer "
-            f"be told. {ways_out(system)}"
+            f"be told. {out}"
         )
     _ours(slot, server, where)
     if slot.wal_status == "lost" or slot.confirmed is None:
@@ -146,19 +147,19 @@ def decide(
         raise HistoryLost(
             f"{where} has lost its WAL (wal_status {slot.wal_status!r}, confirmed "
             f"{lsn_text(slot.confirmed or 0)}, the log's checkpoint: {begin}): the server removed "
-            f"it, see max_slot_wal_keep_size. {ways_out(system)}"
+            f"it, see max_slot_wal_keep_size. {out}"
         )
     if resume is None and slot.confirmed % _ALIGNED:
         raise HistoryLost(
             f"{where} has already been consumed up to {lsn_text(slot.confirmed)}, but this log has "
             "no checkpoint (position none): what another log has read would be missing here "
-            f"without a word. {ways_out(system)}"
+            f"without a word. {out}"
         )
     if resume is not None and slot.confirmed > resume.lsn:
         raise HistoryLost(
             f"{where} stands at {lsn_text(slot.confirmed)}, past the log's checkpoint at "
             f"{lsn_text(resume.lsn)}: PostgreSQL would skip what lies between without a word. "
-            f"{ways_out(system)}"
+            f"{out}"
         )
     return "start" if slot.active_pid is None else "wait"
 
@@ -181,10 +182,12 @@ def _ours(slot: Slot, server: Server, where: str) -> None:
         )
 
 
-def ways_out(system: str) -> str:
+def ways_out(system: str, slot: str, *, exists: bool = True) -> str:
     """What an operator can do; the same words wherever history is lost."""
+    drop = f"drop the slot (SELECT pg_drop_replication_slot('{slot}')), then " if exists else ""
     return (
         "Ways out: if another log holds what this slot has already told, carry it over with "
-        "`bridgectl log copy`; otherwise take the tables anew with `bridgectl snapshot --reconcile` "
-        f"for the entities of {system!r}, which also writes the deletes that were missed"
+        f"`bridgectl log copy`; otherwise {drop}run `bridgectl snapshot {system} --accept-loss`, "
+        "which begins anew and takes every entity as `bridgectl snapshot --reconcile` does, with "
+        "the deletes that were missed"
     )
