@@ -28,7 +28,7 @@ setup: .make/setup build
 	mkdir -p .make && touch $@
 
 # The compiled modules shadow their Python files, so they are made again when those change.
-COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
+COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
 
 build: .make/build
 
