@@ -1,0 +1,56 @@
+"""The same commands on a real Kafka, after the embedded log was copied into it."""
+
+from tests.cli.place import Place, live, order
+from tests.cli.test_copy import move
+from tests.services.kafka import Kafka
+from tests.services.registry import Registry
+
+
+def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
+    place: Place, kafka: Kafka, registry: Registry
+) -> None:
+    # A name of its own, because all tests share one broker.
+    text = place.config.read_text()
+    place.config.write_text(text.replace("bridge: demo", "bridge: moved"))
+    live(place)
+    url = f"kafka://{kafka.bootstrap}?registry={registry.url}&partitions=4"
+    before = place.call("tail", "sales_order", "--no-follow", "--json").rows
+    (copied,) = place.call("log", "copy", "--to", url, "--json").rows
+    assert copied["left"] == 0
+    move(place, url)
+    checked = place.call("check", "--json")
+    assert [row for row in checked.rows if row["weight"] != "ok"] == []
+    assert {row["area"] for row in checked.rows} >= {"log", "registry", "system"}
+
+    with place.running():
+        place.sql(order(4801, 3, 700))
+        place.until("tail", "sales_order", "--key", "4801", "--no-follow", "--json")
+        assert place.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
+        words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
+        assert place.call(*words, "--wait", "20").code == 0
+
+    after = place.call("tail", "sales_order", "--no-follow", "--json").rows
+    assert {row["id"] for row in before} < {row["id"] for row in after}
+    assert len({row["id"] for row in after}) == len(after)
+    assert {row["state"] for row in place.call("commands", "--json").rows} == {"succeeded"}
+    assert len(place.call("dead", "--json").rows) == 2
+    topics = {row["topic"]: row for row in place.call("log", "topics", "--json").rows}
+    assert topics["moved.erp.customer"]["kept"] == "30d, then last per key"
+    group = "moved.agent.credit-watch"
+    lag = place.call("log", "groups", group, "--json").rows[0]["lag"]
+    reset = ("log", "offsets", "reset", group, "--to", "beginning", "--yes")
+    assert place.call(*reset).code == 0
+    assert place.call("log", "groups", group, "--json").rows[0]["lag"] > lag
+    dry = place.call(
+        "replay", "customer", "--key", "7", "--to", "credit-watch", "--dry-run", "--json"
+    )
+    assert dry.rows[0]["picked"] >= 2
+    assert place.call("schema", "show", "customer", "--json").rows[0]["name"] == "Change"
+
+
+def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(place: Place) -> None:
+    move(place, "kafka://127.0.0.1:9?partitions=4")
+    for words in (("status",), ("tail", "--no-follow"), ("check",)):
+        answer = place.call(*words)
+        assert answer.code == 1, words
+        assert "127.0.0.1:9" in answer.err + answer.out
