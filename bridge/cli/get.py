@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     help="At most so many, without keys.",
 )
 @click.option("--related", metavar="RELATION", help="The rows that this relation leads to.")
-@click.option("--meta", is_flag=True, help="With --json: source, time and version of each row.")
+@click.option(
+    "--meta",
+    is_flag=True,
+    help="With --json: source, time, version, and what each command's --expect has to be.",
+)
 @as_json
 @click.pass_context
 def command(
@@ -79,7 +83,7 @@ def command(
             rows = _flat(await reads.related_many(name, rows, related))
         for text in missing:
             click.echo(f"{name} {text} is not there", err=True)
-        _print(rows, meta=meta, as_json=as_json)
+        _print(bridge, rows, meta=meta, as_json=as_json)
         return NOTHING_FOUND if missing or not rows else 0
 
     on_bridge(ctx, act)
@@ -95,7 +99,7 @@ def _flat(answers: list[Any]) -> list[Any]:
     ]
 
 
-def _print(rows: list[Any], *, meta: bool, as_json: bool) -> None:
+def _print(bridge: Bridge, rows: list[Any], *, meta: bool, as_json: bool) -> None:
     from bridge.model.provenance import provenance, version
 
     if not as_json:
@@ -115,6 +119,11 @@ def _print(rows: list[Any], *, meta: bool, as_json: bool) -> None:
                 "as_of": known.as_of,
                 "position": known.position,
                 "version": version(row),
+                "expect": {
+                    command.qualified: version(row).guarded(command.guards)
+                    for command in bridge.declared.values()
+                    if f"{command.system}.{command.entity}" == known.entity
+                },
                 "row": shown,
             }
         )

@@ -32,6 +32,22 @@ def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Plac
     answer = bridge_runs.call(*words, "--expect", "0" * 64, "--wait", "20", "--json")
     assert answer.code == 1
     assert answer.rows[1]["code"] == "conflict"
+    (seen,) = bridge_runs.call("get", "sales_order", "4711", "--meta", "--json").rows
+    expect = ("--expect", seen["expect"]["erp.block_order"], "--wait", "20", "--json")
+    assert bridge_runs.call(*words, *expect).code == 0
+    assert bridge_runs.call(*words, *expect).rows[1]["code"] == "conflict"
+
+
+def test_a_command_that_waits_for_approval_says_so(lived: Place) -> None:
+    file = lived.folder / "systems" / "erp.yaml"
+    file.write_text(file.read_text().replace("tier: outside_the_loop", "tier: in_the_loop"))
+    with lived.running():
+        words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
+        sent = lived.call(*words, "--json").rows[0]
+        lived.until("commands", "--state", "awaiting_approval", "--id", sent["id"], "--json")
+        answer = lived.call(*words, "--idempotency-key", "once", "--wait", "3")
+    assert answer.code == 1
+    assert "awaiting_approval" in answer.err
 
 
 def test_wrong_commands_are_refused_before_anything_is_sent(lived: Place) -> None:

@@ -37,7 +37,11 @@ _AS_JSON = frozenset({"boolean", "integer", "float", "double", "array"})
 @click.argument("name", metavar="SYSTEM.COMMAND")
 @click.option("--key", required=True, help="The row's key: text, or JSON or f=v,f=v.")
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
-@click.option("--expect", metavar="VERSION", help="Only while the row has this version.")
+@click.option(
+    "--expect",
+    metavar="VERSION",
+    help="Only while the row has this version; `bridgectl get ENTITY KEY --meta --json` tells it.",
+)
 @click.option("--reason", help="For whoever reads the audit.")
 @click.option("--deadline", type=TIME, help="Don't start it after that instant.")
 @click.option(
@@ -180,8 +184,8 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
             receipt = await _receipt(bridge, record)
     except TimeoutError:
         raise RetryLater(
-            f"no receipt of {record.id} within {seconds:g} s: `bridgectl commands show {record.id}` "
-            "tells how far it is"
+            f"no receipt of {record.id} within {seconds:g} s; it is {await _state(bridge, record)}: "
+            f"`bridgectl commands show {record.id}` tells more"
         ) from None
     if as_json:
         print_json(
@@ -197,6 +201,18 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
         why = " ".join(part for part in (receipt.code, receipt.message) if part)
         click.echo(f"{receipt.outcome} {why}".rstrip())
     return 0 if receipt.outcome == "succeeded" else 1
+
+
+async def _state(bridge: Bridge, record: CommandRecord) -> str:
+    """How far a command without a receipt is."""
+    from bridge.cli.commands.story import stories
+    from bridge.cli.decoding import fixed_history
+    from bridge.cli.given.start import Start
+
+    since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
+    async with contextlib.aclosing(fixed_history(bridge, ["audit"], since)) as found:
+        steps = [item.fixed async for item in found if item.fixed is not None]
+    return stories([record, *steps])[record.id].state
 
 
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
