@@ -37,11 +37,14 @@ def not_invertible(field: FieldSpec) -> str:
     return ""
 
 
-def lookup_problems(spec: EntitySpec, others: Iterable[EntitySpec]) -> list[str]:
+def lookup_problems(
+    spec: EntitySpec, others: Iterable[EntitySpec], key: Sequence[str] = ()
+) -> list[str]:
     """Fields of `spec` that are asked for by value and can't be: keys, and both ends of the
-    relations of all entities of the system. One sentence each.
+    relations of all entities of the system. One sentence each. `key` is the entity's, where the
+    declaration leaves it to the catalogue.
     """
-    uses = dict.fromkeys(spec.key, "the key")
+    uses = dict.fromkeys(key or spec.key, "the key")
     for relation in spec.relations:
         if relation.from_field:
             uses[relation.from_field] = f"relation {relation.name!r}"
