@@ -1,21 +1,16 @@
 """The registry over HTTP where things go wrong, against a small real server."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from tests.log.certificates import Authority
 from tests.services.process import free_ports
 
 Answer = Callable[[str, str], tuple[int, object]]
@@ -74,38 +69,6 @@ async def serving() -> AsyncIterator[Serving]:
     servers = Serving()
     yield servers
     await servers.close()
-
-
-def certificate(folder: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
 
 
 async def test_a_registry_that_is_down_is_asked_again_and_then_named() -> None:
@@ -190,14 +153,17 @@ async def test_answers_are_kept_so_that_a_schema_is_asked_for_once(serving: Serv
 
 
 async def test_tls_needs_the_right_authority(serving: Serving, tmp_path: Path) -> None:
-    pem = certificate(tmp_path)
+    authority = Authority()
+    files = authority.issue("127.0.0.1").write(tmp_path, "server")
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.certificate)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(pem)
+    tls.load_cert_chain(*files)
     _, url = await serving(lambda *_: (200, {"compatibility": "NONE"}), tls)
 
     with pytest.raises(ConfigurationError, match=r"check registry\.ca"):
         await HttpRegistry(url).open()
-    trusting = HttpRegistry(url, ca=str(pem))
+    trusting = HttpRegistry(url, ca=str(ca))
     await trusting.open()
     await trusting.close()
 

@@ -161,11 +161,16 @@ def _settings(
     settings: Mapping[str, str] | None,
     listen: str = "127.0.0.1",
 ) -> dict[str, str]:
+    """Settings of one's own may name the ports, for further listeners: {port} and {control}."""
+    further = {
+        name: value.replace("{port}", str(port)).replace("{control}", str(control))
+        for name, value in (settings or {}).items()
+    }
     return {
         **SETTINGS,
         "listeners": f"PLAINTEXT://{listen}:{port},CONTROLLER://127.0.0.1:{control}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "controller.quorum.voters": f"1@127.0.0.1:{control}",
         "log.dirs": data,
-        **(settings or {}),
+        **further,
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka.errors import MISCONFIGURED, reason
@@ -30,23 +31,26 @@ async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -
     away = []
     for server in settings.servers:
         host, _, port = server.rpartition(":")
+        connection = AIOKafkaConnection(
+            host.strip("[]"), int(port), request_timeout_ms=int(PATIENCE * 1000), **wanted
+        )
         try:
-            connection = await create_conn(
-                host.strip("[]"), int(port), request_timeout_ms=int(PATIENCE * 1000), **wanted
-            )
+            await connection.connect()
         except MISCONFIGURED as error:
             raise ConfigurationError(f"{server}: {reason(error)}") from error
         except (KafkaError, OSError, ValueError) as error:
             away.append(f"{server}: {_why(settings, error)}")
         else:
-            await connection.close()
             return
+        finally:
+            # TLS says good-bye, too; a server that doesn't answer that is left.
+            await asyncio.wait([connection.close()], timeout=0.5)
     raise RetryLater(f"no Kafka server answers: {'; '.join(away)}")
 
 
 def _why(settings: KafkaSettings, error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time; is its protocol the one of security.protocol?"
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, (ssl.SSLError, ConnectionResetError)) and settings.security.encrypted:
         return f"{reason(error)}; does it speak TLS, as {settings.security.protocol} asks for?"
     return reason(error)
