@@ -68,7 +68,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         return row
     return row | {
         "state": status.state if not _silent(status, now) else "not running",
-        "healthy": status.healthy(now),
+        "healthy": status.healthy(now) and not (status.state == "stopped" and status.reason),
         "reason": status.reason,
         "age_seconds": status.age(now),
         "behind_seconds": status.behind,
