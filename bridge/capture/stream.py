@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from bridge.capture.entity import CapturedEntity, touched
 from bridge.capture.jobs import Jobs
@@ -60,13 +61,7 @@ class Stream:
             return
         if not changes[0][6][1]:
             changes = self._numbered(changes)
-        buckets: dict[Shape, list[Change]] = {}
-        for change in changes:
-            shape = change[0]
-            if shape in buckets:
-                buckets[shape].append(change)
-            else:
-                buckets[shape] = [change]
+        buckets = _by_shape(changes)
         for shape, bucket in buckets.items():
             for entity in self._state.by_table.get(shape.table, ()):
                 await self._bucket(entity, shape, bucket, group)
@@ -76,7 +71,7 @@ class Stream:
         group.newest = last[6][2] or group.newest
 
     async def _bucket(
-        self, entity: CapturedEntity, shape: Shape, changes: list[Change], group: Group
+        self, entity: CapturedEntity, shape: Shape, changes: Sequence[Change], group: Group
     ) -> None:
         state, name = self._state, entity.spec.name
         executor = await state.executor(entity, shape, group)
@@ -110,3 +105,16 @@ class Stream:
         counter = self._state.progress.counter + 1
         self._state.progress = replace(self._state.progress, counter=counter)
         return counter
+
+
+_shape = itemgetter(0)
+
+
+def _by_shape(changes: Sequence[Change]) -> dict[Shape, Sequence[Change]]:
+    """The changes of each shape, in order; mostly there is only one."""
+    if len(set(map(_shape, changes))) == 1:
+        return {changes[0][0]: changes}
+    buckets: dict[Shape, list[Change]] = {}
+    for change in changes:
+        buckets.setdefault(change[0], []).append(change)
+    return dict(buckets)

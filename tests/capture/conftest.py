@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.capture.legacy import PostgresLegacy, SqliteLegacy
 from tests.capture.rig import Rig, opened
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with opened(tmp_path) as made:
+    """Over SQLite and the journal."""
+    async with opened(tmp_path, SqliteLegacy(tmp_path / "erp.db")) as made:
+        yield made
+
+
+@pytest.fixture
+async def pg(tmp_path: Path, database: str) -> AsyncIterator[Rig]:
+    """Over PostgreSQL."""
+    async with opened(tmp_path, PostgresLegacy(database)) as made:
         yield made

@@ -1,11 +1,10 @@
-"""A legacy SQLite database, a log and a capture between them, all of it real."""
+"""A legacy database, a log and a capture between them, all of it real."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +17,7 @@ import fastavro
 from bridge.capture.contract import Limits, Wires
 from bridge.capture.positions import between
 from bridge.capture.runner import Capture
-from bridge.connector import System, TableUse
+from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log, Record, Registry, TopicPartition
@@ -27,9 +26,8 @@ from bridge.model import wire
 from bridge.model.declare import EntitySpec
 from bridge.model.fixed import DeadLetter
 from bridge.observe import Notice
-from connectors.journal import JournalOptions, connector
+from tests.capture.legacy import BRIDGE, Legacy
 
-BRIDGE = "acme"
 QUICK = Limits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
 
 
@@ -50,31 +48,23 @@ class Told:
 class Rig:
     """One system `erp` whose entities are its tables of the same name."""
 
-    folder: Path
+    legacy: Legacy
     log: Log
     registry: Registry
     notices: list[Notice] = field(default_factory=list)
     entities: tuple[EntitySpec, ...] = ()
     limits: Limits = QUICK
 
-    def __post_init__(self) -> None:
-        self.db = sqlite3.connect(self.folder / "erp.db", isolation_level=None)
-        self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute("PRAGMA synchronous = OFF")
-
     def run(self, *statements: str) -> None:
-        for statement in statements:
-            self.db.execute(statement)
+        self.legacy.run(*statements)
 
     def system(self) -> System:
-        url = f"sqlite:///{self.folder / 'erp.db'}"
-        uses = tuple(TableUse(table) for table in dict.fromkeys(e.table for e in self.entities))
-        return System(BRIDGE, "erp", url, url, JournalOptions(poll_ms=5), uses, commands=False)
+        return self.legacy.system(list(dict.fromkeys(each.table for each in self.entities)))
 
     def wires(self, **changes: Any) -> Wires:
         made = Wires(
             bridge=BRIDGE,
-            connector=connector,
+            connector=self.legacy.connector,
             system=self.system(),
             entities=self.entities,
             log=self.log,
@@ -92,7 +82,7 @@ class Rig:
         self.entities = tuple(
             EntitySpec("erp", table, table) if isinstance(table, str) else table for table in tables
         )
-        await connector.setup(self.system())
+        await self.legacy.connector.setup(self.system())
 
     @asynccontextmanager
     async def capturing(self, instance: str = "one", **changes: Any) -> AsyncIterator[Capture]:
@@ -159,9 +149,8 @@ class Rig:
 
     def table(self, name: str, key: str = "id") -> dict[Any, Any]:
         """The table as it is."""
-        cursor = self.db.execute(f"SELECT * FROM {name}")
-        names = [column[0] for column in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        names, found = self.legacy.rows(f"SELECT * FROM {name}")
+        rows = [dict(zip(names, row, strict=True)) for row in found]
         return {row[key]: row for row in rows}
 
     async def equal(self, *tables: str) -> None:
@@ -200,16 +189,16 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Rig]:
-    """A rig over an embedded log in `folder`."""
+async def opened(folder: Path, legacy: Legacy) -> AsyncIterator[Rig]:
+    """A rig with an embedded log in `folder`."""
     log = EmbeddedLog(folder / "bridge.db", compact_every=None)
     await log.open()
     registry = EmbeddedRegistry(log, BRIDGE)
     await registry.open()
-    rig = Rig(folder, log, registry)
+    rig = Rig(legacy, log, registry)
     try:
         yield rig
     finally:
-        rig.db.close()
+        legacy.close()
         await registry.close()
         await log.close()

@@ -20,7 +20,8 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.observe import SourceState
-from tests.capture.rig import BRIDGE, Rig, until
+from tests.capture.legacy import BRIDGE
+from tests.capture.rig import Rig, until
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
@@ -154,10 +155,10 @@ async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(rig
 
 def lose_history(rig: Rig) -> None:
     """What restoring an older database does: the journal begins anew, unseen deletes included."""
-    names = rig.db.execute(
+    _, names = rig.legacy.rows(
         "SELECT type, name FROM sqlite_schema WHERE name LIKE 'bridge_%' AND type IN "
         "('trigger', 'table')"
-    ).fetchall()
+    )
     for kind, name in sorted(names, reverse=True):
         rig.run(f'DROP {kind} IF EXISTS "{name}"')
     rig.run("DELETE FROM t WHERE id = 1")

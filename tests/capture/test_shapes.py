@@ -5,7 +5,8 @@ from __future__ import annotations
 from bridge.capture import control
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.observe import EntityPaused
-from tests.capture.rig import BRIDGE, Rig, until
+from tests.capture.legacy import BRIDGE
+from tests.capture.rig import Rig, until
 
 
 async def test_a_new_column_becomes_a_field_and_old_events_stay_readable(rig: Rig) -> None:
@@ -88,6 +89,6 @@ async def knows(rig: Rig, key: int) -> bool:
 
 
 def drop_triggers(rig: Rig) -> None:
-    names = rig.db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    names = rig.legacy.rows("SELECT name FROM sqlite_schema WHERE type = 'trigger'")[1]
     for (name,) in names:
         rig.run(f'DROP TRIGGER "{name}"')

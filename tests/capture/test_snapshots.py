@@ -10,7 +10,8 @@ import pytest
 from bridge.capture import control, health
 from bridge.capture.contract import Limits
 from bridge.observe import SnapshotProgress
-from tests.capture.rig import BRIDGE, Rig, until
+from tests.capture.legacy import BRIDGE
+from tests.capture.rig import Rig, until
 
 
 class Interrupted(Exception):
@@ -145,7 +146,7 @@ async def test_reconcile_deletes_what_is_in_the_log_and_no_longer_in_the_table(r
     await rig.declare("t")
     async with rig.capturing("one"):
         pass
-    unseen = rig.db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    unseen = rig.legacy.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")[1]
     for name, _ in unseen:
         rig.run(f'DROP TRIGGER "{name}"')
     rig.run("DELETE FROM t WHERE id % 3 = 0", "INSERT INTO t VALUES (1000, 'unseen', 0)")

@@ -1,0 +1,242 @@
+"""Capture of PostgreSQL: what only a real server does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from bridge.capture import control
+from bridge.capture.contract import Limits
+from bridge.observe import EntityPaused
+from tests.capture.legacy import BRIDGE, PostgresLegacy
+from tests.capture.rig import Rig, opened, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import PrivatePostgres
+    from tests.services.postgres import Postgres
+
+TABLE = "CREATE TABLE t (id bigint PRIMARY KEY, a text, b int)"
+SMALL = Limits(rows=50, keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
+
+
+async def test_changes_and_snapshots_end_equal_to_the_table_under_load(pg: Rig) -> None:
+    pg.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
+    await pg.declare("t")
+    pg.limits = SMALL
+    async with pg.capturing(), changing(pg, 2) as workers:
+        for _ in range(3):
+            await control.send(pg.log, BRIDGE, control.request("erp", "snapshot", "t"))
+            await asyncio.sleep(0.5)
+        workers.clear()
+        await pg.equal("t")
+
+
+class changing:  # noqa: N801 - used as a block
+    """Sessions that change the table until the list that the block gets is emptied.
+
+    `waits`: their commits wait for a synchronous standby, and give the wait up after a while.
+    """
+
+    def __init__(self, rig: Rig, sessions: int, *, waits: bool = False) -> None:
+        assert isinstance(rig.legacy, PostgresLegacy)
+        self._url = rig.legacy.url
+        self._waits = waits
+        self._workers = list(range(sessions))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> list[int]:
+        self._tasks = [
+            asyncio.create_task(asyncio.to_thread(self._change, number))
+            for number in list(self._workers)
+        ]
+        return self._workers
+
+    async def __aexit__(self, *_: object) -> None:
+        self._workers.clear()
+        await asyncio.gather(*self._tasks)
+
+    def _change(self, number: int) -> None:
+        rng = random.Random(number)  # noqa: S311 - a seeded load
+        options = "-c synchronous_commit=on" if self._waits else ""
+        with psycopg.connect(self._url, autocommit=True, options=options) as session:
+            turn = 0
+            while self._workers:
+                turn += 1
+                key = rng.randrange(1, 600)
+                statement = rng.choice(
+                    [
+                        f"INSERT INTO t VALUES ({key}, 'new', {turn}) ON CONFLICT DO NOTHING",
+                        f"UPDATE t SET b = {turn} WHERE id = {key}",
+                        f"DELETE FROM t WHERE id = {key}",
+                    ]
+                )
+                if self._waits:
+                    with give_up_waiting(session):
+                        session.execute(statement)
+                else:
+                    session.execute(statement)
+
+
+@contextmanager
+def give_up_waiting(session: psycopg.Connection) -> Iterator[None]:
+    """Cancel what still waits after 50 ms: the commit stands, and becomes visible only then."""
+    import threading
+
+    timer = threading.Timer(0.05, session.cancel)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+async def test_a_snapshot_is_right_where_the_log_is_ahead_of_what_reads_show(
+    tmp_path: Path, private_postgres: PrivatePostgres
+) -> None:
+    """With a synchronous standby that never answers, a commit is streamed long before any
+    SELECT shows it.
+    """
+    server: Postgres = private_postgres({"synchronous_standby_names": "nobody"})
+    legacy = PostgresLegacy(server.new_database())
+    async with opened(tmp_path, legacy) as rig:
+        rig.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
+        await rig.declare("t")
+        rig.limits = SMALL
+        async with rig.capturing(), changing(rig, 6, waits=True) as workers:
+            for _ in range(4):
+                await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+                await asyncio.sleep(0.8)
+            workers.clear()
+            await rig.equal("t")
+            await until(lambda: idle(rig))
+        await rig.equal("t")
+
+
+async def idle(rig: Rig) -> bool:
+    from bridge.capture.positions import progress_of
+
+    found = await progress_of(rig.log, BRIDGE, "erp")
+    return found is not None and not found.jobs
+
+
+async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: Rig) -> None:
+    pg.run(
+        TABLE,
+        "ALTER TABLE t ALTER COLUMN a SET STORAGE EXTERNAL",
+        "INSERT INTO t SELECT i, repeat('x', 9000), 0 FROM generate_series(1, 120) i",
+    )
+    await pg.declare("t")
+    pg.limits = SMALL
+    stop = asyncio.Event()
+
+    async def touch() -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            pg.run(f"UPDATE t SET b = {turn} WHERE id % 7 = {turn % 7}")
+            await asyncio.sleep(0.01)
+
+    touching = asyncio.create_task(touch())
+    async with pg.capturing():
+        stop.set()
+        await touching
+        await until(lambda: complete(pg))
+
+
+async def complete(rig: Rig) -> bool:
+    """What a reader knows who keeps what an event names as unavailable."""
+    rows: dict[int, dict[str, object]] = {}
+    for told in sorted(await rig.told("t"), key=lambda each: each.record.offset):
+        if told.change is None or told.change["after"] is None:
+            rows.pop(told.key["id"], None)
+            continue
+        known = rows.get(told.key["id"], {})
+        kept = {name: known.get(name) for name in told.change["unavailable"]}
+        rows[told.key["id"]] = told.change["after"] | kept
+    return rows == rig.table("t")
+
+
+async def test_truncate_is_followed_by_deletes_for_all_that_is_gone(pg: Rig) -> None:
+    pg.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 300) i")
+    await pg.declare("t")
+    async with pg.capturing() as capture:
+        pg.run(
+            "BEGIN",
+            "TRUNCATE t",
+            "INSERT INTO t VALUES (5, 'after', 5)",
+            "COMMIT",
+            "INSERT INTO t VALUES (301, 'later', 1)",
+        )
+        await pg.equal("t")
+        await until(lambda: not capture.pulse.progress.jobs)
+    deletes = [told.key["id"] for told in await pg.told("t") if told.op == "delete"]
+    assert sorted(deletes) == [number for number in range(1, 301) if number != 5]
+
+
+async def test_columns_come_and_go_in_mid_stream(pg: Rig) -> None:
+    pg.run(TABLE)
+    await pg.declare("t")
+    async with pg.capturing():
+        pg.run(
+            "INSERT INTO t VALUES (1, 'x', 1)",
+            "ALTER TABLE t ADD COLUMN c numeric(10,2)",
+            "INSERT INTO t VALUES (2, 'y', 2, 2.50)",
+            "ALTER TABLE t DROP COLUMN b",
+            "INSERT INTO t VALUES (3, 'z', 3.75)",
+        )
+        await until(lambda: keys(pg, "t", 3))
+    state = await pg.state("t")
+    assert set(state[1]) == {"id", "a", "b"}
+    assert str(state[2]["c"]) == "2.50"
+    assert (state[3]["b"], str(state[3]["c"])) == (None, "3.75")
+
+
+async def keys(rig: Rig, entity: str, count: int) -> bool:
+    return len(await rig.state(entity)) == count
+
+
+async def test_a_retyped_column_pauses_its_entity_alone_and_a_resume_makes_it_whole(
+    pg: Rig,
+) -> None:
+    pg.run(TABLE, "CREATE TABLE u (id bigint PRIMARY KEY, a text)")
+    await pg.declare("t", "u")
+    async with pg.capturing() as capture:
+        pg.run("INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2)")
+        await pg.equal("t")
+        pg.run(
+            "ALTER TABLE t ALTER COLUMN b TYPE text",
+            "INSERT INTO t VALUES (3, 'z', 'text')",
+            "INSERT INTO u VALUES (1, 'goes on')",
+        )
+        await pg.equal("u")
+        await until(lambda: "t" in capture.pulse.progress.paused)
+        pg.run(
+            "DELETE FROM t WHERE id = 3",
+            "ALTER TABLE t ALTER COLUMN b TYPE int USING b::int",
+            "UPDATE t SET b = 5 WHERE id = 1",
+        )
+        await control.send(pg.log, BRIDGE, control.request("erp", "resume", "t"))
+        await pg.equal("t", "u")
+    (notice,) = [each for each in pg.notices if isinstance(each, EntityPaused)]
+    assert "'b'" in notice.reason
+
+
+@pytest.mark.parametrize("columns", ["a, id", "id, a"])
+async def test_composite_keys_are_snapshot_and_streamed(pg: Rig, columns: str) -> None:
+    pg.run(
+        f"CREATE TABLE t (id bigint, a text, b int, PRIMARY KEY ({columns}))",
+        "INSERT INTO t SELECT i, 'k' || i % 3, i FROM generate_series(1, 200) i",
+    )
+    await pg.declare("t")
+    pg.limits = SMALL
+    async with pg.capturing():
+        pg.run("UPDATE t SET b = -b WHERE id % 2 = 0", "UPDATE t SET a = 'moved' WHERE id = 7")
+        await pg.equal("t")
