@@ -6,7 +6,7 @@ import statistics
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from bridge.log.port import Record
+from bridge.log.port import Record, TopicPartition
 from bridge.model import headers
 from bridge.observe import Captured, Handled, Notice, Read, SourceState
 
@@ -26,6 +26,7 @@ class Tally:
     receipts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     caused: Counter[str] = field(default_factory=Counter)
+    last: dict[TopicPartition, int] = field(default_factory=dict)
     executor: str = "running"
     in_between: tuple[str, ...] = ()
 
@@ -48,7 +49,8 @@ class Tally:
                 pass
 
     def change(self, record: Record) -> None:
-        """Count a change that a command caused (its tombstone doesn't count again)."""
+        """Note how far the log is, and count what commands caused (but no tombstones)."""
+        self.last[TopicPartition(record.topic, record.partition)] = record.offset + 1
         cause = dict(record.headers).get(headers.CAUSATION)
         if cause is not None and record.value is not None:
             self.caused[cause.decode()] += 1
