@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Finding
+from bridge.connector import Finding, System
 from connectors.journal.layout import Layout
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.shapes import Catalogue
@@ -59,6 +59,18 @@ class State:
     confirmed: Mark | None
 
 
+class Watch(Protocol):
+    """Tells cheaply, on the event loop, whether there may be something to read."""
+
+    def token(self) -> int | None:
+        """A number that has changed when anybody committed since the last look; None when it
+        can't be told just now. Must not wait, neither for a lock nor for a network.
+        """
+
+    def close(self) -> None:
+        """May be called twice."""
+
+
 class Dialect(Protocol):
     """One database's journal."""
 
@@ -88,8 +100,8 @@ class Dialect(Protocol):
     def state(self, connection: Connection) -> State:
         """Where the journal stands."""
 
-    def token(self, connection: Connection) -> int:
-        """A number that changes when another connection committed something; cheap."""
+    def watch(self, system: System) -> Watch:
+        """A look-out for commits; opens what it needs at the first look."""
 
     def schema_token(self, connection: Connection) -> int:
         """A number that changes when a table was altered; cheap."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
-import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import (
@@ -25,7 +25,7 @@ from connectors.journal.checkpoint import Resume, lost, unpack
 from connectors.journal.dialect import WATERMARK, Dialect, Entry, Mark
 from connectors.journal.layout import Frame, frame_for
 from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.errors import naming, translated
+from connectors.sql.errors import naming
 from connectors.sql.session import Threads
 from connectors.sql.shapes import Catalogue, read_table
 
@@ -59,6 +59,7 @@ class JournalSource:
         self._forget_rows = forget_rows
         self._forget_seconds = forget_seconds
         self._monotonic = monotonic
+        self._watch = dialect.watch(system)
         self._readers = Threads(make_engine(system), 1, "journal-read")
         self._writers = Threads(make_engine(system), 1, "journal-write")
         self._where = f"journal of {system.name!r}"
@@ -71,6 +72,7 @@ class JournalSource:
         self._schema: int | None = None
         self._durable: Mark | None = None
         self._forgotten_at = 0.0
+        self._closed = False
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
@@ -105,25 +107,29 @@ class JournalSource:
         """As `bridge.connector.Source.read`; looks for commits every `poll_seconds`."""
         until = self._monotonic() + timeout
         while True:
+            # Read before the rows: what commits in between is found by the next look.
+            token = self._watch.token()
+            if token is None or token != self._token:
+                found = await self._entries(limit, until)
+                self._token = token if len(found) < limit else None
+                if found:
+                    return self._batch(found)
+            left = until - self._monotonic()
+            if left <= 0:
+                return self._batch([])
+            await asyncio.sleep(min(self._poll, left))
+
+    async def _entries(self, limit: int, until: float) -> list[Entry]:
+        """The next entries. A lock is waited for until then; after that it is RetryLater."""
+        while True:
             try:
-                found = await self._read(lambda connection: self._look(connection, limit))
+                return await self._read(lambda connection: self._look(connection, limit))
             except RetryLater:
                 if self._monotonic() >= until:
                     raise
                 await asyncio.sleep(BUSY_RETRY)
-                continue
-            if found or self._monotonic() >= until:
-                return self._batch(found)
-            await asyncio.sleep(min(self._poll, max(0.0, until - self._monotonic())))
 
     def _look(self, connection: Connection, limit: int) -> list[Entry]:
-        """New entries, if anything was committed since the last look that found none.
-
-        The token is read before the rows: what commits in between is found by the next look.
-        """
-        token = self._dialect.token(connection)
-        if token == self._token:
-            return []
         entries = self._dialect.entries(connection, self._mark, limit)
         schema = self._dialect.schema_token(connection)
         if schema != self._schema:
@@ -132,7 +138,6 @@ class JournalSource:
         unknown = {one.layout for one in entries} - self._frames.keys() - {WATERMARK}
         if unknown:
             self._learn(connection)
-        self._token = token if len(entries) < limit else None
         return entries
 
     def _learn(self, connection: Connection) -> None:
@@ -204,11 +209,12 @@ class JournalSource:
 
     async def close(self) -> None:
         """Forget what is durable and close the connections. May be called twice."""
-        try:
-            await self._forget()
-        except (BridgeError, sa_exc.SQLAlchemyError, RuntimeError) as error:
-            # The rows stay; the next source forgets them. `close` promises not to raise.
-            translated(error, self._where)
+        if not self._closed:
+            self._closed = True
+            # What can't be forgotten now stays; the next source does it.
+            with suppress(BridgeError):
+                await self._forget()
+        self._watch.close()
         await self._readers.close()
         await self._writers.close()
 

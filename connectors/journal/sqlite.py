@@ -7,6 +7,7 @@ writer, so the journal's numbers are in commit order and late commits don't exis
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bridge.connector import CREATE, Finding
+from bridge.connector import CREATE, Finding, System
 from connectors.journal.dialect import Entry, Mark, State
 from connectors.journal.layout import Layout, layout_from
 from connectors.journal.triggers import NOW, Names, Trigger, trigger_names, triggers
 from connectors.sql.dialect import SQLITE, Marker, Seen, SqlDialect
+from connectors.sql.engine import connect_sqlite, parse_url, sqlite_path
 from connectors.sql.shapes import Catalogue
 
 NAMES = Names()
@@ -58,6 +60,31 @@ SQL: SqlDialect = replace(
     seen=Seen(LAST, lambda value: UpTo(int(value))),
     position=LAST,
 )
+
+
+class SqliteWatch:
+    """https://www.sqlite.org/pragma.html#pragma_data_version: some microseconds a look."""
+
+    def __init__(self, system: System) -> None:
+        self._path = sqlite_path(system, parse_url(system))
+        self._db: sqlite3.Connection | None = None
+
+    def token(self) -> int | None:
+        """As `Watch.token`; None while a writer holds the lock of a rollback journal."""
+        try:
+            if self._db is None:
+                self._db = connect_sqlite(self._path, 0)()
+            found: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+            return found
+        except sqlite3.OperationalError:
+            # Busy, or something that the next read will name.
+            return None
+
+    def close(self) -> None:
+        """As `Watch.close`."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
 
 class SqliteJournal:
@@ -166,9 +193,9 @@ class SqliteJournal:
         ).one()
         return State(incarnation, (last,), None if confirmed is None else (confirmed,))
 
-    def token(self, connection: Connection) -> int:
-        """https://www.sqlite.org/pragma.html#pragma_data_version."""
-        return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+    def watch(self, system: System) -> SqliteWatch:
+        """A look-out for commits."""
+        return SqliteWatch(system)
 
     def schema_token(self, connection: Connection) -> int:
         """https://www.sqlite.org/pragma.html#pragma_schema_version."""

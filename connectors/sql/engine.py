@@ -124,14 +124,17 @@ def text_or_bytes(value: bytes) -> str | bytes:
         return value
 
 
-def connect_sqlite(path: Path) -> Callable[[], sqlite3.Connection]:
-    """Opens an existing file; transactions are begun by the `begin` event alone."""
+def connect_sqlite(path: Path, timeout: float | None = None) -> Callable[[], sqlite3.Connection]:
+    """Opens an existing file; transactions are begun by the `begin` event alone.
+
+    `timeout`: seconds to wait for a lock (None: `BUSY_SECONDS`).
+    """
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode=rw",
             uri=True,
-            timeout=BUSY_SECONDS,
+            timeout=BUSY_SECONDS if timeout is None else timeout,
             isolation_level=None,
             check_same_thread=False,
         )
