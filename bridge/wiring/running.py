@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from bridge.agent import Agent
 from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
+from bridge.wiring import garbage
 from bridge.wiring.bridge import Bridge
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -60,7 +61,8 @@ def parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list
 async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) -> Ended:
     """Run all until `stop` is set or every part has given up."""
     ended = Ended()
-    await asyncio.gather(*(_supervised(part, stop, observer, ended) for part in running))
+    with garbage.seldom():
+        await asyncio.gather(*(_supervised(part, stop, observer, ended) for part in running))
     return ended
 
 
