@@ -80,7 +80,8 @@ def triggers(
         + " AND ".join(f"t.{columns[at]} IS a.v{at}" for at in key_at)
         + ")"
     )
-    sets = sorted((sorted(group) for group in uniques), key=lambda group: (len(group), group))
+    groups = {frozenset(layout.key), *uniques}
+    sets = sorted((sorted(group) for group in groups), key=lambda group: (len(group), group))
     collides = " OR ".join(
         "(" + " AND ".join(f"t.{quote(name)} = NEW.{quote(name)}" for name in group) + ")"
         for group in sets
@@ -92,22 +93,23 @@ def triggers(
         + _join([f"t.{name}" for name in columns])
         + f" FROM {table} t WHERE ({collides})"
     )
+    # Where nothing but the key is unique, a new row collides with none but its namesake.
+    key_only = len(groups) == 1
+    aside_of_mine = f" FROM {names.aside} a WHERE {mine}"
     lost = f"NOT ({same}) AND {gone}"
-    pushed_out = told(
-        DELETE, slots[:width], aside, f" FROM {names.aside} a WHERE {mine} AND {lost}"
-    )
+    pushed_out = told(DELETE, slots[:width], aside, f"{aside_of_mine} AND {lost}")
+    taken_over = f"({same}) AND ({moved})"
     pushed_by_update = told(
         DELETE,
         slots[:width],
         aside,
-        f" FROM {names.aside} a WHERE {mine} AND (({lost}) OR (({same}) AND ({moved})))",
+        f"{aside_of_mine} AND ({taken_over if key_only else f'({lost}) OR ({taken_over})'})",
     )
-    replaced = told(UPDATE, slots, [*aside, *new], f" FROM {names.aside} a WHERE {mine} AND {same}")
-    created = told(
-        CREATE,
-        slots[width:],
-        new,
-        f" WHERE NOT EXISTS (SELECT 1 FROM {names.aside} a WHERE {mine} AND {same})",
+    # A namesake that was put aside was replaced; otherwise the row is new.
+    inserted = (
+        f"{head}, {_join(slots)}) SELECT {layout.id}, "
+        f"CASE WHEN a.layout IS NULL THEN {CREATE} ELSE {UPDATE} END, {NOW}, {command}, "
+        f"{_join([*aside, *new])} FROM (SELECT 1) LEFT JOIN {names.aside} a ON {mine} AND {same};"
     )
     updated = told(UPDATE, slots, [*old, *new], "")
     deleted = told(DELETE, slots[:width], old, "")
@@ -118,13 +120,13 @@ def triggers(
     )
     bodies = (
         ("BEFORE INSERT", f"{forget} {put_aside};"),
-        ("AFTER INSERT", f"{pushed_out} {replaced} {created} {forget}"),
+        ("AFTER INSERT", f"{'' if key_only else pushed_out} {inserted} {forget}"),
         ("BEFORE UPDATE", f"{forget} {put_aside} AND ({not_itself});"),
         ("AFTER UPDATE", f"{pushed_by_update} {updated} {forget}"),
         ("AFTER DELETE", f"{deleted} {told_already}"),
     )
     # Only a change of unique columns can push a row out.
-    in_uniques = sorted({name for group in uniques for name in group} | set(layout.key))
+    in_uniques = sorted({name for group in groups for name in group})
     collidable = " OR ".join(f"NEW.{quote(name)} IS NOT OLD.{quote(name)}" for name in in_uniques)
     conditions = ("", "", f"WHEN {collidable} ", "", "")
     return [

@@ -51,10 +51,18 @@ STATEMENTS = st.one_of(
 )
 
 
-@given(statements=st.lists(STATEMENTS, max_size=12), recursive=st.booleans())
+SEVERAL = "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, a, b, UNIQUE (a, b))"
+KEY_ONLY = "CREATE TABLE t (id INTEGER PRIMARY KEY, u, a, b)"
+
+
+@given(
+    table=st.sampled_from([SEVERAL, SEVERAL, KEY_ONLY]),
+    statements=st.lists(STATEMENTS, max_size=12),
+    recursive=st.booleans(),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_whatever_a_program_does_to_a_table_its_changes_rebuild_it_old_rows_included(
-    statements: list[str], recursive: bool
+    table: str, statements: list[str], recursive: bool
 ) -> None:
     """REPLACE pushes rows out without delete triggers; every way of it must still be told."""
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +70,7 @@ async def test_whatever_a_program_does_to_a_table_its_changes_rebuild_it_old_row
         legacy.run(
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = OFF",
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, a, b, UNIQUE (a, b))",
+            table,
         )
         system = legacy.system("t")
         await connector.setup(system)
