@@ -62,8 +62,8 @@ class Capture:
                 ):
                     with attempt:
                         await self._attempt()
-        except BridgeError as error:
-            self._tell("stopped", str(error))
+        except Exception as error:
+            self._tell("stopped", str(error) or repr(error))
             await self._report()
             raise
         finally:
@@ -85,10 +85,14 @@ class Capture:
         session = Session(self._wires, producer, progress, self._entities, self._pulse, self._tell)
         try:
             await session.run()
-        except HistoryLost:
+        except HistoryLost as lost:
             accepted = await self._accepted(session.progress)
             if accepted is None:
-                raise
+                raise HistoryLost(
+                    f"{lost}. To give up what lies between, ask for it with `bridgectl snapshot "
+                    f"{self._source} --accept-loss` and start again: everything is read anew, and "
+                    "deletes that were missed are written"
+                ) from lost
             session = Session(
                 self._wires, producer, accepted, self._entities, self._pulse, self._tell
             )

@@ -18,7 +18,7 @@ from bridge.connector import Change, Chunk, Snapshot, Source
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.
 OVERLAP: Final = 2
-FIRST_ROWS: Final = 1_000
+FIRST_ROWS: Final = 500
 FEWEST_ROWS: Final = 10
 GROWTH: Final = 4
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 2.0

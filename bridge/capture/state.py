@@ -61,7 +61,10 @@ class State:
             return None
 
     def pause(self, entity: CapturedEntity, reason: str, group: Group) -> None:
-        """Pause one entity by itself."""
+        """Pause one entity by itself; the reason goes on to say how it is resumed."""
+        reason = (
+            f"{reason}. Once that is mended: bridgectl snapshot {entity.spec.qualified} --resume"
+        )
         why = Pause(reason, self.progress.position, self.wires.clock())
         self.become(pause(self.progress, entity.spec.name, why))
         group.notices.append(EntityPaused(entity.spec.qualified, reason))

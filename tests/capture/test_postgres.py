@@ -13,6 +13,8 @@ import pytest
 
 from bridge.capture import control
 from bridge.capture.contract import Limits
+from bridge.capture.runner import Capture
+from bridge.model.errors import HistoryLost
 from bridge.observe import EntityPaused
 from tests.capture.legacy import BRIDGE, PostgresLegacy
 from tests.capture.rig import Rig, opened, until
@@ -104,11 +106,12 @@ async def test_a_snapshot_is_right_where_the_log_is_ahead_of_what_reads_show(
     """With a synchronous standby that never answers, a commit is streamed long before any
     SELECT shows it.
     """
-    server: Postgres = private_postgres({"synchronous_standby_names": "nobody"})
+    server: Postgres = private_postgres()
     legacy = PostgresLegacy(server.new_database())
     async with opened(tmp_path, legacy) as rig:
         rig.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
         await rig.declare("t")
+        rig.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
         rig.limits = SMALL
         async with rig.capturing(), changing(rig, 6, waits=True) as workers:
             for _ in range(4):
@@ -240,3 +243,45 @@ async def test_composite_keys_are_snapshot_and_streamed(pg: Rig, columns: str) -
     async with pg.capturing():
         pg.run("UPDATE t SET b = -b WHERE id % 2 = 0", "UPDATE t SET a = 'moved' WHERE id = 7")
         await pg.equal("t")
+
+
+async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(pg: Rig) -> None:
+    pg.run(TABLE, "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2)")
+    await pg.declare("t")
+    async with pg.capturing("one"):
+        pass
+    await until(lambda: not pg.legacy.rows("SELECT 1 FROM pg_stat_replication")[1])
+    pg.run(
+        "SELECT pg_drop_replication_slot('bridge_erp')",
+        "DELETE FROM t WHERE id = 1",
+        "UPDATE t SET a = 'unseen' WHERE id = 2",
+    )
+    with pytest.raises(HistoryLost, match=r"bridge_erp.*--accept-loss"):
+        await asyncio.wait_for(Capture(pg.wires(), "two").run(), 20)
+    await control.send(pg.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with pg.capturing("three") as capture:
+        await pg.equal("t")
+        await until(lambda: not capture.pulse.progress.jobs)
+    assert [told.op for told in await pg.told("t") if told.key["id"] == 1] == [
+        "read", "delete", "tombstone",
+    ]  # fmt: skip
+
+
+async def test_a_source_that_goes_away_is_waited_for(
+    tmp_path: Path, private_postgres: PrivatePostgres
+) -> None:
+    server = private_postgres()
+    legacy = PostgresLegacy(server.new_database())
+    async with opened(tmp_path, legacy) as rig:
+        rig.run(TABLE)
+        await rig.declare("t")
+        async with rig.capturing() as capture:
+            rig.run("INSERT INTO t VALUES (1, 'x', 1)")
+            legacy.close()
+            server.stop("immediate")
+            await until(lambda: capture.pulse.state == "retrying")
+            server.start()
+            legacy.db = PostgresLegacy(legacy.url).db
+            rig.run("INSERT INTO t VALUES (2, 'y', 2)")
+            await rig.equal("t")
+        assert [told.op for told in await rig.told("t")] == ["create", "create"]
