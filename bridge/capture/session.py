@@ -14,7 +14,7 @@ from bridge.capture.entity import CapturedEntity
 from bridge.capture.health import Pulse
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import Job, Progress, dump, enqueue
+from bridge.capture.progress import Job, Progress, abandon, dump, enqueue
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.stream import Stream
@@ -85,7 +85,12 @@ class Session:
             await jobs.close()
 
     def _initial(self, state: State) -> None:
-        """Ask for a snapshot of every entity that never had one."""
+        """Ask for a snapshot of every entity that never had one; drop those of entities that are
+        no longer declared.
+        """
+        for job in state.progress.jobs:
+            if job.entity not in self.entities:
+                state.become(abandon(state.progress, job, "the entity is no longer declared"))
         if not (self.wires.snapshots and self.wires.connector.capabilities().snapshot):
             return
         asked = {job.entity for job in state.progress.jobs if job.where is None}

@@ -182,3 +182,25 @@ async def test_a_snapshot_can_be_cancelled(rig: Rig) -> None:
     found = (await health.statuses(rig.log, BRIDGE))["erp"]
     (result,) = [each for each in found.results if each["id"] == asked.id]
     assert "cancelled" in result["failed"]
+
+
+async def test_a_snapshot_of_an_entity_that_is_no_longer_declared_is_given_up(rig: Rig) -> None:
+    rig.run(TABLE, "CREATE TABLE u (id INTEGER PRIMARY KEY)")
+    await rig.declare("t", "u")
+    async with rig.capturing("one"):
+        pass
+    asked = control.request("erp", "snapshot", "u")
+    await control.send(rig.log, BRIDGE, asked)
+
+    def stop(step: str) -> None:
+        if step == "low.before":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        async with rig.capturing("two", steps=stop) as capture:
+            await until(lambda: capture.pulse.state == "stopped")
+    await rig.declare("t")
+    async with rig.capturing("three") as capture:
+        rig.run("INSERT INTO t VALUES (1, 'goes on', 1)")
+        await rig.equal("t")
+        await until(lambda: not capture.pulse.progress.jobs)
