@@ -81,8 +81,8 @@ class JournalSource:
         def act(connection: Connection) -> Resume:
             if not self._dialect.is_there(connection):
                 raise ConfigurationError(
-                    f"{self._where}: its tables and triggers are not there; `bridgectl check` "
-                    "shows the statements that make them"
+                    f"{self._where}: its tables and triggers are not there; make them with "
+                    "`bridgectl setup`, or see the statements with `bridgectl setup --show`"
                 )
             state = self._dialect.state(connection)
             reason = lost(resume, state)

@@ -318,7 +318,7 @@ class TestSetUp:
     async def test_a_source_without_a_journal_says_how_to_make_one(self, legacy: Legacy) -> None:
         legacy.run(TABLE)
         source = await connector.source(legacy.system("t"))
-        with pytest.raises(ConfigurationError, match="bridgectl check"):
+        with pytest.raises(ConfigurationError, match="bridgectl setup"):
             await source.open(None)
         await source.close()
 
