@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.shop import Shop, shop
+from tests.services.postgres import Postgres
+
+
+@pytest.fixture
+def a_shop(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
+    """A shop of the test's own; afterwards nothing that it left holds a secret."""
+    made = shop(tmp_path / "shop", postgres, database)
+    yield made
+    made.place.stores_no_secret()
+    postgres.drop_database(database)
+    postgres.execute(f"drop role {made.user}")

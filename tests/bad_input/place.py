@@ -1,0 +1,213 @@
+"""A bridge in a folder, driven by `bridgectl` in processes of its own, whose every word is looked
+through: no traceback where a sentence would do, and no secret anywhere.
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+PROGRAM = Path(sys.executable).with_name("bridgectl")
+#: A busy machine starts programs slowly; a condition that comes is never waited for that long.
+PATIENCE = 40.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Stdout as one JSON object a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def said(self) -> str:
+        """All of it on one line."""
+        return " ".join(f"{self.out} {self.err}".split())
+
+
+def until(ready: Callable[[], Any], what: Callable[[], str], seconds: float = PATIENCE) -> Any:
+    """The first answer of `ready` that isn't empty or false."""
+    end = time.monotonic() + seconds
+    while True:
+        found = ready()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(what())
+        time.sleep(0.1)
+
+
+class Run:
+    """`bridgectl run`, whose lines are kept."""
+
+    def __init__(self, process: "subprocess.Popen[str]", told: Path) -> None:
+        self.process = process
+        self._told = told
+
+    @property
+    def text(self) -> str:
+        """What it has said so far, on one line."""
+        return " ".join(self._told.read_text().split())
+
+    def says(self, pattern: str) -> str:
+        """Wait until it has said something that fits."""
+
+        def found() -> bool:
+            return re.search(pattern, self.text) is not None
+
+        until(found, lambda: f"never said {pattern!r}:\n{self._told.read_text()}")
+        return self.text
+
+    def ends(self) -> int:
+        """Wait until it ends by itself; its exit code."""
+        try:
+            return self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"goes on:\n{self._told.read_text()}") from None
+
+
+@dataclass
+class Place:
+    """A folder that holds bridge.yaml and all that it names. `secrets`: environment variables
+    that no output, log or file may hold; `before`: words in front of each `bridgectl`.
+    """
+
+    folder: Path
+    secrets: dict[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()
+    told: list[Path] = field(default_factory=list)
+    former: set[str] = field(default_factory=set)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "bridge.yaml"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, **self.secrets, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+
+    def call(self, *words: str, given: str = "") -> Answer:
+        """`bridgectl` to its end."""
+        done = subprocess.run(
+            [*self.before, str(PROGRAM), "-c", str(self.config), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            input=given,
+            env=self.environment,
+            timeout=90,
+        )
+        self.clean(done.stdout + done.stderr, " ".join(words))
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def fails(self, *words: str, code: int, says: Sequence[str]) -> str:
+        """`bridgectl` that has to fail with this code and with each of these words."""
+        answer = self.call(*words)
+        assert answer.code == code, (words, answer)
+        for part in says:
+            assert part in answer.said, (words, part, answer)
+        return answer.said
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator[Run]:
+        """`bridgectl run`, ended in order where it hasn't ended by itself."""
+        told = self.folder / f"run{len(self.told)}.log"
+        self.told.append(told)
+        with told.open("w") as file:
+            process = subprocess.Popen(
+                [*self.before, str(PROGRAM), "-c", str(self.config), "run", *words],
+                stdout=file,
+                stderr=file,
+                text=True,
+                env=self.environment,
+            )
+        run = Run(process, told)
+        try:
+            yield run
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(timeout=20) == 0, told.read_text()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.clean(told.read_text(), "run")
+
+    def secret(self, name: str, value: str) -> None:
+        """Set a secret anew; the old one must not be told either."""
+        if name in self.secrets:
+            self.former.add(self.secrets[name])
+        self.secrets[name] = value
+
+    @property
+    def _hidden(self) -> set[str]:
+        """Every secret that there is and was, as it is and as it stands in a URL."""
+        known = {*self.secrets.values(), *self.former}
+        return known | {quote(secret, safe="") for secret in known}
+
+    def clean(self, text: str, what: str) -> None:
+        """No traceback, no secret."""
+        assert "Traceback" not in text, f"{what}:\n{text}"
+        for secret in self._hidden:
+            assert secret not in text, f"{what} tells {secret!r}:\n{text}"
+
+    def stores_no_secret(self) -> None:
+        """Nothing in the folder holds one: neither the log nor what was said."""
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                content = path.read_bytes()
+                for secret in self._hidden:
+                    assert secret.encode() not in content, f"{path} holds {secret!r}"
+
+    # -- what is in the log ------------------------------------------------------------------
+
+    def events(self, entity: str) -> list[dict[str, Any]]:
+        """Every event of an entity, oldest first."""
+        answer = self.call("tail", entity, "--no-follow", "--from", "beginning", "--json")
+        assert answer.code in (0, 3), answer
+        return answer.rows
+
+    def changes(self, entity: str) -> list[tuple[str, Any]]:
+        """Operation and row of each event that is no read, each position once."""
+        found = self.events(entity)
+        positions = [event["position"] for event in found]
+        assert len(set(positions)) == len(positions), positions
+        return [(event["op"], event["after"]) for event in found if event["op"] != "read"]
+
+    def until_changes(self, entity: str, count: int) -> list[tuple[str, Any]]:
+        """The changes once there are so many (or more)."""
+        seen: list[tuple[str, Any]] = []
+
+        def enough() -> bool:
+            seen[:] = self.changes(entity)
+            return len(seen) >= count
+
+        until(enough, lambda: f"{len(seen)} of {count}: {seen}\n{self._last_told()}")
+        return seen
+
+    def _last_told(self) -> str:
+        return self.told[-1].read_text() if self.told else ""
+
+    def state(self, entity: str, key: str) -> dict[Any, Any]:
+        """The rows that the log's events end in, by their key."""
+        rows: dict[Any, Any] = {}
+        for event in self.events(entity):
+            name = event["key"][key]
+            rows.pop(name, None)
+            if event["op"] != "delete":
+                rows[name] = event["after"]
+        return rows

@@ -1,0 +1,90 @@
+"""A shop on PostgreSQL whose articles are captured by a login that may do only what it has to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from tests.bad_input.place import Place
+from tests.services.postgres import Postgres
+
+SYSTEM = """\
+system: shop
+connector: postgres
+url: postgresql://{user}:${{env:SHOP_PASSWORD}}@{address}
+capture: {{publication: {user}, slot: {user}, slot_wait: 1}}
+entities:
+  article:
+    from: article
+"""
+
+
+@dataclass
+class Shop:
+    """`place` captures the table `article` of `database`, which superusers change by `sql`."""
+
+    place: Place
+    server: Postgres
+    database: str
+    user: str
+
+    def sql(self, *statements: str) -> list[Any]:
+        """As the superuser, each a transaction; the last one's rows."""
+        found: list[Any] = []
+        for statement in statements:
+            found = self.server.execute(statement, url=self.database)
+        return found
+
+    def set_up(self) -> None:
+        """What `setup` would make, by the superuser, because the login doesn't own the table."""
+        self.sql(
+            f"create publication {self.user} for table article"
+            " with (publish = 'insert, update, delete, truncate', publish_via_partition_root)"
+        )
+
+    def table(self) -> dict[Any, Any]:
+        """The rows as they are, as the events should end."""
+        rows = self.sql("select id, name, price from article")
+        return {row[0]: {"id": row[0], "name": row[1], "price": str(row[2])} for row in rows}
+
+    def drop_slots(self) -> None:
+        self.sql(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+            f" where slot_name = '{self.user}'"
+        )
+
+
+def shop(
+    folder: Path,
+    server: Postgres,
+    database: str,
+    *,
+    log: str = "sqlite:///bridge.db",
+    secrets: Mapping[str, str] | None = None,
+) -> Shop:
+    """A login, a table with one row, and ten lines of configuration; nothing is set up yet."""
+    name = make_url(database).database or ""
+    user = f"{name}_bridge"
+    place = Place(folder, {"SHOP_PASSWORD": "s3cr3t/p@ss+word", **(secrets or {})})
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(
+            psycopg.sql.SQL("create role {} login replication password {}").format(
+                psycopg.sql.Identifier(user),
+                psycopg.sql.Literal(place.secrets["SHOP_PASSWORD"]),
+            )
+        )
+    made = Shop(place, server, database, user)
+    made.sql(
+        "create table article (id int primary key, name text, price numeric(9,2))",
+        f"grant select on article to {user}",
+        "insert into article values (1, 'cup', 9.50)",
+    )
+    (folder / "systems").mkdir(parents=True)
+    (folder / "bridge.yaml").write_text(f"bridge: acme\nlog: {log}\n")
+    (folder / "systems" / "shop.yaml").write_text(
+        SYSTEM.format(user=user, address=f"{server.host}:{server.port}/{name}")
+    )
+    return made

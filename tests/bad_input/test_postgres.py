@@ -1,0 +1,163 @@
+"""What can be wrong with a PostgreSQL system: named in a sentence, mended, and nothing is lost."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.bad_input.place import until
+from tests.bad_input.shop import Shop, shop
+from tests.conftest import PrivatePostgres
+
+
+def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: Shop) -> None:
+    place = a_shop.place
+    a_shop.set_up()
+    with place.running() as run:
+        run.says("streaming")
+        a_shop.sql("insert into article values (2, 'jug', 1)")
+        place.until_changes("article", 1)
+    right = place.secrets["SHOP_PASSWORD"]
+    place.secret("SHOP_PASSWORD", "wr0ng:p@ss")
+    a_shop.sql("update article set price = 2 where id = 2")
+
+    says = ("system 'shop'", a_shop.user, "password authentication failed", "`url`")
+    place.fails("check", code=1, says=says)
+    place.fails("setup", "shop", "--yes", code=2, says=says)
+    place.fails("get", "article", "1", code=2, says=says)
+    with place.running() as run:
+        assert run.ends() == 1
+        for part in says:
+            assert part in run.text
+
+    place.secret("SHOP_PASSWORD", right)
+    with place.running():
+        assert place.until_changes("article", 2) == [
+            ("create", {"id": 2, "name": "jug", "price": "1.00"}),
+            ("update", {"id": 2, "name": "jug", "price": "2.00"}),
+        ]
+    assert place.state("article", "id") == a_shop.table()
+
+
+def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Shop) -> None:
+    place = a_shop.place
+    a_shop.sql("drop table article")
+    says = ("system 'shop'", "article", "search_path")
+    place.fails("check", code=1, says=says)
+    place.fails("setup", "shop", "--yes", code=2, says=says)
+    place.fails("get", "article", "1", code=2, says=says)
+    with place.running() as run:
+        assert run.ends() == 1
+        for part in says:
+            assert part in run.text
+
+    a_shop.sql(
+        "create table article (id int primary key, name text, price numeric(9,2))",
+        f"grant select on article to {a_shop.user}",
+        "insert into article values (7, 'pot', 3)",
+    )
+    a_shop.set_up()
+    with place.running() as run:
+        run.says("streaming")
+        a_shop.sql("update article set price = 4")
+        place.until_changes("article", 1)
+    assert place.state("article", "id") == a_shop.table()
+
+
+def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) -> None:
+    place = a_shop.place
+    a_shop.set_up()
+    with place.running() as run:
+        run.says("streaming")
+        a_shop.sql("insert into article values (2, 'jug', 1)")
+        place.until_changes("article", 1)
+        # Changes need no grant to be told; a snapshot and a look-up do.
+        a_shop.sql(f"revoke select on article from {a_shop.user}")
+        a_shop.sql("insert into article values (3, 'pan', 1)")
+        place.until_changes("article", 2)
+        grant = f'GRANT SELECT ON "public"."article" TO "{a_shop.user}"'
+        found = place.call("check", "--json")
+        assert found.code == 1
+        assert any(row["fix"].rstrip(";") == grant for row in found.rows), found
+        place.fails("get", "article", "1", code=2, says=("system 'shop'", "permission denied"))
+        place.fails("snapshot", "article", code=1, says=("article", "permission denied"))
+        a_shop.sql(grant, "insert into article values (4, 'lid', 1)")
+        assert place.call("snapshot", "article", "--json").rows[0]["rows"] == 4
+        assert [row["id"] for _, row in place.until_changes("article", 3)] == [2, 3, 4]
+    assert place.call("check").code == 0
+    assert place.state("article", "id") == a_shop.table()
+
+
+def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop: Shop) -> None:
+    place = a_shop.place
+    a_shop.set_up()
+    with place.running() as run:
+        run.says("streaming")
+    with psycopg.connect(a_shop.database, replication="database", autocommit=True) as other:
+        start = (
+            f"START_REPLICATION SLOT {a_shop.user} LOGICAL 0/0"
+            f" (proto_version '1', publication_names '{a_shop.user}')"
+        )
+        other.pgconn.send_query(start.encode())
+        pid = other.info.backend_pid
+        a_shop.sql("insert into article values (2, 'jug', 1)")
+        with place.running() as run:
+            told = run.says(r"retrying.*in use|in use.*retrying")
+            assert a_shop.user in told
+            assert str(pid) in told
+            other.close()
+            assert place.until_changes("article", 1)[0][0] == "create"
+    assert place.state("article", "id") == a_shop.table()
+
+
+def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -> None:
+    place = a_shop.place
+    a_shop.set_up()
+    with place.running() as run:
+        run.says("streaming")
+        a_shop.sql("insert into article values (2, 'jug', 1), (3, 'pan', 1)")
+        place.until_changes("article", 2)
+    a_shop.drop_slots()
+    # This is what nobody can tell any more.
+    a_shop.sql("delete from article where id = 2", "update article set price = 5 where id = 3")
+    with place.running() as run:
+        assert run.ends() == 1
+        for part in (a_shop.user, "does not exist", "checkpoint", "snapshot shop --accept-loss"):
+            assert part in run.text
+    place.fails("status", code=1, says=("does not exist", "--accept-loss"))
+    assert a_shop.user in place.fails("check", code=1, says=("slot",))
+
+    assert place.call("snapshot", "shop", "--accept-loss").code == 0
+    with place.running():
+        a_shop.sql("insert into article values (4, 'lid', 1)")
+        until(lambda: place.state("article", "id") == a_shop.table(), lambda: "not reconciled")
+    epochs = [event["position"].split("-")[0] for event in place.events("article")]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] > epochs[0]
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+def test_a_database_that_is_down_is_waited_for(
+    private_postgres: PrivatePostgres, when: str, tmp_path: Path
+) -> None:
+    server = private_postgres({})
+    mine = shop(tmp_path / "mine", server, server.new_database())
+    mine.set_up()
+    if when == "at the start":
+        with mine.place.running() as run:
+            run.says("streaming")
+        server.stop()
+    with mine.place.running() as run:
+        if when == "later":
+            run.says("streaming")
+            server.stop()
+        told = run.says("retrying")
+        assert f"{server.port}" in told
+        assert "system 'shop'" in told
+        mine.place.fails("get", "article", "1", code=1, says=("system 'shop'", str(server.port)))
+        mine.place.fails("check", code=1, says=("system 'shop'", str(server.port)))
+        server.start()
+        mine.sql("insert into article values (2, 'jug', 1)")
+        assert [op for op, _ in mine.place.until_changes("article", 1)] == ["create"]
+    assert mine.place.state("article", "id") == mine.table()
+    mine.place.stores_no_secret()
