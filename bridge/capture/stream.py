@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from bridge.capture.confirm import confirmations
 from bridge.capture.entity import CapturedEntity, touched
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group
@@ -85,6 +86,7 @@ class Stream:
         group.add(entity.topic, entries)
         group.count(entity.spec.qualified, len(changes) - len(failures))
         group.size += sum([len(entry[1] or b"") for entry in entries])
+        group.notices += confirmations(changes, entries)
         if self._jobs.listens(name):
             self._jobs.heard(touched(executor, changes, entries))
 

@@ -121,8 +121,24 @@ def test_commands_by_state_name_and_id(lived_once: Place) -> None:
     assert lived_once.call("commands", "--id", row["id"], "--json").rows == [row]
     assert lived_once.call("commands", "--state", "failed").code == 3
     assert "credit-watch" in lived_once.call("commands", "show", row["id"]).out
-    assert lived_once.call("commands", "show", row["id"], "--json").rows == [row]
+    (shown,) = lived_once.call("commands", "show", row["id"], "--json").rows
+    assert {name: shown[name] for name in row} == row
     assert lived_once.call("commands", "show", "nobody:x").code == 3
+
+
+def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: Place) -> None:
+    (command,) = lived_once.call("commands", "--json").rows
+    (shown,) = lived_once.call("commands", "show", command["id"], "--json").rows
+    (caused,) = (
+        row
+        for row in lived_once.call("tail", "sales_order", "--no-follow", "--json").rows
+        if row["caused_by"] == command["id"]
+    )
+    assert shown["confirmed"] == {
+        "entity": "erp.sales_order",
+        **{name: caused[name] for name in ("position", "topic", "partition", "offset")},
+    }
+    assert caused["position"] in lived_once.call("commands", "show", command["id"]).out
 
 
 def test_topics_and_groups(lived_once: Place) -> None:

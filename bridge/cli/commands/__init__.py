@@ -79,19 +79,22 @@ def command(
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
-    """Show one command: its request, its steps and its receipt."""
+    """Show one command: its request, its steps, its receipt and the change that confirmed it."""
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.cli.commands.confirming import confirming_change
+
         del stop
         found = (await _stories(bridge, None)).get(command_id)
         if found is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands` lists them"
             )
+        change = await confirming_change(bridge, found)
         if as_json:
-            print_json(found.row())
+            print_json({**found.row(), "confirmed": change})
         else:
-            _print(found)
+            _print(found, change)
         return 0
 
     on_bridge(ctx, act)
@@ -128,7 +131,7 @@ def _line(story: Story) -> dict[str, Any]:
     }
 
 
-def _print(story: Story) -> None:
+def _print(story: Story, change: dict[str, Any] | None) -> None:
     from bridge.cli.shown.records import key_text, local_time
     from bridge.cli.shown.rows import cell
 
@@ -142,4 +145,9 @@ def _print(story: Story) -> None:
         why = " ".join(part for part in (step["code"], step["message"]) if part)
         click.echo(
             f"  {local_time(step['at'])}  {step['state']:<18} by {step['by']}  {why}".rstrip()
+        )
+    if change is not None:
+        click.echo(
+            f"  confirmed by the change of {change['entity']} at {change['position']}, "
+            f"{change['topic']}-{change['partition']} offset {change['offset']}"
         )

@@ -1,0 +1,46 @@
+"""The change with which a command's effect came back through capture."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import Any
+
+from bridge.capture.confirm import confirmed
+from bridge.cli.commands.story import Story
+from bridge.cli.given.start import Start, offsets
+from bridge.cli.reading import history, partitions_of
+from bridge.model.names import change_topic
+from bridge.wiring import Bridge
+
+MARGIN = timedelta(minutes=10)
+"""How far the clocks of who asked and of who captured may differ."""
+
+
+async def confirming_change(bridge: Bridge, story: Story) -> dict[str, Any] | None:
+    """The first change of the command's entity that carries its id: entity, position, topic,
+    partition, offset. None: not captured (yet), or the command isn't declared any more.
+
+    Reads the entity's topic from the time of the request on.
+    """
+    spec = bridge.declared.get(story.name)
+    if spec is None or story.at is None or story.receipt is None:
+        return None
+    topic = change_topic(bridge.name, spec.system, spec.entity)
+    if topic not in await bridge.log.topics():
+        return None
+    start = Start("time", int((story.at - MARGIN).timestamp() * 1000))
+    places = await offsets(bridge.log, await partitions_of(bridge.log, [topic]), start)
+    async with contextlib.aclosing(history(bridge.log, places)) as batches:
+        async for batch in batches:
+            for record in batch:
+                told = confirmed(record.headers) if record.value is not None else None
+                if told is not None and told.command_id == story.id:
+                    return {
+                        "entity": told.entity,
+                        "position": told.position,
+                        "topic": record.topic,
+                        "partition": record.partition,
+                        "offset": record.offset,
+                    }
+    return None
