@@ -28,12 +28,12 @@ setup: .make/setup build
 	mkdir -p .make && touch $@
 
 # The compiled modules shadow their Python files, so they are made again when those change.
-COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
+COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
 
 build: .make/build
 
 .make/build: $(COMPILED) setup.py .make/setup
-	rm -f bridge/plan/execute.*.so connectors/postgres/frames.*.so
+	rm -f bridge/plan/execute.*.so bridge/log/kafka/pack.*.so connectors/postgres/frames.*.so
 	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 

@@ -1,83 +1,67 @@
-"""Entries to batches that a broker takes: by partition, in order, none too large."""
+"""Entries to batches that a broker takes, for aiokafka's producer to send."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NoReturn
+import time
+from collections.abc import Sequence
+from typing import Any
 
-from bridge.log.kafka.settings import MAX_BATCH, MAX_RECORD
-from bridge.log.port import Entry, RecordTooLarge
-from bridge.plan.murmur2 import partition as partition_of
-
-#: The overhead of one record and its batch never reaches this, so that smaller ones needn't
-#: be measured in full.
-_SLACK: Final = 4_096
+from bridge.log.kafka.pack import Pack, packed
+from bridge.log.port import Entry
 
 
-def by_partition(entries: Iterable[Entry], partitions: int) -> dict[int, list[Entry]]:
-    """Entries by their partition, each list in the given order.
+class Batch:
+    """A full batch: what aiokafka's accumulator calls of its own BatchBuilder, and no more.
 
-    Raises ValueError for a partition that isn't there.
+    `tests/log/test_kafka_batches.py` notices when another version of aiokafka calls more.
     """
-    groups: dict[int, list[Entry]] = {}
-    for entry in entries:
-        number = entry[4]
-        if number is None:
-            number = partition_of(entry[0], partitions)
-        group = groups.get(number)
-        if group is None:
-            if not 0 <= number < partitions:
-                raise ValueError(f"partition {number} does not exist: there are {partitions}")
-            group = groups[number] = []
-        group.append(entry)
-    return groups
+
+    def __init__(self, pack: Pack, *, transactional: bool) -> None:
+        self._pack = pack
+        self._transactional = transactional
+        self._state = (-1, -1, 0)
+        self._buffer: bytearray | None = None
+
+    @property
+    def partition(self) -> int:
+        """Where it belongs."""
+        return self._pack.partition
+
+    def record_count(self) -> int:
+        """How many records it holds."""
+        return self._pack.records()
+
+    def size(self) -> int:
+        """Its bytes."""
+        return self._pack.bytes_in_all()
+
+    def closed(self) -> bool:
+        """Full: aiokafka doesn't wait for more."""
+        return True
+
+    def append(self, **_: Any) -> None:
+        """Takes nothing more."""
+
+    def _set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int
+    ) -> None:
+        self._state = (producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytearray:
+        # The same bytes when it is sent again: the sequence number stays.
+        if self._buffer is None:
+            self._buffer = self._pack.built(self._transactional, *self._state)
+        return self._buffer
 
 
-def check_sizes(topic: str, entries: Iterable[Entry]) -> None:
-    """Raise RecordTooLarge for the first entry that is over the limit."""
-    for entry in entries:
-        key, value, headers = entry[0], entry[1], entry[2]
-        size = (len(key) if key else 0) + (len(value) if value else 0)
-        if headers:
-            # The hot path has a handful of short headers: only suspects are measured.
-            size += _SLACK if len(headers) <= 16 else 0
-            if size > MAX_RECORD or len(headers) > 16:
-                size = record_bytes(entry)
-        if size > MAX_RECORD:
-            _refuse(topic, entry)
+def batches(
+    topic: str, entries: Sequence[Entry], partitions: int, *, transactional: bool
+) -> list[Batch]:
+    """Full batches, those of one partition in the order of the entries.
 
-
-def record_bytes(entry: Entry) -> int:
-    """Bytes of key, value and headers."""
-    key, value, headers = entry[0], entry[1], entry[2]
-    named = sum(len(name.encode()) + len(content) for name, content in headers)
-    return (len(key) if key else 0) + (len(value) if value else 0) + named
-
-
-def filled(
-    topic: str, entries: Sequence[Entry], create: Callable[[], Any]
-) -> Iterator[tuple[Any, int]]:
-    """Full batches of one partition, made by `create`, and how many entries each holds."""
-    batch = create()
-    count = 0
-    for entry in entries:
-        key, value, headers, timestamp, _ = entry
-        if type(headers) is not list:
-            headers = list(headers)
-        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-            yield batch, count
-            batch, count = create(), 0
-            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-        count += 1
-        # A batch's first record is taken whatever its size; very many headers may exceed it.
-        if count == 1 and batch.size() > MAX_BATCH:
-            _refuse(topic, entry)
-    if count:
-        yield batch, count
-
-
-def _refuse(topic: str, entry: Entry) -> NoReturn:
-    raise RecordTooLarge(
-        f"topic {topic}: a record of {record_bytes(entry)} bytes (key, value and headers) is over "
-        f"the limit of {MAX_RECORD}"
-    )
+    Raises RecordTooLarge for the first entry over the limit, and Rejected for a partition that
+    isn't there.
+    """
+    now = time.time_ns() // 1_000_000
+    made = packed(topic, entries, partitions, now)
+    return [Batch(pack, transactional=transactional) for pack in made]

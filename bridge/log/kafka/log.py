@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
 from bridge.log.kafka.admin import KafkaAdmin
-from bridge.log.kafka.batches import by_partition, check_sizes, filled
+from bridge.log.kafka.batches import Batch, batches
 from bridge.log.kafka.connect import check_connection
 from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import told, translate
@@ -107,16 +107,10 @@ class KafkaLog:
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
         """One batch goes as it is, since it is atomic; several go in a transaction."""
         count = await self._admin.partitions(topic)
-        check_sizes(topic, entries)
-        producer = await self._plain_producer()
-        batches = [
-            (number, batch)
-            for number, group in by_partition(entries, count).items()
-            for batch, _ in filled(topic, group, producer.create_batch)
-        ]
-        if len(batches) == 1:
-            await self._send(producer, topic, *batches[0])
-        elif batches:
+        full = batches(topic, entries, count, transactional=False)
+        if len(full) == 1:
+            await self._send(await self._plain_producer(), topic, full[0])
+        elif full:
             async with self._appending:
                 bulk = await self._bulk_producer()
                 async with bulk.transaction() as transaction:
@@ -339,12 +333,10 @@ class KafkaLog:
             self._bulk = await self._producer(f"legacy-bridge-append-{uuid4()}", APPEND_MS)
         return self._bulk
 
-    async def _send(
-        self, producer: aiokafka.AIOKafkaProducer, topic: str, number: int, batch: Any
-    ) -> None:
+    async def _send(self, producer: aiokafka.AIOKafkaProducer, topic: str, batch: Batch) -> None:
         try:
             async with asyncio.timeout(self._settings.timeout):
-                await (await producer.send_batch(batch, topic, partition=number))
+                await (await producer.send_batch(batch, topic, partition=batch.partition))
         except TimeoutError as error:
             await self._give_up(producer)
             raise OutcomeUnknown(

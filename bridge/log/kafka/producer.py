@@ -12,7 +12,7 @@ import aiokafka
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.batches import by_partition, check_sizes, filled
+from bridge.log.kafka.batches import Batch, batches
 from bridge.log.kafka.errors import told, translate
 from bridge.log.port import Entry, TopicPartition
 from bridge.model.errors import BridgeError, ConfigurationError, Fenced, OutcomeUnknown, RetryLater
@@ -21,18 +21,17 @@ Partitions = Callable[[str], Awaitable[int]]
 
 
 async def send(
-    client: aiokafka.AIOKafkaProducer, topic: str, entries: Sequence[Entry], partitions: int
+    client: aiokafka.AIOKafkaProducer, topic: str, full: Sequence[Batch]
 ) -> list[asyncio.Future[Any]]:
-    """Hand entries to a producer in full batches; what it returns tells when they arrived.
+    """Hand batches to a producer; what it returns tells when they arrived.
 
-    Waits while the partition before is still on its way, so that memory is bounded.
+    Waits while the batch before of the same partition is still on its way.
     """
     deliveries: list[asyncio.Future[Any]] = []
-    for number, group in by_partition(entries, partitions).items():
-        for batch, _ in filled(topic, group, client.create_batch):
-            delivery = await client.send_batch(batch, topic, partition=number)
-            delivery.add_done_callback(_collect)
-            deliveries.append(delivery)
+    for batch in full:
+        delivery = await client.send_batch(batch, topic, partition=batch.partition)
+        delivery.add_done_callback(_collect)
+        deliveries.append(delivery)
     return deliveries
 
 
@@ -121,10 +120,10 @@ class KafkaProducer:
     async def send(self, topic: str, entries: Sequence[Entry]) -> list[asyncio.Future[Any]]:
         """Send records within the open transaction."""
         count = await self._partitions(topic)
-        check_sizes(topic, entries)
+        full = batches(topic, entries, count, transactional=True)
         try:
             async with asyncio.timeout(self._timeout):
-                return await send(self._client, topic, entries, count)
+                return await send(self._client, topic, full)
         except (TimeoutError, KafkaError) as error:
             raise await self._died(error, f"append to {topic}") from error
 
