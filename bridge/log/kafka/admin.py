@@ -21,6 +21,8 @@ from bridge.model.errors import ConfigurationError, RetryLater
 
 T = TypeVar("T")
 
+#: Seconds in which a question is asked again while the broker is busy or away.
+PATIENCE = 10.0
 #: Seconds in which a new topic shows up at every broker.
 SPREAD = 5.0
 #: Seconds after which a topic that isn't shown is taken not to be there.
@@ -222,7 +224,7 @@ class KafkaAdmin:
         with told(doing):
             try:
                 async for attempt in AsyncRetrying(
-                    stop=stop_after_delay(min(self._settings.timeout, 10.0)),
+                    stop=stop_after_delay(min(self._settings.timeout, PATIENCE)),
                     wait=wait_random_exponential(multiplier=0.05, max=1.0),
                     retry=retry_if_exception(_passing),
                     reraise=True,

@@ -23,11 +23,7 @@ async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -
     Raises ConfigurationError when one says that the settings are wrong, RetryLater when none
     answers.
     """
-    wanted = {
-        name: value
-        for name, value in arguments.items()
-        if name not in {"bootstrap_servers", "retry_backoff_ms"}
-    }
+    wanted = {name: value for name, value in arguments.items() if name != "bootstrap_servers"}
     away = []
     for server in settings.servers:
         host, _, port = server.rpartition(":")

@@ -15,7 +15,8 @@ from bridge.model.errors import ConfigurationError
 MAX_RECORD: Final = 1_000_000
 #: A broker's default `message.max.bytes`, which counts a batch of records with its overhead.
 MAX_BATCH: Final = 1_048_588
-#: A client asks again after so many milliseconds while the broker is busy or away.
+#: A transactional producer asks again after so many milliseconds, because the broker is busy with
+#: the last transaction for a few; other clients after aiokafka's 100.
 BACKOFF_MS: Final = 20
 CLIENT_ID: Final = "legacy-bridge"
 
@@ -126,7 +127,6 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": list(settings.servers),
         "client_id": CLIENT_ID,
         "security_protocol": security.protocol,
-        "retry_backoff_ms": BACKOFF_MS,
     }
     if security.encrypted:
         arguments["ssl_context"] = _tls(security)

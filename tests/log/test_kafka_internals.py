@@ -1,0 +1,57 @@
+"""What the adapter relies on of aiokafka without being promised it.
+
+A test that fails here after an upgrade says what to look at in `bridge.log.kafka.internals`.
+"""
+
+import inspect
+from pathlib import Path
+
+import aiokafka
+from aiokafka.consumer import fetcher, group_coordinator, subscription_state
+from aiokafka.producer import message_accumulator, sender, transaction_manager
+
+from bridge.log.kafka import internals
+
+
+def source(module: object) -> str:
+    return Path(str(inspect.getsourcefile(module))).read_text()  # type: ignore[arg-type]
+
+
+def test_the_wait_between_transactions_is_a_constant_that_is_looked_up_when_needed() -> None:
+    """BACKOFF_OVERRIDE is lowered in the adapter: whoever renames or inlines it undoes that."""
+    text = source(sender)
+    assert "BACKOFF_OVERRIDE = 0.02 " in text
+    handler = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
+    assert "return BACKOFF_OVERRIDE" in handler
+    assert sender.BACKOFF_OVERRIDE == internals.BACKOFF == 0.002
+
+
+def test_a_commit_ignores_batches_that_were_refused() -> None:
+    """So the adapter waits for each delivery itself. If this changes, that may go."""
+    flush = inspect.getsource(message_accumulator.MessageAccumulator.flush_for_commit)
+    assert "asyncio.wait(waiters)" in flush
+    assert ".result()" not in flush
+
+
+def test_a_transaction_remembers_one_group_only() -> None:
+    text = inspect.getsource(transaction_manager.TransactionManager.consumer_group_to_add)
+    assert "if self._txn_consumer_group is not None:\n            return None" in text
+
+
+def test_what_is_used_of_the_clients_is_still_there() -> None:
+    producer = inspect.getsource(aiokafka.AIOKafkaProducer.__init__)
+    for name in ("_txn_manager", "_sender", "_message_accumulator"):
+        assert f"self.{name} = " in producer
+    consumer = inspect.getsource(aiokafka.AIOKafkaConsumer.__init__)
+    for name in ("_subscription", "_fetcher", "_coordinator"):
+        assert f"self.{name} = " in consumer
+    assert "self._coordination_task = create_task" in source(group_coordinator)
+    assert "self._fetch_task = create_task" in source(fetcher)
+    assert "self._pending_tasks = set()" in source(fetcher)
+    assert isinstance(subscription_state.TopicPartitionState.has_valid_position, property)
+
+
+def test_an_assignment_is_told_before_the_first_heartbeat() -> None:
+    """So telling it must not wait for the caller's next read, or the session may end."""
+    text = inspect.getsource(group_coordinator.GroupCoordinator.ensure_active_group)
+    assert text.index("_do_rejoin_group") < text.index("_start_heartbeat_task")
