@@ -10,9 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
+
 from bridge.config import load
+from bridge.model.errors import RetryLater
 from bridge.wiring import opened
 
 
@@ -32,7 +36,12 @@ def killer(step: str, nth: int) -> Callable[[str], None]:
 
 async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
     loop = asyncio.get_running_loop()
-    async with opened(load(folder / "bridge.yaml")) as bridge:
+    async with AsyncExitStack() as stack:
+        # The broker may have been killed just now.
+        patient = AsyncRetrying(retry=retry_if_exception_type(RetryLater), wait=wait_fixed(0.2))
+        bridge = await patient(
+            lambda: stack.enter_async_context(opened(load(folder / "bridge.yaml")))
+        )
         running = asyncio.ensure_future(bridge.capture("erp", steps=steps).run())
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
         await asyncio.gather(running, return_exceptions=False)
