@@ -71,6 +71,7 @@ async def test_one_server_of_the_list_is_enough(kafka: "Kafka") -> None:
     await log.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", [60.0], indirect=True)
 async def test_a_broker_that_was_killed_and_is_back_is_only_a_wait(
     log: KafkaLog, away: "Kafka", name: str
@@ -148,6 +149,7 @@ def go_on(broker: "Kafka") -> None:
     os.kill(broker.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 async def test_nothing_that_was_given_up_is_written_later(
     log: KafkaLog, away: "Kafka", name: str
 ) -> None:
@@ -162,6 +164,7 @@ async def test_nothing_that_was_given_up_is_written_later(
     assert await values(log, name) == [b"first", b"second"]
 
 
+@pytest.mark.slow
 async def test_what_needs_the_broker_says_so_while_it_is_away(
     log: KafkaLog, away: "Kafka", name: str
 ) -> None:
