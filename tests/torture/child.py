@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from bridge.config import load
 from bridge.model.errors import RetryLater
-from bridge.wiring import opened
+from bridge.wiring import Bridge, opened
 
 
 def killer(step: str, nth: int) -> Callable[[str], None]:
@@ -37,11 +37,13 @@ def killer(step: str, nth: int) -> Callable[[str], None]:
 async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
+
+        async def enter() -> Bridge:
+            return await stack.enter_async_context(opened(load(folder / "bridge.yaml")))
+
         # The broker may have been killed just now.
         patient = AsyncRetrying(retry=retry_if_exception_type(RetryLater), wait=wait_fixed(0.2))
-        bridge = await patient(
-            lambda: stack.enter_async_context(opened(load(folder / "bridge.yaml")))
-        )
+        bridge = await patient(enter)
         running = asyncio.ensure_future(bridge.capture("erp", steps=steps).run())
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
         await asyncio.gather(running, return_exceptions=False)
