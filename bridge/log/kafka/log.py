@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -12,14 +13,20 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.admin import KafkaAdmin
+from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
 from bridge.log.kafka.batches import Batch, batches
 from bridge.log.kafka.connect import check_connection
 from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.membership import Membership
 from bridge.log.kafka.producer import KafkaProducer
-from bridge.log.kafka.settings import MAX_BATCH, MAX_RECORD, KafkaSettings, client_arguments
+from bridge.log.kafka.settings import (
+    BACKOFF_MS,
+    MAX_BATCH,
+    MAX_RECORD,
+    KafkaSettings,
+    client_arguments,
+)
 from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
 
@@ -176,7 +183,7 @@ class KafkaLog:
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
-        with told("first offsets"):
+        async with self._answering("first offsets"):
             found = await self._offsets.beginning_offsets(places)
         return {TopicPartition(*place): at for place, at in found.items()}
 
@@ -189,7 +196,7 @@ class KafkaLog:
         for, SETTLING seconds at most: then it belongs to a transaction that is really open.
         """
         places = await self._places(partitions)
-        with told("last offsets"):
+        async with self._answering("last offsets"):
             undecided = await self._undecided.end_offsets(places)
             found = await self._offsets.end_offsets(places)
             loop = asyncio.get_running_loop()
@@ -205,7 +212,7 @@ class KafkaLog:
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
-        with told("offsets by time"):
+        async with self._answering("offsets by time"):
             found = await self._offsets.offsets_for_times(dict.fromkeys(places, max(timestamp, 0)))
         offsets = {
             TopicPartition(*place): at.offset for place, at in found.items() if at is not None
@@ -245,6 +252,13 @@ class KafkaLog:
                 await client.commit(places)
         finally:
             await internals.stop(client)
+
+    @asynccontextmanager
+    async def _answering(self, doing: str) -> AsyncIterator[None]:
+        """A question that the broker answers in time, or RetryLater."""
+        with told(doing):
+            async with asyncio.timeout(min(self._settings.timeout, PATIENCE)):
+                yield
 
     @property
     def _timeout_ms(self) -> int:
@@ -293,7 +307,9 @@ class KafkaLog:
 
     async def _producer(self, transactional_id: str, transaction_ms: int) -> KafkaProducer:
         client = self._new_producer(
-            transactional_id=transactional_id, transaction_timeout_ms=transaction_ms
+            transactional_id=transactional_id,
+            transaction_timeout_ms=transaction_ms,
+            retry_backoff_ms=BACKOFF_MS,
         )
         await self._start(client, f"producer {transactional_id}")
         return KafkaProducer(
