@@ -70,7 +70,13 @@ cdef class Executor:
 
     cdef int _change(self, object change, u64 number, list out) except -1
     cdef int _deleted(self, bytes key, bint whole, u64 number, list out) except -1
+    @c_.locals(text=bytes)
     cdef int _set_transaction(self, object transaction, object causation) except -1
+    @c_.locals(seconds=c_.longlong, days=c_.longlong, rest=c_.longlong, era=c_.longlong,
+               year=c_.longlong, month=c_.longlong, day=c_.longlong)
+    cdef bytes _instant(self, long long micros)
+    @c_.locals(at=Py_ssize_t)
+    cdef int _decimal(self, long long value, int width, int behind) except -1
     @c_.locals(start=Py_ssize_t, end=Py_ssize_t, index=Py_ssize_t, size=Py_ssize_t,
                    event_id=bytes, value=bytes, heads=list)
     cdef int _entry(self, bytes key, int op, bint before, bint after, Cells other, bint whole,

@@ -21,7 +21,6 @@ from bridge.model.canonical import instant_text
 from bridge.model.errors import RowError
 from bridge.model.position import MAX_COMMIT, MAX_EPOCH, MAX_NUMBER, format_position
 from bridge.model.wire import header
-from bridge.plan.encode import long_bytes
 from bridge.plan.raw import Failure, RecordTooLarge, oversized, raw_text
 from bridge.plan.steps import MISSING, Plan, Wire
 from bridge.plan.ways import Ways
@@ -432,19 +431,65 @@ class Executor:
         if not 0 <= commit <= MAX_COMMIT:
             raise OverflowError(f"commit position {commit} is out of range")
         self.commit = commit
-        tail = b"\0"
-        if name is not None:
+        self.at = 0
+        if name is None:
+            self._byte(0)
+        else:
             text = str(name).encode()
-            tail = b"\2" + long_bytes(len(text)) + text
-        tail += b"\0" if committed_at is None else b"\2" + long_bytes(committed_at)
-        self.tail = tail + long_bytes(self.captured_at)
-        at = self.captured_at if committed_at is None else committed_at
+            self._byte(2)
+            self._span(text, 0, len(text))
+        if committed_at is None:
+            self._byte(0)
+        else:
+            self._byte(2)
+            self._long(committed_at)
+        self._long(self.captured_at)
+        self.tail = taken(self.buffer, 0, self.at)
         self.time_header = (
             headers.TIME,
-            instant_text(_EPOCH + timedelta(microseconds=at)).encode(),
+            self._instant(self.captured_at if committed_at is None else committed_at),
         )
         self.transaction = transaction
         return 0
+
+    def _instant(self, micros: int) -> bytes:
+        """What `instant_text` says of a time in microseconds since 1970."""
+        if micros < 0 or micros >= 253_402_300_800_000_000:
+            return instant_text(_EPOCH + timedelta(microseconds=micros)).encode()
+        seconds = micros // 1_000_000
+        days = seconds // 86_400
+        rest = seconds - days * 86_400
+        # Days to a date in eras of 400 years that begin in March:
+        # https://howardhinnant.github.io/date_algorithms.html#civil_from_days
+        days += 719_468
+        era = days // 146_097
+        days -= era * 146_097
+        year = (days - days // 1460 + days // 36_524 - days // 146_096) // 365
+        days -= 365 * year + year // 4 - year // 100
+        month = (5 * days + 2) // 153
+        day = days - (153 * month + 2) // 5 + 1
+        month += 3 if month < 10 else -9
+        year += era * 400 + (1 if month <= 2 else 0)
+        self.at = 0
+        self._decimal(year, 4, 0x2D)
+        self._decimal(month, 2, 0x2D)
+        self._decimal(day, 2, 0x54)
+        self._decimal(rest // 3600, 2, 0x3A)
+        self._decimal(rest // 60 % 60, 2, 0x3A)
+        self._decimal(rest % 60, 2, 0x2E)
+        self._decimal(micros - seconds * 1_000_000, 6, 0x5A)
+        return taken(self.buffer, 0, self.at)
+
+    def _decimal(self, value: int, width: int, behind: int) -> int:
+        """So many digits and a sign behind them."""
+        at = self.at
+        self.at = at + width + 1
+        self.buffer[at + width] = behind
+        while width > 0:
+            width -= 1
+            self.buffer[at + width] = 0x30 + value % 10
+            value //= 10
+        return 1
 
     def _entry(  # noqa: PLR0917
         self,

@@ -5,6 +5,7 @@ cimport cython as c_
 from bridge.plan.native cimport byte, bytes_of, copy, larger, murmur2, release, slot, space, taken, u64, zigzag
 
 cdef Py_ssize_t record_limit, batch_limit
+cdef dict _NAMES
 
 
 @c_.final
@@ -14,8 +15,8 @@ cdef class Pack:
     cdef long long first, newest
     cdef byte* buffer
 
-    @c_.locals(delta=u64, number=u64, framed=u64, length=Py_ssize_t)
-    cdef int _add(self, object key, object value, object headers, long long timestamp,
+    @c_.locals(delta=u64, number=u64, framed=u64, length=Py_ssize_t, pair=tuple)
+    cdef int add(self, object key, object value, list heads, long long timestamp,
                   Py_ssize_t content, Py_ssize_t limit) except -1
     @c_.locals(at=Py_ssize_t)
     cdef int _number(self, u64 rest) except -1
@@ -24,11 +25,10 @@ cdef class Pack:
 
 
 @c_.locals(done=list, under_way=list, number=Py_ssize_t, named=Py_ssize_t, content=Py_ssize_t,
-           size=Py_ssize_t, timestamp=c_.longlong, pack=Pack)
+           size=Py_ssize_t, timestamp=c_.longlong, pack=Pack,
+           heads=list, pair=tuple)
 cpdef list packed(str topic, object entries, Py_ssize_t partitions, long long now)
-cdef int append(Pack pack, object key, object value, object headers, long long timestamp,
-                Py_ssize_t content) except -1
 @c_.locals(size=int)
-cdef int width(u64 rest) noexcept
+cdef inline int width(u64 rest) noexcept
 @c_.locals(found=bytes)
 cdef bytes encoded(object name)

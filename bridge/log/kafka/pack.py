@@ -92,8 +92,8 @@ class Pack:
         struct.pack_into(">I", data, _CRC_AT, crc)
         return data
 
-    def _add(  # noqa: PLR0917
-        self, key: Any, value: Any, headers: Any, timestamp: int, content: int, limit: int
+    def add(  # noqa: PLR0917
+        self, key: Any, value: Any, heads: list[Any], timestamp: int, content: int, limit: int
     ) -> int:
         """Append a record whose key, value and headers take `content` bytes; 0 where the batch
         would be longer than `limit` then.
@@ -117,10 +117,10 @@ class Pack:
         self._number(number)
         self._content(key)
         self._content(value)
-        self._number(zigzag(len(headers)))
-        for name, held in headers:
-            self._content(encoded(name))
-            self._content(held)
+        self._number(zigzag(len(heads)))
+        for pair in heads:
+            self._content(encoded(slot(pair, 0)))
+            self._content(slot(pair, 1))
         self.newest = max(self.newest, timestamp)
         self.count += 1
         return 1
@@ -163,6 +163,7 @@ def packed(topic: str, entries: Sequence[Any], partitions: int, now: int) -> lis
         key = slot(entry, 0)
         value = slot(entry, 1)
         headers = slot(entry, 2)
+        heads = headers if type(headers) is list else list(headers)
         where = slot(entry, 4)
         timestamp = now if slot(entry, 3) is None else slot(entry, 3)
         if where is None:
@@ -172,11 +173,14 @@ def packed(topic: str, entries: Sequence[Any], partitions: int, now: int) -> lis
             if number < 0 or number >= partitions:
                 raise no_such(topic, number, partitions)
         named = 0
-        content = width(zigzag(len(headers)))
-        for name, held in headers:
-            size = len(encoded(name))
+        content = width(zigzag(len(heads)))
+        for pair in heads:
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError("a header is a tuple of a name and its content")
+            size = len(encoded(slot(pair, 0)))
             content += width(zigzag(size)) + size
             named += size
+            held = slot(pair, 1)
             size = 0 if held is None else len(held)
             content += width(zigzag(size)) + size
             named += size
@@ -189,20 +193,14 @@ def packed(topic: str, entries: Sequence[Any], partitions: int, now: int) -> lis
         if named > record_limit:
             raise too_large(topic, named)
         pack = under_way[number]
-        if pack is None or not append(pack, key, value, headers, timestamp, content):
+        if pack is None or not pack.add(key, value, heads, timestamp, content, batch_limit):
             pack = Pack(number)
-            if not append(pack, key, value, headers, timestamp, content):
+            if not pack.add(key, value, heads, timestamp, content, batch_limit):
                 # Very many headers: the record is short enough, its batch isn't.
                 raise too_large(topic, named)
             under_way[number] = pack
             done.append(pack)
     return done
-
-
-def append(pack: Any, key: Any, value: Any, headers: Any, timestamp: int, content: int) -> int:  # noqa: PLR0917
-    """See `Pack._add`."""
-    added: int = pack._add(key, value, headers, timestamp, content, batch_limit)  # noqa: SLF001
-    return added
 
 
 def width(rest: int) -> int:
