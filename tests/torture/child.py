@@ -43,7 +43,7 @@ async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
 
         # The broker may have been killed just now.
         patient = AsyncRetrying(retry=retry_if_exception_type(RetryLater), wait=wait_fixed(0.2))
-        bridge = await patient(enter)
+        bridge: Bridge = await patient(enter)
         running = asyncio.ensure_future(bridge.capture("erp", steps=steps).run())
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
         await asyncio.gather(running, return_exceptions=False)
