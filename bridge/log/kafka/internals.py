@@ -42,6 +42,23 @@ def next_group(producer: aiokafka.AIOKafkaProducer) -> None:
     producer._txn_manager._txn_consumer_group = None  # noqa: SLF001
 
 
+class _Pending(set[Any]):
+    """Batches under way, of which one may be taken out twice."""
+
+    def remove(self, batch: Any) -> None:
+        self.discard(batch)
+
+
+def forgiving(producer: aiokafka.AIOKafkaProducer) -> aiokafka.AIOKafkaProducer:
+    """The same producer, which can be ended while a batch waits to be sent again.
+
+    Such a batch isn't among those under way, but its callback takes it out of them when it fails:
+    a KeyError that nobody can catch, once a batch, on stderr.
+    """
+    producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001
+    return producer
+
+
 async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
     """End a producer without delivering what it still holds: `stop` would wait for the broker."""
     running = producer._sender.sender_task  # noqa: SLF001

@@ -297,13 +297,14 @@ class KafkaLog:
         )
 
     def _new_producer(self, **arguments: Any) -> aiokafka.AIOKafkaProducer:
-        return aiokafka.AIOKafkaProducer(
+        client = aiokafka.AIOKafkaProducer(
             **self._arguments,
             **arguments,
             max_batch_size=MAX_BATCH,
             max_request_size=MAX_BATCH,
             request_timeout_ms=self._timeout_ms,
         )
+        return internals.forgiving(client)
 
     async def _producer(self, transactional_id: str, transaction_ms: int) -> KafkaProducer:
         client = self._new_producer(
