@@ -37,7 +37,7 @@ def verify(at: Setting) -> int:
                 open_.discard(message.partition())
                 continue
             count += 1
-            names = {name for name, _ in message.headers()}
+            names = {pair[0] for pair in message.headers() or ()}
             assert {"ce_id", "ce_type", "ce_source", "ce_specversion", "content-type"} <= names
             key = key_of(message.key(), SerializationContext(topic, MessageField.KEY))
             if message.value() is None:

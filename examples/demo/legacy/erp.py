@@ -123,4 +123,4 @@ if __name__ == "__main__":
     if sys.argv[2] == "create":
         create(connect(sys.argv[1]))
     else:
-        work(connect(sys.argv[1]), float(sys.argv[3]), int(*sys.argv[4:] or [1]))
+        work(connect(sys.argv[1]), float(sys.argv[3]), int(sys.argv[4]) if sys.argv[4:] else 1)
