@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 
 def main() -> None:
-    """Run `bridgectl` with the process's own arguments and exit with its code."""
-    from bridge.cli.app import group
+    """Run `bridgectl` with the process's own arguments and exit with its code.
 
-    group(prog_name="bridgectl")
+    A signal that comes before there is anything to end in order, while modules are loaded, ends
+    the process with 0 as later ones do.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from bridge.cli.app import group
+
+        group(prog_name="bridgectl")
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -61,6 +61,9 @@ class LazyGroup(click.Group):
             return done
         except BrokenPipeError:
             _pipe_closed()
+        except KeyboardInterrupt:
+            # Before click makes a failure of it: nothing was begun that had to be ended.
+            sys.exit(DONE)
         except BridgeError as error:
             _fail(error)
         except OSError as error:

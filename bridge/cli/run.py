@@ -30,13 +30,14 @@ def command(ctx: click.Context, only: tuple[str, ...], as_json: bool, verbose: b
 
     async def work(stop: asyncio.Event) -> int:
         from bridge.cli.told import log_lines
-        from bridge.wiring import opened
         from bridge.wiring.agents import load_agents
-        from bridge.wiring.running import parts, run
+        from bridge.wiring.running import parts, run, waited_for
 
         agents: Any = load_agents(config.agents) if "agents" in kinds else ()
         observer = log_lines(as_json=as_json, verbose=verbose)
-        async with opened(config, observer) as bridge:
+        async with waited_for(config, stop, observer) as bridge:
+            if bridge is None:
+                return 0
             ended = await run(parts(bridge, agents, kinds), stop, observer)
         for name, reason in ended.failed.items():
             click.echo(f"{name}: {reason}", err=True)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 
 import structlog
+from structlog.typing import EventDict
 
 from bridge.observe import (
     Captured,
@@ -38,6 +39,7 @@ def log_lines(*, as_json: bool, verbose: bool) -> Observer:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if as_json else [_sentence]),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -47,7 +49,9 @@ def log_lines(*, as_json: bool, verbose: bool) -> Observer:
 
     def observe(notice: Notice) -> None:
         facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
-        warn = isinstance(notice, _WARN) or facts.get("state") in _WARN_STATES
+        state = facts.get("state")
+        gave_up = state == "stopped" and "reason" in facts
+        warn = isinstance(notice, _WARN) or state in _WARN_STATES or gave_up
         if warn:
             log.warning(_words(notice), **facts)
         elif isinstance(notice, _OFTEN):
@@ -56,6 +60,13 @@ def log_lines(*, as_json: bool, verbose: bool) -> Observer:
             log.info(_words(notice), **facts)
 
     return observe
+
+
+def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
+    """The reason as it is, behind the event; as one of the facts its quotes would be escaped."""
+    if "reason" in facts:
+        facts["event"] = f"{facts['event']}: {facts.pop('reason')}"
+    return facts
 
 
 def _words(notice: Notice) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.log.port import Consumer, Log, Record, TopicPartition
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.replay.contract import Events, Picked, Sink
 from bridge.replay.select import Selection, incomplete
 
 AT_ONCE = 1000
-WAIT = 1.0
+#: Longer than that without a record although the log says there is one, and it is away.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ async def replay(
     """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
 
     `rate`: at most so many events a second (0: as fast as can be). A sink that was given an
-    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic.
+    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic, RetryLater
+    when the log stops answering before the end.
     """
     info = (await log.topics()).get(selection.topic)
     if info is None:
@@ -103,15 +105,27 @@ async def _batches(
     reader: Consumer = await log.reader(ahead)
     try:
         while any(reader.position(place) < ends[place] for place in ahead):
-            records = await reader.read(AT_ONCE, WAIT)
-            if not records:
-                return
+            before = dict(_positions(reader, ahead))
+            records = await reader.read(AT_ONCE, PATIENCE)
+            if not records and before == (now := dict(_positions(reader, ahead))):
+                stuck = sorted(place for place in ahead if now[place] < ends[place])
+                raise RetryLater(
+                    f"{log.name}: no answer within {PATIENCE:.0f} s for "
+                    f"{', '.join(f'{place.topic}-{place.partition}' for place in stuck)}; start "
+                    "the replay again: it goes on where it stopped"
+                )
             # What came in since the start is not of this replay.
             kept = [r for r in records if r.offset < ends[TopicPartition(r.topic, r.partition)]]
             if kept:
                 yield kept
     finally:
         await reader.close()
+
+
+def _positions(
+    reader: Consumer, places: Iterable[TopicPartition]
+) -> Iterator[tuple[TopicPartition, int]]:
+    return ((place, reader.position(place)) for place in places)
 
 
 async def _pick(

@@ -6,19 +6,25 @@ A part that gives up does not take the others with it: what it said is kept, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from bridge.agent import Agent
+from bridge.config import Config
 from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
 from bridge.wiring import garbage
-from bridge.wiring.bridge import Bridge
+from bridge.wiring.bridge import Bridge, opened
 
+T = TypeVar("T")
 Work = Callable[[asyncio.Event], Awaitable[None]]
 SHORTEST, LONGEST = 0.2, 30.0
+#: One attempt to open the log costs next to nothing, and nothing runs until it is there.
+LONGEST_OPENING = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,48 @@ def parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list
     return found
 
 
+@asynccontextmanager
+async def waited_for(
+    config: Config, stop: asyncio.Event, observer: Observer
+) -> AsyncIterator[Bridge | None]:
+    """The bridge of `config`, open; its log and registry are waited for, and each time that one
+    is away is told. None when `stop` was set first.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> Bridge:
+            return await stack.enter_async_context(opened(config, observer))
+
+        yield await _patiently(
+            begin, stop, lambda why: _say(observer, config.bridge, why), LONGEST_OPENING
+        )
+
+
+def _say(observer: Observer, bridge: str, reason: str) -> None:
+    observer(PartState("bridge", bridge, "retrying", reason))
+
+
+async def _patiently(
+    work: Callable[[], Awaitable[T]],
+    stop: asyncio.Event,
+    told: Callable[[str], None],
+    longest: float = LONGEST,
+) -> T | None:
+    """What `work` returns, begun again while what it needs is away; None once `stop` is set."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
+        wait=wait_random_exponential(SHORTEST, longest),
+        before_sleep=lambda state: told(str(state.outcome.exception() if state.outcome else "")),
+        sleep=lambda seconds: _sleep(seconds, stop),
+        reraise=True,
+    ):
+        with attempt:
+            if stop.is_set():
+                return None
+            return await work()
+    return None
+
+
 async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) -> Ended:
     """Run all until `stop` is set or every part has given up."""
     ended = Ended()
@@ -72,21 +120,12 @@ async def _supervised(part: Part, stop: asyncio.Event, observer: Observer, ended
     def say(state: str, reason: str = "") -> None:
         observer(PartState(part.kind, part.name, state, reason))
 
+    async def work() -> None:
+        say("running")
+        await part.work(stop)
+
     try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
-            wait=wait_random_exponential(SHORTEST, LONGEST),
-            before_sleep=lambda state: say(
-                "retrying", str(state.outcome.exception() if state.outcome else "")
-            ),
-            sleep=lambda seconds: _sleep(seconds, stop),
-            reraise=True,
-        ):
-            with attempt:
-                if stop.is_set():
-                    break
-                say("running")
-                await part.work(stop)
+        await _patiently(work, stop, lambda why: say("retrying", why))
         say("stopped")
     except BridgeError as error:
         ended.failed[f"{part.kind} {part.name}"] = str(error)

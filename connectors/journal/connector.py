@@ -150,8 +150,22 @@ class JournalConnector:
         return SqlSnapshot(system, dialect_for(system).sql)
 
     async def reader(self, system: System) -> Reader:
-        """A reader whose answers tell which changes they contain."""
-        return SqlReader(system, dialect_for(system).sql)
+        """A reader whose answers tell which changes they contain: they ask the journal.
+
+        Raises ConfigurationError while it isn't there.
+        """
+        dialect = dialect_for(system)
+
+        def act() -> bool:
+            with engine_for(system) as engine, engine.connect() as connection:
+                return dialect.is_there(connection)
+
+        if not await asyncio.to_thread(act):
+            raise ConfigurationError(
+                f"journal of {system.name!r}: its tables and triggers are not there, by which "
+                f"reads tell how fresh they are; make them with `bridgectl setup {system.name}`"
+            )
+        return SqlReader(system, dialect.sql)
 
     async def writer(self, system: System) -> Writer:
         """A writer whose commands come back with the changes that they cause."""

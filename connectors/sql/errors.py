@@ -12,7 +12,15 @@ from bridge.model.errors import BridgeError, ConfigurationError, Rejected, Retry
 # Classes of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _LATER_CLASSES = ("08", "40", "53", "57")
 _LATER = ("55P03", "25006")
-_SETUP = ("28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703")
+_SETUP = {
+    "28000": "check the user in `url`",
+    "28P01": "check the user and the password in `url`",
+    "3D000": "check the database in `url`",
+    "3F000": "correct the schema",
+    "42501": "give the user in `url` that right: `bridgectl check` has the statements",
+    "42P01": "make the table, or correct its name",
+    "42703": "correct the column's name",
+}
 # Primary result codes of SQLite (https://www.sqlite.org/rescode.html).
 _SQLITE_LATER = {5: "busy", 6: "locked", 10: "I/O error", 13: "disk full"}
 _SQLITE_SETUP = {
@@ -68,7 +76,7 @@ def translated(error: Exception, where: str, code: str = "legacy_error") -> Brid
         if state[:2] in _LATER_CLASSES or state in _LATER:
             return RetryLater(message)
         if state in _SETUP:
-            return ConfigurationError(message)
+            return ConfigurationError(f"{message}; {_SETUP[state]}")
         return Rejected(code, message)
     if isinstance(error, sa_exc.OperationalError) and lite is None:
         return RetryLater(message)

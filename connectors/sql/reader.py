@@ -29,7 +29,7 @@ class SqlReader:
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, system.connections, "reader")
         self._tables = Tables(system.tables, self._dialect)
-        self._where = f"reading {system.name!r}"
+        self._where = f"system {system.name!r}: reading"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}
 
@@ -56,7 +56,7 @@ class SqlReader:
             raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
 
         def act(connection: Connection) -> Rows:
-            with naming(f"{self._where}, table {table!r}", "bad_key"):
+            with naming(f"{self._where} table {table!r}", "bad_key"):
                 return self._read(connection, table, columns, keys, limit)
 
         with naming(self._where):

@@ -25,7 +25,7 @@ class SqlSnapshot:
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "snapshot")
         self._tables = Tables(system.tables, self._dialect)
-        self._where = f"snapshot of {system.name!r}"
+        self._where = f"system {system.name!r}: snapshot"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}
 
@@ -41,7 +41,7 @@ class SqlSnapshot:
                 text += f" WHERE {condition.text}"
             return int(connection.execute(sa.text(text), condition.parameters).scalar_one())
 
-        with naming(f"{self._where}, table {table!r}"):
+        with naming(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)
 
     async def chunk(
@@ -52,7 +52,7 @@ class SqlSnapshot:
         def act(connection: Connection) -> Chunk:
             return self._read(connection, table, where, after, limit)
 
-        with naming(f"{self._where}, table {table!r}"):
+        with naming(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)
 
     def _read(

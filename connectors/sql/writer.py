@@ -57,7 +57,7 @@ class SqlWriter:
         self._threads = Threads(engine, 1, "writer")
         self._tables = Tables(system.tables, self._dialect)
         self._clock = clock
-        self._where = f"writing to {system.name!r}"
+        self._where = f"system {system.name!r}: writing"
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`."""
