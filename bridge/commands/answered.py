@@ -1,58 +1,85 @@
-"""Which commands have their receipt already.
+"""Which commands have their receipt already, as the receipts in the log tell.
 
-Only two kinds of commands need to ask: one that the ledger knows (it took effect before; was its
-receipt written, or did the executor die in between?), and one that comes from a replayed event.
+A command comes again when it is replayed, sent twice, or delivered again after a crash. The ledger
+knows those that took effect; whether they, or those that failed, have their receipt, only the log
+knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
-
+from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
-from bridge.log.port import Log, TopicPartition
+from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model import headers
+from bridge.model.errors import RetryLater
+from bridge.model.receipt import Outcome
 
-MARGIN = timedelta(minutes=10)
-"""How far the clocks of the executor and of the log may differ."""
 AT_ONCE = 2000
+PATIENCE = 30.0
+"""Seconds without a record, although the log says there is one: then it is away."""
 
 
 class Answered:
-    """Looks for receipts in the log. It reads them from a time on; commands are not indexed."""
+    """Follows the receipts of all systems: each is read once, its headers only.
+
+    `catch_up` comes before a batch; `add` tells of what this process has just written, which a
+    transaction of somebody else may still hide from readers.
+    """
 
     def __init__(self, log: Log, codec: FixedCodec) -> None:
         self._log = log
         self._topic = codec.topic("receipt")
+        self._answers = Answers()
+        self._at: dict[TopicPartition, int] = {}
+        self._reader: Consumer | None = None
 
-    async def among(self, command_ids: Collection[str], since: datetime | None) -> set[str]:
-        """Those of `command_ids` that have a receipt written after `since` (None: ever)."""
-        wanted = {command_id.encode() for command_id in command_ids}
-        found: set[str] = set()
-        if not wanted:
-            return found
-        info = (await self._log.topics())[self._topic]
-        places = [TopicPartition(self._topic, number) for number in range(info.partitions)]
-        ends = await self._log.end_offsets(places)
-        if since is None:
-            begin = await self._log.beginning_offsets(places)
-        else:
-            begin = await self._log.offsets_at(places, int((since - MARGIN).timestamp() * 1000))
-        ahead = {place: begin[place] for place in places if begin[place] < ends[place]}
-        if not ahead:
-            return found
-        reader = await self._log.reader(ahead)
+    def get(self, command_id: str) -> Answer | None:
+        """The receipt that settled this id, as of the last `catch_up`."""
+        return self._answers.get(command_id)
+
+    def add(self, command_id: str, given: Answer) -> None:
+        """A receipt that this process has written."""
+        self._answers.add(command_id, given)
+
+    async def catch_up(self) -> None:
+        """Read what was written since the last time. Raises RetryLater while the log is away."""
+        if not self._at:
+            info = (await self._log.topics())[self._topic]
+            places = [TopicPartition(self._topic, number) for number in range(info.partitions)]
+            self._at = dict(await self._log.beginning_offsets(places))
+        ends = await self._log.end_offsets(self._at)
+        if all(self._at[place] >= end for place, end in ends.items()):
+            return
+        if self._reader is None:
+            self._reader = await self._log.reader(self._at)
         try:
-            while any(reader.position(place) < ends[place] for place in ahead):
-                records = await reader.read(AT_ONCE, 1.0)
-                if not records:
-                    break
-                for record in records:
-                    told = dict(record.headers).get(headers.ID)
-                    if told in wanted:
-                        found.add(told.decode())
-                if len(found) == len(wanted):
-                    break
-        finally:
+            while any(self._at[place] < end for place, end in ends.items()):
+                await self._read(self._reader)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the log; `catch_up` may be called again all the same."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
             await reader.close()
-        return found
+
+    async def _read(self, reader: Consumer) -> None:
+        before = dict(self._at)
+        records = await reader.read(AT_ONCE, PATIENCE)
+        for record in records:
+            self._take(record)
+        self._at = {place: reader.position(place) for place in before}
+        if not records and self._at == before:
+            raise RetryLater(
+                f"{self._log.name}: {self._topic} could not be read to its end within "
+                f"{PATIENCE:.0f} s"
+            )
+
+    def _take(self, record: Record) -> None:
+        told = dict(record.headers)
+        command_id, digest = told.get(headers.ID), told.get(headers.DIGEST)
+        if command_id is not None and digest is not None:
+            outcome = Outcome(told.get(headers.OUTCOME, b"").decode())
+            self._answers.add(command_id.decode(), answer(digest.decode(), outcome))

@@ -5,38 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.commands.answered import Answered
+from bridge.commands.answers import Answers, answer
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Steps, Table
 from bridge.commands.decide import Await, Execute, Refuse, decide
-from bridge.commands.receipts import EPOCH, Course, failed, refused, succeeded, waves
+from bridge.commands.items import Item
+from bridge.commands.receipts import (
+    Course,
+    failed,
+    refused,
+    reused,
+    settles,
+    succeeded,
+    waves,
+)
 from bridge.connector import Done, Effect, Writer
-from bridge.log.port import Headers
-from bridge.model.command import CommandRecord
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
-from bridge.model.fixed import Target
-from bridge.model.headers import REPLAY
-from bridge.model.receipt import State
+from bridge.model.receipt import Receipt, State
 
 ASK_AGAIN = (0.05, 0.2, 1.0)
 """Seconds between questions to the ledger after a commit whose answer was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One command as it stands in the log; `key` are its key bytes there."""
-
-    command: CommandRecord
-    target: Target
-    key: bytes | None
-    headers: Headers = ()
-
-    @property
-    def replayed(self) -> bool:
-        """Whether an agent asked for it while it handled a replayed event."""
-        return any(name == REPLAY for name, _ in self.headers)
 
 
 @dataclass(slots=True)
@@ -74,35 +65,47 @@ class Execution:
     async def carry_out(self, items: Sequence[Item]) -> list[Course | None]:
         """The course of each command, aligned; None for one that has to be tried again later
         (the legacy system is away, or a lock was not given), and then for all behind it of its key.
+
+        Raises RetryLater while the log is away.
         """
         courses: list[Course | None] = [None] * len(items)
-        known = await self._answered.among(
-            {item.command.id for item in items if item.replayed}, since=None
-        )
-        work: list[_Work] = []
-        for index, item in enumerate(items):
-            course = courses[index] = Course(item.command)
-            if item.command.id in known:
-                course.repeated = True
-                continue
-            decision = self._decided(item, course)
-            if decision is not None:
-                work.append(_Work(index, item, decision, course))
+        if items:
+            await self._answered.catch_up()
         waiting: set[bytes | None] = set()
-        ended: dict[str, str] = {}
-        for wave in waves([one.item.key for one in work]):
-            await self._wave([work[number] for number in wave], courses, waiting, ended)
+        ended = Answers()
+        for wave in waves([item.key for item in items]):
+            going: list[_Work] = []
+            for index in wave:
+                item = items[index]
+                if item.key in waiting:
+                    continue
+                course = courses[index] = Course(item.command)
+                decision = self._decided(item, course, ended)
+                if decision is not None:
+                    going.append(_Work(index, item, decision, course))
+            if going:
+                await self._wave(going, courses, waiting, ended)
         return courses
 
-    def _decided(self, item: Item, course: Course) -> Execute | None:
+    def _decided(self, item: Item, course: Course, ended: Answers) -> Execute | None:
         now = self._clock()
         command = item.command
+        before = ended.get(command.id) or self._answered.get(command.id)
+        if before is not None and before.is_for(command.digest):
+            course.answered = before.outcome
+            return None
         course.reach(State.RECEIVED, now, by=command.agent)
         decision = decide(command, item.target, self._commands, self._tables, now)
         if isinstance(decision, Refuse):
-            course.end(refused(command, decision.outcome, decision.code, decision.message, now))
+            receipt = refused(command, decision.outcome, decision.code, decision.message, now)
+            if before is not None and settles(receipt):
+                receipt = reused(command, now)
+            _end(course, receipt, ended)
             return None
         course.reach(State.VALIDATED, now)
+        if before is not None:
+            _end(course, reused(command, now), ended)
+            return None
         if isinstance(decision, Await):
             course.reach(State.AWAITING_APPROVAL, now, message=decision.message)
             return None
@@ -110,22 +113,11 @@ class Execution:
 
     async def _wave(
         self,
-        wave: list[_Work],
+        going: list[_Work],
         courses: list[Course | None],
         waiting: set[bytes | None],
-        ended: dict[str, str],
+        ended: Answers,
     ) -> None:
-        going: list[_Work] = []
-        for one in wave:
-            if one.item.key in waiting:
-                courses[one.index] = None
-            elif ended.get(one.item.command.id) == one.item.command.digest:
-                # The same command twice in one batch: the first one's receipt is for both.
-                one.course.repeated, one.course.steps = True, []
-            else:
-                going.append(one)
-        if not going:
-            return
         now = self._clock()
         for one in going:
             one.course.reach(State.EXECUTING, now)
@@ -133,22 +125,16 @@ class Execution:
             outcomes = await self._execute(going)
         except (RetryLater, OutcomeUnknown):
             outcomes = [RetryLater("the batch waits") for _ in going]
-        again = await self._have_receipts(going, outcomes)
         for one, outcome in zip(going, outcomes, strict=True):
             command, at = one.item.command, self._clock()
             if isinstance(outcome, RetryLater):
                 courses[one.index] = None
                 waiting.add(one.item.key)
-                continue
-            if isinstance(outcome, Done):
+            elif isinstance(outcome, Done):
                 one.course.repeated = outcome.repeated
-                if command.id in again:
-                    one.course.steps = []
-                else:
-                    one.course.end(succeeded(command, one.decision, outcome, at))
+                _end(one.course, succeeded(command, one.decision, outcome, at), ended)
             else:
-                one.course.end(failed(command, outcome, at))
-            ended.setdefault(command.id, command.digest)
+                _end(one.course, failed(command, outcome, at), ended)
 
     async def _execute(self, going: list[_Work]) -> list[Done | Exception]:
         effects = [one.decision.effect for one in going]
@@ -170,21 +156,12 @@ class Execution:
             return outcomes
         raise AssertionError("the last question ends with an answer or an error")
 
-    async def _have_receipts(
-        self, going: list[_Work], outcomes: Sequence[Done | Exception]
-    ) -> set[str]:
-        """Which of those that the ledger knew have their receipt from then."""
-        repeated = {
-            one.item.command.id: outcome
-            for one, outcome in zip(going, outcomes, strict=True)
-            if isinstance(outcome, Done) and outcome.repeated
-        }
-        if not repeated:
-            return set()
-        times = [done.finished_at for done in repeated.values()]
-        known = [at for at in times if at is not None]
-        since = EPOCH + timedelta(microseconds=min(known)) if len(known) == len(times) else None
-        return await self._answered.among(set(repeated), since)
+
+def _end(course: Course, receipt: Receipt, ended: Answers) -> None:
+    """Its receipt, which the same command later in this batch has to know of."""
+    course.end(receipt)
+    if settles(receipt):
+        ended.add(course.command.id, answer(course.command.digest, receipt.outcome))
 
 
 def _check_aligned(effects: Sequence[Effect], outcomes: Sequence[Done | Exception]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.commands.decide import Execute
 from bridge.commands.guard import Conflict, version_of
 from bridge.connector import Done
+from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RowError
 from bridge.model.fixed import AuditRecord
@@ -16,8 +17,13 @@ from bridge.model.receipt import Outcome, Receipt, State
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXECUTOR = "executor"
-REFUSED_BEFORE = frozenset({"key_reused"})
+KEY_REUSED = "key_reused"
+REFUSED_BEFORE = frozenset({KEY_REUSED})
 """Codes with which a command is rejected; any other error of an effect makes it failed."""
+UNSETTLED = frozenset({KEY_REUSED, "bad_id", "bad_digest", "bad_command"})
+"""Codes of rejected records that only claim an id: the command that it belongs to is still free to
+come, or was another one.
+"""
 
 MAX_RESULT = 256_000
 """Bytes of a legacy system's answer that a receipt keeps; a record of the log holds about 900 kB."""
@@ -34,12 +40,17 @@ STATE = {
 
 @dataclass(slots=True)
 class Course:
-    """The states that one command has gone through so far, and its receipt at the end."""
+    """The states that one command has gone through so far, and its receipt at the end.
+
+    `answered`: it had its receipt before, which said so; then nothing is written. `repeated`: it
+    had taken effect before, and gets its receipt now.
+    """
 
     command: CommandRecord
     steps: list[AuditRecord] = field(default_factory=list)
     receipt: Receipt | None = None
     repeated: bool = False
+    answered: Outcome | None = None
 
     def reach(
         self,
@@ -78,11 +89,32 @@ class Course:
         )
 
 
+def settles(receipt: Receipt) -> bool:
+    """Whether this is the one receipt of its command's id."""
+    return receipt.code not in UNSETTLED
+
+
+def settled(receipt: Receipt, command: CommandRecord) -> list[tuple[str, bytes]]:
+    """The headers by which readers of receipts know what was answered, without decoding it."""
+    if not settles(receipt):
+        return []
+    return [
+        (headers.DIGEST, command.digest.encode()),
+        (headers.OUTCOME, receipt.outcome.encode()),
+    ]
+
+
 def refused(
     record: CommandRecord, outcome: Outcome, code: str, message: str, at: datetime
 ) -> Receipt:
     """The receipt of a command that was not carried out."""
     return Receipt(record.id, outcome, code, message, None, None, None, at)
+
+
+def reused(record: CommandRecord, at: datetime) -> Receipt:
+    """The receipt of a command whose id stands for another content."""
+    message = f"command {record.id!r} was asked for before with another content"
+    return refused(record, Outcome.REJECTED, KEY_REUSED, message, at)
 
 
 def succeeded(record: CommandRecord, decision: Execute, done: Done, at: datetime) -> Receipt:

@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from time import monotonic
 
 from bridge.commands.answered import Answered
+from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Steps, Table, no_steps
-from bridge.commands.execute import Execution, Item
-from bridge.commands.receipts import Course
+from bridge.commands.execute import Execution
+from bridge.commands.items import Item, Items, Part
+from bridge.commands.receipts import STATE, Course, settled, settles
 from bridge.connector import Writer
 from bridge.log.fixed import FixedCodec
 from bridge.log.owned import OwnedPartitions, owned_partitions
 from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.model import headers
-from bridge.model.command import CommandRecord
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
-from bridge.model.fixed import DeadLetter, Target
-from bridge.model.receipt import State
+from bridge.model.fixed import DeadLetter
 from bridge.observe import CommandMoved, Observer, ignore
 from bridge.observe import DeadLetter as DeadLetterNotice
 
@@ -46,14 +45,6 @@ def executor_group(bridge: str, system: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(slots=True)
-class _Part:
-    """What a batch holds of one partition: its records, and what each is."""
-
-    records: list[Record] = field(default_factory=list)
-    items: dict[int, Item | DeadLetter] = field(default_factory=dict)
 
 
 Courses = Mapping[tuple[TopicPartition, int], Course | None]
@@ -77,7 +68,6 @@ class CommandExecutor:
         steps: Steps = no_steps,
         session_timeout: float = 10.0,
     ) -> None:
-        self._system = system
         self._bridge = bridge
         self._log = log
         self._codec = codec
@@ -88,11 +78,13 @@ class CommandExecutor:
         self._steps = steps
         self._session_timeout = session_timeout
         self._group = executor_group(bridge, system.name)
+        self._items = Items(system.name, codec, clock)
+        self._answered = Answered(log, codec)
         self._execution = Execution(
             {command.qualified: command for command in system.commands},
             tables,
             writer,
-            Answered(log, codec),
+            self._answered,
             clock=clock,
             sleep=sleep,
             steps=steps,
@@ -105,14 +97,25 @@ class CommandExecutor:
 
         Raises ConfigurationError when the ledger isn't there, and what a broken log raises.
         """
+        try:
+            await self._prepare(stop)
+            await self._run(stop)
+        finally:
+            await self._answered.close()
+
+    async def _prepare(self, stop: asyncio.Event) -> None:
         failures = 0
         while not stop.is_set():
             try:
                 await self._writer.prepare()
+                # All receipts that there are: before there are commands that would wait for it.
+                await self._answered.catch_up()
                 break
             except RetryLater:
                 await self._sleep(WAITS[min(failures, len(WAITS) - 1)])
                 failures += 1
+
+    async def _run(self, stop: asyncio.Event) -> None:
         async with owned_partitions(
             self._log,
             self._bridge,
@@ -135,7 +138,7 @@ class CommandExecutor:
         """One batch; False when some of it has to wait."""
         records = await owned.read(BATCH, IDLE)
         try:
-            parts = await self._sorted(records)
+            parts = await self._items.parts(records)
             courses = await self._carried_out(parts)
         except RetryLater:
             # The log or the registry is away; nothing is written, so all of it comes again.
@@ -153,7 +156,7 @@ class CommandExecutor:
             await self._move_offsets(owned)
         return through
 
-    async def _carried_out(self, parts: Mapping[TopicPartition, _Part]) -> Courses:
+    async def _carried_out(self, parts: Mapping[TopicPartition, Part]) -> Courses:
         items = {
             (place, offset): item
             for place, part in parts.items()
@@ -163,48 +166,11 @@ class CommandExecutor:
         courses = await self._execution.carry_out(list(items.values()))
         return dict(zip(items, courses, strict=True))
 
-    async def _sorted(self, records: Sequence[Record]) -> dict[TopicPartition, _Part]:
-        parts: dict[TopicPartition, _Part] = {}
-        for record in records:
-            part = parts.setdefault(TopicPartition(record.topic, record.partition), _Part())
-            part.records.append(record)
-            item = await self._item(record)
-            if item is not None:
-                part.items[record.offset] = item
-        return parts
-
-    async def _item(self, record: Record) -> Item | DeadLetter | None:
-        """The command, a dead letter for what isn't one, None for another system's."""
-        try:
-            target = self._codec.decode_key("command", record.key or b"")
-            if isinstance(target, Target) and target.system != self._system.name:
-                return None
-            command = await self._codec.decode("command", record.value or b"")
-        except (ValueError, EOFError, IndexError, TypeError) as error:
-            return self._dead(record, error)
-        if not isinstance(target, Target) or not isinstance(command, CommandRecord):
-            return self._dead(record, TypeError("the record is no command"))
-        return Item(command, target, record.key, record.headers)
-
-    def _dead(self, record: Record, error: Exception) -> DeadLetter:
-        return DeadLetter(
-            kind="command",
-            source=self._system.name,
-            reason=f"the record can't be read as a command: {error}"[:1000],
-            at=self._clock(),
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            error=type(error).__name__,
-            key=record.key,
-            value=record.value,
-        )
-
     async def _finish(
         self,
         owned: OwnedPartitions,
         place: TopicPartition,
-        part: _Part,
+        part: Part,
         courses: Courses,
     ) -> bool:
         """Write what is through, up to the first command that waits; False when one does."""
@@ -229,20 +195,22 @@ class CommandExecutor:
         upto = part.records[-1].offset + 1 if waits is None else waits
         if not entries:
             self._offsets[place] = upto
-        elif await self._commit(owned, place, entries, upto):
+        if not entries or await self._commit(owned, place, entries, upto):
             for letter in letters:
                 self._observer(DeadLetterNotice("command", letter.source, letter.reason))
             for course in written:
-                self._tell(course)
+                self._ended(course)
         if waits is not None:
             _again(owned, {place: waits})
         return waits is None
 
     def _enter(self, item: Item, course: Course, entries: dict[str, list[Entry]]) -> None:
         trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT]
-        if course.receipt is not None:
+        receipt = course.receipt
+        if receipt is not None:
+            told = [*settled(receipt, item.command), *trace]
             entries.setdefault(self._codec.topic("receipt"), []).append(
-                self._codec.entry("receipt", item.target, course.receipt, trace)
+                self._codec.entry("receipt", item.target, receipt, told)
             )
         for step in course.steps:
             entries.setdefault(self._codec.topic("audit"), []).append(
@@ -283,14 +251,18 @@ class CommandExecutor:
             except RetryLater:
                 self._offsets.setdefault(place, upto)
 
-    def _tell(self, course: Course) -> None:
-        command = course.command
+    def _ended(self, course: Course) -> None:
+        """What it came to is in the log."""
+        command, receipt = course.command, course.receipt
+        if receipt is not None and settles(receipt):
+            self._answered.add(command.id, answer(command.digest, receipt.outcome))
         for step in course.steps:
             self._observer(
                 CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
             )
-        if not course.steps:
-            self._observer(CommandMoved(command.id, command.name, State.SUCCEEDED, "", True))
+        if course.answered is not None:
+            state = STATE[course.answered]
+            self._observer(CommandMoved(command.id, command.name, state, "", repeated=True))
 
 
 def _first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:

@@ -11,6 +11,8 @@ CAUSATION = "ce_causationid"
 CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
 REPLAY = "bridge_replay"
+DIGEST, OUTCOME = "bridge_digest", "bridge_outcome"
+"""Of a receipt that settles its command's id: the command's digest, and how it ended."""
 
 AVRO = b"application/avro"
 SPECVERSION_1_0 = b"1.0"

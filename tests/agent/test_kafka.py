@@ -16,7 +16,7 @@ from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
 from tests.agent.test_run import running, until, watcher
 from tests.agent.world import World, world
-from tests.commands.test_run import executing, orders
+from tests.commands.place import executing, orders, receipts, sealed, send
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -69,3 +69,18 @@ async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: W
             await until(all_there, 60)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert len(commands) == len({c.id for c in commands}) == 200
+
+
+async def test_a_command_that_failed_has_one_receipt_although_another_executor_gets_it_again(
+    here: World,
+) -> None:
+    command = sealed("note_order", args={"reason": "late"})
+    await send(here, command)
+    async with executing(here):
+        assert (await receipts(here, 1))[command.id].code == "not_found"
+    here.order(1, 1, 5)
+    new = sealed("note_order", args={"reason": "new"}, key="new")
+    await send(here, command, new)
+    async with executing(here):
+        assert set(await receipts(here, 2)) == {command.id, new.id}
+    assert orders(here)["1"] == (5, None, "new")

@@ -25,6 +25,10 @@ def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> Non
     assert (first.code, second.code) == (0, 0)
     effects = bridge_runs.call("tail", "sales_order", "--key", "4711", "--no-follow", "--json").rows
     assert len([row for row in effects if row["caused_by"] == first.rows[0]["id"]]) == 1
+    other = bridge_runs.call(*words, "--arg", "reason=another", "--wait", "20", "--json")
+    assert (other.code, other.rows[1]["code"]) == (1, "key_reused")
+    (shown,) = bridge_runs.call("commands", "show", first.rows[0]["id"], "--json").rows
+    assert (shown["state"], shown["args"]) == ("succeeded", {"reason": "once"})
 
 
 def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Place) -> None:

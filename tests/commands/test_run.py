@@ -1,120 +1,32 @@
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bridge.commands import CommandExecutor
 from bridge.commands.contract import (
     AFTER_LEGACY,
     AFTER_RECEIPTS,
     BEFORE_RECEIPTS,
-    Steps,
-    no_steps,
 )
 from bridge.connector import Done, Effect, Writer
 from bridge.log.port import Entry
-from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.errors import OutcomeUnknown, RetryLater
 from bridge.model.fixed import AuditRecord, DeadLetter, target
-from bridge.model.headers import REPLAY
-from bridge.model.receipt import Outcome, Receipt
-from bridge.observe import CommandMoved, Notice, Observer, ignore
+from bridge.model.receipt import Outcome
+from bridge.observe import CommandMoved, Notice
 from connectors.journal import connector
-from tests.agent.world import SPEC, World, world
+from tests.agent.world import World, world
+from tests.commands.place import REASON, executing, orders, receipts, sealed, send, until
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
-
-
-def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) -> CommandRecord:
-    command = Command(f"erp.{name}", {"order_no": order}, **more)
-    return seal(
-        command,
-        command.key,
-        agent="tester",
-        requested_at=datetime.now(UTC),
-        idempotency_key=key or f"tester/{name}/{order}",
-    )
-
-
-async def send(here: World, *records: CommandRecord, replayed: bool = False) -> None:
-    more = [(REPLAY, b"1")] if replayed else []
-    await here.log.append(
-        here.codec.topic("command"),
-        [
-            here.codec.entry(
-                "command", target("erp", "sales_order", json.loads(record.key)), record, more
-            )
-            for record in records
-        ],
-    )
-
-
-@asynccontextmanager
-async def executing(
-    here: World,
-    *,
-    writer: Writer | None = None,
-    steps: Steps = no_steps,
-    observer: Observer = ignore,
-) -> AsyncIterator[asyncio.Task[None]]:
-    made = writer or await connector.writer(here.system)
-    executor = CommandExecutor(
-        SPEC,
-        bridge=here.bridge,
-        log=here.log,
-        codec=here.codec,
-        writer=made,
-        tables=here.tables,
-        steps=steps,
-        observer=observer,
-    )
-    stop = asyncio.Event()
-    task = asyncio.create_task(executor.run(stop))
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.wait([task], timeout=8)
-        assert task.done()
-        await made.close()
-
-
-async def receipts(here: World, count: int) -> dict[str, Receipt]:
-    """The receipts by command id, once there are `count`; each command has one."""
-    async with asyncio.timeout(10):
-        while len(found := await here.records("receipt")) < count:
-            await asyncio.sleep(0.02)
-    assert len(found) == count
-    return {r.command_id: r for r in found if isinstance(r, Receipt)}
-
-
-def orders(here: World) -> dict[str, tuple[Any, ...]]:
-    with here.erp() as erp:
-        return {
-            row[0].lstrip("0"): row[1:]
-            for row in erp.execute("select vbeln, netwr, lifsk, ztext from vbak")
-        }
-
-
-REASON = {"reason": "late"}
 
 
 async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_version(
@@ -230,46 +142,6 @@ async def test_expect_is_compared_under_the_lock_and_a_conflict_gives_the_curren
     assert (found[gone.id].outcome, found[gone.id].code) == (Outcome.FAILED, "not_found")
 
 
-async def test_the_same_key_with_another_content_is_rejected_and_the_same_content_done_once(
-    here: World,
-) -> None:
-    here.order(1, 1, 5)
-    first = sealed("raise_total", key="same")
-    other = sealed("note_order", args=REASON, key="same")
-    await send(here, first, first, other)
-    async with executing(here):
-        await until(lambda: orders(here)["1"][0] == 6)
-        async with asyncio.timeout(10):
-            while len(await here.records("receipt")) < 2:
-                await asyncio.sleep(0.02)
-        await send(here, first)
-        await send(here, sealed("note_order", args=REASON, key="another"))
-        async with asyncio.timeout(10):
-            while len(await here.records("receipt")) < 3:
-                await asyncio.sleep(0.02)
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    assert [(r.outcome, r.code) for r in found] == [
-        (Outcome.SUCCEEDED, None),
-        (Outcome.REJECTED, "key_reused"),
-        (Outcome.SUCCEEDED, None),
-    ]
-    assert orders(here)["1"] == (6, None, "late")
-
-
-async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) -> None:
-    command = sealed("note_order", args=REASON)
-    await send(here, command)
-    async with executing(here):
-        assert (await receipts(here, 1))[command.id].code == "not_found"
-    here.order(1, 1, 5)
-    new = sealed("note_order", args={"reason": "new"}, key="new")
-    await send(here, command, new, replayed=True)
-    async with executing(here):
-        found = await receipts(here, 2)
-    assert set(found) == {command.id, new.id}
-    assert orders(here)["1"] == (5, None, "new")
-
-
 async def test_an_expired_command_is_not_executed(here: World) -> None:
     here.order(1, 1, 5)
     late = sealed("note_order", args=REASON, deadline=datetime.now(UTC) - timedelta(minutes=1))
@@ -373,9 +245,3 @@ async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receip
         found = await receipts(here, 2)
     assert found[command.id].outcome == Outcome.SUCCEEDED
     assert orders(here)["1"] == (6, None, "late")
-
-
-async def until(fulfilled: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not fulfilled():
-            await asyncio.sleep(0.02)

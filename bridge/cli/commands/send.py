@@ -21,6 +21,7 @@ from bridge.cli.shown.rows import print_json
 from bridge.model.errors import Rejected, RetryLater
 
 if TYPE_CHECKING:
+    from bridge.log.port import Record
     from bridge.model.command import CommandRecord
     from bridge.model.declare import CommandSpec
     from bridge.model.receipt import Receipt
@@ -231,9 +232,22 @@ async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
     async with contextlib.aclosing(following(bridge.log, begin)) as batches:
         async for batch in batches:
             for item in batch:
-                if item.value is None:
+                if item.value is None or not _answers(item, record):
                     continue
                 found = await bridge.codec.decode("receipt", item.value)
-                if isinstance(found, Receipt) and found.command_id == record.id:
+                if isinstance(found, Receipt):
                     return found
     raise RetryLater(f"{bridge.log.name} stopped answering")
+
+
+def _answers(receipt: Record, command: CommandRecord) -> bool:
+    """Whether this is the receipt of that id and content, or a rejection written since."""
+    from bridge.model import headers
+
+    told = dict(receipt.headers)
+    if told.get(headers.ID) != command.id.encode():
+        return False
+    digest = told.get(headers.DIGEST)
+    if digest is None:
+        return receipt.timestamp >= command.requested_at.timestamp() * 1000
+    return digest == command.digest.encode()

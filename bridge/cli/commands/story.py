@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
+from bridge.commands.receipts import settles
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord, FixedRecord
 from bridge.model.receipt import Receipt
@@ -90,7 +91,8 @@ class Story:
 def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
     """Every command of these records, by id, in order of their requests.
 
-    The first request counts: one that repeats an id is answered by the first one's receipt.
+    The first request counts: one that repeats an id is answered by the first one's receipt, or
+    rejected, which leaves the first one's alone.
     """
     found: dict[str, Story] = {}
     for record in records:
@@ -101,7 +103,9 @@ def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
             case AuditRecord():
                 found.setdefault(record.command_id, Story(record.command_id)).steps.append(record)
             case Receipt():
-                found.setdefault(record.command_id, Story(record.command_id)).receipt = record
+                story = found.setdefault(record.command_id, Story(record.command_id))
+                if story.receipt is None or not settles(story.receipt):
+                    story.receipt = record
             case _:
                 continue
     for story in found.values():

@@ -1,0 +1,79 @@
+"""Records of the commands topic as what they are: commands for this system, or dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Headers, Record, TopicPartition
+from bridge.model.command import CommandRecord
+from bridge.model.fixed import DeadLetter, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One command as it stands in the log; `key` are its key bytes there."""
+
+    command: CommandRecord
+    target: Target
+    key: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(slots=True)
+class Part:
+    """What a batch holds of one partition: its records, and what each is by its offset; those of
+    other systems aren't among them.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    items: dict[int, Item | DeadLetter] = field(default_factory=dict)
+
+
+class Items:
+    """Tells what records are, for one system."""
+
+    def __init__(self, system: str, codec: FixedCodec, clock: Callable[[], datetime]) -> None:
+        self._system = system
+        self._codec = codec
+        self._clock = clock
+
+    async def parts(self, records: Sequence[Record]) -> dict[TopicPartition, Part]:
+        """A batch by partition, in order. Raises RetryLater while the registry is away."""
+        parts: dict[TopicPartition, Part] = {}
+        for record in records:
+            part = parts.setdefault(TopicPartition(record.topic, record.partition), Part())
+            part.records.append(record)
+            item = await self._item(record)
+            if item is not None:
+                part.items[record.offset] = item
+        return parts
+
+    async def _item(self, record: Record) -> Item | DeadLetter | None:
+        """The command, a dead letter for what isn't one, None for another system's."""
+        try:
+            target = self._codec.decode_key("command", record.key or b"")
+            if isinstance(target, Target) and target.system != self._system:
+                return None
+            command = await self._codec.decode("command", record.value or b"")
+        except (ValueError, EOFError, IndexError, TypeError) as error:
+            return self._dead(record, error)
+        if not isinstance(target, Target) or not isinstance(command, CommandRecord):
+            return self._dead(record, TypeError("the record is no command"))
+        return Item(command, target, record.key, record.headers)
+
+    def _dead(self, record: Record, error: Exception) -> DeadLetter:
+        return DeadLetter(
+            kind="command",
+            source=self._system,
+            reason=f"the record can't be read as a command: {error}"[:1000],
+            at=self._clock(),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            error=type(error).__name__,
+            key=record.key,
+            value=record.value,
+        )

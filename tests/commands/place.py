@@ -1,0 +1,101 @@
+"""An executor of the test's ERP, and commands sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.commands import CommandExecutor
+from bridge.commands.contract import Steps, no_steps
+from bridge.connector import Writer
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.fixed import target
+from bridge.model.headers import REPLAY
+from bridge.model.receipt import Receipt
+from bridge.observe import Observer, ignore
+from connectors.journal import connector
+from tests.agent.world import SPEC, World
+
+
+def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) -> CommandRecord:
+    command = Command(f"erp.{name}", {"order_no": order}, **more)
+    return seal(
+        command,
+        command.key,
+        agent="tester",
+        requested_at=datetime.now(UTC),
+        idempotency_key=key or f"tester/{name}/{order}",
+    )
+
+
+async def send(here: World, *records: CommandRecord, replayed: bool = False) -> None:
+    more = [(REPLAY, b"1")] if replayed else []
+    await here.log.append(
+        here.codec.topic("command"),
+        [
+            here.codec.entry(
+                "command", target("erp", "sales_order", json.loads(record.key)), record, more
+            )
+            for record in records
+        ],
+    )
+
+
+@asynccontextmanager
+async def executing(
+    here: World,
+    *,
+    writer: Writer | None = None,
+    steps: Steps = no_steps,
+    observer: Observer = ignore,
+) -> AsyncIterator[asyncio.Task[None]]:
+    made = writer or await connector.writer(here.system)
+    executor = CommandExecutor(
+        SPEC,
+        bridge=here.bridge,
+        log=here.log,
+        codec=here.codec,
+        writer=made,
+        tables=here.tables,
+        steps=steps,
+        observer=observer,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(executor.run(stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=8)
+        assert task.done()
+        await made.close()
+
+
+async def receipts(here: World, count: int) -> dict[str, Receipt]:
+    """The receipts by command id, once there are `count`; each command has one."""
+    async with asyncio.timeout(10):
+        while len(found := await here.records("receipt")) < count:
+            await asyncio.sleep(0.02)
+    assert len(found) == count
+    return {r.command_id: r for r in found if isinstance(r, Receipt)}
+
+
+def orders(here: World) -> dict[str, tuple[Any, ...]]:
+    with here.erp() as erp:
+        return {
+            row[0].lstrip("0"): row[1:]
+            for row in erp.execute("select vbeln, netwr, lifsk, ztext from vbak")
+        }
+
+
+REASON = {"reason": "late"}
+
+
+async def until(fulfilled: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not fulfilled():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,181 @@
+"""A command that comes again is carried out once and has one receipt, however it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.commands.answered import Answered
+from bridge.commands.answers import answer
+from bridge.log.port import Log
+from bridge.model.command import CommandRecord, command_id
+from bridge.model.receipt import Outcome, Receipt
+from bridge.observe import CommandMoved, Notice
+from tests.agent.world import World
+from tests.commands.place import REASON, executing, orders, receipts, sealed, send, until
+
+ENDS = {outcome.value for outcome in Outcome}
+
+
+async def carried_out(
+    here: World, *records: CommandRecord, replayed: bool = False
+) -> list[tuple[str, bool]]:
+    """Send these to an executor, and how it tells that each ended: the state, and whether that
+    was so before.
+    """
+    ends: list[tuple[str, bool]] = []
+
+    def observe(notice: Notice) -> None:
+        if isinstance(notice, CommandMoved) and notice.state in ENDS:
+            ends.append((str(notice.state), notice.repeated))
+
+    await send(here, *records, replayed=replayed)
+    async with executing(here, observer=observe):
+        await until(lambda: len(ends) >= len(records))
+    assert len(ends) == len(records)
+    return ends
+
+
+async def codes(here: World) -> list[str | None]:
+    """Of every receipt, the code, or the outcome where there is none."""
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r.code or r.outcome.value for r in found]
+
+
+async def test_a_command_that_failed_is_neither_tried_again_nor_answered_again(
+    here: World,
+) -> None:
+    command = sealed("note_order", args=REASON)
+    assert await carried_out(here, command) == [("failed", False)]
+    here.order(1, 1, 5)
+    assert await carried_out(here, command) == [("failed", True)]
+    assert await codes(here) == ["not_found"]
+    assert orders(here)["1"] == (5, None, None)
+
+
+async def test_an_id_that_failed_stands_for_its_content_for_good(here: World) -> None:
+    failed = sealed("note_order", args=REASON, key="same")
+    other = sealed("note_order", args={"reason": "better"}, key="same")
+    elsewhere = sealed("note_order", "2", args=REASON, key="same")
+    await carried_out(here, failed)
+    here.order(1, 1, 5)
+    here.order(2, 1, 5)
+    assert await carried_out(here, other, elsewhere) == [("rejected", False)] * 2
+    assert await codes(here) == ["not_found", "key_reused", "key_reused"]
+    assert orders(here) == {"1": (5, None, None), "2": (5, None, None)}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        sealed("note_order", args=REASON),
+        sealed("note_order", args={"reason": "x" * 61}),
+        sealed("nothing"),
+        sealed("note_order", args=REASON, deadline=datetime.now(UTC) - timedelta(minutes=1)),
+    ],
+    ids=["failed", "bad args", "unknown", "expired"],
+)
+async def test_the_same_command_twice_in_one_batch_is_answered_once(
+    here: World, first: CommandRecord
+) -> None:
+    ends = await carried_out(here, first, replace(first, requested_at=datetime.now(UTC)))
+    assert [repeated for _, repeated in ends] == [False, True]
+    assert len(await codes(here)) == 1
+
+
+async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: World) -> None:
+    here.order(1, 1, 5)
+    command = sealed("note_order", args=REASON)
+    forged = replace(command, idempotency_key="another's")
+    unfit = replace(command, digest="0" * 64)
+    assert command.id != command_id(forged.agent, forged.idempotency_key)
+    ends = await carried_out(here, forged, unfit, command)
+    assert ends == [("rejected", False), ("rejected", False), ("succeeded", False)]
+    assert orders(here)["1"] == (5, None, "late")
+    assert await carried_out(here, unfit, command) == [("rejected", False), ("succeeded", True)]
+    assert await codes(here) == ["bad_id", "bad_digest", "succeeded", "bad_digest"]
+
+
+async def test_receipts_are_read_once_however_many_batches_come(here: World) -> None:
+    read = 0
+
+    class Counting:
+        """The log, with what its readers hand out counted."""
+
+        def __init__(self, real: Log) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        async def reader(self, offsets: Any) -> Any:
+            reader = await self._real.reader(offsets)
+            plain = reader.read
+
+            async def counted(limit: int, timeout: float) -> Any:
+                nonlocal read
+                found = await plain(limit, timeout)
+                read += len(found)
+                return found
+
+            reader.read = counted  # type: ignore[method-assign]
+            return reader
+
+    commands = [sealed("note_order", str(n), args=REASON) for n in range(30)]
+    await carried_out(here, *commands)
+    answered = Answered(Counting(here.log), here.codec)
+    await answered.catch_up()
+    await answered.catch_up()
+    assert read == 30
+    late = sealed("note_order", "40", args=REASON)
+    assert answered.get(late.id) is None
+    await carried_out(here, late)
+    await answered.catch_up()
+    await answered.close()
+    assert read == 31
+    expected = [answer(command.digest, Outcome.FAILED) for command in [*commands, late]]
+    assert [answered.get(command.id) for command in [*commands, late]] == expected
+
+
+async def test_the_same_key_with_another_content_is_rejected_and_the_same_content_done_once(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    first = sealed("raise_total", key="same")
+    other = sealed("note_order", args=REASON, key="same")
+    await send(here, first, first, other)
+    async with executing(here):
+        await until(lambda: orders(here)["1"][0] == 6)
+        async with asyncio.timeout(10):
+            while len(await here.records("receipt")) < 2:
+                await asyncio.sleep(0.02)
+        await send(here, first)
+        await send(here, sealed("note_order", args=REASON, key="another"))
+        async with asyncio.timeout(10):
+            while len(await here.records("receipt")) < 3:
+                await asyncio.sleep(0.02)
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert [(r.outcome, r.code) for r in found] == [
+        (Outcome.SUCCEEDED, None),
+        (Outcome.REJECTED, "key_reused"),
+        (Outcome.SUCCEEDED, None),
+    ]
+    assert orders(here)["1"] == (6, None, "late")
+
+
+async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) -> None:
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
+    async with executing(here):
+        assert (await receipts(here, 1))[command.id].code == "not_found"
+    here.order(1, 1, 5)
+    new = sealed("note_order", args={"reason": "new"}, key="new")
+    await send(here, command, new, replayed=True)
+    async with executing(here):
+        found = await receipts(here, 2)
+    assert set(found) == {command.id, new.id}
+    assert orders(here)["1"] == (5, None, "new")

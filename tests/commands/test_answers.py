@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from bridge.commands.answers import Answer, Answers, answer
+from bridge.model.receipt import Outcome
+
+IDS = st.sampled_from([f"agent:{number}" for number in range(40)])
+GIVEN = st.builds(answer, st.sampled_from(["a" * 64, "b" * 64]), st.sampled_from(list(Outcome)))
+
+
+@given(st.lists(st.tuples(IDS, GIVEN)))
+def test_the_first_answer_to_an_id_stays(told: list[tuple[str, Answer]]) -> None:
+    answers, expected = Answers(), dict[str, Answer]()
+    for command_id, one in told:
+        answers.add(command_id, one)
+        expected.setdefault(command_id, one)
+    for number in range(40):
+        command_id = f"agent:{number}"
+        assert answers.get(command_id) == expected.get(command_id)
+
+
+def test_a_hundred_thousand_answers_take_a_few_megabytes_and_are_all_told_apart() -> None:
+    answers = Answers()
+    for number in range(100_000):
+        answers.add(f"agent:{number}", answer(str(number), Outcome.FAILED))
+    assert all(
+        (found := answers.get(f"agent:{number}")) is not None and found.is_for(str(number))
+        for number in range(0, 100_000, 997)
+    )
+    assert answers.get("agent:100000") is None
+    assert answers.nbytes < 12_000_000
+
+
+def test_an_answer_is_for_its_own_content_only() -> None:
+    assert answer("a" * 64, Outcome.FAILED).is_for("a" * 64)
+    assert not answer("a" * 64, Outcome.FAILED).is_for("b" * 64)
