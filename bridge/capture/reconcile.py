@@ -19,7 +19,7 @@ from bridge.model.errors import RetryLater
 from bridge.model.position import format_position
 from bridge.model.wire import header
 from bridge.plan.encode import long_bytes
-from bridge.plan.murmur2 import partition
+from bridge.plan.execute import partition
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BATCH = 5_000

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from bridge.wiring import Bridge
 
 #: Modules of which a compiled form may be there, and what they do.
-COMPILED = {"plans": "bridge.plan.execute", "pgoutput frames": "connectors.postgres.frames"}
+COMPILED = {
+    "plans": "bridge.plan.execute",
+    "pgoutput frames": "connectors.postgres.frames",
+    "Kafka batches": "bridge.log.kafka.pack",
+}
 FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 
 

@@ -39,7 +39,7 @@ from bridge.log.port import (
 )
 from bridge.model.errors import RetryLater
 from bridge.model.names import DEAD, fixed_topic
-from bridge.plan.murmur2 import partition as partition_of
+from bridge.plan.execute import partition as partition_of
 
 PATIENCE = 10.0
 

@@ -158,3 +158,4 @@ cpdef long long read_long(bytes data, Py_ssize_t at) except? -1
 @c_.locals(p=c_.p_const_uchar, size=Py_ssize_t, length=c_.longlong, start=Py_ssize_t)
 cpdef bytes read_bytes(bytes data, Py_ssize_t at)
 cpdef Py_ssize_t read_end(bytes data, Py_ssize_t at, bytes codes) except -1
+cpdef Py_ssize_t partition(bytes key, Py_ssize_t partitions) except -1

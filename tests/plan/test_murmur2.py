@@ -1,4 +1,5 @@
 import hashlib
+from types import ModuleType
 
 import pytest
 
@@ -30,3 +31,10 @@ def test_every_tail_length_agrees_with_the_client_library() -> None:
 def test_a_record_without_a_key_goes_to_partition_0() -> None:
     assert partition(None, 12) == 0
     assert partition(b"21", 12) == 1173551340 % 12
+
+
+def test_the_executors_quick_form_says_the_same(form: ModuleType) -> None:
+    for length in range(70):
+        data = hashlib.shake_128(bytes([length])).digest(length)
+        assert form.partition(data, 1000) == partition(data, 1000)
+    assert form.partition(None, 12) == 0

@@ -11,7 +11,7 @@ from bridge.log.embedded.catalogue import Topic
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import ConfigurationError, Fenced
-from bridge.plan.murmur2 import partition as partition_of
+from bridge.plan.execute import partition as partition_of
 
 RECORDS_A_BATCH = 1000
 BYTES_A_BATCH = 512 * 1024
