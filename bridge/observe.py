@@ -134,3 +134,13 @@ Observer = Callable[[Notice], None]
 
 def ignore(notice: Notice) -> None:
     """An observer that does nothing."""
+
+
+def both(first: Observer, second: Observer) -> Observer:
+    """An observer that tells two, in this order."""
+
+    def observe(notice: Notice) -> None:
+        first(notice)
+        second(notice)
+
+    return observe

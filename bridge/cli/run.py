@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import click
 
 from bridge.cli.shared import configuration, finish, run_async
+from bridge.observe import Observer, both
 
 KINDS = ("capture", "agents", "commands")
 
@@ -22,8 +24,11 @@ KINDS = ("capture", "agents", "commands")
 )
 @click.option("--json", "as_json", is_flag=True, help="Log lines as JSON objects.")
 @click.option("-v", "--verbose", is_flag=True, help="Also tell of each batch, event and read.")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there.")
 @click.pass_context
-def command(ctx: click.Context, only: tuple[str, ...], as_json: bool, verbose: bool) -> None:
+def command(
+    ctx: click.Context, *, only: tuple[str, ...], as_json: bool, verbose: bool, metrics: str | None
+) -> None:
     """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM."""
     config = configuration(ctx)
     kinds = only or KINDS
@@ -34,13 +39,25 @@ def command(ctx: click.Context, only: tuple[str, ...], as_json: bool, verbose: b
         from bridge.wiring.running import parts, run, waited_for
 
         agents: Any = load_agents(config.agents) if "agents" in kinds else ()
-        observer = log_lines(as_json=as_json, verbose=verbose)
-        async with waited_for(config, stop, observer) as bridge:
-            if bridge is None:
-                return 0
-            ended = await run(parts(bridge, agents, kinds), stop, observer)
+        with ExitStack() as stack:
+            observer = log_lines(as_json=as_json, verbose=verbose)
+            if metrics:
+                observer = both(observer, _served(stack, metrics))
+            async with waited_for(config, stop, observer) as bridge:
+                if bridge is None:
+                    return 0
+                ended = await run(parts(bridge, agents, kinds), stop, observer)
         for name, reason in ended.failed.items():
             click.echo(f"{name}: {reason}", err=True)
         return 1 if ended.failed else 0
 
     finish(run_async(work, ends_itself=True))
+
+
+def _served(stack: ExitStack, address: str) -> Observer:
+    """Metrics that are served until the stack is closed."""
+    from bridge.wiring.metrics import Metrics, served
+
+    found = Metrics()
+    stack.enter_context(served(found, address))
+    return found
