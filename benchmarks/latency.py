@@ -1,0 +1,139 @@
+"""From a commit in PostgreSQL to a read_committed consumer: against Kafka's own transactions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import fastavro
+import psycopg
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from benchmarks import orders
+from benchmarks.bench import Setting, Worker, setting
+from benchmarks.results import Results
+
+SECONDS = 8
+RATES = (500, 2_000)
+FLOOR = "a bare transaction of one record"
+FLOORS = 400
+
+
+def main() -> None:
+    """Both rates and the floor, with one bridge."""
+    results = Results("latency")
+    with setting() as at:
+        at.renew()
+        orders.create(at.url)
+        at.sql("create publication bench for table orders")
+        at.sql(f"select pg_create_logical_replication_slot('{at.name}', 'pgoutput')")
+        floor = bare(at)
+        results.add(f"{FLOOR}, p50", part(floor, 50), "ms")
+        results.add(f"{FLOOR}, p99", part(floor, 99), "ms")
+        with Worker(at) as worker:
+            worker.until("SnapshotProgress", done=True)
+            first = 1
+            paced(at, first, 200, 200)
+            first += 200
+            for rate in RATES:
+                count = rate * SECONDS
+                found = paced(at, first, count, rate)
+                first += count
+                for percent in (50, 99):
+                    value, bound = part(found, percent), part(floor, percent)
+                    name = f"{rate:,} changes/s, p{percent}"
+                    results.add(name, value, "ms", FLOOR, value / bound)
+
+
+def part(found: list[float], percent: int) -> float:
+    """A percentile, in milliseconds."""
+    return sorted(found)[len(found) * percent // 100] * 1000
+
+
+class Listener:
+    """Another process that reads a topic from now on."""
+
+    def __init__(self, at: Setting, topic: str, records: int) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-m", "benchmarks.listener", at.kafka.bootstrap, topic,
+                str(records),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n", "the listener did not begin"
+
+    def result(self) -> dict[int, float]:
+        """When each record came."""
+        out, _ = self._process.communicate(timeout=120)
+        assert self._process.returncode == 0
+        return {int(number): at for number, at in json.loads(out).items()}
+
+    def end(self) -> None:
+        """Whatever happened."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def listening(at: Setting, topic: str, records: int) -> Iterator[Listener]:
+    """A listener that is ended in any case."""
+    listener = Listener(at, topic, records)
+    try:
+        yield listener
+    finally:
+        listener.end()
+
+
+def paced(at: Setting, first: int, count: int, rate: int) -> list[float]:
+    """Seconds from the return of a commit to the consumer, for each of `count` inserts."""
+    with listening(at, at.topic, count) as listener:
+        committed: dict[int, float] = {}
+        with psycopg.connect(at.url, autocommit=True) as db:
+            begin = time.monotonic()
+            for step in range(count):
+                left = begin + step / rate - time.monotonic()
+                if left > 0:
+                    time.sleep(left)
+                db.execute(orders.INSERT, (first + step, first + step), prepare=True)
+                committed[first + step] = time.monotonic()
+        spent = time.monotonic() - begin
+        seen = listener.result()
+    print(f"  {count / spent:,.0f} changes/s were made", flush=True)
+    assert seen.keys() == committed.keys()
+    return [seen[number] - committed[number] for number in committed]
+
+
+def bare(at: Setting) -> list[float]:
+    """Seconds from before a transaction of one record to the consumer, one after the other."""
+    topic = f"{at.name}.floor"
+    admin = AdminClient({"bootstrap.servers": at.kafka.bootstrap})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    producer = Producer(
+        {"bootstrap.servers": at.kafka.bootstrap, "transactional.id": topic, "linger.ms": 0}
+    )
+    producer.init_transactions(30)
+    begun: dict[int, float] = {}
+    with listening(at, topic, FLOORS) as listener:
+        for step in range(FLOORS):
+            begun[step] = time.monotonic()
+            producer.begin_transaction()
+            producer.produce(topic, b"", framed(step))
+            producer.commit_transaction(30)
+        seen = listener.result()
+    return [seen[number] - begun[number] for number in begun]
+
+
+def framed(number: int) -> bytes:
+    """A key as the bridge writes it."""
+    out = BytesIO()
+    fastavro.schemaless_writer(out, "long", number)
+    return b"\0\0\0\0\0" + out.getvalue()
