@@ -113,6 +113,9 @@ class Frames:
         """Where to resume after everything that was fed: the LSN to start replication from, and
         how many steps (changes and truncates) of the transaction that commits there are done.
         """
+        if self.skip:
+            # What was told before comes again and isn't through: nothing new has been told.
+            return self.resume_at, self.skip
         return self.lsn, self.steps if self.inside else 0
 
     def feed(self, frames: Sequence[bytes | memoryview], batch: Batch) -> None:
@@ -290,7 +293,8 @@ class Frames:
                 self.causation = content.decode()
             return
         if prefix == WATERMARK:
-            batch.watermarks.append(Watermark(len(batch.changes), content.decode(), lsn))
+            # `lsn` is the message's end, where the next commit record may begin.
+            batch.watermarks.append(Watermark(len(batch.changes), content.decode(), lsn - 1))
         if not self.inside:
             self._passed(lsn)
 

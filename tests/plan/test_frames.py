@@ -144,7 +144,7 @@ def test_watermarks_stand_between_the_changes_around_them(frames_form: ModuleTyp
         message("bridge.watermark", "high", transactional=False, lsn=250),
         message("bridge.heartbeat", "", transactional=False, lsn=300),
     )
-    assert batch.watermarks == [(0, "low", 150), (1, "high", 250)]
+    assert batch.watermarks == [(0, "low", 149), (1, "high", 249)]
     assert decoder.position() == (300, 0)
     assert decoder.committed == 300
 
@@ -237,6 +237,20 @@ def test_resuming_anywhere_repeats_nothing_and_leaves_nothing_out(
         _, rest = fed(form, *again, start=(lsn, steps))
         for one, other, both in zip(told(first), told(rest), told(whole), strict=True):
             assert one + other == both
+
+
+@pytest.mark.parametrize("told_before", [0, 1, 4, 9])
+def test_a_checkpoint_taken_while_what_was_told_comes_again_stands_where_the_last_one_did(
+    frames_form: ModuleType, told_before: int
+) -> None:
+    frames = [relation(1, "t"), begin(200), *(insert(1, number) for number in range(9))]
+    decoder, _ = fed(frames_form, *frames[: 2 + told_before])
+    place = decoder.position()
+    # A second interruption, before the server has sent again all that was told before the first.
+    for again in range(2 + told_before + 1):
+        decoder, batch = fed(frames_form, *frames[:again], start=place)
+        assert not batch.changes
+        assert decoder.position() == place, f"{again} frames in"
 
 
 def test_a_transaction_that_is_no_longer_there_is_history_lost(frames_form: ModuleType) -> None:

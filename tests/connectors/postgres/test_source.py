@@ -250,6 +250,24 @@ async def test_a_watermark_stands_between_the_commits_around_it(legacy: Legacy) 
         assert [mark.at for mark in marks] == [1, 2]
 
 
+async def test_no_change_has_the_commit_position_of_a_watermark(legacy: Legacy) -> None:
+    """The rows of a chunk take theirs from the watermark, and positions stand once."""
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        # Nothing stands in the WAL between these watermarks and the commits.
+        for number in range(5):
+            legacy.run(
+                f"BEGIN; INSERT INTO t VALUES ({number}); "
+                f"SELECT pg_logical_emit_message(false, 'bridge.watermark', 'w{number}'); COMMIT"
+            )
+        batches = await read_to(source, "end")
+    marks = [mark.commit for batch in batches for mark in batch.watermarks][:5]
+    commits = [change.transaction.commit for change in changes_of(batches)]
+    for before, mark, after in zip([0, *commits], marks, commits, strict=False):
+        assert before < mark < after
+
+
 async def test_a_watermark_comes_back_while_no_synchronous_standby_answers(
     legacy: Legacy,
 ) -> None:
