@@ -63,6 +63,7 @@ class JournalSource:
         self._readers = Threads(make_engine(system), 1, "journal-read")
         self._writers = Threads(make_engine(system), 1, "journal-write")
         self._where = f"journal of {system.name!r}"
+        self._name = system.name
         self._frames: dict[int, Frame] = {}
         self._wanted = {use.table: use for use in system.tables}
         self._incarnation = ""
@@ -89,8 +90,9 @@ class JournalSource:
             if reason is not None:
                 raise HistoryLost(
                     f"{self._where}: {reason}. Bring the log that belongs to it (`bridgectl log "
-                    f"copy`), or begin anew: {self._dialect.begin_anew}; then start with a log "
-                    "that has no checkpoint of this system and run `bridgectl snapshot --reconcile`"
+                    f"copy`), or begin anew: {self._dialect.begin_anew}; then run `bridgectl "
+                    f"snapshot {self._name} --accept-loss`, which takes every entity anew with the "
+                    "deletes that were missed"
                 )
             mark = state.position if resume is None else resume.mark
             return Resume(state.incarnation, mark, state.confirmed)

@@ -52,6 +52,8 @@ async def setup(system: System) -> list[str]:
     connection = await connect(system, "setup")
     try:
         todo = needed(await gather(system, connection), system)
+        # A standby that is away must not keep the set-up waiting; its commits are local matters.
+        await connection.execute("SET synchronous_commit = local")
         for statement in todo:
             try:
                 await connection.execute(statement)

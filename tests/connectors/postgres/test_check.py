@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -351,3 +352,14 @@ def test_the_columns_of_a_row_filter_are_names_not_texts() -> None:
         "Odd",
     }
     assert filter_columns("(ident = 1)", columns) == frozenset()
+
+
+async def test_a_standby_that_is_away_does_not_hold_up_the_set_up(private_postgres: Any) -> None:
+    """CREATE PUBLICATION commits, and a commit would wait for `synchronous_standby_names`."""
+    server = private_postgres({"synchronous_standby_names": "nobody"})
+    legacy = Legacy(server, server.new_database())
+    legacy.run("SET synchronous_commit = local", "CREATE TABLE t (id int PRIMARY KEY)")
+    async with asyncio.timeout(20):
+        ran = await connector.setup(legacy.system("t"))
+    legacy.db.close()
+    assert any("PUBLICATION" in statement for statement in ran)
