@@ -9,8 +9,9 @@ from typing import Any
 
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.plan.fit import EXACT, fitter, text_of
+from bridge.plan.fit import fitter, text_of
 from bridge.plan.moment import zone_of
+from bridge.plan.number import EXACT
 from bridge.plan.refuse import Refusal
 from bridge.plan.steps import Plan, Step, Transform
 

@@ -21,3 +21,8 @@ class Refusal(ValueError):
             return self.reason
         text = repr(self.value)
         return f"{self.reason}: {text if len(text) <= SHOWN else text[:SHOWN] + '...'}"
+
+
+def unfit(kind: str, value: Any) -> Refusal:
+    """A value of a Python type that never fits `kind`."""
+    return Refusal(f"a {type(value).__name__} that doesn't fit {kind}", value)

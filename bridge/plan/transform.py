@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.errors import ConfigurationError
-from bridge.plan.fit import EXACT, number_of, text_of
+from bridge.plan.fit import text_of
 from bridge.plan.moment import format_parser, instant, zone_of
+from bridge.plan.number import EXACT, number_of
 from bridge.plan.refuse import Refusal
 from bridge.plan.steps import Transform
 

@@ -1,0 +1,114 @@
+"""Fits a value to a number type: exactly, or not at all. Every function raises Refusal."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Callable
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Any
+
+from bridge.model.types import FieldType
+from bridge.plan.refuse import Refusal, unfit
+
+MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
+#: Enough digits for every decimal type; inexact results are errors.
+EXACT = Context(prec=5000, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation, Inexact])
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+
+
+def integer(value: Any) -> int:
+    """A whole number of 64 bits."""
+    if type(value) is int:
+        number = value
+    elif isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        number = int(value)
+    elif isinstance(value, (bool, float, Decimal, str, int)):
+        exact = number_of(value)
+        if exact != exact.to_integral_value():
+            raise Refusal("a fraction, where an integer is declared", value)
+        number = int(exact)
+    else:
+        raise unfit("integer", value)
+    if not MIN_LONG <= number <= MAX_LONG:
+        raise Refusal("a number beyond 64 bits", value)
+    return number
+
+
+def number_of(value: Any) -> Decimal:
+    """The finite number that `value` is, exactly; floats by their shortest decimal form."""
+    if isinstance(value, Decimal):
+        found = value
+    elif isinstance(value, int):
+        found = Decimal(int(value))
+    elif isinstance(value, float):
+        found = Decimal(repr(value))
+    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        found = Decimal(value.strip())
+    else:
+        raise Refusal(f"a {type(value).__name__} that is no number", value)
+    if not found.is_finite():
+        raise Refusal(f"{found} is no number that a decimal can hold")
+    return found
+
+
+def double(value: Any) -> float:
+    """A float that says the same number."""
+    if isinstance(value, float):
+        return value
+    if isinstance(value, str) and (special := _special(value)) is not None:
+        return special
+    if isinstance(value, Decimal) and not value.is_finite():
+        return float(value)
+    exact = number_of(value)
+    nearest = float(exact)
+    if not math.isfinite(nearest) or Decimal(repr(nearest)) != exact:
+        raise Refusal("a number that loses digits as a double; declare a decimal type", value)
+    return nearest
+
+
+def _special(text: str) -> float | None:
+    return {
+        "nan": math.nan,
+        "infinity": math.inf,
+        "inf": math.inf,
+        "-infinity": -math.inf,
+        "-inf": -math.inf,
+    }.get(text.strip().lower())
+
+
+def single(value: Any) -> float:
+    """A 32-bit float that says the same number."""
+    wide = double(value)
+    if not math.isfinite(wide):
+        return wide
+    try:
+        narrow: float = struct.unpack("<f", struct.pack("<f", wide))[0]
+    except OverflowError:
+        raise Refusal("a number beyond 32-bit floats; declare double", value) from None
+    if narrow == wide or any(float(f"{narrow:.{n}g}") == wide for n in range(6, 10)):
+        return narrow
+    raise Refusal("a number that loses digits as a 32-bit float; declare double", value)
+
+
+def decimal(kind: FieldType) -> Callable[[Any], Decimal]:
+    """The function that fits to this precision and scale."""
+    unit = Decimal((0, (1,), -kind.scale))
+    limit = Decimal((0, (1,), kind.precision - kind.scale))
+
+    def fit(value: Any) -> Decimal:
+        exact = number_of(value)
+        try:
+            found = exact.quantize(unit, context=EXACT)
+        except Inexact:
+            raise Refusal(f"more than {kind.scale} digits after the point", value) from None
+        except InvalidOperation:
+            raise Refusal(f"a number that overflows {kind}", value) from None
+        if not -limit < found < limit:
+            raise Refusal(f"a number that overflows {kind}", value)
+        return found or found.copy_abs()
+
+    return fit
