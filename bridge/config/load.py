@@ -6,32 +6,16 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
+from bridge.config.collect import Collector
 from bridge.config.convert import duration_ms, system_problems, system_spec
-from bridge.config.document import Document, Path_, read
-from bridge.config.models import BridgeModel, KafkaModel, LogModel, SystemModel
-from bridge.config.problems import ConfigProblems, Problem
-from bridge.config.secrets import Secret, bad_reference, literal_password, resolve, shown
+from bridge.config.document import Document, read
+from bridge.config.models import BridgeModel, SystemModel
+from bridge.config.problems import ConfigProblems
+from bridge.config.secrets import Secret, bad_reference, literal_password, shown
+from bridge.config.target import LogTarget, log_of
 from bridge.model.declare import SystemSpec
-from bridge.model.errors import ConfigurationError
-
-M = TypeVar("M", bound=BaseModel)
-
-DEFAULT_FILE = "bridge.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class LogTarget:
-    """Which log: `path` of the embedded one, or the `kafka` settings with their secrets."""
-
-    path: Path | None = None
-    partitions: int | None = None
-    kafka: KafkaModel | None = None
-    secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,66 +45,20 @@ class Config:
     file: str
 
 
-class _Loader:
-    """One pass over the files, collecting problems."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.problems: list[Problem] = []
-
-    def model(self, document: Document, kind: type[M]) -> M | None:
-        if not isinstance(document.data, dict):
-            self.problems.append(document.problem((), "is empty or not a mapping"))
-            return None
-        try:
-            return kind.model_validate(document.data)
-        except ValidationError as error:
-            self.problems.extend(
-                _problem(document, item)
-                for item in error.errors(
-                    include_input=False, include_url=False, include_context=False
-                )
-            )
-            return None
-
-    def secret(self, document: Document, where: Path_, text: str, folder: Path) -> Secret:
-        """A text with its references looked up; a problem (and an empty secret) otherwise."""
-        try:
-            return resolve(text, self.environ, folder)
-        except ConfigurationError as error:
-            self.problems.append(document.problem(where, str(error)))
-            return Secret("")
-
-
-def _problem(document: Document, error: Any) -> Problem:
-    where = tuple(part for part in error["loc"] if part not in ("str", "LogModel"))
-    message = error["msg"].removeprefix("Value error, ")
-    hint = ""
-    if error["type"] == "extra_forbidden":
-        message, hint = f"{where[-1]!r} is not known here", "see `bridgectl schema config`"
-    elif error["type"] == "missing":
-        message = f"{where[-1]!r} is missing"
-    elif error["type"] == "string_pattern_mismatch":
-        hint = "lower-case letters, digits and underscores, beginning with a letter"
-        if where and where[-1] == "history":
-            hint = "a number and s, m, h or d: 30d"
-    return document.problem(where, message, hint)
-
-
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     """Load `path` and every file that it names. Raises ConfigProblems with all problems."""
-    loader = _Loader(os.environ if environ is None else environ)
+    collector = Collector(os.environ if environ is None else environ)
     path = path.absolute()
     folder = path.parent
     document = read(path, path.name)
-    model = loader.model(document, BridgeModel)
+    model = collector.model(document, BridgeModel)
     if model is None:
-        raise ConfigProblems(loader.problems)
-    target = _log(loader, document, model, folder)
-    systems = _systems(loader, document, model, folder)
-    agents = tuple(_agents(loader, document, model, folder))
-    if loader.problems:
-        raise ConfigProblems(loader.problems)
+        raise ConfigProblems(collector.problems)
+    target = log_of(collector, document, model, folder)
+    systems = _systems(collector, document, model, folder)
+    agents = tuple(_agents(collector, document, model, folder))
+    if collector.problems:
+        raise ConfigProblems(collector.problems)
     return Config(
         bridge=model.bridge,
         log=target,
@@ -131,81 +69,6 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         folder=folder,
         file=document.file,
     )
-
-
-def log_target(text: str, folder: Path) -> LogTarget:
-    """The log that a URL names, as `log:` in the bridge's file would. Raises ConfigProblems."""
-    loader = _Loader(os.environ)
-    target = _log_url(loader, Document("log", None), text, folder)
-    if loader.problems:
-        raise ConfigProblems(loader.problems)
-    return target
-
-
-def _log(loader: _Loader, document: Document, model: BridgeModel, folder: Path) -> LogTarget:
-    if isinstance(model.log, str):
-        return _log_url(loader, document, model.log, folder)
-    return _log_mapping(loader, document, model.log, folder)
-
-
-def _log_url(loader: _Loader, document: Document, text: str, folder: Path) -> LogTarget:
-    hint = "sqlite:///var/bridge.db or kafka://host:9092?registry=http://registry:8080/..."
-    parts = urlsplit(text)
-    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
-        return LogTarget(path=folder / parts.path[1:])
-    if parts.scheme == "kafka" and parts.netloc and "@" not in parts.netloc:
-        query = dict(parse_qsl(parts.query))
-        registry = query.pop("registry", None)
-        data: dict[str, Any] = {"servers": parts.netloc.split(","), **query}
-        if registry:
-            data["registry"] = {"url": registry}
-        try:
-            return _kafka(loader, document, KafkaModel.model_validate(data), ("log",), folder)
-        except ValidationError as error:
-            for item in error.errors(include_input=False, include_url=False):
-                what = f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                loader.problems.append(document.problem(("log",), what, hint))
-            return LogTarget()
-    what = f"{shown(text)!r} is not a log"
-    if "@" in parts.netloc:
-        what, hint = (
-            "the log's URL holds a login",
-            "use the long form: log: {kafka: {security: ..}}",
-        )
-    loader.problems.append(document.problem(("log",), what, hint))
-    return LogTarget()
-
-
-def _log_mapping(loader: _Loader, document: Document, model: LogModel, folder: Path) -> LogTarget:
-    if (model.kafka is None) == (model.sqlite is None):
-        problem = document.problem(("log",), "needs exactly one of kafka: and sqlite:")
-        loader.problems.append(problem)
-        return LogTarget()
-    if model.kafka is not None:
-        return _kafka(loader, document, model.kafka, ("log", "kafka"), folder)
-    assert model.sqlite is not None  # noqa: S101 - just checked
-    return LogTarget(path=folder / model.sqlite, partitions=model.partitions)
-
-
-def _kafka(
-    loader: _Loader, document: Document, model: KafkaModel, where: Path_, folder: Path
-) -> LogTarget:
-    secrets: dict[str, Secret] = {}
-    texts = {"security.password": model.security.password}
-    if model.registry is not None:
-        texts["registry.password"] = model.registry.password
-        if literal_password(model.registry.url):
-            loader.problems.append(
-                document.problem(
-                    (*where, "registry"),
-                    "the registry's URL holds a password",
-                    "write username: and password: ${env:NAME}",
-                )
-            )
-    for name, text in texts.items():
-        if text:
-            secrets[name] = loader.secret(document, (*where, *name.split(".")), text, folder)
-    return LogTarget(kafka=model, secrets=secrets)
 
 
 def _paths(patterns: Iterable[str], folder: Path) -> Iterable[tuple[int, str, list[Path]]]:
@@ -219,13 +82,13 @@ def _paths(patterns: Iterable[str], folder: Path) -> Iterable[tuple[int, str, li
 
 
 def _systems(
-    loader: _Loader, document: Document, model: BridgeModel, folder: Path
+    collector: Collector, document: Document, model: BridgeModel, folder: Path
 ) -> list[SystemConfig]:
     systems: list[SystemConfig] = []
     seen: dict[str, str] = {}
     for _, pattern, paths in _paths(model.systems, folder):
         if not paths:
-            loader.problems.append(
+            collector.problems.append(
                 document.problem(
                     ("systems",),
                     f"no file matches {pattern!r}",
@@ -233,45 +96,45 @@ def _systems(
                 )
             )
         for path in paths:
-            system = _system(loader, path, folder)
+            system = _system(collector, path, folder)
             if system is None:
                 continue
             if (other := seen.get(system.spec.name)) is not None:
                 what = f"system {system.spec.name!r} is declared in {other} already"
-                loader.problems.append(system.document.problem(("system",), what))
+                collector.problems.append(system.document.problem(("system",), what))
             seen[system.spec.name] = system.document.file
             systems.append(system)
     return systems
 
 
-def _system(loader: _Loader, path: Path, folder: Path) -> SystemConfig | None:
+def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | None:
     try:
         document = read(path, os.path.relpath(path, folder))
     except ConfigProblems as error:
-        loader.problems.extend(error.problems)
+        collector.problems.extend(error.problems)
         return None
-    model = loader.model(document, SystemModel)
+    model = collector.model(document, SystemModel)
     if model is None:
         return None
-    loader.problems.extend(system_problems(document, model))
+    collector.problems.extend(system_problems(document, model))
     if literal_password(model.url):
-        loader.problems.append(
+        collector.problems.append(
             document.problem(
                 ("url",), "holds a password in clear", "write it by reference: ${env:NAME}"
             )
         )
     mask_key: Secret | None = None
     if model.mask_key:
-        mask_key = loader.secret(document, ("mask_key",), model.mask_key, path.parent)
+        mask_key = collector.secret(document, ("mask_key",), model.mask_key, path.parent)
         if not bad_reference(model.mask_key) and "${" not in model.mask_key:
-            loader.problems.append(
+            collector.problems.append(
                 document.problem(
                     ("mask_key",), "holds the key in clear", "write it by reference: ${env:NAME}"
                 )
             )
     return SystemConfig(
         spec=system_spec(model),
-        url=loader.secret(document, ("url",), model.url, path.parent),
+        url=collector.secret(document, ("url",), model.url, path.parent),
         shown_url=shown(model.url),
         mask_key=mask_key,
         capture=model.capture,
@@ -280,14 +143,16 @@ def _system(loader: _Loader, path: Path, folder: Path) -> SystemConfig | None:
     )
 
 
-def _agents(loader: _Loader, document: Document, model: BridgeModel, folder: Path) -> Iterable[str]:
+def _agents(
+    collector: Collector, document: Document, model: BridgeModel, folder: Path
+) -> Iterable[str]:
     for pattern in model.agents:
         if ":" in pattern and not pattern.endswith(".py"):
             yield pattern
             continue
         found = next(paths for _, _, paths in _paths([pattern], folder))
         if not found:
-            loader.problems.append(
+            collector.problems.append(
                 document.problem(
                     ("agents",),
                     f"no file matches {pattern!r}",
@@ -296,29 +161,3 @@ def _agents(loader: _Loader, document: Document, model: BridgeModel, folder: Pat
             )
         for path in found:
             yield str(path)
-
-
-def options(system: SystemConfig, kind: type[M], environ: Mapping[str, str] | None = None) -> M:
-    """The `capture:` mapping as the connector's own model, secrets looked up.
-
-    Raises ConfigProblems that name file and line.
-    """
-    loader = _Loader(os.environ if environ is None else environ)
-
-    def put(value: Any, where: Path_) -> Any:
-        if isinstance(value, str) and "${" in value:
-            return loader.secret(system.document, where, value, system.folder).reveal()
-        if isinstance(value, dict):
-            return {name: put(item, (*where, name)) for name, item in value.items()}
-        return value
-
-    found: M | None = None
-    try:
-        found = kind.model_validate(put(dict(system.capture), ("capture",)))
-    except ValidationError as error:
-        for item in error.errors(include_input=False, include_url=False, include_context=False):
-            moved = {**item, "loc": ("capture", *item["loc"])}
-            loader.problems.append(_problem(system.document, moved))
-    if loader.problems or found is None:
-        raise ConfigProblems(loader.problems)
-    return found

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from bridge.config import ConfigProblems, SystemConfig
-from bridge.config.load import options
+from bridge.config.options import options
 from bridge.connector import Connector, System, TableUse
 from bridge.model.declare import EntitySpec
 

@@ -68,7 +68,7 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
 def goal(config: Config, to: str) -> Config:
     """The configuration whose log is copied into. Raises ConfigurationError."""
     from bridge.config import load
-    from bridge.config.load import log_target
+    from bridge.config.target import log_target
 
     if "://" in to:
         target = replace(config, log=log_target(to, Path.cwd()), folder=Path.cwd())

@@ -1,0 +1,64 @@
+"""Reading files into models, with every problem collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.config.document import Document, Path_
+from bridge.config.problems import Problem
+from bridge.config.secrets import Secret, resolve
+from bridge.model.errors import ConfigurationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Collector:
+    """One pass over the files. `problems` are told all at once, at its end."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.problems: list[Problem] = []
+
+    def model(self, document: Document, kind: type[M]) -> M | None:
+        """What the document says, or None and its problems."""
+        if not isinstance(document.data, dict):
+            self.problems.append(document.problem((), "is empty or not a mapping"))
+            return None
+        try:
+            return kind.model_validate(document.data)
+        except ValidationError as error:
+            self.problems.extend(
+                problem_of(document, item)
+                for item in error.errors(
+                    include_input=False, include_url=False, include_context=False
+                )
+            )
+            return None
+
+    def secret(self, document: Document, where: Path_, text: str, folder: Path) -> Secret:
+        """A text with its references looked up; a problem (and an empty secret) otherwise."""
+        try:
+            return resolve(text, self.environ, folder)
+        except ConfigurationError as error:
+            self.problems.append(document.problem(where, str(error)))
+            return Secret("")
+
+
+def problem_of(document: Document, error: Any) -> Problem:
+    """What pydantic found, in the words of who wrote the file."""
+    where = tuple(part for part in error["loc"] if part not in ("str", "LogModel"))
+    message = error["msg"].removeprefix("Value error, ")
+    hint = ""
+    if error["type"] == "extra_forbidden":
+        message, hint = f"{where[-1]!r} is not known here", "see `bridgectl schema config`"
+    elif error["type"] == "missing":
+        message = f"{where[-1]!r} is missing"
+    elif error["type"] == "string_pattern_mismatch":
+        hint = "lower-case letters, digits and underscores, beginning with a letter"
+        if where and where[-1] == "history":
+            hint = "a number and s, m, h or d: 30d"
+    return document.problem(where, message, hint)

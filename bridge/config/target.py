@@ -1,0 +1,106 @@
+"""Which log a configuration means: a URL or a mapping, the embedded one or Kafka."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import ValidationError
+
+from bridge.config.collect import Collector
+from bridge.config.document import Document, Path_
+from bridge.config.models import BridgeModel, KafkaModel, LogModel
+from bridge.config.problems import ConfigProblems
+from bridge.config.secrets import Secret, literal_password, shown
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """Which log: `path` of the embedded one, or the `kafka` settings with their secrets."""
+
+    path: Path | None = None
+    partitions: int | None = None
+    kafka: KafkaModel | None = None
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def log_target(text: str, folder: Path) -> LogTarget:
+    """The log that a URL names, as `log:` in the bridge's file would. Raises ConfigProblems."""
+    collector = Collector(os.environ)
+    target = _log_url(collector, Document("log", None), text, folder)
+    if collector.problems:
+        raise ConfigProblems(collector.problems)
+    return target
+
+
+def log_of(collector: Collector, document: Document, model: BridgeModel, folder: Path) -> LogTarget:
+    """The log that the bridge's file names; problems are the collector's."""
+    if isinstance(model.log, str):
+        return _log_url(collector, document, model.log, folder)
+    return _log_mapping(collector, document, model.log, folder)
+
+
+def _log_url(collector: Collector, document: Document, text: str, folder: Path) -> LogTarget:
+    hint = "sqlite:///var/bridge.db or kafka://host:9092?registry=http://registry:8080/..."
+    parts = urlsplit(text)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        return LogTarget(path=folder / parts.path[1:])
+    if parts.scheme == "kafka" and parts.netloc and "@" not in parts.netloc:
+        query = dict(parse_qsl(parts.query))
+        registry = query.pop("registry", None)
+        data: dict[str, Any] = {"servers": parts.netloc.split(","), **query}
+        if registry:
+            data["registry"] = {"url": registry}
+        try:
+            return _kafka(collector, document, KafkaModel.model_validate(data), ("log",), folder)
+        except ValidationError as error:
+            for item in error.errors(include_input=False, include_url=False):
+                what = f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+                collector.problems.append(document.problem(("log",), what, hint))
+            return LogTarget()
+    what = f"{shown(text)!r} is not a log"
+    if "@" in parts.netloc:
+        what, hint = (
+            "the log's URL holds a login",
+            "use the long form: log: {kafka: {security: ..}}",
+        )
+    collector.problems.append(document.problem(("log",), what, hint))
+    return LogTarget()
+
+
+def _log_mapping(
+    collector: Collector, document: Document, model: LogModel, folder: Path
+) -> LogTarget:
+    if (model.kafka is None) == (model.sqlite is None):
+        problem = document.problem(("log",), "needs exactly one of kafka: and sqlite:")
+        collector.problems.append(problem)
+        return LogTarget()
+    if model.kafka is not None:
+        return _kafka(collector, document, model.kafka, ("log", "kafka"), folder)
+    assert model.sqlite is not None  # noqa: S101 - just checked
+    return LogTarget(path=folder / model.sqlite, partitions=model.partitions)
+
+
+def _kafka(
+    collector: Collector, document: Document, model: KafkaModel, where: Path_, folder: Path
+) -> LogTarget:
+    secrets: dict[str, Secret] = {}
+    texts = {"security.password": model.security.password}
+    if model.registry is not None:
+        texts["registry.password"] = model.registry.password
+        if literal_password(model.registry.url):
+            collector.problems.append(
+                document.problem(
+                    (*where, "registry"),
+                    "the registry's URL holds a password",
+                    "write username: and password: ${env:NAME}",
+                )
+            )
+    for name, text in texts.items():
+        if text:
+            secrets[name] = collector.secret(document, (*where, *name.split(".")), text, folder)
+    return LogTarget(kafka=model, secrets=secrets)
