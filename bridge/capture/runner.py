@@ -40,6 +40,7 @@ class Capture:
         self._instance = instance
         self._source = wires.system.name
         self._producer: Producer | None = None
+        self._sessions = 0
         self._owned = False
         self._entities: dict[str, CapturedEntity] = {}
         self._pulse = Pulse(self._source, instance, wires.clock())
@@ -82,7 +83,7 @@ class Capture:
         await self._prepare()
         producer = await self._own()
         progress = await self._progress()
-        session = Session(self._wires, producer, progress, self._entities, self._pulse, self._tell)
+        session = self._session(producer, progress)
         try:
             await session.run()
         except HistoryLost as lost:
@@ -93,9 +94,7 @@ class Capture:
                     f"{self._source} --accept-loss` and start again: everything is read anew, and "
                     "deletes that were missed are written"
                 ) from lost
-            session = Session(
-                self._wires, producer, accepted, self._entities, self._pulse, self._tell
-            )
+            session = self._session(producer, accepted)
             await session.run()
         except (RetryLater, OutcomeUnknown) as error:
             if not session.read_something:
@@ -104,6 +103,13 @@ class Capture:
         finally:
             if session.broken:
                 await self._let_go()
+
+    def _session(self, producer: Producer, progress: Progress) -> Session:
+        self._sessions += 1
+        name = f"{self._instance}.{self._sessions}"
+        return Session(
+            name, self._wires, producer, progress, self._entities, self._pulse, self._tell
+        )
 
     # -- beginning ---------------------------------------------------------------------------
 

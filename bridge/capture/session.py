@@ -29,10 +29,12 @@ NEARBY = 0.005
 @dataclass(slots=True)
 class Session:
     """Reads a source into the log. `progress` is what the log says; `run` ends only by raising.
+    `name` is this connection's among all that ever were.
 
     Three tasks: one reads, encodes and takes snapshots, one commits, one listens for requests.
     """
 
+    name: str
     wires: Wires
     producer: Producer
     progress: Progress
@@ -70,7 +72,7 @@ class Session:
         limits = self.wires.limits
         state = State(self.wires, self.progress, self.entities)
         outbox = Outbox(limits.changes, limits.size)
-        snapshots = Snapshots(self.wires, source, self.progress.owner)
+        snapshots = Snapshots(self.wires, source, self.name)
         jobs = Jobs(state, snapshots, outbox)
         requests: list[tuple[int, Request | None]] = []
         self._initial(state)

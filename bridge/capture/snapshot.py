@@ -27,12 +27,14 @@ MANY: Final = 50_000
 
 
 class Snapshots:
-    """The snapshot that is under way. Used by one task; a new one for each connection."""
+    """The snapshot that is under way. Used by one task; a new one for each connection, whose
+    watermarks bear its `name`: those of an earlier connection may come again.
+    """
 
-    def __init__(self, wires: Wires, source: Source, instance: str) -> None:
+    def __init__(self, wires: Wires, source: Source, name: str) -> None:
         self._wires = wires
         self._source = source
-        self._instance = instance
+        self._name = name
         self._reader: Snapshot | None = None
         self._windows: Windows | None = None
         self._table = ""
@@ -124,7 +126,7 @@ class Snapshots:
 
     async def _mark(self, which: str) -> str:
         self._marks += 1
-        name = f"{self._instance}.{self._marks}"
+        name = f"{self._name}.{self._marks}"
         self._wires.steps(f"{which}.before")
         await self._source.mark(name)
         self._wires.steps(f"{which}.after")

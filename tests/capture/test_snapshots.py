@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from bridge.capture import control, health
 from bridge.capture.contract import Limits
+from bridge.model.errors import RetryLater
 from bridge.observe import SnapshotProgress
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
@@ -101,6 +103,38 @@ async def test_a_snapshot_goes_on_at_the_chunk_where_it_was_interrupted(rig: Rig
     async with rig.capturing("two"):
         await rig.equal("t")
     assert len(await rig.told("t")) == 600
+
+
+async def test_watermarks_of_a_connection_that_broke_off_end_no_window_of_the_next_one(
+    rig: Rig,
+) -> None:
+    """They come again while the next one is still behind, and its chunk shows what is later."""
+    rig.run(TABLE)
+    fill(rig, 50)
+    await rig.declare("t")
+    async with rig.capturing("one"):
+        pass
+    rig.run("BEGIN", *(f"UPDATE t SET b = -{number} WHERE id = 2" for number in range(2000)))
+    rig.run("COMMIT")
+    asked = control.request("erp", "snapshot", "t")
+    await control.send(rig.log, BRIDGE, asked)
+    rig.limits = replace(SMALL, rows=100, changes=5)
+    broken = False
+
+    def break_once(step: str) -> None:
+        nonlocal broken
+        if step == "high.after" and not broken:
+            broken = True
+            rig.run("UPDATE t SET b = 1001 WHERE id = 1", "UPDATE t SET b = 1002 WHERE id = 1")
+            raise RetryLater("the connection broke off")
+
+    async with rig.capturing("two", steps=break_once):
+        await until(lambda: reported(rig, asked.id))
+        await rig.equal("t")
+    assert broken
+    values = [told.change["after"]["b"] for told in await rig.told("t")
+              if told.key["id"] == 1 and told.change is not None]  # fmt: skip
+    assert values == sorted(values), "a row of the chunk stands before the changes that it shows"
 
 
 async def test_one_entity_or_some_rows_are_snapshot_on_demand_and_the_asker_sees_it(
