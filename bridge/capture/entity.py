@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bridge.capture.window import Touched
-from bridge.connector import Change, Shape
+from bridge.connector import DELETE, Change, Shape
 from bridge.log.port import Entry, Registry
 from bridge.model.avro import change_schema, entity_of, key_schema, row_schema, schema_text
 from bridge.model.compat import KEY_SUFFIX, incompatibilities
@@ -161,6 +161,17 @@ def _key(executor: Executor, change: Change) -> bytes:
     return entries[-1][0] or b"" if entries else b""
 
 
+def keys_of(executor: Executor, failures: Sequence[Failure]) -> list[bytes]:
+    """Which keys the changes were about that became no event, as far as their keys can be told."""
+    entries: list[Entry] = []
+    for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
+        for row in (old, new):
+            if row is not None:
+                alone = (None, DELETE, row, False, None, 0, transaction, None)
+                executor.changes([alone], 0, 0, entries)
+    return [entry[0] for entry in entries if entry[0] is not None]
+
+
 def failure_reason(failure: Failure) -> str:
     """Why a change is set aside, with the sizes of what was too large."""
     if not failure.oversized:
@@ -173,4 +184,12 @@ def failure_reason(failure: Failure) -> str:
     return f"{failure.error}: {parts}"
 
 
-__all__ = ["CapturedEntity", "Incompatible", "Target", "failure_reason", "is_partial", "touched"]
+__all__ = [
+    "CapturedEntity",
+    "Incompatible",
+    "Target",
+    "failure_reason",
+    "is_partial",
+    "keys_of",
+    "touched",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bridge.capture.entity import keys_of
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.progress import Job, abandon, advance, enqueue, finish
 from bridge.capture.reconcile import Reconcile, deletes
@@ -144,7 +145,8 @@ class Jobs:
         if failures and window.keys is None:
             state.set_aside(entity, executor, failures, group)
         if self._reconcile is not None:
-            self._reconcile.keys.touched(keys)
+            # What is set aside is in the table all the same.
+            self._reconcile.keys.touched([*keys, *keys_of(executor, failures)])
         rows = emission.rows
         kept = entries if len(rows) == len(entries) else [entries[index] for index in rows]
         group.add(entity.topic, kept)

@@ -11,11 +11,12 @@ from dataclasses import replace
 from operator import itemgetter
 
 from bridge.capture.confirm import confirmations
-from bridge.capture.entity import CapturedEntity, touched
+from bridge.capture.entity import CapturedEntity, keys_of, touched
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group
 from bridge.capture.progress import skip
 from bridge.capture.state import State
+from bridge.capture.window import Touched
 from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
 from bridge.log.port import Entry
 from bridge.model.position import MAX_NUMBER, format_position
@@ -57,13 +58,12 @@ class Stream:
         return group
 
     async def _changes(self, changes: Sequence[Change], group: Group) -> None:
-        """Changes without a watermark between them; in order for each shape."""
+        """Changes without a watermark between them; in order for each table."""
         if not changes:
             return
         if not changes[0][6][1]:
             changes = self._numbered(changes)
-        buckets = _by_shape(changes)
-        for shape, bucket in buckets.items():
+        for shape, bucket in _by_shape(changes):
             for entity in self._state.by_table.get(shape.table, ()):
                 await self._bucket(entity, shape, bucket, group)
             self._jobs.streamed(shape.table, bucket)
@@ -88,7 +88,8 @@ class Stream:
         group.size += sum([len(entry[1] or b"") for entry in entries])
         group.notices += confirmations(changes, entries)
         if self._jobs.listens(name):
-            self._jobs.heard(touched(executor, changes, entries))
+            failed = [Touched(key, complete=True) for key in keys_of(executor, failures)]
+            self._jobs.heard([*touched(executor, changes, entries), *failed])
 
     def _numbered(self, changes: Sequence[Change]) -> list[Change]:
         """Changes of a source without order, each with a commit position that capture counts."""
@@ -112,11 +113,20 @@ class Stream:
 _shape = itemgetter(0)
 
 
-def _by_shape(changes: Sequence[Change]) -> dict[Shape, Sequence[Change]]:
-    """The changes of each shape, in order; mostly there is only one."""
+def _by_shape(changes: Sequence[Change]) -> list[tuple[Shape, Sequence[Change]]]:
+    """The changes of each shape, in order for each table; mostly there is only one.
+
+    A table may come back to a shape that it had before: that is another bucket then.
+    """
     if len(set(map(_shape, changes))) == 1:
-        return {changes[0][0]: changes}
-    buckets: dict[Shape, list[Change]] = {}
+        return [(changes[0][0], changes)]
+    buckets: list[tuple[Shape, list[Change]]] = []
+    latest: dict[str, tuple[Shape, list[Change]]] = {}
     for change in changes:
-        buckets.setdefault(change[0], []).append(change)
-    return dict(buckets)
+        shape = change[0]
+        bucket = latest.get(shape.table)
+        if bucket is None or bucket[0] is not shape:
+            bucket = latest[shape.table] = (shape, [])
+            buckets.append(bucket)
+        bucket[1].append(change)
+    return [*buckets]

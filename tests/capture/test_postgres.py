@@ -202,6 +202,32 @@ async def test_columns_come_and_go_in_mid_stream(pg: Rig) -> None:
     assert (state[3]["b"], str(state[3]["c"])) == (None, "3.75")
 
 
+async def test_changes_of_a_key_stay_in_order_when_a_column_came_and_went_between_them(
+    pg: Rig,
+) -> None:
+    """The table then looks as it did before, and all of it may come in one batch."""
+    pg.run(TABLE, "INSERT INTO t VALUES (1, 'x', 0)")
+    await pg.declare("t")
+    async with pg.capturing("one"):
+        pass
+    pg.run(
+        "UPDATE t SET b = 1",
+        "ALTER TABLE t ADD COLUMN c int",
+        "UPDATE t SET b = 2",
+        "ALTER TABLE t DROP COLUMN c",
+        "UPDATE t SET b = 3",
+    )
+    async with pg.capturing("two"):
+        await until(lambda: told(pg, "t", 4))
+    found = [each.change for each in await pg.told("t") if each.change is not None]
+    assert [change["after"]["b"] for change in found] == [0, 1, 2, 3]
+    assert found == sorted(found, key=lambda change: change["position"])
+
+
+async def told(rig: Rig, entity: str, count: int) -> bool:
+    return len(await rig.told(entity)) >= count
+
+
 async def keys(rig: Rig, entity: str, count: int) -> bool:
     return len(await rig.state(entity)) == count
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from bridge.capture import control, health
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from bridge.observe import DeadLetter
+from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, amount TEXT, secret TEXT)"
@@ -41,6 +43,25 @@ async def test_a_row_that_cannot_be_normalised_is_set_aside_with_its_place_and_r
 
 async def count(rig: Rig, letters: int) -> bool:
     return len([n for n in rig.notices if isinstance(n, DeadLetter)]) == letters
+
+
+async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(rig: Rig) -> None:
+    """Reconciling deletes what is gone, not what is set aside."""
+    rig.run(TABLE, "INSERT INTO t VALUES (1, '1.00', 'x'), (2, '2.00', 'x'), (3, '3.00', 'x')")
+    await rig.declare(ENTITY)
+    async with rig.capturing():
+        rig.run("UPDATE t SET amount = 'nonsense' WHERE id = 1")
+        await until(lambda: count(rig, 1))
+        asked = control.request("erp", "snapshot", "t", reconcile=True)
+        await control.send(rig.log, BRIDGE, asked)
+        await until(lambda: reported(rig, asked.id))
+    assert sorted(await rig.state("t")) == [1, 2, 3]
+    assert "delete" not in {told.op for told in await rig.told("t")}
+
+
+async def reported(rig: Rig, request: str) -> bool:
+    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    return found is not None and any(each["id"] == request for each in found.results)
 
 
 async def test_a_record_over_the_limit_is_set_aside_with_the_length_and_hash_of_what_was_cut(
