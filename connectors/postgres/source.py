@@ -7,7 +7,6 @@ the connection alive meanwhile are status updates from a task of its own.
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +14,13 @@ import psycopg
 
 from bridge.connector import Batch, Checkpoint, Shape, System
 from bridge.model.errors import BridgeError, RetryLater
+from connectors.postgres.durable import Durable
 from connectors.postgres.frames import Frames, Relation
 from connectors.postgres.link import Link
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.shapes import Shapes
 from connectors.postgres.side import Side
-from connectors.postgres.slot import Resume, confirmed_mark, decide, load, lsn_text
+from connectors.postgres.slot import Resume, decide, load, lsn_text
 
 #: A batch holds about so many bytes of frames, whatever `limit` says: memory is bounded by it.
 BATCH_BYTES = 8 << 20
@@ -30,7 +30,6 @@ _TAKE = 2000
 #: wal_sender_timeout (60 s by default) is short.
 _ALIVE = 10.0
 _POLL = 0.25
-_EPOCH_2000 = 946_684_800.0
 _IN_USE = "55006"
 
 _XLOG, _RELATION = 0x77, 0x52
@@ -46,7 +45,6 @@ class PostgresSource:
         self._system = system
         self._options = options_of(system)
         self._slot = slot_name(system)
-        self._clock = clock
         self._link: Link | None = None
         self._side: Side | None = None
         self._shapes: Shapes | None = None
@@ -54,9 +52,8 @@ class PostgresSource:
         self._identifier = ""
         self._patience = 0.0
         self._binary = True
-        self._confirmed = 0
+        self._durable = Durable(clock)
         self._tasks: list[asyncio.Task[None]] = []
-        self._sending = asyncio.Lock()
         self._broken: BridgeError | None = None
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
@@ -108,11 +105,7 @@ class PostgresSource:
     async def ack(self, upto: Checkpoint) -> None:
         """Confirm what is durable in the log, never beyond what was received."""
         self._raise_broken()
-        # PostgreSQL 15 accepts a position beyond its own end, and then skips what comes.
-        lsn = min(load(upto).lsn, max(self._frames.received, self._confirmed))
-        mark = confirmed_mark(lsn)
-        if mark > self._confirmed:
-            self._confirmed = mark
+        if self._durable.reach(load(upto).lsn, self._frames.received):
             await self._report()
 
     async def mark(self, name: str) -> None:
@@ -151,7 +144,7 @@ class PostgresSource:
             if step == "start" and slot is not None:
                 begin = resume or Resume(slot.confirmed or 0, 0, server.identifier)
                 if await self._stream(begin):
-                    self._confirmed = max(self._confirmed, slot.confirmed or 0)
+                    self._durable.known(slot.confirmed or 0)
                     return begin
             if loop.time() >= deadline:
                 raise RetryLater(
@@ -238,18 +231,7 @@ class PostgresSource:
     # -- keeping alive -----------------------------------------------------------------
 
     async def _report(self) -> None:
-        """Send a standby status update with what is durable."""
-        link = self._link
-        if link is None:
-            return
-        now = int((self._clock() - _EPOCH_2000) * 1_000_000)
-        position = self._confirmed
-        message = struct.pack(">cQQQqB", b"r", position, position, position, now, 0)
-        async with self._sending:
-            try:
-                await link.send(message)
-            except psycopg.Error as error:
-                raise link.lost(error, "a status update could not be sent") from None
+        await self._durable.report(self._link)
 
     async def _stay_alive(self) -> None:
         patience = self._patience
