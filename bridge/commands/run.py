@@ -18,15 +18,14 @@ from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Steps, Table, no_steps
 from bridge.commands.execute import Execution
 from bridge.commands.items import Item, Items, Part
-from bridge.commands.receipts import STATE, Course, settled, settles
+from bridge.commands.outcome import PartOutcome, outcome_of
+from bridge.commands.receipts import STATE, Course, settles
 from bridge.connector import Writer
 from bridge.log.fixed import FixedCodec
 from bridge.log.owned import OwnedPartitions, owned_partitions
-from bridge.log.port import Entry, Log, Record, TopicPartition
-from bridge.model import headers
+from bridge.log.port import Log, Record, TopicPartition
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
-from bridge.model.fixed import DeadLetter
 from bridge.observe import CommandMoved, Observer, ignore
 from bridge.observe import DeadLetter as DeadLetterNotice
 
@@ -45,9 +44,6 @@ def executor_group(bridge: str, system: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-Courses = Mapping[tuple[TopicPartition, int], Course | None]
 
 
 class CommandExecutor:
@@ -147,7 +143,7 @@ class CommandExecutor:
         through = True
         for place, part in parts.items():
             try:
-                through &= await self._finish(owned, place, part, courses)
+                through &= await self._finish(owned, place, part, courses[place])
             except RetryLater:
                 # The effects are there; the ledger answers for them next time.
                 _again(owned, {place: part.records[0].offset})
@@ -156,73 +152,44 @@ class CommandExecutor:
             await self._move_offsets(owned)
         return through
 
-    async def _carried_out(self, parts: Mapping[TopicPartition, Part]) -> Courses:
+    async def _carried_out(
+        self, parts: Mapping[TopicPartition, Part]
+    ) -> dict[TopicPartition, dict[int, Course | None]]:
+        """The courses of each partition, by offset."""
         items = {
             (place, offset): item
             for place, part in parts.items()
             for offset, item in sorted(part.items.items(), key=itemgetter(0))
             if isinstance(item, Item)
         }
-        courses = await self._execution.carry_out(list(items.values()))
-        return dict(zip(items, courses, strict=True))
+        carried_out = await self._execution.carry_out(list(items.values()))
+        courses: dict[TopicPartition, dict[int, Course | None]] = {place: {} for place in parts}
+        for (place, offset), course in zip(items, carried_out, strict=True):
+            courses[place][offset] = course
+        return courses
 
     async def _finish(
         self,
         owned: OwnedPartitions,
         place: TopicPartition,
         part: Part,
-        courses: Courses,
+        courses: Mapping[int, Course | None],
     ) -> bool:
         """Write what is through, up to the first command that waits; False when one does."""
-        written: list[Course] = []
-        letters: list[DeadLetter] = []
-        waits: int | None = None
-        entries: dict[str, list[Entry]] = {}
-        for record in part.records:
-            item = part.items.get(record.offset)
-            if isinstance(item, DeadLetter):
-                letters.append(item)
-                entries.setdefault(self._codec.topic("dead"), []).append(
-                    self._codec.entry("dead", item.source, item)
-                )
-            elif item is not None:
-                course = courses[place, record.offset]
-                if course is None:
-                    waits = record.offset
-                    break
-                written.append(course)
-                self._enter(item, course, entries)
-        upto = part.records[-1].offset + 1 if waits is None else waits
-        if not entries:
-            self._offsets[place] = upto
-        if not entries or await self._commit(owned, place, entries, upto):
-            for letter in letters:
+        outcome = outcome_of(part, courses, self._codec)
+        if not outcome.entries:
+            self._offsets[place] = outcome.upto
+        if not outcome.entries or await self._commit(owned, place, outcome):
+            for letter in outcome.letters:
                 self._observer(DeadLetterNotice("command", letter.source, letter.reason))
-            for course in written:
+            for course in outcome.courses:
                 self._ended(course)
-        if waits is not None:
-            _again(owned, {place: waits})
-        return waits is None
-
-    def _enter(self, item: Item, course: Course, entries: dict[str, list[Entry]]) -> None:
-        trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT]
-        receipt = course.receipt
-        if receipt is not None:
-            told = [*settled(receipt, item.command), *trace]
-            entries.setdefault(self._codec.topic("receipt"), []).append(
-                self._codec.entry("receipt", item.target, receipt, told)
-            )
-        for step in course.steps:
-            entries.setdefault(self._codec.topic("audit"), []).append(
-                self._codec.entry("audit", step.command_id, step)
-            )
+        if outcome.waits:
+            _again(owned, {place: outcome.upto})
+        return not outcome.waits
 
     async def _commit(
-        self,
-        owned: OwnedPartitions,
-        place: TopicPartition,
-        entries: Mapping[str, list[Entry]],
-        upto: int,
+        self, owned: OwnedPartitions, place: TopicPartition, outcome: PartOutcome
     ) -> bool:
         """False when the partition was lost: its commands come again, here or elsewhere, and the
         ledger and the receipts tell then what happened.
@@ -230,9 +197,9 @@ class CommandExecutor:
         self._steps(BEFORE_RECEIPTS)
         try:
             async with owned.transaction(place) as transaction:
-                for topic, some in entries.items():
+                for topic, some in outcome.entries.items():
                     await transaction.append(topic, some)
-                transaction.commit_offsets(self._group, {place: upto})
+                transaction.commit_offsets(self._group, {place: outcome.upto})
         except (Fenced, OutcomeUnknown):
             return False
         self._steps(AFTER_RECEIPTS)
