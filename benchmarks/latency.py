@@ -118,7 +118,12 @@ def bare(at: Setting) -> list[float]:
     admin = AdminClient({"bootstrap.servers": at.kafka.bootstrap})
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
     producer = Producer(
-        {"bootstrap.servers": at.kafka.bootstrap, "transactional.id": topic, "linger.ms": 0}
+        {
+            "bootstrap.servers": at.kafka.bootstrap,
+            "transactional.id": topic,
+            "linger.ms": 0,
+            "log_level": 3,
+        }
     )
     producer.init_transactions(30)
     begun: dict[int, float] = {}

@@ -58,11 +58,13 @@ class DeadLetters(Protocol):
 class Limits:
     """Bounds of one log transaction and of one chunk; times in seconds.
 
-    `changes` and `size` (bytes of values) bound a transaction, `rows` a chunk. `keep_alive`:
-    how often an idle source's position is written. `wait`: how long one read waits.
+    `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
+    `rows` a chunk. `keep_alive`: how often an idle source's position is written. `wait`: how long
+    one read waits.
     """
 
-    changes: int = 5_000
+    changes: int = 10_000
+    read: int = 2_500
     size: int = 8_000_000
     rows: int = 10_000
     keep_alive: float = 10.0

@@ -118,7 +118,7 @@ class Session:
             self._take(requests, state)
             await jobs.step()
             timeout = NEARBY if jobs.active else limits.wait
-            batch = await source.read(limits.changes, timeout)
+            batch = await source.read(limits.read, timeout)
             self.read_something = True
             self.pulse.lag_bytes = batch.lag_bytes
             group = await stream.group(batch)
