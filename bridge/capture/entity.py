@@ -48,7 +48,7 @@ class CapturedEntity:
         self.spec = spec
         self.topic = change_topic(target.bridge, spec.system, spec.name)
         self.type: Entity | None = None
-        self.value_schema = 0
+        self._value_schema = 0
         self.partitions = target.partitions
         self._key_schema = 0
         self._target = target
@@ -63,7 +63,7 @@ class CapturedEntity:
             return
         fields = [field["name"] for field in json.loads(key.text)["fields"]]
         self.type = replace(entity_of(json.loads(value.text)), key=tuple(fields))
-        self.value_schema, self._key_schema = value.id, key.id
+        self._value_schema, self._key_schema = value.id, key.id
 
     def executor(self, shape: Shape) -> Executor | None:
         """The executor for rows of this shape, once `adapt` has made it."""
@@ -89,7 +89,7 @@ class CapturedEntity:
             plan,
             self._target.bridge,
             self._key_schema,
-            self.value_schema,
+            self._value_schema,
             self._target.partitions,
             self._target.max_record_bytes,
             self._target.mask_key,
@@ -113,7 +113,7 @@ class CapturedEntity:
             if part == "key":
                 self._key_schema = schema_id
             else:
-                self.value_schema = schema_id
+                self._value_schema = schema_id
 
     def _check(self, subject: str, found: Entity) -> None:
         """Ask our own compatibility check, before the registry's. Only rows can differ."""

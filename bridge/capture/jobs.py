@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bridge.capture.entity import keys_of
+from bridge.capture.entity import CapturedEntity, keys_of
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.progress import Job, abandon, advance, enqueue, finish
-from bridge.capture.reconcile import Reconcile, deletes
+from bridge.capture.reconcile import Reconcile
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.window import Touched, Window
@@ -16,6 +16,7 @@ from bridge.connector import Change, Truncate
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError
 from bridge.observe import SnapshotProgress
+from bridge.plan.execute import Executor
 
 PAGE = 2_000
 
@@ -153,9 +154,11 @@ class Jobs:
         group.count(entity.spec.qualified, len(kept))
         group.size += size
         state.become(advance(state.progress, emission.job))
-        await self._end(emission.job, commit, len(chunk.rows), group)
+        await self._end(executor, emission.job, commit, len(chunk.rows), group)
 
-    async def _end(self, job: Job, commit: int, number: int, group: Group) -> None:
+    async def _end(
+        self, executor: Executor, job: Job, commit: int, number: int, group: Group
+    ) -> None:
         """Tell how far the job is, and end it when all of it was emitted."""
         state = self._state
         entity = state.entities[job.entity]
@@ -163,40 +166,30 @@ class Jobs:
         if done:
             deleted = 0
             if self._reconcile is not None:
-                deleted = await self._delete(entity.spec.name, commit, number, group)
+                deleted = await self._delete(executor, entity, commit, number, group)
             state.become(finish(state.progress, deleted))
             self._snapshots.drop()
         group.notices.append(
             SnapshotProgress(entity.spec.qualified, job.rows, max(job.total, job.rows), done)
         )
 
-    async def _delete(self, name: str, commit: int, number: int, group: Group) -> int:
+    async def _delete(
+        self, executor: Executor, entity: CapturedEntity, commit: int, number: int, group: Group
+    ) -> int:
         """Write deletes for what only the log knows, before the group and with its old progress:
         should the process end in between, the reconcile begins anew and finds them done.
         """
         state = self._state
-        entity = state.entities[name]
         deleted = 0
         if self._reconcile is None:
             return 0
         state.wires.steps("deletes.before")
         for keys in self._reconcile.keys.left(PAGE):
             page = Group(group.progress)
-            page.add(
-                entity.topic,
-                deletes(
-                    keys,
-                    bridge=state.wires.bridge,
-                    system=entity.spec.system,
-                    entity=name,
-                    value_schema=entity.value_schema,
-                    partitions=entity.partitions,
-                    epoch=state.progress.epoch,
-                    commit=commit,
-                    first_number=number + deleted,
-                    captured_at=state.wires.clock(),
-                ),
-            )
+            entries: list[Entry] = []
+            epoch, now = state.progress.epoch, state.wires.clock()
+            executor.deletes(keys, epoch, commit, number + deleted, now, entries)
+            page.add(entity.topic, entries)
             page.count(entity.spec.qualified, len(keys))
             await self._outbox.put(page)
             deleted += len(keys)

@@ -7,21 +7,12 @@ them shows is struck off; what is left at the end is gone from the table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable
 
 from bridge.capture.keyset import KeySet
-from bridge.log.port import Entry, Log, TopicPartition
-from bridge.model import headers
-from bridge.model.avro import OPS
-from bridge.model.canonical import instant_text
+from bridge.log.port import Log, TopicPartition
 from bridge.model.errors import RetryLater
-from bridge.model.position import format_position
-from bridge.model.wire import header
-from bridge.plan.encode import long_bytes
-from bridge.plan.execute import partition
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BATCH = 5_000
 PATIENCE = 30.0
 
@@ -54,44 +45,6 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet) -> int:
     finally:
         await reader.close()
     return read
-
-
-def deletes(
-    keys: Sequence[bytes],
-    *,
-    bridge: str,
-    system: str,
-    entity: str,
-    value_schema: int,
-    partitions: int,
-    epoch: int,
-    commit: int,
-    first_number: int,
-    captured_at: int,
-) -> list[Entry]:
-    """For each key (framed, as in the log) a delete without old row, and its tombstone."""
-    made: list[Entry] = []
-    kind = headers.event_type(bridge, system, entity, "delete").encode()
-    # op delete, neither before nor after, nothing unavailable.
-    head = header(value_schema) + long_bytes(OPS.index("delete")) + b"\0\0\0"
-    tail = b"\0\0" + long_bytes(captured_at)
-    at = instant_text(_EPOCH + timedelta(microseconds=captured_at)).encode()
-    for number, key in enumerate(keys, first_number):
-        position = format_position(epoch, commit, number)
-        text = position.encode()
-        heads = [
-            (headers.SPECVERSION, headers.SPECVERSION_1_0),
-            (headers.ID, headers.event_id(system, position).encode()),
-            (headers.SOURCE, headers.event_source(bridge, system).encode()),
-            (headers.TYPE, kind),
-            (headers.TIME, at),
-            (headers.CONTENT_TYPE, headers.AVRO),
-        ]
-        value = head + long_bytes(len(text)) + text + tail
-        place = partition(key, partitions)
-        made.append(Entry(key, value, heads, captured_at // 1000, place))
-        made.append(Entry(key, None, heads, captured_at // 1000, place))
-    return made
 
 
 class Reconcile:
