@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.commands.contract import Table
-from bridge.commands.value import Unfit, value_of
 from bridge.connector import Effect, Shape
 from bridge.model.command import CommandRecord
 from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.errors import Rejected
+from bridge.model.value import Unfit, value_of
 
 Guard = Callable[[Shape | None, Any], None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.config.document import Document, Path_
+from bridge.config.meaning import arg_problems, field_problems
 from bridge.config.models import CommandModel, EntityModel, FieldModel, SystemModel
 from bridge.config.problems import Problem
 from bridge.model.declare import (
@@ -108,6 +109,8 @@ def _transform_problems(
             f"field {name!r} is masked by hash, but the system has no mask_key",
             "add mask_key: ${env:NAME} to the system's file",
         )
+    for key, what in field_problems(field):
+        yield document.problem((*where, key), what)
     if field.call and ":" not in field.call:
         yield document.problem(
             (*where, "call"), f"{field.call!r} does not name a function", "package.module:function"
@@ -160,6 +163,9 @@ def _relation_problems(
 def _command_problems(document: Document, model: SystemModel) -> Iterator[Problem]:
     for name, command in model.commands.items():
         where: Path_ = ("commands", name)
+        for arg, item in command.args.items():
+            for key, what in arg_problems(item):
+                yield document.problem((*where, "args", arg, key), what)
         entity = model.entities.get(command.entity)
         if entity is None:
             yield document.problem(

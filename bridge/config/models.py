@@ -5,9 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import parse_type
@@ -150,19 +158,34 @@ class SecurityModel(Strict):
     private_key: str = ""
 
 
+def _web(value: str) -> str:
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError("is no address such as http://registry:8080/apis/ccompat/v7")
+    return value
+
+
 class RegistryModel(Strict):
     """A Confluent-compatible schema registry. Without one the embedded registry serves."""
 
-    url: Text
+    url: Annotated[str, AfterValidator(_web)]
     username: str = ""
     password: str = Field(default="", description="By reference")
     ca: str = ""
 
 
+def _server(value: str) -> str:
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):\d{1,5}", value):
+        raise ValueError("is not of the form host:port, such as k1:9092")
+    return value
+
+
+Servers = Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(_listed)]
+
+
 class KafkaModel(Strict):
     """Apache Kafka as the log."""
 
-    servers: Texts = Field(min_length=1)
+    servers: Servers = Field(min_length=1)
     security: SecurityModel = Field(default_factory=SecurityModel)
     registry: RegistryModel | None = None
     partitions: int = Field(default=6, ge=1, le=10000)

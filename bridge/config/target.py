@@ -95,12 +95,19 @@ def _kafka(
         if literal_password(model.registry.url):
             collector.problems.append(
                 document.problem(
-                    (*where, "registry"),
+                    (*where, "registry", "url"),
                     "the registry's URL holds a password",
                     "write username: and password: ${env:NAME}",
                 )
             )
     for name, text in texts.items():
+        place = (*where, *name.split("."))
         if text:
-            secrets[name] = collector.secret(document, (*where, *name.split(".")), text, folder)
+            secrets[name] = collector.secret(document, place, text, folder)
+        if text and "${" not in text:
+            collector.problems.append(
+                document.problem(
+                    place, "holds a password in clear", "write it by reference: ${env:NAME}"
+                )
+            )
     return LogTarget(kafka=model, secrets=secrets)

@@ -74,17 +74,26 @@ def _map_type(field: FieldSpec, entity: str) -> FieldType:
     )
 
 
+def unit_factor(text: str) -> tuple[tuple[int, ...], int]:
+    """Digits and exponent of a `unit`. Raises ConfigurationError."""
+    try:
+        factor = Decimal(text)
+        _, digits, exponent = factor.as_tuple()
+    except InvalidOperation:
+        exponent = "n"
+    if not isinstance(exponent, int) or factor <= 0:
+        raise ConfigurationError(
+            f'`unit` {text!r} is not an exact decimal factor; write one like "0.01"'
+        )
+    return digits, exponent
+
+
 def _unit_type(field: FieldSpec, kind: FieldType, entity: str) -> FieldType:
     place = f"{entity}, field {field.name!r}"
     try:
-        factor = Decimal(field.unit)
-        digits, exponent = factor.as_tuple().digits, factor.as_tuple().exponent
-    except InvalidOperation:
-        digits, exponent = (), "n"
-    if not isinstance(exponent, int) or factor <= 0:
-        raise ConfigurationError(
-            f'{place}: `unit` {field.unit!r} is not an exact decimal factor; write one like "0.01"'
-        )
+        digits, exponent = unit_factor(field.unit)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
     scale, whole = max(-exponent, 0), max(len(digits) + exponent, 0)
     if kind.kind == "integer":
         return FieldType("decimal", 19 + whole + scale, scale)
