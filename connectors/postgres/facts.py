@@ -9,10 +9,10 @@ from typing import Any, LiteralString
 import psycopg
 
 from bridge.connector import System
-from connectors.postgres.catalog import Catalog, Connection, Table, choose
+from connectors.postgres.catalog import Catalog, Connection, Table
 from connectors.postgres.describe import Published, published
 from connectors.postgres.options import options_of, slot_name
-from connectors.postgres.shapes import absent
+from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.slot import SLOT_COLUMNS, Slot, slot_of
 from connectors.postgres.trouble import retry_or_fix
 from connectors.sql.ledger import TABLE as LEDGER
@@ -142,7 +142,7 @@ async def _gather(system: System, connection: Connection) -> Facts:
     publications = await ask(_PUBLICATION, options.publication)
     slots = await ask(_SLOT, slot_name(system))
     names = [use.table for use in system.tables]
-    tables, missing = await _tables(Catalog(connection), names)
+    tables, missing = await chosen_tables(Catalog(connection), names)
     oids = [table.oid for table in tables]
     roots = [table.oid for table in tables if table.kind == "p"]
     leaves: dict[int, tuple[Leaf, ...]] = {}
@@ -175,17 +175,3 @@ async def _gather(system: System, connection: Connection) -> Facts:
         ledger=ledgers[0][0] if ledgers else None,
         ledger_granted=bool(ledgers and ledgers[0][1]),
     )
-
-
-async def _tables(catalog: Catalog, names: list[str]) -> tuple[list[Table], list[str]]:
-    candidates = await catalog.candidates(names)
-    found: list[Table] = []
-    missing: list[str] = []
-    for name in names:
-        table, near = choose(name, candidates)
-        if table is None:
-            missing.append(absent(name, near))
-        else:
-            found.append(table.as_(name))
-    attributes = await catalog.attributes([table.oid for table in found])
-    return [table.with_(attributes.get(table.oid, ())) for table in found], missing

@@ -130,23 +130,31 @@ async def find_tables(system: System, catalog: Catalog) -> list[Table]:
     """
     names = [use.table for use in system.tables]
     try:
-        candidates = await catalog.candidates(names)
-        found: list[Table] = []
-        problems: list[str] = []
-        for name in names:
-            table, near = choose(name, candidates)
-            if table is None:
-                problems.append(absent(name, near))
-            else:
-                found.append(table.as_(name))
-        if problems:
-            raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
-        attributes = await catalog.attributes([table.oid for table in found])
-        oids = {attribute.oid for columns in attributes.values() for attribute in columns}
+        found, missing = await chosen_tables(catalog, names)
+        if missing:
+            raise ConfigurationError(f"system {system.name!r}: {'; '.join(missing)}")
+        oids = {column.oid for table in found for column in table.attributes}
         await catalog.learn(oids)
     except psycopg.Error as error:
         raise retry_or_fix(error, system, "cannot read the catalogue") from None
-    return [table.with_(attributes.get(table.oid, ())) for table in found]
+    return found
+
+
+async def chosen_tables(catalog: Catalog, names: Sequence[str]) -> tuple[list[Table], list[str]]:
+    """The tables that these names mean, with their columns; and of each that isn't there, what to
+    say. Raises psycopg.Error.
+    """
+    candidates = await catalog.candidates(names)
+    found: list[Table] = []
+    missing: list[str] = []
+    for name in names:
+        table, near = choose(name, candidates)
+        if table is None:
+            missing.append(absent(name, near))
+        else:
+            found.append(table.as_(name))
+    attributes = await catalog.attributes([table.oid for table in found])
+    return [table.with_(attributes.get(table.oid, ())) for table in found], missing
 
 
 def absent(name: str, near: Sequence[Table]) -> str:

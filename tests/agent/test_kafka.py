@@ -14,9 +14,10 @@ from bridge.log.kafka import from_url
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
-from tests.agent.test_run import running, until, watcher
+from tests.agent.test_run import running, watcher
 from tests.agent.world import World, world
 from tests.commands.place import executing, orders, receipts, sealed, send
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka

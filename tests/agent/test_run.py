@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bridge.observe import Notice, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
+from tests.waiting import ended, until
 
 TOPIC = "acme.erp.sales_order"
 QUICK = Backoff(0.001, 0.01)
@@ -58,21 +59,8 @@ async def running(
     try:
         yield task
     finally:
-        stop.set()
-        await asyncio.wait([task], timeout=8)
-        assert task.done()
+        await ended(task, stop)
         await gateway.close()
-
-
-async def until(fulfilled: Callable[[], Any], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = fulfilled()
-            if asyncio.iscoroutine(answer):
-                answer = await answer
-            if answer:
-                return
-            await asyncio.sleep(0.02)
 
 
 def watcher() -> Agent:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from bridge.model.declare import EntitySpec
 from bridge.model.fixed import DeadLetter
 from bridge.observe import Notice
 from tests.capture.legacy import BRIDGE, Legacy
+from tests.waiting import until
 
 QUICK = Limits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
 
@@ -175,19 +176,6 @@ def settled(capture: Capture, entities: Iterable[EntitySpec]) -> bool:
     return capture.pulse.state == "streaming" and all(each.name in known for each in entities)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait for a condition, which may be a coroutine function; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
 async def opened(folder: Path, legacy: Legacy) -> AsyncIterator[Rig]:
     """A rig with an embedded log in `folder`."""
@@ -202,3 +190,6 @@ async def opened(folder: Path, legacy: Legacy) -> AsyncIterator[Rig]:
         legacy.close()
         await registry.close()
         await log.close()
+
+
+__all__ = ["QUICK", "Rig", "Told", "opened", "settled", "until"]

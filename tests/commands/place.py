@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from bridge.model.receipt import Receipt
 from bridge.observe import Observer, ignore
 from connectors.journal import connector
 from tests.agent.world import SPEC, World
+from tests.waiting import ended
 
 
 def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) -> CommandRecord:
@@ -69,15 +70,13 @@ async def executing(
     try:
         yield task
     finally:
-        stop.set()
-        await asyncio.wait([task], timeout=8)
-        assert task.done()
+        await ended(task, stop)
         await made.close()
 
 
 async def receipts(here: World, count: int) -> dict[str, Receipt]:
     """The receipts by command id, once there are `count`; each command has one."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found := await here.records("receipt")) < count:
             await asyncio.sleep(0.02)
     assert len(found) == count
@@ -93,9 +92,3 @@ def orders(here: World) -> dict[str, tuple[Any, ...]]:
 
 
 REASON = {"reason": "late"}
-
-
-async def until(fulfilled: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not fulfilled():
-            await asyncio.sleep(0.02)

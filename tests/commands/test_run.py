@@ -24,7 +24,8 @@ from bridge.model.receipt import Outcome
 from bridge.observe import CommandMoved, Notice
 from connectors.journal import connector
 from tests.agent.world import World, world
-from tests.commands.place import REASON, executing, orders, receipts, sealed, send, until
+from tests.commands.place import REASON, executing, orders, receipts, sealed, send
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 

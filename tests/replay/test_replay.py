@@ -31,8 +31,9 @@ from bridge.replay import (
 from bridge.replay.contract import Picked
 from bridge.replay.select import incomplete
 from bridge.wiring.events import RegistryEvents
-from tests.agent.test_run import running, until
+from tests.agent.test_run import running
 from tests.agent.world import BRIDGE, World, world
+from tests.waiting import until
 
 TOPIC = "acme.erp.sales_order"
 DAY = 86_400_000

@@ -6,14 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
 from tests.services.process import Process, free_ports
-from tests.services.server import Elsewhere, Server
+from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 CLUSTER = "bGVnYWN5LWJyaWRnZS10ZQ"
@@ -46,45 +44,16 @@ SETTINGS = {
 }
 
 
-class Kafka:
+class Kafka(Service):
     """A broker. `bootstrap` is its `host:port`."""
 
     def __init__(self, bootstrap: str, server: Server) -> None:
+        super().__init__(server)
         self.bootstrap = bootstrap
-        self._server = server
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The broker's, where it is a local program."""
-        return self._server.pid
-
-    def start(self) -> None:
-        """Start the broker, over the data that it left, and wait until it serves."""
-        self._server.start()
-
-    def kill(self) -> None:
-        """SIGKILL. The data and the port stay."""
-        self._server.end(signal.SIGKILL)
 
     def stop(self) -> None:
         """Shut down in order. The data and the port stay."""
         self._server.end(signal.SIGTERM)
-
-    def close(self) -> None:
-        """End the broker and remove its data."""
-        self._server.close()
 
 
 def elsewhere(bootstrap: str) -> Kafka:

@@ -8,8 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -17,7 +16,7 @@ from sqlalchemy.engine import make_url
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.process import Process, free_ports
-from tests.services.server import Elsewhere, Server
+from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = "postgres:17"
 SETTINGS = {
@@ -48,41 +47,20 @@ SIGNALS = {
 Mode = Literal["smart", "fast", "immediate", "kill"]
 
 
-class Postgres:
+class Postgres(Service):
     """A server. `url` is the superuser's, to the database `postgres`."""
 
     def __init__(self, url: str, server: Server) -> None:
+        super().__init__(server)
         self.url = url
         self.host = make_url(url).host or "127.0.0.1"
         self.port = make_url(url).port or 5432
-        self._server = server
         self._numbers = count(1)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's, where it is a local program."""
-        return self._server.pid
 
     @property
     def bindir(self) -> Path:
         """Where `pg_recvlogical` and its like stand."""
         return bindir()
-
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
-        self._server.start()
 
     def stop(self, mode: Mode = "fast") -> None:
         """Stop the server; `kill` is SIGKILL to the postmaster. The data stays."""
@@ -92,10 +70,6 @@ class Postgres:
         """Stop and start over the same data and port."""
         self.stop(mode)
         self.start()
-
-    def close(self) -> None:
-        """Stop the server and remove its data."""
-        self._server.close()
 
     def url_of(self, database: str, user: str = "postgres", password: str = "") -> str:
         """The URL of another database or role of this server."""

@@ -1,11 +1,8 @@
 """Apicurio Registry, which serves the Confluent registry API."""
 
 import shutil
-import signal
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -13,46 +10,17 @@ from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import REGISTRY_VERSION, registry_jar
 from tests.services.process import Process, free_ports
-from tests.services.server import Elsewhere, Server
+from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
 
 
-class Registry:
+class Registry(Service):
     """A registry. `url` ends with `/apis/ccompat/v7`. It forgets everything when it ends."""
 
     def __init__(self, url: str, server: Server) -> None:
+        super().__init__(server)
         self.url = url
-        self._server = server
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The registry's, where it is a local program."""
-        return self._server.pid
-
-    def start(self) -> None:
-        """Start the registry, empty, and wait until it serves."""
-        self._server.start()
-
-    def kill(self) -> None:
-        """SIGKILL. The port stays; the schemas are gone."""
-        self._server.end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """End the registry."""
-        self._server.close()
 
 
 def elsewhere(url: str) -> Registry:

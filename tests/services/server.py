@@ -1,7 +1,8 @@
 """What a service needs of the thing that runs it, and of one that runs elsewhere."""
 
 import signal
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from tests.services.errors import Unavailable
 
@@ -37,3 +38,39 @@ class Elsewhere:
 
     def close(self) -> None:
         """Nothing: it goes on running."""
+
+
+class Service:
+    """A part that tests use, over the server that runs it. What it left stays until `close`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's, where it is a local program."""
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start it, over what it left, and wait until it serves."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """SIGKILL. The port stays."""
+        self._server.end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it and remove what it left."""
+        self._server.close()

@@ -12,6 +12,7 @@ from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Record, Records
+from bridge.kit.connector.seen import check_seen
 from bridge.kit.connector.stream import streaming
 from bridge.model.errors import Rejected
 
@@ -92,18 +93,7 @@ class ReaderTests(ConnectorTests):
             await stream.until(2)
             late = await reader.fetch(legacy.table, [KEY], [("nothing",)])
         await reader.close()
-        if not can.visibility:
-            assert early.visibility is None
-            return
-        first, second = (change.transaction.visibility for change in stream.changes)
-        assert early.visibility is not None
-        assert late.visibility is not None
-        seen = [
-            one.contains(at)
-            for one in (early.visibility, late.visibility)
-            for at in (first, second)
-        ]
-        assert seen == [True, False, True, True]
+        check_seen(can, stream.changes, early.visibility, late.visibility)
 
     async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
         self, legacy: Legacy

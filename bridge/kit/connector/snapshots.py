@@ -12,6 +12,7 @@ from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import Load, Running, order
 from bridge.kit.connector.oracle import State
 from bridge.kit.connector.records import Record, Records
+from bridge.kit.connector.seen import check_seen
 from bridge.kit.connector.stream import streaming
 from bridge.kit.connector.window import Window
 from bridge.model.errors import Unsupported
@@ -162,15 +163,4 @@ class SnapshotTests(ConnectorTests):
             await stream.until(2)
             late = await snapshot.chunk(legacy.table, None, None, 10)
             await snapshot.close()
-        if not can.visibility:
-            assert early.visibility is None
-            return
-        first, second = (change.transaction.visibility for change in stream.changes)
-        assert early.visibility is not None
-        assert late.visibility is not None
-        seen = [
-            one.contains(at)
-            for one in (early.visibility, late.visibility)
-            for at in (first, second)
-        ]
-        assert seen == [True, False, True, True]
+        check_seen(can, stream.changes, early.visibility, late.visibility)
