@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.declare import EntitySpec, FieldSpec
-from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.errors import Rejected
 from bridge.plan.fit import fitter, text_of
 from bridge.plan.moment import zone_of
 from bridge.plan.number import EXACT
@@ -187,10 +187,3 @@ def _terminates(unit: str) -> bool:
         while digits and digits % prime == 0:
             digits //= prime
     return digits == 1
-
-
-def check_lookups(specs: Sequence[EntitySpec]) -> None:
-    """Raises ConfigurationError with every problem of `lookup_problems` of these entities."""
-    problems = [problem for spec in specs for problem in lookup_problems(spec, specs)]
-    if problems:
-        raise ConfigurationError("\n".join(problems))

@@ -54,6 +54,18 @@ def test_every_problem_of_the_files_is_told_at_once(place: Place) -> None:
     assert all(row["place"].startswith("systems/erp.yaml:") for row in problems)
 
 
+def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: Place) -> None:
+    place.call("setup", "erp", "--yes")
+    edit(place, "systems/erp.yaml", "    key: order_no\n", "")
+    assert wrong(place) == []
+    twice = "order_no: {from: vbeln, map: {A: x, B: x}}"
+    edit(place, "systems/erp.yaml", "order_no:    {from: vbeln, zeros: 10}", twice)
+    assert wrong(place, "--offline") == []
+    (problem,) = wrong(place)
+    assert "field 'order_no' is used in the key" in problem["what"]
+    assert place.call("check").code == 2
+
+
 def test_statements_that_name_what_is_not_declared(place: Place) -> None:
     edit(place, "systems/erp.yaml", "ztext = :reason", "ztext = :raeson")
     problems = wrong(place, "--offline")

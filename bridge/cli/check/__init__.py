@@ -86,5 +86,5 @@ def _files(config: Config, connected: list[tuple[Connector, System] | None]) -> 
         yield from problems
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
-        yield from lookup_findings(system)
+        yield from lookup_findings(system, keys)
     yield from agent_findings(config)

@@ -60,10 +60,12 @@ def command_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> 
             yield of_problem(problem, "configuration" if wrong else "warning")
 
 
-def lookup_findings(config: SystemConfig) -> Iterator[Found]:
-    """Fields of keys and relations whose values don't lead back to the source's."""
+def lookup_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> Iterator[Found]:
+    """Fields of keys and relations whose values don't lead back to the source's. `keys` of the
+    system's entities, where they are known.
+    """
     for entity in config.spec.entities:
-        for sentence in lookup_problems(entity, config.spec.entities):
+        for sentence in lookup_problems(entity, config.spec.entities, keys.get(entity.name, ())):
             problem = config.document.problem(("entities", entity.name), sentence)
             yield of_problem(problem)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
-from bridge.cli.check.declared import command_findings
+from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
@@ -34,7 +34,7 @@ async def system_findings(
         for found in _fit(config, system, entity, shapes, keys):
             wrong = True
             yield found
-    for found in command_findings(config, keys):
+    for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
         yield found
     if not wrong:
         count = len(config.spec.entities)
