@@ -300,7 +300,9 @@ class Executor:
                 self._change(change, 2 * index, out)
             except RowError as error:
                 del out[kept:]
-                failures.append(self._failure(change, 2 * index, error))
+                failed = self._without_old(change, 2 * index, out, error)
+                if failed is not None:
+                    failures.append(self._failure(change, 2 * index, failed))
         return failures
 
     def rows(  # noqa: PLR0917
@@ -385,6 +387,32 @@ class Executor:
             cut = oversized(self.plan, change, self.max_record_bytes)
             return Failure(change, error, "record", position, cut)
         return Failure(change, error, "row", position)
+
+    def _without_old(
+        self, change: Any, number: int, out: list[Any], failed: RowError
+    ) -> RowError | None:
+        """Try what `failed` as a whole by its new row and its old key alone; None when it became
+        entries, else what keeps it from that.
+
+        An old row that can't be normalised, or is too large, must keep neither the row that was
+        mended from the log nor the delete: then `before` is null. An old key that can't be
+        normalised was never told, so that a new one needs no delete.
+        """
+        shape, op, old, whole, *rest = change
+        weaker = []
+        if old is not None and op in {2, 3}:
+            weaker += [(shape, op, old, False, *rest)] if whole else []
+            weaker += [(shape, op, None, False, *rest)] if op == 2 else []
+        kept = len(out)
+        for less in weaker:
+            try:
+                self._change(less, number, out)
+            except RowError as error:
+                del out[kept:]
+                failed = error
+            else:
+                return None
+        return failed
 
     def _change(self, change: Any, number: int, out: list[Any]) -> int:
         op = slot(change, 1)

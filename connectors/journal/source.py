@@ -83,7 +83,7 @@ class JournalSource:
             if not self._dialect.is_there(connection):
                 raise ConfigurationError(
                     f"{self._where}: its tables and triggers are not there; make them with "
-                    "`bridgectl setup`, or see the statements with `bridgectl setup --show`"
+                    f"`bridgectl setup {self._system.name}`, or see the statements with --show"
                 )
             state = self._dialect.state(connection)
             reason = lost(resume, state)

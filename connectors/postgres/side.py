@@ -108,7 +108,7 @@ class Side:
         raise ConfigurationError(
             f"system {self._system.name!r}: publication {publication!r} "
             f"{'does not hold ' + ', '.join(missing) if exists else 'does not exist'}: run "
-            f"`bridgectl setup`, or: {fix}"
+            f"`bridgectl setup {self._system.name}`, or: {fix}"
         )
 
     async def create_slot(self, name: str) -> None:

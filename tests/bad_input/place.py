@@ -10,10 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from click.testing import CliRunner
+
+from bridge.cli.app import group
 
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 #: A busy machine starts programs slowly; a condition that comes is never waited for that long.
@@ -114,6 +119,17 @@ class Place:
         self.clean(done.stdout + done.stderr, " ".join(words))
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def inside(self, *words: str) -> Answer:
+        """`bridgectl` inside of this process, for what is asked for again and again."""
+        if self.before:
+            return self.call(*words)
+        runner = CliRunner(env={**self.secrets, "COLUMNS": "200"})
+        result = runner.invoke(group, ["-c", str(self.config), *words], prog_name="bridgectl")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        self.clean(result.output, " ".join(words))
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
     def fails(self, *words: str, code: int, says: Sequence[str]) -> str:
         """`bridgectl` that has to fail with this code and with each of these words."""
         answer = self.call(*words)
@@ -121,6 +137,13 @@ class Place:
         for part in says:
             assert part in answer.said, (words, part, answer)
         return answer.said
+
+    def all_fail(self, *calls: Sequence[str], code: int, says: Sequence[str]) -> None:
+        """The same of several, side by side: most of their time goes into starting."""
+        with ThreadPoolExecutor(4) as pool:
+            ends = [pool.submit(self.fails, *words, code=code, says=says) for words in calls]
+        for end in ends:
+            end.result()
 
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator[Run]:
@@ -177,7 +200,7 @@ class Place:
 
     def events(self, entity: str) -> list[dict[str, Any]]:
         """Every event of an entity, oldest first."""
-        answer = self.call("tail", entity, "--no-follow", "--from", "beginning", "--json")
+        answer = self.inside("tail", entity, "--no-follow", "--from", "beginning", "--json")
         assert answer.code in (0, 3), answer
         return answer.rows
 

@@ -62,6 +62,7 @@ def shop(
     server: Postgres,
     database: str,
     *,
+    bridge: str = "acme",
     log: str = "sqlite:///bridge.db",
     secrets: Mapping[str, str] | None = None,
 ) -> Shop:
@@ -83,7 +84,7 @@ def shop(
         "insert into article values (1, 'cup', 9.50)",
     )
     (folder / "systems").mkdir(parents=True)
-    (folder / "bridge.yaml").write_text(f"bridge: acme\nlog: {log}\n")
+    (folder / "bridge.yaml").write_text(f"bridge: {bridge}\nlog: {log}\n")
     (folder / "systems" / "shop.yaml").write_text(
         SYSTEM.format(user=user, address=f"{server.host}:{server.port}/{name}")
     )

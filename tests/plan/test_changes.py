@@ -95,7 +95,8 @@ def test_nothing_is_left_over_from_the_change_before(form: ModuleType) -> None:
     [
         ((CREATE, None, False, (None, "a", "b")), "field 'id', step 'key': the key is null"),
         ((UPDATE, None, False, (MISSING, "a", "b")), "the source did not send the key"),
-        ((UPDATE, (None, "a", "b"), True, (1, "a", "b")), "the key is null"),
+        ((UPDATE, (None, "a", "b"), True, (1, "\ud800", "b")), "surrogate"),
+        ((DELETE, (None, "a", "b"), True, None), "the key is null"),
         ((DELETE, None, False, None), "tells no old key"),
         ((CREATE, None, False, None), "without its row"),
         ((9, None, False, (1, "a", "b")), "op 9"),
@@ -113,6 +114,51 @@ def test_a_change_that_fails_has_no_entry_and_spares_the_others(
     assert isinstance(failure.error, RowError)
     assert failure.kind == "row"
     assert parse_position(failure.position).number == 16
+
+
+def test_an_old_row_that_cannot_be_normalised_is_told_as_none(form: ModuleType) -> None:
+    """Else a row that somebody mended would never come into the log, and one that was deleted
+    would stay there.
+    """
+    out, failures = run(
+        form,
+        change(UPDATE, (1, "\ud800", "b"), True, (1, "mended", "b")),
+        change(UPDATE, (1, "\ud800", "b"), True, (1, "mended", MISSING)),
+        change(DELETE, (1, "\ud800", "b"), True, None),
+        change(UPDATE, (1, "\ud800", "b"), True, (2, "mended", "b")),
+    )
+    assert failures == []
+    found = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
+    assert [each["op"] for each in found] == ["update", "update", "delete", "delete", "create"]
+    assert [each["before"] for each in found] == [None] * 5
+    assert [each["unavailable"] for each in found] == [[], ["big"], [], [], []]
+    assert [read_key(ENTITY, entry[0])["id"] for entry in out] == [1, 1, 1, 1, 1, 1, 2]
+    assert [entry[1] is None for entry in out] == [False, False, False, True, False, True, False]
+
+
+def test_a_key_that_could_never_be_told_needs_no_delete_once_it_is_mended(
+    form: ModuleType,
+) -> None:
+    out, failures = run(form, change(UPDATE, (None, "a", "b"), True, (1, "a", "b")))
+    assert failures == []
+    [(key, value, *_)] = out
+    assert read_key(ENTITY, key) == {"id": 1}
+    assert read_change(ENTITY, value)["before"] is None
+
+
+def test_a_row_that_was_too_large_comes_once_it_is_small_and_goes_when_it_is_deleted(
+    form: ModuleType,
+) -> None:
+    large = (1, "a", "x" * 10_000)
+    out, failures = run(
+        form,
+        change(UPDATE, large, True, (1, "a", "b")),
+        change(DELETE, large, True, None),
+        limit=10_000,
+    )
+    assert failures == []
+    found = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
+    assert [(each["op"], each["before"]) for each in found] == [("update", None), ("delete", None)]
 
 
 def test_a_changed_key_whose_second_half_fails_leaves_no_first_half(form: ModuleType) -> None:

@@ -1,0 +1,70 @@
+"""A door in front of a server: closed, nobody reaches the server, which knows nothing of it."""
+
+import contextlib
+import selectors
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Gate:
+    """Forwards a port of 127.0.0.1 to a server's while it is open."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._there = (host, port)
+        self._listener: socket.socket | None = None
+        self._joined: list[socket.socket] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Let everybody through."""
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = listener
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse who comes and cut off who is through."""
+        listener, self._listener = self._listener, None
+        for one in [*([listener] if listener else []), *self._joined]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._joined.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while self._listener is listener:
+            try:
+                here, _ = listener.accept()
+            except OSError:
+                return
+            there = socket.create_connection(self._there)
+            self._joined += [here, there]
+            threading.Thread(target=_join, args=[here, there], daemon=True).start()
+
+
+def _join(here: socket.socket, there: socket.socket) -> None:
+    gone = contextlib.suppress(OSError, ValueError)
+    with here, there, gone, selectors.DefaultSelector() as ready:
+        ready.register(here, selectors.EVENT_READ, (here, there))
+        ready.register(there, selectors.EVENT_READ, (there, here))
+        while True:
+            for key, _ in ready.select():
+                source, target = key.data
+                content = source.recv(65536)
+                if not content:
+                    return
+                target.sendall(content)

@@ -1,0 +1,345 @@
+"""Every field of every model of the files, and of the connectors' options, wrong in turn: one clear
+problem that names file, line and field, and shows no secret.
+"""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from bridge.cli.check.declared import connector_of
+from bridge.config import ConfigProblems, load, models
+
+ENVIRON = {"PASSWORD": "s3cr3t/p@ss", "KEY": "m4sk-k3y"}
+KAFKA: dict[str, Any] = {
+    "servers": ["k1:9092"],
+    "security": {
+        "protocol": "SASL_SSL",
+        "mechanism": "SCRAM-SHA-512",
+        "username": "bridge",
+        "password": "${env:PASSWORD}",
+        "ca": "ca.pem",
+        "certificate": "me.pem",
+        "private_key": "me.key",
+    },
+    "registry": {
+        "url": "https://registry/apis/ccompat/v7",
+        "username": "bridge",
+        "password": "${env:PASSWORD}",
+        "ca": "ca.pem",
+    },
+    "partitions": 6,
+    "replication": 3,
+    "min_insync": 2,
+}
+BRIDGE: dict[str, Any] = {
+    "bridge": "acme",
+    "log": {"kafka": KAFKA},
+    "systems": ["systems/*.yaml"],
+    "agents": ["agents/*.py"],
+    "history": "30d",
+    "max_record_bytes": 900000,
+}
+EMBEDDED = {**BRIDGE, "log": {"sqlite": "var/bridge.db", "partitions": 4}}
+FIELD: dict[str, Any] = {
+    "from": ["a"],
+    "type": "string",
+    "code_page": "cp850",
+    "trim": True,
+    "map": {"A": "open"},
+    "zeros": 10,
+    "unit": "0.01",
+    "mask": "hash",
+    "call": "package.module:function",
+    "format": "%Y%m%d",
+    "zone": "Europe/Berlin",
+}
+ARG: dict[str, Any] = {
+    "type": "integer",
+    "required": True,
+    "default": 5,
+    "minimum": 1,
+    "maximum": 9,
+    "choices": [1, 5],
+}
+TEXT_ARG: dict[str, Any] = {"type": "string", "max_length": 60, "pattern": "[a-z]+"}
+SYSTEM: dict[str, Any] = {
+    "system": "erp",
+    "connector": "postgres",
+    "url": "postgresql://bridge:${env:PASSWORD}@erp-db:5432/erp",
+    "mask_key": "${env:KEY}",
+    "capture": {
+        "publication": "bridge",
+        "slot": "bridge_erp",
+        "heartbeat": 10,
+        "slot_wait": 30,
+        "connect_timeout": 10,
+    },
+    "limits": {"connections": 4, "queries_per_second": 50},
+    "entities": {
+        "order": {
+            "from": "vbak",
+            "key": ["id"],
+            "version": "etag",
+            "fields": {"id": "vbeln", "etag": "stamp", "note": FIELD},
+            "relations": {
+                "lines": {"entity": "line", "by": "id"},
+                "parent": {"entity": "order", "from": "id"},
+            },
+        },
+        "line": {"from": "vbap"},
+    },
+    "commands": {
+        "block": {
+            "entity": "order",
+            "args": {"count": ARG, "reason": TEXT_ARG},
+            "run": "update vbak set n = :count, r = :reason where vbeln = :key",
+            "tier": "outside_the_loop",
+            "guards": ["note"],
+            "rows": "one",
+        }
+    },
+}
+JOURNAL = {
+    **SYSTEM,
+    "connector": "journal",
+    "url": "sqlite:///erp.db",
+    "capture": {"poll_ms": 30, "forget_rows": 2000, "forget_ms": 500},
+}
+NONSENSE = [[["nonsense"]]]
+
+
+def write(folder: Path, bridge: Any, system: Any) -> Path:
+    for name in ("systems", "agents"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "agents" / "watch.py").write_text("")
+    for path, data in (("bridge.yaml", bridge), ("systems/erp.yaml", system)):
+        with (folder / path).open("w") as file:
+            YAML().dump(data, file)
+    return folder / "bridge.yaml"
+
+
+def problems(path: Path) -> str:
+    """What the files alone are told to be wrong about, as `check --offline` does."""
+    try:
+        config = load(path, ENVIRON)
+    except ConfigProblems as error:
+        return str(error)
+    found: list[str] = []
+    for system in config.systems:
+        found += [
+            f"{item.place}: {item.what} {item.hint}" for item in connector_of(config, system)[1]
+        ]
+    return "\n".join(found)
+
+
+def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(data, dict):
+        for name, item in data.items():
+            yield (*path, name)
+            yield from leaves(item, (*path, name))
+
+
+def broken(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    changed = copy.deepcopy(data)
+    here = changed
+    for part in path[:-1]:
+        here = here[part]
+    here[path[-1]] = value
+    return changed
+
+
+#: Anything may stand there: what it means is checked below.
+OPEN = {"A", "default", "minimum", "maximum"}
+FILES = {"kafka": (BRIDGE, SYSTEM), "embedded": (EMBEDDED, SYSTEM), "journal": (EMBEDDED, JOURNAL)}
+CASES = [
+    *(("kafka", "bridge", path) for path in leaves(BRIDGE)),
+    *(("embedded", "bridge", path) for path in leaves(EMBEDDED) if path[0] == "log"),
+    *(("kafka", "system", path) for path in leaves(SYSTEM) if path[-1] not in OPEN),
+    *(("journal", "system", path) for path in leaves(JOURNAL) if path[0] == "capture"),
+]
+
+
+def named(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+@pytest.mark.parametrize("files", FILES)
+def test_the_files_that_are_broken_here_are_right(tmp_path: Path, files: str) -> None:
+    assert problems(write(tmp_path, *FILES[files])) == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "which", "path"), CASES, ids=[f"{a}:{named(c)}" for a, _, c in CASES]
+)
+def test_nonsense_in_any_field_is_named_with_its_line(
+    tmp_path: Path, files: str, which: str, path: tuple[Any, ...]
+) -> None:
+    bridge, system = FILES[files]
+    if which == "bridge":
+        bridge = broken(bridge, path, NONSENSE)
+    else:
+        system = broken(system, path, NONSENSE)
+    text = problems(write(tmp_path, bridge, system))
+    assert named(path) in text, text
+    assert_clear(text)
+
+
+def assert_clear(text: str) -> None:
+    for line in text.splitlines():
+        place, number, _ = line.split(":", 2)
+        assert place in {"bridge.yaml", "systems/erp.yaml"}, line
+        assert int(number) > 0, line
+    for secret in ENVIRON.values():
+        assert secret not in text
+
+
+#: Where the files above hold an instance of each model of `bridge.config.models`.
+INSTANCES: dict[type[BaseModel], list[Any]] = {
+    models.BridgeModel: [BRIDGE],
+    models.LogModel: [BRIDGE["log"], EMBEDDED["log"]],
+    models.KafkaModel: [KAFKA],
+    models.SecurityModel: [KAFKA["security"]],
+    models.RegistryModel: [KAFKA["registry"]],
+    models.SystemModel: [SYSTEM],
+    models.LimitsModel: [SYSTEM["limits"]],
+    models.EntityModel: [SYSTEM["entities"]["order"]],
+    models.FieldModel: [FIELD],
+    models.RelationModel: list(SYSTEM["entities"]["order"]["relations"].values()),
+    models.CommandModel: [SYSTEM["commands"]["block"]],
+    models.ArgModel: [ARG, TEXT_ARG],
+}
+
+
+def test_no_model_and_no_field_is_left_out() -> None:
+    """A field that is new in a model has to be broken above, too."""
+    options = {entry.load().options for entry in entry_points(group="bridge.connectors")}
+    known = {name: item for name, item in vars(models).items() if inspect.isclass(item)}
+    declared = {
+        item
+        for item in known.values()
+        if issubclass(item, models.Strict) and item is not models.Strict
+    }
+    assert declared == set(INSTANCES)
+    captures = [SYSTEM["capture"], JOURNAL["capture"]]
+    for model in declared | options:
+        names = {field.alias or name for name, field in model.model_fields.items()}
+        there = [set(instance) for instance in INSTANCES.get(model, captures)]
+        assert names in there or names == set().union(*there), (model, names)
+
+
+#: Values of the right type that mean nothing: which file, where, the value, what is said of it.
+MEANINGLESS: list[tuple[str, str, Any, str]] = [
+    ("bridge", "bridge", "Acme", "lower-case letters"),
+    ("bridge", "log", "redis://h", "is not a log"),
+    ("bridge", "log", {}, "exactly one of kafka: and sqlite:"),
+    ("bridge", "log.kafka.servers", [], "at least 1 item"),
+    ("bridge", "log.kafka.servers", ["k1"], "host:port"),
+    ("bridge", "log.kafka.servers", ["k1:port"], "host:port"),
+    ("bridge", "log.kafka.partitions", 0, "greater than or equal to 1"),
+    ("bridge", "log.kafka.replication", -2, "greater than or equal to -1"),
+    ("bridge", "log.kafka.min_insync", 0, "greater than or equal to 1"),
+    ("bridge", "log.kafka.security.protocol", "TLS", "PLAINTEXT"),
+    ("bridge", "log.kafka.security.mechanism", "SCRAM", "SCRAM-SHA-512"),
+    ("bridge", "log.kafka.security.password", "hunter2", "in clear"),
+    ("bridge", "log.kafka.security.password", "${env:NOWHERE}", "NOWHERE is not set"),
+    ("bridge", "log.kafka.registry.password", "hunter2", "in clear"),
+    ("bridge", "log.kafka.registry.url", "https://u:hunter2@registry", "holds a password"),
+    ("bridge", "log.kafka.registry.url", "registry:8080", "http"),
+    ("bridge", "systems", ["nothing/*.yaml"], "no file matches"),
+    ("bridge", "agents", ["nothing.py"], "no file matches"),
+    ("bridge", "history", "a month", "30d"),
+    ("bridge", "max_record_bytes", 10, "greater than or equal to 1000"),
+    ("system", "system", "ERP", "lower-case letters"),
+    ("system", "connector", "oracle", "installed are"),
+    ("system", "url", "postgresql://bridge:hunter2@erp-db/erp", "in clear"),
+    ("system", "url", "postgresql://bridge:${env:NOWHERE}@erp-db/erp", "NOWHERE is not set"),
+    ("system", "url", "postgresql://bridge:${PASSWORD}@erp-db/erp", "${env:NAME}"),
+    ("system", "mask_key", "hunter2", "in clear"),
+    ("system", "mask_key", "${file:nowhere}", "nowhere can't be read"),
+    ("system", "capture", {"slots": "x"}, "'slots' is not known here"),
+    ("system", "capture.slot", "Bridge-Erp", "lower-case letters"),
+    ("system", "capture.publication", "", "at least 1 character"),
+    ("system", "capture.heartbeat", 0, "greater than or equal to 0.1"),
+    ("system", "capture.slot_wait", -1, "greater than or equal to 0"),
+    ("system", "capture.connect_timeout", 1, "greater than or equal to 2"),
+    ("system", "limits.connections", 0, "greater than or equal to 1"),
+    ("system", "limits.queries_per_second", -1, "greater than or equal to 0"),
+    ("system", "entities", {}, "at least 1 item"),
+    ("system", "entities.order.key", ["nope"], "'nope' is not a field"),
+    ("system", "entities.order.version", "nope", "'nope' is not a field"),
+    ("system", "entities.order.fields.id", {"from": ["a", "b"]}, "joins several columns"),
+    ("system", "entities.order.fields.note.format", "date", "date or time"),
+    ("system", "entities.order.fields.note.type", "decimal(2,5)", "decimal"),
+    ("system", "entities.order.fields.note.type", "colour", "colour"),
+    ("system", "entities.order.fields.note.code_page", "cp-nope", "cp-nope"),
+    ("system", "entities.order.fields.note.zone", "Mars/Olympus", "Mars/Olympus"),
+    ("system", "entities.order.fields.note.unit", "cents", "cents"),
+    ("system", "entities.order.fields.note.unit", "0", "0"),
+    ("system", "entities.order.fields.note.zeros", -1, "greater than or equal to 0"),
+    ("system", "entities.order.fields.note.mask", "blur", "hash"),
+    ("system", "entities.order.fields.note.call", "function", "package.module:function"),
+    ("system", "entities.order.relations.lines.entity", "gone", "not declared"),
+    ("system", "entities.order.relations.parent.from", "nope", "'nope' is not a field"),
+    ("system", "entities.order.relations.parent", {"entity": "order"}, "by: or from:"),
+    ("system", "commands.block.entity", "gone", "not declared"),
+    ("system", "commands.block.tier", "loop", "in_the_loop"),
+    ("system", "commands.block.guards", ["nope"], "'nope' is not a field"),
+    ("system", "commands.block.rows", "some", "many"),
+    ("system", "commands.block.run", "", "at least 1 character"),
+    ("system", "commands.block.args", {"key": {"type": "string"}}, "reserved"),
+    ("system", "commands.block.args.count.type", "colour", "colour"),
+    ("system", "commands.block.args.count.default", "many", "default"),
+    ("system", "commands.block.args.count.minimum", "few", "minimum"),
+    ("system", "commands.block.args.count.maximum", [], "maximum"),
+    ("system", "commands.block.args.count.choices", ["red"], "choices"),
+    ("system", "commands.block.args.count.default", 99, "default"),
+    ("system", "commands.block.args.count.max_length", 5, "max_length"),
+    ("system", "commands.block.args.count.pattern", "x", "pattern"),
+    ("system", "commands.block.args.reason.max_length", 0, "greater than or equal to 1"),
+    ("system", "commands.block.args.reason.pattern", "(", "pattern"),
+]
+
+
+@pytest.mark.parametrize(
+    ("which", "where", "value", "says"), MEANINGLESS, ids=[f"{w}={v}" for _, w, v, _ in MEANINGLESS]
+)
+def test_a_value_that_means_nothing_is_named_with_its_line(
+    tmp_path: Path, which: str, where: str, value: Any, says: str
+) -> None:
+    path = tuple(where.split("."))
+    data = {"bridge": BRIDGE, "system": SYSTEM}
+    data[which] = broken(data[which], path, value)
+    text = problems(write(tmp_path, data["bridge"], data["system"]))
+    assert path[-1] in text, text
+    assert says in text, text
+    assert "hunter2" not in text
+    assert_clear(text)
+
+
+def at(files: str, which: str, path: tuple[Any, ...]) -> Any:
+    found: Any = FILES[files][0 if which == "bridge" else 1]
+    for part in path:
+        found = found[part]
+    return found
+
+
+@pytest.mark.parametrize("value", [None, "${"], ids=["null", "half a reference"])
+def test_a_field_that_is_broken_some_other_way_is_a_problem_or_none(
+    tmp_path: Path, value: Any
+) -> None:
+    """Never another error, which would be a traceback."""
+    for files, which, path in CASES:
+        if files == "kafka" and not isinstance(at(files, which, path), dict):
+            data = {"bridge": BRIDGE, "system": SYSTEM}
+            data[which] = broken(data[which], path, value)
+            try:
+                problems(write(tmp_path, data["bridge"], data["system"]))
+            except Exception as error:
+                raise AssertionError((which, path, value)) from error

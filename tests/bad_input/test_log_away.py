@@ -1,0 +1,106 @@
+"""A broker or a registry that is down, at the start and later: told, waited for, nothing lost."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.bad_input.erp import erp
+from tests.bad_input.gate import Gate
+from tests.bad_input.place import Run, until
+from tests.bad_input.shop import shop
+from tests.conftest import PrivateKafka
+from tests.services.kafka import Kafka
+from tests.services.postgres import Postgres
+from tests.services.registry import Registry
+
+ONE_SHOT = [
+    ("check",),
+    ("status",),
+    ("tail", "customer", "--no-follow"),
+    ("get", "customer", "1"),
+    ("snapshot", "customer"),
+    ("commands",),
+    ("commands", "send", "block_order", "--key", "1", "--arg", "reason=x"),
+    ("dead",),
+    ("log", "topics"),
+]
+
+
+def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
+    tmp_path: Path, private_kafka: PrivateKafka
+) -> None:
+    broker = private_kafka(None)
+    broker.kill()
+    made = erp(tmp_path / "erp", f"kafka://{broker.bootstrap}")
+    place = made.place
+    with place.running() as run:
+        run.says(f"bridge.*no Kafka server answers: {broker.bootstrap}.*retrying")
+        says = ("no Kafka server answers", broker.bootstrap)
+        place.all_fail(*ONE_SHOT, code=1, says=says)
+        broker.start()
+        run.says("streaming")
+        made.raise_exposure(1, 100)
+        until(lambda: made.told() == ["1.00"], run_text(run))
+
+        broker.kill()
+        made.raise_exposure(1, 200)
+        run.says("source state.*state=retrying.*")
+        made.raise_exposure(1, 300)
+        broker.start()
+        made.raise_exposure(2, 400)
+        until(lambda: len(made.told()) >= 4, run_text(run))
+    assert made.told() in (
+        ["1.00", "2.00", "3.00", "4.00"],
+        # Two customers may stand in two partitions, and then only each has its order.
+        ["4.00", "1.00", "2.00", "3.00"],
+    )
+    assert made.is_in_the_log()
+
+
+def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
+    tmp_path: Path, kafka: Kafka, registry: Registry, postgres: Postgres, database: str
+) -> None:
+    there = urlsplit(registry.url)
+    with Gate(there.hostname or "", there.port or 80) as gate:
+        url = f"http://127.0.0.1:{gate.port}{there.path}"
+        log = f"kafka://{kafka.bootstrap}?registry={url}"
+        made = shop(tmp_path / "shop", postgres, database, log=log, bridge=f"down{os.getpid()}")
+        made.set_up()
+        place = made.place
+        says = (f"registry http://127.0.0.1:{gate.port}", "is away")
+        with place.running() as run:
+            run.says(f"bridge.*{' '.join(says)}.*retrying".replace(" is", ".* is"))
+            place.all_fail(("check",), ("tail", "article", "--no-follow"), code=1, says=says)
+            gate.open()
+            run.says("streaming")
+            made.sql("update article set price = 1")
+            place.until_changes("article", 1)
+
+            # Schemas that are known need no registry; a new column does.
+            gate.close()
+            made.sql(
+                "update article set price = 2",
+                "alter table article add column colour text",
+                "update article set price = 3, colour = 'red'",
+            )
+            run.says(f"source state.*{there.path}.* is away.*state=retrying")
+            gate.open()
+            made.sql("update article set price = 4")
+            changes = place.until_changes("article", 4)
+        cup = {"id": 1, "name": "cup"}
+        assert [row for _, row in changes] == [
+            # Read by the schema that the entity has now.
+            {**cup, "price": "1.00", "colour": None},
+            {**cup, "price": "2.00", "colour": None},
+            {**cup, "price": "3.00", "colour": "red"},
+            {**cup, "price": "4.00", "colour": "red"},
+        ]
+    place.stores_no_secret()
+    postgres.drop_database(database)
+    postgres.execute(f"drop role {made.user}")
+
+
+def run_text(run: Run) -> Callable[[], str]:
+    """What it has said, for a wait that was in vain."""
+    return lambda: run.text

@@ -1,0 +1,116 @@
+"""A secret that is not there: its reference is named with its place; no other secret is shown."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.erp import erp
+from tests.bad_input.place import PROGRAM, Place, until
+
+SHOP = """\
+system: shop
+connector: postgres
+url: postgresql://bridge:${{{url}}}@127.0.0.1:1/shop
+mask_key: ${{{mask}}}
+entities: {{article: {{from: article}}}}
+"""
+LOG = """\
+bridge: acme
+log:
+  kafka:
+    servers: 127.0.0.1:1
+    security: {{protocol: SASL_PLAINTEXT, mechanism: PLAIN, username: me, password: "${{{kafka}}}"}}
+    registry: {{url: "http://127.0.0.1:1", username: me, password: "${{{registry}}}"}}
+"""
+COMMANDS = [
+    ("check",),
+    ("run",),
+    ("status",),
+    ("tail",),
+    ("get", "article", "1"),
+    ("snapshot", "shop"),
+    ("setup", "shop", "--yes"),
+    ("commands",),
+]
+
+
+def test_a_secret_that_is_not_there_is_named_by_every_command(tmp_path: Path) -> None:
+    place = Place(tmp_path, {"MASK": "m4sk-k3y"})
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    missing = {"kafka": "env:KAFKA", "registry": "file:nothing"}
+    place.config.write_text(LOG.format(**missing))
+    file = tmp_path / "systems" / "shop.yaml"
+    file.write_text(SHOP.format(url="file:../folder", mask="file:../binary"))
+    told = [
+        "bridge.yaml:5: log.kafka.security.password: the environment variable KAFKA is not set",
+        "bridge.yaml:6: log.kafka.registry.password: the secret file nothing can't be read: No such",
+        "systems/shop.yaml:3: url: the secret file ../folder can't be read: Is a directory",
+        "systems/shop.yaml:4: mask_key: the secret file ../binary can't be read: not a text file",
+    ]
+    place.all_fail(*COMMANDS, code=2, says=told)
+    # One of them is there by now: it is told no longer, and never shown.
+    file.write_text(SHOP.format(url="file:../folder", mask="env:MASK"))
+    assert "mask_key" not in place.fails("check", code=2, says=told[:3])
+    assert not (tmp_path / "bridge.db").exists()
+
+
+def test_secrets_that_are_there_are_in_no_word_of_what_fails_with_them(tmp_path: Path) -> None:
+    place = Place(tmp_path, {"KAFKA": "k4fka/pa:ss", "REGISTRY": "r3gistry?", "URL": "ur1@pa/ss"})
+    place.secret("MASK", "m4sk-k3y")
+    (tmp_path / "systems").mkdir()
+    place.config.write_text(LOG.format(kafka="env:KAFKA", registry="env:REGISTRY"))
+    (tmp_path / "systems" / "shop.yaml").write_text(SHOP.format(url="env:URL", mask="env:MASK"))
+    away = [words for words in COMMANDS if words[0] not in ("run", "setup")]
+    place.all_fail(*away, code=1, says=["no Kafka server answers"])
+    # What can't be connected to may be there later: this is no fault of the files.
+    place.fails("setup", "shop", "--yes", code=1, says=["system 'shop'", "127.0.0.1"])
+
+
+def test_reads_before_setup_name_what_makes_them_possible(tmp_path: Path) -> None:
+    made = erp(tmp_path / "erp", set_up=False)
+    says = ["journal of 'erp'", "`bridgectl setup erp`"]
+    made.place.all_fail(("get", "customer", "1"), ("get", "customer"), code=2, says=says)
+    with made.place.running("--only", "capture") as run:
+        assert run.ends() == 1
+        for part in says:
+            assert part in run.text
+    assert made.place.call("setup", "erp", "--yes").code == 0
+    assert made.place.call("get", "customer", "1").code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_modules_are_loaded_ends_with_0_and_without_a_word(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    made = erp(tmp_path / "erp")
+    for after in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8):
+        told = made.place.folder / "told"
+        pid = os.posix_spawn(
+            PROGRAM,
+            [str(PROGRAM), "-c", str(made.place.config), "tail"],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 1, str(told), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+        )
+        # Python itself is up once SIGTERM is caught: from there on the bridge answers for it.
+        until(partial(catches, pid, signal.SIGTERM), told.read_text)
+        time.sleep(after)  # spread over the loading: that is what is tested
+        os.kill(pid, number)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, (after, told.read_text())
+        assert told.read_text() == "", after
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in text.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
