@@ -10,7 +10,7 @@ system's `limits.connections`. Every coroutine may be cancelled; `close` is then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -197,6 +197,11 @@ class Visibility(Protocol):
 
     def contains(self, transaction: int) -> bool:
         """Whether the effects of that transaction (`Transaction.visibility`) were visible."""
+
+    def unseen(self) -> Iterable[int]:
+        """Every transaction (as in `Transaction.visibility`) that had begun by then, may have been
+        told by the source already, and was not visible. Empty where reads show what is told.
+        """
 
 
 @dataclass(slots=True)

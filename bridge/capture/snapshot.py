@@ -13,8 +13,10 @@ from typing import Final
 
 from bridge.capture.contract import Wires
 from bridge.capture.progress import Job
-from bridge.capture.window import Emission, Touched, Unproven, Window, Windows
-from bridge.connector import Change, Chunk, Snapshot, Source
+from bridge.capture.unproven import Earlier, Unproven
+from bridge.capture.window import Emission, Touched, Window, Windows
+from bridge.connector import Change, Chunk, Snapshot, Source, Visibility
+from bridge.model.errors import ConfigurationError
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.
 OVERLAP: Final = 2
@@ -44,6 +46,7 @@ class Snapshots:
         self._wait = 0.0
         self._not_before = 0.0
         self._unproven: dict[str, Unproven] = {}
+        self._earlier = Earlier()
         self._tracks = wires.connector.capabilities().visibility
 
     @property
@@ -137,6 +140,7 @@ class Snapshots:
         if self._tracks:
             transactions = dict.fromkeys([change[6][3] for change in changes])
             self._unproven.setdefault(table, Unproven()).add(transactions)
+            self._earlier.streamed(transactions)
 
     def touch(self, changes: Sequence[Touched]) -> None:
         """Changes of the job's entity came by."""
@@ -158,10 +162,7 @@ class Snapshots:
         windows, chunk = self._windows, window.chunk
         if windows is None or chunk is None:
             return None
-        missing = None
-        unproven = self._unproven.get(self._table)
-        if unproven is not None and chunk.visibility is not None:
-            missing = unproven.lacks(chunk.visibility, window.before)
+        missing = None if chunk.visibility is None else self._missing(chunk.visibility, window)
         if missing is None:
             self._wait = 0.0
         else:
@@ -171,6 +172,15 @@ class Snapshots:
         emission = windows.emit(window, keys, missing)
         self._rows = self._fitting(len(chunk.rows), size, windows.shrink)
         return emission
+
+    def _missing(self, seen: Visibility, window: Window) -> int | None:
+        """A transaction that was streamed before the window and that its chunk doesn't show."""
+        missing = self._earlier.lacks(seen, self._unproven.values())
+        for table, unproven in self._unproven.items():
+            # What one table's chunk proves is proven for all.
+            lacking = unproven.lacks(seen, window.before if table == self._table else 0)
+            missing = lacking if missing is None else missing
+        return missing
 
     def _fitting(self, rows: int, size: int, shrink: bool) -> int:
         """How many rows the next chunk should have."""
@@ -182,11 +192,31 @@ class Snapshots:
 
     async def prove(self) -> None:
         """Forget transactions that every read shows by now, where many have gathered."""
-        for table, unproven in self._unproven.items():
-            if len(unproven) > MANY and self._reading is None:
-                chunk = await (await self._open()).chunk(table, None, None, 1)
-                if chunk.visibility is not None:
-                    unproven.lacks(chunk.visibility, 0)
+        if self._reading is not None:
+            return
+        if all(len(unproven) <= MANY for unproven in self._unproven.values()):
+            return
+        seen = await self._seen_now()
+        for unproven in self._unproven.values():
+            if seen is not None:
+                unproven.lacks(seen, 0)
+            if len(unproven) > MANY:
+                unproven.keep(MANY // 2)
+
+    async def _seen_now(self) -> Visibility | None:
+        """What a read of any table shows; None where none of them may be read."""
+        for table in self._unproven:
+            try:
+                return (await (await self._open()).chunk(table, None, None, 1)).visibility
+            except ConfigurationError:
+                # Its own snapshots say so to whoever asks for them; capture doesn't need it.
+                continue
+        return None
+
+    @property
+    def unproven(self) -> int:
+        """How many transactions are remembered until a read shows them."""
+        return sum(map(len, self._unproven.values()))
 
     async def _open(self) -> Snapshot:
         if self._reader is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bridge.capture.progress import Again, Job
-from bridge.connector import Chunk, Visibility
+from bridge.connector import Chunk
 
 Cursor = tuple[object, ...] | None
 
@@ -90,47 +90,6 @@ class Window:
             else:
                 kept.append(index)
         return kept, frozenset(again)
-
-
-class Unproven:
-    """Transactions that were streamed and not yet seen by a read of the table.
-
-    Numbered in stream order, so that those before a low watermark are told from later ones.
-    """
-
-    def __init__(self) -> None:
-        self._number = 0
-        self._open: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    @property
-    def number(self) -> int:
-        """The number of the last transaction."""
-        return self._number
-
-    def add(self, transactions: Iterable[int]) -> None:
-        """These were streamed, in this order."""
-        for transaction in transactions:
-            self._number += 1
-            self._open[transaction] = self._number
-
-    def lacks(self, seen: Visibility, upto: int) -> int | None:
-        """A transaction numbered `upto` or lower that a read did not see, or None.
-
-        What was seen is forgotten: a transaction that is visible stays visible.
-        """
-        missing: int | None = None
-        proven: list[int] = []
-        for transaction, number in self._open.items():
-            if seen.contains(transaction):
-                proven.append(transaction)
-            elif number <= upto and missing is None:
-                missing = transaction
-        for transaction in proven:
-            del self._open[transaction]
-        return missing
 
 
 class Emission(NamedTuple):

@@ -44,6 +44,10 @@ class UpTo:
         """Whether the change of that number was visible."""
         return transaction <= self.commit
 
+    def unseen(self) -> tuple[int, ...]:
+        """None: what the journal tells is committed, and so shown."""
+        return ()
+
 
 COMMAND = (
     f"CREATE TABLE IF NOT EXISTS {NAMES.command} "

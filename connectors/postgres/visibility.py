@@ -7,6 +7,7 @@ that are more than 2**31 apart are never both of interest.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _MODULUS = 1 << 32
@@ -29,6 +30,10 @@ class Visible:
         if xid < self.xmin:
             return True
         return xid < self.xmax and xid not in self.running
+
+    def unseen(self) -> Iterable[int]:
+        """The 32-bit ids of those that were still running: a commit is told before it is shown."""
+        return [xid % _MODULUS for xid in self.running]
 
 
 def parse_snapshot(text: str) -> Visible:

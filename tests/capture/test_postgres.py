@@ -123,6 +123,38 @@ async def test_a_snapshot_is_right_where_the_log_is_ahead_of_what_reads_show(
         await rig.equal("t")
 
 
+async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
+    tmp_path: Path, private_postgres: PrivatePostgres
+) -> None:
+    """Whoever streamed a commit that no SELECT shows yet may be gone when the table is read."""
+    server: Postgres = private_postgres()
+    legacy = PostgresLegacy(server.new_database())
+    async with opened(tmp_path, legacy) as rig:
+        rig.run(TABLE, "INSERT INTO t VALUES (1, 'row', 1), (2, 'row', 1)")
+        await rig.declare("t")
+        rig.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+        options = "-c synchronous_commit=on"
+        session = psycopg.connect(legacy.url, autocommit=True, options=options)
+        async with rig.capturing("one"):
+            update = asyncio.to_thread(session.execute, "UPDATE t SET b = 2 WHERE id = 1")
+            waiting = asyncio.create_task(update)
+            await until(lambda: told(rig, "t", 3))
+        try:
+            assert rig.table("t")[1]["b"] == 1
+            await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+            async with rig.capturing("two") as capture:
+                await until(lambda: capture.pulse.progress.control > 0)
+                await asyncio.sleep(1)
+                assert (await rig.state("t"))[1]["b"] == 2, "the log went back"
+                session.cancel()
+                await until(lambda: idle(rig))
+                await rig.equal("t")
+        finally:
+            session.cancel()
+            await waiting
+            session.close()
+
+
 async def idle(rig: Rig) -> bool:
     from bridge.capture.positions import progress_of
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.capture.progress import Job
-from bridge.capture.window import Emission, Touched, Unproven, Window, Windows
+from bridge.capture.unproven import Earlier, Unproven
+from bridge.capture.window import Emission, Touched, Window, Windows
 from bridge.connector import Chunk, Column, Shape
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
@@ -23,9 +24,13 @@ class Seen:
     """The transactions that a read showed."""
 
     transactions: frozenset[int]
+    running: frozenset[int] = frozenset()
 
     def contains(self, transaction: int) -> bool:
         return transaction in self.transactions
+
+    def unseen(self) -> frozenset[int]:
+        return self.running
 
 
 @dataclass
@@ -271,6 +276,26 @@ def test_what_a_read_showed_is_forgotten() -> None:
     assert len(unproven) == 1
     assert unproven.lacks(Seen(frozenset({11})), unproven.number) is None
     assert len(unproven) == 0
+
+
+def test_what_an_earlier_connection_may_have_streamed_is_waited_for_until_shown_or_streamed() -> (
+    None
+):
+    here = Unproven()
+    earlier = Earlier()
+    for transactions in ([4], [5]):
+        here.add(transactions)
+        earlier.streamed(transactions)
+    running = frozenset({3, 4, 5, 6, 7})
+    found = [earlier.lacks(Seen(frozenset({1, 2}), running), [here])]
+    found.append(earlier.lacks(Seen(frozenset({1, 2, 3}), running), [here]))
+    # The fourth may be the rest of one that was begun before: it has to be shown.
+    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4}), running), [here]))
+    earlier.streamed([6])
+    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4}), running), [here]))
+    # What began after the first read is not of an earlier connection.
+    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4, 7}), running | {8}), [here]))
+    assert found == [3, 4, 6, 7, None]
 
 
 def test_what_is_to_be_read_again_survives_a_crash() -> None:

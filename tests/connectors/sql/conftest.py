@@ -24,6 +24,9 @@ class Text:
     def contains(self, transaction: int) -> bool:
         return transaction >= 0
 
+    def unseen(self) -> tuple[int, ...]:
+        return ()
+
 
 @dataclass(slots=True)
 class Place:

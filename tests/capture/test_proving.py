@@ -1,0 +1,79 @@
+"""Transactions that reads have to show are forgotten once they do, whichever table was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from bridge.capture.snapshot import MANY, Snapshots
+from bridge.connector import Capabilities, Change, Chunk, Shape, Transaction
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import Wire
+
+SHAPES = {name: Shape(name, (), Wire.PYTHON) for name in ("t", "closed")}
+
+
+class All:
+    """A read that showed everything."""
+
+    def contains(self, transaction: int) -> bool:
+        return transaction > 0
+
+    def unseen(self) -> tuple[int, ...]:
+        return ()
+
+
+@dataclass
+class Tables:
+    """A connector and its Snapshot. The table `closed` may not be read."""
+
+    readable: Sequence[str] = ("t",)
+    asked: list[str] = field(default_factory=list)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(snapshot=True, visibility=True)
+
+    async def snapshot(self, _system: Any) -> Tables:
+        return self
+
+    async def chunk(self, table: str, _where: Any, _after: Any, _limit: int) -> Chunk:
+        self.asked.append(table)
+        if table not in self.readable:
+            raise ConfigurationError(f"permission denied for table {table}")
+        return Chunk(SHAPES[table], [], None, All())
+
+
+def snapshots(tables: Tables) -> Any:
+    wires: Any = SimpleNamespace(
+        connector=tables, system=None, limits=SimpleNamespace(rows=10), monotonic=lambda: 0.0
+    )
+    source: Any = None
+    return Snapshots(wires, source, "here")
+
+
+def stream(into: Snapshots, table: str, count: int, first: int = 1) -> None:
+    for number in range(first, first + count):
+        told = Transaction(str(number), number, None, number)
+        into.streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
+
+
+async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memory() -> None:
+    tables = Tables(readable=())
+    taken = snapshots(tables)
+    for turn in range(3):
+        stream(taken, "closed", MANY, first=1 + turn * MANY)
+        stream(taken, "t", 1)
+        await taken.prove()
+    assert tables.asked
+    assert taken.unproven <= MANY + 1
+
+
+async def test_what_one_table_shows_is_proven_for_all() -> None:
+    tables = Tables()
+    taken = snapshots(tables)
+    stream(taken, "closed", MANY + 1)
+    stream(taken, "t", 1)
+    await taken.prove()
+    assert taken.unproven == 0
