@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.agent import Agent, Handler
 from bridge.agent.contract import Commands, CommandTarget
+from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.model.command import Command, CommandRecord, default_idempotency_key, seal
 from bridge.model.errors import Rejected
 from bridge.model.event import Event, RowVersion
@@ -73,7 +73,7 @@ def key_of(command: Command, declared: CommandTarget) -> dict[str, Any]:
 def seal_answer(
     command: Command,
     *,
-    agent: Agent,
+    agent: DeclaredAgent,
     handler: Handler,
     event: Event,
     ordinal: int,

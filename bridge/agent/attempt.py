@@ -14,10 +14,10 @@ from typing import Any
 
 import tenacity
 
-from bridge.agent.agent import Agent, Handler
 from bridge.agent.answer import Answer, collect, seal_answer
 from bridge.agent.context import BlockingContext, Context
 from bridge.agent.contract import Commands, Reads
+from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from bridge.model.event import Event
 from bridge.observe import Handled, Observer
@@ -49,7 +49,7 @@ class Attempts:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: DeclaredAgent,
         reads: Reads,
         commands: Commands,
         *,

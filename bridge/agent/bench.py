@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from bridge.agent.agent import OPS, Agent, Handler
 from bridge.agent.answer import Answer
 from bridge.agent.attempt import Attempts
 from bridge.agent.contract import CommandTarget
+from bridge.agent.declared import OPS, DeclaredAgent, Handler
 from bridge.agent.infer import PlainRow
 from bridge.agent.shelf import Shelf
 from bridge.model.command import Command
@@ -45,7 +45,7 @@ class Bench(AbstractContextManager["Bench"]):
 
     def __init__(
         self,
-        agent: Agent,
+        agent: DeclaredAgent,
         rows: Mapping[str, Sequence[Mapping[str, Any]]],
         keys: Mapping[str, Sequence[str]],
         relations: Mapping[str, Sequence[Relation]],

@@ -8,10 +8,10 @@ from datetime import datetime
 
 import tenacity
 
-from bridge.agent.agent import Agent, Handler
 from bridge.agent.answer import Answer
 from bridge.agent.attempt import Attempts, Failed, Sleep
 from bridge.agent.contract import Events
+from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.lane import Written
 from bridge.agent.parked import ParkedKeys
 from bridge.log.fixed import FixedCodec
@@ -40,7 +40,7 @@ class Handling:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: DeclaredAgent,
         events: Events,
         attempts: Attempts,
         codec: FixedCodec,
@@ -195,7 +195,7 @@ def _wants(handler: Handler, event: Event) -> bool:
         raise Failed(handler, 1) from error
 
 
-def _named(agent: Agent, answer: Answer) -> Handler:
+def _named(agent: DeclaredAgent, answer: Answer) -> Handler:
     return next(one for one in agent.handlers if one.name == answer.record.handler)
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import tenacity
 
-from bridge.agent.agent import Agent
 from bridge.agent.attempt import Attempts, Backoff, Sleep
 from bridge.agent.contract import Commands, Events, Reads
+from bridge.agent.declared import DeclaredAgent
 from bridge.agent.handling import Handling
 from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
@@ -55,7 +55,7 @@ class AgentRunner:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: DeclaredAgent,
         *,
         bridge: str,
         log: Log,

@@ -18,8 +18,8 @@ class Bell:
 
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
-        # A look takes microseconds and no lock, so that it needs no thread.
-        self._connection = connect(path, 0.0)
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
         self._version = -1
         self._waiting: set[asyncio.Future[None]] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -63,8 +63,11 @@ class Bell:
         self._next_look = None
         if self._closed:
             return
-        # Another process may be recovering the file: then the next look will tell.
+        # Another process may be recovering or closing the file: then the next look will tell.
         with contextlib.suppress(sqlite3.OperationalError):
+            # A look takes microseconds and waits for no lock, so that it needs no thread.
+            if self._connection is None:
+                self._connection = connect(self._path, 0.0)
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
@@ -78,4 +81,5 @@ class Bell:
         if self._next_look is not None:
             self._next_look.cancel()
         self.ring()
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()

@@ -1,4 +1,4 @@
-"""Where the file is: its URL, and which file systems can't hold it."""
+"""Where the file may be: which file systems can't hold it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from bridge.model.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from bridge.log.embedded.log import EmbeddedLog
-
-SCHEME = "sqlite:///"
 
 #: `f_type` of statfs(2): file systems whose locks and shared memory don't span machines.
 _NETWORK = {
@@ -36,18 +30,6 @@ _NETWORK = {
     0x19830326: "BeeGFS",
 }
 _FUSE = 0x65735546
-
-
-def from_url(url: str, **options: Any) -> EmbeddedLog:
-    """The log of `sqlite:///relative.db` or `sqlite:////absolute.db`, not opened yet."""
-    from bridge.log.embedded.log import EmbeddedLog
-
-    if not url.startswith(SCHEME) or len(url) == len(SCHEME):
-        raise ConfigurationError(
-            f"{url!r} is not the address of an embedded log: write sqlite:///var/bridge.db "
-            "(relative) or sqlite:////var/lib/bridge.db (absolute)"
-        )
-    return EmbeddedLog(Path(url.removeprefix(SCHEME)), **options)
 
 
 def network_file_system(folder: Path) -> str | None:

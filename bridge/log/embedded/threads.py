@@ -58,20 +58,36 @@ class Reader:
         self._thread.join()
 
     def _work(self) -> None:
-        connection = connect(self._path, self._patience)
         try:
-            while (next_one := self._jobs.get()) is not None:
-                job, future = next_one
-                if not future.set_running_or_notify_cancel():
-                    continue
-                try:
-                    future.set_result(job(connection))
-                except sqlite3.Error as error:
-                    future.set_exception(named(error, self._path))
-                except Exception as error:  # noqa: BLE001 - it belongs to who asked
-                    future.set_exception(error)
+            connection = self._connect()
+        except sqlite3.Error as error:
+            self._answer_all(named(error, self._path))
+            return
+        try:
+            self._serve(connection)
         finally:
             connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self._path, self._patience)
+
+    def _answer_all(self, reason: Exception) -> None:
+        """Without a connection every job fails, so that nobody waits for ever."""
+        while (next_one := self._jobs.get()) is not None:
+            if next_one[1].set_running_or_notify_cancel():
+                next_one[1].set_exception(reason)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        while (next_one := self._jobs.get()) is not None:
+            job, future = next_one
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job(connection))
+            except sqlite3.Error as error:
+                future.set_exception(named(error, self._path))
+            except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                future.set_exception(error)
 
 
 class Writer(Reader):
@@ -81,19 +97,19 @@ class Writer(Reader):
         super().__init__(path, patience)
         self._written = written
 
-    def _work(self) -> None:
-        connection = connect(self._path, self._patience)
+    def _connect(self) -> sqlite3.Connection:
+        connection = super()._connect()
         # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        try:
-            ended = False
-            while not ended:
-                jobs, ended = self._waiting()
-                if jobs:
-                    self._write(connection, jobs)
-        finally:
-            connection.close()
+        return connection
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        ended = False
+        while not ended:
+            jobs, ended = self._waiting()
+            if jobs:
+                self._write(connection, jobs)
 
     def _waiting(self) -> tuple[list[tuple[Job, Future[Any]]], bool]:
         jobs: list[tuple[Job, Future[Any]]] = []

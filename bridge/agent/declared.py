@@ -1,0 +1,145 @@
+"""What an agent's author declares: a name, and handlers of events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from bridge.model.errors import ConfigurationError
+from bridge.model.event import Event
+from bridge.model.names import split_entity
+
+AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+OPS = frozenset({"create", "update", "delete", "read"})
+CHANGES = frozenset({"create", "update", "delete"})
+OnFailure = Literal["park", "park_key", "stop"]
+Where = Callable[[Event], bool] | Mapping[str, Any]
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One handler: which events it wants, and the function that gets them."""
+
+    name: str
+    entity: str
+    ops: frozenset[str]
+    where: Where | None
+    echo: bool
+    run: Callable[..., Any]
+
+    def wants(self, event: Event) -> bool:
+        """Whether the event is of its entity and operations and fulfils `where`.
+
+        Raises what `where` raises.
+        """
+        if event.entity != self.entity or event.op not in self.ops:
+            return False
+        if self.where is None:
+            return True
+        if callable(self.where):
+            return bool(self.where(event))
+        row = event.after if event.after is not None else event.before
+        return row is not None and all(_matches(row[n], want) for n, want in self.where.items())
+
+
+def _matches(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, (list, tuple, set, frozenset)):
+        return value in wanted
+    return bool(value == wanted)
+
+
+class DeclaredAgent:
+    """All of an `Agent` but its test bench, which is made of parts that know agents."""
+
+    def __init__(
+        self,
+        name: str,
+        version: str | None = None,
+        *,
+        on_failure: OnFailure = "park",
+        own_echo: bool = False,
+        attempts: int = 5,
+        concurrency: int = 500,
+        unfinished: int = 1000,
+    ) -> None:
+        if not AGENT_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"agent {name!r} is not a valid name: use a lower-case letter, then up to 62 "
+                "lower-case letters, digits, dashes or underscores"
+            )
+        if on_failure not in ("park", "park_key", "stop"):
+            raise ConfigurationError(
+                f"agent {name!r}: on_failure is {on_failure!r}; it is park, park_key or stop"
+            )
+        for what, number in (
+            ("attempts", attempts),
+            ("concurrency", concurrency),
+            ("unfinished", unfinished),
+        ):
+            if number < 1:
+                raise ConfigurationError(f"agent {name!r}: {what} is {number}; it is at least 1")
+        self.name = name
+        self.version = version
+        self.on_failure: OnFailure = on_failure
+        self.own_echo = own_echo
+        self.attempts = attempts
+        self.concurrency = concurrency
+        self.unfinished = unfinished
+        self._handlers: list[Handler] = []
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """In the order in which they were declared, which is that in which they run."""
+        return tuple(self._handlers)
+
+    @property
+    def entities(self) -> frozenset[str]:
+        """The entities that its handlers want, as `system.entity`."""
+        return frozenset(handler.entity for handler in self._handlers)
+
+    def on(
+        self,
+        entity: str,
+        *,
+        ops: Iterable[str] = CHANGES,
+        where: Where | None = None,
+        echo: bool = False,
+    ) -> Callable[[Run], Run]:
+        """Declare a handler, `async` or plain (plain ones run in threads), of `(event, ctx)`.
+
+        `ops` of create, update, delete and read (rows of a snapshot; not among the default).
+        `where`: a function of the event, or fields of its row and the values they must have.
+        `echo`: also what this agent's own commands caused. It returns None, a Command, several,
+        or yields them. Raises ConfigurationError for what can't be meant.
+        """
+        split_entity(entity)
+        wanted = frozenset({ops} if isinstance(ops, str) else ops)
+        if unknown := wanted - OPS or (not wanted and {"nothing"}):
+            raise ConfigurationError(
+                f"agent {self.name!r} on {entity}: ops has {', '.join(sorted(unknown))}; "
+                f"use some of {', '.join(sorted(OPS))}"
+            )
+
+        def declare(run: Run) -> Run:
+            name = getattr(run, "__name__", type(run).__name__)
+            if any(known.name == name and known.entity == entity for known in self._handlers):
+                raise ConfigurationError(
+                    f"agent {self.name!r} has two handlers {name!r} on {entity}: give one "
+                    "another name, because command ids are made of it"
+                )
+            self._handlers.append(Handler(name, entity, wanted, where, echo, run))
+            return run
+
+        return declare
+
+    def is_echo(self, handler: Handler, event: Event) -> bool:
+        """Whether a command of this agent caused the event and the handler doesn't want that."""
+        if self.own_echo or handler.echo or event.caused_by is None:
+            return False
+        return event.caused_by.startswith(f"{self.name}:")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {len(self._handlers)} handlers)"
