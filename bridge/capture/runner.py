@@ -76,14 +76,16 @@ class Capture:
         await self._report()
 
     async def _attempt(self) -> None:
-        """One session. Returns, rather than raises, when it had made progress before it broke:
-        so the next one is tried soon.
+        """One session. Returns, rather than raises, when it wrote changes or lasted long before it
+        broke: so the next one is tried soon.
         """
         self._tell("starting")
         await self._prepare()
         producer = await self._own()
         progress = await self._progress()
         session = self._session(producer, progress)
+        monotonic, limits = self._wires.monotonic, self._wires.limits
+        begun = monotonic()
         try:
             await session.run()
         except HistoryLost as lost:
@@ -97,7 +99,7 @@ class Capture:
             session = self._session(producer, accepted)
             await session.run()
         except (RetryLater, OutcomeUnknown) as error:
-            if not session.read_something:
+            if not session.wrote_changes and monotonic() - begun < limits.longest_backoff:
                 raise
             self._tell("retrying", str(error))
         finally:

@@ -41,7 +41,7 @@ class Session:
     entities: dict[str, CapturedEntity]
     pulse: Pulse
     tell: Callable[[str], None]
-    read_something: bool = False
+    wrote_changes: bool = False
     broken: bool = False
 
     async def run(self) -> None:
@@ -119,7 +119,6 @@ class Session:
             await jobs.step()
             timeout = NEARBY if jobs.active else limits.wait
             batch = await source.read(limits.read, timeout)
-            self.read_something = True
             self.pulse.lag_bytes = batch.lag_bytes
             group = await stream.group(batch)
             now = self.wires.monotonic()
@@ -211,6 +210,7 @@ class Session:
         for notice in group.notices:
             observer(notice)
         if group.changes or group.dead:
+            self.wrote_changes = True
             observer(
                 Captured(
                     self.wires.system.name,

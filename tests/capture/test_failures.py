@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge.capture import control, health
 from bridge.capture.runner import Capture
+from bridge.connector import Chunk, Connector, Source, System
 from bridge.log.port import Log, Producer, Transaction
 from bridge.model.errors import (
     ConfigurationError,
@@ -99,6 +101,49 @@ async def test_a_log_that_is_away_at_the_start_is_waited_for(rig: Rig) -> None:
         await rig.equal("t")
     told = [n for n in rig.notices if isinstance(n, SourceState) and n.state == "retrying"]
     assert [notice.reason for notice in told] == ["the broker is away"] * 3
+
+
+class Unreadable:
+    """A connector whose tables can be streamed and not be read for now; counts connections."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self.opened = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connector, name)
+
+    async def source(self, system: System) -> Source:
+        self.opened += 1
+        return await self._connector.source(system)
+
+    async def snapshot(self, _system: System) -> Unreadable:
+        return self
+
+    async def count(self, *_: object) -> int:
+        return 1
+
+    async def chunk(self, *_: object) -> Chunk:
+        raise RetryLater("too many connections for role")
+
+    async def close(self) -> None:
+        return
+
+
+async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_often(
+    rig: Rig,
+) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    connector = Unreadable(rig.legacy.connector)
+    limits = replace(rig.limits, backoff=0.2, longest_backoff=5.0)
+    running = asyncio.create_task(
+        Capture(rig.wires(connector=connector, limits=limits), "one").run()
+    )
+    await asyncio.sleep(1.5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert 1 < connector.opened < 12
 
 
 async def test_a_second_instance_ends_the_first_in_order(rig: Rig) -> None:
