@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TypeVar
 
 from sqlalchemy.engine import Connection
@@ -24,12 +25,14 @@ from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Re
 from connectors.journal.checkpoint import Resume, lost, unpack
 from connectors.journal.dialect import WATERMARK, Dialect, Entry, Mark
 from connectors.journal.layout import Frame, frame_for
-from connectors.sql.engine import BEGIN, make_engine
+from connectors.sql.engine import BEGIN, BUSY_SECONDS, make_engine
 from connectors.sql.errors import naming
 from connectors.sql.session import Threads
 from connectors.sql.shapes import Catalogue, read_table
 
 T = TypeVar("T")
+WRITE_SECONDS = 1.0
+"""How long one attempt to write waits for the lock: so long a source may take to close."""
 BUSY_RETRY = 0.02
 """Seconds between two looks at a database whose writer holds its lock."""
 
@@ -61,7 +64,7 @@ class JournalSource:
         self._monotonic = monotonic
         self._watch = dialect.watch(system)
         self._readers = Threads(make_engine(system), 1, "journal-read")
-        self._writers = Threads(make_engine(system), 1, "journal-write")
+        self._writers = Threads(make_engine(system, busy_seconds=WRITE_SECONDS), 1, "journal-write")
         self._where = f"journal of {system.name!r}"
         self._name = system.name
         self._frames: dict[int, Frame] = {}
@@ -176,7 +179,7 @@ class JournalSource:
         if self._monotonic() - self._forgotten_at >= self._forget_seconds:
             await self._forget()
 
-    async def _forget(self) -> None:
+    async def _forget(self, seconds: float = inf) -> None:
         durable = self._durable
         if durable is None or durable == self._confirmed:
             return
@@ -188,7 +191,8 @@ class JournalSource:
         try:
             # Between two short transactions the legacy program gets its turn.
             while not await self._write(act):
-                pass
+                if self._monotonic() - self._forgotten_at >= seconds:
+                    return
         except RetryLater:
             return
         self._confirmed = durable
@@ -199,7 +203,13 @@ class JournalSource:
         def act(connection: Connection) -> None:
             self._dialect.watermark(connection, name)
 
-        await self._write(act)
+        until = self._monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return await self._write(act)
+            except RetryLater:
+                if self._monotonic() >= until:
+                    raise
 
     async def _read(self, act: Callable[[Connection], T]) -> T:
         with naming(self._where):
@@ -215,7 +225,7 @@ class JournalSource:
             self._closed = True
             # What can't be forgotten now stays; the next source does it.
             with suppress(BridgeError):
-                await self._forget()
+                await self._forget(WRITE_SECONDS)
         self._watch.close()
         await self._readers.close()
         await self._writers.close()

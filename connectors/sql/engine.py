@@ -76,11 +76,16 @@ def parse_url(system: System) -> URL:
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
-def make_engine(system: System, connections: int = 1) -> Engine:
-    """An engine with at most `connections` connections. Opens nothing yet."""
+def make_engine(
+    system: System, connections: int = 1, *, busy_seconds: float = BUSY_SECONDS
+) -> Engine:
+    """An engine with at most `connections` connections. Opens nothing yet.
+
+    `busy_seconds`: how long SQLite's lock is waited for, which nothing cuts short.
+    """
     url = parse_url(system)
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(system, url, connections)
+        return _sqlite_engine(system, url, connections, busy_seconds)
     try:
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
@@ -144,10 +149,10 @@ def connect_sqlite(path: Path, timeout: float | None = None) -> Callable[[], sql
     return connect
 
 
-def _sqlite_engine(system: System, url: URL, connections: int) -> Engine:
+def _sqlite_engine(system: System, url: URL, connections: int, busy_seconds: float) -> Engine:
     engine = sa.create_engine(
         "sqlite://",
-        creator=connect_sqlite(sqlite_path(system, url)),
+        creator=connect_sqlite(sqlite_path(system, url), busy_seconds),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -144,6 +145,21 @@ async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_o
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert 1 < connector.opened < 12
+
+
+async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    async with rig.capturing():
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+        rig.run("BEGIN IMMEDIATE", "INSERT INTO t VALUES (2, 'y')")
+        await asyncio.sleep(0.6)
+        began = time.monotonic()
+    assert time.monotonic() - began < 4
+    rig.run("COMMIT")
+    async with rig.capturing("two"):
+        await rig.equal("t")
 
 
 async def test_a_second_instance_ends_the_first_in_order(rig: Rig) -> None:
