@@ -138,6 +138,34 @@ async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path
         await log.close()
 
 
+async def test_programs_that_open_and_close_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    """The last one that closes it takes it for itself for a moment; topics come up meanwhile."""
+    program = (
+        "import asyncio, sys\n"
+        "from bridge.log.embedded import EmbeddedLog\n"
+        "from bridge.log.port import TopicSpec\n"
+        "async def main(path):\n"
+        "    for at in range(10):\n"
+        "        log = EmbeddedLog(path); await log.open(); await log.topics()\n"
+        "        await log.create_topics([TopicSpec(f'{sys.argv[2]}{at}{n}') for n in range(5)])\n"
+        "        await log.topics(); await log.close()\n"
+        "asyncio.run(main(sys.argv[1]))\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / "new.db"),
+            who,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for who in "abc"
+    ]
+    assert [await each.wait() for each in running] == [0, 0, 0]
+
+
 async def test_a_write_that_fails_spares_those_that_share_its_flush(
     open_embedded: OpenEmbedded,
 ) -> None:

@@ -59,23 +59,26 @@ def _insert(connection: sqlite3.Connection, spec: TopicSpec, partitions: int) ->
 
 def load(connection: sqlite3.Connection) -> dict[str, Topic]:
     """Every topic."""
+    # Topics before their partitions: another process may be creating one in between, which is
+    # left out then. One that is there has all of its partitions.
+    rows = connection.execute(
+        "SELECT name, cleanup, partitions, history_ms, retention_ms FROM topic"
+    ).fetchall()
     found: dict[str, list[int]] = {}
     for each, name in connection.execute("SELECT id, topic FROM partition ORDER BY topic, number"):
         found.setdefault(name, []).append(each)
-    rows = connection.execute(
-        "SELECT name, cleanup, partitions, history_ms, retention_ms FROM topic"
-    )
-    return {row[0]: Topic(TopicSpec(*row), tuple(found[row[0]])) for row in rows.fetchall()}
+    return {row[0]: Topic(TopicSpec(*row), tuple(found[row[0]])) for row in rows}
 
 
 def described(connection: sqlite3.Connection) -> dict[str, TopicInfo]:
     """Every topic as the port tells of it."""
+    catalogue = load(connection)
     counts = dict(
         connection.execute("SELECT topic, sum(records) FROM partition GROUP BY topic").fetchall()
     )
     return {
         name: TopicInfo(topic.spec, len(topic.partitions), counts[name])
-        for name, topic in load(connection).items()
+        for name, topic in catalogue.items()
     }
 
 
