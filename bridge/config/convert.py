@@ -118,8 +118,17 @@ def _transform_problems(
 
 
 def _entity_problems(document: Document, model: SystemModel) -> Iterator[Problem]:
+    stands_on: dict[str, str] = {}
     for name, entity in model.entities.items():
         where: Path_ = ("entities", name)
+        other = stands_on.setdefault(entity.from_, name)
+        if other != name:
+            yield document.problem(
+                (*where, "from"),
+                f"entities {other!r} and {name!r} both stand on {entity.from_!r}",
+                "one entity a table: an event's id is its position, which both would share; put "
+                "the fields of both into one",
+            )
         declared = entity.fields
         for field, item in declared.items():
             yield from _transform_problems(document, (*where, "fields", field), field, item, model)

@@ -107,10 +107,16 @@ async def _patiently(
 
 
 async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) -> Ended:
-    """Run all until `stop` is set or every part has given up."""
+    """Run all until `stop` is set or every part has given up.
+
+    A defect (any error that the bridge does not raise on purpose) cancels the others and is raised
+    in an ExceptionGroup, so that nothing runs on while the log is closed under it.
+    """
     ended = Ended()
     with garbage.seldom():
-        await asyncio.gather(*(_supervised(part, stop, observer, ended) for part in running))
+        async with asyncio.TaskGroup() as group:
+            for part in running:
+                group.create_task(_supervised(part, stop, observer, ended))
     return ended
 
 

@@ -90,6 +90,14 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "command 'block_order' is for 'missing', which is not declared" in text
 
 
+def test_two_entities_on_one_table_are_refused(tmp_path: Path) -> None:
+    """Both would tell each change under the same event id, and so derive the same command ids."""
+    system = copy.deepcopy(SYSTEM)
+    system["entities"]["customer"]["from"] = "vbak"
+    text = problems(write(tmp_path, system=system))
+    assert "entities 'sales_order' and 'customer' both stand on 'vbak'" in text
+
+
 def test_a_password_in_clear_is_refused_and_not_repeated(tmp_path: Path) -> None:
     system = {**SYSTEM, "url": "postgresql://bridge:hunter2@erp-db/erp"}
     text = problems(write(tmp_path, system=system))
