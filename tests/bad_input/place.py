@@ -184,7 +184,8 @@ class Place:
 
     def clean(self, text: str, what: str) -> None:
         """No traceback, no secret."""
-        assert "Traceback" not in text, f"{what}:\n{text}"
+        for noise in ("Traceback", "never retrieved", "never awaited"):
+            assert noise not in text, f"{what}:\n{text}"
         for secret in self._hidden:
             assert secret not in text, f"{what} tells {secret!r}:\n{text}"
 

@@ -45,16 +45,12 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
 
         broker.kill()
         made.raise_exposure(1, 200)
-        run.says("source state.*state=retrying.*")
+        place.fails("status", code=1, says=says)
         made.raise_exposure(1, 300)
         broker.start()
-        made.raise_exposure(2, 400)
+        made.raise_exposure(1, 400)
         until(lambda: len(made.told()) >= 4, run_text(run))
-    assert made.told() in (
-        ["1.00", "2.00", "3.00", "4.00"],
-        # Two customers may stand in two partitions, and then only each has its order.
-        ["4.00", "1.00", "2.00", "3.00"],
-    )
+    assert made.told() == ["1.00", "2.00", "3.00", "4.00"]
     assert made.is_in_the_log()
 
 
@@ -90,9 +86,8 @@ def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
             changes = place.until_changes("article", 4)
         cup = {"id": 1, "name": "cup"}
         assert [row for _, row in changes] == [
-            # Read by the schema that the entity has now.
-            {**cup, "price": "1.00", "colour": None},
-            {**cup, "price": "2.00", "colour": None},
+            {**cup, "price": "1.00"},
+            {**cup, "price": "2.00"},
             {**cup, "price": "3.00", "colour": "red"},
             {**cup, "price": "4.00", "colour": "red"},
         ]

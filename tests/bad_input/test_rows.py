@@ -41,7 +41,7 @@ def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_pa
         run.says("dead letter.*gbstk")
         made.sql(order(3, 1), order(4, 9), order(5, 1))
         until(lambda: len(orders(made)) == 2, lambda: run.text)
-        assert [number for _, number, _ in orders(made)] == ["3", "5"]
+        assert sorted(number for _, number, _ in orders(made)) == ["3", "5"]
         letters = until(lambda: found(made, 2), lambda: run.text)
         for letter in letters:
             shown = place.call("dead", "show", letter["letter"]).said

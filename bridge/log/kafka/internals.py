@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import aiokafka
@@ -69,7 +70,14 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
             # A broker that hangs: its requests end with their connection.
             await producer.client.close()
             await asyncio.wait([running], timeout=1)
-    producer._message_accumulator.fail_all(KafkaTimeoutError("given up"))  # noqa: SLF001
+    held = producer._message_accumulator  # noqa: SLF001
+    given_up = [*held._pending_batches, *chain(*held._batches.values())]  # noqa: SLF001
+    held.fail_all(KafkaTimeoutError("given up"))
+    for batch in given_up:
+        # Who waited has been told otherwise; asyncio would complain of what nobody looked at.
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()
     with suppress(Exception, asyncio.CancelledError):
         await producer.stop()
 
