@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+
+from bridge.cli.early import end_at_signals
 
 
 def main() -> None:
@@ -12,7 +13,7 @@ def main() -> None:
     A signal that comes before there is anything to end in order, while modules are loaded, ends
     the process with 0 as later ones do.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_at_signals()
     try:
         from bridge.cli.app import group
 

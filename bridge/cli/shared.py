@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.early import seen
 from bridge.cli.shown.rows import NOTHING_FOUND, cell, listed, print_json, print_rows, progress
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def run_async(
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, end)
+        if seen():
+            end()
         if while_read:
             _when_reader_leaves(loop, end)
         try:

@@ -104,10 +104,16 @@ def test_a_signal_while_modules_are_loaded_ends_with_0(
         until(partial(catches, pid, signal.SIGTERM), told.read_text)
         time.sleep(after)  # spread over the loading: that is what is tested
         os.kill(pid, number)
-        _, status = os.waitpid(pid, 0)
+        status = until(partial(ended, pid), told.read_text)[1]
         assert os.waitstatus_to_exitcode(status) == 0, (after, told.read_text())
         assert "Aborted" not in told.read_text(), after
         made.place.clean(told.read_text(), f"after {after} s")
+
+
+def ended(pid: int) -> tuple[int, int] | None:
+    """The pid and the status of a child that has ended."""
+    found = os.waitpid(pid, os.WNOHANG)
+    return found if found[0] else None
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
