@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,8 +63,11 @@ async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: W
     async def all_there() -> bool:
         return len(await here.records("command")) >= 200
 
+    async def begun() -> bool:
+        return bool(await here.records("command"))
+
     async with running(here, watcher()):
-        await asyncio.sleep(0.5)
+        await until(begun, 60)
         async with running(here, watcher()):
             await until(all_there, 60)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
