@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Random kills of `make torture`; further arguments of pytest.
 N ?= 20
 SEED ?= 1
+LOG ?= kafka
+SOURCE ?= postgres
 ARGS ?=
 
 .PHONY: help setup build services lint test demo bench torture clean
@@ -13,7 +15,8 @@ help:
 	@echo "make demo       the story in one minute, with no server"
 	@echo "make test       lint, types, layers and all tests (real PostgreSQL, Kafka and registry)"
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
-	@echo "make torture N=200   random kills, then every event compared with an oracle"
+	@echo "make torture N=200   random kills, then every event compared with an oracle;"
+	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
 	@echo "make setup      only the virtual environment, .venv"
 	@echo "make services   only the servers that tests need"
 	@echo "make build      compile what is compiled again, after a change of it"
@@ -59,7 +62,7 @@ bench: setup services
 	$(BIN)/python -m benchmarks
 
 torture: setup services
-	$(BIN)/python -m tests.torture $(N) $(SEED)
+	$(BIN)/python -m tests.torture $(N) $(SEED) $(LOG) $(SOURCE)
 
 clean:
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,37 +1,56 @@
-"""`python -m tests.torture N SEED [embedded | kafka] [journal | postgres]`: many kills, on real parts."""
+"""Many kills, on real parts: `python -m tests.torture N SEED [embedded | kafka] [journal | postgres]`.
+
+With `steps` instead of N: one kill at each enumerated step.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from bridge.capture.contract import STEPS
 from tests.services import provide
-from tests.torture.kill import torture
+from tests.torture.kill import OFTEN, at_step, torture
 from tests.torture.place import Broker, EmbeddedFile, Log, Place, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
 
-def main(kills: int, seed: int, log_kind: str, source: str) -> int:
+def main(kills: str, seed: int, log_kind: str, source: str) -> int:
     """Prints each kill; fails with the first difference."""
     began = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
         kafka = stack.enter_context(provide.private_kafka()) if log_kind == "kafka" else None
-        log: Log = Broker(kafka) if kafka is not None else EmbeddedFile(folder)
-        place: Place
-        server = None
-        if source == "postgres":
-            server = stack.enter_context(provide.private_postgres())
-            place = PostgresPlace(folder, log, "torture", server, server.new_database())
+        server = stack.enter_context(provide.private_postgres()) if source == "postgres" else None
+
+        def place(name: str) -> Place:
+            at = folder / name
+            at.mkdir()
+            log: Log = Broker(kafka) if kafka is not None else EmbeddedFile(at)
+            if server is None:
+                return SqlitePlace(at, log, name)
+            return PostgresPlace(at, log, name, server, server.new_database())
+
+        if kills == "steps":
+            changes = _each_step(place, seed)
         else:
-            place = SqlitePlace(folder, log, "torture")
-        harms = harms_of(server, kafka)
-        changes = torture(place, kills, seed, harms, pause=0.002, told=_say)
+            harms = harms_of(server, kafka)
+            changes = torture(place("torture"), int(kills), seed, harms, pause=0.002, told=_say)
     _say(f"{changes} changes, each in the log once and in order; {time.monotonic() - began:.0f} s")
     return 0
+
+
+def _each_step(place: Callable[[str], Place], seed: int) -> int:
+    changes = 0
+    for number, step in enumerate(STEPS):
+        nth = 2 if step in OFTEN else 1
+        changes += at_step(place(f"step_{number}"), step, nth, seed, pause=0.002)
+        _say(f"killed at {step}, time {nth}")
+    return changes
 
 
 def _say(text: str) -> None:
@@ -41,4 +60,4 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     given = [*sys.argv[1:], *("20", "1", "kafka", "postgres")[len(sys.argv) - 1 :]]
-    sys.exit(main(int(given[0]), int(given[1]), given[2], given[3]))
+    sys.exit(main(given[0], int(given[1]), given[2], given[3]))

@@ -14,6 +14,11 @@ from tests.torture.place import Place
 
 ROOT = Path(__file__).parents[2]
 Harm = Callable[[], None]
+#: Steps that come by again and again; the others come once a start, or once a snapshot.
+OFTEN = {
+    *("append.before", "append.after", "commit.after", "ack.before", "ack.after"),
+    *("chunk.after", "high.before", "high.after", "emit.before"),
+}
 
 
 class Child:

@@ -8,15 +8,9 @@ import pytest
 
 from bridge.capture.contract import STEPS
 from tests.conftest import PrivateKafka, PrivatePostgres
-from tests.torture.kill import at_step, torture
+from tests.torture.kill import OFTEN, at_step, torture
 from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
-
-#: Steps that come by again and again; the others come once a start, or once a snapshot.
-OFTEN = {
-    *("append.before", "append.after", "commit.after", "ack.before", "ack.after"),
-    *("chunk.after", "high.before", "high.after", "emit.before"),
-}
 
 
 @pytest.mark.parametrize("step", STEPS)
