@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -39,7 +39,8 @@ class Capabilities:
     snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
     visibility: reads tell which transactions they contain.
     markers: a command's id comes back with the change that it caused.
-    read / write: a Reader / a Writer is there. related_writes: command batches share a transaction.
+    read / write: a Reader / a Writer is there.
+    ledger: the Writer is a LedgerWriter; without it a crash may leave a command's outcome open.
     """
 
     before: Literal["full", "none", "table"] = "none"
@@ -52,6 +53,7 @@ class Capabilities:
     capture: bool = True
     read: bool = False
     write: bool = False
+    ledger: bool = False
 
 
 # -- what a source yields ------------------------------------------------------------------
@@ -141,6 +143,21 @@ class Truncate(NamedTuple):
     transaction: Transaction
 
 
+class Stale(NamedTuple):
+    """Tables of which the source can't tell any more what happened to them: a token expired, or
+    it never tells deletes and an interval is over. `reason` is for people.
+
+    Capture compares them with the log by itself, with windows as for any snapshot: it reads every
+    row anew and writes deletes for keys that are gone. A comparison under way begins anew then.
+    `deletes_only`: changes were told all the same. Then no rows are written, only deletes, and a
+    comparison that is asked for already or under way is enough.
+    """
+
+    tables: tuple[str, ...]
+    reason: str
+    deletes_only: bool = False
+
+
 @dataclass(slots=True)
 class Batch:
     """What one `read` returned; empty lists when nothing came within its wait.
@@ -156,6 +173,7 @@ class Batch:
     watermarks: list[Watermark] = field(default_factory=list)
     truncates: list[Truncate] = field(default_factory=list)
     lag_bytes: int | None = None
+    stale: list[Stale] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -274,7 +292,9 @@ class Effect:
     `statement` with bound parameters `:name`; `parameters` source values. `table` and `key` name
     the row (source columns and values); `guard` is asked under the row's lock with the current
     raw row (None: not there) and raises Rejected (`conflict`, ...) to refuse.
-    `many`: more than one row may be affected.
+    `many`: more than one row may be affected. `probe` is the command's own question to the system
+    whether it has happened, with the parameters of `statement` (empty: none is declared).
+    `partition` is who acts, as in `LedgerWriter.own` (empty: anybody may).
     """
 
     command_id: str
@@ -285,6 +305,8 @@ class Effect:
     key: Mapping[str, Any]
     guard: Callable[[Shape | None, Any], None] | None = None
     many: bool = False
+    probe: str = ""
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,21 +327,56 @@ class Done:
 
 
 class Writer(Protocol):
-    """Carries out commands, each at most once."""
+    """Carries out commands.
+
+    With the capability `ledger` each takes effect at most once, whoever asks however often (see
+    LedgerWriter). Without it the executor keeps count: it writes its intent into the log before
+    it asks, and what may have happened is probed for, never asked for again blindly.
+    """
+
+    @property
+    def settle(self) -> float:
+        """Seconds after which a request whose answer was lost has happened or never will, so that
+        what a probe doesn't find then did not happen. 0 where the system answers for that itself.
+        """
 
     async def prepare(self) -> None:
-        """Check that the ledger is there; raises ConfigurationError with the SQL that makes it."""
+        """Check that all is there, the ledger too; raises ConfigurationError with the SQL that
+        makes it, RetryLater while the system is away. May be called again at any time.
+        """
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-        """Aligned outcomes. Effects that succeed share one legacy transaction with their ledger
-        rows and markers; each stands behind a savepoint, so that one failure spares the rest.
+        """Aligned outcomes. With a ledger, effects that succeed share one legacy transaction with
+        their ledger rows and markers; each stands behind a savepoint, so that one failure spares
+        the rest. Without, they are carried out in this order, and an error spares the rest too.
 
-        Per effect: Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
-        `legacy_error`). Raises OutcomeUnknown when the commit's answer was lost (call again with
-        the same effects: the ledger answers), RetryLater when nothing happened.
+        Per effect: Done; Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
+        `legacy_error`) and RetryLater: it did not happen; OutcomeUnknown: it may have happened.
+        Raises OutcomeUnknown when that is so for all (a commit's answer was lost: with a ledger,
+        call again with the same effects, the ledger answers), RetryLater when nothing happened.
+        """
+
+    async def probe(self, effect: Effect) -> Done | None:
+        """Whether it happened: what is known of it, or None when it certainly did not.
+
+        With a ledger always answered, by id and digest alone. Raises Unsupported when it can't be
+        told (nothing to look for), OutcomeUnknown when it can't be told for now, RetryLater.
         """
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class LedgerWriter(Writer, Protocol):
+    """A Writer that keeps a ledger in the legacy transaction of the effect."""
+
+    async def own(self, partitions: Sequence[str]) -> None:
+        """From now on this Writer acts for these: a transaction of another one that acts for
+        them has ended, or ends without effect. Raises RetryLater, ConfigurationError.
+
+        Effects of a partition that another Writer owns by now (or nobody yet) have the outcome
+        Fenced, decided in their transaction.
+        """
 
 
 # -- the connector -------------------------------------------------------------------------
@@ -341,8 +398,9 @@ class System:
     """One configured system as a connector sees it.
 
     `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
-    validated model of `Connector.options`. `limits` connections and queries a second. `commands`:
-    whether any are declared, so that `check` and `setup` care for the ledger.
+    validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
+    `limits` connections and queries a second. `commands`: whether any are declared, so that `check`
+    and `setup` care for the ledger.
     """
 
     bridge: str
@@ -353,6 +411,7 @@ class System:
     tables: tuple[TableUse, ...]
     connections: int = 4
     commands: bool = True
+    login: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +461,38 @@ class Connector(Protocol):
     async def writer(self, system: System) -> Writer: ...
 
 
+class LogsIn(Protocol):
+    """A connector whose systems say under `login:` how to log in; without this attribute (or with
+    None) `login:` is refused.
+    """
+
+    login: type[BaseModel] | None
+    """Model of the `login:` mapping. Fields of type `SecretStr` must be written by reference; those
+    of type `Path` start at the folder of the file that names them.
+    """
+
+
+class Drafts(Protocol):
+    """A connector that can write a systems file (`bridgectl schema import`)."""
+
+    async def draft(self, system: System) -> str:
+        """YAML of a systems file from `capture:` on, with comments: what `system.tables` names
+        (empty: everything that the bridge can use). What was left out stands there as a comment.
+
+        The lines before it (`system`, `connector`, `url`, `login`) are written by the caller, who
+        alone knows the references in them. The whole must pass `bridgectl check` as it is.
+        """
+
+
+class Means(Protocol):
+    """A connector that can say by what means it captures each table."""
+
+    async def means(self, system: System) -> Mapping[str, str]:
+        """For people, a phrase a table: `delta links`, `modifiedAt with 30 s overlap, deletions by
+        key listing every 10 m`. Raises as `describe`.
+        """
+
+
 def unsupported(connector: str, what: str) -> str:
     """The message of an Unsupported error."""
     return f"connector {connector!r} does not support {what}"
@@ -421,13 +512,18 @@ __all__ = [
     "Condition",
     "Connector",
     "Done",
+    "Drafts",
     "Effect",
     "Finding",
+    "LedgerWriter",
+    "LogsIn",
+    "Means",
     "Reader",
     "Rows",
     "Shape",
     "Snapshot",
     "Source",
+    "Stale",
     "System",
     "TableUse",
     "Transaction",

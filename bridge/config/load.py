@@ -29,6 +29,7 @@ class SystemConfig:
     capture: Mapping[str, Any] = field(repr=False)
     document: Document = field(repr=False)
     folder: Path = field(repr=False)
+    login: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
         capture=model.capture,
         document=document,
         folder=path.parent,
+        login=model.login,
     )
 
 

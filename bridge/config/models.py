@@ -141,6 +141,9 @@ class SystemModel(Strict):
     url: Text
     mask_key: str = Field(default="", description="Reference to the key of `mask: hash`")
     capture: dict[str, Any] = Field(default_factory=dict, description="The connector's options")
+    login: dict[str, Any] = Field(
+        default_factory=dict, description="How the connector logs in; secrets by reference"
+    )
     limits: LimitsModel = Field(default_factory=LimitsModel)
     entities: dict[Name, EntityModel] = Field(min_length=1)
     commands: dict[Name, CommandModel] = Field(default_factory=dict)

@@ -15,7 +15,14 @@ class ConfigurationError(BridgeError):
 
 
 class RetryLater(BridgeError):
-    """Nothing is wrong with the request: the other side is away or busy. Try again."""
+    """Nothing is wrong with the request: the other side is away or busy. Try again.
+
+    `after`: in how many seconds at the earliest, where the other side said so (`Retry-After`).
+    """
+
+    def __init__(self, message: str = "", *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Unsupported(BridgeError):

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from bridge.config import ConfigProblems, SystemConfig
-from bridge.config.options import options
+from bridge.config.options import login, options
 from bridge.connector import Connector, System, TableUse
 from bridge.model.declare import EntitySpec
 
@@ -43,7 +43,7 @@ def load_connector(system: SystemConfig) -> Connector:
 
 
 def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
-    """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` options."""
+    """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`."""
     url = config.url.reveal()
     return System(
         bridge=bridge,
@@ -54,6 +54,7 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         tables=tuple(_tables(config.spec.entities)),
         connections=config.spec.limits.connections,
         commands=bool(config.spec.commands),
+        login=login(config, getattr(connector, "login", None)),
     )
 
 
