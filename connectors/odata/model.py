@@ -17,6 +17,7 @@ class Property:
     filters take the path, `$select` takes its first part. `edm` is a primitive (`Edm.Decimal`),
     type definitions resolved. `enum` is the qualified name of an enumeration type, whose values
     are texts (`edm` is then `Edm.String`). `scale` None: none given; -1: variable (or floating).
+    `date_only`: an Edm.DateTime that means a date (`sap:display-format`).
     `note` tells why a property that was left out can't be had.
     """
 
@@ -29,6 +30,7 @@ class Property:
     collection: bool = False
     note: str = ""
     enum: str = ""
+    date_only: bool = False
 
     @property
     def path(self) -> tuple[str, ...]:
