@@ -25,6 +25,7 @@ Fit = Callable[[Any], Any]
 
 _TRUE = frozenset({"1", "t", "true", "y", "yes", "on"})
 _FALSE = frozenset({"0", "f", "false", "n", "no", "off"})
+_FINER = re.compile(r"[.,]\d{6}0*[1-9]")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 
 
@@ -120,10 +121,17 @@ def _date(value: Any) -> date:
 
 
 def _parsed(value: str, what: str) -> datetime:
+    _refuse_finer(value)
     try:
         return datetime.fromisoformat(value.strip())
     except ValueError:
         raise Refusal(f"text that isn't {what} in ISO 8601; say its `format`", value) from None
+
+
+def _refuse_finer(text: str) -> None:
+    """Python cuts off what is finer than microseconds without a word."""
+    if _FINER.search(text):
+        raise Refusal("a moment finer than microseconds", text)
 
 
 def _time(value: Any) -> time:
@@ -132,6 +140,7 @@ def _time(value: Any) -> time:
             return (datetime.min + value).time()
         raise Refusal("a duration that is no time of day", value)
     if isinstance(value, str):
+        _refuse_finer(value)
         try:
             value = time.fromisoformat(value.strip())
         except ValueError:
