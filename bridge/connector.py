@@ -164,7 +164,8 @@ class Batch:
 
     `checkpoint` resumes after the last change of the batch, even inside a transaction.
     `commit` is the commit position up to which everything has been read (idle sources move on).
-    `lag_bytes` / `behind_us` tell how far behind the source is, where it knows.
+    `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
+    source has owed a sign of life: an empty batch is no progress then.
     """
 
     changes: list[Change]
@@ -174,6 +175,7 @@ class Batch:
     truncates: list[Truncate] = field(default_factory=list)
     lag_bytes: int | None = None
     stale: list[Stale] = field(default_factory=list)
+    silent: float = 0.0
 
 
 class Source(Protocol):

@@ -58,7 +58,11 @@ class Status:
 
 @dataclass(slots=True)
 class Pulse:
-    """What the runner notes as it goes; `status` makes the report of it."""
+    """What the runner notes as it goes; `status` makes the report of it.
+
+    `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
+    written since is no progress of it.
+    """
 
     system: str
     instance: str
@@ -68,6 +72,7 @@ class Pulse:
     progressed_at: int = 0
     behind: float | None = None
     lag_bytes: int | None = None
+    silent: float = 0.0
     changes: int = 0
     dead: int = 0
     reported_at: int = 0
@@ -85,7 +90,7 @@ class Pulse:
 
         Returns how far behind the source that was, in seconds.
         """
-        self.progressed_at = at
+        self._progress(at)
         self.changes += changes
         self.dead += dead
         if newest is not None:
@@ -94,9 +99,12 @@ class Pulse:
 
     def idle(self, at: int) -> None:
         """The source was asked and had nothing, and all before is in the log."""
-        self.progressed_at = at
-        if self.behind is not None:
+        self._progress(at)
+        if self.behind is not None and not self.silent:
             self.behind = 0.0
+
+    def _progress(self, at: int) -> None:
+        self.progressed_at = max(self.progressed_at, at - int(self.silent * SECOND))
 
     def last(self, at: int) -> Status:
         """The report as of `at`, with what was committed last."""

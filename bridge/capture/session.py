@@ -119,7 +119,7 @@ class Session:
             await jobs.step()
             timeout = NEARBY if jobs.active else limits.wait
             batch = await source.read(limits.read, timeout)
-            self.pulse.lag_bytes = batch.lag_bytes
+            self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)
             now = self.wires.monotonic()
             if group.entries or state.changed or now - written >= limits.keep_alive:
