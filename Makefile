@@ -43,7 +43,7 @@ build: .make/build
 services: .make/services
 
 # What cannot be installed is said; the tests that need it are skipped, and fail in CI.
-.make/services: tests/services/install.py .make/setup
+.make/services: tests/services/install.py tests/services/files/cap/package.json .make/setup
 	if $(BIN)/python -m tests.services.install; then touch $@; fi
 
 lint: setup

@@ -3,6 +3,10 @@
 `postgres`, `kafka` and `registry` are shared by the whole session; `database` is an empty
 database of the test's own. A test that kills or sets up a server specially makes one of its own
 by `private_postgres(settings)`, `private_kafka(settings)` or `private_registry()`.
+
+`cap` is SAP CAP's ERP, empty at the start of each test that asks for it (OData V4 at `cap.url`);
+`odata_v2` is the same server for tests of V2 (`odata_v2.v2`); `odatapy` is a V4 service with delta
+links; `private_cap(auth, csrf=..., page=..., token_seconds=...)` one that is set up specially.
 """
 
 import os
@@ -15,7 +19,9 @@ import pytest
 from tests.services.errors import Unavailable
 
 if TYPE_CHECKING:
+    from tests.services.cap import Auth, Cap
     from tests.services.kafka import Kafka
+    from tests.services.odatapy import Odatapy
     from tests.services.postgres import Postgres
     from tests.services.registry import Registry
 
@@ -30,6 +36,19 @@ class PrivateKafka(Protocol):
     """Starts a broker that ends with the test."""
 
     def __call__(self, settings: Mapping[str, str] | None = None) -> "Kafka": ...
+
+
+class PrivateCap(Protocol):
+    """Starts an ERP that ends with the test."""
+
+    def __call__(
+        self,
+        auth: "Auth" = "basic",
+        *,
+        csrf: bool = False,
+        page: int | None = None,
+        token_seconds: float = 3600,
+    ) -> "Cap": ...
 
 
 @contextmanager
@@ -113,3 +132,55 @@ def private_registry() -> "Iterator[Callable[[], Registry]]":
 
     with ExitStack() as stack:
         yield lambda: stack.enter_context(provide.private_registry())
+
+
+@pytest.fixture(scope="session")
+def cap_server() -> "Iterator[Cap]":
+    from tests.services import provide
+
+    with available():
+        server = provide.cap()
+    with server:
+        yield server
+
+
+@pytest.fixture
+def cap(cap_server: "Cap") -> "Cap":
+    cap_server.start()
+    cap_server.empty()
+    cap_server.reset()
+    return cap_server
+
+
+@pytest.fixture
+def odata_v2(cap: "Cap") -> "Cap":
+    return cap
+
+
+@pytest.fixture
+def private_cap() -> Iterator[PrivateCap]:
+    from tests.services import provide
+
+    with ExitStack() as stack:
+
+        def start(
+            auth: "Auth" = "basic",
+            *,
+            csrf: bool = False,
+            page: int | None = None,
+            token_seconds: float = 3600,
+        ) -> "Cap":
+            server = provide.private_cap(auth, csrf=csrf, page=page, token_seconds=token_seconds)
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def odatapy() -> "Iterator[Odatapy]":
+    from tests.services import provide
+
+    with available():
+        server = provide.odatapy()
+    with server:
+        yield server

@@ -1,12 +1,14 @@
 """Installs the local programs once: `python -m tests.services.install`.
 
-Kafka and the registry come from Maven into a cache outside of the checkout, so that a fresh
-clone doesn't download them again; PostgreSQL, Java and Maven from the system's packages, where
+Kafka and the registry come from Maven, SAP CAP from npm, into a cache outside of the checkout, so
+that a fresh clone doesn't download them again; PostgreSQL, Java and Maven from the system's packages, where
 they are missing and this is root on Debian. What can't be installed is said and left out: the
 tests that need it then say so.
 """
 
 import fcntl
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ from tests.services.container import engine_answers
 KAFKA_VERSION = "4.1.1"
 LOG4J_VERSION = "2.24.3"  # the one that Kafka itself brings
 REGISTRY_VERSION = "3.0.9"  # the last one for Java 17
+CAP_FILES = Path(__file__).parent / "files" / "cap"
 
 POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -87,6 +90,29 @@ def install_registry(into: Path) -> None:
         archive.unlink()
 
 
+def cap_folder() -> Path:
+    """Named by what it holds, so that other versions are installed beside it."""
+    wanted = json.loads((CAP_FILES / "package.json").read_text())["dependencies"]
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
+    return cache() / f"cap-{digest.hexdigest()[:12]}"
+
+
+def cap_modules() -> Path | None:
+    """The folder of CAP's modules, if they are installed."""
+    modules = cap_folder() / "node_modules"
+    return modules if modules.is_dir() else None
+
+
+def install_cap(into: Path) -> None:
+    """SAP CAP with SQLite as WebAssembly: no script runs, so nothing else is downloaded."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("Node 20 or later with npm is not installed")
+    shutil.copy(CAP_FILES / "package.json", into)
+    quiet = ["--ignore-scripts", "--no-fund", "--no-audit", "--no-package-lock", "--loglevel=error"]
+    subprocess.run([npm, "install", *quiet], cwd=into, check=True, stdout=subprocess.DEVNULL)
+
+
 def install_packages() -> None:
     """System packages that are missing, where this may install them."""
     wanted = {
@@ -113,17 +139,22 @@ def install_packages() -> None:
 
 def main() -> int:
     """Install what is missing; 1 if something could not be."""
+    steps: dict[str, Callable[[], None]] = {
+        # No container holds it.
+        "SAP CAP": lambda: _once(cap_folder(), install_cap),
+    }
     if engine_answers():
-        _say("a Docker engine answers, so nothing is installed")
-        return 0
+        _say("a Docker engine answers, so what it has in containers is not installed")
+    else:
+        steps |= {
+            "system packages": install_packages,
+            "kafka": lambda: _once(kafka_folder(), install_kafka),
+            "registry": lambda: _once(registry_folder(), install_registry),
+        }
     cache().mkdir(parents=True, exist_ok=True)
     failed = False
     with _alone():
-        for what, step in (
-            ("system packages", install_packages),
-            ("kafka", lambda: _once(kafka_folder(), install_kafka)),
-            ("registry", lambda: _once(registry_folder(), install_registry)),
-        ):
+        for what, step in steps.items():
             try:
                 step()
             except (OSError, subprocess.CalledProcessError) as error:

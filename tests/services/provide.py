@@ -7,11 +7,15 @@ to be killed or set up specially.
 import os
 from collections.abc import Mapping
 
+from tests.services import cap as caps
 from tests.services import kafka as kafkas
+from tests.services import odatapy as odatapys
 from tests.services import postgres as postgreses
 from tests.services import registry as registries
+from tests.services.cap import Auth, Cap
 from tests.services.container import engine_answers
 from tests.services.kafka import Kafka
+from tests.services.odatapy import Odatapy
 from tests.services.postgres import Postgres
 from tests.services.registry import Registry
 
@@ -49,3 +53,25 @@ def registry() -> Registry:
 def private_registry() -> Registry:
     """A schema registry of one's own."""
     return registries.in_container() if engine_answers() else registries.local()
+
+
+def cap() -> Cap:
+    """SAP CAP's ERP, by OData V4 and V2; to be entered. Raises Unavailable."""
+    given = os.environ.get("BRIDGE_TEST_CAP")
+    return caps.elsewhere(given) if given else private_cap()
+
+
+def private_cap(
+    auth: Auth = "basic",
+    *,
+    csrf: bool = False,
+    page: int | None = None,
+    token_seconds: float = 3600,
+) -> Cap:
+    """An ERP of one's own, with a login, a protection and pages of one's own."""
+    return caps.local(auth, csrf=csrf, page=page, token_seconds=token_seconds)
+
+
+def odatapy() -> Odatapy:
+    """A V4 service with delta links, always of one's own; to be entered. Raises Unavailable."""
+    return odatapys.local()

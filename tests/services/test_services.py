@@ -13,8 +13,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.conftest import PrivateKafka, PrivatePostgres
+from tests.conftest import PrivateCap, PrivateKafka, PrivatePostgres
+from tests.services.cap import Cap, order_id
 from tests.services.kafka import Kafka
+from tests.services.odatapy import Odatapy
 from tests.services.postgres import Mode, Postgres
 from tests.services.registry import Registry
 
@@ -80,6 +82,41 @@ def test_the_registry_registers_a_schema(registry: Registry) -> None:
         f"{registry.url}/subjects/services-value/versions", json={"schema": '{"type":"string"}'}
     )
     assert answer.json()["id"] > 0
+
+
+def test_cap_serves_orders_by_v4_and_v2_and_counts_requests(cap: Cap) -> None:
+    cap.fill(orders=3, lines=2)
+    with cap.client() as client:
+        found = client.get(f"Orders({order_id(2)})", params={"$expand": "lines"}).json()
+        older = client.get(f"{cap.v2}Orders", params={"$format": "json"}).json()
+    assert (found["number"], len(found["lines"]), found["total"]) == ("0000000002", 2, "20.00")
+    assert [row["number"][-1] for row in older["d"]["results"]] == ["0", "1", "2"]
+    assert cap.count()[:2] == (1, 1)
+
+
+def test_cap_keeps_its_data_over_a_stop(private_cap: PrivateCap) -> None:
+    server = private_cap("none")
+    server.fill(orders=3)
+    with server.client() as client:
+        before = client.get("Orders").json()
+        server.stop()
+        server.start()
+        assert client.get("Orders").json() == before
+
+
+def test_odatapy_tells_changes_and_lets_delta_links_expire(odatapy: Odatapy) -> None:
+    with odatapy.client() as client:
+        client.post("Suites", json={"order_no": "1", "qty": 1}).raise_for_status()
+        tracked = client.get("Suites", headers={"Prefer": "odata.track-changes"}).json()
+        client.delete("Suites('1')").raise_for_status()
+        odatapy.stop()
+        odatapy.start()
+        delta = client.get(tracked["@odata.deltaLink"])
+        odatapy.expire()
+        assert client.get(tracked["@odata.deltaLink"]).status_code == 410
+        later = client.get("Suites", headers={"Prefer": "odata.track-changes"}).json()
+        assert client.get(later["@odata.deltaLink"]).json()["value"] == []
+    assert "@removed" in delta.json()["value"][0]
 
 
 def test_a_server_ends_with_the_process_that_started_it(postgres: Postgres) -> None:
