@@ -86,7 +86,9 @@ class ArgSpec:
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """One declared command. `run` has `:key` (or `:key_FIELD`) and `:argument` parameters.
+    """One declared command. `run` has `:key` (or `:key_FIELD`), `:id` (the command's own) and
+    `:argument` parameters; so has `probe`, which asks whether the command has happened (empty: the
+    connector knows, or nobody does).
 
     `guards` empty: all fields take part in the version that `expect` is compared with.
     `many`: more than one row may be affected.
@@ -100,6 +102,7 @@ class CommandSpec:
     tier: Tier = Tier.IN_THE_LOOP
     guards: tuple[str, ...] = ()
     many: bool = False
+    probe: str = ""
 
     @property
     def qualified(self) -> str:

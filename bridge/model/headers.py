@@ -12,7 +12,12 @@ CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
 REPLAY = "bridge_replay"
 DIGEST, OUTCOME = "bridge_digest", "bridge_outcome"
-"""Of a receipt that settles its command's id: the command's digest, and how it ended."""
+"""Of a receipt that stands for its command's id: the command's digest, and how it ended.
+`unknown_outcome` says that it may have happened, WITHDRAWN that what said so doesn't hold any more.
+"""
+WITHDRAWN = b"withdrawn"
+INTENT = "bridge_intent"
+"""Of a receipt that says that a command is about to be carried out: who wrote it, and a number."""
 
 AVRO = b"application/avro"
 SPECVERSION_1_0 = b"1.0"

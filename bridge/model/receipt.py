@@ -8,7 +8,9 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a command ended. `unknown_outcome` is the Avro default, not a state to write."""
+    """How a command ended. `unknown_outcome`: it is under way, or nobody can tell whether it
+    happened; it is also the Avro default.
+    """
 
     UNKNOWN_OUTCOME = "unknown_outcome"
     SUCCEEDED = "succeeded"

@@ -92,6 +92,7 @@ class JournalConnector:
             markers=True,
             read=True,
             write=True,
+            ledger=True,
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:

@@ -30,6 +30,7 @@ class PostgresConnector:
             markers=True,
             read=True,
             write=True,
+            ledger=True,
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:

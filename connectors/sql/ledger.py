@@ -22,7 +22,8 @@ ledger = sa.Table(
     sa.Column("finished_at", sa.BigInteger, nullable=False),
 )
 """`finished_at` in microseconds since 1970 UTC. Only what succeeded has a row: a failed command
-did nothing, and its receipt is in the log."""
+did nothing, and its receipt is in the log. Besides them there is a row of each partition that an
+executor owns: `command_id` is `owner_row`'s, `affected` the number of owners so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,53 @@ def finish(connection: Connection, rows: Sequence[LedgerRow]) -> None:
             for row in rows
         ],
     )
+
+
+def owner_row(bridge: str, system: str, partition: str) -> str:
+    """The `command_id` of the row that tells who owns a partition; no command has such an id."""
+    return f"/{bridge}/{system}/{partition}"
+
+
+def owners(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Which owner of these rows is the last one, under their locks until the transaction ends."""
+    query = (
+        sa.select(ledger.c.command_id, ledger.c.affected)
+        .where(ledger.c.command_id.in_(names))
+        .order_by(ledger.c.command_id)
+        .with_for_update()
+    )
+    return {row.command_id: row.affected for row in connection.execute(query)}
+
+
+def next_owner(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Become the next owner of these rows; another transaction that holds their locks ends first.
+
+    Raises IntegrityError when somebody else made one of them at the same time.
+    """
+    there = owners(connection, names)
+    if there:
+        connection.execute(
+            sa.update(ledger)
+            .where(ledger.c.command_id.in_(list(there)))
+            .values(affected=ledger.c.affected + 1)
+        )
+    missing = [name for name in names if name not in there]
+    if missing:
+        connection.execute(
+            sa.insert(ledger),
+            [
+                {
+                    "command_id": name,
+                    "digest": "",
+                    "outcome": "owner",
+                    "affected": 1,
+                    "result": None,
+                    "finished_at": 0,
+                }
+                for name in missing
+            ],
+        )
+    return {name: there.get(name, 0) + 1 for name in names}
 
 
 def release(connection: Connection, command_ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Done, Effect, System
-from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, Rejected, RetryLater
 from connectors.sql import ledger
 from connectors.sql.dialect import SqlDialect, dialect_of
 from connectors.sql.effect import Lost, carry_out
@@ -38,12 +38,14 @@ def now_micros() -> int:
 
 
 class SqlWriter:
-    """`bridge.connector.Writer` over SQLAlchemy: each command at most once, by the ledger.
+    """`bridge.connector.LedgerWriter` over SQLAlchemy: each command at most once, by the ledger.
 
     A failed effect leaves nothing behind, neither a ledger row nor a marker. Where a single
     effect must wait (a lock that was not given), its outcome is a RetryLater, and the others
     of its batch go on.
     """
+
+    settle = 0.0
 
     def __init__(
         self,
@@ -58,6 +60,9 @@ class SqlWriter:
         self._tables = Tables(system.tables, self._dialect)
         self._clock = clock
         self._where = f"system {system.name!r}: writing"
+        self._system = system
+        self._owner: dict[str, int] = {}
+        """Of each partition's row in the ledger: which owner this writer is."""
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`."""
@@ -84,6 +89,42 @@ class SqlWriter:
 
         with naming(self._where):
             await self._threads.run(act)
+
+    async def own(self, partitions: Sequence[str]) -> None:
+        """As `bridge.connector.LedgerWriter.own`."""
+        names = [self._row(partition) for partition in partitions]
+
+        def act(connection: Connection) -> dict[str, int]:
+            for _ in range(CLAIMS):
+                with connection.begin() as transaction:
+                    try:
+                        found = ledger.next_owner(connection, names)
+                    except sa_exc.IntegrityError:
+                        transaction.rollback()
+                        continue
+                    self._commit(transaction)
+                    return found
+            raise RetryLater(f"{self._where}: another executor takes the same partitions")
+
+        try:
+            with naming(self._where):
+                self._owner.update(await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"}))
+        except OutcomeUnknown as error:
+            # Whether that owner was this writer or nobody: it asks again, and is the next one.
+            raise RetryLater(str(error)) from error
+
+    async def probe(self, effect: Effect) -> Done | None:
+        """As `bridge.connector.Writer.probe`: what the ledger says."""
+
+        def act(connection: Connection) -> ledger.LedgerRow | None:
+            with connection.begin():
+                return ledger.held(connection, [effect.command_id]).get(effect.command_id)
+
+        with naming(self._where):
+            row = await self._threads.run(act)
+        if row is None or row.digest != effect.digest:
+            return None
+        return _done(row)
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`."""
@@ -118,8 +159,13 @@ class SqlWriter:
         for effect in effects:
             first.setdefault(effect.command_id, effect)
         with connection.begin() as transaction:
+            lost = self._lost(connection, effects)
             known = ledger.held(connection, list(first))
-            fresh = [effect for name, effect in first.items() if name not in known]
+            fresh = [
+                effect
+                for name, effect in first.items()
+                if name not in known and effect.partition not in lost
+            ]
             try:
                 if fresh:
                     ledger.claim(connection, [(one.command_id, one.digest) for one in fresh])
@@ -131,7 +177,28 @@ class SqlWriter:
             self._commit(transaction)
         if self._dialect.position_after:
             position = self._reached(connection)
-        return [_answer(effect, first, known, outcomes, position) for effect in effects]
+        return [
+            lost.get(effect.partition) or _answer(effect, first, known, outcomes, position)
+            for effect in effects
+        ]
+
+    def _row(self, partition: str) -> str:
+        return ledger.owner_row(self._system.bridge, self._system.name, partition)
+
+    def _lost(self, connection: Connection, effects: Sequence[Effect]) -> dict[str, Fenced]:
+        """The partitions that have another owner by now; the others keep theirs until the end of
+        this transaction, because their rows are locked.
+        """
+        partitions = {effect.partition for effect in effects} - {""}
+        if not partitions:
+            return {}
+        owners = ledger.owners(connection, [self._row(partition) for partition in partitions])
+        return {
+            partition: Fenced(f"{self._where}: partition {partition} has another executor")
+            for partition in partitions
+            if (mine := self._owner.get(self._row(partition))) is None
+            or owners.get(self._row(partition)) != mine
+        }
 
     def _carry_out(
         self, connection: Connection, effects: Sequence[Effect]
@@ -191,6 +258,10 @@ class SqlWriter:
         await self._threads.close()
 
 
+def _done(row: ledger.LedgerRow) -> Done:
+    return Done(row.affected, row.result, repeated=True, finished_at=row.finished_at)
+
+
 def _answer(
     effect: Effect,
     first: dict[str, Effect],
@@ -204,8 +275,7 @@ def _answer(
     if digest != effect.digest:
         return Rejected("key_reused", f"command {name!r} was asked for before with another content")
     if name in known:
-        row = known[name]
-        return Done(row.affected, row.result, repeated=True, finished_at=row.finished_at)
+        return _done(known[name])
     outcome = outcomes[name]
     if isinstance(outcome, Done):
         return replace(outcome, repeated=effect is not first[name], position=position)
