@@ -205,6 +205,8 @@ class Source(Protocol):
     async def mark(self, name: str) -> None:
         """Write a watermark that comes back through `read` in commit order.
 
+        A source that polls (`every_change` false) gives it back behind everything that polls begun
+        before this call told: at once where none is under way, else behind the last page of it.
         Raises Unsupported without the capability `snapshot`.
         """
 
@@ -250,6 +252,16 @@ class Snapshot(Protocol):
         """The next `limit` rows behind `after`. `where` is in source columns and values."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ListsKeys(Protocol):
+    """A Snapshot that can list keys for less than whole rows: asked for where only deletes are
+    missed (`Stale.deletes_only`).
+    """
+
+    async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
+        """As `chunk`, of the table's usual Shape, with MISSING in all columns but the key's."""
 
 
 @dataclass(slots=True)
@@ -518,6 +530,7 @@ __all__ = [
     "Effect",
     "Finding",
     "LedgerWriter",
+    "ListsKeys",
     "LogsIn",
     "Means",
     "Reader",

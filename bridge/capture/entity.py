@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bridge.capture.window import Touched
 from bridge.connector import DELETE, Change, Shape
@@ -13,7 +14,7 @@ from bridge.log.port import Entry, Registry
 from bridge.model.avro import change_schema, entity_of, key_schema, row_schema, schema_text
 from bridge.model.compat import KEY_SUFFIX, incompatibilities
 from bridge.model.declare import EntitySpec
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
 from bridge.model.names import change_topic
 from bridge.model.types import Entity
 from bridge.plan.execute import Executor
@@ -172,6 +173,17 @@ def keys_of(executor: Executor, failures: Sequence[Failure]) -> list[bytes]:
     return [entry[0] for entry in entries if entry[0] is not None]
 
 
+def row_keys(executor: Executor, rows: Sequence[Any]) -> list[bytes]:
+    """The key of each raw row, aligned; empty where it can't be told, so that no event has it."""
+    found: list[bytes] = []
+    for row in rows:
+        try:
+            found += executor.keys([row])
+        except RowError:
+            found.append(b"")
+    return found
+
+
 def failure_reason(failure: Failure) -> str:
     """Why a change is set aside, with the sizes of what was too large."""
     if not failure.oversized:
@@ -191,5 +203,6 @@ __all__ = [
     "failure_reason",
     "is_partial",
     "keys_of",
+    "row_keys",
     "touched",
 ]

@@ -133,6 +133,7 @@ class Pulse:
                     "rows": job.rows,
                     "total": job.total,
                     "reconcile": job.reconcile,
+                    "reason": job.reason,
                     "under_way": number == 0,
                 }
                 for number, job in enumerate(progress.jobs)

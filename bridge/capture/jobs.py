@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bridge.capture.entity import CapturedEntity, keys_of
+from bridge.capture.entity import CapturedEntity, keys_of, row_keys
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.progress import Job, abandon, advance, enqueue, finish
 from bridge.capture.reconcile import Reconcile
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.window import Touched, Window
-from bridge.connector import Change, Truncate
+from bridge.connector import Change, Stale, Truncate
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError
 from bridge.observe import SnapshotProgress
 from bridge.plan.execute import Executor
+from bridge.plan.raw import Failure
 
 PAGE = 2_000
 
@@ -111,10 +112,47 @@ class Jobs:
                 if not self._possible:
                     self._state.pause(entity, f"table {table!r} was truncated", group)
                     continue
-                job = Job(f"truncate-{name}-{cut.transaction.commit:x}", name, reconcile=True)
-                self._state.become(enqueue(self._state.progress, job))
-                if self._snapshots.job is not None and self._snapshots.job.entity == name:
-                    self._snapshots.drop()
+                commit = cut.transaction.commit or self._state.wires.clock()
+                self._compare(Job(f"truncate-{name}-{commit:x}", name, reconcile=True))
+
+    def stale(self, told: Stale, group: Group) -> None:
+        """The source can't tell what happened to these tables: the log is compared with them.
+
+        What it told before stays in the log; a comparison under way has perhaps met rows whose
+        changes are missed, so that it begins anew, unless only deletes are.
+        """
+        for table in told.tables:
+            for entity in self._state.by_table.get(table, ()):
+                name = entity.spec.name
+                if name in self._state.progress.paused:
+                    continue
+                if not self._possible:
+                    self._state.pause(entity, f"table {table!r}: {told.reason}", group)
+                    continue
+                if told.deletes_only and self._compares(name):
+                    continue
+                number = self._state.wires.clock()
+                self._compare(
+                    Job(
+                        f"stale-{name}-{number:x}",
+                        name,
+                        reconcile=True,
+                        deletes_only=told.deletes_only,
+                        reason=told.reason,
+                    )
+                )
+
+    def _compares(self, entity: str) -> bool:
+        jobs = self._state.progress.jobs
+        return any(job.entity == entity and job.reconcile for job in jobs)
+
+    def _compare(self, job: Job) -> None:
+        self._state.become(enqueue(self._state.progress, job))
+        under_way = self._snapshots.job
+        if under_way is not None and all(
+            each.id != under_way.id for each in self._state.progress.jobs
+        ):
+            self._snapshots.drop()
 
     async def watermark(self, name: str, commit: int, group: Group) -> None:
         """A watermark came by: write the chunk whose window ends here."""
@@ -135,10 +173,14 @@ class Jobs:
             self._snapshots.drop()
             return
         entries: list[Entry] = []
-        failures = executor.rows(
-            chunk.rows, state.progress.epoch, commit, 0, state.wires.clock(), entries
-        )
-        keys = [entry[0] or b"" for entry in entries]
+        failures: list[Failure] = []
+        if job.deletes_only:
+            keys = row_keys(executor, chunk.rows)
+        else:
+            failures = executor.rows(
+                chunk.rows, state.progress.epoch, commit, 0, state.wires.clock(), entries
+            )
+            keys = [entry[0] or b"" for entry in entries]
         size = sum([len(entry[1] or b"") for entry in entries])
         emission = self._snapshots.emit(window, keys, size)
         if emission is None:
@@ -149,7 +191,8 @@ class Jobs:
             # What is set aside is in the table all the same.
             self._reconcile.keys.touched([*keys, *keys_of(executor, failures)])
         rows = emission.rows
-        kept = entries if len(rows) == len(entries) else [entries[index] for index in rows]
+        # One for deletes only has keys, and no entries.
+        kept = entries if len(rows) >= len(entries) else [entries[index] for index in rows]
         group.add(entity.topic, kept)
         group.count(entity.spec.qualified, len(kept))
         group.size += size

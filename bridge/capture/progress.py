@@ -46,7 +46,8 @@ class Job:
 
     `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
     says that the end of the table was reached, so that only `again` is left. `total` is an
-    estimate. `where` is in source columns and values. A `reconcile` begins anew after a restart.
+    estimate. `where` is in source columns and values. A `reconcile` begins anew after a restart;
+    one for `deletes_only` compares keys and writes no rows. `reason`: why capture asked for it.
     """
 
     id: str
@@ -59,6 +60,8 @@ class Job:
     rows: int = 0
     total: int = 0
     chunks: int = 0
+    deletes_only: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def enqueue(progress: Progress, job: Job) -> Progress:
     """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
     it reads the whole table anyway; what was replaced is recorded as given up.
     """
-    if job.reconcile:
+    if job.reconcile and not job.deletes_only:
         for other in progress.jobs:
             if other.entity == job.entity:
                 progress = abandon(progress, other, f"replaced by {job.id}")
@@ -140,10 +143,10 @@ def advance(progress: Progress, job: Job) -> Progress:
 
 
 def finish(progress: Progress, deleted: int) -> Progress:
-    """The first job is complete; a snapshot of the whole table counts as the entity's first."""
+    """The first job is complete; one that read all rows counts as the entity's first snapshot."""
     job = progress.jobs[0]
     taken = progress.taken
-    if job.where is None:
+    if job.where is None and not job.deletes_only:
         taken = {**taken, job.entity: progress.position}
     progress = _ended(progress, job, deleted, "")
     return replace(progress, jobs=progress.jobs[1:], taken=taken)
@@ -156,8 +159,9 @@ def abandon(progress: Progress, job: Job, reason: str) -> Progress:
 
 
 def _ended(progress: Progress, job: Job, deleted: int, failed: str) -> Progress:
+    rows = 0 if job.deletes_only else job.rows
     result = Result(
-        job.id, job.entity, job.rows, deleted, progress.position, progress.at, failed=failed
+        job.id, job.entity, rows, deleted, progress.position, progress.at, failed=failed
     )
     return replace(progress, results=(*progress.results, result)[-KEPT_RESULTS:])
 
@@ -221,6 +225,8 @@ def _dump_job(job: Job) -> dict[str, Any]:
         "rows": job.rows,
         "total": job.total,
         "chunks": job.chunks,
+        "deletes_only": job.deletes_only,
+        "reason": job.reason,
     }
 
 
@@ -273,6 +279,9 @@ def _load_job(found: dict[str, Any]) -> Job:
         rows=found["rows"],
         total=found["total"],
         chunks=found["chunks"],
+        # Records of the first version have neither.
+        deletes_only=found.get("deletes_only", False),
+        reason=found.get("reason", ""),
     )
 
 

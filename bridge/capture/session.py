@@ -95,7 +95,9 @@ class Session:
                 state.become(abandon(state.progress, job, "the entity is no longer declared"))
         if not (self.wires.snapshots and self.wires.connector.capabilities().snapshot):
             return
-        asked = {job.entity for job in state.progress.jobs if job.where is None}
+        asked = {
+            job.entity for job in state.progress.jobs if job.where is None and not job.deletes_only
+        }
         for name in self.entities:
             known = name in state.progress.taken or name in state.progress.paused
             if not known and name not in asked:

@@ -15,7 +15,7 @@ from bridge.capture.contract import Wires
 from bridge.capture.progress import Job
 from bridge.capture.unproven import Earlier, Unproven
 from bridge.capture.window import Emission, Touched, Window, Windows
-from bridge.connector import Change, Chunk, Snapshot, Source, Visibility
+from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibility
 from bridge.model.errors import ConfigurationError
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.
@@ -47,7 +47,12 @@ class Snapshots:
         self._not_before = 0.0
         self._unproven: dict[str, Unproven] = {}
         self._earlier = Earlier()
-        self._tracks = wires.connector.capabilities().visibility
+        capabilities = wires.connector.capabilities()
+        self._tracks = capabilities.visibility
+        # A source that polls tells states, not changes: what it told before a chunk was read is no
+        # newer than the chunk. So the window opens with the read itself, and a low watermark,
+        # which may come back only after a poll that saw later rows, is not asked for.
+        self._polls = not capabilities.every_change
 
     @property
     def active(self) -> bool:
@@ -99,7 +104,9 @@ class Snapshots:
         read = windows.next()
         if read is None:
             return
-        if not low:
+        if self._polls:
+            low = ""
+        elif not low:
             low = await self._mark("low")
         window = windows.begin(read, low)
         after = None if read.after is None else list(read.after)
@@ -107,10 +114,14 @@ class Snapshots:
         self._reading = (
             window,
             asyncio.create_task(
-                reader.chunk(self._table, windows.job.where, after, self._rows),
-                name=f"snapshot of {self._table}",
+                self._chunk(reader, windows.job, after), name=f"snapshot of {self._table}"
             ),
         )
+
+    async def _chunk(self, reader: Snapshot, job: Job, after: list[object] | None) -> Chunk:
+        if job.deletes_only and isinstance(reader, ListsKeys):
+            return await reader.keys(self._table, after, self._rows)
+        return await reader.chunk(self._table, job.where, after, self._rows)
 
     async def _end_read(self) -> str:
         """Mark the end of a read that is through; returns the watermark, for the next one."""

@@ -48,6 +48,8 @@ class Stream:
             else:
                 self._jobs.truncated(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
+        for stale in batch.stale:
+            self._jobs.stale(stale, group)
         if batch.commit:
             state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
         state.progress = replace(

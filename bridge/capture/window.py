@@ -140,8 +140,8 @@ class Windows:
         return None if self._whole else Read(self._after, None)
 
     def begin(self, read: Read, low: str) -> Window:
-        """The low watermark of `read` was written."""
-        window = Window(low, read.after, read.keys)
+        """The low watermark of `read` was written; with an empty one the window opens now."""
+        window = Window(low, read.after, read.keys, opened=not low)
         if read.keys is not None:
             self._again.popleft()
         self._open.append(window)
