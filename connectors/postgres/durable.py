@@ -37,13 +37,13 @@ class Durable:
         self._confirmed = max(mark, self._confirmed)
         return news
 
-    async def report(self, link: Link | None) -> None:
-        """Send what is durable. Raises RetryLater when the connection is lost."""
+    async def report(self, link: Link | None, *, ask: bool = False) -> None:
+        """Send what is durable; `ask` for an answer. Raises RetryLater when the connection is lost."""
         if link is None:
             return
         now = int((self._clock() - _EPOCH_2000) * 1_000_000)
         position = self._confirmed
-        message = struct.pack(">cQQQqB", b"r", position, position, position, now, 0)
+        message = struct.pack(">cQQQqB", b"r", position, position, position, now, ask)
         async with self._sending:
             try:
                 await link.send(message)

@@ -12,15 +12,24 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.connector import System
 from bridge.model.errors import RetryLater
 from connectors.postgres.options import options_of
+from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix
 
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
+#: A network that swallows everything is noticed after about a minute, whoever waits for whom:
+#: the kernel's own defaults are two hours, and a quarter of an hour for what was sent.
+_TCP = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _SETTINGS = (
     "datestyle = 'ISO, YMD'", "intervalstyle = postgres", "timezone = 'UTC'",
     "extra_float_digits = 1", "bytea_output = hex",
@@ -44,43 +53,52 @@ def libpq_url(url: str) -> str:
 
 
 async def connect(
-    system: System, role: str, *, replication: bool = False
-) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    system: System, role: str, *, replication: bool = False, patient: bool = False
+) -> Session:
     """A connection in autocommit. `role` names it in pg_stat_activity (`bridge/erp source`).
+    Each answer may take `answer_timeout` seconds, unless `patient`.
 
     Raises RetryLater or ConfigurationError, neither of which holds the password.
     """
+    options = options_of(system)
+    try:
+        info = conninfo(system, role, replication=replication)
+        session = await Session.connect(info, autocommit=True, client_encoding="UTF8")
+    except psycopg.Error as error:
+        raise retry_or_fix(error, system, "cannot connect") from None
+    session.limit = None if patient else options.answer_timeout
+    return session
+
+
+def conninfo(system: System, role: str, *, replication: bool = False) -> str:
+    """What libpq is told: the system's URL, and what it leaves open. Raises psycopg.Error."""
+    given = libpq_url(system.url)
     extra: dict[str, Any] = {
-        "application_name": f"{system.bridge}/{system.name} {role}"[:63],
         "connect_timeout": options_of(system).connect_timeout,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
+        **_TCP,
+        **conninfo_to_dict(given),
+        "application_name": f"{system.bridge}/{system.name} {role}"[:63],
     }
     if replication:
         extra["replication"] = "database"
-    try:
-        info = make_conninfo(libpq_url(system.url), **extra)
-        return await psycopg.AsyncConnection.connect(info, autocommit=True, client_encoding="UTF8")
-    except psycopg.Error as error:
-        raise retry_or_fix(error, system, "cannot connect") from None
+    return make_conninfo(given, **extra)
 
 
 class Link:
     """A connection whose COPY stream is taken in bulk. One task at a time."""
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], system: System
-    ) -> None:
+    def __init__(self, connection: Session, system: System) -> None:
         self.connection = connection
         self._system = system
         self._pgconn = connection.pgconn
         self._ended = False
 
     @classmethod
-    async def open(cls, system: System, role: str, *, replication: bool = False) -> Link:
-        """Connect; errors as in `connect`."""
-        link = cls(await connect(system, role, replication=replication), system)
+    async def open(
+        cls, system: System, role: str, *, replication: bool = False, patient: bool = False
+    ) -> Link:
+        """Connect; arguments and errors as in `connect`."""
+        link = cls(await connect(system, role, replication=replication, patient=patient), system)
         try:
             # What has no binary form is told as text, which these settle.
             for setting in _SETTINGS:
@@ -109,9 +127,7 @@ class Link:
         while pgconn.flush():
             await self._writable()
         while True:
-            while pgconn.is_busy():
-                await self.readable(None)
-                pgconn.consume_input()
+            await self._answer()
             result = pgconn.get_result()
             if result is None:
                 raise RetryLater(f"{self._where}: the server answered nothing to a COPY")
@@ -154,9 +170,7 @@ class Link:
         pgconn = self._pgconn
         failed: pq.abc.PGresult | None = None
         while True:
-            while pgconn.is_busy():
-                await self.readable(None)
-                pgconn.consume_input()
+            await self._answer()
             result = pgconn.get_result()
             if result is None:
                 break
@@ -189,8 +203,19 @@ class Link:
         """A stream that broke off: the runner opens a new Source."""
         return RetryLater(f"{self._where}: {doing}: {clean(str(error), self._system.url)}")
 
+    async def _answer(self) -> None:
+        """Wait until libpq holds a whole answer."""
+        while self._pgconn.is_busy():
+            await self._within_limit(write=False)
+            self._pgconn.consume_input()
+
     async def _writable(self) -> None:
-        await self._ready(None, write=True)
+        await self._within_limit(write=True)
+
+    async def _within_limit(self, *, write: bool) -> None:
+        limit = self.connection.limit
+        if not await self._ready(limit, write=write):
+            raise no_answer(limit)
 
     async def _ready(self, timeout: float | None, *, write: bool) -> bool:
         loop = asyncio.get_running_loop()
@@ -220,9 +245,7 @@ class Link:
         pgconn = self._pgconn
         while pgconn.flush():
             await self._writable()
-        while pgconn.is_busy():
-            await self.readable(None)
-            pgconn.consume_input()
+        await self._answer()
         result = pgconn.get_result()
         if result is None:
             raise RetryLater(f"{self._where}: the server answered nothing")
@@ -232,8 +255,6 @@ class Link:
     async def _drain_results(self) -> None:
         pgconn = self._pgconn
         while True:
-            while pgconn.is_busy():
-                await self.readable(None)
-                pgconn.consume_input()
+            await self._answer()
             if pgconn.get_result() is None:
                 return

@@ -37,6 +37,12 @@ class Options(BaseModel):
         description="How long to wait for a slot that another instance still holds",
     )
     connect_timeout: int = Field(default=10, ge=2, le=300, description="For one connection")
+    answer_timeout: float = Field(
+        default=30.0,
+        ge=0.5,
+        le=3600.0,
+        description="How long the server may take for one answer (other than a snapshot's)",
+    )
 
 
 def options_of(system: System) -> Options:

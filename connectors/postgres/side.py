@@ -1,5 +1,8 @@
 """The source's second connection: watermarks, heartbeats, the slot's state, the catalogue.
 
+A server that hangs holds nothing up for long: each answer has its time (`answer_timeout`), then the
+connection is ended and RetryLater says what was asked.
+
 Logical messages need no table and no grant. What is written in a transaction with an id is
 flushed at once; without one it waits for the WAL writer (up to 200 ms).
 """
@@ -19,6 +22,7 @@ from connectors.postgres.catalog import Catalog, Table
 from connectors.postgres.describe import published
 from connectors.postgres.frames import HEARTBEAT, WATERMARK
 from connectors.postgres.link import connect
+from connectors.postgres.session import Session
 from connectors.postgres.slot import (
     PLUGIN,
     SLOT_COLUMNS,
@@ -42,9 +46,7 @@ _SLOT_WAIT = 60
 class Side:
     """One autocommit connection, shared by the source's tasks."""
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], system: System
-    ) -> None:
+    def __init__(self, connection: Session, system: System) -> None:
         self._connection = connection
         self._system = system
         self._lock = asyncio.Lock()
@@ -116,12 +118,14 @@ class Side:
 
         Raises RetryLater when one of them goes on for long: trying again waits for it anew.
         """
+        limit = self._connection.limit or 0
         try:
             await self._run(
                 "SELECT set_config('statement_timeout', %s, false)",
                 [f"{_SLOT_WAIT}s"],
                 doing="cannot set up the session",
             )
+            self._connection.limit = limit + _SLOT_WAIT
             await self._run(
                 "SELECT pg_create_logical_replication_slot(%s, %s)",
                 [name, PLUGIN],
@@ -139,6 +143,7 @@ class Side:
             if state != _EXISTS:
                 raise
         finally:
+            self._connection.limit = limit
             if not self._connection.closed:
                 await self._run(
                     "SELECT set_config('statement_timeout', '0', false)",
@@ -173,7 +178,8 @@ class Side:
         return retry_or_fix(error, self._system, f"cannot start replication from slot {slot!r}")
 
     async def close(self) -> None:
-        """Never raises for a lost connection."""
+        """Never raises for a lost connection. Waits for nobody who still asks."""
+        self._connection.cut()
         await self._connection.close()
 
     async def _run(

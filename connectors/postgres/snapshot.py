@@ -60,7 +60,7 @@ class PostgresSnapshot:
     @classmethod
     async def open(cls, system: System) -> PostgresSnapshot:
         """Connect; errors as in `connect`."""
-        return cls(system, await Link.open(system, "snapshot"))
+        return cls(system, await Link.open(system, "snapshot", patient=True))
 
     def _set(self, link: Link) -> None:
         self._link = link
@@ -192,7 +192,7 @@ class PostgresSnapshot:
             await self._link.rows("ROLLBACK")
         elif status != TransactionStatus.IDLE:
             await self._link.close()
-            self._set(await Link.open(self._system, "snapshot"))
+            self._set(await Link.open(self._system, "snapshot", patient=True))
 
     async def _find(self, name: str) -> Table:
         if name not in self._tables:

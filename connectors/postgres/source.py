@@ -20,15 +20,19 @@ from connectors.postgres.link import Link
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.shapes import Shapes
 from connectors.postgres.side import Side
+from connectors.postgres.silence import Silence
 from connectors.postgres.slot import Resume, decide, load, lsn_text
 
 #: A batch holds about so many bytes of frames, whatever `limit` says: memory is bounded by it.
 BATCH_BYTES = 8 << 20
 #: Frames taken from libpq at a time, and decoded together.
 _TAKE = 2000
-#: Seconds between status updates that only say that we live; less where the server's
-#: wal_sender_timeout (60 s by default) is short.
+#: Seconds between status updates that say that we live, and ask whether the server does; less
+#: where its wal_sender_timeout (60 s by default) is short.
 _ALIVE = 10.0
+#: Seconds that an answer is waited for where wal_sender_timeout is off. Else as long as that: the
+#: server expects as much of us.
+_PATIENCE = 60.0
 _POLL = 0.25
 _IN_USE = "55006"
 
@@ -53,6 +57,7 @@ class PostgresSource:
         self._patience = 0.0
         self._binary = True
         self._durable = Durable(clock)
+        self._silence = Silence()
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: BridgeError | None = None
 
@@ -91,10 +96,14 @@ class PostgresSource:
                 break
             if taken:
                 continue
-            left = deadline - loop.time()
-            if left <= 0:
+            now = loop.time()
+            batch.silent = self._silence.lasts(now)
+            patience = (self._patience or _PATIENCE) - batch.silent
+            if patience <= 0:
+                raise self._silent(batch.silent)
+            if deadline <= now:
                 break
-            await self._opened().readable(left)
+            await self._opened().readable(min(deadline - now, patience))
         lsn, _ = self._frames.position()
         batch.checkpoint = self._resume().dump()
         # The next transaction's commit record may begin at `lsn` itself.
@@ -114,17 +123,17 @@ class PostgresSource:
         await self._side_opened().watermark(name)
 
     async def close(self) -> None:
-        """Stop; never raises for a lost connection."""
+        """Stop; never raises for a lost connection, and waits for no server."""
+        link, side = self._link, self._side
+        self._link = self._side = None
+        if side is not None:
+            await side.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        link, side = self._link, self._side
-        self._link = self._side = None
         if link is not None:
             await link.close()
-        if side is not None:
-            await side.close()
 
     # -- beginning ---------------------------------------------------------------------
 
@@ -169,6 +178,7 @@ class PostgresSource:
             await link.close()
             raise
         self._link = link
+        self._silence.broken()
         received = max(self._frames.received, begin.lsn)
         self._frames = Frames(self._shape_of)
         self._frames.resume(begin.lsn, begin.steps)
@@ -198,6 +208,8 @@ class PostgresSource:
             raise link.lost(error, "the replication stream broke off") from None
         if not frames:
             return 0
+        self._silence.broken()
+        batch.silent = 0.0
         await self._decode(frames, batch)
         if self._frames.reply:
             self._frames.reply = False
@@ -233,9 +245,19 @@ class PostgresSource:
     async def _report(self) -> None:
         await self._durable.report(self._link)
 
+    async def _ask(self) -> None:
+        self._silence.asked(asyncio.get_running_loop().time())
+        await self._durable.report(self._link, ask=True)
+
     async def _stay_alive(self) -> None:
         patience = self._patience
-        await self._every(min(_ALIVE, patience / 4) if patience else _ALIVE, self._report)
+        await self._every(min(_ALIVE, patience / 4) if patience else _ALIVE, self._ask)
+
+    def _silent(self, seconds: float) -> RetryLater:
+        return RetryLater(
+            f"{self._place}: the server has told nothing for {seconds:.0f} s, although it was asked "
+            "to: it hangs, or the network swallows what it says; reconnecting"
+        )
 
     async def _beat(self) -> None:
         await self._every(self._options.heartbeat, self._side_opened().heartbeat)
