@@ -59,6 +59,7 @@ class EntitySet:
     properties of the optimistic lock; `""` among them: there is an ETag, whatever it is made of.
     `delta`: change tracking is announced. `changed` names a property of Edm.DateTimeOffset or
     Edm.DateTime that every change raises, announced or known by its name; None: there is none.
+    `created` likewise names the moment of creation.
     `creatable`, `updatable`, `deletable`, `filterable`, `sortable`, `countable`: False where the
     metadata refuses it; `unfilterable` names single properties that no filter may name.
     """
@@ -71,6 +72,7 @@ class EntitySet:
     concurrency: tuple[str, ...] = ()
     delta: bool = False
     changed: str | None = None
+    created: str | None = None
     creatable: bool = True
     updatable: bool = True
     deletable: bool = True
@@ -104,9 +106,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service: its entity sets by name, its actions, and what was left out and why."""
+    """A service: its entity sets by name, its actions, and what was left out and why: by `Set` or
+    `Set/Property` in `left_out`, as sentences in `notes`.
+    """
 
     version: Version
     sets: Mapping[str, EntitySet]
     actions: tuple[Action, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
