@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +37,73 @@ def config(*, system: bool, as_json: bool) -> None:
     from bridge.config.schema import config_schema
 
     _print_schema(config_schema("system" if system else "bridge"), compact=as_json)
+
+
+@command.command(
+    "import",
+    epilog="Example: bridgectl schema import postgres 'postgresql://bridge:${env:PW}@erp-db/erp' "
+    "-o systems/erp.yaml",
+)
+@click.argument("connector")
+@click.argument("url")
+@click.option("--name", help="The system's name.  [default: the file's, else erp]")
+@click.option(
+    "--login",
+    "logins",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A line of login:, again for each; KEY may be a.b, secrets are ${env:NAME}.",
+)
+@click.option("--entities", metavar="A,B", help="Only these tables or entity sets.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), help="The file to write; else stdout."
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def import_(  # noqa: PLR0917
+    connector: str,
+    url: str,
+    name: str | None,
+    logins: tuple[str, ...],
+    entities: str | None,
+    output: str | None,
+    force: bool,
+) -> None:
+    """Write a systems file from what the legacy system at URL tells about itself.
+
+    Nothing else needs to be there. Secrets stand in URL and login by reference, in single quotes,
+    and must be set; relative paths start at the file's folder. It can be used as it is: look
+    through it, leave out what agents need not see, then `bridgectl check`.
+    """
+    from bridge.cli.given.login import login_of
+    from bridge.config.draft import Asked
+    from bridge.wiring.drafting import drafted
+
+    path = Path(output) if output else None
+    if path is not None and path.exists() and not force:
+        raise click.UsageError(f"{path} is there already; --force writes over it")
+    asked = Asked(
+        name=name or (path.stem if path else "erp"),
+        connector=connector,
+        url=url,
+        folder=(path.parent if path else Path()).absolute(),
+        tables=[part.strip() for part in (entities or "").split(",") if part.strip()],
+        login=login_of(logins),
+    )
+
+    async def act(stop: asyncio.Event) -> int:
+        del stop
+        text, count = await drafted(asked, str(path or "stdout"))
+        if path is None:
+            click.echo(text, nl=False)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            click.echo(
+                f"{path}: entities: {count}. Look through it, then `bridgectl check`", err=True
+            )
+        return 0
+
+    finish(run_async(act))
 
 
 @command.command(epilog="Example: bridgectl schema show erp.sales_order")

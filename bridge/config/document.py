@@ -53,8 +53,6 @@ def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
 
 def read(path: Path, shown: str) -> Document:
     """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML."""
-    loader = YAML(typ="rt", pure=True)
-    loader.preserve_quotes = False
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -63,6 +61,13 @@ def read(path: Path, shown: str) -> Document:
     except UnicodeDecodeError as error:
         problem = Problem(shown, 0, "", f"is not UTF-8 (byte {error.start})")
         raise ConfigProblems([problem]) from None
+    return parse(text, shown)
+
+
+def parse(text: str, shown: str) -> Document:
+    """The document in a text; as `read`."""
+    loader = YAML(typ="rt", pure=True)
+    loader.preserve_quotes = False
     try:
         node = loader.load(text)
     except MarkedYAMLError as error:

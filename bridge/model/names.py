@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
+from collections.abc import Container
 
 from bridge.model.errors import ConfigurationError
 
@@ -20,6 +23,19 @@ COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD = (
 FIXED = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
 #: Internal topics: checkpoints of sources; schemas of the embedded registry.
 POSITIONS, SCHEMAS = "positions", "schemas"
+
+
+def as_name(text: str, taken: Container[str] = ()) -> str:
+    """A valid name made of a source's own: `OrderNo` -> `order_no`, `Auftrag-Nr.` -> `auftrag_nr`;
+    with a number behind it where `taken` has it already.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain)
+    made = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:60].strip("_")
+    if not made[:1].isalpha():
+        made = f"x_{made}".rstrip("_")
+    names = itertools.chain([made], (f"{made[:58]}_{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def check_name(name: str, what: str) -> str:

@@ -24,6 +24,7 @@ from connectors.journal.dialect import Dialect
 from connectors.journal.install import findings, needed
 from connectors.journal.source import JournalSource
 from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.draft import draft
 from connectors.sql.engine import BEGIN, make_engine, parse_url
 from connectors.sql.errors import naming
 from connectors.sql.reader import SqlReader
@@ -103,6 +104,10 @@ class JournalConnector:
                 return describe(engine, system.tables, "full")
 
         return await asyncio.to_thread(act)
+
+    async def draft(self, system: System) -> str:
+        """A systems file of all tables, or of those named."""
+        return await draft(system, self.describe)
 
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""

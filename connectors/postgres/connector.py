@@ -40,6 +40,13 @@ class PostgresConnector:
 
         return await describe(system)
 
+    async def draft(self, system: System) -> str:
+        """A systems file of the tables in the login's default schema, or of those named."""
+        _need_psycopg(system)
+        from connectors.sql.draft import draft
+
+        return await draft(system, self.describe)
+
     async def check(self, system: System) -> list[Finding]:
         """Everything that is missing or dangerous, with the statement that mends it."""
         _need_psycopg(system)

@@ -1,0 +1,28 @@
+"""`--login KEY=VALUE` options as the mapping that `login:` of a systems file will be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def login_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """The mapping; `oauth.scope=x` is a key of a mapping in it. Raises click.UsageError."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        *around, last = key.split(".")
+        if not equals or not all((*around, last)):
+            # The pair may hold a secret: it isn't repeated.
+            raise click.UsageError("--login is written KEY=VALUE, such as --login user=bridge")
+        place = found
+        for name in around:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise click.UsageError(f"--login {key}: {name!r} has a value of its own already")
+        if last in place:
+            raise click.UsageError(f"--login {key} was given twice")
+        place[last] = value
+    return found

@@ -1,0 +1,157 @@
+"""A systems file from a database's catalogue: every table with a key, its columns and relations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from bridge.connector import Shape, System, TableUse
+from bridge.model.errors import ConfigurationError
+from bridge.model.names import as_name
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import naming
+from connectors.sql.ledger import TABLE as LEDGER
+from connectors.sql.shapes import split_table
+
+Describe = Callable[[System], Awaitable[Mapping[str, Shape]]]
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key of one column: `column` of `table` holds the key of `other`."""
+
+    table: str
+    column: str
+    other: str
+    target: str
+
+
+async def draft(system: System, describe: Describe) -> str:
+    """As `bridge.connector.Drafts.draft`; `describe` as the connector's own."""
+    names, references = await asyncio.to_thread(_catalogue, system)
+    if not names:
+        raise ConfigurationError(f"system {system.name!r}: {system.shown_url} has no tables")
+    uses = tuple(TableUse(name) for name in names)
+    return written(await describe(replace(system, tables=uses)), references)
+
+
+def _catalogue(system: System) -> tuple[list[str], list[Reference]]:
+    engine = make_engine(system)
+    try:
+        with naming(f"system {system.name!r}"), engine.connect() as connection:
+            inspector = sa.inspect(connection)
+            names = [use.table for use in system.tables] or sorted(
+                name for name in inspector.get_table_names() if not _own(name)
+            )
+            references: list[Reference] = []
+            for name in names:
+                schema, table = split_table(name)
+                if not inspector.has_table(table, schema=schema):
+                    continue  # `describe` names it, with what is like it
+                for found in inspector.get_foreign_keys(table, schema=schema):
+                    columns, targets = found["constrained_columns"], found["referred_columns"]
+                    if len(columns) == len(targets) == 1:
+                        other = found["referred_table"]
+                        if found["referred_schema"]:
+                            other = f"{found['referred_schema']}.{other}"
+                        references.append(Reference(name, columns[0], other, targets[0]))
+            return names, references
+    finally:
+        engine.dispose()
+
+
+def _own(table: str) -> bool:
+    """Whether the bridge made it."""
+    return table == LEDGER or table.startswith("bridge_")
+
+
+def written(shapes: Mapping[str, Shape], references: Sequence[Reference]) -> str:
+    """The file from `entities:` on. Pure."""
+    entities: dict[str, str] = {}
+    for table, shape in shapes.items():
+        if any(column.key for column in shape.columns):
+            entities[table] = as_name(split_table(table)[1], entities.values())
+    left_out = [table for table in shapes if table not in entities]
+    if not entities:
+        raise ConfigurationError(
+            f"no table has a primary key: {', '.join(left_out)}. Declare their keys by hand, as "
+            "docs/configuration.md says"
+        )
+    fields = {table: _fields(shapes[table]) for table in entities}
+    lines = [
+        "# limits: {connections: 4, queries_per_second: 50}   # of all reads together",
+        "entities:",
+    ]
+    for table, entity in entities.items():
+        lines += _entity(entity, shapes[table], fields[table])
+        lines += _relations(table, entities, fields, references, shapes)
+    lines += [f"  # {table}: left out, because it has no primary key" for table in left_out]
+    lines += [
+        "# commands:   # what agents may do: docs/configuration.md",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(shape: Shape) -> dict[str, str]:
+    """Field name by column."""
+    found: dict[str, str] = {}
+    for column in shape.columns:
+        found[column.name] = as_name(column.name, found.values())
+    return found
+
+
+def _entity(entity: str, shape: Shape, fields: Mapping[str, str]) -> Iterator[str]:
+    keys = [fields[column.name] for column in shape.columns if column.key]
+    yield f"  {entity}:"
+    yield f"    from: {_text(shape.table)}"
+    yield f"    key: {keys[0] if len(keys) == 1 else '[' + ', '.join(keys) + ']'}"
+    yield "    fields:"
+    wide = max(len(f"{fields[column.name]}: {_text(column.name)}") for column in shape.columns)
+    for column in shape.columns:
+        told = [column.native or str(column.type)]
+        told += ["key"] if column.key else ["may be null"] if column.nullable else []
+        line = f"{fields[column.name]}: {_text(column.name)}"
+        yield f"      {line:{wide}}   # {', '.join(told)}".replace("\n", " ")
+
+
+def _relations(
+    table: str,
+    entities: Mapping[str, str],
+    fields: Mapping[str, Mapping[str, str]],
+    references: Sequence[Reference],
+    shapes: Mapping[str, Shape],
+) -> Iterator[str]:
+    """To-one along the table's own foreign keys, to-many along those that lead to it."""
+    lines: list[str] = []
+    names: set[str] = set()
+    for one in references:
+        if one.other not in entities or one.table not in entities:
+            continue
+        if [column.name for column in shapes[one.other].columns if column.key] != [one.target]:
+            continue
+        if one.table == table:
+            stem = re.sub(r"_(id|no|nr|key|code)$", "", fields[table][one.column])
+            name = as_name(stem, names)
+            names.add(name)
+            field = fields[table][one.column]
+            lines.append(f"      {name}: {{entity: {entities[one.other]}, from: {field}}}")
+        if one.other == table:
+            name = as_name(entities[one.table], names)
+            names.add(name)
+            field = fields[one.table][one.column]
+            lines.append(f"      {name}: {{entity: {entities[one.table]}, by: {field}}}")
+    if lines:
+        yield "    relations:"
+        yield from lines
+
+
+def _text(text: str) -> str:
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
