@@ -1,0 +1,126 @@
+"""Requests and answers of HTTP, as this connector passes them around. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+Headers = Mapping[str, str]
+
+
+class Unreadable(ValueError):
+    """An answer breaks off, or is not what it says it is."""
+
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
+_SAFE = "()',:;@!*~$/="
+"""Characters of a query's value that need no encoding, so that URLs stay short and readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `path` is relative to the service's root, percent-encoded, with its query.
+
+    `body` is JSON-able, bytes, or None. `reads`: it changes nothing, though its method could.
+    """
+
+    method: str
+    path: str
+    body: Any = None
+    headers: Headers = field(default_factory=dict)
+    reads: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether the service may hold something else afterwards."""
+        return self.method in WRITES and not self.reads
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is parsed JSON (numbers with a fraction as Decimal), bytes of anything else, or None.
+
+    The names of `headers` are in lower case.
+    """
+
+    status: int
+    headers: Headers
+    body: Any
+
+    @property
+    def good(self) -> bool:
+        """Whether the status says so; `faults` looks at more than that."""
+        return 200 <= self.status < 300
+
+
+class Page(NamedTuple):
+    """Rows as JSON objects; where the next page and the next changes are.
+
+    Some services hand out a delta link with each page: the first one misses nothing.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    next_link: str | None
+    delta_link: str | None
+
+
+def with_query(path: str, params: Mapping[str, str]) -> str:
+    """`path` with `params` behind it, percent-encoded: spaces as %20, which every service reads."""
+    query = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in params.items())
+    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+
+
+def segment(text: str) -> str:
+    """A key's literal inside of a path. A slash in it must not end the segment."""
+    return quote(text, safe="()',:;@!*~$=")
+
+
+def parsed(content_type: str, content: bytes) -> Any:
+    """JSON where that is what it is, else the bytes; None when there are none.
+
+    Raises ValueError for JSON that breaks off or isn't any.
+    """
+    if not content:
+        return None
+    if "json" in content_type.lower():
+        return json.loads(content, parse_float=Decimal)
+    return content
+
+
+def page_of(body: Any) -> Page | None:
+    """The page that the JSON of a collection holds, V4's and V2's; None where it is none."""
+    if not isinstance(body, Mapping):
+        return None
+    if isinstance(body.get("value"), list):
+        return Page(
+            body["value"],
+            body.get("@odata.nextLink") or body.get("@nextLink"),
+            body.get("@odata.deltaLink") or body.get("@deltaLink"),
+        )
+    inside = body.get("d")
+    if isinstance(inside, list):
+        return Page(inside, None, None)
+    if isinstance(inside, Mapping) and isinstance(inside.get("results"), list):
+        return Page(inside["results"], inside.get("__next"), inside.get("__delta"))
+    return None
+
+
+def row_of(body: Any) -> Mapping[str, Any] | None:
+    """The row that the JSON of one entity holds, V4's and V2's; None where it is none."""
+    if not isinstance(body, Mapping):
+        return None
+    inside = body.get("d", body)
+    return inside if isinstance(inside, Mapping) and "results" not in inside else None
+
+
+def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | None:
+    """The row's ETag, from its JSON or from the answer's headers."""
+    metadata = row.get("__metadata")
+    found = row.get("@odata.etag") or row.get("@etag")
+    if not found and isinstance(metadata, Mapping):
+        found = metadata.get("etag")
+    return found or (headers or {}).get("etag") or None

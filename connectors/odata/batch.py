@@ -1,0 +1,85 @@
+"""`$batch`: several requests in one, as JSON where the service takes it, multipart otherwise. Pure.
+
+Source: OData JSON Format 4.01, section 19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from connectors.odata import multipart
+from connectors.odata.answer import Answer, Request, Unreadable
+
+Format = Literal["json", "multipart"]
+
+REFUSED = frozenset({400, 404, 405, 406, 411, 415, 501})
+"""Statuses of a whole `$batch` that mean: not in this form. Nothing of it was carried out."""
+
+SKIPPED = Answer(424, {}, {"error": {"message": "not carried out: another request of it failed"}})
+"""Stands for a request that the service left out because an earlier one failed."""
+
+
+def body_json(requests: Sequence[Request], *, changeset: bool) -> Any:
+    """The body of a JSON batch."""
+    told = []
+    for at, request in enumerate(requests):
+        one: dict[str, Any] = {
+            "id": str(at + 1),
+            "method": request.method.lower(),
+            "url": request.path,
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+        }
+        if changeset:
+            one["atomicityGroup"] = "all"
+        if request.body is not None:
+            one["body"] = request.body
+        told.append(one)
+    return {"requests": told}
+
+
+def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
+    """The answers in the order of the requests. Raises Unreadable for what is no batch's answer."""
+    responses = body.get("responses") if isinstance(body, dict) else None
+    if not isinstance(responses, list):
+        raise Unreadable("no `responses`")
+    found: dict[str, Answer] = {}
+    for one in responses:
+        if not isinstance(one, dict) or not isinstance(one.get("status"), (int, Decimal)):
+            raise Unreadable("a response without a status")
+        headers = one.get("headers") or {}
+        lower = {str(name).lower(): str(value) for name, value in headers.items()}
+        content = one.get("body")
+        if isinstance(content, str):
+            content = content.encode()
+        found[str(one.get("id"))] = Answer(int(one["status"]), lower, content)
+    aligned = [found.get(str(at + 1)) for at in range(count)]
+    return _filled(aligned, list(found.values()), changeset=changeset)
+
+
+def answers_multipart(
+    content_type: str, content: bytes, count: int, *, changeset: bool
+) -> list[Answer]:
+    """The same of a multipart batch."""
+    told = multipart.decode(content_type, content)
+    aligned: Sequence[Answer | None]
+    if changeset:
+        if len(told) != 1:
+            raise Unreadable("a change set has one answer")
+        whole = [told[0]] if isinstance(told[0], Answer) else told[0]
+        aligned = list(whole) if len(whole) == count else []
+    else:
+        whole = [one if isinstance(one, Answer) else (one or [SKIPPED])[0] for one in told]
+        aligned = whole
+    return _filled([*aligned, *[None] * count][:count], whole, changeset=changeset)
+
+
+def _filled(
+    aligned: Sequence[Answer | None], told: Sequence[Answer], *, changeset: bool
+) -> list[Answer]:
+    """Of a change set that failed there is one answer, which is that of all its requests."""
+    lacking = SKIPPED
+    if changeset:
+        lacking = next((one for one in told if not one.good), SKIPPED)
+    return [lacking if one is None else one for one in aligned]

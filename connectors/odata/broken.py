@@ -1,0 +1,63 @@
+"""Exchanges that broke: which of the bridge's errors that is. Pure."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
+
+_BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Errors of a request that was never sent."""
+
+
+def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
+    """The error for an exchange without an answer."""
+    words = _words(error)
+    problem = _tls(error)
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"{place}: the service's certificate is not trusted ({problem.verify_message}); name "
+            "the file of its authority as `ca` under `login:`"
+        )
+    if "CERTIFICATE" in words.upper() and "ALERT" in words.upper():
+        return ConfigurationError(
+            f"{place}: the service refuses the client's certificate, or wants one ({words}); see "
+            "`certificate` under `login:`"
+        )
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
+        return ConfigurationError(f"{place}: it can't be asked at all ({words}); correct `url`")
+    if isinstance(error, _BEFORE):
+        return RetryLater(f"{place}: the service can't be reached ({words})")
+    if writes:
+        return OutcomeUnknown(
+            f"{place}: the answer was lost ({words}); whether it was done is unknown"
+        )
+    return RetryLater(f"{place}: no answer came ({words})")
+
+
+def broken(place: str, *, writes: bool) -> BridgeError:
+    """The error for an answer that breaks off, or is not what it says."""
+    if writes:
+        return OutcomeUnknown(f"{place}: the answer breaks off; whether it was done is unknown")
+    return RetryLater(f"{place}: the answer breaks off or is no JSON")
+
+
+def _tls(error: BaseException) -> ssl.SSLError | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _words(error: httpx.HTTPError) -> str:
+    kinds: dict[type[httpx.HTTPError], str] = {
+        httpx.ReadTimeout: "timed out",
+        httpx.WriteTimeout: "timed out while sending",
+        httpx.ConnectTimeout: "timed out while connecting",
+        httpx.PoolTimeout: "all connections are busy",
+    }
+    return kinds.get(type(error)) or " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,247 @@
+"""A service as the rest of this connector sees it: metadata, reads, writes, batches, pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.connector import System
+from bridge.model.errors import (
+    ConfigurationError,
+    HistoryLost,
+    Rejected,
+    RetryLater,
+    Unsupported,
+)
+from connectors.odata import batch as batches
+from connectors.odata import multipart
+from connectors.odata.answer import Answer, Page, Request, page_of, with_query
+from connectors.odata.broken import broken
+from connectors.odata.csdl import parse
+from connectors.odata.exchange import Exchange
+from connectors.odata.faults import fault
+from connectors.odata.limits import limits_of
+from connectors.odata.model import Service, Version
+
+_ACCEPT: Mapping[Version, str] = {
+    # Without the parameter, decimals are JSON numbers, of which many servers lose digits.
+    "v4": "application/json;odata.metadata=minimal;IEEE754Compatible=true",
+    "v2": "application/json",
+}
+_CONTENT: Mapping[Version, str] = {
+    "v4": "application/json;IEEE754Compatible=true",
+    "v2": "application/json",
+}
+_VERSION: Mapping[Version, Mapping[str, str]] = {
+    "v4": {"OData-Version": "4.0", "OData-MaxVersion": "4.01"},
+    "v2": {"DataServiceVersion": "2.0", "MaxDataServiceVersion": "2.0"},
+}
+
+
+class Client:
+    """Any number of tasks may use it at once. Connects when it is needed.
+
+    Raises ConfigurationError (the login, the address), RetryLater (away, busy, an answer that
+    broke off), Rejected (this one request), OutcomeUnknown (a write whose answer was lost). No
+    message holds a secret of the login.
+    """
+
+    def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
+        self._where = f"system {system.name!r}"
+        self._limits = limits_of(system.options)
+        self._exchange = Exchange(system, clock)
+        self._service: Service | None = None
+        self._reading = asyncio.Lock()
+        self._form: batches.Format | None = None
+
+    async def open(self) -> None:
+        """Log in, by reading the metadata."""
+        await self.metadata()
+
+    async def close(self) -> None:
+        """End all connections. May be called twice."""
+        await self._exchange.close()
+
+    async def metadata(self) -> Service:
+        """What the service offers; read once. Raises ConfigurationError where it is none."""
+        async with self._reading:
+            if self._service is None:
+                request = Request("GET", "$metadata", headers={"Accept": "application/xml"})
+                try:
+                    self._service = self._parsed(await self._ask(request))
+                except Rejected as error:
+                    raise ConfigurationError(
+                        f"{error}; `url` should be the root of the service, as in "
+                        "https://host/path/"
+                    ) from None
+            return self._service
+
+    def _parsed(self, answer: Answer) -> Service:
+        body = answer.body
+        content = json.dumps(body).encode() if isinstance(body, dict) else (body or b"")
+        try:
+            return parse(content, answer.headers.get("content-type", ""))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._where}: {error}") from None
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Answer:
+        """The answer to a read. `path` is relative to the service's root and percent-encoded;
+        `params` are not. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
+        """
+        headers = {"Prefer": prefer} if prefer else {}
+        path = path if absolute else with_query(path, params or {})
+        request = await self._dressed(Request("GET", path, None, headers))
+        answer = await self._exchange.ask(request)
+        if absolute and answer.status == 410:
+            raise HistoryLost(
+                f"{self._exchange.place(request)}: the service can't tell any more what has "
+                "changed since (410)"
+            )
+        self._exchange.check(request, answer)
+        return answer
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to a write, with the token against forgery where the service asks for one."""
+        return await self._ask(await self._dressed(Request(method, path, body, headers or {})))
+
+    async def batch(self, requests: Sequence[Request], *, changeset: bool = False) -> list[Answer]:
+        """Aligned answers, whatever their status: `check` tells errors. `changeset`: all are done
+        together or none is, in one `$batch`; otherwise in as many as are needed.
+
+        Raises Unsupported where the service takes no `$batch`, and nothing was done.
+        """
+        size = self._limits.batch
+        if changeset and len(requests) > size:
+            raise Rejected(
+                "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"
+            )
+        answers: list[Answer] = []
+        for at in range(0, len(requests), size):
+            some = [await self._dressed(one) for one in requests[at : at + size]]
+            answers += await self._batch(some, changeset=changeset)
+        return answers
+
+    def check(self, request: Request, answer: Answer) -> None:
+        """Raise what is wrong with one answer of a batch."""
+        self._exchange.check(request, answer)
+
+    async def page(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Page:
+        """One page of a collection; as `get`."""
+        answer = await self.get(path, params, prefer=prefer, absolute=absolute)
+        found = page_of(answer.body)
+        if found is None:
+            place = self._exchange.place(Request("GET", path))
+            raise ConfigurationError(f"{place}: no list of rows came; is it an entity set?")
+        return found
+
+    async def pages(
+        self, path: str, params: Mapping[str, str] | None = None, *, size: int = 0
+    ) -> AsyncIterator[Page]:
+        """All pages of a collection, by the service's own links. `size`: how many rows of a page
+        are asked for; the service may give fewer, or more.
+        """
+        prefer = f"odata.maxpagesize={size}" if size else ""
+        found = await self.page(path, params, prefer=prefer)
+        yield found
+        async for later in self.further(found, path, prefer=prefer):
+            yield later
+
+    async def further(self, page: Page, path: str, *, prefer: str = "") -> AsyncIterator[Page]:
+        """The pages behind a page of `path`."""
+        followed: set[str] = set()
+        while page.next_link:
+            if page.next_link in followed:
+                place = self._exchange.place(Request("GET", path))
+                raise RetryLater(f"{place}: the pages go in a circle")
+            followed.add(page.next_link)
+            page = await self.page(page.next_link, prefer=prefer, absolute=True)
+            yield page
+
+    async def _ask(self, request: Request) -> Answer:
+        answer = await self._exchange.ask(request)
+        self._exchange.check(request, answer)
+        return answer
+
+    async def _dressed(self, request: Request) -> Request:
+        """With the headers that the service's version wants."""
+        version = (await self.metadata()).version
+        headers = {"Accept": _ACCEPT[version], **_VERSION[version]}
+        if request.body is not None:
+            headers["Content-Type"] = _CONTENT[version]
+        return replace(request, headers={**headers, **request.headers})
+
+    async def _batch(self, requests: Sequence[Request], *, changeset: bool) -> list[Answer]:
+        version = (await self.metadata()).version
+        forms: tuple[batches.Format, ...] = ("json", "multipart")
+        if self._form is not None:
+            forms = (self._form,)
+        elif version == "v2":
+            forms = ("multipart",)
+        refused = ""
+        for form in forms:
+            whole = _whole(requests, form, version, changeset=changeset)
+            answer = await self._exchange.ask(whole)
+            if self._form is None and answer.status in batches.REFUSED:
+                refused = str(fault(answer, form, writes=False, now=datetime.now(UTC)))
+                continue
+            self._exchange.check(whole, answer)
+            try:
+                found = _answers(form, answer, len(requests), changeset=changeset)
+            except ValueError:
+                raise broken(self._exchange.place(whole), writes=whole.writes) from None
+            self._form = form
+            return found
+        raise Unsupported(f"{self._where}: the service takes no $batch ({refused})")
+
+
+def _whole(
+    requests: Sequence[Request], form: batches.Format, version: Version, *, changeset: bool
+) -> Request:
+    reads = not any(one.writes for one in requests)
+    headers = dict(_VERSION[version])
+    if version == "v4" and not changeset:
+        headers["Prefer"] = "odata.continue-on-error"
+    if form == "json":
+        headers |= {"Accept": "application/json", "Content-Type": "application/json"}
+        body = batches.body_json(requests, changeset=changeset)
+        return Request("POST", "$batch", body, headers, reads)
+    boundary = f"batch-{uuid.uuid4()}"
+    headers["Accept"] = "multipart/mixed"
+    headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
+    content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
+    return Request("POST", "$batch", content, headers, reads)
+
+
+def _answers(form: batches.Format, answer: Answer, count: int, *, changeset: bool) -> list[Answer]:
+    if form == "json":
+        return batches.answers_json(answer.body, count, changeset=changeset)
+    kind = answer.headers.get("content-type", "")
+    content = answer.body if isinstance(answer.body, bytes) else b""
+    return batches.answers_multipart(kind, content, count, changeset=changeset)

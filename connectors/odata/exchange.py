@@ -1,0 +1,179 @@
+"""One request and its answer: address, login, headers, and the token against forgery."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+import httpx
+
+from bridge.connector import System
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from connectors.odata.answer import WRITES, Answer, Request, parsed
+from connectors.odata.broken import broken, lost
+from connectors.odata.faults import fault, is_csrf, is_page
+from connectors.odata.limits import limits_of
+from connectors.odata.login import entry
+
+KEEP = 2.0
+"""Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
+that is sent into one that ends has an unknown outcome for nothing.
+"""
+
+
+class Exchange:
+    """Asks one service. Any number of tasks may use it at once; connects when it is needed."""
+
+    def __init__(self, system: System, clock: Callable[[], float] = time.time) -> None:
+        self._where = f"system {system.name!r}"
+        self._root, self._query = _root(system)
+        self._clock = clock
+        limits = limits_of(system.options)
+        way = entry(system, clock)
+        told = {one for secret in way.secrets for one in (secret, quote(secret, safe=""))}
+        self._secrets = sorted(told - {""}, key=len, reverse=True)
+        self._http = httpx.AsyncClient(
+            auth=way.auth,
+            verify=way.tls,
+            timeout=limits.timeout,
+            limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
+        )
+        self._token = ""
+
+    async def close(self) -> None:
+        """End all connections. May be called twice."""
+        await self._http.aclose()
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer as it came, whatever its status; a write that lacks the service's token is
+        sent again with it. The path may be a link of the service.
+
+        Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.
+        """
+        url, headers = self._url(request.path), self._headers(request)
+        if request.method not in WRITES:
+            return await self._once(request, url, headers)
+        if self._token:
+            headers["X-CSRF-Token"] = self._token
+        answer = await self._once(request, url, headers)
+        if is_csrf(answer):
+            headers["X-CSRF-Token"] = await self._fetch_token()
+            answer = await self._once(request, url, headers)
+            if is_csrf(answer):
+                raise ConfigurationError(
+                    f"{self.place(request)}: the service refuses the x-csrf-token that it has "
+                    "just handed out; its cookies have to come along, which a proxy may prevent"
+                )
+        return answer
+
+    def check(self, request: Request, answer: Answer) -> None:
+        """Raise what is wrong with an answer (`connectors.odata.faults`)."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        error = fault(answer, self.place(request), writes=request.writes, now=now)
+        if error is not None:
+            raise self._hidden(error)
+
+    def place(self, request: Request) -> str:
+        """What was asked where, for people: without the query, which may hold anything."""
+        path = urlsplit(request.path).path
+        path = path.rpartition("/")[2] if urlsplit(request.path).netloc else path
+        return f"{self._where}: {request.method} {path if len(path) <= 100 else path[:100] + '...'}"
+
+    async def _fetch_token(self) -> str:
+        """The token for writes; its cookie stays with the HTTP client."""
+        request = Request("GET", "", headers={"X-CSRF-Token": "Fetch"})
+        answer = await self._once(request, self._url(""), self._headers(request))
+        token = answer.headers.get("x-csrf-token", "")
+        if token.lower() in {"", "required", "fetch"}:
+            raise ConfigurationError(
+                f"{self._where}: writes are refused without an x-csrf-token, and a read of the "
+                f"service's root hands out none ({answer.status})"
+            )
+        self._token = token
+        return token
+
+    async def _once(self, request: Request, url: str, headers: Mapping[str, str]) -> Answer:
+        place = self.place(request)
+        try:
+            response = await self._http.request(
+                request.method, url, content=_content(request.body), headers=dict(headers)
+            )
+        except httpx.HTTPError as error:
+            # The question for a token is an exchange of its own: the write was not sent yet.
+            own = error.request.url.path == httpx.URL(url).path
+            raise self._hidden(lost(error, place, writes=request.writes and own)) from error
+        told = {name.lower(): value for name, value in response.headers.items()}
+        raw = Answer(response.status_code, told, response.content or None)
+        if is_page(raw):
+            return raw
+        try:
+            body = parsed(told.get("content-type", ""), response.content)
+        except ValueError:
+            if not raw.good:
+                return raw
+            raise broken(place, writes=request.writes) from None
+        return Answer(raw.status, told, body)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        content = {} if request.body is None else {"Content-Type": "application/json"}
+        return {"Accept": "application/json", **content, **request.headers}
+
+    def _url(self, path: str) -> str:
+        """The whole URL of a path below the root, or of a link that the service gave.
+
+        Links are followed to the service only, whatever host they name: a service behind a proxy
+        often knows its own name alone, and any other host would be handed the login.
+        """
+        root = urlsplit(self._root)
+        target = urlsplit(urljoin(self._root, path))
+        same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
+        if not same and not target.path.startswith(root.path):
+            raise ConfigurationError(
+                f"{self._where}: the service gave a link to {target.hostname or '?'}"
+                f"{target.path}, which is outside of `url`; if it has moved, correct `url`"
+            )
+        query = target.query
+        if self._query and self._query not in query:
+            query = f"{query}&{self._query}" if query else self._query
+        return urlunsplit((root.scheme, root.netloc, target.path, query, ""))
+
+    def _hidden(self, error: BridgeError) -> BridgeError:
+        """The error without secrets: a service may repeat what it was sent."""
+        text = str(error)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        if isinstance(error, Rejected):
+            return Rejected(error.code, text)
+        if isinstance(error, RetryLater):
+            return RetryLater(text, after=error.after)
+        return type(error)(text)
+
+
+def _content(body: Any) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return json.dumps(body).encode()
+
+
+def _root(system: System) -> tuple[str, str]:
+    """The service's root without login, which ends with a slash, and the query of every request
+    (`?sap-client=100`).
+    """
+    try:
+        split = urlsplit(system.url)
+        port = split.port
+    except ValueError:
+        split, port = urlsplit(""), None
+    if split.scheme not in {"http", "https"} or not split.hostname:
+        raise ConfigurationError(
+            f"system {system.name!r}: url {system.shown_url!r} should be the root of an OData "
+            "service, as in https://host/path/"
+        )
+    host = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
+    netloc = f"{host}:{port}" if port else host
+    path = split.path if split.path.endswith("/") else f"{split.path}/"
+    return urlunsplit((split.scheme, netloc, path, "", "")), split.query

@@ -1,0 +1,172 @@
+"""What is wrong with an answer, and what the caller should do about it. Pure.
+
+| answer | a read | a write |
+|---|---|---|
+| 401 | ConfigurationError | ConfigurationError |
+| 403 | ConfigurationError | Rejected `forbidden` |
+| a redirect, a web page | ConfigurationError | ConfigurationError |
+| 404; 409, 412; 428 | Rejected `not_found`; `conflict`; `etag_required` | the same |
+| another 4xx | Rejected `refused` | the same |
+| 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
+| 429, 503 | RetryLater, with its Retry-After | the same: it was turned away |
+| 5xx, or a 200, with an error of the service in it | Rejected `legacy_error` | the same |
+| 5xx without a word; JSON that breaks off | RetryLater | OutcomeUnknown |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.odata.answer import Answer
+
+LONGEST = 400
+"""Characters of a service's own words that are told on."""
+
+_CODES = {
+    404: "not_found",
+    409: "conflict",
+    412: "conflict",
+    428: "etag_required",
+}
+_LOST = frozenset({408, 502, 504})
+_AWAY = frozenset({425, 429, 503})
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_XML = re.compile(rb"<(?:\w+:)?message\b[^>]*>(.*?)</(?:\w+:)?message>", re.IGNORECASE | re.DOTALL)
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
+
+
+def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError | None:
+    """The error that the answer is, or None; `where` is for people and begins the message."""
+    if 300 <= answer.status < 400:
+        return _moved(answer, where)
+    if answer.status == 401:
+        return ConfigurationError(
+            f"{where}: the login was refused (401){_told(answer)}; check the user and the password "
+            "in `url`, or what `login:` says"
+        )
+    if is_page(answer):
+        return _page(answer, where, writes=writes, now=now)
+    if answer.good:
+        words = message(answer.body)
+        return Rejected("legacy_error", f"{where}: {words}") if words else None
+    return _refusal(answer, where, writes=writes, now=now)
+
+
+def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
+    told = f"{where}: {answer.status}{_told(answer)}"
+    if answer.status == 403:
+        if writes:
+            return Rejected("forbidden", f"{told}; the login has no right to do that")
+        return ConfigurationError(f"{told}; the login has no right to read that: give it one")
+    if answer.status in _AWAY:
+        return RetryLater(told, after=retry_after(answer, now))
+    if answer.status in _LOST or (answer.status >= 500 and not message(answer.body)):
+        if writes:
+            return OutcomeUnknown(f"{told}; whether it was done is unknown")
+        return RetryLater(told, after=retry_after(answer, now))
+    if answer.status >= 500:
+        return Rejected("legacy_error", told)
+    return Rejected(_CODES.get(answer.status, "refused"), told)
+
+
+def _moved(answer: Answer, where: str) -> BridgeError:
+    target = urlsplit(answer.headers.get("location", ""))
+    to = f"{target.scheme}://{target.hostname or ''}{target.path}" if target.scheme else target.path
+    return ConfigurationError(
+        f"{where}: the service redirects ({answer.status}) to {to or 'nowhere'}; if it has moved, "
+        "correct `url`; if that is a login page, say under `login:` how to log in"
+    )
+
+
+def _page(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
+    if answer.status >= 400:
+        return _refusal(answer, where, writes=writes, now=now)
+    title = _title(answer.body)
+    called = f" ({title!r})" if title else ""
+    return ConfigurationError(
+        f"{where}: a web page{called} came instead of OData; `url` should be the root of the "
+        "service, and a login page means that `login:` is not as the service wants it"
+    )
+
+
+def is_page(answer: Answer) -> bool:
+    """Whether it is HTML, whatever its status says."""
+    if "html" in answer.headers.get("content-type", "").lower():
+        return True
+    return isinstance(answer.body, bytes) and _PAGE.match(answer.body) is not None
+
+
+def is_csrf(answer: Answer) -> bool:
+    """Whether a write was refused because it lacks the token against forgery, or has an old one."""
+    wanted = answer.headers.get("x-csrf-token", "").lower() == "required"
+    return answer.status == 403 and wanted
+
+
+def message(body: Any) -> str:
+    """The service's own words, on one line; empty where there are none.
+
+    V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`; XML.
+    """
+    if isinstance(body, bytes):
+        found = _XML.search(body)
+        return _line(found[1].decode(errors="replace")) if found else ""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(error, str):
+        return _line(error)
+    if not isinstance(error, Mapping):
+        return ""
+    said = [_text(error)]
+    details = error.get("details")
+    if isinstance(details, list):
+        said += [_text(one) for one in details if isinstance(one, Mapping)]
+    return _line("; ".join(dict.fromkeys(filter(None, said))) or str(error.get("code") or "error"))
+
+
+def _text(error: Mapping[str, Any]) -> str:
+    words = error.get("message")
+    if isinstance(words, Mapping):
+        words = words.get("value")
+    return words if isinstance(words, str) else ""
+
+
+def _told(answer: Answer) -> str:
+    words = message(answer.body) or _title(answer.body)
+    if not words and isinstance(answer.body, bytes) and not is_page(answer):
+        words = _line(answer.body.decode(errors="replace"))
+    return f": {words}" if words else ""
+
+
+def _title(body: Any) -> str:
+    found = _TITLE.search(body) if isinstance(body, bytes) else None
+    return _line(found[1].decode(errors="replace")) if found else ""
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+def retry_after(answer: Answer, now: datetime) -> float | None:
+    """Seconds until the service wants to be asked again, where it says so: a number, or a date."""
+    given = answer.headers.get("retry-after", "").strip()
+    if given.isdecimal():
+        return float(given)
+    try:
+        moment = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

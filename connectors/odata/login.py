@@ -1,0 +1,226 @@
+"""How to log in: basic, OAuth2 client credentials, an API key's header, client certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from bridge.connector import System
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.odata.faults import message
+
+EARLY = 30.0
+"""Seconds before a token expires in which it is not used any more."""
+
+UNTOLD = 300.0
+"""Seconds for which a token is used whose server doesn't say how long it is good for."""
+
+
+class OAuth2(BaseModel):
+    """Client credentials (RFC 6749, section 4.4)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_url: str = Field(description="Where tokens are handed out: https://...")
+    client_id: str = Field(description="The client's id.")
+    client_secret: SecretStr = Field(description="Its secret, by reference.")
+    scope: str = Field(default="", description="Scopes, separated by spaces, where they are asked.")
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Further fields of the form, such as `resource`."
+    )
+    send: Literal["header", "form"] = Field(
+        default="header", description="Where the id and the secret stand in the question."
+    )
+
+
+class ApiKey(BaseModel):
+    """A key in a header of every request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="Its name.")
+    value: SecretStr = Field(description="The key, by reference.")
+
+
+class Login(BaseModel):
+    """The `login:` mapping. Basic login may stand in `url` instead. Certificates go with any."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: str | None = Field(default=None, description="User of a basic login.")
+    password: SecretStr | None = Field(default=None, description="Its password, by reference.")
+    oauth2: OAuth2 | None = Field(default=None, description="OAuth2 client credentials.")
+    api_key: ApiKey | None = Field(default=None, description="A key in a header.")
+    certificate: Path | None = Field(
+        default=None, description="File (PEM) with the client's certificate."
+    )
+    key: Path | None = Field(
+        default=None, description="File with its key, where the certificate's has none."
+    )
+    key_password: SecretStr | None = Field(default=None, description="What the key is locked with.")
+    ca: Path | None = Field(
+        default=None, description="File with the authorities to trust instead of the system's."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Login:
+        ways = [name for name in ("user", "oauth2", "api_key") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} are two ways to log in: give one")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.certificate is None and (self.key or self.key_password):
+            raise ValueError("key and key_password go with a certificate")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the client needs: who signs requests, by what TLS, and what must never be shown."""
+
+    auth: httpx.Auth | None = field(repr=False)
+    tls: ssl.SSLContext | bool
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def entry(system: System, clock: Callable[[], float]) -> Entry:
+    """How to get into a system; `clock` in seconds. Raises ConfigurationError."""
+    where = f"system {system.name!r}"
+    login = system.login if isinstance(system.login, Login) else Login()
+    split = urlsplit(system.url)
+    user, password = unquote(split.username or ""), unquote(split.password or "")
+    if user and (login.user is not None or login.oauth2 or login.api_key):
+        raise ConfigurationError(f"{where}: a user in `url` and `login:` are two ways: give one")
+    if login.user is not None and login.password is not None:
+        user, password = login.user, login.password.get_secret_value()
+    tls = _tls(login, where)
+    if login.oauth2 is not None:
+        secret = login.oauth2.client_secret.get_secret_value()
+        return Entry(Tokens(login.oauth2, where, clock), tls, (secret,))
+    if login.api_key is not None:
+        key = login.api_key.value.get_secret_value()
+        return Entry(Header(login.api_key.header, key), tls, (key,))
+    if user:
+        return Entry(httpx.BasicAuth(user, password), tls, (password,))
+    return Entry(None, tls, ())
+
+
+def _tls(login: Login, where: str) -> ssl.SSLContext | bool:
+    if login.certificate is None and login.ca is None:
+        return True
+    try:
+        context = ssl.create_default_context(cafile=str(login.ca) if login.ca else None)
+        if login.certificate is not None:
+            password = login.key_password.get_secret_value() if login.key_password else None
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(login.certificate, login.key, password or "")
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(one) for one in (login.ca, login.certificate, login.key) if one)
+        raise ConfigurationError(
+            f"{where}: the certificates under `login:` can't be used ({files}): "
+            f"{error.strerror or error}"
+        ) from None
+    return context
+
+
+class Header(httpx.Auth):
+    """A key in a header."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self._name = name
+        self._value = value
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """The request with its key."""
+        request.headers[self._name] = self._value
+        yield request
+
+
+class Tokens(httpx.Auth):
+    """Bearer tokens: asked for once, again shortly before they expire and when one is refused.
+
+    Raises ConfigurationError when the token's server refuses the client, RetryLater while it is
+    away.
+    """
+
+    requires_response_body = True
+
+    def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
+        self._login = login
+        self._where = f"{where}: the token's server {_shown(login.token_url)}"
+        self._clock = clock
+        self._token = ""
+        self._until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """The request with a token; once more with a new one where that is refused."""
+        for last in (False, True):
+            async with self._asking:
+                if not self._token or self._clock() >= self._until:
+                    answer = yield self._question()
+                    self._keep(answer)
+                token = self._token
+            request.headers["Authorization"] = f"Bearer {token}"
+            response = yield request
+            if response.status_code != 401 or last:
+                return
+            if self._token == token:  # else somebody has got a new one meanwhile
+                self._until = 0.0
+
+    def _question(self) -> httpx.Request:
+        login = self._login
+        secret = login.client_secret.get_secret_value()
+        form = {"grant_type": "client_credentials", **login.parameters}
+        if login.scope:
+            form["scope"] = login.scope
+        if login.send == "form":
+            form |= {"client_id": login.client_id, "client_secret": secret}
+        request = httpx.Request(
+            "POST", login.token_url, data=form, headers={"Accept": "application/json"}
+        )
+        if login.send == "header":
+            return next(httpx.BasicAuth(login.client_id, secret).auth_flow(request))
+        return request
+
+    def _keep(self, answer: httpx.Response) -> None:
+        told: Any = None
+        if "json" in answer.headers.get("content-type", ""):
+            try:
+                told = answer.json()
+            except ValueError:
+                told = None
+        token = told.get("access_token") if isinstance(told, dict) else None
+        if answer.status_code >= 500 or answer.status_code in {408, 429}:
+            raise RetryLater(f"{self._where} is away ({answer.status_code})")
+        if not answer.is_success or not isinstance(token, str) or not token:
+            said = message(told)
+            raise ConfigurationError(
+                f"{self._where} hands out no token ({answer.status_code}"
+                f"{': ' + said if said else ''}); check `login.oauth2`"
+            )
+        seconds = told.get("expires_in")
+        try:
+            seconds = float(seconds)
+        except (TypeError, ValueError):
+            seconds = UNTOLD
+        self._token = token
+        # Of a token that is good for a few seconds only, half of them are used.
+        self._until = self._clock() + max(seconds - EARLY, seconds / 2)
+
+
+def _shown(url: str) -> str:
+    split = urlsplit(url)
+    return f"{split.scheme}://{split.hostname or ''}{split.path}"
