@@ -7,6 +7,9 @@ knows.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Consumer, Log, Record, TopicPartition
@@ -15,6 +18,7 @@ from bridge.model.errors import RetryLater
 from bridge.model.receipt import Outcome
 
 AT_ONCE = 2000
+SOON = 0.005
 PATIENCE = 30.0
 """Seconds without a record, although the log says there is one: then it is away."""
 
@@ -26,20 +30,55 @@ class Answered:
     transaction of somebody else may still hide from readers.
     """
 
-    def __init__(self, log: Log, codec: FixedCodec) -> None:
+    def __init__(self, log: Log, codec: FixedCodec, instance: str = "") -> None:
         self._log = log
         self._topic = codec.topic("receipt")
         self._answers = Answers()
+        self._instance = instance.encode()
+        self._mine: dict[str, Answer] = {}
+        """What this process is about to do or did, without a receipt yet that it knows of."""
+        self._awaited: set[bytes] = set()
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
 
     def get(self, command_id: str) -> Answer | None:
-        """The receipt that settled this id, as of the last `catch_up`."""
+        """The receipt that stands for this id, as of the last `catch_up`."""
+        return self._answers.get(command_id) or self._mine.get(command_id)
+
+    def told(self, command_id: str) -> Answer | None:
+        """The same, without the intents of this process."""
         return self._answers.get(command_id)
 
     def add(self, command_id: str, given: Answer) -> None:
         """A receipt that this process has written."""
+        self._mine.pop(command_id, None)
         self._answers.add(command_id, given)
+
+    def intend(self, command_id: str, digest: str) -> None:
+        """This process is about to write an intent."""
+        self._mine[command_id] = answer(digest, Outcome.UNKNOWN_OUTCOME)
+
+    def withdraw(self, command_id: str) -> None:
+        """This process has taken its intent back."""
+        self._mine.pop(command_id, None)
+        self._answers.withdraw(command_id)
+
+    async def reach(self, intents: Iterable[bytes]) -> None:
+        """Read until these intents of this process have come by, and all in front of them with
+        them. Raises RetryLater while the log is away, or holds them back for long.
+        """
+        self._awaited = set(intents)
+        waited = 0.0
+        while self._awaited:
+            await self.catch_up()
+            if self._awaited:
+                if waited > PATIENCE:
+                    raise RetryLater(
+                        f"{self._log.name}: {self._topic} could not be read up to what was written "
+                        f"to it within {PATIENCE:.0f} s: another transaction is open there"
+                    )
+                await asyncio.sleep(SOON)
+                waited += SOON
 
     async def catch_up(self) -> None:
         """Read what was written since the last time. Raises RetryLater while the log is away."""
@@ -80,6 +119,13 @@ class Answered:
     def _take(self, record: Record) -> None:
         told = dict(record.headers)
         command_id, digest = told.get(headers.ID), told.get(headers.DIGEST)
-        if command_id is not None and digest is not None:
-            outcome = Outcome(told.get(headers.OUTCOME, b"").decode())
-            self._answers.add(command_id.decode(), answer(digest.decode(), outcome))
+        if command_id is None or digest is None:
+            return
+        intent, outcome = told.get(headers.INTENT), told.get(headers.OUTCOME, b"")
+        if intent is not None and intent.partition(b"/")[0] == self._instance:
+            self._awaited.discard(intent)
+        elif outcome == headers.WITHDRAWN:
+            self._answers.withdraw(command_id.decode())
+        else:
+            found = answer(digest.decode(), Outcome(outcome.decode()))
+            self._answers.add(command_id.decode(), found)

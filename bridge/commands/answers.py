@@ -10,6 +10,7 @@ from bridge.model.receipt import Outcome
 
 _BUCKET, _ID, _DIGEST, _ROW = 2, 9, 6, 16
 _OUTCOMES = tuple(Outcome)
+_UNKNOWN = _OUTCOMES.index(Outcome.UNKNOWN_OUTCOME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ def answer(digest: str, outcome: Outcome) -> Answer:
 
 
 class Answers:
-    """A set of answers, by command id; the first one of an id stays.
+    """A set of answers, by command id; the first one of an id stays, unless it says
+    `unknown_outcome`, which is no end: then it gives way to the next one of the same content.
 
     A row of 16 bytes is nine of the id's hash (two more choose its bucket), six of the digest, one
     for the outcome: a tenth of what a dict would take, since it is kept for every command ever.
@@ -43,8 +45,20 @@ class Answers:
         """Remember an answer, unless that id has one."""
         bucket, rest = _hashed(command_id)
         rows = self._buckets.setdefault(bucket, bytearray())
-        if _find(rows, rest) < 0:
-            rows += rest + given.content + bytes([_OUTCOMES.index(given.outcome)])
+        told = given.content + bytes([_OUTCOMES.index(given.outcome)])
+        at = _find(rows, rest)
+        if at < 0:
+            rows += rest + told
+        elif rows[at + _ROW - 1] == _UNKNOWN and rows[at + _ID : at + _ROW - 1] == given.content:
+            rows[at + _ID : at + _ROW] = told
+
+    def withdraw(self, command_id: str) -> None:
+        """Forget that the outcome of that id is unknown; any other answer stays."""
+        bucket, rest = _hashed(command_id)
+        rows = self._buckets.get(bucket, bytearray())
+        at = _find(rows, rest)
+        if at >= 0 and rows[at + _ROW - 1] == _UNKNOWN:
+            del rows[at : at + _ROW]
 
     def get(self, command_id: str) -> Answer | None:
         """The answer to that id, if it has one."""

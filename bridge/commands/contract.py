@@ -1,14 +1,17 @@
 """What the command stage needs from the rest; `bridge.wiring` hands it in.
 
 log: commands -> decide -> Writer (legacy transaction with the ledger) -> log: receipts, audit
+without a ledger: decide -> log: intents -> Writer -> log: receipts, audit
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from bridge.connector import Shape
+from bridge.log.port import TopicPartition, Transaction
 from bridge.model.types import Entity
 
 
@@ -36,9 +39,18 @@ class Table(Protocol):
         """The row that a raw row becomes. Raises RowError."""
 
 
+class Places(Protocol):
+    """The partitions of the commands topic that this process owns."""
+
+    def transaction(self, partition: TopicPartition, /) -> AbstractAsyncContextManager[Transaction]:
+        """As `bridge.log.owned.OwnedPartitions.transaction`: Fenced for one that was lost."""
+
+
 Steps = Callable[[str], None]
 """Told in front of and behind each step that a crash may separate; a test kills there."""
 
+BEFORE_INTENTS, AFTER_INTENTS = "before_intents", "after_intents"
+BEFORE_PROBE, AFTER_PROBE = "before_probe", "after_probe"
 BEFORE_LEGACY, AFTER_LEGACY = "before_legacy", "after_legacy"
 BEFORE_RECEIPTS, AFTER_RECEIPTS = "before_receipts", "after_receipts"
 

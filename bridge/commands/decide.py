@@ -35,18 +35,25 @@ class Await:
 
     spec: CommandSpec
     message: str
+    effect: Effect
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """It ends here, without having touched the legacy system."""
+    """It ends here, without having touched the legacy system. `effect` is what it would have been,
+    where only its time is over.
+    """
 
     outcome: Outcome
     code: str
     message: str
+    effect: Effect | None = None
 
 
 Decision = Execute | Await | Refuse
+
+UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command"})
+"""Codes of records that don't hold together: their id may be another command's."""
 
 WAITS = {
     Tier.IN_THE_LOOP: "the command is in the loop: a person has to approve it",
@@ -68,14 +75,26 @@ def decide(
 
     `commands` by `system.command`, `tables` by bare entity name, both of one system.
     """
+    decision = _undated(record, target, commands, tables)
+    if record.deadline is None or now <= record.deadline or _unreadable(decision):
+        return decision
+    message = f"{record.name} was to be started by {record.deadline.isoformat()}"
+    return Refuse(Outcome.EXPIRED, "deadline", message, decision.effect)
+
+
+def _unreadable(decision: Decision) -> bool:
+    return isinstance(decision, Refuse) and decision.code in UNREADABLE
+
+
+def _undated(
+    record: CommandRecord,
+    target: Target,
+    commands: Mapping[str, CommandSpec],
+    tables: Mapping[str, Table],
+) -> Decision:
+    """What is to be done whatever its deadline is."""
     try:
         key, args = _contents(record)
-        if record.deadline is not None and now > record.deadline:
-            return Refuse(
-                Outcome.EXPIRED,
-                "deadline",
-                f"{record.name} was to be started by {record.deadline.isoformat()}",
-            )
         spec = find_command(commands, record.name)
         _check_target(spec, target)
         table = tables[spec.entity]
@@ -85,7 +104,7 @@ def decide(
     except Rejected as rejected:
         return Refuse(Outcome.REJECTED, rejected.code, str(rejected))
     waiting = WAITS.get(spec.tier)
-    return Execute(spec, table, effect) if waiting is None else Await(spec, waiting)
+    return Execute(spec, table, effect) if waiting is None else Await(spec, waiting, effect)
 
 
 def _check_target(spec: CommandSpec, target: Target) -> None:

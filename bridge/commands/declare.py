@@ -77,7 +77,8 @@ def make_effect(
 ) -> Effect:
     """The effect of a checked command: its statement, and all that it binds.
 
-    `:key` (or `:key_FIELD`) is the key in the source's own form. Raises Rejected (`bad_key`).
+    `:key` (or `:key_FIELD`) is the key in the source's own form, `:id` the command's id, by which
+    a system can be asked for what it made. Raises Rejected (`bad_key`).
     """
     names = table.entity.key
     if set(key) != set(names):
@@ -91,7 +92,7 @@ def make_effect(
             raise Rejected(
                 "bad_key", f"{spec.qualified}: key field {name!r} is {value!r:.60}, not one value"
             )
-    parameters = dict(values)
+    parameters = {"id": record.id, **values}
     columns: dict[str, Any] = {}
     for name in names:
         source = table.outward((name,), (key[name],))
@@ -109,4 +110,5 @@ def make_effect(
         key=columns,
         guard=guard,
         many=spec.many,
+        probe=spec.probe,
     )

@@ -1,43 +1,55 @@
-"""A batch of commands through the Writer: decided, executed in waves, each with its outcome."""
+"""A batch of commands: decided, asked about where in doubt, carried out in waves, each ended."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.commands.answered import Answered
-from bridge.commands.answers import Answers, answer
-from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Steps, Table
-from bridge.commands.decide import Await, Execute, Refuse, decide
+from bridge.commands.answers import Answer, Answers, answer
+from bridge.commands.contract import Places, Table
+from bridge.commands.decide import Await, Decision, Execute, Refuse, decide
 from bridge.commands.items import Item
 from bridge.commands.receipts import (
+    KEY_REUSED,
     Course,
+    claims_only,
     failed,
+    reconciled,
     refused,
-    reused,
-    settles,
     succeeded,
+    unknown,
     waves,
 )
-from bridge.connector import Done, Effect, Writer
+from bridge.commands.work import Carrier, Ending, Reconciled, Work
+from bridge.connector import Done
+from bridge.model.command import CommandRecord
 from bridge.model.declare import CommandSpec
-from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
-from bridge.model.receipt import Receipt, State
-
-ASK_AGAIN = (0.05, 0.2, 1.0)
-"""Seconds between questions to the ledger after a commit whose answer was lost."""
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.receipt import Outcome, Receipt, State
 
 
 @dataclass(slots=True)
-class _Work:
-    """A command that is to be executed, and its place in the batch."""
+class _Batch:
+    """What a batch has come to so far: a course each (None: it waits), the keys behind which
+    others wait, and what has ended, which the same command later in the batch has to know of.
+    """
 
-    index: int
-    item: Item
-    decision: Execute
-    course: Course
+    courses: list[Course | None]
+    waiting: set[bytes | None] = field(default_factory=set)
+    ended: Answers = field(default_factory=Answers)
+
+    def wait(self, work: Work) -> None:
+        """This command comes again, and all behind it of its key."""
+        self.courses[work.index] = None
+        self.waiting.add(work.item.key)
+
+    def end(self, work: Work, receipt: Receipt) -> None:
+        """This command's last state."""
+        work.course.end(receipt)
+        if not claims_only(receipt.code):
+            self.ended.add(work.id, answer(work.item.command.digest, receipt.outcome))
 
 
 class Execution:
@@ -47,126 +59,123 @@ class Execution:
         self,
         commands: Mapping[str, CommandSpec],
         tables: Mapping[str, Table],
-        writer: Writer,
+        carrier: Carrier,
         answered: Answered,
         *,
         clock: Callable[[], datetime],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: Steps,
     ) -> None:
         self._commands = commands
         self._tables = tables
-        self._writer = writer
+        self._carrier = carrier
         self._answered = answered
         self._clock = clock
-        self._sleep = sleep
-        self._steps = steps
 
-    async def carry_out(self, items: Sequence[Item]) -> list[Course | None]:
+    async def carry_out(self, items: Sequence[Item], owned: Places) -> list[Course | None]:
         """The course of each command, aligned; None for one that has to be tried again later
         (the legacy system is away, or a lock was not given), and then for all behind it of its key.
 
         Raises RetryLater while the log is away.
         """
-        courses: list[Course | None] = [None] * len(items)
+        batch = _Batch([None] * len(items))
         if items:
             await self._answered.catch_up()
-        waiting: set[bytes | None] = set()
-        ended = Answers()
         for wave in waves([item.key for item in items]):
-            going: list[_Work] = []
-            for index in wave:
-                item = items[index]
-                if item.key in waiting:
-                    continue
-                course = courses[index] = Course(item.command)
-                decision = self._decided(item, course, ended)
-                if decision is not None:
-                    going.append(_Work(index, item, decision, course))
+            works = [
+                self._work(index, items[index], batch)
+                for index in wave
+                if items[index].key not in batch.waiting
+            ]
+            open_ = [work for work in works if work is not None]
+            going = [
+                work for work in await self._certain(open_, batch) if self._starts(work, batch)
+            ]
             if going:
-                await self._wave(going, courses, waiting, ended)
-        return courses
+                endings = await self._carrier.carry_out(going, owned)
+                for work, ending in zip(going, endings, strict=True):
+                    self._end(work, ending, batch)
+        return batch.courses
 
-    def _decided(self, item: Item, course: Course, ended: Answers) -> Execute | None:
-        now = self._clock()
-        command = item.command
-        before = ended.get(command.id) or self._answered.get(command.id)
-        if before is not None and before.is_for(command.digest):
+    def _work(self, index: int, item: Item, batch: _Batch) -> Work | None:
+        """What is to be decided about a command; None for one that has its receipt."""
+        now, command = self._clock(), item.command
+        course = batch.courses[index] = Course(command)
+        before = batch.ended.get(command.id) or self._answered.get(command.id)
+        mine = before is not None and before.is_for(command.digest)
+        if mine and before is not None and before.outcome != Outcome.UNKNOWN_OUTCOME:
             course.answered = before.outcome
             return None
-        course.reach(State.RECEIVED, now, by=command.agent)
         decision = decide(command, item.target, self._commands, self._tables, now)
+        if mine:
+            course.doubt("its last word in the log is that it may have happened", now)
+        else:
+            course.reach(State.RECEIVED, now, by=command.agent)
+            if not isinstance(decision, Refuse):
+                course.reach(State.VALIDATED, now)
+            if before is not None:
+                decision = _reused(command, decision)
+        work = Work(index, item, course, decision)
+        work.doubtful = self._carrier.doubts(work, before if mine else None)
+        return work
+
+    async def _certain(self, works: Sequence[Work], batch: _Batch) -> list[Work]:
+        """Those of which it is certain that they haven't happened; the others end or wait."""
+        doubtful = [work for work in works if work.doubtful]
+        if not doubtful:
+            return list(works)
+        answers = await self._carrier.ask(doubtful)
+        settled = {
+            work.index: answer
+            for work, answer in zip(doubtful, answers, strict=True)
+            if answer is not None
+        }
+        for work in doubtful:
+            if work.index in settled:
+                self._end(work, settled[work.index], batch)
+        return [work for work in works if work.index not in settled]
+
+    def _starts(self, work: Work, batch: _Batch) -> bool:
+        """Whether it is to be carried out now; otherwise it ends, or waits for a person."""
+        decision, now = work.decision, self._clock()
         if isinstance(decision, Refuse):
-            receipt = refused(command, decision.outcome, decision.code, decision.message, now)
-            if before is not None and settles(receipt):
-                receipt = reused(command, now)
-            _end(course, receipt, ended)
-            return None
-        course.reach(State.VALIDATED, now)
-        if before is not None:
-            _end(course, reused(command, now), ended)
-            return None
-        if isinstance(decision, Await):
-            course.reach(State.AWAITING_APPROVAL, now, message=decision.message)
-            return None
+            receipt = refused(
+                work.item.command, decision.outcome, decision.code, decision.message, now
+            )
+            batch.end(work, receipt)
+        elif isinstance(decision, Await):
+            work.course.reach(State.AWAITING_APPROVAL, now, message=decision.message)
+        return isinstance(decision, Execute)
+
+    def _end(self, work: Work, ending: Ending, batch: _Batch) -> None:
+        command, at = work.item.command, self._clock()
+        decision = work.decision if isinstance(work.decision, Execute) else None
+        match ending:
+            case RetryLater() | Fenced():
+                batch.wait(work)
+            case Answer():
+                work.course.answered = ending.outcome
+                del work.course.steps[work.course.written :]
+            case Done():
+                work.course.repeated = ending.repeated
+                batch.end(work, succeeded(command, decision, ending, at))
+            case Reconciled(done=done) if done.repeated:
+                # The ledger itself says so, which leaves nothing to explain.
+                work.course.repeated = True
+                batch.end(work, succeeded(command, None, done, at))
+            case Reconciled(done=done):
+                work.course.repeated = True
+                batch.end(work, reconciled(command, decision, done, at))
+            case OutcomeUnknown():
+                batch.end(work, unknown(command, work.item.target, str(ending), at))
+            case _:
+                batch.end(work, failed(command, ending, at))
+
+
+def _reused(command: CommandRecord, decision: Decision) -> Decision:
+    """The decision about a record whose id stands for another content."""
+    if isinstance(decision, Refuse) and claims_only(decision.code):
         return decision
-
-    async def _wave(
-        self,
-        going: list[_Work],
-        courses: list[Course | None],
-        waiting: set[bytes | None],
-        ended: Answers,
-    ) -> None:
-        now = self._clock()
-        for one in going:
-            one.course.reach(State.EXECUTING, now)
-        try:
-            outcomes = await self._execute(going)
-        except (RetryLater, OutcomeUnknown):
-            outcomes = [RetryLater("the batch waits") for _ in going]
-        for one, outcome in zip(going, outcomes, strict=True):
-            command, at = one.item.command, self._clock()
-            if isinstance(outcome, RetryLater):
-                courses[one.index] = None
-                waiting.add(one.item.key)
-            elif isinstance(outcome, Done):
-                one.course.repeated = outcome.repeated
-                _end(one.course, succeeded(command, one.decision, outcome, at), ended)
-            else:
-                _end(one.course, failed(command, outcome, at), ended)
-
-    async def _execute(self, going: list[_Work]) -> list[Done | Exception]:
-        effects = [one.decision.effect for one in going]
-        for wait in (*ASK_AGAIN, None):
-            self._steps(BEFORE_LEGACY)
-            try:
-                outcomes = await self._writer.execute(effects)
-            except OutcomeUnknown as unknown:
-                if wait is None:
-                    raise
-                now = self._clock()
-                for one in going:
-                    one.course.reach(State.UNKNOWN, now, message=str(unknown))
-                    one.course.reach(State.RECONCILING, now)
-                await self._sleep(wait)
-                continue
-            self._steps(AFTER_LEGACY)
-            _check_aligned(effects, outcomes)
-            return outcomes
-        raise AssertionError("the last question ends with an answer or an error")
-
-
-def _end(course: Course, receipt: Receipt, ended: Answers) -> None:
-    """Its receipt, which the same command later in this batch has to know of."""
-    course.end(receipt)
-    if settles(receipt):
-        ended.add(course.command.id, answer(course.command.digest, receipt.outcome))
-
-
-def _check_aligned(effects: Sequence[Effect], outcomes: Sequence[Done | Exception]) -> None:
-    if len(outcomes) != len(effects):
-        raise Rejected(
-            "connector_error",
-            f"the writer answered {len(effects)} effects with {len(outcomes)} outcomes",
-        )
+    return Refuse(
+        Outcome.REJECTED,
+        KEY_REUSED,
+        f"command {command.id!r} was asked for before with another content",
+    )

@@ -14,11 +14,12 @@ from bridge.model.fixed import DeadLetter, Target
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One command as it stands in the log; `key` are its key bytes there."""
+    """One command as it stands in the log, at `place`; `key` are its key bytes there."""
 
     command: CommandRecord
     target: Target
     key: bytes | None
+    place: TopicPartition
     headers: Headers = ()
 
 
@@ -62,7 +63,8 @@ class Items:
             return self._dead(record, error)
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
             return self._dead(record, TypeError("the record is no command"))
-        return Item(command, target, record.key, record.headers)
+        place = TopicPartition(record.topic, record.partition)
+        return Item(command, target, record.key, place, record.headers)
 
     def _dead(self, record: Record, error: Exception) -> DeadLetter:
         return DeadLetter(

@@ -54,7 +54,7 @@ def _enter(item: Item, course: Course, codec: FixedCodec, found: PartOutcome) ->
     receipt = course.receipt
     if receipt is not None:
         trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT]
-        told = [*settled(receipt, item.command), *trace]
+        told = [*settled(receipt, item.command.digest), *trace]
         found.add(codec.topic("receipt"), codec.entry("receipt", item.target, receipt, told))
-    for step in course.steps:
+    for step in course.steps[course.written :]:
         found.add(codec.topic("audit"), codec.entry("audit", step.command_id, step))

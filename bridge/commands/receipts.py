@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.commands.decide import Execute
+from bridge.commands.decide import UNREADABLE, Execute
 from bridge.commands.guard import Conflict, version_of
 from bridge.connector import Done
 from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RowError
-from bridge.model.fixed import AuditRecord
+from bridge.model.fixed import AuditRecord, Target
 from bridge.model.receipt import Outcome, Receipt, State
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,9 +21,19 @@ EXECUTOR = "executor"
 KEY_REUSED = "key_reused"
 REFUSED_BEFORE = frozenset({KEY_REUSED})
 """Codes with which a command is rejected; any other error of an effect makes it failed."""
-UNSETTLED = frozenset({KEY_REUSED, "bad_id", "bad_digest", "bad_command"})
+UNSETTLED = frozenset({KEY_REUSED, *UNREADABLE})
 """Codes of rejected records that only claim an id: the command that it belongs to is still free to
 come, or was another one.
+"""
+
+IN_PROGRESS, NOT_STARTED, UNKNOWN, RECONCILED = (
+    "in_progress",
+    "not_started",
+    "unknown",
+    "reconciled",
+)
+"""Codes of commands into systems without a ledger: about to be carried out; taken back, nothing of
+it has happened; nobody can tell whether it has; the system was asked, and it has.
 """
 
 MAX_RESULT = 256_000
@@ -30,6 +41,7 @@ MAX_RESULT = 256_000
 MAX_MESSAGE = 2000
 
 STATE = {
+    Outcome.UNKNOWN_OUTCOME: State.UNKNOWN,
     Outcome.SUCCEEDED: State.SUCCEEDED,
     Outcome.FAILED: State.FAILED,
     Outcome.REJECTED: State.REJECTED,
@@ -43,7 +55,7 @@ class Course:
     """The states that one command has gone through so far, and its receipt at the end.
 
     `answered`: it had its receipt before, which said so; then nothing is written. `repeated`: it
-    had taken effect before, and gets its receipt now.
+    had taken effect before, and gets its receipt now. `written`: so many steps are in the log.
     """
 
     command: CommandRecord
@@ -51,6 +63,7 @@ class Course:
     receipt: Receipt | None = None
     repeated: bool = False
     answered: Outcome | None = None
+    written: int = 0
 
     def reach(
         self,
@@ -77,6 +90,11 @@ class Course:
             )
         )
 
+    def doubt(self, why: str, at: datetime) -> None:
+        """It may have happened, and the system is asked."""
+        self.reach(State.UNKNOWN, at, message=why[:MAX_MESSAGE])
+        self.reach(State.RECONCILING, at)
+
     def end(self, receipt: Receipt) -> None:
         """The command's last state."""
         self.receipt = receipt
@@ -89,19 +107,56 @@ class Course:
         )
 
 
+def claims_only(code: str | None) -> bool:
+    """Whether a receipt with this code only answers a record that claimed an id."""
+    return code in UNSETTLED
+
+
 def settles(receipt: Receipt) -> bool:
-    """Whether this is the one receipt of its command's id."""
-    return receipt.code not in UNSETTLED
+    """Whether this is the one receipt with which its command's id has ended."""
+    return not claims_only(receipt.code) and receipt.outcome != Outcome.UNKNOWN_OUTCOME
 
 
-def settled(receipt: Receipt, command: CommandRecord) -> list[tuple[str, bytes]]:
+def settled(receipt: Receipt, digest: str) -> list[tuple[str, bytes]]:
     """The headers by which readers of receipts know what was answered, without decoding it."""
-    if not settles(receipt):
+    if claims_only(receipt.code):
         return []
+    withdrawn = receipt.code == NOT_STARTED
     return [
-        (headers.DIGEST, command.digest.encode()),
-        (headers.OUTCOME, receipt.outcome.encode()),
+        (headers.DIGEST, digest.encode()),
+        (headers.OUTCOME, headers.WITHDRAWN if withdrawn else receipt.outcome.encode()),
     ]
+
+
+def intent(record: CommandRecord, at: datetime) -> Receipt:
+    """The receipt of a command that is about to be carried out."""
+    message = "it is being carried out; an executor that comes upon this finds out what happened"
+    return refused(record, Outcome.UNKNOWN_OUTCOME, IN_PROGRESS, message, at)
+
+
+def withdrawn(record: CommandRecord, why: str, at: datetime) -> Receipt:
+    """The receipt that takes an intent back: nothing of it has happened."""
+    message = f"it has not been carried out, and is tried again: {why}"[:MAX_MESSAGE]
+    return refused(record, Outcome.UNKNOWN_OUTCOME, NOT_STARTED, message, at)
+
+
+def unknown(record: CommandRecord, target: Target, why: str, at: datetime) -> Receipt:
+    """The receipt of a command of which nobody but a person can tell whether it has happened."""
+    message = (
+        f"nobody can tell whether {record.name} has taken effect ({why}): look at {target.entity} "
+        f"{target.key} in {target.system}, then say what you found by `bridgectl commands settle "
+        f"{record.id} --as succeeded|failed --reason TEXT`"
+    )
+    return refused(record, Outcome.UNKNOWN_OUTCOME, UNKNOWN, message[:MAX_MESSAGE], at)
+
+
+def reconciled(
+    record: CommandRecord, decision: Execute | None, done: Done, at: datetime
+) -> Receipt:
+    """The receipt of a command that the system, when asked, said to have taken effect."""
+    message = "the system was asked whether it has taken effect, and it has"
+    found = succeeded(record, decision, done, at)
+    return replace(found, code=RECONCILED, message=found.message or message)
 
 
 def refused(
@@ -111,21 +166,17 @@ def refused(
     return Receipt(record.id, outcome, code, message, None, None, None, at)
 
 
-def reused(record: CommandRecord, at: datetime) -> Receipt:
-    """The receipt of a command whose id stands for another content."""
-    message = f"command {record.id!r} was asked for before with another content"
-    return refused(record, Outcome.REJECTED, KEY_REUSED, message, at)
-
-
-def succeeded(record: CommandRecord, decision: Execute, done: Done, at: datetime) -> Receipt:
-    """The receipt of a command that took effect, now or (repeated) the first time."""
+def succeeded(record: CommandRecord, decision: Execute | None, done: Done, at: datetime) -> Receipt:
+    """The receipt of a command that took effect, now or (repeated) the first time; `decision`
+    None: its row's version can't be told any more.
+    """
     if done.finished_at is not None:
         at = EPOCH + timedelta(microseconds=done.finished_at)
-    try:
-        version = version_of(decision.spec, decision.table, done.shape, done.after)
-    except RowError:
-        # The effect is there all the same; its row just has no version that the bridge can tell.
-        version = None
+    version = None
+    if decision is not None:
+        # The effect is there all the same where its row has no version that the bridge can tell.
+        with contextlib.suppress(RowError):
+            version = version_of(decision.spec, decision.table, done.shape, done.after)
     result, message = done.result, None
     if result is not None and len(result.encode()) > MAX_RESULT:
         result, message = None, f"the answer has more than {MAX_RESULT} bytes and isn't kept"

@@ -2,12 +2,14 @@
 
 A batch of commands is one legacy transaction (effects, markers, ledger rows), then one log
 transaction a partition (receipts, audit records, offsets). Killed in between, the commands come
-again, the ledger knows them, and their receipts are written then.
+again, the ledger knows them, and their receipts are written then. Where there is no ledger, a log
+transaction a partition with intents comes first, and what comes again is asked for in the system.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -17,20 +19,26 @@ from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Steps, Table, no_steps
 from bridge.commands.execute import Execution
+from bridge.commands.intents import Intents
 from bridge.commands.items import Item, Items, Part
+from bridge.commands.ledgered import Ledgered, Owners
 from bridge.commands.outcome import PartOutcome, outcome_of
-from bridge.commands.receipts import STATE, Course, settles
-from bridge.connector import Writer
+from bridge.commands.receipts import STATE, Course, claims_only
+from bridge.commands.unledgered import Unledgered
+from bridge.commands.work import Carrier
+from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import FixedCodec
 from bridge.log.owned import OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.model.declare import SystemSpec
-from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
 from bridge.observe import CommandMoved, Observer, ignore
 from bridge.observe import DeadLetter as DeadLetterNotice
 
 IDLE = 0.5
 BATCH = 500
+ASKED_BATCH = 50
+"""Records a batch where there is no ledger: so many commands at most are in doubt after a crash."""
 OFFSETS_EVERY = 0.5
 """Seconds between transactions that only move offsets (past commands of other systems)."""
 WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -57,6 +65,7 @@ class CommandExecutor:
         log: Log,
         codec: FixedCodec,
         writer: Writer,
+        ledger: bool,
         tables: Mapping[str, Table],
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,
@@ -75,15 +84,38 @@ class CommandExecutor:
         self._session_timeout = session_timeout
         self._group = executor_group(bridge, system.name)
         self._items = Items(system.name, codec, clock)
-        self._answered = Answered(log, codec)
+        instance = secrets.token_hex(8)
+        self._answered = Answered(log, codec, instance)
+        self._owners: Owners | None = None
+        carrier: Carrier
+        if ledger:
+            if not isinstance(writer, LedgerWriter):
+                raise ConfigurationError(
+                    f"system {system.name!r}: its connector declares a ledger, but its writer is "
+                    "no LedgerWriter"
+                )
+            self._owners = Owners(writer, self._group)
+            carrier = Ledgered(writer, self._owners, clock=clock, sleep=sleep, steps=steps)
+        else:
+            intents = Intents(
+                instance, codec, self._answered, clock=clock, steps=steps, told=self._told
+            )
+            carrier = Unledgered(
+                writer,
+                intents,
+                self._answered,
+                fresh_for=session_timeout / 2,
+                clock=clock,
+                sleep=sleep,
+                steps=steps,
+            )
+        self._batch = BATCH if ledger else ASKED_BATCH
         self._execution = Execution(
             {command.qualified: command for command in system.commands},
             tables,
-            writer,
+            carrier,
             self._answered,
             clock=clock,
-            sleep=sleep,
-            steps=steps,
         )
         self._offsets: dict[TopicPartition, int] = {}
         self._wrote_at = monotonic()
@@ -117,6 +149,7 @@ class CommandExecutor:
             self._bridge,
             self._group,
             [self._codec.topic("command")],
+            self._owners,
             session_timeout=self._session_timeout,
         ) as owned:
             failures = 0
@@ -132,15 +165,15 @@ class CommandExecutor:
 
     async def _step(self, owned: OwnedPartitions) -> bool:
         """One batch; False when some of it has to wait."""
-        records = await owned.read(BATCH, IDLE)
+        records = await owned.read(self._batch, IDLE)
         try:
             parts = await self._items.parts(records)
-            courses = await self._carried_out(parts)
+            through = await self._take(owned, parts)
+            courses = await self._carried_out(parts, owned)
         except RetryLater:
             # The log or the registry is away; nothing is written, so all of it comes again.
             _again(owned, _first_offsets(records))
             raise
-        through = True
         for place, part in parts.items():
             try:
                 through &= await self._finish(owned, place, part, courses[place])
@@ -152,8 +185,21 @@ class CommandExecutor:
             await self._move_offsets(owned)
         return through
 
+    async def _take(self, owned: OwnedPartitions, parts: dict[TopicPartition, Part]) -> bool:
+        """Own the partitions of commands in the ledger too, where there is one; False when some
+        turned out to be somebody else's: those parts are left out.
+        """
+        if self._owners is None:
+            return True
+        offsets = {place: part.records[0].offset for place, part in parts.items() if part.items}
+        lost = await self._owners.take(owned, offsets)
+        _again(owned, {place: offsets[place] for place in lost})
+        for place in lost:
+            del parts[place]
+        return not lost
+
     async def _carried_out(
-        self, parts: Mapping[TopicPartition, Part]
+        self, parts: Mapping[TopicPartition, Part], owned: OwnedPartitions
     ) -> dict[TopicPartition, dict[int, Course | None]]:
         """The courses of each partition, by offset."""
         items = {
@@ -162,7 +208,7 @@ class CommandExecutor:
             for offset, item in sorted(part.items.items(), key=itemgetter(0))
             if isinstance(item, Item)
         }
-        carried_out = await self._execution.carry_out(list(items.values()))
+        carried_out = await self._execution.carry_out(list(items.values()), owned)
         courses: dict[TopicPartition, dict[int, Course | None]] = {place: {} for place in parts}
         for (place, offset), course in zip(items, carried_out, strict=True):
             courses[place][offset] = course
@@ -221,15 +267,20 @@ class CommandExecutor:
     def _ended(self, course: Course) -> None:
         """What it came to is in the log."""
         command, receipt = course.command, course.receipt
-        if receipt is not None and settles(receipt):
+        if receipt is not None and not claims_only(receipt.code):
             self._answered.add(command.id, answer(command.digest, receipt.outcome))
-        for step in course.steps:
-            self._observer(
-                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
-            )
+        self._told(course)
         if course.answered is not None:
             state = STATE[course.answered]
             self._observer(CommandMoved(command.id, command.name, state, "", repeated=True))
+
+    def _told(self, course: Course) -> None:
+        """Its steps since the last time are in the log."""
+        command = course.command
+        for step in course.steps[course.written :]:
+            self._observer(
+                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
+            )
 
 
 def _first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:

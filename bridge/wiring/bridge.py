@@ -208,6 +208,7 @@ class Bridge:
             log=self.log,
             codec=self.codec,
             writer=writer,
+            ledger=connector.capabilities().ledger,
             tables=await self.tables(name),
             observer=self.observer,
             steps=steps or (lambda _: None),

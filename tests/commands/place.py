@@ -51,6 +51,7 @@ async def executing(
     here: World,
     *,
     writer: Writer | None = None,
+    ledger: bool = True,
     steps: Steps = no_steps,
     observer: Observer = ignore,
 ) -> AsyncIterator[asyncio.Task[None]]:
@@ -61,6 +62,7 @@ async def executing(
         log=here.log,
         codec=here.codec,
         writer=made,
+        ledger=ledger,
         tables=here.tables,
         steps=steps,
         observer=observer,

@@ -10,12 +10,22 @@ IDS = st.sampled_from([f"agent:{number}" for number in range(40)])
 GIVEN = st.builds(answer, st.sampled_from(["a" * 64, "b" * 64]), st.sampled_from(list(Outcome)))
 
 
-@given(st.lists(st.tuples(IDS, GIVEN)))
-def test_the_first_answer_to_an_id_stays(told: list[tuple[str, Answer]]) -> None:
+@given(st.lists(st.tuples(IDS, st.none() | GIVEN)))
+def test_the_first_answer_to_an_id_stays_unless_it_says_that_nobody_knows(
+    told: list[tuple[str, Answer | None]],
+) -> None:
     answers, expected = Answers(), dict[str, Answer]()
     for command_id, one in told:
+        first = expected.get(command_id)
+        open_ = first is not None and first.outcome == Outcome.UNKNOWN_OUTCOME
+        if one is None:
+            answers.withdraw(command_id)
+            if open_:
+                del expected[command_id]
+            continue
         answers.add(command_id, one)
-        expected.setdefault(command_id, one)
+        if first is None or (open_ and first.content == one.content):
+            expected[command_id] = one
     for number in range(40):
         command_id = f"agent:{number}"
         assert answers.get(command_id) == expected.get(command_id)

@@ -69,6 +69,7 @@ def test_a_good_command_becomes_an_effect_with_the_sources_own_key() -> None:
     assert isinstance(decision, Execute)
     effect = decision.effect
     assert effect.parameters == {
+        "id": effect.command_id,
         "reason": "late",
         "level": None,
         "kind": "soft",

@@ -16,13 +16,14 @@ from bridge.commands.contract import (
     AFTER_RECEIPTS,
     BEFORE_RECEIPTS,
 )
-from bridge.connector import Done, Effect, Writer
+from bridge.connector import Done, Effect, System
 from bridge.log.port import Entry
 from bridge.model.errors import OutcomeUnknown, RetryLater
 from bridge.model.fixed import AuditRecord, DeadLetter, target
 from bridge.model.receipt import Outcome
 from bridge.observe import CommandMoved, Notice
-from connectors.journal import connector
+from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.writer import SqlWriter
 from tests.agent.world import World, world
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send
 from tests.waiting import until
@@ -70,20 +71,13 @@ async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares
     commands = [sealed("note_order", str(n), args=REASON) for n in range(1, 61)]
     await send(here, *commands, sealed("break_order", "3"))
     batches: list[int] = []
-    real = await connector.writer(here.system)
 
-    class Counting:
-        async def prepare(self) -> None:
-            await real.prepare()
-
+    class Counting(SqlWriter):
         async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
             batches.append(len(effects))
-            return await real.execute(effects)
+            return await super().execute(effects)
 
-        async def close(self) -> None:
-            await real.close()
-
-    async with executing(here, writer=Counting()):
+    async with executing(here, writer=Counting(here.system, SqliteJournal().sql)):
         found = await receipts(here, 61)
     outcomes = [(found[c.id].outcome, found[c.id].code) for c in commands]
     assert outcomes == [("succeeded", None)] * 50 + [("failed", "not_found")] * 10
@@ -168,31 +162,25 @@ async def test_a_record_that_is_no_command_is_set_aside_and_the_rest_goes_on(
     assert len(letters) == 3
 
 
-class Flaky:
+class Flaky(SqlWriter):
     """A Writer whose answers get lost, or whose system is away, on the way to the real one."""
 
-    def __init__(self, real: Writer, troubles: list[Exception], *, after: bool) -> None:
-        self._real = real
+    def __init__(self, system: System, troubles: list[Exception], *, after: bool) -> None:
+        super().__init__(system, SqliteJournal().sql)
         self._troubles = troubles
         self._after = after
         self.asked = 0
 
-    async def prepare(self) -> None:
-        await self._real.prepare()
-
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         self.asked += 1
         if self._after:
-            answer = await self._real.execute(effects)
+            answer = await super().execute(effects)
             if self._troubles:
                 raise self._troubles.pop(0)
             return answer
         if self._troubles:
             raise self._troubles.pop(0)
-        return await self._real.execute(effects)
-
-    async def close(self) -> None:
-        await self._real.close()
+        return await super().execute(effects)
 
 
 @pytest.mark.parametrize("times", [1, 6])
@@ -203,7 +191,7 @@ async def test_a_commit_whose_answer_was_lost_is_asked_for_and_takes_effect_once
     command = sealed("raise_total")
     await send(here, command)
     lost: list[Exception] = [OutcomeUnknown("the answer was lost") for _ in range(times)]
-    flaky = Flaky(await connector.writer(here.system), lost, after=True)
+    flaky = Flaky(here.system, lost, after=True)
     async with executing(here, writer=flaky):
         found = await receipts(here, 1)
     assert found[command.id].outcome == Outcome.SUCCEEDED
@@ -216,7 +204,7 @@ async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> Non
     commands = [sealed("raise_total", key=f"tester/{n}") for n in range(5)]
     await send(here, *commands)
     away: list[Exception] = [RetryLater("the ERP is away") for _ in range(3)]
-    flaky = Flaky(await connector.writer(here.system), away, after=False)
+    flaky = Flaky(here.system, away, after=False)
     async with executing(here, writer=flaky):
         await receipts(here, 5)
     assert orders(here)["1"][0] == 10

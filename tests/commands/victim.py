@@ -25,6 +25,7 @@ async def main(folder: Path, step: str) -> None:
             log=here.log,
             codec=here.codec,
             writer=await connector.writer(here.system),
+            ledger=True,
             tables=here.tables,
             steps=die,
             session_timeout=1.0,

@@ -1,0 +1,66 @@
+"""Asks the legacy system whether commands have happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from bridge.commands.contract import AFTER_PROBE, BEFORE_PROBE, Steps
+from bridge.commands.work import Reconciled, Work
+from bridge.connector import Effect, Writer
+from bridge.model.errors import OutcomeUnknown, RetryLater, Unsupported
+
+PAUSES = (0.0, 0.5, 2.0, 8.0)
+"""Seconds before each probe of a command about which the one before had no answer."""
+
+
+class Probes:
+    """Waits until what was asked for is settled, then probes, a few times where need be."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steps: Steps,
+    ) -> None:
+        self._writer = writer
+        self._sleep = sleep
+        self._steps = steps
+
+    async def ask(self, effects: Sequence[Effect | None]) -> list[Reconciled | Exception | None]:
+        """As `Carrier.ask`; an effect that is None can't be asked about."""
+        answers: list[Reconciled | Exception | None] = [
+            OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
+        ]
+        open_ = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
+        if open_ and self._writer.settle > 0:
+            await self._sleep(self._writer.settle)
+        for pause in PAUSES:
+            if not open_:
+                break
+            if pause:
+                await self._sleep(pause)
+            again = []
+            for index, effect in open_:
+                answers[index] = answer = await self._probe(effect)
+                if isinstance(answer, OutcomeUnknown):
+                    again.append((index, effect))
+                elif isinstance(answer, Unsupported):
+                    answers[index] = OutcomeUnknown(str(answer))
+            open_ = again
+        return answers
+
+    async def _probe(self, effect: Effect) -> Reconciled | Exception | None:
+        self._steps(BEFORE_PROBE)
+        try:
+            done = await self._writer.probe(effect)
+        except (OutcomeUnknown, RetryLater, Unsupported) as error:
+            return error
+        self._steps(AFTER_PROBE)
+        return None if done is None else Reconciled(done)
+
+
+def effects_of(works: Sequence[Work]) -> list[Effect | None]:
+    """The effects of these commands, aligned."""
+    return [work.effect for work in works]

@@ -1,0 +1,155 @@
+"""Effects into a system with a ledger: it knows what happened, so asking again does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.commands.answers import Answer
+from bridge.commands.ask import Probes
+from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
+from bridge.commands.decide import Execute, Refuse
+from bridge.commands.receipts import claims_only
+from bridge.commands.work import Ending, Reconciled, Work, aligned
+from bridge.connector import Done, Effect, LedgerWriter
+from bridge.log.port import TopicPartition
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.receipt import State
+
+ASK_AGAIN = (0.05, 0.2, 1.0)
+"""Seconds between questions to the ledger after a commit whose answer was lost."""
+
+
+class Owners:
+    """Which partitions this process owns in the ledger too, so that nobody else acts for them.
+
+    A process that was frozen between its decision and the effect, and lost its partition
+    meanwhile, finds another owner in the transaction of its effect. What its successor found in
+    the ledger after it became the owner is therefore the last word.
+    """
+
+    def __init__(self, writer: LedgerWriter, group: str) -> None:
+        self._writer = writer
+        self._group = group
+        self._held: set[TopicPartition] = set()
+
+    async def take(
+        self, owned: Places, offsets: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        """Own these; returns those that the log says are somebody else's. `offsets` are those of
+        the first records that aren't through yet. Raises RetryLater.
+
+        The log is asked behind the ledger: who still owns the partition there has become its owner
+        in the ledger before any successor did.
+        """
+        new = {place: offset for place, offset in offsets.items() if place not in self._held}
+        if not new:
+            return set()
+        await self._writer.own([_name(place) for place in new])
+        lost = set()
+        for place, offset in new.items():
+            try:
+                async with owned.transaction(place) as transaction:
+                    transaction.commit_offsets(self._group, {place: offset})
+            except (Fenced, OutcomeUnknown):
+                lost.add(place)
+            else:
+                self._held.add(place)
+        return lost
+
+    def drop(self, place: TopicPartition) -> None:
+        """Somebody else became its owner in the ledger; asked anew whose it is."""
+        self._held.discard(place)
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """As `bridge.log.port.Rebalance`."""
+        self._held -= partitions
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int] | None:
+        """As `bridge.log.port.Rebalance`: taken when there is a command."""
+        del partitions
+        return None
+
+
+class Ledgered:
+    """`Carrier` for writers with a ledger."""
+
+    def __init__(
+        self,
+        writer: LedgerWriter,
+        owners: Owners,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steps: Steps,
+    ) -> None:
+        self._writer = writer
+        self._owners = owners
+        self._probes = Probes(writer, sleep=sleep, steps=steps)
+        self._clock = clock
+        self._sleep = sleep
+        self._steps = steps
+
+    def doubts(self, work: Work, before: Answer | None) -> bool:
+        """What is to be executed the ledger answers for by itself; what isn't, because it came
+        too late or isn't declared any more, may have taken effect in front of a crash.
+        """
+        del before
+        decision = work.decision
+        if isinstance(decision, Refuse):
+            return not claims_only(decision.code)
+        return not isinstance(decision, Execute)
+
+    async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
+        """The ledger wants nothing but id and digest."""
+        return await self._probes.ask(
+            [Effect(work.id, work.item.command.digest, "", {}, "", {}) for work in works]
+        )
+
+    async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
+        """One legacy transaction; those that aren't ours any more wait."""
+        del owned
+        now = self._clock()
+        for work in works:
+            work.course.reach(State.EXECUTING, now)
+        effects = [
+            replace(work.effect, partition=_name(work.item.place))
+            for work in works
+            if work.effect is not None
+        ]
+        try:
+            endings: list[Ending] = [*aligned(works, await self._execute(works, effects))]
+        except (RetryLater, OutcomeUnknown):
+            return [RetryLater("the batch waits") for _ in works]
+        for work, ending in zip(works, endings, strict=True):
+            if isinstance(ending, Fenced):
+                self._owners.drop(work.item.place)
+        return endings
+
+    async def _execute(
+        self, works: Sequence[Work], effects: Sequence[Effect]
+    ) -> list[Done | Exception]:
+        for wait in (*ASK_AGAIN, None):
+            self._steps(BEFORE_LEGACY)
+            try:
+                outcomes = await self._writer.execute(effects)
+            except OutcomeUnknown as unknown:
+                if wait is None:
+                    raise
+                now = self._clock()
+                for work in works:
+                    work.course.doubt(str(unknown), now)
+                await self._sleep(wait)
+                continue
+            self._steps(AFTER_LEGACY)
+            return outcomes
+        raise AssertionError("the last question ends with an answer or an error")
+
+
+def _name(place: TopicPartition) -> str:
+    """What the ledger calls a partition of the commands topic."""
+    return str(place.partition)

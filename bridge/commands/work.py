@@ -1,0 +1,79 @@
+"""A command of a batch on its way through the executor, and what may become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.commands.answers import Answer
+from bridge.commands.contract import Places
+from bridge.commands.decide import Decision
+from bridge.commands.items import Item
+from bridge.commands.receipts import Course
+from bridge.connector import Done, Effect
+from bridge.model.errors import Rejected
+
+
+@dataclass(slots=True)
+class Work:
+    """One command and its place in the batch. `doubtful`: it may have happened already, so that
+    what was decided counts only once the system has said that it has not.
+    """
+
+    index: int
+    item: Item
+    course: Course
+    decision: Decision
+    doubtful: bool = False
+
+    @property
+    def id(self) -> str:
+        """The command's."""
+        return self.item.command.id
+
+    @property
+    def effect(self) -> Effect | None:
+        """What it would do, as far as that can be said."""
+        return self.decision.effect
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The system was asked, and it has happened."""
+
+    done: Done
+
+
+Ending = Done | Reconciled | Answer | Exception
+"""What a command that was to be carried out came to: it took effect now (Done) or before
+(Reconciled), has its receipt already (Answer), waits (RetryLater, Fenced), may have happened and
+nobody can tell (OutcomeUnknown), or was refused (any other error).
+"""
+
+
+class Carrier(Protocol):
+    """How effects are carried out once each, with a ledger or without."""
+
+    def doubts(self, work: Work, before: Answer | None) -> bool:
+        """Whether this command may have happened already; `before` what the receipts tell."""
+
+    async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
+        """Whether those happened, aligned; None: certainly not. OutcomeUnknown: nobody can tell;
+        RetryLater: not now.
+        """
+
+    async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
+        """Their endings, aligned. Raises RetryLater while the log is away."""
+
+
+def aligned(
+    works: Sequence[Work], outcomes: Sequence[Done | Exception]
+) -> Sequence[Done | Exception]:
+    """The outcomes, once it is seen that there is one each. Raises Rejected."""
+    if len(outcomes) != len(works):
+        raise Rejected(
+            "connector_error",
+            f"the writer answered {len(works)} effects with {len(outcomes)} outcomes",
+        )
+    return outcomes
