@@ -95,7 +95,7 @@ class _Schema:
             self._model.annotate(self._names.whole(target), self._terms(item))
 
     def _property(self, name: str, item: Mapping[str, Any]) -> RawProperty:
-        scale = item.get("$Scale")
+        scale, decimal = item.get("$Scale"), item.get("$Type") == "Edm.Decimal"
         return RawProperty(
             name,
             self._names.whole(item.get("$Type") or "Edm.String"),
@@ -103,7 +103,7 @@ class _Schema:
             nullable=item.get("$Nullable") is True,
             max_length=_number(item.get("$MaxLength")),
             precision=_number(item.get("$Precision")),
-            scale=-1 if _number(scale) is None else scale,
+            scale=scale if _number(scale) is not None else (-1 if decimal else None),
         )
 
     def _type(self, item: Mapping[str, Any], name: str) -> RawType:

@@ -31,6 +31,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bridge.model.types import MAX_PRECISION, FieldType
+from bridge.plan.steps import MISSING
 from connectors.odata.literal import literal, payload
 from connectors.odata.model import Property, Version
 from connectors.odata.moments import instant, local, time_of_day
@@ -81,8 +82,8 @@ def _decimal_type(p: Property, version: Version) -> FieldType:
 
 def value(p: Property, version: Version, json: Any) -> Any:  # noqa: ARG001 - both forms are read
     """The row value of what stands in JSON. Never raises."""
-    if json is None:
-        return None
+    if json is None or json is MISSING:
+        return json
     try:
         return _READ.get(p.edm, _same)(p, json)
     except (ValueError, OverflowError, InvalidOperation, binascii.Error):

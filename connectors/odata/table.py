@@ -1,148 +1,132 @@
-"""An entity set as a table of the port: its columns, its rows from JSON, and how URLs name them."""
+"""An entity set as a table of the port: its shape, and rows of it made of JSON. Pure."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.connector import Column, Shape, System, TableUse
-from bridge.model.errors import ConfigurationError, Rejected
-from bridge.plan.steps import Wire
-from connectors.odata.answer import segment
-from connectors.odata.edm import field_type, value
-from connectors.odata.literal import literal
+from bridge.connector import Column, Shape, TableUse
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import MISSING, Wire
+from connectors.odata.edm import field_type, literal, value
 from connectors.odata.model import EntitySet, Property, Service, Version
 
+Row = tuple[Any, ...]
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """An entity set with the properties that are used: the key first, then as declared."""
+    """An entity set with the properties that are used; `places` are those of the key."""
 
     set: EntitySet
     version: Version
     properties: tuple[Property, ...]
     shape: Shape
+    places: tuple[int, ...]
 
     @property
     def name(self) -> str:
-        """The entity set's."""
+        """The entity set's name."""
         return self.set.name
 
     @property
     def select(self) -> str:
-        """The value of `$select`: what is used, and nothing else."""
-        return ",".join(dict.fromkeys(one.path[0] for one in self.properties))
+        """`$select` of what is used; complex properties whole."""
+        return ",".join(dict.fromkeys(p.path[0] for p in self.properties))
 
-    def raw(self, row: Mapping[str, Any], absent: Any = None) -> tuple[Any, ...]:
-        """A raw row of `shape`; `absent` stands for what the JSON doesn't hold."""
-        return tuple(
-            value(one, self.version, _at(row, one.path, absent)) for one in self.properties
-        )
+    @property
+    def key(self) -> tuple[Property, ...]:
+        """The key's properties in order."""
+        return tuple(self.properties[place] for place in self.places)
 
-    def path(self, key: Mapping[str, Any]) -> str:
-        """The URL's path of one row. Raises Rejected (`bad_key`)."""
-        lacking = [name for name in self.set.key if key.get(name) is None]
-        if lacking:
-            raise Rejected("bad_key", f"{self.name}: the key lacks {', '.join(lacking)}")
-        parts = [self._literal(name, key[name]) for name in self.set.key]
-        if len(parts) > 1:
-            parts = [f"{name}={part}" for name, part in zip(self.set.key, parts, strict=True)]
-        return f"{self.name}({segment(','.join(parts))})"
+    def row(self, json: Mapping[str, Any]) -> Row:
+        """The raw row of a JSON object; what isn't in it is MISSING."""
+        return tuple(value(p, self.version, _at(json, p.path)) for p in self.properties)
 
-    def literals(self, columns: Sequence[str], key: Sequence[Any]) -> tuple[str, ...]:
-        """URL literals of values of these columns. Raises Rejected (`bad_key`)."""
-        return tuple(self._literal(name, one) for name, one in zip(columns, key, strict=True))
+    def only_key(self, key: Sequence[Any]) -> Row:
+        """A raw row in which nothing but the key is set."""
+        found = [MISSING] * len(self.properties)
+        for place, part in zip(self.places, key, strict=True):
+            found[place] = part
+        return tuple(found)
 
-    def askable(self, columns: Iterable[str]) -> None:
-        """Raises Rejected (`bad_key`) for a column that no filter may name."""
-        for name in columns:
-            if name not in self.set.properties:
-                raise Rejected("bad_key", f"entity set {self.name} has no property {name!r}")
-            if not self.set.can_filter(name):
-                raise Rejected(
-                    "bad_key",
-                    f"entity set {self.name} can't be asked for by {name!r}: the service's metadata "
-                    "says that it may not be filtered by",
-                )
+    def key_of(self, row: Row) -> Row:
+        """The key of a raw row."""
+        return tuple(row[place] for place in self.places)
 
-    def _literal(self, name: str, one: Any) -> str:
-        try:
-            return literal(self.set.properties[name], self.version, one)
-        except Rejected as error:
-            raise Rejected(error.code, f"{self.name}: {error}") from None
+    def predicate(self, key: Sequence[Any]) -> str:
+        """`('1')` or `(order='1',position=2)`, not percent-encoded. Raises Rejected."""
+        parts = [literal(p, self.version, part) for p, part in zip(self.key, key, strict=True)]
+        if len(parts) == 1:
+            return f"({parts[0]})"
+        named = (f"{p.name}={part}" for p, part in zip(self.key, parts, strict=True))
+        return f"({','.join(named)})"
 
 
-def table_of(service: Service, use: TableUse, where: str = "") -> Table:
-    """The table that the configuration names. Raises ConfigurationError for what is not there."""
-    found = service.sets.get(use.table)
-    begin = f"{where}: " if where else ""
-    if found is None:
-        near = difflib.get_close_matches(use.table, service.sets, 1)
-        why = service.left_out.get(use.table)
-        hint = f"left out, {why}" if why else f"did you mean {near[0]}?" if near else ""
+def _at(json: Any, path: Sequence[str]) -> Any:
+    """What stands at a path: None inside of a complex value that is null."""
+    for step in path:
+        if json is None:
+            return None
+        if not isinstance(json, Mapping) or step not in json:
+            return MISSING
+        json = json[step]
+    return json
+
+
+def columns_of(one: EntitySet, version: Version) -> tuple[Column, ...]:
+    """Every property as the catalogue's column."""
+    found = []
+    for p in one.properties.values():
+        kind = field_type(p, version)
+        if kind is not None:
+            native = p.enum or p.edm + (f"({p.max_length})" if p.max_length else "")
+            found.append(Column(p.name, native, kind, "python", p.nullable, p.name in one.key))
+    return tuple(found)
+
+
+def table_of(service: Service, use: TableUse, *more: str | None) -> Table:
+    """The table that a configuration means: the columns that it uses, the key, and `more` columns.
+
+    Raises ConfigurationError for what the service doesn't have.
+    """
+    one = set_of(service, use.table)
+    if use.key and sorted(use.key) != sorted(one.key):
         raise ConfigurationError(
-            f"{begin}the service has no entity set {use.table!r}"
-            f"{'; ' + hint if hint else f' (it has {_some(service.sets)})'}"
+            f"entity set {one.name!r}: its key is {', '.join(one.key)}, not {', '.join(use.key)}"
         )
-    wanted = [*found.key, *use.key, *(use.columns or found.properties)]
-    for name in wanted:
-        if name not in found.properties:
-            near = difflib.get_close_matches(name, found.properties, 1)
-            why = service.left_out.get(f"{use.table}/{name}")
-            hint = f"left out, {why}" if why else f"did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(
-                f"{begin}entity set {use.table} has no property {name!r}"
-                f"{'; ' + hint if hint else f' (it has {_some(found.properties)})'}"
-            )
-    properties = tuple(found.properties[name] for name in dict.fromkeys(wanted))
-    key = use.key or found.key
-    columns = [_column(one, service.version, key=one.name in key) for one in properties]
+    used = {*one.key, *use.columns, *filter(None, more)} if use.columns else {*one.properties}
+    problems = [_unknown(service, one, name) for name in use.columns if name not in one.properties]
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    columns = tuple(c for c in columns_of(one, service.version) if c.name in used)
+    names = [column.name for column in columns]
     return Table(
-        found, service.version, properties, Shape(use.table, tuple(columns), Wire.PYTHON, "none")
+        one,
+        service.version,
+        tuple(one.properties[name] for name in names),
+        Shape(one.name, columns, Wire.PYTHON),
+        tuple(names.index(name) for name in one.key),
     )
 
 
-def _column(one: Property, version: Version, *, key: bool) -> Column:
-    kind = field_type(one, version)
-    if kind is None:
-        message = f"property {one.name!r} is of type {one.edm}, which the log doesn't hold"
-        raise ConfigurationError(message)
-    size = f"({one.max_length})" if one.max_length else ""
-    if one.precision and one.edm == "Edm.Decimal":
-        size = f"({one.precision},{one.scale or 0})"
-    return Column(one.name, f"{one.enum or one.edm}{size}", kind, "python", one.nullable, key)
+def set_of(service: Service, name: str) -> EntitySet:
+    """The entity set of that name; raises ConfigurationError that says why there is none."""
+    if name in service.sets:
+        return service.sets[name]
+    if name in service.left_out:
+        raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
+    close = difflib.get_close_matches(name, list(service.sets), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    raise ConfigurationError(f"entity set {name!r} is not in the service's metadata{hint}")
 
 
-def _at(row: Mapping[str, Any], path: Sequence[str], absent: Any) -> Any:
-    found: Any = row
-    for step in path:
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(step, absent)
-        if found is absent:
-            return absent
-    return found
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:12]) + (", ..." if len(listed) > 12 else "")
-
-
-class Tables:
-    """The tables of a system, made once each: shapes are compared by identity."""
-
-    def __init__(self, system: System) -> None:
-        self._where = f"system {system.name!r}"
-        self._uses = {use.table: use for use in system.tables}
-        self._made: dict[str, Table] = {}
-
-    def of(self, service: Service, name: str) -> Table:
-        """The table of that name; all of its columns where the configuration names none."""
-        table = self._made.get(name)
-        if table is None:
-            use = self._uses.get(name) or TableUse(name)
-            table = self._made[name] = table_of(service, use, self._where)
-        return table
+def _unknown(service: Service, one: EntitySet, name: str) -> str:
+    why = service.left_out.get(f"{one.name}/{name}")
+    if why:
+        return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
+    close = difflib.get_close_matches(name, list(one.properties), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    return f"entity set {one.name!r} has no property {name!r}{hint}"

@@ -1,0 +1,96 @@
+"""Query options of a table: filters, orders, keyset pages. Pure, nothing percent-encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.connector import Condition
+from bridge.model.errors import Rejected
+from connectors.odata.edm import literal
+from connectors.odata.model import Property
+from connectors.odata.table import Table
+
+Query = dict[str, str]
+
+
+def behind(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+    """A filter: rows behind `values` in the order of `properties`, which must be total.
+
+    `a gt 1 or (a eq 1 and (b gt 2 or (b eq 2 and c gt 3)))`
+    """
+    first, *rest = properties
+    text = literal(first, table.version, values[0])
+    if not rest:
+        return f"{first.name} gt {text}"
+    inner = behind(table, rest, values[1:])
+    return f"({first.name} gt {text} or ({first.name} eq {text} and {inner}))"
+
+
+def from_moment(table: Table, p: Property, at: datetime) -> str:
+    """A filter: rows whose property is that moment or later."""
+    return f"{p.name} ge {literal(p, table.version, at)}"
+
+
+def matching(table: Table, where: Condition) -> str:
+    """A filter: rows whose properties equal these values (or one of several each)."""
+    parts = []
+    for name, wanted in where.items():
+        p = table.set.properties.get(name)
+        if p is None:
+            raise Rejected("bad_column", f"entity set {table.name!r} has no property {name!r}")
+        several = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+        equal = [f"{name} eq {literal(p, table.version, one)}" for one in several]
+        parts.append(f"({' or '.join(equal)})" if equal else "false")
+    return " and ".join(parts)
+
+
+def both(*filters: str) -> str:
+    """All of these filters; empty ones don't count."""
+    found = [one for one in filters if one]
+    return found[0] if len(found) == 1 else " and ".join(f"({one})" for one in found)
+
+
+def query(
+    table: Table,
+    *,
+    filtered: str = "",
+    order: Sequence[Property] = (),
+    top: int | None = None,
+    select: str | None = None,
+) -> Query:
+    """The query options."""
+    found: Query = {"$select": table.select if select is None else select}
+    if filtered:
+        found["$filter"] = filtered
+    if order:
+        found["$orderby"] = ",".join(p.name for p in order)
+    if top is not None:
+        found["$top"] = str(top)
+    if table.version == "v2":
+        found["$format"] = "json"
+    return found
+
+
+def key_can_page(table: Table) -> bool:
+    """Whether pages can begin behind a key, as far as the metadata says."""
+    return table.set.sortable and all(table.set.can_filter(name) for name in table.set.key)
+
+
+def removed_id(json: Mapping[str, Any]) -> str | None:
+    """The address of a row that a delta response calls removed; None: it is no such thing.
+
+    V4.01 has `@removed`; V4.0 a context that ends in `/$deletedEntity`.
+    """
+    context = str(json.get("@odata.context") or json.get("@context") or "")
+    gone = "@removed" in json or "@odata.removed" in json
+    if not gone and not context.endswith("/$deletedEntity"):
+        return None
+    return str(json.get("@odata.id") or json.get("@id") or json.get("id") or "")
+
+
+def is_link(json: Mapping[str, Any]) -> bool:
+    """Whether an item of a delta response is about a link between rows, not about a row."""
+    context = str(json.get("@odata.context") or json.get("@context") or "")
+    return context.endswith(("/$link", "/$deletedLink"))

@@ -1,0 +1,234 @@
+"""Writes a systems file from metadata. Pure: YAML text, every left-out thing named in a comment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bridge.model.names import as_name
+from bridge.model.types import KEY_KINDS
+from connectors.odata.edm import field_type
+from connectors.odata.model import Action, EntitySet, Navigation, Property, Service
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.]*")
+#: Words that YAML reads as something else than text.
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+WIDTH = 98
+"""Characters of a comment's line."""
+
+
+@dataclass(slots=True)
+class _Entity:
+    """An entity set under the names that it gets."""
+
+    name: str
+    set: EntitySet
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def draft(service: Service, wanted: Sequence[str] = ()) -> str:
+    """The file from `capture:` on; `wanted` entity sets, or none for all."""
+    chosen = {name: one for name, one in service.sets.items() if not wanted or name in wanted}
+    keyed = {name: one for name, one in chosen.items() if not _bad_key(one, service)}
+    entities = _named(keyed)
+    lines = [*_capture(), "", "entities:"]
+    for one in entities.values():
+        lines += _entity(one, entities, service)
+    lines += _left_out(chosen, service, wanted)
+    lines += _commands(entities, service)
+    return "\n".join(lines) + "\n"
+
+
+def _capture() -> list[str]:
+    return [
+        "# How changes are noticed; `bridgectl check` tells by what means for each entity.",
+        "capture:",
+        "  poll: 5         # seconds between two looks for changes",
+        "  overlap: 30     # seconds: how late a change may become visible, by a time of change",
+        "  reconcile: 600  # seconds between two looks for deletions, where none are told",
+        "  page: 1000      # rows asked for at a time",
+    ]
+
+
+def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
+    found: dict[str, _Entity] = {}
+    names: set[str] = set()
+    for key, one in sets.items():
+        entity = _Entity(as_name(key, names), one)
+        names.add(entity.name)
+        for name in one.properties:
+            entity.fields[name] = as_name(name, entity.fields.values())
+        found[key] = entity
+    return found
+
+
+def _bad_key(one: EntitySet, service: Service) -> str:
+    for name in one.key:
+        kind = field_type(one.properties[name], service.version)
+        if kind is None or kind.kind not in KEY_KINDS:
+            return f"its key {name} is a {kind}, which can't be a key in the log"
+    return ""
+
+
+def _entity(one: _Entity, entities: dict[str, _Entity], service: Service) -> Iterator[str]:
+    of = one.set
+    yield f"  {one.name}:"
+    yield f"    from: {text(of.name)}"
+    yield f"    key: [{', '.join(one.fields[name] for name in of.key)}]"
+    yield "    fields:"
+    for name, given in one.fields.items():
+        yield f"      {given}: {_field(of.properties[name], service)}"
+    prefix = f"{of.name}/"
+    for name, why in service.left_out.items():
+        if name.startswith(prefix):
+            yield from comment(f"{name.removeprefix(prefix)}: left out, {why}", 6)
+    version = _version(of)
+    if version:
+        yield f"    version: {one.fields[version]}"
+    yield from _relations(one, entities)
+
+
+def _field(p: Property, service: Service) -> str:
+    kind = str(field_type(p, service.version))
+    quoted = json.dumps(kind) if "(" in kind else kind
+    size = f"({p.max_length})" if p.max_length else ""
+    return f"{{from: {text(p.name)}, type: {quoted}}}  # {p.enum or p.edm}{size}"
+
+
+def _version(of: EntitySet) -> str | None:
+    locks = [name for name in of.concurrency if name in of.properties and name not in of.key]
+    # Several properties make one lock together; the time of change stands for them all.
+    return locks[0] if len(locks) == 1 else of.changed
+
+
+def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
+    head = False
+    taken: set[str] = set()
+    for nav in one.set.navigations.values():
+        said, why = _relation(one, nav, entities)
+        if not head:
+            yield "    relations:" if _any_relation(one, entities) else "    # relations:"
+            head = True
+        if said:
+            name = as_name(nav.name, taken)
+            taken.add(name)
+            yield f"      {name}: {said}"
+        else:
+            yield from comment(f"{nav.name}: left out, {why}", 6)
+
+
+def _any_relation(one: _Entity, entities: dict[str, _Entity]) -> bool:
+    return any(_relation(one, nav, entities)[0] for nav in one.set.navigations.values())
+
+
+def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tuple[str, str]:
+    """What the relation is declared as, or why it is left out."""
+    to = entities.get(nav.target)
+    if to is None:
+        where = f"{nav.target} is not declared here" if nav.target else "it leads to no entity set"
+        return "", where
+    if len(nav.by) != 1:
+        return "", "it goes by several fields" if nav.by else "the metadata doesn't say by what"
+    ((own, other),) = nav.by
+    if nav.many:
+        if one.set.key == (own,) and other in to.fields:
+            return f"{{entity: {to.name}, by: {to.fields[other]}}}", ""
+        return "", f"{to.name} doesn't hold the whole key of {one.name}"
+    if to.set.key == (other,) and own in one.fields:
+        return f"{{entity: {to.name}, from: {one.fields[own]}}}", ""
+    return "", f"{one.name} doesn't hold the whole key of {to.name}"
+
+
+def _left_out(
+    chosen: dict[str, EntitySet], service: Service, wanted: Sequence[str]
+) -> Iterator[str]:
+    why = {name: _bad_key(one, service) for name, one in chosen.items()}
+    why |= {name: said for name, said in service.left_out.items() if "/" not in name}
+    told = {name: said for name, said in why.items() if said and (not wanted or name in wanted)}
+    if told:
+        yield "  # Left out:"
+    for name, said in told.items():
+        yield from comment(f"{name}: {said}", 2)
+
+
+def _commands(entities: dict[str, _Entity], service: Service) -> Iterator[str]:
+    usable = [one for one in service.actions if not one.is_function and not one.bound_many]
+    usable = [one for one in usable if one.bound_to is None or one.bound_to in entities]
+    if not usable or not entities:
+        return
+    yield ""
+    yield "# Commands that agents may send. Uncomment what they should be able to do, and say how"
+    yield "# risky it is (tier: in_the_loop waits for a person's approval and is the default)."
+    yield "# commands:"
+    names: set[str] = set()
+    for one in usable:
+        yield from _command(one, entities, service, names)
+
+
+def _command(
+    action: Action, entities: dict[str, _Entity], service: Service, names: set[str]
+) -> Iterator[str]:
+    last = action.name.rpartition(".")[2]
+    about = entities[action.bound_to] if action.bound_to else None
+    name = as_name(f"{last}_{about.name}" if about else last, names)
+    names.add(name)
+    yield f"#   {name}:"
+    if about is not None:
+        yield f"#     entity: {about.name}"
+    else:
+        yield f"#     entity: {next(iter(entities.values())).name}  # the entity that it is about"
+    args: dict[str, Property] = {}
+    unknown = []
+    for p in action.parameters:
+        if field_type(p, service.version) is None:
+            unknown.append(f"{p.name} ({p.edm})")
+        else:
+            args[as_name(p.name, {*args, "key"})] = p
+    if args:
+        yield "#     args:"
+    for given, p in args.items():
+        yield f"#       {given}: {_argument(p, service)}"
+    if unknown:
+        yield f"#     # without {', '.join(unknown)}: of types that no argument has"
+    where = ""
+    if about is not None:
+        where = f"{about.set.name}({_key(about)})/"
+    values = " ".join(f"{p.name}=:{given}" for given, p in args.items())
+    yield f"#     run: {json.dumps(f'CALL {where}{action.name} {values}'.rstrip())}"
+
+
+def _key(about: _Entity) -> str:
+    if len(about.set.key) == 1:
+        return ":key"
+    return ", ".join(f"{name}=:key_{about.fields[name]}" for name in about.set.key)
+
+
+def _argument(p: Property, service: Service) -> str:
+    kind = field_type(p, service.version)
+    said = [f"type: {json.dumps(str(kind))}"]
+    if p.max_length and kind is not None and kind.kind == "string":
+        said.append(f"max_length: {p.max_length}")
+    if p.nullable:
+        said.append("required: false")
+    return f"{{{', '.join(said)}}}"
+
+
+def text(value: str) -> str:
+    """A YAML scalar that is read as this text."""
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def comment(said: str, indent: int) -> Iterator[str]:
+    """A comment's lines; whatever a service calls things, none of it leaves the comment."""
+    start = " " * indent + "# "
+    line = start
+    for word in said.split():
+        if len(line) + len(word) > WIDTH and line != start:
+            yield line.rstrip()
+            line = start + "  "
+        line += f"{word} "
+    yield line.rstrip()

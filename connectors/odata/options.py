@@ -1,0 +1,68 @@
+"""The `capture:` mapping of a system with this connector."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.odata.limits import HttpLimits
+
+Means = Literal["delta", "changed", "listing"]
+
+
+class SetOptions(BaseModel):
+    """What differs for one entity set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    means: Means | None = Field(
+        default=None, description="How changes are noticed; default: the best that is offered."
+    )
+    changed: str = Field(
+        default="", description="Property that every change raises; default: found by its name."
+    )
+    created: str = Field(
+        default="", description="Property with the moment of creation; default: found by its name."
+    )
+
+
+class Options(HttpLimits):
+    """How changes are captured, and what may be asked of the service."""
+
+    poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two looks.")
+    overlap: float = Field(
+        default=30,
+        ge=0,
+        le=86_400,
+        description="Seconds after the moment that a change carries in which it may still become "
+        "visible (change fields only): so far back every look begins.",
+    )
+    reconcile: float = Field(
+        default=600,
+        ge=0.1,
+        le=30 * 86_400,
+        description="Seconds between two looks for deletions, where the service tells none.",
+    )
+    page: int = Field(
+        default=1000, ge=1, le=100_000, description="Rows asked for at a time (maxpagesize)."
+    )
+    listing: int = Field(
+        default=100_000,
+        ge=0,
+        le=10_000_000,
+        description="Rows up to which a set without any change feed is kept in memory to be "
+        "compared at each look; larger ones are compared with the log every `reconcile` seconds.",
+    )
+    sets: dict[str, SetOptions] = Field(
+        default_factory=dict, description="By entity set, what differs for it."
+    )
+
+    def of(self, table: str) -> SetOptions:
+        """What is said of one entity set."""
+        return self.sets.get(table, SetOptions())
+
+
+def options_of(options: Any) -> Options:
+    """The validated options; the defaults where the configuration has none."""
+    return options if isinstance(options, Options) else Options.model_validate(options or {})
