@@ -61,7 +61,7 @@ class Pulse:
     """What the runner notes as it goes; `status` makes the report of it.
 
     `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
-    written since is no progress of it.
+    written since is no progress of it. `waiting`: what keeps the snapshot under way from going on.
     """
 
     system: str
@@ -73,6 +73,7 @@ class Pulse:
     behind: float | None = None
     lag_bytes: int | None = None
     silent: float = 0.0
+    waiting: str = ""
     changes: int = 0
     dead: int = 0
     reported_at: int = 0
@@ -135,6 +136,7 @@ class Pulse:
                     "reconcile": job.reconcile,
                     "reason": job.reason,
                     "under_way": number == 0,
+                    "waiting": "" if number else self.waiting,
                 }
                 for number, job in enumerate(progress.jobs)
             ),

@@ -37,8 +37,18 @@ class Jobs:
 
     @property
     def active(self) -> bool:
-        """There is a snapshot to take: come by often."""
+        """There is a snapshot to take."""
         return self._possible and bool(self._state.progress.jobs)
+
+    @property
+    def soon(self) -> bool:
+        """Come by soon: a job is under way, and can go on."""
+        return self.active and not self._snapshots.postponed
+
+    @property
+    def waiting(self) -> str:
+        """What keeps the first job from going on, for now; empty: nothing."""
+        return self._snapshots.why if self.active else ""
 
     async def step(self) -> None:
         """Go on with the first job, as far as possible without waiting."""
@@ -54,6 +64,8 @@ class Jobs:
                 if job.reconcile and not self._scanned(job):
                     return
                 total = await self._snapshots.estimate(entity.spec.table, job)
+                if total is None:
+                    return
                 job = replace(job, total=total)
                 self._state.become(advance(self._state.progress, job))
                 self._snapshots.begin(entity.spec.table, job)

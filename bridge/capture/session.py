@@ -20,7 +20,7 @@ from bridge.capture.state import State
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
-from bridge.observe import Captured
+from bridge.observe import Captured, SourceState
 
 #: How often the runner comes by while a chunk is being read: marks are written between reads.
 NEARBY = 0.005
@@ -119,7 +119,8 @@ class Session:
         while True:
             self._take(requests, state)
             await jobs.step()
-            timeout = NEARBY if jobs.active else limits.wait
+            self._waits(jobs.waiting)
+            timeout = NEARBY if jobs.soon else limits.wait
             batch = await source.read(limits.read, timeout)
             self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)
@@ -130,6 +131,13 @@ class Session:
                 await outbox.put(group)
             elif outbox.empty:
                 self.pulse.idle(self.wires.clock())
+
+    def _waits(self, why: str) -> None:
+        """Changes are streamed, and the snapshot under way waits for something."""
+        if why and why != self.pulse.waiting:
+            reason = f"snapshots wait: {why}"
+            self.wires.observer(SourceState(self.wires.system.name, self.pulse.state, reason))
+        self.pulse.waiting = why
 
     def _take(self, requests: list[tuple[int, Request | None]], state: State) -> None:
         """Apply what was asked for meanwhile."""

@@ -1,22 +1,23 @@
 """Takes the snapshots that the progress lists, one after the other, while the stream goes on.
 
 The runner calls `step` between reads of the source, tells what came by in the stream, and writes
-what `passed` and `emit` give back, in stream order. Chunks are read by a task of their own on
-the Snapshot's connection. How windows work is in `window`.
+what `passed` and `emit` give back, in stream order. Tables are read by a task of its own (`reads`).
+How windows work is in `window`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from bridge.capture.contract import Wires
 from bridge.capture.progress import Job
+from bridge.capture.reads import Reads
 from bridge.capture.unproven import Earlier, Unproven
 from bridge.capture.window import Emission, Touched, Window, Windows
 from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibility
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.
 OVERLAP: Final = 2
@@ -26,6 +27,18 @@ GROWTH: Final = 4
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 2.0
 #: Above this many transactions of one table a read of one row tells which of them can be forgotten.
 MANY: Final = 50_000
+#: Above this many the older half is forgotten, proven or not: memory is bounded.
+MOST: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a read is for: the number of rows of a job, or (`window`) a chunk of it; or, without a
+    job, what reads show by now.
+    """
+
+    job: str = ""
+    window: Window | None = None
 
 
 class Snapshots:
@@ -37,10 +50,11 @@ class Snapshots:
         self._wires = wires
         self._source = source
         self._name = name
-        self._reader: Snapshot | None = None
+        self._reads = Reads(wires)
+        self._asked = _Asked()
+        self._estimate: tuple[str, int] = ("", 0)
         self._windows: Windows | None = None
         self._table = ""
-        self._reading: tuple[Window, asyncio.Task[Chunk]] | None = None
         self._marks = 0
         self._rows = min(FIRST_ROWS, wires.limits.rows)
         self._wait = 0.0
@@ -65,6 +79,16 @@ class Snapshots:
         return self._wait > 0
 
     @property
+    def postponed(self) -> bool:
+        """Tables can't be read just now: nothing is to be done for a while."""
+        return self._reads.waiting
+
+    @property
+    def why(self) -> str:
+        """What keeps tables from being read; empty: nothing."""
+        return self._reads.why
+
+    @property
     def job(self) -> Job | None:
         """The job under way, as of its last emission."""
         return None if self._windows is None else self._windows.job
@@ -74,11 +98,18 @@ class Snapshots:
         """Every row of the job was emitted."""
         return self._windows is not None and self._windows.done
 
-    async def estimate(self, table: str, job: Job) -> int:
-        """How many rows the job will read, roughly."""
-        if self._reading is not None:
-            await asyncio.wait({self._reading[1]})
-        return await (await self._open()).count(table, job.where)
+    async def estimate(self, table: str, job: Job) -> int | None:
+        """How many rows the job will read, roughly; None while that isn't known yet. Raises what
+        asking for it raised, other than RetryLater.
+        """
+        await self._settle(job.id)
+        known, count = self._estimate
+        if known == job.id:
+            return count
+        if self._reads.free:
+            self._asked = _Asked(job.id)
+            self._reads.start(lambda reader: reader.count(table, job.where), f"count of {table}")
+        return None
 
     def begin(self, table: str, job: Job) -> None:
         """Take up a job, in place of the one before."""
@@ -94,10 +125,14 @@ class Snapshots:
         self._windows = None
 
     async def step(self) -> None:
-        """Go on as far as possible without waiting. Raises what reading a chunk raised."""
-        low = await self._end_read()
+        """Go on as far as possible without waiting. Raises what reading a chunk raised, other than
+        RetryLater: that is tried again, behind what is in the log.
+        """
         windows = self._windows
-        if windows is None or self._reading is not None or windows.waiting >= OVERLAP:
+        if windows is None:
+            return
+        low = await self._settle(windows.job.id)
+        if not self._reads.free or windows.waiting >= OVERLAP:
             return
         if self._wires.monotonic() < self._not_before:
             return
@@ -110,12 +145,9 @@ class Snapshots:
             low = await self._mark("low")
         window = windows.begin(read, low)
         after = None if read.after is None else list(read.after)
-        reader = await self._open()
-        self._reading = (
-            window,
-            asyncio.create_task(
-                self._chunk(reader, windows.job, after), name=f"snapshot of {self._table}"
-            ),
+        self._asked = _Asked(windows.job.id, window)
+        self._reads.start(
+            lambda reader: self._chunk(reader, windows.job, after), f"snapshot of {self._table}"
         )
 
     async def _chunk(self, reader: Snapshot, job: Job, after: list[object] | None) -> Chunk:
@@ -123,19 +155,35 @@ class Snapshots:
             return await reader.keys(self._table, after, self._rows)
         return await reader.chunk(self._table, job.where, after, self._rows)
 
-    async def _end_read(self) -> str:
-        """Mark the end of a read that is through; returns the watermark, for the next one."""
-        if self._reading is None or not self._reading[1].done():
+    async def _settle(self, job: str) -> str:
+        """Take what a read that is through has brought; marks its end, and returns that watermark,
+        for the next one. Raises what it raised for `job`: what it was of another is forgotten.
+        """
+        if not self._reads.done:
             return ""
-        window, task = self._reading
-        self._reading = None
-        chunk = task.result()
-        if self._windows is None:
+        asked, windows = self._asked, self._windows
+        try:
+            found = await self._reads.take()
+        except RetryLater:
+            if windows is not None:
+                windows.drop()
+            return ""
+        except BridgeError:
+            if asked.job != job:
+                return ""
+            raise
+        if asked.window is None:
+            if asked.job:
+                self._estimate = (asked.job, found)
+            else:
+                self._proven(found)
+            return ""
+        if windows is None or asked.job != windows.job.id:
             return ""
         self._wires.steps("chunk.after")
-        self._windows.arrive(window, chunk)
+        windows.arrive(asked.window, found)
         high = await self._mark("high")
-        self._windows.end(window, high)
+        windows.end(asked.window, high)
         return high
 
     async def _mark(self, which: str) -> str:
@@ -150,7 +198,10 @@ class Snapshots:
         """Changes of a table came by in the stream."""
         if self._tracks:
             transactions = dict.fromkeys([change[6][3] for change in changes])
-            self._unproven.setdefault(table, Unproven()).add(transactions)
+            unproven = self._unproven.setdefault(table, Unproven())
+            unproven.add(transactions)
+            if len(unproven) > MOST:
+                unproven.keep(MOST // 2)
             self._earlier.streamed(transactions)
 
     def touch(self, changes: Sequence[Touched]) -> None:
@@ -202,23 +253,29 @@ class Snapshots:
         return max(FEWEST_ROWS, min(self._rows * GROWTH, by_size, limits.rows))
 
     async def prove(self) -> None:
-        """Forget transactions that every read shows by now, where many have gathered."""
-        if self._reading is not None:
+        """Forget transactions that every read shows by now, where many have gathered. What was
+        read is taken the next time.
+        """
+        await self._settle("")
+        if not self._reads.free:
             return
         if all(len(unproven) <= MANY for unproven in self._unproven.values()):
             return
-        seen = await self._seen_now()
+        self._asked = _Asked()
+        self._reads.start(self._seen_now, "what reads show")
+
+    def _proven(self, seen: Visibility | None) -> None:
         for unproven in self._unproven.values():
             if seen is not None:
                 unproven.lacks(seen, 0)
             if len(unproven) > MANY:
                 unproven.keep(MANY // 2)
 
-    async def _seen_now(self) -> Visibility | None:
+    async def _seen_now(self, reader: Snapshot) -> Visibility | None:
         """What a read of any table shows; None where none of them may be read."""
-        for table in self._unproven:
+        for table in list(self._unproven):
             try:
-                return (await (await self._open()).chunk(table, None, None, 1)).visibility
+                return (await reader.chunk(table, None, None, 1)).visibility
             except ConfigurationError:
                 # Its own snapshots say so to whoever asks for them; capture doesn't need it.
                 continue
@@ -229,16 +286,6 @@ class Snapshots:
         """How many transactions are remembered until a read shows them."""
         return sum(map(len, self._unproven.values()))
 
-    async def _open(self) -> Snapshot:
-        if self._reader is None:
-            self._reader = await self._wires.connector.snapshot(self._wires.system)
-        return self._reader
-
     async def close(self) -> None:
         """Stop reading."""
-        if self._reading is not None:
-            task = self._reading[1]
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if self._reader is not None:
-            await self._reader.close()
+        await self._reads.close()

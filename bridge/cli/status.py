@@ -156,7 +156,8 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         )
     for job in row.get("snapshots", []):
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
-        click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}")
+        why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
+        click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}{why}")
 
 
 def _can(capabilities: Mapping[str, Any]) -> str:

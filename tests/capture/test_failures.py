@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from bridge.capture import control, health
 from bridge.capture.runner import Capture
-from bridge.connector import Chunk, Connector, Source, System
+from bridge.connector import Batch, Connector, Source, System
 from bridge.log.port import Log, Producer, Transaction
 from bridge.model.errors import (
     ConfigurationError,
@@ -104,31 +105,24 @@ async def test_a_log_that_is_away_at_the_start_is_waited_for(rig: Rig) -> None:
     assert [notice.reason for notice in told] == ["the broker is away"] * 3
 
 
-class Unreadable:
-    """A connector whose tables can be streamed and not be read for now; counts connections."""
+class BreakingOff:
+    """A connector whose sources break off at their first read; tells when each was opened."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self.opened = 0
+        self.opened: list[float] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connector, name)
 
     async def source(self, system: System) -> Source:
-        self.opened += 1
-        return await self._connector.source(system)
+        self.opened.append(time.monotonic())
+        found = await self._connector.source(system)
+        found.read = self._read  # type: ignore[method-assign]
+        return found
 
-    async def snapshot(self, _system: System) -> Unreadable:
-        return self
-
-    async def count(self, *_: object) -> int:
-        return 1
-
-    async def chunk(self, *_: object) -> Chunk:
-        raise RetryLater("too many connections for role")
-
-    async def close(self) -> None:
-        return
+    async def _read(self, limit: int, timeout: float) -> Batch:
+        raise RetryLater(f"broke off in a read of {limit} changes within {timeout} s")
 
 
 async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_often(
@@ -136,25 +130,32 @@ async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_o
 ) -> None:
     rig.run(TABLE)
     await rig.declare("t")
-    connector = Unreadable(rig.legacy.connector)
+    connector = BreakingOff(rig.legacy.connector)
     limits = replace(rig.limits, backoff=0.2, longest_backoff=5.0)
+    random.seed(7)  # What tenacity draws its waits from: uniform below 0.2, 0.4, 0.8, 1.6 s.
+    waits = random.Random(7)  # noqa: S311 - no secret
+    least = [waits.uniform(0, 0.2 * 2**number) for number in range(4)]
     running = asyncio.create_task(
         Capture(rig.wires(connector=connector, limits=limits), "one").run()
     )
-    await asyncio.sleep(1.5)
+    await until(lambda: len(connector.opened) > len(least))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert 1 < connector.opened < 12
+    assert connector.opened[-1] - connector.opened[0] >= sum(least)
 
 
 async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(rig: Rig) -> None:
     rig.run(TABLE)
     await rig.declare("t")
-    async with rig.capturing():
+    steps: list[str] = []
+    async with rig.capturing(steps=steps.append):
         rig.run("INSERT INTO t VALUES (1, 'x')")
         await rig.equal("t")
         rig.run("BEGIN IMMEDIATE", "INSERT INTO t VALUES (2, 'y')")
-        await asyncio.sleep(0.6)
+        steps.clear()
+        # Its watermark is written into the database, so it waits for the lock.
+        await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+        await until(lambda: "low.before" in steps)
         began = time.monotonic()
     assert time.monotonic() - began < 4
     rig.run("COMMIT")

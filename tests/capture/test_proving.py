@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.capture.snapshot import MANY, Snapshots
+from bridge.capture.contract import Limits
+from bridge.capture.snapshot import MANY, MOST, Snapshots
 from bridge.connector import Capabilities, Change, Chunk, Shape, Transaction
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
 
 SHAPES = {name: Shape(name, (), Wire.PYTHON) for name in ("t", "closed")}
@@ -30,6 +32,7 @@ class Tables:
     """A connector and its Snapshot. The table `closed` may not be read."""
 
     readable: Sequence[str] = ("t",)
+    error: Exception | None = None
     asked: list[str] = field(default_factory=list)
 
     def capabilities(self) -> Capabilities:
@@ -40,14 +43,19 @@ class Tables:
 
     async def chunk(self, table: str, _where: Any, _after: Any, _limit: int) -> Chunk:
         self.asked.append(table)
+        if self.error is not None:
+            raise self.error
         if table not in self.readable:
             raise ConfigurationError(f"permission denied for table {table}")
         return Chunk(SHAPES[table], [], None, All())
 
+    async def close(self) -> None:
+        return
+
 
 def snapshots(tables: Tables) -> Any:
     wires: Any = SimpleNamespace(
-        connector=tables, system=None, limits=SimpleNamespace(rows=10), monotonic=lambda: 0.0
+        connector=tables, system=None, limits=Limits(rows=10), monotonic=lambda: 0.0
     )
     source: Any = None
     return Snapshots(wires, source, "here")
@@ -59,15 +67,23 @@ def stream(into: Snapshots, table: str, count: int, first: int = 1) -> None:
         into.streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
 
 
+async def prove(taken: Snapshots) -> None:
+    """Read, and take what was read."""
+    await taken.prove()
+    await asyncio.sleep(0)
+    await taken.prove()
+
+
 async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memory() -> None:
     tables = Tables(readable=())
     taken = snapshots(tables)
     for turn in range(3):
         stream(taken, "closed", MANY, first=1 + turn * MANY)
         stream(taken, "t", 1)
-        await taken.prove()
+        await prove(taken)
     assert tables.asked
     assert taken.unproven <= MANY + 1
+    await taken.close()
 
 
 async def test_what_one_table_shows_is_proven_for_all() -> None:
@@ -75,5 +91,17 @@ async def test_what_one_table_shows_is_proven_for_all() -> None:
     taken = snapshots(tables)
     stream(taken, "closed", MANY + 1)
     stream(taken, "t", 1)
-    await taken.prove()
+    await prove(taken)
     assert taken.unproven == 0
+    await taken.close()
+
+
+async def test_tables_that_cannot_be_read_just_now_do_not_fill_memory() -> None:
+    tables = Tables(error=RetryLater("too many connections"))
+    taken = snapshots(tables)
+    for turn in range(20):
+        stream(taken, "t", MANY, first=1 + turn * MANY)
+        await prove(taken)
+    assert tables.asked
+    assert taken.unproven <= MOST
+    await taken.close()

@@ -1,0 +1,214 @@
+"""What is away in part: the stream goes on without the tables, and health claims nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
+
+from bridge.capture import control, health
+from bridge.connector import Chunk, Connector, Snapshot, System
+from bridge.model.errors import RetryLater
+from bridge.observe import SourceState
+from tests.capture.legacy import BRIDGE, PostgresLegacy
+from tests.capture.rig import Rig, opened, until
+from tests.services.errors import Unavailable
+
+if TYPE_CHECKING:
+    from tests.services.postgres import Postgres
+
+TABLE = "CREATE TABLE t (id bigint PRIMARY KEY, a text)"
+
+
+@contextmanager
+def role(server: Postgres, url: str) -> Iterator[str]:
+    """A login of its own that may replicate; yields its URL."""
+    name = f"bridge_{make_url(url).database}"
+    server.execute(f"CREATE ROLE {name} LOGIN REPLICATION PASSWORD 'x'")
+    try:
+        yield server.url_of(str(make_url(url).database), name, "x")
+    finally:
+        server.drop_database(url)
+        server.execute(f"DROP ROLE {name}")
+
+
+async def test_a_snapshot_connection_that_is_refused_does_not_hold_up_the_stream(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    url = postgres.new_database()
+    with role(postgres, url) as mine:
+        name = sql.Identifier(str(make_url(mine).username))
+        admin = psycopg.connect(url, autocommit=True)
+        for statement in (
+            TABLE,
+            "INSERT INTO t SELECT i, 'before' FROM generate_series(1, 50) i",
+            sql.SQL("GRANT SELECT ON t TO {}").format(name),
+            "CREATE PUBLICATION bridge FOR TABLE t",
+            # One beside the stream, which doesn't count, and none for the snapshot.
+            sql.SQL("ALTER ROLE {} CONNECTION LIMIT 1").format(name),
+        ):
+            admin.execute(statement)
+        legacy = PostgresLegacy(url)
+        legacy.url = mine
+        async with opened(tmp_path, legacy) as rig:
+            await limited(rig, admin, name)
+        admin.close()
+
+
+async def limited(rig: Rig, admin: psycopg.Connection, name: sql.Identifier) -> None:
+    from bridge.capture.runner import Capture
+    from bridge.model.declare import EntitySpec
+
+    rig.entities = (EntitySpec("erp", "t", "t"),)
+    capture = Capture(rig.wires(), "one")
+    running = asyncio.create_task(capture.run())
+    try:
+        await until(lambda: waits(rig))
+        rig.run("INSERT INTO t VALUES (51, 'streamed')")
+
+        async def streamed() -> bool:
+            return await rig.state("t") == {51: {"id": 51, "a": "streamed"}}
+
+        await until(streamed)
+        found = (await health.statuses(rig.log, BRIDGE))["erp"]
+        assert found.state == "streaming"
+        assert found.healthy(found.at)
+        told = [each for each in rig.notices if isinstance(each, SourceState)]
+        assert [each.state for each in told][-2:] == ["streaming", "streaming"]
+        assert "too many connections" in told[-1].reason
+        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT -1").format(name))
+        await rig.equal("t")
+        await until(lambda: not capture.pulse.progress.jobs)
+        assert not capture.pulse.waiting
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def waits(rig: Rig) -> bool:
+    """Whether the snapshot's state says why it waits."""
+    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    return found is not None and any(
+        "too many connections" in job["waiting"] for job in found.snapshots
+    )
+
+
+class Breaking:
+    """A connector whose tables can be read only now and then; their reads may hang, too."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self.breaks = 0
+        self.opened = 0
+        self.hangs = asyncio.Event()
+        self.hangs.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connector, name)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        await self.hangs.wait()
+        self.opened += 1
+        return BreakingSnapshot(self, await self._connector.snapshot(system))
+
+
+class BreakingSnapshot:
+    """Its snapshot: breaks off where the test says so."""
+
+    def __init__(self, connector: Breaking, snapshot: Snapshot) -> None:
+        self._connector = connector
+        self._snapshot = snapshot
+        self.closed = False
+
+    async def count(self, *given: Any) -> int:
+        return await self._snapshot.count(*given)
+
+    async def chunk(self, *given: Any) -> Chunk:
+        assert not self.closed
+        if self._connector.breaks:
+            self._connector.breaks -= 1
+            raise RetryLater("the connection broke off")
+        return await self._snapshot.chunk(*given)
+
+    async def close(self) -> None:
+        self.closed = True
+        await self._snapshot.close()
+
+
+async def test_a_snapshot_whose_connection_breaks_off_is_gone_on_with_over_another(
+    rig: Rig,
+) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    rig.run(*(f"INSERT INTO t VALUES ({number}, 'x')" for number in range(30)))
+    await rig.declare("t")
+    connector = Breaking(rig.legacy.connector)
+    connector.breaks = 3
+    async with rig.capturing(connector=connector):
+        await rig.equal("t")
+    assert connector.opened == 4
+    assert not retried(rig)
+    assert len(await rig.told("t")) == 30
+
+
+async def test_the_stream_does_not_wait_while_a_snapshot_connection_is_opened(rig: Rig) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    await rig.declare("t")
+    connector = Breaking(rig.legacy.connector)
+    async with rig.capturing(connector=connector):
+        connector.breaks = 1
+        connector.hangs.clear()
+        await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+        await until(lambda: not connector.breaks)
+        rig.run("INSERT INTO t VALUES (1, 'meanwhile')")
+        await rig.equal("t")
+        connector.hangs.set()
+        await until(lambda: connector.opened == 2)
+
+
+async def test_health_claims_no_progress_while_the_server_is_silent(
+    pg: Rig, postgres: Postgres
+) -> None:
+    if postgres.pid is None:
+        raise Unavailable("this test stops a server process, so the server must be a local program")
+    name = make_url(pg.legacy.url).database  # type: ignore[attr-defined]
+    pg.run(TABLE, f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '4s'")
+    await pg.declare("t")
+    async with pg.capturing() as capture:
+        pulse, now = capture.pulse, pg.wires().clock
+        _, [[pid]] = pg.legacy.rows("SELECT active_pid FROM pg_replication_slots WHERE active")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await until(lambda: pulse.last(now()).age(now()) > 2)
+            assert pulse.state == "streaming"
+            await until(lambda: any("told nothing" in reason for reason in retried(pg)))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        pg.run("INSERT INTO t VALUES (1, 'after')")
+        await pg.equal("t")
+        await until(lambda: pulse.last(now()).age(now()) < 1)
+
+
+def retried(rig: Rig) -> list[str]:
+    """Why the source was opened anew."""
+    states = [each for each in rig.notices if isinstance(each, SourceState)]
+    return [each.reason for each in states if each.state == "retrying"]
+
+
+@pytest.mark.parametrize("seconds", [0, 20])
+def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds: int) -> None:
+    pulse = health.Pulse("erp", "one", 0)
+    pulse.silent = seconds
+    pulse.committed(100_000_000, 0, 0, None)
+    assert pulse.progressed_at == 100_000_000 - seconds * health.SECOND
+    pulse.idle(110_000_000)
+    assert pulse.progressed_at == 110_000_000 - seconds * health.SECOND
