@@ -27,7 +27,8 @@ setup: .make/setup build
 .make/setup: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -e '.[all,dev]' -c constraints.txt
+	# Compiled below, once, and not in pip's environment of its own as well.
+	BRIDGE_BUILD=interpreted $(BIN)/python -m pip install -q -e '.[all,dev]' -c constraints.txt
 	mkdir -p .make && touch $@
 
 # The compiled modules shadow their Python files, so they are made again when those change.
@@ -37,7 +38,7 @@ build: .make/build
 
 .make/build: $(COMPILED) setup.py .make/setup
 	rm -f bridge/plan/execute.*.so bridge/log/kafka/pack.*.so connectors/postgres/frames.*.so
-	$(BIN)/python setup.py -q build_ext --inplace
+	$(BIN)/python setup.py -q build_ext --inplace -j 3
 	touch $@
 
 services: .make/services

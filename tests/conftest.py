@@ -113,7 +113,7 @@ def private_kafka() -> Iterator[PrivateKafka]:
     from tests.services import provide
 
     with ExitStack() as stack:
-        yield lambda settings=None: stack.enter_context(provide.private_kafka(settings))
+        yield lambda settings=None: stack.enter_context(provide.private_kafka(settings, brief=True))
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +131,7 @@ def private_registry() -> "Iterator[Callable[[], Registry]]":
     from tests.services import provide
 
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(provide.private_registry())
+        yield lambda: stack.enter_context(provide.private_registry(brief=True))
 
 
 @pytest.fixture(scope="session")

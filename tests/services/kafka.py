@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
-from tests.services.process import Process, free_ports
+from tests.services.process import BRIEF_JAVA, Process, free_ports
 from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
@@ -61,20 +61,21 @@ def elsewhere(bootstrap: str) -> Kafka:
     return Kafka(bootstrap, Elsewhere(bootstrap))
 
 
-def in_container(settings: Mapping[str, str] | None = None) -> Kafka:
-    """A broker of its own in a container."""
+def in_container(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Kafka:
+    """A broker of its own in a container; `brief`: it lives for minutes and is not measured."""
     port, control = free_ports(2)
     bootstrap = f"127.0.0.1:{port}"
     wanted = _settings(port, control, "/tmp/kraft-combined-logs", settings, listen="0.0.0.0")  # noqa: S104, S108 - inside the container
     env = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in wanted.items()}
-    container = Container(
-        IMAGE, [port], lambda: answers(bootstrap), env={**env, "CLUSTER_ID": CLUSTER}
-    )
+    env["CLUSTER_ID"] = CLUSTER
+    if brief:
+        env["KAFKA_JVM_PERFORMANCE_OPTS"] = " ".join(BRIEF_JAVA)
+    container = Container(IMAGE, [port], lambda: answers(bootstrap), env=env)
     return Kafka(bootstrap, container)
 
 
-def local(settings: Mapping[str, str] | None = None) -> Kafka:
-    """A broker of its own as a local program, over a fresh data folder."""
+def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Kafka:
+    """A broker of its own as a local program, over a fresh data folder; `brief`: as above."""
     jars, java = kafka_jars(), shutil.which("java")
     if jars is None or java is None:
         raise Unavailable(
@@ -94,15 +95,27 @@ def local(settings: Mapping[str, str] | None = None) -> Kafka:
         "appender.out.layout.type=PatternLayout\n"
         "appender.out.layout.pattern=%d %p %m (%c)%n\n"
     )
-    run = [java, f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", "-cp", f"{jars}/*"]
+    told = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
+    run = [told, "-cp", f"{jars}/*"]
     subprocess.run(
-        [*run, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)],
+        [
+            java,
+            *BRIEF_JAVA,
+            *run,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            CLUSTER,
+            "-c",
+            str(properties),
+        ],
         check=True,
         cwd=folder,
         stdout=subprocess.DEVNULL,
     )
+    flags = ["-Xmx512m", *(BRIEF_JAVA if brief else ())]
     process = Process(
-        [run[0], "-Xmx512m", *run[1:], "kafka.Kafka", str(properties)],
+        [java, *flags, *run, "kafka.Kafka", str(properties)],
         folder,
         lambda: answers(bootstrap),
     )

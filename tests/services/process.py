@@ -13,6 +13,8 @@ from pathlib import Path
 # Ends the server when this process is gone, however it went: `read` returns once the last
 # writer of the pipe has died.
 GUARD = 'read -r line; kill -9 "$1" 2>/dev/null; sleep 1; rm -rf "$2"'
+#: For a Java server that lives for minutes: what its second compiler would gain costs more.
+BRIEF_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 
 def free_ports(count: int) -> list[int]:

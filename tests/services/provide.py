@@ -35,24 +35,28 @@ def private_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
 def kafka() -> Kafka:
     """A broker to make topics in; to be entered. Raises Unavailable."""
     given = os.environ.get("BRIDGE_TEST_KAFKA")
-    return kafkas.elsewhere(given) if given else private_kafka()
+    return kafkas.elsewhere(given) if given else private_kafka(brief=True)
 
 
-def private_kafka(settings: Mapping[str, str] | None = None) -> Kafka:
-    """A broker of one's own, with settings of server.properties."""
+def private_kafka(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Kafka:
+    """A broker of one's own, with settings of server.properties.
+
+    `brief`: it lives for minutes, so starting fast counts more than running fast.
+    """
     make = kafkas.in_container if engine_answers() else kafkas.local
-    return make(settings)
+    return make(settings, brief=brief)
 
 
 def registry() -> Registry:
     """A schema registry; to be entered. Raises Unavailable."""
     given = os.environ.get("BRIDGE_TEST_REGISTRY")
-    return registries.elsewhere(given) if given else private_registry()
+    return registries.elsewhere(given) if given else private_registry(brief=True)
 
 
-def private_registry() -> Registry:
-    """A schema registry of one's own."""
-    return registries.in_container() if engine_answers() else registries.local()
+def private_registry(*, brief: bool = False) -> Registry:
+    """A schema registry of one's own; `brief` as above."""
+    make = registries.in_container if engine_answers() else registries.local
+    return make(brief=brief)
 
 
 def cap() -> Cap:

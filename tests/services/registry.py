@@ -9,7 +9,7 @@ import httpx
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import REGISTRY_VERSION, registry_jar
-from tests.services.process import Process, free_ports
+from tests.services.process import BRIEF_JAVA, Process, free_ports
 from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
@@ -28,16 +28,19 @@ def elsewhere(url: str) -> Registry:
     return Registry(url, Elsewhere(url))
 
 
-def in_container() -> Registry:
-    """A registry of its own in a container."""
+def in_container(*, brief: bool = False) -> Registry:
+    """A registry of its own in a container; `brief`: it lives for minutes and is not measured."""
     [port] = free_ports(1)
     url = _url(port)
-    container = Container(IMAGE, [port], lambda: answers(url), env={"QUARKUS_HTTP_PORT": str(port)})
+    env = {"QUARKUS_HTTP_PORT": str(port)}
+    if brief:
+        env["JAVA_TOOL_OPTIONS"] = " ".join(BRIEF_JAVA)
+    container = Container(IMAGE, [port], lambda: answers(url), env=env)
     return Registry(url, container)
 
 
-def local() -> Registry:
-    """A registry of its own as a local program."""
+def local(*, brief: bool = False) -> Registry:
+    """A registry of its own as a local program; `brief`: as above."""
     jar, java = registry_jar(), shutil.which("java")
     if jar is None or java is None:
         raise Unavailable(
@@ -53,7 +56,11 @@ def local() -> Registry:
         "quarkus.management.port": management,
     }
     process = Process(
-        [java, "-Xmx512m", *(f"-D{name}={value}" for name, value in flags.items()), "-jar", jar],
+        [
+            *(java, "-Xmx512m", *(BRIEF_JAVA if brief else ())),
+            *(f"-D{name}={value}" for name, value in flags.items()),
+            *("-jar", jar),
+        ],
         Path(tempfile.mkdtemp(prefix="bridge-registry-")),
         lambda: answers(url),
     )
