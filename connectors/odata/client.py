@@ -60,6 +60,11 @@ class Client:
         self._reading = asyncio.Lock()
         self._form: batches.Format | None = None
 
+    @property
+    def room(self) -> int:
+        """How many characters a path may have, so that the URL is not too long."""
+        return max(100, self._limits.url_length - self._exchange.root_length)
+
     async def open(self) -> None:
         """Log in, by reading the metadata."""
         await self.metadata()
@@ -123,6 +128,10 @@ class Client:
     ) -> Answer:
         """The answer to a write, with the token against forgery where the service asks for one."""
         return await self._ask(await self._dressed(Request(method, path, body, headers or {})))
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer as it came, whatever its status: `check` tells errors."""
+        return await self._exchange.ask(await self._dressed(request))
 
     async def batch(self, requests: Sequence[Request], *, changeset: bool = False) -> list[Answer]:
         """Aligned answers, whatever their status: `check` tells errors. `changeset`: all are done

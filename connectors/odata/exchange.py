@@ -44,6 +44,11 @@ class Exchange:
         )
         self._token = ""
 
+    @property
+    def root_length(self) -> int:
+        """Characters of every URL that are the same."""
+        return len(self._root) + len(self._query) + 1
+
     async def close(self) -> None:
         """End all connections. May be called twice."""
         await self._http.aclose()

@@ -1,0 +1,106 @@
+"""Lookups of many keys as few requests: filters in chunks that URLs hold, or one read a key. Pure.
+
+| form | looks like | taken by |
+|---|---|---|
+| `in` | `ID in ('1','2')` | V4.01, and many of V4.0 |
+| `or` | `ID eq '1' or ID eq '2'` | every service that filters |
+| `single` | `Orders('1')` | every service, by the whole key |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from connectors.odata.address import askable, literals, row_path
+from connectors.odata.answer import Request, with_query
+from connectors.odata.model import Version
+from connectors.odata.table import Table
+
+Form = Literal["in", "or", "single"]
+
+LONGEST_OR = 50
+"""Alternatives of an `or` chain: servers parse them recursively, or into as many joins."""
+
+LONGEST_IN = 500
+"""Values of an `in` list: databases behind services take a thousand or two."""
+
+
+def forms_of(version: Version) -> tuple[Form, ...]:
+    """The forms to try, the best first."""
+    return ("in", "or", "single") if version == "v4" else ("or", "single")
+
+
+def can(form: Form, table: Table, columns: Sequence[str]) -> bool:
+    """Whether this form can ask by these columns."""
+    if form == "in":
+        return len(columns) == 1
+    return form == "or" or set(columns) == set(table.set.key)
+
+
+def requests_for(
+    table: Table,
+    form: Form,
+    columns: Sequence[str],
+    keys: Sequence[tuple[Any, ...]],
+    *,
+    longest: int,
+    limit: int | None = None,
+) -> list[Request]:
+    """The reads that find the rows of `keys`, at most `limit` each. Raises Rejected (`bad_key`).
+
+    `longest`: characters of a URL's part below the service's root.
+    """
+    if form == "single":
+        select = {"$select": table.select}
+        named = [dict(zip(columns, key, strict=True)) for key in keys]
+        paths = [row_path(table.set, table.version, key) for key in named]
+        return [Request("GET", with_query(path, select)) for path in paths]
+    askable(table.set, columns)
+    asked = [literals(table.set, table.version, columns, key) for key in keys]
+    top = {} if limit is None else {"$top": str(limit)}
+    longest -= len(with_query("", top))
+    return [
+        Request("GET", read_path(table, {"$filter": text, **top}))
+        for text in _filters(table, form, columns, asked, longest)
+    ]
+
+
+def read_path(table: Table, params: dict[str, str]) -> str:
+    """The path of a read of the entity set, with the columns that are used."""
+    return with_query(table.name, {"$select": table.select, **params})
+
+
+def _filters(
+    table: Table,
+    form: Form,
+    columns: Sequence[str],
+    asked: Sequence[tuple[str, ...]],
+    longest: int,
+) -> Iterator[str]:
+    most = LONGEST_IN if form == "in" else LONGEST_OR
+    chunk: list[str] = []
+    room = longest - len(read_path(table, {"$filter": _joined(form, columns, [])}))
+    left = room
+    for one in asked:
+        text = one[0] if form == "in" else _equal(columns, one)
+        # As it stands in the URL, with what joins it to the next one.
+        size = len(with_query("", {"": text})) + len("%20or%20")
+        if chunk and (size > left or len(chunk) >= most):
+            yield _joined(form, columns, chunk)
+            chunk, left = [], room
+        chunk.append(text)
+        left -= size
+    if chunk:
+        yield _joined(form, columns, chunk)
+
+
+def _equal(columns: Sequence[str], values: Sequence[str]) -> str:
+    pairs = [f"{name} eq {one}" for name, one in zip(columns, values, strict=True)]
+    return pairs[0] if len(pairs) == 1 else f"({' and '.join(pairs)})"
+
+
+def _joined(form: Form, columns: Sequence[str], texts: Sequence[str]) -> str:
+    if form == "in":
+        return f"{columns[0]} in ({','.join(texts)})"
+    return " or ".join(texts)

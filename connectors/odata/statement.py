@@ -1,0 +1,190 @@
+"""The statements of commands: `run:` and `probe:` of an OData system. Pure.
+
+```
+POST Orders customer_ID=:customer, note='made by an agent'      a new row
+PATCH Orders(:key) status=:status, note=null                    some properties of a row
+DELETE Lines(order_ID=:key_order_id, position=:key_position)    a row goes
+CALL Orders(:key)/confirm reason=:reason                        an action of a row (V4)
+CALL take product=:product, quantity=1                          an action or function import
+GET Orders(:key) status='C'                                     in `probe:`: is there such a row?
+```
+
+A value is a `:parameter`, 'text' (a quote is doubled), a number, `true`, `false` or `null`. A
+property inside of another is `Address/City`; a navigation property takes JSON (rows that are made
+together with theirs); `customer@odata.bind` takes the path of a row. Several statements, each on a
+line of its own or behind a `;`, are one change set: all of them happen, or none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bridge.model.errors import ConfigurationError
+
+Verb = Literal["POST", "PATCH", "DELETE", "CALL", "GET"]
+_VERBS: Final[dict[str, Verb]] = {
+    "POST": "POST",
+    "PATCH": "PATCH",
+    "DELETE": "DELETE",
+    "CALL": "CALL",
+    "GET": "GET",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`:name`: what the command's arguments or its key hold."""
+
+    name: str
+
+
+Value = Parameter | str | bool | None
+"""Numbers stand as text: the property's type says what they are."""
+Pairs = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One request. `key` pairs have the name "" where only a value is given. `action`: of CALL."""
+
+    verb: Verb
+    set: str
+    key: Pairs | None
+    action: str
+    fields: Pairs
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The `:parameters` that it names."""
+        pairs = (*(self.key or ()), *self.fields)
+        return frozenset(value.name for _, value in pairs if isinstance(value, Parameter))
+
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<name>[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?)
+    | :(?P<parameter>[A-Za-z_]\w*)
+    | (?P<text>'(?:[^']|'')*')
+    | (?P<number>[+-]?\d+(?:\.\d+)?)
+    | (?P<sign>[(),=/])
+    )""",
+    re.VERBOSE,
+)
+_PARTS = re.compile(r"((?:'(?:[^']|'')*'|[^';\n])*)[;\n]?")
+_WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
+
+
+def parse(text: str) -> tuple[Statement, ...]:
+    """The statements of `run:`. Raises ConfigurationError that names the place."""
+    parts = [part.strip() for part in _PARTS.findall(text)]
+    found = tuple(_Reading(part).statement() for part in parts if part)
+    if not found:
+        raise ConfigurationError("a statement of OData is missing, such as PATCH Orders(:key) a=:a")
+    return found
+
+
+def parameters_of(text: str) -> frozenset[str]:
+    """The `:parameters` that the statements name. Raises ConfigurationError."""
+    return frozenset().union(*(one.parameters for one in parse(text)))
+
+
+class _Reading:
+    """Reads one statement from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(self._split())
+        self._at = 0
+
+    def statement(self) -> Statement:
+        verb = _VERBS.get(self._name("a verb").upper())
+        if verb is None:
+            raise self._wrong(f"it should begin with one of {', '.join(_VERBS)}")
+        target = self._name("an entity set or an action")
+        key: Pairs | None = None
+        if self._take("("):
+            key = self._pairs(")", bare=True)
+        action = ""
+        if verb == "CALL":
+            if key is None:
+                target, action = "", target
+            elif self._take("/"):
+                action = self._name("an action")
+            else:
+                raise self._wrong("CALL of a row names its action: CALL Orders(:key)/confirm")
+        elif verb in {"PATCH", "DELETE"} and key is None:
+            raise self._wrong(f"{verb} names its row: {verb} {target}(:key)")
+        elif verb == "POST" and key is not None:
+            raise self._wrong("POST makes a new row: its key stands among the properties")
+        fields = self._pairs("", bare=False)
+        if verb == "PATCH" and not fields:
+            raise self._wrong("PATCH changes at least one property: status=:status")
+        if verb == "DELETE" and fields:
+            raise self._wrong("DELETE takes no properties")
+        return Statement(verb, target, key, action, fields)
+
+    def _pairs(self, end: str, *, bare: bool) -> Pairs:
+        found: list[tuple[str, Value]] = []
+        while not self._over(end):
+            if found and not self._take(","):
+                raise self._wrong("a comma is missing")
+            found.append(self._pair(bare=bare and not found))
+        return tuple(found)
+
+    def _over(self, end: str) -> bool:
+        if end:
+            return self._take(end)
+        return self._at >= len(self._tokens)
+
+    def _pair(self, *, bare: bool) -> tuple[str, Value]:
+        following = self._tokens[self._at + 1 : self._at + 2]
+        if bare and following != [("sign", "=")]:
+            return "", self._value()
+        name = self._name("a property")
+        if not self._take("="):
+            raise self._wrong(f"{name} lacks its value: {name}=:value")
+        return name, self._value()
+
+    def _value(self) -> Value:
+        kind, text = self._next("a value")
+        if kind == "parameter":
+            return Parameter(text)
+        if kind == "text":
+            return text[1:-1].replace("''", "'")
+        if kind == "number":
+            return text
+        if kind == "name" and text in _WORDS:
+            return _WORDS[text]
+        raise self._wrong(f"{text!r} is no value: use :parameter, 'text', a number, true or null")
+
+    def _name(self, what: str) -> str:
+        kind, text = self._next(what)
+        if kind != "name":
+            raise self._wrong(f"{what} is missing before {text!r}")
+        return text
+
+    def _next(self, what: str) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise self._wrong(f"{what} is missing at its end")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _take(self, sign: str) -> bool:
+        found = self._tokens[self._at : self._at + 1] == [("sign", sign)]
+        self._at += found
+        return found
+
+    def _split(self) -> Iterator[tuple[str, str]]:
+        at = 0
+        while at < len(self._text.rstrip()):
+            match = _TOKEN.match(self._text, at)
+            if match is None or match.lastgroup is None:
+                raise self._wrong(f"{self._text[at : at + 20].strip()!r} can't be read")
+            yield match.lastgroup, match[match.lastgroup]
+            at = match.end()
+
+    def _wrong(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"the statement {self._text!r}: {why}")
