@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +54,7 @@ async def executing(
     ledger: bool = True,
     steps: Steps = no_steps,
     observer: Observer = ignore,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[asyncio.Task[None]]:
     made = writer or await connector.writer(here.system)
     executor = CommandExecutor(
@@ -66,6 +67,7 @@ async def executing(
         tables=here.tables,
         steps=steps,
         observer=observer,
+        sleep=sleep,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))

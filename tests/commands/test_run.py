@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,10 +21,9 @@ from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import World, world
+from tests.commands.killed import killed
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send
 from tests.waiting import until
-
-ROOT = Path(__file__).parents[2]
 
 
 async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_version(
@@ -214,21 +209,14 @@ async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> Non
 async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receipt(
     tmp_path: Path, step: str
 ) -> None:
-    async with world(tmp_path) as here:
+    async with world(tmp_path, partitions=1) as here:
         here.order(1, 1, 5)
         command = sealed("raise_total")
         await send(here, command)
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.commands.victim", str(tmp_path), step],
-        cwd=ROOT,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed(tmp_path, step)
     with sqlite3.connect(tmp_path / "erp.db") as erp:
         assert erp.execute("select netwr from vbak").fetchone() == (6,)
-    async with world(tmp_path) as here, executing(here):
+    async with world(tmp_path, partitions=1) as here, executing(here):
         found = await receipts(here, 1)
         await send(here, sealed("note_order", args=REASON))
         found = await receipts(here, 2)

@@ -1,37 +1,72 @@
-"""Runs the executor of the test's ERP and dies by SIGKILL at the named step."""
+"""Runs an executor of the test's ERP and dies (SIGKILL) or freezes (SIGSTOP) at the named step."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
-import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.commands import CommandExecutor
+from bridge.connector import Writer
+from bridge.log.kafka import from_url
 from connectors.journal import connector
-from tests.agent.world import BRIDGE, SPEC, world
+from connectors.postgres.dialect import POSTGRES
+from connectors.sql.writer import SqlWriter
+from tests.agent.world import BRIDGE, SPEC, World, world
+from tests.commands.rpc import RpcWriter
 
 
-async def main(folder: Path, step: str) -> None:
-    def die(reached: str) -> None:
-        if reached == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("step", help="of bridge.commands.contract, or acted:NUMBER")
+    parser.add_argument("--freeze", action="store_true")
+    parser.add_argument("--rpc", action="store_true")
+    parser.add_argument("--blind", action="store_true", help="a probe can't tell")
+    parser.add_argument("--postgres", default="")
+    parser.add_argument("--kafka", default="")
+    parser.add_argument("--bridge", default=BRIDGE)
+    return parser.parse_args()
 
-    async with world(folder) as here:
+
+async def writer_of(given: argparse.Namespace, here: World, told: Callable[[str], None]) -> Writer:
+    if given.rpc:
+        return RpcWriter(
+            given.folder, probes=not given.blind, acted=lambda number: told(f"acted:{number}")
+        )
+    if given.postgres:
+        return SqlWriter(replace(here.system, url=given.postgres), POSTGRES)
+    return await connector.writer(here.system)
+
+
+async def main(given: argparse.Namespace) -> None:
+    stops = 0
+
+    def told(reached: str) -> None:
+        nonlocal stops
+        if reached == given.step and not (given.freeze and stops):
+            stops += 1
+            os.kill(os.getpid(), signal.SIGSTOP if given.freeze else signal.SIGKILL)
+
+    log = from_url(given.kafka) if given.kafka else None
+    async with world(given.folder, partitions=1, log=log, bridge=given.bridge) as here:
         executor = CommandExecutor(
             SPEC,
-            bridge=BRIDGE,
+            bridge=given.bridge,
             log=here.log,
             codec=here.codec,
-            writer=await connector.writer(here.system),
-            ledger=True,
+            writer=await writer_of(given, here, told),
+            ledger=not given.rpc,
             tables=here.tables,
-            steps=die,
-            session_timeout=1.0,
+            steps=told,
+            session_timeout=6.0 if given.kafka else 1.0,
         )
         await executor.run(asyncio.Event())
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(options()))

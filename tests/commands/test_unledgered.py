@@ -1,0 +1,299 @@
+"""Commands into a system that keeps no ledger: one effect each, whatever dies or stays unheard."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.model.command import CommandRecord
+from bridge.model.fixed import AuditRecord
+from bridge.model.receipt import Outcome, Receipt
+from bridge.observe import CommandMoved, Notice
+from tests.agent.world import World, world
+from tests.commands.killed import frozen, killed
+from tests.commands.place import executing, sealed, send
+from tests.commands.rpc import RpcWriter, away, effects, timed_out
+from tests.waiting import until
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, partitions=1) as made:
+        yield made
+
+
+def commands(count: int = 2) -> list[CommandRecord]:
+    return [sealed("raise_total", str(number)) for number in range(1, count + 1)]
+
+
+async def words(here: World, command: CommandRecord) -> list[str]:
+    """The receipts of one command: the outcome, and the code where there is one."""
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r.code or r.outcome.value for r in found if r.command_id == command.id]
+
+
+async def ends(here: World, *sent: CommandRecord) -> list[str]:
+    """The last word on each, once none is in progress."""
+    async with asyncio.timeout(60):
+        while True:
+            last = [(await words(here, one) or ["none"])[-1] for one in sent]
+            if not {"none", "in_progress", "not_started"} & set(last):
+                return last
+            await asyncio.sleep(0.02)
+
+
+async def states(here: World, command: CommandRecord) -> list[str]:
+    trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
+    return [a.state for a in trail if a.command_id == command.id]
+
+
+async def test_the_intent_stands_in_the_log_before_the_effect_and_the_receipt_after_it(
+    here: World,
+) -> None:
+    sent = commands(3)
+    await send(here, *sent)
+    writer = RpcWriter(here.folder)
+    moved: list[Notice] = []
+    async with executing(here, writer=writer, ledger=False, observer=moved.append):
+        assert await ends(here, *sent) == ["succeeded"] * 3
+        await until(lambda: len(moved) >= 12)
+    for one in sent:
+        assert await words(here, one) == ["in_progress", "succeeded"]
+        assert await states(here, one) == ["received", "validated", "executing", "succeeded"]
+        told = [n.state for n in moved if isinstance(n, CommandMoved) and n.command_id == one.id]
+        assert told == ["received", "validated", "executing", "succeeded"]
+    assert effects(here.folder) == {one.id: 1 for one in sent}
+    assert writer.probed == []
+
+
+BEFORE_ANY = ["before_intents"]
+IN_DOUBT = [
+    "after_intents",
+    "before_legacy",
+    "acted:1",
+    "acted:2",
+    "after_legacy",
+    "before_receipts",
+]
+ALL_DONE = ["after_receipts"]
+
+
+@pytest.mark.parametrize("step", [*BEFORE_ANY, *IN_DOUBT, *ALL_DONE])
+async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can_tell(
+    tmp_path: Path, step: str
+) -> None:
+    sent = commands()
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, *sent)
+    killed(tmp_path, step, "--rpc")
+    before = effects(tmp_path)
+    async with world(tmp_path, partitions=1) as here:
+        writer = RpcWriter(tmp_path)
+        async with executing(here, writer=writer, ledger=False):
+            found = await ends(here, *sent)
+        assert effects(tmp_path) == {one.id: 1 for one in sent}
+        happened = [before[one.id] == 1 for one in sent]
+        wanted = [
+            "reconciled" if before[one.id] and step in IN_DOUBT else "succeeded" for one in sent
+        ]
+        assert found == wanted
+        assert sorted(writer.probed) == sorted(one.id for one in sent if step in IN_DOUBT)
+        if step in IN_DOUBT:
+            again = [
+                ["unknown", "reconciling", *([] if known else ["executing"]), "succeeded"]
+                for known in happened
+            ]
+            begun = ["received", "validated", "executing"]
+            assert [await states(here, one) for one in sent] == [[*begun, *more] for more in again]
+
+
+@pytest.mark.parametrize("step", ["before_intents", "after_intents", "acted:1", "before_receipts"])
+async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome_open(
+    tmp_path: Path, step: str
+) -> None:
+    sent = commands()
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, *sent)
+    killed(tmp_path, step, "--rpc")
+    before = effects(tmp_path)
+    async with world(tmp_path, partitions=1) as here:
+        async with executing(here, writer=RpcWriter(tmp_path, probes=False), ledger=False):
+            found = await ends(here, *sent)
+        assert found == ["unknown" if step in IN_DOUBT else "succeeded"] * 2
+        if step in IN_DOUBT:
+            assert effects(tmp_path) == before
+        else:
+            assert effects(tmp_path) == {one.id: 1 for one in sent}
+
+
+@pytest.mark.parametrize("step", ["before_probe", "after_probe", "after_intents", "acted:1"])
+async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays_one(
+    tmp_path: Path, step: str
+) -> None:
+    sent = commands()
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, *sent)
+    killed(tmp_path, "after_intents", "--rpc")
+    killed(tmp_path, step, "--rpc")
+    async with (
+        world(tmp_path, partitions=1) as here,
+        executing(here, writer=RpcWriter(tmp_path), ledger=False),
+    ):
+        found = await ends(here, *sent)
+    assert effects(tmp_path) == {one.id: 1 for one in sent}
+    assert set(found) <= {"succeeded", "reconciled"}
+
+
+async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_again(
+    here: World,
+) -> None:
+    sent = commands(3)
+    await send(here, *sent)
+    writer = RpcWriter(here.folder, lost=timed_out(2))
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, *sent) == ["succeeded", "reconciled", "succeeded"]
+    assert effects(here.folder) == {one.id: 1 for one in sent}
+    assert writer.probed == [sent[1].id]
+    assert await states(here, sent[1]) == [
+        *("received", "validated", "executing"),
+        *("unknown", "reconciling", "succeeded"),
+    ]
+
+
+async def test_a_call_that_timed_out_and_did_not_happen_is_made_again(here: World) -> None:
+    sent = commands(1)
+    await send(here, *sent)
+    writer = RpcWriter(here.folder, refused=timed_out(1))
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, *sent) == ["succeeded"]
+    assert effects(here.folder) == {sent[0].id: 1}
+    assert (writer.calls, len(writer.probed)) == (2, 1)
+
+
+async def test_a_call_that_never_gets_an_answer_and_never_happens_fails_in_the_end(
+    here: World,
+) -> None:
+    sent = commands(1)
+    await send(here, *sent)
+    writer = RpcWriter(here.folder, refused=timed_out(*range(100)))
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, *sent) == ["no_answer"]
+    assert effects(here.folder) == {}
+    assert writer.calls == 3
+
+
+async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: World) -> None:
+    first, second = commands()
+    await send(here, first, second)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    writer = RpcWriter(here.folder, lost=timed_out(1, 2), unsure=4, settle=7.0)
+    async with executing(here, writer=writer, ledger=False, sleep=sleep):
+        assert await ends(here, first, second) == ["reconciled", "reconciled"]
+    # First and second without an answer; then again after a while, and again.
+    assert slept == [7.0, 0.5, 2.0]
+    third = sealed("note_order", "3", args={"reason": "x"})
+    hopeless = RpcWriter(here.folder, lost=timed_out(1), unsure=99)
+    await send(here, third)
+    async with executing(here, writer=hopeless, ledger=False, sleep=sleep):
+        assert await ends(here, third) == ["unknown"]
+    assert len(hopeless.probed) == 4
+    assert effects(here.folder) == {one.id: 1 for one in (first, second, third)}
+
+
+async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(here: World) -> None:
+    (one,) = commands(1)
+    await send(here, one)
+    writer = RpcWriter(here.folder, probes=False, lost=timed_out(1))
+    async with executing(here, writer=writer, ledger=False):
+        await ends(here, one)
+    *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert last.outcome == Outcome.UNKNOWN_OUTCOME
+    assert 'look at sales_order {"order_no":"1"} in erp' in (last.message or "")
+    assert f"bridgectl commands settle {one.id} --as" in (last.message or "")
+
+
+async def test_a_command_of_unknown_outcome_that_comes_again_is_asked_for_again(
+    here: World,
+) -> None:
+    (one,) = commands(1)
+    await send(here, one)
+    blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
+    async with executing(here, writer=blind, ledger=False):
+        assert await ends(here, one) == ["unknown"]
+    await send(here, one)
+    async with executing(here, writer=RpcWriter(here.folder), ledger=False):
+        await until(lambda: _count(here, one, 3))
+    assert await words(here, one) == ["in_progress", "unknown", "reconciled"]
+    await send(here, one, *(later := [sealed("note_order", "2", args={"reason": "x"})]))
+    async with executing(here, writer=RpcWriter(here.folder), ledger=False):
+        await ends(here, *later)
+    assert await words(here, one) == ["in_progress", "unknown", "reconciled"]
+    assert effects(here.folder)[one.id] == 1
+
+
+async def _count(here: World, command: CommandRecord, count: int) -> bool:
+    return len(await words(here, command)) >= count
+
+
+async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_by_a_blind_one(
+    tmp_path: Path,
+) -> None:
+    sent = commands(3)
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, *sent)
+        writer = RpcWriter(tmp_path, probes=False, refused=away(*range(2, 1000)))
+        async with executing(here, writer=writer, ledger=False):
+            await until(lambda: writer.calls > 5)
+        assert writer.prepared > 1
+        assert effects(tmp_path) == {sent[0].id: 1}
+    async with world(tmp_path, partitions=1) as here:
+        writer = RpcWriter(tmp_path, probes=False)
+        async with executing(here, writer=writer, ledger=False):
+            assert await ends(here, *sent) == ["succeeded"] * 3
+    assert effects(tmp_path) == {one.id: 1 for one in sent}
+    assert writer.probed == []
+
+
+async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expires(
+    tmp_path: Path,
+) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=6)
+    happened, did_not = (
+        sealed("raise_total", number, key=f"{number}", deadline=soon) for number in "12"
+    )
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, happened, did_not)
+    killed(tmp_path, "acted:1", "--rpc")
+    await until(lambda: datetime.now(UTC) > soon)
+    async with (
+        world(tmp_path, partitions=1) as here,
+        executing(here, writer=RpcWriter(tmp_path), ledger=False),
+    ):
+        assert await ends(here, happened, did_not) == ["reconciled", "deadline"]
+    assert effects(tmp_path) == {happened.id: 1}
+
+
+async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
+    tmp_path: Path,
+) -> None:
+    (one,) = commands(1)
+    after = sealed("note_order", "2", args={"reason": "x"})
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, one)
+        with frozen(tmp_path, "after_intents", "--rpc") as executor:
+            async with executing(here, writer=RpcWriter(tmp_path), ledger=False):
+                assert await ends(here, one) == ["succeeded"]
+            executor.send_signal(signal.SIGCONT)
+            # It gets the partition back, and has to come past the first command to do this one.
+            await send(here, after)
+            assert await ends(here, after) == ["succeeded"]
+    assert effects(tmp_path) == {one.id: 1, after.id: 1}
