@@ -139,6 +139,33 @@ async def test_a_commit_without_an_answer_is_an_unknown_outcome_that_a_new_produ
     assert await values(log, name) == [*seen, b"3"]
 
 
+async def test_who_is_cancelled_while_waiting_for_a_commit_under_way_leaves_it_alone(
+    log: KafkaLog, away: "Kafka", name: str
+) -> None:
+    producer = await log.producer(name)
+    committing = asyncio.Event()
+
+    async def write(value: bytes) -> None:
+        async with producer.transaction() as transaction:
+            await transaction.append(name, [Entry(b"k", value)])
+            await asyncio.gather(*transaction.deliveries)
+            if value == b"1":
+                hang(away)
+                committing.set()
+
+    first = asyncio.create_task(write(b"1"))
+    await committing.wait()
+    for waiting in (first, asyncio.create_task(write(b"2")), asyncio.create_task(write(b"3"))):
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    go_on(away)
+    await write(b"4")
+    await producer.close()
+    assert await values(log, name) == [b"1", b"4"]
+
+
 def hang(broker: "Kafka") -> None:
     assert broker.pid is not None
     os.kill(broker.pid, signal.SIGSTOP)

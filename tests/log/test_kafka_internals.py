@@ -6,15 +6,19 @@ A test that fails here after an upgrade says what to look at in `bridge.log.kafk
 import asyncio
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiokafka
+import pytest
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.producer import message_accumulator, sender, transaction_manager
 
 from bridge.log.kafka import internals
 from bridge.log.kafka.batches import batches
 from bridge.log.port import Entry
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
 
 
 def source(module: object) -> str:
@@ -89,3 +93,19 @@ async def test_aiokafka_itself_is_not_quiet_then() -> None:
     client = aiokafka.AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
     [said] = await failed_in_mid_retry(client)
     assert said.startswith("KeyError")
+
+
+async def test_who_ends_a_producer_and_is_cancelled_meanwhile_is_cancelled(kafka: "Kafka") -> None:
+    """At whichever step of it: capture would go on otherwise, although it was told to end."""
+    for steps in range(12):
+        client = aiokafka.AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+        await client.start()
+        ending = asyncio.create_task(internals.kill(client))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if ending.done():
+            continue
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        await client.stop()

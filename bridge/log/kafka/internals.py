@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -78,8 +77,17 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
             if future.done() and not future.cancelled():
                 future.exception()
-    with suppress(Exception, asyncio.CancelledError):
-        await producer.stop()
+    # In a task of its own, because `stop` ends with the cancellation of its parts: ours must not
+    # be taken for it.
+    stopping = asyncio.ensure_future(producer.stop())
+    stopping.add_done_callback(_looked_at)
+    await asyncio.wait([stopping])
+
+
+def _looked_at(stopping: asyncio.Future[None]) -> None:
+    """Whatever came of it, nobody can do more about this producer."""
+    if not stopping.cancelled():
+        stopping.exception()
 
 
 def position(consumer: aiokafka.AIOKafkaConsumer, partition: Any) -> int | None:
@@ -99,8 +107,7 @@ async def _stop_joining(consumer: aiokafka.AIOKafkaConsumer) -> None:
     task = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001
     if task is not None and not task.done():
         task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def stop(consumer: aiokafka.AIOKafkaConsumer) -> None:

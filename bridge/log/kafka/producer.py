@@ -129,17 +129,25 @@ class KafkaProducer:
 
     async def close(self) -> None:
         """Let go. An open transaction is aborted by the next owner or the broker's time-out."""
-        with suppress(BridgeError):
-            await self._settled()
-        internals.cause_of_death(self._client)
-        await internals.kill(self._client)
-        self._dead = self._dead or RetryLater(f"producer {self._id} is closed: open a new one")
+        try:
+            with suppress(BridgeError):
+                await self._settled()
+        finally:
+            self._dead = self._dead or RetryLater(f"producer {self._id} is closed: open a new one")
+            internals.cause_of_death(self._client)
+            await internals.kill(self._client)
 
     async def _settled(self) -> None:
-        """Wait for an end that its caller no longer waits for."""
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            await ending
+        """Wait for an end that its caller no longer waits for; who waits here may be cancelled,
+        too, and leaves it to the next.
+        """
+        ending = self._ending
+        if ending is not None:
+            try:
+                await asyncio.shield(ending)
+            finally:
+                if ending.done():
+                    self._ending = None
 
     async def _end(self, how: Any) -> None:
         """Commit or abort to the end, even when the caller is cancelled meanwhile."""

@@ -155,13 +155,12 @@ async def test_a_side_connection_that_hangs_ends_the_source_in_time(hasty: Legac
 
 
 async def test_a_watermark_is_not_waited_for_for_ever(hasty: Legacy) -> None:
-    async with proxied(hasty, answer_timeout=1.0) as (proxy, system):
-        async with opened(system) as (source, _):
-            proxy.hold()
-            with pytest.raises(
-                RetryLater, match=r"cannot write a watermark: .* no answer within 1 s"
-            ):
-                await asyncio.wait_for(source.mark("one"), 10)
+    proxying = proxied(hasty, answer_timeout=1.0)
+    says = r"cannot write a watermark: .* no answer within 1 s"
+    async with proxying as (proxy, system), opened(system) as (source, _):
+        proxy.hold()
+        with pytest.raises(RetryLater, match=says):
+            await asyncio.wait_for(source.mark("one"), 10)
 
 
 async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
