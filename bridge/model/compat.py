@@ -43,6 +43,10 @@ def valid(subject: str, text: str) -> str:
         fastavro.parse_schema(json.loads(text))
     except (ValueError, fastavro.schema.SchemaParseException) as error:
         raise Rejected("invalid_schema", f"{subject}: not an Avro schema: {error}") from error
+    except (KeyError, TypeError, RecursionError) as error:
+        # JSON that looks so little like a schema that fastavro stumbles over it.
+        why = f"not an Avro schema ({type(error).__name__}: {error})"
+        raise Rejected("invalid_schema", f"{subject}: {why}") from error
     return fingerprint(text)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
-from bridge.log.port import Log, Registry
+from bridge.log.port import Entry, Log, Registry
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.http import HttpRegistry
-from bridge.model.errors import Rejected
+from bridge.model.errors import ConfigurationError, Rejected
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -187,3 +187,47 @@ async def test_versions_are_listed_oldest_first(registries: Two, subject: str) -
     second = await one.register(subject, schema(note="string"))
     assert [version.id for version in await other.versions(subject)] == [first, second]
     assert json.loads((await other.versions(subject))[0].text) == json.loads(schema())
+
+
+#: Each is no schema of a registry's, and some are not even JSON.
+JUNK = (
+    None,
+    b"",
+    b"\xff\xfe",
+    b"{",
+    b"7",
+    b"[]",
+    b"[" * 5000,
+    b'{"subject": "x"}',
+    b'{"subject": 7, "schema": "\\"string\\""}',
+    b'{"subject": "x", "schema": {"type": "string"}}',
+    b'{"subject": "x", "schema": "{"}',
+    b'{"subject": "x", "schema": "5"}',
+    b'{"subject": "x", "schema": "{}"}',
+    b'{"subject": "x", "schema": "{\\"type\\": []}"}',
+)
+
+
+@pytest.mark.parametrize("make", ["embedded", "kafka"], indirect=True)
+async def test_what_is_no_schema_in_its_topic_is_left_out_visibly(
+    make: Make, subject: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = make(), make()
+    assert isinstance(one, EmbeddedRegistry)
+    await one.open()
+    before = await one.register(subject, schema())
+    topic = one.name.partition(" ")[0]
+    junk = before + 1
+    await one._log.append(topic, [Entry(b"k", value) for value in JUNK])
+    after = await one.register(subject, schema(note="string"))
+    await other.open()
+    for each in (one, other):
+        assert [version.id for version in await each.versions(subject)] == [before, after]
+        assert json.loads(await each.schema(after)) == json.loads(schema(note="string"))
+        with pytest.raises(ConfigurationError, match=f"{topic}.*offset {junk - 1} .*left out"):
+            await each.schema(junk)
+        assert await each.versions("x") == []
+    told = [record for record in caplog.records if "left out" in record.message]
+    assert len(told) == 2 * len(JUNK)
+    await one.close()
+    await other.close()

@@ -5,28 +5,34 @@ schema's id is the offset, plus one, of the first record with its fingerprint: s
 that register the same schema at once agree on its id, with no lock between them. Every reader
 leaves out versions that must not follow the earlier ones, so that of two that don't go together
 the first one counts everywhere. The topic is never compacted, because compaction keeps the last
-of equal keys and ids hang on the first.
+of equal keys and ids hang on the first. A record that is something else is left out, with a
+warning, and named when its id is asked for: others may have written it, and nothing hangs on it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from typing import Any
 
 from bridge.log.port import (
     Consumer,
     Entry,
     Log,
+    Record,
     RegisteredSchema,
     TopicPartition,
     TopicSpec,
 )
 from bridge.model import compat
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import SCHEMAS, internal_topic
 
 _READ = 1000
-_WAIT = 5.0
+#: Seconds in which a read has to move on, while there is something to be read.
+_WAIT = 30.0
+_told = logging.getLogger(__name__)
 #: What the bridge's own check holds every subject to.
 _LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})
 
@@ -43,6 +49,7 @@ class EmbeddedRegistry:
         self._texts: dict[int, str] = {}
         self._subjects: dict[str, list[str]] = {}
         self._known: set[tuple[str, str]] = set()
+        self._left_out: dict[int, str] = {}
 
     @property
     def name(self) -> str:
@@ -80,9 +87,13 @@ class EmbeddedRegistry:
         return self._ids[mark]
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the id isn't known."""
+        """The text of a schema. Raises KeyError when the id isn't known, ConfigurationError when
+        its record is no schema.
+        """
         if schema_id not in self._texts:
             await self._catch_up()
+        if schema_id in self._left_out:
+            raise ConfigurationError(self._left_out[schema_id])
         return self._texts[schema_id]
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
@@ -113,14 +124,27 @@ class EmbeddedRegistry:
             if reader is None:
                 raise RetryLater(f"the registry {self.name} is not open")
             end = (await self._log.end_offsets([self._place]))[self._place]
-            while reader.position(self._place) < end:
-                for record in await reader.read(_READ, _WAIT):
-                    self._take(record.offset + 1, record.value or b"{}")
+            while (at := reader.position(self._place)) < end:
+                records = await reader.read(_READ, _WAIT)
+                if not records and reader.position(self._place) == at:
+                    raise RetryLater(
+                        f"the registry {self.name} could not be read from offset {at} to its end "
+                        f"{end} within {_WAIT:.0f} s"
+                    )
+                for record in records:
+                    self._take(record)
 
-    def _take(self, schema_id: int, value: bytes) -> None:
-        told = json.loads(value)
-        subject, text = told["subject"], told["schema"]
-        mark = compat.fingerprint(text)
+    def _take(self, record: Record) -> None:
+        schema_id = record.offset + 1
+        try:
+            subject, text, mark = _understood(record.value)
+        except Rejected as error:
+            self._left_out[schema_id] = (
+                f"{self.name}: the record at offset {record.offset} (schema id {schema_id}) is left "
+                f"out: {error}; only the bridge may write to this topic"
+            )
+            _told.warning("%s", self._left_out[schema_id])
+            return
         if mark not in self._ids:
             self._ids[mark] = schema_id
             self._texts[schema_id] = text
@@ -131,6 +155,20 @@ class EmbeddedRegistry:
 
     def _has(self, subject: str, mark: str) -> bool:
         return (subject, mark) in self._known
+
+
+def _understood(value: bytes | None) -> tuple[str, str, str]:
+    """Subject, schema and fingerprint of a record. Raises Rejected when it isn't one of ours."""
+    try:
+        told: Any = json.loads(value or b"")
+        subject, text = told["subject"], told["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Rejected(
+            "not_a_schema", f"not a registered schema ({type(error).__name__})"
+        ) from error
+    if not isinstance(subject, str) or not isinstance(text, str):
+        raise Rejected("not_a_schema", "its subject and schema are not both texts")
+    return subject, text, compat.valid(subject, text)
 
 
 def _may_follow(subject: str, text: str, versions: list[str]) -> bool:
