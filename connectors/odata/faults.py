@@ -5,7 +5,7 @@
 | 401 | ConfigurationError | ConfigurationError |
 | 403 | ConfigurationError | Rejected `forbidden` |
 | a redirect, a web page | ConfigurationError | ConfigurationError |
-| 404; 409, 412; 428 | Rejected `not_found`; `conflict`; `etag_required` | the same |
+| 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
 | another 4xx | Rejected `refused` | the same |
 | 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
 | 429, 503 | RetryLater, with its Retry-After | the same: it was turned away |
@@ -39,6 +39,7 @@ _CODES = {
     409: "conflict",
     412: "conflict",
     428: "etag_required",
+    501: "not_supported",
 }
 _LOST = frozenset({408, 502, 504})
 _AWAY = frozenset({425, 429, 503})
@@ -72,13 +73,15 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
         return ConfigurationError(f"{told}; the login has no right to read that: give it one")
     if answer.status in _AWAY:
         return RetryLater(told, after=retry_after(answer, now))
+    if answer.status in _CODES:
+        return Rejected(_CODES[answer.status], told)
     if answer.status in _LOST or (answer.status >= 500 and not message(answer.body)):
         if writes:
             return OutcomeUnknown(f"{told}; whether it was done is unknown")
         return RetryLater(told, after=retry_after(answer, now))
     if answer.status >= 500:
         return Rejected("legacy_error", told)
-    return Rejected(_CODES.get(answer.status, "refused"), told)
+    return Rejected("refused", told)
 
 
 def _moved(answer: Answer, where: str) -> BridgeError:

@@ -85,7 +85,7 @@ def _filters(
     for one in asked:
         text = one[0] if form == "in" else _equal(columns, one)
         # As it stands in the URL, with what joins it to the next one.
-        size = len(with_query("", {"": text})) + len("%20or%20")
+        size = len(with_query("", {"": text})) + (0 if form == "in" else len("%20or%20"))
         if chunk and (size > left or len(chunk) >= most):
             yield _joined(form, columns, chunk)
             chunk, left = [], room

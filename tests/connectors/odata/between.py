@@ -1,0 +1,122 @@
+"""An HTTP proxy between the bridge and a service, which may answer wrongly, late, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """An answer of the proxy's own; `length`: the Content-Length that it claims."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+
+
+CUT = "cut"
+"""The request reaches the service; the connection ends without an answer."""
+HANG = "hang"
+"""The request reaches the service; the answer never comes, and the connection stays."""
+DROP = "drop"
+"""The request never reaches the service; the connection ends."""
+
+Rule = Callable[[Asked], Say | str | None]
+
+
+def nothing(_: Asked) -> None:
+    """Everything is forwarded."""
+
+
+class Between:
+    """Forwards to `target` (`http://host:port`) what `rule` says nothing about."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.rule: Rule = nothing
+        self.asked: list[Asked] = []
+        self.address = ""
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def url(self, of: str) -> str:
+        """A URL of the target, through here; its login stays."""
+        scheme, _, rest = of.partition("://")
+        login = rest.rpartition("@")[0]
+        path = "/" + rest.rpartition("@")[2].partition("/")[2]
+        there = self.address.partition("://")[2]
+        return f"{scheme}://{login + '@' if login else ''}{there}{path}"
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Between]:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as self._http:
+            server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+            self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            try:
+                yield self
+            finally:
+                server.close()
+                for task in list(self._serving):
+                    task.cancel()
+                await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while await self._one(reader, writer):
+                    pass
+        finally:
+            self._serving.discard(task)
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *lines = head.strip().split("\r\n")
+        method, path, _ = line.split(" ")
+        pairs = (one.partition(":") for one in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        asked = Asked(method, path, headers, body)
+        self.asked.append(asked)
+        reaction = self.rule(asked)
+        if reaction == DROP:
+            return False
+        answer = reaction if isinstance(reaction, Say) else await self._forward(asked)
+        if reaction == CUT:
+            return False
+        if reaction == HANG:
+            await asyncio.Event().wait()
+        length = len(answer.body) if answer.length is None else answer.length
+        told = {**answer.headers, "Content-Length": str(length)}
+        writer.write(f"HTTP/1.1 {answer.status} x\r\n".encode())
+        writer.write("".join(f"{name}: {value}\r\n" for name, value in told.items()).encode())
+        writer.write(b"\r\n" + answer.body)
+        await writer.drain()
+        return answer.length is None
+
+    async def _forward(self, asked: Asked) -> Say:
+        kept = {n: v for n, v in asked.headers.items() if n not in {"host", "accept-encoding"}}
+        got = await self._http.request(
+            asked.method, f"{self._target}{asked.path}", content=asked.body, headers=kept
+        )
+        dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
+        told = {name: value for name, value in got.headers.items() if name not in dropped}
+        return Say(got.status_code, got.content, told)

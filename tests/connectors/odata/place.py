@@ -1,0 +1,80 @@
+"""Systems over the ERP of tests, its entities, and a gateway to them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bridge.connector import Shape, System, TableUse
+from bridge.gateway import Gateway
+from bridge.model.declare import EntitySpec, Limits
+from bridge.model.types import Relation
+from bridge.observe import Notice
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+from connectors.odata.client import Client
+from connectors.odata.options import Options
+from connectors.odata.reader import ODataReader
+from connectors.odata.table import table_of
+
+USES = (
+    TableUse("Orders", ("ID",), ("ID", "number", "customer_ID", "status", "total", "modifiedAt")),
+    TableUse("Lines", (), ("order_ID", "position", "product_ID", "quantity")),
+    TableUse("Products", (), ("ID", "name", "stock")),
+    TableUse("Customers", (), ("ID", "name", "limit")),
+)
+SPECS = (
+    EntitySpec(
+        "erp",
+        "order",
+        "Orders",
+        relations=(
+            Relation("lines", "line", by="order_id"),
+            Relation("customer", "customer", from_field="customer_id"),
+        ),
+    ),
+    EntitySpec(
+        "erp", "line", "Lines", relations=(Relation("product", "product", from_field="product_id"),)
+    ),
+    EntitySpec("erp", "product", "Products"),
+    EntitySpec("erp", "customer", "Customers"),
+)
+
+
+def system(
+    url: str, *, login: Any = None, options: Mapping[str, Any] | None = None, connections: int = 4
+) -> System:
+    """A system as the configuration would have it."""
+    scheme, _, rest = url.partition("://")
+    shown = f"{scheme}://{rest.rpartition('@')[2]}"
+    made = Options.model_validate(options or {})
+    return System("acme", "erp", url, shown, made, USES, connections, login=login)
+
+
+async def shapes(of: System) -> dict[str, Shape]:
+    """The tables' shapes as the metadata says."""
+    client = Client(of)
+    service = await client.metadata()
+    await client.close()
+    return {use.table: table_of(service, use).shape for use in USES}
+
+
+async def tables(of: System, specs: Sequence[EntitySpec] = SPECS) -> dict[str, EntityTable]:
+    """The entities over their tables, as wiring makes them."""
+    found = await shapes(of)
+    return {
+        spec.name: EntityTable(spec, entity_type(spec, found[spec.table]), found[spec.table])
+        for spec in specs
+    }
+
+
+@asynccontextmanager
+async def gateway(of: System, observer: Callable[[Notice], None]) -> AsyncIterator[Gateway]:
+    """A gateway with a reader of its own, which has asked for nothing yet."""
+    made = await tables(of)
+    door = Gateway("erp", ODataReader(of), made, Limits(), observer=observer)
+    try:
+        yield door
+    finally:
+        await door.close()

@@ -1,0 +1,186 @@
+"""Lookups by the fewest requests that the service takes, counted at the server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bridge.connector import Rows, TableUse
+from bridge.model.errors import Rejected
+from bridge.observe import Notice
+from connectors.odata.reader import ODataReader
+from tests.connectors.odata.between import Asked, Between, Say
+from tests.connectors.odata.place import USES, gateway, system
+from tests.services.cap import Cap, order_id
+from tests.services.odatapy import Odatapy
+
+IDS = [(order_id(number),) for number in range(500)]
+
+
+def named(found: Rows, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of the rows."""
+    names = [column.name for column in found.shape.columns]
+    return [tuple(row[names.index(column)] for column in columns) for row in found.rows]
+
+
+def url_of(cap: Cap, version: str) -> str:
+    return cap.url if version == "v4" else cap.v2
+
+
+@pytest.mark.parametrize(("version", "most"), [("v4", 6), ("v2", 12)])
+async def test_500_orders_with_lines_and_products_are_a_handful_of_requests(
+    cap: Cap, version: str, most: int
+) -> None:
+    """One by one they are 1 + 500 + 500 + 2,000 requests."""
+    cap.fill(orders=500, lines=4, products=50)
+    notices: list[Notice] = []
+    async with gateway(system(url_of(cap, version)), notices.append) as door:
+        cap.reset()
+        orders = await door.get_many("order", [key for (key,) in IDS])
+        lines = await door.related_many("order", orders, "lines")
+        flat = [line for some in lines for line in some]
+        products = await door.related_many("line", flat, "product")
+        customers = await door.related_many("order", orders, "customer")
+        count = cap.count()
+    assert [order is not None and order["total"] for order in orders] == [
+        Decimal(number * 10) for number in range(500)
+    ]
+    assert [len(some) for some in lines] == [4] * 500
+    assert {str(line["order_id"]) for line in lines[7]} == {order_id(7)}
+    assert [product["name"] for product in products[:3]] == [
+        f"Product {number}" for number in range(3)
+    ]
+    assert [customer["name"] for customer in customers[:2]] == ["Customer 0", "Customer 1"]
+    asked = count.v4 if version == "v4" else count.v2
+    assert asked <= most
+    assert all("$select=" in path for path in count.paths if "$filter=" in path)
+
+
+async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
+    cap.fill(orders=20)
+    reader = ODataReader(system(cap.url))
+    await reader.fetch("Orders", ["ID"], IDS[:1])
+    cap.reset()
+    found = await reader.fetch("Orders", ["ID"], [*IDS[:20], (order_id(99),)])
+    await reader.close()
+    assert sorted(named(found, "ID")) == IDS[:20]
+    [path] = cap.count().paths
+    select = path.partition("$select=")[2].partition("&")[0]
+    assert sorted(select.split(",")) == sorted(USES[0].columns)
+
+
+async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(cap: Cap) -> None:
+    cap.fill(orders=3)
+
+    def old(asked: Asked) -> Say | None:
+        refusal = b'{"error": {"code": "400", "message": "in: unknown operator"}}'
+        known = "%20in%20" not in asked.path
+        return None if known else Say(400, refusal, {"Content-Type": "application/json"})
+
+    async with Between(cap.address).serving() as between:
+        between.rule = old
+        reader = ODataReader(system(between.url(cap.url)))
+        for _ in range(3):
+            assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+        await reader.close()
+    reads = [asked.path for asked in between.asked if "$filter" in asked.path]
+    assert [" in " if "%20in%20" in path else " or " for path in reads] == [
+        " in ",
+        " or ",
+        " or ",
+        " or ",
+    ]
+
+
+async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -> None:
+    cap.fill(orders=3)
+
+    def poor(asked: Asked) -> Say | None:
+        poor = "$filter" in asked.path or "$batch" in asked.path
+        return Say(501, b"no", {"Content-Type": "text/plain"}) if poor else None
+
+    async with Between(cap.address).serving() as between:
+        between.rule = poor
+        reader = ODataReader(system(between.url(cap.url)))
+        keys = [*IDS[:3], (order_id(77),)]
+        assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
+        between.asked.clear()
+        assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
+        assert [asked.path.partition("?")[0][-4:] for asked in between.asked] == [
+            "000)",
+            "001)",
+            "002)",
+            "077)",
+        ]
+        with pytest.raises(Rejected, match="can't be asked for by customer_ID"):
+            await reader.fetch("Orders", ["customer_ID"], [("C0",)])
+        await reader.close()
+
+
+async def test_reads_of_a_service_with_json_of_its_own_are_the_same(odatapy: Odatapy) -> None:
+    with odatapy.client() as client:
+        for number in range(120):
+            row = {"ID": str(number), "customer_ID": f"C{number % 3}", "price": 1.5}
+            client.post("Orders", json=row).raise_for_status()
+    reader = ODataReader(
+        replace(
+            system(odatapy.url, options={"url_length": 300}),
+            tables=(TableUse("Orders", (), ("ID", "status", "price")),),
+        )
+    )
+    await reader.fetch("Orders", ["ID"], [("1",)])
+    odatapy.reset()
+    found = await reader.fetch("Orders", ["ID"], [(str(number),) for number in range(120)])
+    await reader.close()
+    assert named(found, "ID", "status", "price")[0] == ("0", None, Decimal("1.5"))
+    assert (len(found.rows), odatapy.count()) == (120, 1)
+
+
+async def test_rows_of_composite_keys_and_of_several_columns_are_found(cap: Cap) -> None:
+    cap.fill(orders=3, lines=2)
+    for url in (cap.url, cap.v2):
+        reader = ODataReader(system(url))
+        keys: list[tuple[Any, ...]] = [(order_id(1), 0), (order_id(2), 1), (order_id(2), 9)]
+        found = await reader.fetch("Lines", ["order_ID", "position"], keys)
+        assert sorted(named(found, "order_ID", "position")) == keys[:2]
+        both = await reader.fetch("Orders", ["customer_ID", "status"], [("C1", "O"), ("C2", "C")])
+        assert named(both, "number") == [("0000000001",)]
+        await reader.close()
+
+
+async def test_an_answer_of_many_pages_is_followed_to_its_end(private_cap: Any) -> None:
+    cap = private_cap(page=7)
+    cap.fill(orders=30, customers=1)
+    for url in (cap.url, cap.v2):
+        reader = ODataReader(system(url))
+        assert len((await reader.fetch("Orders", ["customer_ID"], [("C0",)])).rows) == 30
+        assert len((await reader.fetch("Orders", [], [])).rows) == 30
+        assert len((await reader.fetch("Orders", [], [], limit=9)).rows) == 9
+        await reader.close()
+
+
+async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on(cap: Cap) -> None:
+    cap.fill(orders=2)
+    reader = ODataReader(system(cap.url))
+    with pytest.raises(Rejected, match=r"no Edm\.Guid"):
+        await reader.fetch("Orders", ["ID"], [("not a guid",), IDS[0]])
+    with pytest.raises(Rejected, match="no property 'nope'"):
+        await reader.fetch("Orders", ["nope"], [("x",)])
+    assert len((await reader.fetch("Orders", ["ID"], IDS[:2])).rows) == 2
+    assert (await reader.fetch("Orders", ["customer_ID"], [(None,)])).rows == []
+    await reader.close()
+
+
+async def test_quotes_slashes_and_percent_signs_in_keys_are_the_keys_own(cap: Cap) -> None:
+    odd = ["o'dd", "a/b", "50%", "a&b=c", "x y", "ü+", "a#b?", "(1)"]
+    with cap.client() as client:
+        for key in odd:
+            client.post("Suites", json={"order_no": key, "qty": 1}).raise_for_status()
+    for url in (cap.url, cap.v2):
+        reader = ODataReader(system(url))
+        found = await reader.fetch("Suites", ["order_no"], [(key,) for key in odd])
+        assert sorted(named(found, "order_no")) == sorted((key,) for key in odd)
+        await reader.close()
