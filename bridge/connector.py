@@ -34,8 +34,13 @@ class Capabilities:
     """What a connector offers; shown by `bridgectl status`, tested by the suite.
 
     before: whether updates and deletes carry the whole old row (`table`: as each table is set up).
-    every_change: whether every intermediate change is told, in commit order a key.
+    every_change: whether every intermediate change is told, in commit order a key. Without it: for
+    each key a part of its true states, in their order, that ends with the last one.
     transactions: whether changes carry their transaction and commit time.
+    positions: `source` where changes carry their commit position (`Transaction.commit`), `counted`
+    where that is 0 and capture counts.
+    deletes: `told` by the source as they happen; `compared`: found by comparing keys whenever the
+    source says so (`Stale`), so at an interval; `table`: the one or the other for each table.
     snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
     visibility: reads tell which transactions they contain.
     markers: a command's id comes back with the change that it caused.
@@ -46,6 +51,8 @@ class Capabilities:
     before: Literal["full", "none", "table"] = "none"
     every_change: bool = False
     transactions: bool = False
+    positions: Literal["source", "counted"] = "source"
+    deletes: Literal["told", "compared", "table"] = "told"
     snapshot: bool = False
     truncate: bool = False
     visibility: bool = False
@@ -165,7 +172,8 @@ class Batch:
     `checkpoint` resumes after the last change of the batch, even inside a transaction.
     `commit` is the commit position up to which everything has been read (idle sources move on).
     `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
-    source has owed a sign of life: an empty batch is no progress then.
+    source has owed a sign of life: an empty batch is no progress then. `troubles`: tables that can't
+    be read for now, and why; the others go on, and they do once they can be.
     """
 
     changes: list[Change]
@@ -176,6 +184,7 @@ class Batch:
     lag_bytes: int | None = None
     stale: list[Stale] = field(default_factory=list)
     silent: float = 0.0
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

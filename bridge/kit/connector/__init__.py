@@ -21,7 +21,7 @@ import pytest
 
 for _module in (
     "base", "changes", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
-    "window", "writing",
+    "weaker", "window", "writing",
 ):  # fmt: skip
     # Before the parts are imported: their assertions then say what they compared.
     pytest.register_assert_rewrite(f"bridge.kit.connector.{_module}")
@@ -31,6 +31,7 @@ from bridge.kit.connector.legacy import (  # noqa: E402
     KEY,
     Create,
     Delete,
+    Lack,
     Legacy,
     Operation,
     Rekey,
@@ -47,6 +48,7 @@ __all__ = [
     "ConnectorSuite",
     "Create",
     "Delete",
+    "Lack",
     "Legacy",
     "Operation",
     "Rekey",

@@ -56,3 +56,9 @@ class ConnectorTests:
     def can(self, legacy: Legacy) -> Capabilities:
         """What the connector declares."""
         return legacy.connector.capabilities()
+
+    @pytest.fixture
+    def every_change(self, can: Capabilities) -> None:
+        """Asked for by tests of what only a source that tells every change can promise."""
+        if not can.every_change:
+            pytest.skip("every_change: no; WeakerTests hold the connector to what it promises")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from bridge.connector import CREATE, DELETE, UPDATE, Capabilities
 from bridge.kit.connector.base import ConnectorTests
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
 from bridge.kit.connector.load import Load, order
 from bridge.kit.connector.oracle import State
-from bridge.kit.connector.records import Told
 from bridge.kit.connector.stream import PATIENCE, streaming
 
 
 class ChangeTests(ConnectorTests):
     """Creates, updates, deletes, changed keys, nulls; order, transactions, waiting."""
 
+    @pytest.mark.usefixtures("every_change")
     async def test_creates_updates_and_deletes_are_told_with_their_rows(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -35,6 +37,7 @@ class ChangeTests(ConnectorTests):
         if can.before == "full":
             assert [step.before for step in told] == [None, first, second]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_old_rows_are_whole_or_not_there_as_the_shape_says(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -48,6 +51,7 @@ class ChangeTests(ConnectorTests):
             if can.before != "table":
                 assert change.shape.before == can.before
 
+    @pytest.mark.usefixtures("every_change")
     async def test_a_changed_key_is_told_with_the_old_and_the_new_one(self, legacy: Legacy) -> None:
         old, new = order(1), order(1, **{KEY: order(2)[KEY]})
         async with streaming(legacy) as stream:
@@ -60,6 +64,7 @@ class ChangeTests(ConnectorTests):
             (CREATE, (new[KEY],), new),
         ]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_nulls_come_and_go(self, legacy: Legacy) -> None:
         empty = {KEY: order(1)[KEY], "customer": None, "qty": None, "price": None}
         async with streaming(legacy) as stream:
@@ -69,10 +74,11 @@ class ChangeTests(ConnectorTests):
             told = await stream.until(3)
         assert [step.after for step in told] == [empty, order(1), empty]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_a_history_rebuilds_the_table_step_by_step(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        load = Load(seed=7)
+        load = Load(seed=7, lacks=legacy.lacks)
         async with streaming(legacy) as stream:
             for number in range(40):
                 legacy.apply(*load.operations(1 + number % 5))
@@ -84,7 +90,7 @@ class ChangeTests(ConnectorTests):
     async def test_positions_grow_over_changes_and_watermarks(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        load = Load(seed=8)
+        load = Load(seed=8, lacks=legacy.lacks)
         async with streaming(legacy) as stream:
             for number in range(30):
                 legacy.apply(*load.operations(1 + number % 3))
@@ -102,6 +108,8 @@ class ChangeTests(ConnectorTests):
                 assert all(commit <= mark.commit for commit in earlier)
 
     async def test_a_rolled_back_transaction_is_never_told(self, legacy: Legacy) -> None:
+        if "rollback" in legacy.lacks:
+            pytest.skip("this legacy system takes nothing back")
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)), commit=False)
             legacy.apply(Create(order(2)))
@@ -109,6 +117,7 @@ class ChangeTests(ConnectorTests):
             await stream.quiet()
         assert [step.key for step in told] == [(order(2)[KEY],)]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_changes_carry_their_transaction_and_when_it_was_committed(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -130,6 +139,7 @@ class ChangeTests(ConnectorTests):
                 seconds = transaction.committed_at / 1e6
                 assert before - 60 < seconds < time.time() + 60
 
+    @pytest.mark.usefixtures("every_change")
     async def test_a_batch_has_no_more_changes_than_were_asked_for(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             legacy.apply(*(Create(order(number)) for number in range(1, 8)))
@@ -137,7 +147,7 @@ class ChangeTests(ConnectorTests):
         assert [step.key for step in told] == [(order(number)[KEY],) for number in range(1, 8)]
 
     async def test_an_idle_read_waits_as_long_as_it_was_told_and_brings_nothing(
-        self, legacy: Legacy
+        self, legacy: Legacy, can: Capabilities
     ) -> None:
         async with streaming(legacy) as stream:
             await stream.quiet()
@@ -145,14 +155,18 @@ class ChangeTests(ConnectorTests):
             batch = await stream.read(10, 0.5)
             took = time.monotonic() - began
         assert batch.changes == []
-        assert 0.3 < took < 5
+        assert took < 5
+        # A source may have more to say than changes: that it is time to compare keys.
+        assert took > 0.3 or (can.deletes != "told" and batch.stale)
 
-    async def test_a_waiting_read_returns_when_a_change_comes(self, legacy: Legacy) -> None:
+    async def test_a_waiting_read_returns_when_a_change_comes(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
         async with streaming(legacy) as stream:
             await stream.quiet()
             reading = asyncio.create_task(stream.read(10, PATIENCE))
             await asyncio.sleep(0.2)
-            assert not reading.done()
+            assert not reading.done() or can.deletes != "told"
             began = time.monotonic()
             await asyncio.to_thread(legacy.apply, Create(order(1)))
             while not stream.told:
@@ -160,4 +174,4 @@ class ChangeTests(ConnectorTests):
                 reading = asyncio.create_task(stream.read(10, 1.0))
             assert time.monotonic() - began < PATIENCE / 2
             await reading
-        assert stream.told == [Told(CREATE, (order(1)[KEY],), None, order(1))]
+        assert [(step.key, step.after) for step in stream.told] == [((order(1)[KEY],), order(1))]

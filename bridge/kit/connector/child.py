@@ -52,7 +52,11 @@ async def capture(connector: Connector, system: System, after: bytes, limit: int
     say(ready=True)
     while True:
         batch = await source.read(limit, 0.2)
-        say(told=packed(records.told(batch.changes)), checkpoint=batch.checkpoint.hex())
+        say(
+            told=packed(records.told(batch.changes)),
+            checkpoint=batch.checkpoint.hex(),
+            stale=[list(one) for one in batch.stale],
+        )
         await source.ack(batch.checkpoint)
         say(acknowledged=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bridge.connector import Connector, System
 
@@ -53,6 +53,9 @@ class Truncate:
     """The whole table is emptied by the system's TRUNCATE; asked for with that capability only."""
 
 
+Lack = Literal["rekey", "rollback"]
+"""What a legacy system can't do: give a row another key, take a transaction back."""
+
 Operation = Create | Update | Delete | Rekey | Truncate
 
 
@@ -76,13 +79,17 @@ class Legacy(Protocol):
 
     `build` is the connector's dotted name (`package.module:connector`), for processes that are
     killed. `table` is the table's name in the system's terms. `types` at least one case for a
-    connector that captures or reads.
+    connector that captures or reads. `lacks` what the legacy system can't do: the suite never asks
+    for it then. `key` is the column that is the table's key: `order_no`, or a number that the system
+    gives to each row itself. The table may have columns of the system's own, which are left out.
     """
 
     build: str
     connector: Connector
     table: str
     types: Sequence[TypeCase]
+    lacks: frozenset[Lack]
+    key: str
 
     def system(self, *tables: str) -> System:
         """The system as configured, with `tables` (none: the suite's table)."""

@@ -5,9 +5,17 @@ from __future__ import annotations
 import random
 import threading
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Operation, Rekey, Update
+from bridge.kit.connector.legacy import (
+    KEY,
+    Create,
+    Delete,
+    Lack,
+    Operation,
+    Rekey,
+    Update,
+)
 
 
 def order(number: int, **more: Any) -> dict[str, Any]:
@@ -24,8 +32,11 @@ def order(number: int, **more: Any) -> dict[str, Any]:
 class Load:
     """Random operations that fit the rows that are there. Keys are never used again."""
 
-    def __init__(self, seed: int, keys: list[str] | None = None) -> None:
+    def __init__(
+        self, seed: int, keys: list[str] | None = None, lacks: frozenset[Lack] = frozenset()
+    ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up data
+        self._rekeys = "rekey" not in lacks
         self._keys = list(keys or ())
         self._next = 1 + max((int(key) for key in self._keys), default=0)
 
@@ -44,7 +55,7 @@ class Load:
         at = self._random.randrange(len(self._keys))
         if dice < 0.5:
             return Delete(self._keys.pop(at))
-        if dice < 0.6:
+        if dice < 0.6 and self._rekeys:
             old, self._keys[at] = self._keys[at], f"{self._fresh():06}"
             return Rekey(old, self._keys[at])
         values: dict[str, Any] = {"qty": self._random.randrange(10**6)}
@@ -57,14 +68,20 @@ class Load:
         return self._next - 1
 
 
+class Applies(Protocol):
+    """A legacy system, or a witness before one."""
+
+    def apply(self, *operations: Operation) -> None: ...
+
+
 class Running:
     """A load in a thread, as a legacy program that goes on whatever the bridge does."""
 
-    def __init__(self, legacy: Legacy, load: Load, transactions: int) -> None:
+    def __init__(self, legacy: Applies, load: Load, transactions: int) -> None:
         self._thread = threading.Thread(target=self._run, args=(legacy, load, transactions))
         self._error: BaseException | None = None
 
-    def _run(self, legacy: Legacy, load: Load, transactions: int) -> None:
+    def _run(self, legacy: Applies, load: Load, transactions: int) -> None:
         try:
             for number in range(transactions):
                 # A rolled-back transaction leaves the keys as they were, so it only updates.

@@ -10,6 +10,7 @@ import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
 
+from bridge.connector import Stale
 from bridge.kit.connector.child import unpacked
 from bridge.kit.connector.legacy import Legacy
 from bridge.kit.connector.records import Told
@@ -22,6 +23,7 @@ class Captured:
     def __init__(self, checkpoint: bytes) -> None:
         self.told: list[Told] = []
         self.checkpoint = checkpoint
+        self.stale: list[Stale] = []
         self._process: Process | None = None
 
     async def start(self, legacy: Legacy, limit: int) -> None:
@@ -53,6 +55,7 @@ class Captured:
         if "told" in said:
             self.told += unpacked(said["told"])
             self.checkpoint = bytes.fromhex(said["checkpoint"])
+            self.stale += [Stale(tuple(tables), *rest) for tables, *rest in said["stale"]]
         return True
 
     async def kill(self) -> None:

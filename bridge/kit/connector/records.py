@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bridge.connector import CREATE, DELETE, UPDATE, Change, Shape
+from bridge.kit.connector.legacy import COLUMNS, KEY
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
 
 Record = dict[str, Any]
+_TYPED = re.compile(r"id|c\d+")
 
 
 class Told(NamedTuple):
@@ -23,7 +26,11 @@ class Told(NamedTuple):
 
 
 class Records:
-    """Records of one table; `shape` is what `Connector.describe` said of it."""
+    """Records of one table; `shape` is what `Connector.describe` said of it.
+
+    Columns of the system's own are left out. Where one of those is the key, rows go by their
+    `order_no` all the same, which is remembered for deletes that tell the key alone.
+    """
 
     def __init__(self, shape: Shape) -> None:
         spec = EntitySpec("legacy", "kit", shape.table)
@@ -32,16 +39,27 @@ class Records:
         fields = tuple(FieldSpec(name, (name,)) for name in self.entity.key)
         keys = EntitySpec("legacy", "kit", shape.table, self.entity.key, fields)
         self._keys = EntityTable(keys, entity_type(keys, shape), shape)
+        names = [field.name for field in self.entity.fields]
+        self.shown = [
+            name for name in names if (name in COLUMNS if KEY in names else _TYPED.fullmatch(name))
+        ]
+        self._own_key = KEY in names and self.entity.key != (KEY,)
+        self._named: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def row(self, shape: Shape, raw: Any) -> Record:
         """The record of a whole raw row."""
         found = self._table.row(shape, raw)
-        return {field.name: getattr(found, field.name) for field in self.entity.fields}
+        record = {name: getattr(found, name) for name in self.shown}
+        if self._own_key:
+            key = tuple(getattr(found, name) for name in self.entity.key)
+            self._named[key] = (record[KEY],)
+        return record
 
     def key(self, shape: Shape, raw: Any) -> tuple[Any, ...]:
         """The key of a raw row, of which only the key needs to be there."""
         found = self._keys.row(shape, raw)
-        return tuple(getattr(found, name) for name in self.entity.key)
+        key = tuple(getattr(found, name) for name in self.entity.key)
+        return self._named.get(key, key)
 
     def told(self, changes: Iterable[Change]) -> list[Told]:
         """What changes tell; a changed key is a delete and a create."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from bridge.connector import Capabilities
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
@@ -19,8 +21,9 @@ CLOSES_WITHIN = 10.0
 class ResumeTests(ConnectorTests):
     """Checkpoints, acknowledging, kills, closing."""
 
+    @pytest.mark.usefixtures("every_change")
     async def test_a_source_goes_on_behind_any_batch_that_it_returned(self, legacy: Legacy) -> None:
-        load = Load(seed=1)
+        load = Load(seed=1, lacks=legacy.lacks)
         async with streaming(legacy) as stream:
             for number in range(6):
                 legacy.apply(*load.operations(1 + number % 4))
@@ -44,6 +47,7 @@ class ResumeTests(ConnectorTests):
             told = await again.until(1)
         assert [step.after for step in told] == [order(1)]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_what_is_acknowledged_may_go_and_nothing_else_does(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 7):
@@ -65,6 +69,7 @@ class ResumeTests(ConnectorTests):
             told = await last.until(1)
         assert [step.key for step in told] == [(order(9)[KEY],)]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_acknowledging_while_a_read_waits_disturbs_neither(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 30):
@@ -98,13 +103,14 @@ class ResumeTests(ConnectorTests):
         source = await legacy.connector.source(legacy.system())
         await asyncio.wait_for(source.close(), CLOSES_WITHIN)
 
+    @pytest.mark.usefixtures("every_change")
     async def test_capture_that_is_killed_again_and_again_has_each_change_once(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
         """SIGKILL at random moments; what the child wrote whole before it died is the log."""
         async with streaming(legacy) as stream:
             begun = stream.checkpoint
-        log, load, dice = Captured(begun), Load(seed=3), random.Random(3)  # noqa: S311
+        log, load, dice = Captured(begun), Load(seed=3, lacks=legacy.lacks), random.Random(3)  # noqa: S311
         running = Running(legacy, load, transactions=150)
         running.start()
         for _ in range(6):

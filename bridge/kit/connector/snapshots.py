@@ -108,6 +108,7 @@ class SnapshotTests(ConnectorTests):
         ]
         assert rows == legacy.rows()
 
+    @pytest.mark.usefixtures("every_change")
     async def test_watermarks_come_back_once_and_between_the_changes_around_them(
         self, legacy: Legacy
     ) -> None:
@@ -127,6 +128,7 @@ class SnapshotTests(ConnectorTests):
             wanted += [order(number)[KEY], f"mark {number}"]
         assert story == wanted
 
+    @pytest.mark.usefixtures("every_change")
     @pytest.mark.parametrize("seed", [11, 12])
     async def test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(
         self, legacy: Legacy, seed: int
@@ -135,7 +137,9 @@ class SnapshotTests(ConnectorTests):
         await needs(legacy, "snapshot", "capture")
         there = [order(number) for number in range(1, 60)]
         legacy.apply(*(Create(row) for row in there))
-        running = Running(legacy, Load(seed, [row[KEY] for row in there]), transactions=150)
+        running = Running(
+            legacy, Load(seed, [row[KEY] for row in there], legacy.lacks), transactions=150
+        )
         async with streaming(legacy) as stream:
             snapshot = await legacy.connector.snapshot(legacy.system())
             window = Window(stream, snapshot, legacy.table, limit=7)

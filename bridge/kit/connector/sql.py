@@ -15,6 +15,7 @@ from bridge.kit.connector.legacy import (
     KEY,
     Create,
     Delete,
+    Lack,
     Operation,
     Rekey,
     Truncate,
@@ -31,6 +32,8 @@ class SqlLegacy:
     """
 
     table = "kit_orders"
+    lacks: frozenset[Lack] = frozenset()
+    key = KEY
 
     def __init__(
         self,

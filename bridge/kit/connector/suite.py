@@ -9,9 +9,12 @@ from bridge.kit.connector.reading import ReaderTests
 from bridge.kit.connector.resuming import ResumeTests
 from bridge.kit.connector.setup import SetupTests
 from bridge.kit.connector.snapshots import SnapshotTests
+from bridge.kit.connector.weaker import WeakerTests
 from bridge.kit.connector.writing import WriterTests
 
 
 @pytest.mark.asyncio
-class ConnectorSuite(SetupTests, ChangeTests, ResumeTests, SnapshotTests, ReaderTests, WriterTests):
+class ConnectorSuite(
+    SetupTests, ChangeTests, ResumeTests, WeakerTests, SnapshotTests, ReaderTests, WriterTests
+):
     """Everything that `bridge.connector` promises. Subclass it and define the fixture `fresh`."""

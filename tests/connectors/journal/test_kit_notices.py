@@ -245,7 +245,7 @@ CASES: list[tuple[Any, Check]] = [
     ),
     (
         source_of(Deaf),
-        lambda s, x, _: s.test_an_idle_read_waits_as_long_as_it_was_told_and_brings_nothing(x),
+        lambda s, x, c: s.test_an_idle_read_waits_as_long_as_it_was_told_and_brings_nothing(x, c),
     ),
     (lambda _: SkipsAtBorders(), chunks),
     (lambda _: ReadsThePast(), past),

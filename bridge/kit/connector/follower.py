@@ -1,0 +1,156 @@
+"""What a log would hold of a source that tells states, not every change; and what was true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from bridge.connector import Batch, Chunk, ListsKeys, Snapshot, Stale
+from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Operation, Rekey, Update
+from bridge.kit.connector.records import Record, Told
+from bridge.kit.connector.stream import PATIENCE, Stream
+
+Key = tuple[Any, ...]
+States = list[Record | None]
+EMPTY: Record = {"customer": None, "qty": None, "price": None}
+PAGE = 50
+
+
+class Witness:
+    """Applies operations and remembers the true states of each key, in order; None: not there."""
+
+    def __init__(self, legacy: Legacy) -> None:
+        self._legacy = legacy
+        self.truth: dict[Key, States] = {}
+
+    def apply(self, *operations: Operation) -> None:
+        """As `Legacy.apply`, each in a transaction of its own."""
+        for operation in operations:
+            self._legacy.apply(operation)
+            self._note(operation)
+
+    def _note(self, operation: Operation) -> None:
+        if isinstance(operation, Create):
+            self._become(operation.row[KEY], EMPTY | dict(operation.row))
+        elif isinstance(operation, Update):
+            self._become(operation.key, self._now(operation.key) | dict(operation.values))
+        elif isinstance(operation, Delete):
+            self._become(operation.key, None)
+        else:
+            assert isinstance(operation, Rekey)
+            row = self._now(operation.key)
+            self._become(operation.key, None)
+            self._become(operation.new, row | {KEY: operation.new})
+
+    def _now(self, key: str) -> Record:
+        row = self.truth[(key,)][-1]
+        assert row is not None, f"the load changes {key}, which is gone"
+        return row
+
+    def _become(self, key: str, row: Record | None) -> None:
+        self.truth.setdefault((key,), [None]).append(row)
+
+
+class Follower:
+    """Follows a stream as capture does: rows as they are told, keys compared where it says so."""
+
+    def __init__(self, stream: Stream, legacy: Legacy) -> None:
+        self.rows: dict[Key, Record] = {}
+        self.states: dict[Key, States] = {}
+        self.compared = 0
+        self._stream = stream
+        self._legacy = legacy
+        self._at = len(stream.told)
+
+    def go_on(self, stream: Stream) -> None:
+        """Follow another stream, which begins where the last one ended."""
+        self._stream, self._at = stream, len(stream.told)
+
+    def take(self, told: Iterable[Told]) -> None:
+        """Add to the history."""
+        for step in told:
+            self._become(step.key, step.after)
+
+    async def read(self, limit: int = 1000) -> Batch:
+        """One batch, followed."""
+        batch = await self._stream.read(limit)
+        self.take(self._stream.told[self._at :])
+        self._at = len(self._stream.told)
+        for stale in batch.stale:
+            if self._legacy.table in stale.tables:
+                await self.compare(stale)
+        return batch
+
+    async def until_equal(self, seconds: float = PATIENCE) -> None:
+        """Read until the log would hold what the legacy program has; fails when it doesn't."""
+        deadline = time.monotonic() + seconds
+        while (rows := self._legacy.rows()) != self.sorted():
+            if time.monotonic() > deadline:
+                lacking = [row for row in rows if row not in self.sorted()]
+                too_much = [row for row in self.sorted() if row not in rows]
+                pytest.fail(f"after {seconds} s it lacks {lacking[:3]}, has besides {too_much[:3]}")
+            await self.read()
+
+    def sorted(self) -> list[Record]:
+        """The rows as `Legacy.rows` gives them."""
+        return sorted(self.rows.values(), key=lambda row: str(row[KEY]))
+
+    async def compare(self, stale: Stale) -> None:
+        """Compare with the table, as capture does when the source can't tell any more."""
+        self.compared += 1
+        connector, table = self._legacy.connector, self._legacy.table
+        snapshot = await connector.snapshot(self._legacy.system())
+        there: set[Key] = set()
+        after: list[Any] | None = None
+        while True:
+            chunk = await _listed(snapshot, table, after, keys=stale.deletes_only)
+            for raw in chunk.rows:
+                if not stale.deletes_only:
+                    record = self._stream.records.row(chunk.shape, raw)
+                    self._become((record[KEY],), record)
+                there.add(self._stream.records.key(chunk.shape, raw))
+            after = chunk.last
+            if after is None:
+                break
+        await snapshot.close()
+        for key in [key for key in self.rows if key not in there]:
+            self._become(key, None)
+
+    def _become(self, key: Key, row: Record | None) -> None:
+        self.states.setdefault(key, []).append(row)
+        if row is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = row
+
+
+async def _listed(snapshot: Snapshot, table: str, after: list[Any] | None, *, keys: bool) -> Chunk:
+    if keys and isinstance(snapshot, ListsKeys):
+        return await snapshot.keys(table, after, PAGE)
+    return await snapshot.chunk(table, None, after, PAGE)
+
+
+def check_promise(told: dict[Key, States], truth: dict[Key, States]) -> None:
+    """For each key: what was told is a part of its true states, in their order, that ends with the
+    last one. A state may be told again right behind itself; a key that came and went between two
+    looks need not be told at all.
+    """
+    assert set(told) <= set(truth), f"keys that never were: {set(told) - set(truth)}"
+    for key, states in truth.items():
+        said = told.get(key, [])
+        at = 0
+        for state in said:
+            try:
+                at = states.index(state, at)
+            except ValueError:
+                pytest.fail(f"{key}: {state} was told where it wasn't true (any more): {states}")
+        last = said[-1] if said else None
+        assert last == states[-1], f"{key} ended as {states[-1]}, and {last} was told last"
+
+
+def sifted(told: Sequence[Told]) -> set[Key]:
+    """The keys that were told of."""
+    return {step.key for step in told}

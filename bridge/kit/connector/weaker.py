@@ -1,0 +1,249 @@
+"""What is promised by a source that can't tell every change (`every_change: no`), exactly.
+
+For each key: what is told is a part of its true states, in their order, and ends with the last one;
+no gap at the end; deletes arrive, told or by comparing keys when the source says that it is time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from bridge.connector import CREATE, DELETE, Capabilities
+from bridge.kit.connector.base import ConnectorTests, needs
+from bridge.kit.connector.follower import Follower, Witness, check_promise, sifted
+from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
+from bridge.kit.connector.load import Load, Running, order
+from bridge.kit.connector.process import Captured
+from bridge.kit.connector.stream import streaming
+from bridge.kit.connector.window import Window
+
+MOST_BYTES = 64 * 1024
+
+
+class WeakerTests(ConnectorTests):
+    """Left out where the connector declares `every_change`: then more is asked of it elsewhere."""
+
+    @pytest.fixture
+    async def leaves_out(self, legacy: Legacy, can: Capabilities) -> None:
+        """Asked for by every test here."""
+        if can.every_change:
+            pytest.skip("every_change: yes; more than this is asked of the connector elsewhere")
+        await needs(legacy, "capture")
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_states_are_told_one_by_one_when_there_is_time_between_them(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        witness = Witness(legacy)
+        nothing = {"customer": None, "qty": None, "price": None}
+        async with streaming(legacy) as stream:
+            follower = Follower(stream, legacy)
+            for operation in (
+                Create({KEY: order(1)[KEY]}),
+                Update(order(1)[KEY], order(1)),
+                Create(order(2)),
+                Update(order(1)[KEY], nothing),
+                Delete(order(2)[KEY]),
+            ):
+                witness.apply(operation)
+                await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+        assert follower.states[order(1)[KEY],] == witness.truth[order(1)[KEY],][1:]
+        assert follower.states[order(2)[KEY],] == [order(2), None]
+        assert stream.told[0].op == CREATE or stream.told[0].before is None
+        assert can.before == "none" or can.before == stream.changes[0].shape.before
+        for change in stream.changes:
+            assert change.shape.before == "full" or not change.old_full
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_deletes_arrive_by_the_means_that_are_declared(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        legacy.apply(*(Create(order(number)) for number in range(1, 8)))
+        async with streaming(legacy) as stream:
+            follower = Follower(stream, legacy)
+            follower.rows = {(row[KEY],): row for row in legacy.rows()}
+            legacy.apply(Delete(order(3)[KEY]), Delete(order(7)[KEY]))
+            await follower.until_equal()
+        told = [step.key for step in stream.told if step.op == DELETE]
+        if can.deletes == "told":
+            assert set(told) == {(order(3)[KEY],), (order(7)[KEY],)}
+        if can.deletes == "compared":
+            assert not told
+            assert follower.compared
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_a_row_that_gets_another_key_goes_and_comes(self, legacy: Legacy) -> None:
+        if "rekey" in legacy.lacks:
+            pytest.skip("rows of this legacy system keep their keys")
+        witness = Witness(legacy)
+        async with streaming(legacy) as stream:
+            follower = Follower(stream, legacy)
+            witness.apply(Create(order(1)))
+            await follower.until_equal()
+            witness.apply(Rekey(order(1)[KEY], order(2)[KEY]))
+            await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_under_a_load_what_is_told_was_true_and_ends_with_the_truth(
+        self, legacy: Legacy
+    ) -> None:
+        witness = Witness(legacy)
+        running = Running(witness, Load(seed=21, lacks=legacy.lacks), transactions=150)
+        async with streaming(legacy) as stream:
+            follower = Follower(stream, legacy)
+            running.start()
+            while running.going:
+                await follower.read(limit=7)
+            running.end()
+            await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_positions_are_the_source_s_or_left_to_be_counted(
+        self, legacy: Legacy, can: Capabilities
+    ) -> None:
+        async with streaming(legacy) as stream:
+            for number in range(1, 6):
+                legacy.apply(Create(order(number)))
+            await stream.until(5)
+        commits = {change.transaction.commit for change in stream.changes}
+        assert (commits == {0}) == (can.positions == "counted")
+        assert can.positions == "source" or all(batch.commit == 0 for batch in stream.batches)
+        for change in stream.changes:
+            if change.transaction.committed_at is not None:
+                seconds = change.transaction.committed_at / 1e6
+                assert time.time() - 300 < seconds < time.time() + 60
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_many_rows_changed_at_once_are_all_told_in_small_batches(
+        self, legacy: Legacy
+    ) -> None:
+        """A page that ends between rows of one change time loses none of them."""
+        async with streaming(legacy) as stream:
+            legacy.apply(*(Create(order(number)) for number in range(1, 41)))
+            await stream.until(40, limit=3)
+            await stream.quiet()
+        assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 41)}
+        assert len(stream.told) == 40, "a row was told again though nothing happened"
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_a_source_goes_on_behind_any_batch_and_tells_nothing_again(
+        self, legacy: Legacy
+    ) -> None:
+        async with streaming(legacy) as stream:
+            legacy.apply(*(Create(order(number)) for number in range(1, 10)))
+            await stream.until(9, limit=2)
+            await stream.quiet()
+            borders, records = stream.borders, stream.records
+        keys = {(order(number)[KEY],) for number in range(1, 10)}
+        for border in borders:
+            assert len(border.checkpoint) <= MOST_BYTES
+            async with streaming(legacy, border.checkpoint, records) as again:
+                await again.until(9 - border.told)
+                await again.quiet(0.3)
+            before = sifted(stream.told[: border.told])
+            assert sifted(again.told) == keys - before
+            assert len(again.told) == len(keys - before)
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_what_happened_while_no_source_ran_is_made_up_for(self, legacy: Legacy) -> None:
+        witness = Witness(legacy)
+        async with streaming(legacy) as stream:
+            follower = Follower(stream, legacy)
+            witness.apply(*(Create(order(number)) for number in range(1, 6)))
+            await follower.until_equal()
+        witness.apply(Update(order(2)[KEY], {"qty": 77}), Delete(order(4)[KEY]), Create(order(8)))
+        async with streaming(legacy, stream.checkpoint, stream.records) as again:
+            follower.go_on(again)
+            await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_acknowledging_while_a_read_waits_disturbs_neither(self, legacy: Legacy) -> None:
+        async with streaming(legacy) as stream:
+            for number in range(1, 15):
+                legacy.apply(Create(order(number)))
+                reading = asyncio.create_task(stream.read(5, 5.0))
+                await stream.source.ack(stream.checkpoint)
+                await reading
+            await stream.until(14)
+        assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 15)}
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_marks_come_back_once_and_behind_what_was_told_before_them(
+        self, legacy: Legacy
+    ) -> None:
+        await needs(legacy, "snapshot")
+        async with streaming(legacy) as stream:
+            for number in range(1, 6):
+                legacy.apply(Create(order(number)))
+                await stream.until(number)
+                await stream.source.mark(f"mark {number}")
+                deadline = time.monotonic() + 30
+                while f"mark {number}" not in stream.log:
+                    assert time.monotonic() < deadline, f"mark {number} did not come back"
+                    await stream.read()
+            await stream.quiet()
+        story = [item if isinstance(item, str) else "row" for item in stream.log]
+        wanted: list[str] = []
+        for number in range(1, 6):
+            wanted += ["row", f"mark {number}"]
+        assert story == wanted
+
+    @pytest.mark.parametrize("seed", [31, 32])
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_a_snapshot_under_a_load_ends_equal_and_takes_nothing_back(
+        self, legacy: Legacy, seed: int
+    ) -> None:
+        await needs(legacy, "snapshot")
+        witness = Witness(legacy)
+        there = [order(number) for number in range(1, 60)]
+        witness.apply(*(Create(row) for row in there))
+        load = Load(seed, [row[KEY] for row in there], legacy.lacks)
+        running = Running(witness, load, transactions=60)
+        async with streaming(legacy) as stream:
+            snapshot = await legacy.connector.snapshot(legacy.system())
+            window = Window(stream, snapshot, legacy.table, limit=7)
+            running.start()
+            await window.take()
+            await asyncio.to_thread(running.end)
+            await snapshot.close()
+            await stream.quiet()
+            window.catch_up()
+            follower = Follower(stream, legacy)
+            follower.take(window.history)
+            await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+        assert window.chunks > 3
+
+    @pytest.mark.usefixtures("leaves_out")
+    async def test_capture_that_is_killed_again_and_again_loses_no_last_state(
+        self, legacy: Legacy
+    ) -> None:
+        """SIGKILL at random moments; what the child wrote whole before it died is the log."""
+        witness = Witness(legacy)
+        async with streaming(legacy) as stream:
+            begun = stream.checkpoint
+        log, dice = Captured(begun), random.Random(3)  # noqa: S311
+        running = Running(witness, Load(seed=3, lacks=legacy.lacks), transactions=60)
+        running.start()
+        for _ in range(4):
+            await log.start(legacy, limit=3)
+            for _ in range(dice.randrange(1, 25)):
+                await log.line()
+            await log.kill()
+        await asyncio.to_thread(running.end)
+        async with streaming(legacy, log.checkpoint, stream.records) as last:
+            follower = Follower(last, legacy)
+            follower.take(log.told)
+            for stale in log.stale:
+                await follower.compare(stale)
+            await follower.until_equal()
+        check_promise(follower.states, witness.truth)
+        assert log.told, "the child told nothing before it was killed"

@@ -1,0 +1,321 @@
+"""The connector to `store`: polls by change time, with an overlap that remembers what it told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from bridge.connector import (
+    CREATE,
+    UPDATE,
+    Batch,
+    Capabilities,
+    Change,
+    Checkpoint,
+    Chunk,
+    Column,
+    Condition,
+    Finding,
+    Reader,
+    Rows,
+    Shape,
+    Snapshot,
+    Source,
+    Stale,
+    System,
+    Transaction,
+    Watermark,
+    Writer,
+    unsupported,
+)
+from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from bridge.model.types import parse_type
+from bridge.plan.steps import MISSING, Wire
+from tests.connectors.polled.store import STAMP, Store, Table
+
+OVERLAP_US = 200_000
+POLL = 0.01
+
+
+class Options(BaseModel):
+    """Seconds between two comparisons of keys; 0: deletes are never found."""
+
+    model_config = ConfigDict(extra="forbid")
+    compare: float = 0.3
+    max_keys: int = 25
+
+
+class Login(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: SecretStr
+
+
+def _options(system: System) -> Options:
+    return Options.model_validate(system.options.model_dump())
+
+
+def store_of(system: System) -> Store:
+    path = Path(system.url.removeprefix("polled://"))
+    if not path.exists():
+        raise ConfigurationError(f"system {system.name!r}: there is no file {path}")
+    return Store(path)
+
+
+def table_of(system: System, name: str) -> Table:
+    found = store_of(system).tables().get(name)
+    if found is None:
+        raise ConfigurationError(f"table {name!r} is not in {system.shown_url}")
+    return found
+
+
+def shape_of(name: str, table: Table) -> Shape:
+    columns = [
+        Column(column, kind, parse_type(kind), "python", key=column == table.key)
+        for column, kind in (table.columns | {STAMP: "integer"}).items()
+    ]
+    return Shape(name, tuple(columns), Wire.PYTHON)
+
+
+def raw(shape: Shape, row: Mapping[str, Any], only: str = "") -> tuple[Any, ...]:
+    """The row's values, or those of one column."""
+    return tuple(
+        MISSING if only and column.name != only else _value(column, row.get(column.name))
+        for column in shape.columns
+    )
+
+
+def _value(column: Column, value: Any) -> Any:
+    return Decimal(value) if value is not None and column.native.startswith("decimal") else value
+
+
+class PollingSource:
+    """Rows changed since `since`, less the overlap, and less what was told of it: `told`."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._store = store_of(system)
+        self._shapes: dict[str, Shape] = {}
+        self._since: dict[str, int] = {}
+        self._told: dict[str, dict[str, int]] = {}
+        self._compared = 0.0
+        self._marks: list[str] = []
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        tables = self._store.tables()
+        for use in self._system.tables:
+            self._shapes[use.table] = shape_of(use.table, table_of(self._system, use.table))
+        if after is not None:
+            self._since, self._told, self._compared = json.loads(after)
+            return after
+        now = time.time_ns() // 1000
+        for name in self._shapes:
+            self._since[name] = now
+            self._told[name] = {key: row[STAMP] for key, row in tables[name].rows.items()}
+            self._forget(name)
+        self._compared = time.time()
+        return self._checkpoint()
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        deadline = time.monotonic() + timeout
+        while True:
+            changes = self._poll(limit)
+            every = _options(self._system).compare
+            due = bool(every) and time.time() - self._compared >= every
+            if changes or due or self._marks or time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+        # No poll is under way between two reads: the marks stand before this one.
+        marks, self._marks = [Watermark(0, name, 0) for name in self._marks], []
+        stale = []
+        if due:
+            self._compared = time.time()
+            reason = f"deletes are found by listing keys every {every} s"
+            stale = [Stale(tuple(self._shapes), reason, deletes_only=True)]
+        return Batch(changes, self._checkpoint(), 0, marks, stale=stale)
+
+    def _poll(self, limit: int) -> list[Change]:
+        tables = self._store.tables()
+        changes: list[Change] = []
+        for name, shape in self._shapes.items():
+            told, since = self._told[name], self._since[name]
+            found = sorted(
+                (row[STAMP], key)
+                for key, row in tables[name].rows.items()
+                if row[STAMP] >= since - OVERLAP_US and told.get(key) != row[STAMP]
+            )
+            for stamp, key in found[: limit - len(changes)]:
+                row = raw(shape, tables[name].rows[key])
+                op = UPDATE if key in told else CREATE
+                transaction = Transaction(None, 0, stamp)
+                changes.append(Change(shape, op, None, False, row, 0, transaction))
+                told[key] = stamp
+                self._since[name] = max(self._since[name], stamp)
+            self._forget(name)
+        return changes
+
+    def _forget(self, name: str) -> None:
+        since = self._since[name] - OVERLAP_US
+        told = self._told[name]
+        self._told[name] = {key: stamp for key, stamp in told.items() if stamp >= since}
+
+    def _checkpoint(self) -> Checkpoint:
+        return json.dumps([self._since, self._told, self._compared]).encode()
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """Nothing is kept for us that could be forgotten."""
+
+    async def mark(self, name: str) -> None:
+        self._marks.append(name)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class FileSnapshot:
+    """Rows in the order of their keys' text; keys alone where only those are wanted."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        return len(self._matching(table, where))
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        return self._chunk(table, where, after, limit, "")
+
+    async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
+        return self._chunk(table, None, after, limit, table_of(self._system, table).key)
+
+    def _chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int, only: str
+    ) -> Chunk:
+        shape = shape_of(table, table_of(self._system, table))
+        behind = [
+            (key, row)
+            for key, row in sorted(self._matching(table, where).items())
+            if after is None or key > after[0]
+        ]
+        rows = [raw(shape, row, only) for _, row in behind[:limit]]
+        return Chunk(shape, rows, [behind[limit - 1][0]] if len(behind) > limit else None)
+
+    def _matching(self, table: str, where: Condition | None) -> dict[str, dict[str, Any]]:
+        rows = table_of(self._system, table).rows
+        return {key: row for key, row in rows.items() if _fits(row, where or {})}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _fits(row: Mapping[str, Any], where: Condition) -> bool:
+    return all(
+        row[name] in wanted if isinstance(wanted, (list, tuple)) else row[name] == wanted
+        for name, wanted in where.items()
+    )
+
+
+class FileReader:
+    """Lookups by any columns; `fetches` counts them."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.fetches = 0
+
+    @property
+    def max_keys(self) -> int:
+        return _options(self._system).max_keys
+
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
+        self.fetches += 1
+        found = table_of(self._system, table)
+        shape = shape_of(table, found)
+        if unknown := [name for name in columns if name not in found.columns]:
+            raise Rejected("bad_key", f"table {table!r} has no column {unknown[0]!r}")
+        wanted = set(keys)
+        rows = [
+            raw(shape, row)
+            for row in found.rows.values()
+            if not columns or tuple(row[name] for name in columns) in wanted
+        ]
+        return Rows(shape, rows[:limit])
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class PolledConnector:
+    """`bridge.connector.Connector`, `LogsIn`, `Drafts` and `Means`."""
+
+    name = "polled"
+    options: type[BaseModel] = Options
+    login: type[BaseModel] | None = Login
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(positions="counted", deletes="compared", snapshot=True, read=True)
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        return {
+            use.table: shape_of(use.table, table_of(system, use.table)) for use in system.tables
+        }
+
+    async def means(self, system: System) -> Mapping[str, str]:
+        every = _options(system).compare
+        told = f"{STAMP} with 0.2 s overlap, deletions by key listing every {every} s"
+        return {use.table: told for use in system.tables}
+
+    async def draft(self, system: System) -> str:
+        lines = ["entities:"]
+        for name, table in store_of(system).tables().items():
+            lines += [f"  {name}:", f"    from: {name}", f"    key: {table.key}"]
+        return "\n".join(lines)
+
+    async def check(self, system: System) -> list[Finding]:
+        await self.describe(system)
+        return []
+
+    async def setup(self, system: System) -> list[str]:
+        del system
+        return []
+
+    def setup_sql(self, system: System) -> list[str]:
+        del system
+        return []
+
+    async def source(self, system: System) -> Source:
+        return PollingSource(system)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        return FileSnapshot(system)
+
+    async def reader(self, system: System) -> Reader:
+        return FileReader(system)
+
+    async def writer(self, system: System) -> Writer:
+        del system
+        raise Unsupported(unsupported(self.name, "commands"))
+
+
+connector = PolledConnector()
+
+
+def system(path: Path, tables: Iterable[str], **options: Any) -> System:
+    """A system over a store's file."""
+    from bridge.connector import TableUse
+
+    uses = tuple(TableUse(table) for table in tables)
+    shown = f"polled://{path}"
+    return System("acme", "erp", shown, shown, Options(**options), uses, commands=False)
