@@ -21,7 +21,7 @@ def key_in(address: str, key: Sequence[Property], version: Version) -> tuple[obj
 
     The last segment tells, as `.../Orders('1')` or, key as segment, `.../Orders/1`.
     """
-    text = unquote(address.split("?")[0].rstrip("/"))
+    text = unquote(address.split("?", maxsplit=1)[0].rstrip("/"))
     if not text.endswith(")"):
         last = text.rpartition("/")[2]
         return (value(key[0], version, _plain(key[0], version, last)),) if len(key) == 1 else None

@@ -1,0 +1,117 @@
+"""The OData connector: V4 and V2 services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from bridge.connector import (
+    Capabilities,
+    Finding,
+    Reader,
+    Shape,
+    Snapshot,
+    Source,
+    System,
+    Writer,
+    unsupported,
+)
+from bridge.model.errors import ConfigurationError, Unsupported
+from bridge.plan.steps import Wire
+from connectors.odata import check as checking
+from connectors.odata import importing
+from connectors.odata.client import Client
+from connectors.odata.login import Login
+from connectors.odata.options import Options
+from connectors.odata.reader import ODataReader
+from connectors.odata.snapshot import ODataSnapshot
+from connectors.odata.source import ODataSource
+from connectors.odata.table import columns_of, set_of
+
+
+class ODataConnector:
+    """`bridge.connector.Connector`, `LogsIn`, `Drafts` and `Means`; registered as `odata`."""
+
+    name = "odata"
+    options: type[BaseModel] = Options
+    login: type[BaseModel] | None = Login
+
+    def capabilities(self) -> Capabilities:
+        """A service tells what rows are, not what happened to them."""
+        return Capabilities(
+            before="none",
+            every_change=False,
+            transactions=False,
+            positions="counted",
+            deletes="table",
+            snapshot=True,
+            read=True,
+        )
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """As `bridge.connector.Connector.describe`: every property that the log can hold."""
+        client = Client(system)
+        try:
+            service = await client.metadata()
+        finally:
+            await client.close()
+        found, problems = {}, []
+        for use in system.tables:
+            try:
+                one = set_of(service, use.table)
+            except ConfigurationError as error:
+                problems.append(str(error))
+            else:
+                columns = columns_of(one, service.version)
+                found[use.table] = Shape(use.table, columns, Wire.PYTHON)
+        if problems:
+            raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
+        return found
+
+    async def check(self, system: System) -> list[Finding]:
+        """As `bridge.connector.Connector.check`."""
+        return await checking.check(system)
+
+    async def means(self, system: System) -> Mapping[str, str]:
+        """As `bridge.connector.Means.means`."""
+        return await checking.means(system)
+
+    async def draft(self, system: System) -> str:
+        """As `bridge.connector.Drafts.draft`."""
+        client = Client(system)
+        try:
+            service = await client.metadata()
+        finally:
+            await client.close()
+        wanted = [use.table for use in system.tables]
+        for name in wanted:
+            set_of(service, name)
+        return importing.draft(service, wanted)
+
+    def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
+        """Nothing: a service needs no set-up for this."""
+        return []
+
+    async def setup(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
+        """Nothing."""
+        return []
+
+    async def source(self, system: System) -> Source:
+        """A source that asks at an interval."""
+        return ODataSource(system)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        """A snapshot by keyset paging."""
+        return ODataSnapshot(system)
+
+    async def reader(self, system: System) -> Reader:
+        """A reader whose answers claim a time, not a position."""
+        return ODataReader(system)
+
+    async def writer(self, system: System) -> Writer:  # noqa: ARG002 - a part of the port
+        """Not yet."""
+        raise Unsupported(unsupported(self.name, "commands"))
+
+
+connector = ODataConnector()

@@ -1,0 +1,187 @@
+"""One entity set of a source: its way of noticing changes, its troubles, when it is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bridge.connector import Stale, TableUse
+from bridge.model.errors import ConfigurationError
+from connectors.odata.changed import ChangedPoller
+from connectors.odata.delta import NoTracking
+from connectors.odata.listing import ListingPoller
+from connectors.odata.means import choose
+from connectors.odata.model import Service
+from connectors.odata.options import Means, Options
+from connectors.odata.polling import Asks, Item, Poller, State
+from connectors.odata.table import Table
+
+LONGEST_WAIT = 300.0
+"""Seconds after which a set that can't be read is asked again at the latest."""
+
+
+class Found(NamedTuple):
+    """A page of changes, and what became stale with it."""
+
+    items: Sequence[Item]
+    stale: list[Stale]
+
+
+class Feed:
+    """Keeps one poller going. `trouble` says why there is none, or why it can't be asked."""
+
+    def __init__(
+        self,
+        asks: Asks,
+        use: TableUse,
+        options: Options,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.use = use
+        self.trouble = ""
+        self._asks = asks
+        self._options = options
+        self._monotonic = monotonic
+        self._clock = clock
+        self._poller: Poller | None = None
+        self._service: Service | None = None
+        self._more = self._stepped = False
+        self._fails = 0
+        self._again = 0.0
+        #: What the checkpoint said while there is no poller; None: nothing, so all is new.
+        self._state: State | None = None
+        #: When it was compared with the log last, in seconds since 1970.
+        self._compared = clock()
+        #: Delta links were announced, and none was given.
+        self._vain = False
+
+    @property
+    def table(self) -> Table:
+        """The table of the poller."""
+        assert self._poller is not None, "a feed that was stepped has a poller"  # noqa: S101
+        return self._poller.table
+
+    # -- beginning -------------------------------------------------------------------------
+
+    async def begin(self, service: Service, state: State | None) -> str:
+        """From now on, or from `state`. Returns why the table is stale already, or "".
+
+        Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
+        """
+        self._service, self._state = service, state
+        if state is not None:
+            self._compared, self._vain = state["compared"], state["vain"]
+        poller, table_stale = await self._made(service), ""
+        if state is not None and state["means"] == poller.name and state["state"] is not None:
+            poller.restore(state["state"])
+        else:
+            poller = await self._begun(service, poller)
+            table_stale = _why_stale(state, poller.name)
+        self._poller, self._state, self._more = poller, None, False
+        return table_stale
+
+    async def _made(self, service: Service) -> Poller:
+        but: Means | None = "delta" if self._vain else None
+        chosen = await choose(self._asks, service, self.use, self._options, but=but)
+        return chosen.poller(self._asks, self._options, self._monotonic)
+
+    async def _begun(self, service: Service, poller: Poller) -> Poller:
+        try:
+            await poller.begin()
+        except NoTracking:
+            if self._options.of(self.use.table).means == "delta":
+                raise ConfigurationError(
+                    f"entity set {self.use.table!r}: the service gives no delta link; say another "
+                    "`means:` for it under capture.sets"
+                ) from None
+            self._vain = True
+            poller = await self._made(service)
+            await poller.begin()
+        return poller
+
+    # -- polling ---------------------------------------------------------------------------
+
+    def due(self, now: float) -> bool:
+        """Whether it takes part in a round that begins now."""
+        return not self.trouble or now >= self._again
+
+    async def step(self) -> Found:
+        """The next page, of the poll under way or of a new one. Raises as `begin`."""
+        if self._poller is None:
+            assert self._service is not None, "a feed is begun first"  # noqa: S101
+            state, why = self._state, await self.begin(self._service, self._state)
+            why = why or ("" if state else "it could not be read until now")
+            self._well()
+            return Found([], [Stale((self.use.table,), why)] if why else [])
+        step = await self._poller.step()
+        self._well()
+        self._stepped = True
+        self._more = step.more
+        stale = [Stale((self.use.table,), step.stale)] if step.stale else []
+        if not step.more:
+            stale += await self._compare()
+        return Found(step.items, stale)
+
+    def took(self, item: Item) -> None:
+        """An item of the last page was handed on."""
+        if self._poller is not None:
+            self._poller.took(item)
+
+    def turn(self) -> bool:
+        """The last page was handed on whole. Returns whether the poll goes on."""
+        if self._poller is None or not self._stepped:
+            return False
+        self._stepped = False
+        self._poller.turn()
+        return self._more
+
+    def failed(self, why: str) -> None:
+        """It can't be read; it is asked again later, ever more seldom."""
+        self.trouble = why
+        wait = min(self._options.poll * 2**self._fails, max(LONGEST_WAIT, self._options.poll))
+        self._again = self._monotonic() + wait
+        self._fails += 1
+
+    def _well(self) -> None:
+        self.trouble, self._fails = "", 0
+
+    # -- what polls don't tell -------------------------------------------------------------
+
+    async def _compare(self) -> list[Stale]:
+        """At an interval, what the poller can't tell is left to a comparison with the log."""
+        poller, now = self._poller, self._clock()
+        large = isinstance(poller, ListingPoller) and not poller.whole
+        if poller is None or (poller.tells_deletes and not large):
+            return []
+        if now - self._compared < self._options.reconcile:
+            return []
+        blind = isinstance(poller, ChangedPoller) and await poller.blind()
+        self._compared = now
+        why = "the service tells no deletions"
+        if large:
+            why = f"more than {self._options.listing} rows, and no way to ask what changed"
+        elif blind:
+            why = "the service tells no deletions, and some rows carry no time of change"
+        return [Stale((self.use.table,), why, deletes_only=not (large or blind))]
+
+    def saved(self, marks: int) -> State:
+        """The resume state."""
+        found: State = {"means": "", "state": None, "compared": self._compared, "vain": self._vain}
+        if self._poller is None:
+            return self._state or found
+        state = self._poller.saved(marks)
+        if self._poller.name == "listing" and state["rows"] is None:
+            return found | {"means": "listing"}
+        return found | {"means": self._poller.name, "state": state}
+
+
+def _why_stale(state: State | None, means: str) -> str:
+    """Why a table of which something was told already has to be compared with the log."""
+    if state is None:
+        return ""
+    if not state["means"]:
+        return "it could not be read until now"
+    if state["means"] == means:
+        return "what was told of it is not remembered over a restart: too many rows"
+    return f"its changes are noticed by {means} from now on, not by {state['means']}"

@@ -1,0 +1,108 @@
+"""Entity sets in key-ordered chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.connector import Chunk, Condition, System
+from connectors.odata.answer import Page
+from connectors.odata.asking import behind, both, key_can_page, matching, query
+from connectors.odata.client import Client
+from connectors.odata.table import Row, Table
+from connectors.odata.tables import Tables, whole
+from connectors.sql.keys import packed, unpacked
+
+LINK = "link"
+"""What a cursor begins with that is a place behind one of the service's own links."""
+
+
+class ODataSnapshot:
+    """`bridge.connector.Snapshot` and `ListsKeys`.
+
+    Each chunk begins behind the last key (`$filter`, `$orderby`). Where the metadata says that a
+    set can't be asked so, the service's own links are followed, in its own order.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._client = Client(system)
+        self._tables = Tables(system)
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        """The number of rows, counted by the service; 0 where it doesn't count."""
+        of = await self._table(table)
+        if not of.set.countable:
+            return 0
+        params = {"$filter": matching(of, where)} if where else {}
+        answer = await self._client.get(f"{of.name}/$count", params)
+        text = answer.body.decode("utf-8-sig") if isinstance(answer.body, bytes) else answer.body
+        return int(str(text).strip() or 0)
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        """As `bridge.connector.Snapshot.chunk`."""
+        of = await self._table(table)
+        filtered = matching(of, where) if where else ""
+        if not key_can_page(of):
+            return await self._linked(of, filtered, after, limit)
+        return await self._keyed(of, filtered, after, limit, of.select)
+
+    async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
+        """As `bridge.connector.ListsKeys.keys`."""
+        of = await self._table(table)
+        if key_can_page(of):
+            found = await self._keyed(of, "", after, limit, ",".join(of.set.key))
+        else:
+            found = await self._linked(of, "", after, limit)
+        found.rows = [of.only_key(of.key_of(row)) for row in found.rows]
+        return found
+
+    async def _table(self, name: str) -> Table:
+        return self._tables.of(await self._client.metadata(), name)
+
+    async def _keyed(
+        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+    ) -> Chunk:
+        """As many of the service's pages as `limit` rows take."""
+        rows: list[Row] = []
+        cursor = None if after is None else [unpacked(part) for part in after]
+        while True:
+            wanted = limit - len(rows)
+            begin = "" if cursor is None else behind(of, of.key, cursor)
+            params = query(
+                of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select
+            )
+            prefer = f"odata.maxpagesize={wanted}"
+            page = await self._client.page(of.name, params, prefer=prefer)
+            some = [whole(of, json) for json in page.rows[:wanted]]
+            rows += some
+            more = bool(page.next_link) or len(page.rows) >= wanted
+            if not some or not more:
+                return Chunk(of.shape, rows, None)
+            cursor = list(of.key_of(some[-1]))
+            if len(rows) >= limit:
+                return Chunk(of.shape, rows, [packed(part) for part in cursor])
+
+    async def _linked(self, of: Table, filtered: str, after: list[Any] | None, limit: int) -> Chunk:
+        """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip]."""
+        _, link, skip = after or [LINK, "", 0]
+        prefer = f"odata.maxpagesize={limit}"
+        page: Page
+        if link:
+            page = await self._client.page(link, prefer=prefer, absolute=True)
+        else:
+            page = await self._client.page(of.name, query(of, filtered=filtered), prefer=prefer)
+        some = page.rows[skip : skip + limit]
+        rows = [whole(of, json) for json in some]
+        if skip + len(some) < len(page.rows):
+            return Chunk(of.shape, rows, [LINK, link, skip + len(some)])
+        if not page.next_link:
+            return Chunk(of.shape, rows, None)
+        if not rows:
+            # A service may answer with an empty page in the middle; a chunk never is one.
+            return await self._linked(of, filtered, [LINK, page.next_link, 0], limit)
+        return Chunk(of.shape, rows, [LINK, page.next_link, 0])
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._client.close()
