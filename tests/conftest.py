@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.services.odatapy import Odatapy
     from tests.services.postgres import Postgres
     from tests.services.registry import Registry
+    from tests.services.tryton import Tryton
 
 
 class PrivatePostgres(Protocol):
@@ -184,3 +185,30 @@ def odatapy() -> "Iterator[Odatapy]":
         server = provide.odatapy()
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tryton_server() -> "Iterator[Tryton]":
+    from tests.services import provide
+
+    with available():
+        server = provide.tryton()
+    with server:
+        yield server
+
+
+@pytest.fixture
+def tryton(tryton_server: "Tryton") -> "Tryton":
+    """Tryton's ERP, shared by all tests: rows of other tests may be there. The count is 0."""
+    tryton_server.start()
+    tryton_server.reset()
+    return tryton_server
+
+
+@pytest.fixture
+def private_tryton() -> "Iterator[Callable[..., Tryton]]":
+    """An ERP that ends with the test: one to stop, or whose sessions last `session_seconds`."""
+    from tests.services import provide
+
+    with ExitStack() as stack:
+        yield lambda session_seconds=3600: stack.enter_context(provide.tryton(session_seconds))

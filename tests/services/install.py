@@ -1,6 +1,6 @@
 """Installs the local programs once: `python -m tests.services.install`.
 
-Kafka and the registry come from Maven, SAP CAP from npm, into a cache outside of the checkout, so
+Kafka and the registry come from Maven, SAP CAP from npm, Tryton from PyPI, into a cache outside of the checkout, so
 that a fresh clone doesn't download them again; PostgreSQL, Java and Maven from the system's packages, where
 they are missing and this is root on Debian. What can't be installed is said and left out: the
 tests that need it then say so.
@@ -139,9 +139,12 @@ def install_packages() -> None:
 
 def main() -> int:
     """Install what is missing; 1 if something could not be."""
+    from tests.services.tryton import install_tryton, tryton_folder
+
     steps: dict[str, Callable[[], None]] = {
         # No container holds it.
         "SAP CAP": lambda: _once(cap_folder(), install_cap),
+        "Tryton": lambda: _once(tryton_folder(), install_tryton),
     }
     if engine_answers():
         _say("a Docker engine answers, so what it has in containers is not installed")
@@ -157,7 +160,7 @@ def main() -> int:
         for what, step in steps.items():
             try:
                 step()
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
                 _say(f"{what}: {error}")
                 failed = True
     return int(failed)

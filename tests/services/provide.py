@@ -12,12 +12,14 @@ from tests.services import kafka as kafkas
 from tests.services import odatapy as odatapys
 from tests.services import postgres as postgreses
 from tests.services import registry as registries
+from tests.services import tryton as trytons
 from tests.services.cap import Auth, Cap
 from tests.services.container import engine_answers
 from tests.services.kafka import Kafka
 from tests.services.odatapy import Odatapy
 from tests.services.postgres import Postgres
 from tests.services.registry import Registry
+from tests.services.tryton import Tryton
 
 
 def postgres() -> Postgres:
@@ -79,3 +81,10 @@ def private_cap(
 def odatapy() -> Odatapy:
     """A V4 service with delta links, always of one's own; to be entered. Raises Unavailable."""
     return odatapys.local()
+
+
+def tryton(session_seconds: int = 30 * 24 * 3600) -> Tryton:
+    """Tryton's ERP with a company that can sell, always of one's own; to be entered. Raises
+    Unavailable.
+    """
+    return trytons.local(session_seconds)

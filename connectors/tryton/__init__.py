@@ -1,0 +1,5 @@
+"""Tryton, an open-source ERP, over JSON-RPC."""
+
+from connectors.tryton.connector import connector
+
+__all__ = ["connector"]

@@ -1,0 +1,260 @@
+"""Remote calls to Tryton: a session of a user, renewed when it has expired."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx
+
+from bridge.connector import System
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.tryton.faults import fault_of, raised, refused
+from connectors.tryton.options import TrytonLogin, TrytonOptions
+from connectors.tryton.values import dumps, loads
+
+UNAUTHORIZED = 401
+CONNECT_SECONDS = 10.0
+GOODBYE_SECONDS = 2.0
+NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database's remote calls go, and as whom."""
+
+    base: str
+    database: str
+    user: str
+    password: str
+
+    @property
+    def rpc(self) -> str:
+        """The URL of the database's calls."""
+        return f"{self.base}/{self.database}/rpc/"
+
+
+def address_of(system: System) -> Address:
+    """Taken apart from `url` and `login:`. Raises ConfigurationError."""
+    parts = urlsplit(system.url)
+    where = f"system {system.name!r}"
+    base, _, database = parts.path.rstrip("/").rpartition("/")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not database:
+        raise ConfigurationError(
+            f"{where}: `url` is not https://HOST:PORT/DATABASE but {system.shown_url}"
+        )
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if isinstance(system.login, TrytonLogin):
+        user, password = system.login.user, system.login.password.get_secret_value()
+    if not user or not password:
+        raise ConfigurationError(
+            f"{where}: it says no user and password: write `login: {{user: NAME, password: "
+            "${env:NAME}}`"
+        )
+    netloc = parts.netloc.rpartition("@")[2]
+    return Address(urlunsplit((parts.scheme, netloc, base, "", "")), database, user, password)
+
+
+def options_of(system: System) -> TrytonOptions:
+    """The validated options; the defaults where the configuration has none."""
+    if isinstance(system.options, TrytonOptions):
+        return system.options
+    return TrytonOptions.model_validate(system.options or {})
+
+
+class Client:
+    """Calls in the user's own context. May be used by several tasks at once.
+
+    Raises RetryLater (away, busy), ConfigurationError (login, address), Rejected and its
+    `Refused` (the ERP said no), OutcomeUnknown for a call with `changes` whose answer was lost.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.options = options_of(system)
+        self._address = address_of(system)
+        self._where = f"system {system.name!r}"
+        limits = httpx.Limits(max_connections=system.connections)
+        timeout = httpx.Timeout(self.options.timeout_seconds, connect=CONNECT_SECONDS)
+        self._reads = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        # A connection that was kept may be closed by the other side just as the call goes out,
+        # and then nobody could tell whether it arrived.
+        unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
+        self._writes = httpx.AsyncClient(timeout=timeout, limits=unkept, trust_env=False)
+        self._numbers = count(1)
+        self._login = asyncio.Lock()
+        self._token = ""
+        self._context: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def call(
+        self,
+        method: str,
+        *params: Any,
+        context: Mapping[str, Any] | None = None,
+        changes: bool = False,
+    ) -> Any:
+        """The result of `model.MODEL.METHOD` and its like; the context is added at the end.
+
+        `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown.
+        """
+        where = f"{self._where}, {method}"
+        for again in (False, True):
+            token = self._token or await self._logged_in("")
+            asked = [*params, {**self._context, **self.options.context, **(context or {})}]
+            answer = await self._send(method, asked, token, where, changes=changes)
+            if answer.status_code != UNAUTHORIZED:
+                return self._result(answer, where, changes=changes)
+            if again:
+                break
+            await self._logged_in(token)
+        raise ConfigurationError(
+            f"{where}: the ERP ends the session of user {self._address.user!r} at once; its clock "
+            "or `[session]` in its configuration is wrong"
+        )
+
+    async def model(self, model: str, method: str, *params: Any, **more: Any) -> Any:
+        """A method of a model, with the context that `capture:` gives for the model."""
+        given = {**self.options.contexts.get(model, {}), **(more.pop("context", None) or {})}
+        return await self.call(f"model.{model}.{method}", *params, context=given, **more)
+
+    async def search_read(
+        self,
+        model: str,
+        domain: list[Any],
+        fields: list[str],
+        *,
+        limit: int | None = None,
+        ordered: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Rows that a domain finds, inactive ones too, by id."""
+        order = [["id", "ASC"]] if ordered else None
+        found: list[dict[str, Any]] = await self.model(
+            model, "search_read", domain, 0, limit, order, fields, context={"active_test": False}
+        )
+        return found
+
+    async def close(self) -> None:
+        """End the session and the connections. Never raises for a lost connection."""
+        try:
+            if self._token:
+                headers = self._headers(self._token)
+                body = dumps({"id": 0, "method": "common.db.logout", "params": []})
+                await self._reads.post(
+                    self._address.rpc, content=body, headers=headers, timeout=GOODBYE_SECONDS
+                )
+        except httpx.HTTPError:
+            # The ERP ends the session by itself later.
+            self._token = ""
+        finally:
+            await self._reads.aclose()
+            await self._writes.aclose()
+
+    # -- the session -------------------------------------------------------------------------
+
+    async def _logged_in(self, spent: str) -> str:
+        """A session that is not `spent`; begun once, however many ask for it."""
+        async with self._login:
+            if self._token and self._token != spent:
+                return self._token
+            address, where = self._address, f"{self._where}, login"
+            asked = [address.user, {"password": address.password}, "en"]
+            answer = await self._send("common.db.login", asked, "", where)
+            if answer.status_code == UNAUTHORIZED:
+                raise ConfigurationError(
+                    f"{self._where}: Tryton refuses user {address.user!r} of database "
+                    f"{address.database!r}: the name or the password is wrong"
+                )
+            found = self._result(answer, where)
+            token = b64encode(f"{address.user}:{found[0]}:{found[1]}".encode()).decode()
+            answer = await self._send("model.res.user.get_preferences", [True, {}], token, where)
+            context = self._result(answer, where)
+            # What only people's clients need.
+            context.pop("locale", None)
+            self._context, self._token = context, token
+            return token
+
+    def _headers(self, token: str) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return {**headers, "Authorization": f"Session {token}"} if token else headers
+
+    # -- one call ----------------------------------------------------------------------------
+
+    async def _send(
+        self, method: str, params: list[Any], token: str, where: str, *, changes: bool = False
+    ) -> httpx.Response:
+        try:
+            body = dumps({"id": next(self._numbers), "method": method, "params": params})
+        except TypeError as error:
+            raise Rejected("bad_value", f"{where}: {error}") from error
+        client = self._writes if changes else self._reads
+        try:
+            return await client.post(self._address.rpc, content=body, headers=self._headers(token))
+        except NOTHING_SENT as error:
+            raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
+        except httpx.HTTPError as error:
+            if changes:
+                raise OutcomeUnknown(
+                    f"{where}: the answer was lost ({_said(error)}); it may have happened"
+                ) from error
+            raise RetryLater(f"{where}: no answer came ({_said(error)})") from error
+
+    def _result(self, answer: httpx.Response, where: str, *, changes: bool = False) -> Any:
+        status = answer.status_code
+        if status == httpx.codes.OK:
+            try:
+                said = loads(answer.content)
+                if "error" in said:
+                    raise raised(fault_of(said["error"]), where)
+                return said["result"]
+            except BridgeError:
+                raise
+            except (ValueError, KeyError, TypeError) as error:
+                what = f"{where}: what came is no answer of Tryton's ({answer.headers.get('Content-Type')})"
+                if changes:
+                    raise OutcomeUnknown(f"{what}; it may have happened") from error
+                raise ConfigurationError(
+                    f"{what}; is something else at {self._address.base}?"
+                ) from error
+        if answer.is_redirect:
+            raise ConfigurationError(
+                f"{where}: the service has moved to {answer.headers.get('Location', '?')}; change `url`"
+            )
+        error = refused(status, where, _seconds(answer.headers.get("Retry-After")))
+        if error is not None:
+            raise error
+        if changes:
+            raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have happened")
+        raise RetryLater(
+            f"{where}: the ERP failed or is busy ({status})",
+            after=_seconds(answer.headers.get("Retry-After")),
+        )
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header and header.isdigit() else None

@@ -1,0 +1,74 @@
+"""The Tryton connector: models as tables, buttons as commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from bridge.connector import (
+    Capabilities,
+    Finding,
+    Reader,
+    Shape,
+    Snapshot,
+    Source,
+    System,
+    Writer,
+    unsupported,
+)
+from bridge.model.errors import Unsupported
+from connectors.tryton.catalogue import Tables
+from connectors.tryton.client import Client
+from connectors.tryton.options import TrytonLogin, TrytonOptions
+from connectors.tryton.reader import TrytonReader
+from connectors.tryton.snapshot import TrytonSnapshot
+from connectors.tryton.source import TrytonSource
+
+
+class TrytonConnector:
+    """`bridge.connector.Connector`, with `LogsIn`, `Drafts` and `Means`; registered as `tryton`."""
+
+    name = "tryton"
+    options: type[BaseModel] = TrytonOptions
+    login: type[BaseModel] | None = TrytonLogin
+
+    def capabilities(self) -> Capabilities:
+        """Polling tells neither old rows, nor every change, nor transactions."""
+        return Capabilities(snapshot=True, read=True, write=False)
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """As `bridge.connector.Connector.describe`."""
+        async with Client(system) as client:
+            tables = await Tables(system, client).all(use.table for use in system.tables)
+        return {name: table.shape for name, table in tables.items()}
+
+    async def check(self, system: System) -> list[Finding]:
+        """As `bridge.connector.Connector.check`."""
+        return []
+
+    async def setup(self, system: System) -> list[str]:
+        """Nothing to make: the ERP stays as it is."""
+        return []
+
+    def setup_sql(self, system: System) -> list[str]:
+        """Nothing."""
+        return []
+
+    async def source(self, system: System) -> Source:
+        """A source with a session of its own."""
+        return TrytonSource(system)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        """A snapshot with a session of its own."""
+        return TrytonSnapshot(system)
+
+    async def reader(self, system: System) -> Reader:
+        """A reader with a session of its own."""
+        return TrytonReader(system)
+
+    async def writer(self, system: System) -> Writer:
+        raise Unsupported(unsupported(self.name, "commands"))
+
+
+connector = TrytonConnector()

@@ -1,0 +1,106 @@
+"""What Tryton says when it says no, named by what the caller should do. Pure.
+
+An error inside an answer means that the transaction was rolled back: nothing happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`kind` is Tryton's exception (`UserError`, `UserWarning`, `ConcurrencyException`, ...; empty
+    for any other), `name` that of a warning, `text` what it says to people.
+    """
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+class Refused(Rejected):
+    """Tryton refused a call; `fault` is what it said."""
+
+    def __init__(self, code: str, message: str, fault: Fault) -> None:
+        super().__init__(code, message)
+        self.fault = fault
+
+
+KINDS = ("UserError", "UserWarning", "ConcurrencyException", "LoginException")
+
+
+def fault_of(error: Any) -> Fault:
+    """The error of an answer: `[kind, details]` of a known exception, else `[text, traceback]`."""
+    if not isinstance(error, list) or not error:
+        return Fault("", _line(error))
+    kind, details = error[0], error[1] if len(error) > 1 else ""
+    if kind not in KINDS:
+        return Fault("", _line(kind))
+    parts = [part for part in details if isinstance(part, str)] if isinstance(details, list) else []
+    if kind == "UserWarning":
+        name, *said = parts or [""]
+        return Fault(kind, _sentence(said), name)
+    if kind == "ConcurrencyException":
+        return Fault(kind, _line(details))
+    return Fault(kind, _sentence(parts))
+
+
+def raised(fault: Fault, where: str) -> BridgeError:
+    """The error to raise for a fault; `where` names the system and what was asked."""
+    if fault.kind == "UserWarning":
+        return Refused(
+            "warning",
+            f"{where}: the ERP warns: {fault.text} (warning {fault.name!r}). Nothing was done; to "
+            f"pass warnings of this kind, list {short(fault.name)!r} under `warnings:` of `capture:`",
+            fault,
+        )
+    if fault.kind == "ConcurrencyException":
+        return Refused(
+            "conflict", f"{where}: somebody else changed the row meanwhile ({fault.text})", fault
+        )
+    if fault.kind == "LoginException":
+        return ConfigurationError(
+            f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
+            "user of its own that needs none of that"
+        )
+    return Refused("legacy_error", f"{where}: {fault.text or 'the ERP failed'}", fault)
+
+
+def short(warning: str) -> str:
+    """The part of a warning's name that is the same for all records: `HASH.sale_past` is
+    `sale_past`.
+    """
+    return warning.rpartition(".")[2]
+
+
+def refused(status: int, where: str, after: float | None = None) -> BridgeError | None:
+    """The error for an HTTP status by which nothing happened; None for any other."""
+    if status == 404:
+        return ConfigurationError(
+            f"{where}: there is no such database, or no Tryton; `url` is https://HOST:PORT/DATABASE"
+        )
+    if status == 403:
+        return ConfigurationError(f"{where}: the ERP doesn't offer that to remote callers (403)")
+    if status == 413:
+        return Rejected("too_large", f"{where}: too much at once for the ERP (413)")
+    if status == 429:
+        return RetryLater(
+            f"{where}: the ERP refuses for now, after too many calls or wrong passwords (429)",
+            after=after,
+        )
+    if status in (400, 415, 422):
+        return Rejected("legacy_error", f"{where}: the ERP doesn't understand the call ({status})")
+    return None
+
+
+def _sentence(parts: list[str]) -> str:
+    return " - ".join(part.strip() for part in parts if part and part.strip()).replace("\n", "; ")
+
+
+def _line(value: Any) -> str:
+    lines = str(value or "").strip().splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,165 @@
+"""What a model's fields are to the bridge: types, and values from Tryton's form and back. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from bridge.model.types import FieldType
+
+ID, CREATED, WRITTEN = "id", "create_date", "write_date"
+VERSION = "_timestamp"
+"""What Tryton calls the version of a row; not among its fields, and read by that name."""
+LONGEST = 38
+"""Digits of a number whose field says only those after the point."""
+
+_TYPES: Mapping[str, FieldType] = {
+    "boolean": FieldType("boolean"),
+    "integer": FieldType("integer"),
+    "biginteger": FieldType("integer"),
+    "many2one": FieldType("integer"),
+    "one2one": FieldType("integer"),
+    "char": FieldType("string"),
+    "text": FieldType("string"),
+    "fulltext": FieldType("string"),
+    "selection": FieldType("string"),
+    "reference": FieldType("string"),
+    "multiselection": FieldType("array", item=FieldType("string")),
+    "float": FieldType("double"),
+    "timedelta": FieldType("double"),
+    "date": FieldType("date"),
+    "time": FieldType("time"),
+    "datetime": FieldType("timestamp"),
+    "timestamp": FieldType("timestamp"),
+    "dict": FieldType("json"),
+    "binary": FieldType("bytes"),
+}
+LISTS = ("one2many", "many2many")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelField:
+    """A field of a model: `kind` is Tryton's type, `relation` the model that it leads to."""
+
+    name: str
+    kind: str
+    type: FieldType
+    required: bool = False
+    relation: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def native(self) -> str:
+        """For people."""
+        if self.kind == "numeric" and self.type.kind == "decimal":
+            return f"numeric({self.type.precision},{self.type.scale})"
+        return f"{self.kind} of {self.relation}" if self.relation else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as `fields_get` tells. `left_out`: fields that the bridge can't use, and why."""
+
+    name: str
+    fields: Mapping[str, ModelField]
+    left_out: Mapping[str, str]
+
+
+def model_of(name: str, told: Mapping[str, Mapping[str, Any]]) -> Model:
+    """Read what `fields_get` answered."""
+    fields: dict[str, ModelField] = {}
+    left_out: dict[str, str] = {}
+    for field, says in sorted(told.items(), key=lambda item: (item[0] != ID, item[0])):
+        kind = str(says.get("type", ""))
+        if kind in LISTS:
+            left_out[field] = f"{kind} of {says.get('relation', '?')}: rows of their own model"
+        elif not says.get("searchable", True):
+            left_out[field] = "a function field that can't be searched: it is not in the table"
+        elif (found := field_type(kind, says.get("digits"))) is None:
+            left_out[field] = f"the bridge doesn't know the type {kind!r}"
+        else:
+            relation = str(says.get("relation") or "")
+            choices = _choices(says.get("selection"))
+            fields[field] = ModelField(
+                field, kind, found, field == ID or bool(says.get("required")), relation, choices
+            )
+    fields[VERSION] = ModelField(VERSION, "char", FieldType("string"))
+    return Model(name, fields, left_out)
+
+
+def field_type(kind: str, digits: Any = None) -> FieldType | None:
+    """The sensible type; numbers whose digits depend on something else are their exact text."""
+    if kind != "numeric":
+        return _TYPES.get(kind)
+    try:
+        digits = json.loads(digits) if isinstance(digits, str) else digits
+    except ValueError:
+        digits = None
+    match digits:
+        case [int(whole), int(scale)] if 0 <= scale <= whole:
+            return FieldType("decimal", whole, scale)
+        case [None, int(scale)] if 0 <= scale <= LONGEST:
+            return FieldType("decimal", LONGEST, scale)
+    return FieldType("string")
+
+
+def _choices(selection: Any) -> tuple[str, ...]:
+    """The values of a selection; none where a method of the model tells them."""
+    if not isinstance(selection, list):
+        return ()
+    return tuple(str(one[0]) for one in selection if one and one[0] is not None)
+
+
+# -- values --------------------------------------------------------------------------------
+
+
+def _instant(value: Any) -> Any:
+    # Tryton keeps every moment in UTC, without saying so.
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _text_of_number(value: Any) -> Any:
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _json(value: Any) -> Any:
+    if value is None:
+        return None
+    plain = {name: str(one) if isinstance(one, Decimal) else one for name, one in value.items()}
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def inward(field: ModelField) -> Callable[[Any], Any] | None:
+    """Turns a value that was read into the row's; None where it is one already."""
+    if field.kind in {"datetime", "timestamp"}:
+        return _instant
+    if field.kind == "timedelta":
+        return _seconds
+    if field.kind == "numeric" and field.type.kind == "string":
+        return _text_of_number
+    return _json if field.kind == "dict" else None
+
+
+def outward(field: ModelField, value: Any) -> Any:
+    """A row's value as Tryton wants it, in conditions and when it is written."""
+    if value is None:
+        return None
+    if field.kind == "timedelta":
+        return timedelta(seconds=float(value))
+    if field.kind == "numeric":
+        return Decimal(str(value))
+    if field.kind == "float":
+        return float(value)
+    if field.kind == "dict" and isinstance(value, str):
+        return json.loads(value)
+    if field.kind in {"many2one", "one2one", "integer", "biginteger"} and isinstance(value, str):
+        return int(value)
+    return value

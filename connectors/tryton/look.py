@@ -1,0 +1,112 @@
+"""Looking for changes: the remote calls of one poll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from connectors.tryton.catalogue import Table
+from connectors.tryton.client import Client
+from connectors.tryton.fields import CREATED, ID, WRITTEN
+from connectors.tryton.recent import Recent, Stamp, micros, moment
+
+LOG = "ir.model.log"
+"""Tells who did what, deletions among them, of most models."""
+WINDOW = 100_000
+"""Rows in a window that are told apart at most: above, the table is compared with the log."""
+
+
+def stamp_of(row: dict[str, Any]) -> Stamp:
+    """`write_date` is null until the first write."""
+    created = row[CREATED]
+    at = row[WRITTEN] or created
+    zero = datetime(1970, 1, 1)  # noqa: DTZ001 - as Tryton's own
+    return Stamp(micros(at or zero), row[ID], micros(created or zero))
+
+
+def changed_since(at: int) -> list[Any]:
+    """The domain of what was created or written from a time on."""
+    since = moment(at)
+    never = [[WRITTEN, "=", None], [CREATED, ">=", since]]
+    return ["OR", [[WRITTEN, ">=", since]], never]
+
+
+class Look:
+    """Asks one ERP; keeps nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._page = client.options.page
+
+    async def newest(self, model: str, *more: Any) -> int:
+        """The time of the newest row, or 0."""
+        found = 0
+        for name in (WRITTEN, CREATED):
+            rows = await self._client.model(
+                model,
+                "search_read",
+                [[name, "!=", None], *more],
+                0,
+                1,
+                [[name, "DESC"]],
+                [name],
+                context={"active_test": False},
+            )
+            found = max([found, *(micros(row[name]) for row in rows)])
+        return found
+
+    async def window(self, model: str, begin: int, *more: Any) -> list[Stamp]:
+        """The rows of a window, at most a few more than WINDOW."""
+        found: list[Stamp] = []
+        domain = [changed_since(begin), *more]
+        while True:
+            behind = [[ID, ">", found[-1].id]] if found else []
+            rows = await self._client.search_read(
+                model, [*domain, *behind], [CREATED, WRITTEN], limit=self._page
+            )
+            found += map(stamp_of, rows)
+            if len(rows) < self._page or len(found) > WINDOW:
+                return found
+
+    async def rows(self, table: Table, ids: Sequence[int]) -> dict[int, tuple[Stamp, Any]]:
+        """The rows with these ids as they are now, with their times; those that are there."""
+        fields = list(dict.fromkeys((*table.names, CREATED, WRITTEN)))
+        found: dict[int, tuple[Stamp, Any]] = {}
+        for at in range(0, len(ids), self._page):
+            some = list(ids[at : at + self._page])
+            read = await self._client.search_read(table.model.name, [[ID, "in", some]], fields)
+            found.update({row[ID]: (stamp_of(row), table.row(row)) for row in read})
+        return found
+
+    async def ids(self, model: str) -> list[int]:
+        """All ids of a model."""
+        inactive = {"active_test": False}
+        listed = await self._client.model(
+            model, "search", [], 0, None, [[ID, "ASC"]], context=inactive
+        )
+        return [int(one) for one in listed]
+
+    async def deletions(self, recent: Recent, overlap: int, models: Iterable[str]) -> list[Stamp]:
+        """What the ERP's log says of deletions of these models, and wasn't told yet."""
+        rows = await self.window(LOG, recent.begin(overlap), *deleted(models))
+        return recent.news(rows)
+
+    async def deleted_from(self, entries: Sequence[int], models: Sequence[str]) -> list[str]:
+        """Of which of the models these entries of the ERP's log tell a deletion. The references
+        themselves are not shown once their rows are gone, but can be searched.
+        """
+        if len(models) == 1:
+            return list(models)
+        found = []
+        for model in models:
+            domain = [[ID, "in", list(entries)], *deleted([model])]
+            if await self._client.search_read(LOG, domain, [ID], limit=1):
+                found.append(model)
+        return found
+
+
+def deleted(models: Iterable[str]) -> list[Any]:
+    """The domain of deletions in the ERP's log."""
+    either = [["resource", "like", f"{model},%"] for model in models]
+    return [["event", "=", "delete"], either[0] if len(either) == 1 else ["OR", *either]]

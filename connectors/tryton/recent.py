@@ -1,0 +1,93 @@
+"""Which rows of a model are news: those in a window of time that weren't told as they are. Pure.
+
+A row carries the time at which the transaction that wrote it began, not the time of its commit, so
+that rows appear behind others that were told already. The window therefore begins `overlap` before
+the newest row that was told, and what was told inside of it is remembered by its time: a row with
+another time is news, earlier or later. Times are microseconds since 1970 of the ERP's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import NamedTuple
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROS = timedelta(microseconds=1)
+
+
+class Stamp(NamedTuple):
+    """A row's last change, and its creation."""
+
+    at: int
+    id: int
+    created: int
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 of one of Tryton's moments, which are in UTC without a zone."""
+    return (moment.replace(tzinfo=UTC) - _EPOCH) // MICROS
+
+
+def moment(at: int) -> datetime:
+    """The other way round."""
+    return (_EPOCH + timedelta(microseconds=at)).replace(tzinfo=None)
+
+
+@dataclass(slots=True)
+class Recent:
+    """What was told of one model lately.
+
+    `at` is the newest time that was told, `since` the time from which on `told` (id to time) is
+    complete; nothing before `floor` is asked for.
+    """
+
+    at: int = 0
+    since: int = 0
+    floor: int = 0
+    told: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, overlap: int) -> int:
+        """Where a window of this length begins."""
+        return max(self.at - overlap, self.floor, 0)
+
+    def news(self, rows: Iterable[Stamp]) -> list[Stamp]:
+        """Those that weren't told as they are, oldest first."""
+        return sorted(
+            (row for row in rows if self.told.get(row.id) != row.at), key=attrgetter("at", "id")
+        )
+
+    def is_new(self, row: Stamp, overlap: int) -> bool:
+        """Whether the row itself was never told, only to be asked of what is news."""
+        return row.id not in self.told and row.created >= max(self.since, self.begin(overlap))
+
+    def tell(self, row: Stamp) -> None:
+        """It is told now."""
+        self.told[row.id] = row.at
+        self.at = max(self.at, row.at)
+
+    def forget(self, key: int) -> None:
+        """It was deleted."""
+        self.told.pop(key, None)
+
+    def prune(self, overlap: int) -> None:
+        """Forget what no window reaches any more."""
+        begin = self.begin(overlap)
+        if self.told and min(self.told.values()) < begin:
+            self.told = {key: at for key, at in self.told.items() if at >= begin}
+
+    def leap(self, at: int) -> None:
+        """Give up telling what came up to `at` row by row: the table is compared instead."""
+        self.at = max(self.at, at)
+        self.floor = self.since = self.at + 1
+        self.told.clear()
+
+    def newest(self, count: int) -> Recent:
+        """A copy that remembers at most so many rows: older ones will be told once more."""
+        if len(self.told) <= count:
+            return Recent(self.at, self.since, self.floor, dict(self.told))
+        kept = sorted(self.told.items(), key=lambda item: -item[1])[:count]
+        since = kept[-1][1] + 1 if kept else self.at + 1
+        return Recent(self.at, max(self.since, since), self.floor, dict(kept))

@@ -1,0 +1,74 @@
+"""Models in chunks, by id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.connector import Chunk, Condition, System
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import MISSING
+from connectors.tryton.catalogue import Tables
+from connectors.tryton.client import Client
+from connectors.tryton.domain import equal
+from connectors.tryton.faults import Refused
+from connectors.tryton.fields import ID
+
+
+class TrytonSnapshot:
+    """`bridge.connector.Snapshot` and `ListsKeys`: one remote call a chunk."""
+
+    def __init__(self, system: System) -> None:
+        self._client = Client(system)
+        self._tables = Tables(system, self._client)
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        """The number of rows, counted."""
+        known = await self._tables.table(table)
+        domain = equal(known, where or {})
+        with_inactive = {"active_test": False}
+        found = await self._readable(
+            table, self._client.model(table, "search_count", domain, context=with_inactive)
+        )
+        return int(found)
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        """As `bridge.connector.Snapshot.chunk`."""
+        known = await self._tables.table(table)
+        domain = [*equal(known, where or {}), *_behind(after)]
+        rows = await self._readable(
+            table, self._client.search_read(table, domain, known.names, limit=limit)
+        )
+        return Chunk(known.shape, [known.row(row) for row in rows], _last(rows, limit))
+
+    async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
+        """As `bridge.connector.ListsKeys.keys`."""
+        known = await self._tables.table(table)
+        own = [name for name in known.names if name == ID or name in known.key]
+        rows = await self._readable(
+            table, self._client.search_read(table, _behind(after), own, limit=limit)
+        )
+        listed = [
+            tuple([known.cell(name, row) if name in own else MISSING for name in known.names])
+            for row in rows
+        ]
+        return Chunk(known.shape, listed, _last(rows, limit))
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._client.close()
+
+    async def _readable(self, table: str, call: Any) -> Any:
+        try:
+            return await call
+        except Refused as error:
+            raise ConfigurationError(f"model {table!r} can't be read: {error}") from error
+
+
+def _behind(after: list[Any] | None) -> list[Any]:
+    return [[ID, ">", int(after[0])]] if after else []
+
+
+def _last(rows: list[dict[str, Any]], limit: int) -> list[Any] | None:
+    return [str(rows[-1][ID])] if len(rows) >= limit else None

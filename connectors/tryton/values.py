@@ -1,0 +1,65 @@
+"""Values of Tryton's JSON-RPC: objects with `__class__` for what JSON has no form for. Pure.
+
+The forms are those of `trytond/protocols/jsonrpc.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+_DATE = ("year", "month", "day")
+_TIME = ("hour", "minute", "second", "microsecond")
+
+
+def _parts(found: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
+    return [int(found[name]) for name in names]
+
+
+_DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "datetime": lambda found: datetime(*_parts(found, _DATE + _TIME)),  # type: ignore[arg-type]  # noqa: DTZ001 - the ERP's local form
+    "date": lambda found: date(*_parts(found, _DATE)),
+    "time": lambda found: time(*_parts(found, _TIME)),
+    "timedelta": lambda found: timedelta(seconds=found["seconds"]),
+    "bytes": lambda found: b64decode(found["base64"]),
+    "Decimal": lambda found: Decimal(found["decimal"]),
+}
+
+
+def _decoded(found: dict[str, Any]) -> Any:
+    decode = _DECODERS.get(found.get("__class__", ""))
+    return found if decode is None else decode(found)
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC) if value.tzinfo else value
+        return {"__class__": "datetime", **{name: getattr(value, name) for name in _DATE + _TIME}}
+    if isinstance(value, date):
+        return {"__class__": "date", **{name: getattr(value, name) for name in _DATE}}
+    if isinstance(value, time):
+        return {"__class__": "time", **{name: getattr(value, name) for name in _TIME}}
+    if isinstance(value, timedelta):
+        return {"__class__": "timedelta", "seconds": value.total_seconds()}
+    if isinstance(value, Decimal):
+        return {"__class__": "Decimal", "decimal": str(value)}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"__class__": "bytes", "base64": b64encode(value).decode()}
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent to Tryton")
+
+
+def loads(text: bytes | str) -> Any:
+    """What an answer holds. Raises ValueError."""
+    return json.loads(text, object_hook=_decoded)
+
+
+def dumps(value: Any) -> bytes:
+    """What is sent. Instants with a zone are sent in UTC, as Tryton keeps them."""
+    return json.dumps(value, default=_encoded, separators=(",", ":")).encode()

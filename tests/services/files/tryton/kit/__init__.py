@@ -1,0 +1,57 @@
+"""A module of the ERP with the connector suite's table, and one with a field of every type.
+
+It is copied into the ERP's own environment and loaded by the ERP alone.
+"""
+
+from trytond.model import ModelSQL, ModelView, fields  # type: ignore[import-not-found]
+from trytond.pool import Pool  # type: ignore[import-not-found]
+
+
+class Order(ModelSQL, ModelView):  # type: ignore[misc]
+    __name__ = "kit.order"
+
+    order_no = fields.Char("Number", required=True, strip=False)
+    customer = fields.Char("Customer", strip=False)
+    qty = fields.Integer("Quantity")
+    price = fields.Numeric("Price", digits=(13, 2))
+
+
+class Typed(ModelSQL, ModelView):  # type: ignore[misc]
+    __name__ = "kit.typed"
+
+    boolean = fields.Boolean("Boolean")
+    integer = fields.Integer("Integer")
+    char = fields.Char("Char", strip=False)
+    text = fields.Text("Text", strip=False)
+    float = fields.Float("Float")
+    numeric = fields.Numeric("Numeric")
+    money = fields.Numeric("Money", digits=(14, 2))
+    date = fields.Date("Date")
+    datetime = fields.DateTime("Datetime", format="%H:%M:%S")
+    stamp = fields.Timestamp("Timestamp")
+    time = fields.Time("Time")
+    delta = fields.TimeDelta("Timedelta")
+    choice = fields.Selection([(None, ""), ("a", "A"), ("b", "B")], "Selection")
+    choices = fields.MultiSelection([("a", "A"), ("b", "B")], "Multi-selection")
+    binary = fields.Binary("Binary")
+    dictionary = fields.Dict(None, "Dictionary")
+    reference = fields.Reference("Reference", [(None, ""), ("kit.order", "Order")])
+    order = fields.Many2One("kit.order", "Order")
+    orders = fields.Many2Many("kit.typed-kit.order", "typed", "order", "Orders")
+    computed = fields.Function(fields.Char("Computed"), "get_computed")
+
+    def get_computed(self, name: str) -> str:
+        """A function field without a searcher."""
+        return f"{name} of {self.id}"
+
+
+class TypedOrder(ModelSQL):  # type: ignore[misc]
+    __name__ = "kit.typed-kit.order"
+
+    typed = fields.Many2One("kit.typed", "Typed", required=True, ondelete="CASCADE")
+    order = fields.Many2One("kit.order", "Order", required=True, ondelete="CASCADE")
+
+
+def register() -> None:
+    """As the ERP asks of each module."""
+    Pool.register(Order, Typed, TypedOrder, module="kit", type_="model")

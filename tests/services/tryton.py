@@ -1,0 +1,186 @@
+"""Tryton, a whole ERP: parties, products, stock, accounts and sales, over JSON-RPC.
+
+It is installed into an environment of its own and run from there, because it is under the GPL and
+nothing of ours imports it. The prepared database is made once and copied for each server.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+
+from tests.services.errors import Unavailable
+from tests.services.install import cache
+from tests.services.process import Process, free_ports
+from tests.services.server import Service
+from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
+from tests.services.tryton_rpc import Rpc
+
+SERIES = "8.2"
+PACKAGES = [f"{name}~={SERIES}.0" for name in ("trytond", "trytond-sale")]
+FILES = Path(__file__).parent / "files" / "tryton"
+DATABASE, USER = "erp", "admin"
+CONFIGURATION = """\
+[database]
+uri = sqlite://
+path = {data}
+[web]
+listen = 127.0.0.1:{port}
+[session]
+max_age = {session_seconds}
+[wsgi middleware]
+calls = bridge_calls.Calls
+"""
+
+
+class Tryton(Service):
+    """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
+
+    def __init__(self, made: Path, folder: Path, session_seconds: int) -> None:
+        [port] = free_ports(1)
+        self.folder = folder
+        self.address = f"http://127.0.0.1:{port}"
+        self.url = self.url_of(USER)
+        self._calls = folder / "calls.log"
+        self._calls.touch()
+        super().__init__(_server(made, port, folder, session_seconds))
+
+    def url_of(self, user: str, password: str = PASSWORD) -> str:
+        """The URL with another login."""
+        return self.address.replace("://", f"://{user}:{password.replace(' ', '%20')}@") + "/erp"
+
+    @property
+    def file(self) -> Path:
+        """The database, for what nobody can do through the ERP."""
+        return self.folder / "data" / f"{DATABASE}.sqlite"
+
+    @cached_property
+    def rpc(self) -> Rpc:
+        """The administrator's session, in the context of the company."""
+        rpc = Rpc(self.address, DATABASE, USER, PASSWORD)
+        rpc.context["company"] = rpc.the("company.company")
+        return rpc
+
+    def calls(self) -> list[str]:
+        """The remote calls since `reset`, by name, whoever made them."""
+        return self._calls.read_text().split()
+
+    def reset(self) -> None:
+        """Forget the calls."""
+        os.truncate(self._calls, 0)
+
+    def stop(self) -> None:
+        """End in order."""
+        self._server.end(signal.SIGTERM)
+
+
+def tryton_folder() -> Path:
+    """Named by what it holds, so that another version is installed beside it."""
+    digest = hashlib.sha256(" ".join(PACKAGES).encode())
+    own = [Path(__file__).with_name(name) for name in ("tryton_company.py", "tryton_rpc.py")]
+    for path in sorted((*FILES.rglob("*.py"), *FILES.rglob("*.cfg"), *own)):
+        digest.update(path.read_bytes())
+    return cache() / f"tryton-{digest.hexdigest()[:12]}"
+
+
+def local(session_seconds: int = 30 * 24 * 3600) -> Tryton:
+    """A server of its own over a copy of the prepared database."""
+    made = tryton_folder()
+    if not made.is_dir():
+        raise Unavailable("Tryton is not installed: run `make services` (it needs pip)")
+    folder = Path(tempfile.mkdtemp(prefix="bridge-tryton-"))
+    (folder / "data").mkdir()
+    shutil.copy(made / f"{DATABASE}.sqlite", folder / "data")
+    return Tryton(made, folder, session_seconds)
+
+
+def install_tryton(into: Path) -> None:
+    """The environment, and in it the database of a company that can sell."""
+    subprocess.run([sys.executable, "-m", "venv", str(into / "venv")], check=True)
+    pip = [str(into / "venv" / "bin" / "python"), "-m", "pip", "install", "-q", *PACKAGES]
+    subprocess.run(pip, check=True)
+    [modules] = (into / "venv").glob("lib/python*/site-packages/trytond/modules")
+    shutil.copytree(FILES / "kit", modules / "kit", ignore=shutil.ignore_patterns("__pycache__"))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _create(into, folder)
+        server = Tryton(into, folder, 3600)
+        server.start()
+        try:
+            prepare(Rpc(server.address, DATABASE, USER, PASSWORD))
+        finally:
+            server.stop()
+        _copy(server.file, into / server.file.name)
+
+
+def _copy(file: Path, to: Path) -> None:
+    """A database with what stands in its write-ahead log."""
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")
+
+
+def _create(made: Path, folder: Path) -> None:
+    """An empty company: every module's tables."""
+    (folder / "data").mkdir()
+    (folder / "data" / f"{DATABASE}.sqlite").touch()
+    (folder / "password").write_text(PASSWORD)
+    (folder / "admin.conf").write_text(f"[database]\nuri = sqlite://\npath = {folder / 'data'}\n")
+    subprocess.run(
+        [
+            *_program(made, "admin"),
+            *("-c", str(folder / "admin.conf"), "-d", DATABASE, "--email", "admin@example.com"),
+            *("-u", "ir", "res", "sale", "kit", "--activate-dependencies"),
+        ],
+        env={**os.environ, "TRYTONPASSFILE": str(folder / "password")},
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _server(made: Path, port: int, folder: Path, session_seconds: int) -> Process:
+    settings = CONFIGURATION.format(
+        data=folder / "data", port=port, session_seconds=session_seconds
+    )
+    (folder / "trytond.conf").write_text(settings)
+    return Process(
+        [*_program(made, ""), "-c", str(folder / "trytond.conf"), "-d", DATABASE],
+        folder,
+        lambda: answers(f"http://127.0.0.1:{port}"),
+        env={
+            "PYTHONPATH": str(FILES),
+            "BRIDGE_TEST_TRYTON_CALLS": str(folder / "calls.log"),
+            "TRYTOND_LOGGING_LEVEL": "40",
+        },
+    )
+
+
+def _program(made: Path, name: str) -> list[str]:
+    """One of Tryton's programs; its scripts name the folder that they were installed into."""
+    module = f"trytond.cli.{name}" if name else "trytond.cli"
+    return [str(made / "venv" / "bin" / "python"), "-m", module]
+
+
+def answers(address: str) -> bool:
+    """Whether a server is there."""
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{address}/rpc/",
+        b'{"id": 0, "method": "common.server.version", "params": []}',
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+            return True
+    except OSError:
+        return False
+
+
+__all__ = ["CLERK", "OUTSIDER", "PASSWORD", "Tryton", "answers", "install_tryton", "local"]
