@@ -76,13 +76,23 @@ async def send(log: Log, bridge: str, asked: Request) -> None:
     await log.append(spec.name, [Entry(asked.system.encode(), dump(asked))])
 
 
-async def since(log: Log, bridge: str, offset: int) -> list[tuple[int, Request]]:
-    """Every request from `offset` on that is there now, with its offset."""
-    return [
-        (record.offset, load(record.value))
-        for record in await between(log, partition(bridge), offset)
-        if record.value is not None
-    ]
+async def since(log: Log, bridge: str, offset: int) -> tuple[list[tuple[int, Request]], list[str]]:
+    """Every request from `offset` on that is there now, with its offset; and what is to be said of
+    records that are none.
+    """
+    found: list[tuple[int, Request]] = []
+    left_out: list[str] = []
+    for record in await between(log, partition(bridge), offset):
+        try:
+            found.append((record.offset, load(record.value)))
+        except ValueError as error:
+            left_out.append(left_out_text(record.offset, error))
+    return found, left_out
+
+
+def left_out_text(offset: int, error: ValueError) -> str:
+    """What is said of a record that is no request."""
+    return f"the record at offset {offset} of the control topic was left out: {error}"
 
 
 def partition(bridge: str) -> TopicPartition:
@@ -95,15 +105,28 @@ def dump(asked: Request) -> bytes:
     return json.dumps(asdict(asked), separators=(",", ":")).encode()
 
 
-def load(value: bytes) -> Request:
+def load(value: bytes | None) -> Request:
     """The request in a record's value. Raises ValueError when it isn't one."""
     try:
-        found = Request(**json.loads(value))
-    except TypeError as error:
+        found = Request(**json.loads(value or b""))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"not a request to capture: {error}") from error
     if found.action not in get_args(Action):
         raise ValueError(f"capture knows no request {found.action!r}")
+    if not all(isinstance(text, str) for text in (found.id, found.system, found.entity)):
+        raise ValueError("not a request to capture: id, system and entity are not all texts")
+    if not isinstance(found.reconcile, bool) or not (found.where is None or _possible(found.where)):
+        raise ValueError("not a request to capture: its condition or `reconcile` is none")
     return found
+
+
+def _possible(where: object) -> bool:
+    """Whether it is columns with the values, or lists of values, that they must equal."""
+    return isinstance(where, dict) and all(
+        isinstance(one, str | int | float | None)
+        for value in where.values()
+        for one in (value if isinstance(value, list) else [value])
+    )
 
 
 def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: int) -> Progress:

@@ -14,7 +14,7 @@ from bridge.capture.state import State
 from bridge.capture.window import Touched, Window
 from bridge.connector import Change, Stale, Truncate
 from bridge.log.port import Entry
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from bridge.observe import SnapshotProgress
 from bridge.plan.execute import Executor
 from bridge.plan.raw import Failure
@@ -70,7 +70,7 @@ class Jobs:
                 self._state.become(advance(self._state.progress, job))
                 self._snapshots.begin(entity.spec.table, job)
             await self._snapshots.step()
-        except ConfigurationError as error:
+        except (ConfigurationError, Rejected, Unsupported) as error:
             self._state.become(abandon(self._state.progress, job, str(error)))
 
     def _scanned(self, job: Job) -> bool:

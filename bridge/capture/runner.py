@@ -165,7 +165,10 @@ class Capture:
     async def _accepted(self, progress: Progress) -> Progress | None:
         """Where to begin anew, when somebody accepted the loss of what lies between."""
         wires = self._wires
-        for offset, asked in await control.since(wires.log, wires.bridge, progress.control):
+        requests, left_out = await control.since(wires.log, wires.bridge, progress.control)
+        for why in left_out:
+            self._tell("starting", why)
+        for offset, asked in requests:
             if asked.system == self._source and asked.action == "accept_loss":
                 anew = replace(
                     progress,

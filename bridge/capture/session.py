@@ -158,18 +158,18 @@ class Session:
         try:
             while True:
                 requests.extend(
-                    (record.offset, self._asked(record.value or b""))
+                    (record.offset, self._asked(record.offset, record.value))
                     for record in await reader.read(100, 60.0)
                 )
         finally:
             await reader.close()
 
-    def _asked(self, value: bytes) -> Request | None:
+    def _asked(self, offset: int, value: bytes | None) -> Request | None:
         """The request in a record, when it is one and is meant for this source."""
         try:
             asked = control.load(value)
         except ValueError as error:
-            self.pulse.reason = f"a record of the control topic was left out: {error}"
+            self.pulse.reason = control.left_out_text(offset, error)
             return None
         return asked if asked.system == self.wires.system.name else None
 
