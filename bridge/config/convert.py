@@ -82,6 +82,7 @@ def _command(system: str, name: str, model: CommandModel) -> CommandSpec:
         tier=Tier(model.tier),
         guards=tuple(model.guards),
         many=model.rows == "many",
+        probe=model.probe,
     )
 
 
@@ -188,11 +189,13 @@ def _command_problems(document: Document, model: SystemModel) -> Iterator[Proble
                 yield document.problem(
                     (*where, "guards"), f"guard {guard!r} is not a field of {command.entity!r}"
                 )
-        if reserved := [arg for arg in command.args if arg == "key" or arg.startswith("key_")]:
+        if reserved := [
+            arg for arg in command.args if arg in {"id", "key"} or arg.startswith("key_")
+        ]:
             yield document.problem(
                 (*where, "args"),
                 f"argument {reserved[0]!r} has a reserved name",
-                "key and key_FIELD stand for the row's key",
+                "key and key_FIELD stand for the row's key, id for the command's",
             )
 
 

@@ -119,7 +119,13 @@ class CommandModel(Strict):
     """A command that agents may send."""
 
     entity: Name
-    run: Text = Field(description="Statement with :key (or :key_FIELD) and :argument parameters")
+    run: Text = Field(
+        description="Statement with :key (or :key_FIELD), :id (the command's) and :argument parameters"
+    )
+    probe: str = Field(
+        default="",
+        description="What tells whether the command has happened, where the system keeps no ledger",
+    )
     args: dict[Name, ArgModel] = Field(default_factory=dict)
     tier: Literal["in_the_loop", "on_the_loop", "outside_the_loop"] = "in_the_loop"
     guards: list[Name] = Field(default_factory=list, description="Fields that `expect` covers")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.cli.check.declared import statement_problems
+from bridge.cli.check.declared import probe_problems, statement_problems
 from bridge.cli.check.log import differences, expected, topic_findings
 from bridge.config import load
 from bridge.log.port import TopicInfo, TopicSpec
@@ -181,10 +181,30 @@ def test_another_number_of_partitions_is_no_mere_warning() -> None:
         ("update t set a = :a", ("k",), ["has no :key"]),
         ("select f(:key, cast(:a as text))", ("k",), []),
         ("select f(:key, :a::text)", ("k",), ["CAST(:a AS ..)"]),
+        ("insert into t values (:key, :a, :id)", ("k",), []),
     ],
 )
 def test_parameters_of_statements(run: str, key: tuple[str, ...], told: list[str]) -> None:
     spec = CommandSpec("erp", "c", "t", run, (ArgSpec("a", FieldType("string")),))
     problems = [what for what, _ in statement_problems(spec, key)]
+    assert len(problems) == len(told)
+    assert all(part in what for part, what in zip(told, problems, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        ("", []),
+        ("Orders?externalID=:id", []),
+        ("Orders(:key)?status=:a", []),
+        ("Orders?externalID=:nr", ["the probe names :nr, which is no argument; known are :a, :id"]),
+        ("Orders?customer=:key_l", [":key_l, which is no argument"]),
+        ("Orders?status=open", ["asks the same of every command"]),
+    ],
+)
+def test_parameters_of_probes(probe: str, told: list[str]) -> None:
+    args = (ArgSpec("a", FieldType("string")),)
+    spec = CommandSpec("erp", "c", "t", "POST Orders", args, probe=probe)
+    problems = [what for what, _ in probe_problems(spec, ("k",))]
     assert len(problems) == len(told)
     assert all(part in what for part, what in zip(told, problems, strict=True))

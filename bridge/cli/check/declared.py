@@ -24,25 +24,9 @@ def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str,
 
     `key` the entity's key fields; empty: not known here, so that any `:key_FIELD` is taken.
     """
-    named = parameters_of(spec.run)
+    named, cast = parameters_of(spec.run), set(_CAST.findall(spec.run))
     args = {arg.name for arg in spec.args}
-    keys = {f"key_{name}" for name in key} | ({"key"} if len(key) < 2 else set())
-    cast = set(_CAST.findall(spec.run))
-    problems: list[tuple[str, bool]] = [
-        (f"`:{name}::` isn't seen as a parameter: write CAST(:{name} AS ..)", True)
-        for name in sorted(cast & (args | keys))
-    ]
-    for name in sorted(named - args - keys):
-        if not key and name.startswith("key_"):
-            continue
-        if name == "key":
-            known = ", ".join(f":key_{field}" for field in key)
-            problems.append((f":key stands for a key of one field; this one is {known}", True))
-            continue
-        known = ", ".join(f":{one}" for one in sorted(args | keys))
-        problems.append(
-            (f"the statement names :{name}, which is no argument; known are {known}", True)
-        )
+    problems = [*_parameter_problems("statement", spec.run, spec, key)]
     problems.extend(
         (f"argument {name!r} isn't used in the statement", False)
         for name in sorted(args - named - cast)
@@ -52,12 +36,44 @@ def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str,
     return problems
 
 
+def probe_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str, bool]]:
+    """The same of a command's probe, where it has one."""
+    if not spec.probe:
+        return []
+    problems = [*_parameter_problems("probe", spec.probe, spec, key)]
+    if not parameters_of(spec.probe) and not problems:
+        problems.append(("the probe asks the same of every command: it has no :id or :key", False))
+    return problems
+
+
+def _parameter_problems(
+    what: str, text: str, spec: CommandSpec, key: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
+    args = {arg.name for arg in spec.args}
+    keys = {f"key_{name}" for name in key} | ({"key"} if len(key) < 2 else set())
+    known = args | keys | {"id"}
+    for name in sorted(set(_CAST.findall(text)) & known):
+        yield f"`:{name}::` isn't seen as a parameter: write CAST(:{name} AS ..)", True
+    for name in sorted(parameters_of(text) - known):
+        if not key and name.startswith("key_"):
+            continue
+        if name == "key":
+            fields = ", ".join(f":key_{field}" for field in key)
+            yield f":key stands for a key of one field; this one is {fields}", True
+            continue
+        names = ", ".join(f":{one}" for one in sorted(known))
+        yield f"the {what} names :{name}, which is no argument; known are {names}", True
+
+
 def command_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> Iterator[Found]:
-    """Statements of a system's commands. `keys` of its entities, where they are known."""
+    """Statements and probes of a system's commands. `keys` of its entities, where they are known."""
     for command in config.spec.commands:
-        for what, wrong in statement_problems(command, keys.get(command.entity, ())):
-            problem = config.document.problem(("commands", command.name, "run"), what)
-            yield of_problem(problem, "configuration" if wrong else "warning")
+        key = keys.get(command.entity, ())
+        told = {"run": statement_problems(command, key), "probe": probe_problems(command, key)}
+        for where, problems in told.items():
+            for what, wrong in problems:
+                problem = config.document.problem(("commands", command.name, where), what)
+                yield of_problem(problem, "configuration" if wrong else "warning")
 
 
 def lookup_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> Iterator[Found]:
