@@ -24,22 +24,25 @@ help:
 
 setup: .make/setup build
 
+# Compiled by `build`, once, and not in pip's environment of its own as well.
 .make/setup: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	# Compiled below, once, and not in pip's environment of its own as well.
 	BRIDGE_BUILD=interpreted $(BIN)/python -m pip install -q -e '.[all,dev]' -c constraints.txt
 	mkdir -p .make && touch $@
 
 # The compiled modules shadow their Python files, so they are made again when those change.
 COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/frames.py connectors/postgres/frames.pxd)
 
+# Tests that compare both forms look whether these are still the files that were compiled.
+SUMS := import hashlib, sys; [print(hashlib.sha256(open(path, "rb").read()).hexdigest(), path) for path in sys.argv[1:]]
+
 build: .make/build
 
 .make/build: $(COMPILED) setup.py .make/setup
 	rm -f bridge/plan/execute.*.so bridge/log/kafka/pack.*.so connectors/postgres/frames.*.so
 	$(BIN)/python setup.py -q build_ext --inplace -j 3
-	touch $@
+	$(BIN)/python -c '$(SUMS)' $(COMPILED) setup.py > $@
 
 services: .make/services
 
