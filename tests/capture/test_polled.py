@@ -1,0 +1,175 @@
+"""Capture of a source without transactions, order, old rows and deletes: what it makes of that."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.capture import health
+from bridge.connector import Batch, Stale, System
+from bridge.model.position import parse_position
+from tests.capture.legacy import BRIDGE
+from tests.capture.polled import PolledLegacy
+from tests.capture.rig import QUICK, Rig, Told, opened, until
+from tests.connectors.polled import fake
+
+SMALL = replace(QUICK, rows=40)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with opened(tmp_path, PolledLegacy(tmp_path / "erp.json", compare=0.3)) as made:
+        await made.declare("t")
+        made.limits = SMALL
+        yield made
+
+
+def legacy(rig: Rig) -> PolledLegacy:
+    assert isinstance(rig.legacy, PolledLegacy)
+    return rig.legacy
+
+
+def load(store: PolledLegacy, dice: random.Random, number: int) -> None:
+    key = dice.randrange(1, 150)
+    if dice.random() < 0.25:
+        store.drop(key, key + 1)
+    else:
+        store.put({"id": key, "a": "load", "b": number}, {"id": 200 + number % 20, "b": number})
+
+
+def in_order(told: list[Told]) -> list[Told]:
+    return sorted((one for one in told if one.change), key=lambda one: one.record.offset)
+
+
+async def check_log(rig: Rig) -> None:
+    """What every reader may rely on: unique, growing positions; no old rows; no promise broken."""
+    told = await rig.told("t")
+    positions = [one.change["position"] for one in in_order(told) if one.change]
+    assert len(set(positions)) == len(positions)
+    for key in {one.key["id"] for one in told}:
+        here = [one.change["position"] for one in in_order(told)
+                if one.change and one.key["id"] == key]  # fmt: skip
+        assert here == sorted(here)
+    assert all(one.change["before"] is None for one in told if one.change)
+    assert all(parse_position(position) is not None for position in positions)
+
+
+async def test_changes_get_counted_positions_and_deletes_come_by_comparing(rig: Rig) -> None:
+    legacy(rig).put(*({"id": key, "a": "row", "b": key} for key in range(1, 101)))
+    async with rig.capturing():
+        dice = random.Random(1)  # noqa: S311 - a seeded load
+        for number in range(150):
+            load(legacy(rig), dice, number)
+            await asyncio.sleep(0.003)
+        await rig.equal("t")
+        deletes = [one for one in await rig.told("t") if one.op == "delete"]
+        assert deletes
+        assert all(one.change and one.change["after"] is None for one in deletes)
+        reads = [one for one in await rig.told("t") if one.op == "read"]
+        assert len(reads) <= 100, "comparing keys reads no row into the log again"
+    await check_log(rig)
+
+
+async def test_a_listing_of_keys_is_asked_for_once_while_one_is_under_way(rig: Rig) -> None:
+    legacy(rig).put(*({"id": key, "b": key} for key in range(1, 50)))
+    async with rig.capturing() as capture:
+
+        async def several() -> bool:
+            jobs = [job for job in capture.pulse.progress.jobs if job.deletes_only]
+            assert len(jobs) <= 1
+            return len(capture.pulse.progress.results) >= 4
+
+        await until(several)
+        listed = [one for one in capture.pulse.progress.results if one.id.startswith("stale")]
+        assert {(one.rows, one.deleted, one.failed) for one in listed} == {(0, 0, "")}
+
+
+class Forgetful(fake.PolledConnector):
+    """After some time its changes are gone, as behind an expired token: it says so, once."""
+
+    def __init__(self) -> None:
+        self.lost: list[int] = []
+
+    async def source(self, system: System) -> fake.PollingSource:
+        return Expired(system, self.lost)
+
+
+class Expired(fake.PollingSource):
+    def __init__(self, system: System, lost: list[int]) -> None:
+        super().__init__(system)
+        self._lost = lost
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        if self._lost == [1]:
+            # Everything up to now is forgotten; what comes later is told again.
+            self._lost.append(2)
+            await self.open(None)
+            return Batch([], self._checkpoint(), 0, stale=[Stale(("t",), "the token expired")])
+        if self._lost == [0]:
+            await asyncio.sleep(timeout)
+            return Batch([], self._checkpoint(), 0)
+        return await super().read(limit, timeout)
+
+
+async def test_what_a_source_lost_is_read_again_and_its_deletes_are_written(
+    tmp_path: Path,
+) -> None:
+    source = PolledLegacy(tmp_path / "erp.json", compare=0)
+    connector = Forgetful()
+    source.connector = connector
+    source.put(*({"id": key, "b": key} for key in range(1, 81)))
+    async with opened(tmp_path, source) as rig:
+        await rig.declare("t")
+        rig.limits = SMALL
+        async with rig.capturing():
+            await rig.equal("t")
+            connector.lost.append(0)
+            await asyncio.sleep(0.2)
+            source.drop(*range(1, 20))
+            source.put(*({"id": key, "b": -key} for key in range(30, 40)), {"id": 500, "b": 1})
+            connector.lost[0] = 1
+            await rig.equal("t")
+
+            async def reported() -> bool:
+                found = (await health.statuses(rig.log, BRIDGE))["erp"].results
+                return any(one["id"].startswith("stale-t-") for one in found)
+
+            await until(reported)
+        (result,) = [one for one in (await health.statuses(rig.log, BRIDGE))["erp"].results
+                     if one["id"].startswith("stale-t-")]  # fmt: skip
+        assert result["deleted"] == 19
+        await check_log(rig)
+
+
+async def test_capture_killed_again_and_again_counts_on_and_loses_nothing(tmp_path: Path) -> None:
+    """SIGKILL of the process at any moment; positions are counted on from the checkpoint record."""
+    source = PolledLegacy(tmp_path / "erp.json", compare=0.3)
+    source.put(*({"id": key, "a": "row", "b": key} for key in range(1, 101)))
+    dice = random.Random(2)  # noqa: S311 - a seeded load
+    for number in range(5):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.capture.polled", str(tmp_path), f"child{number}"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        source.put({"id": 0, "b": number})
+        assert await asyncio.wait_for(child.stdout.readline(), 60)
+        for step in range(dice.randrange(20, 80)):
+            load(source, dice, 1000 * number + step)
+            await asyncio.sleep(0.02)
+        child.kill()
+        await child.wait()
+    async with opened(tmp_path, source) as rig:
+        await rig.declare("t")
+        rig.limits = SMALL
+        async with rig.capturing("last"):
+            await rig.equal("t")
+        assert len(in_order(await rig.told("t"))) > 180
+        await check_log(rig)
