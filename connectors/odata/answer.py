@@ -25,19 +25,20 @@ _SAFE = "()',:;@!*~$/="
 class Request:
     """One request; `path` is relative to the service's root, percent-encoded, with its query.
 
-    `body` is JSON-able, bytes, or None. `reads`: it changes nothing, though its method could.
+    `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
+    doesn't tell.
     """
 
     method: str
     path: str
     body: Any = None
     headers: Headers = field(default_factory=dict)
-    reads: bool = False
+    effect: bool | None = None
 
     @property
     def writes(self) -> bool:
         """Whether the service may hold something else afterwards."""
-        return self.method in WRITES and not self.reads
+        return self.method in WRITES if self.effect is None else self.effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,19 +233,19 @@ class Client:
 def _whole(
     requests: Sequence[Request], form: batches.Format, version: Version, *, changeset: bool
 ) -> Request:
-    reads = not any(one.writes for one in requests)
+    writes = any(one.writes for one in requests)
     headers = dict(_VERSION[version])
     if version == "v4" and not changeset:
         headers["Prefer"] = "odata.continue-on-error"
     if form == "json":
         headers |= {"Accept": "application/json", "Content-Type": "application/json"}
         body = batches.body_json(requests, changeset=changeset)
-        return Request("POST", "$batch", body, headers, reads)
+        return Request("POST", "$batch", body, headers, writes)
     boundary = f"batch-{uuid.uuid4()}"
     headers["Accept"] = "multipart/mixed"
     headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
     content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
-    return Request("POST", "$batch", content, headers, reads)
+    return Request("POST", "$batch", content, headers, writes)
 
 
 def _answers(form: batches.Format, answer: Answer, count: int, *, changeset: bool) -> list[Answer]:

@@ -117,6 +117,7 @@ class Between:
         got = await self._http.request(
             asked.method, f"{self._target}{asked.path}", content=asked.body, headers=kept
         )
+        self._http.cookies.clear()  # cookies are the client's affair
         dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
         told = {name: value for name, value in got.headers.items() if name not in dropped}
         return Say(got.status_code, got.content, told)

@@ -76,7 +76,7 @@ async function main() {
   if (process.env.PAGE) cds.env.query.limit.max = Number(process.env.PAGE)
 
   const app = express()
-  app.use(count, csrf.check)
+  app.use(count)
   app.get('/-/count', (_, res) => res.json(counted))
   app.post('/-/reset', (_, res) => {
     Object.assign(counted, { v4: 0, v2: 0, operations: 0, paths: [] })
@@ -87,6 +87,7 @@ async function main() {
   app.post('/-/empty', (_, res, next) => cds.tx(empty).then(() => res.json({}), next))
   app.post('/-/forget', (_, res) => { csrf.forget(); login.forget(); res.json({}) })
   app.post('/-/token', express.urlencoded({ extended: false }), login.token)
+  app.use(csrf.check)
   app.listen = chosen => http.createServer(app).listen(chosen, '127.0.0.1')
 
   cds.on('served', async services => {

@@ -1,0 +1,142 @@
+"""Whether a command has happened whose answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.connector import Done, Effect
+from bridge.model.errors import (
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    Unsupported,
+)
+from connectors.odata.address import row_path
+from connectors.odata.answer import Request, page_of, row_of, with_query
+from connectors.odata.binding import Bound, bind, condition
+from connectors.odata.client import Client
+from connectors.odata.edm import value
+from connectors.odata.literal import payload
+from connectors.odata.model import EntitySet, Service
+from connectors.odata.statement import parse
+
+_HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
+
+
+class Probing:
+    """Asks a service, by the command's `probe:`; without one by what the command itself says.
+
+    - POST: whether there is a row with its key, where the command gives the whole of it.
+    - DELETE: whether the row is gone.
+    - PATCH: whether the row holds what was to be set. Where it doesn't, a guarded command may be
+      sent again, because its guard decides then; whether another one did happen can't be told.
+    - CALL: can't be told.
+    """
+
+    def __init__(self, client: Client, service: Service) -> None:
+        self._client = client
+        self._service = service
+
+    async def ask(self, effect: Effect) -> Done | None:
+        """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
+        the question was refused, RetryLater.
+        """
+        try:
+            if effect.probe:
+                return await self._declared(effect)
+            bounds = [
+                bind(one, self._service, effect.parameters) for one in parse(effect.statement)
+            ]
+            # Of a change set all happened or nothing: one of them that can be told is enough.
+            told = [one for one in bounds if _can_tell(one)]
+            if not told:
+                raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
+            return await self._by_key(effect, told[0], len(bounds))
+        except ConfigurationError as error:
+            raise RetryLater(str(error)) from error
+        except Rejected as error:
+            raise OutcomeUnknown(
+                f"command {effect.command_id!r}: the service refused the question whether it has "
+                f"happened: {error}"
+            ) from error
+
+    async def _declared(self, effect: Effect) -> Done | None:
+        statements = parse(effect.probe)
+        if any(one.verb != "GET" for one in statements):
+            raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by GET alone")
+        for one in [bind(each, self._service, effect.parameters) for each in statements]:
+            assert one.of is not None, "GET names an entity set"  # noqa: S101
+            if one.key is not None:
+                row = await self._row(one.of, one.key)
+                found = row is not None and holds(row, one, self._service)
+            else:
+                found = await self._any(one.of, one.fields)
+            if not found:
+                return None
+        return Done(rows=1)
+
+    async def _by_key(self, effect: Effect, one: Bound, count: int) -> Done | None:
+        assert one.of is not None, "what can be told names a row"  # noqa: S101
+        row = await self._row(one.of, _key_of(one))
+        verb = one.statement.verb
+        if verb == "DELETE":
+            return Done(rows=count) if row is None else None
+        if verb == "POST":
+            return None if row is None else Done(rows=count)
+        if row is None:
+            return None
+        if holds(row, one, self._service):
+            return Done(rows=count)
+        if effect.guard is not None:
+            return None
+        raise Unsupported(
+            f"command {effect.command_id!r}: {one.request.path} holds something else than the "
+            f"command sets, which may have been there before or come later; {_HOW}"
+        )
+
+    async def _row(self, of: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        request = Request("GET", row_path(of, self._service.version, key))
+        answer = await self._client.ask(request)
+        if answer.status == 404:
+            return None
+        self._client.check(request, answer)
+        return row_of(answer.body)
+
+    async def _any(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+        query = {"$top": "1", "$select": ",".join(of.key)}
+        if fields:
+            query["$filter"] = condition(of, self._service, fields)
+        request = Request("GET", with_query(of.name, query))
+        answer = await self._client.ask(request)
+        self._client.check(request, answer)
+        page = page_of(answer.body)
+        return page is not None and len(page.rows) > 0
+
+
+def _key_of(one: Bound) -> Mapping[str, Any]:
+    return one.fields if one.key is None else one.key
+
+
+def _can_tell(one: Bound) -> bool:
+    if one.of is None or one.statement.verb == "CALL":
+        return False
+    key = _key_of(one)
+    return all(key.get(name) is not None for name in one.of.key)
+
+
+def holds(row: Mapping[str, Any], one: Bound, service: Service) -> bool:
+    """Whether the row holds what the statement names; values are compared as the service has them."""
+    assert one.of is not None, "only statements about rows are compared"  # noqa: S101
+    for name, wanted in one.fields.items():
+        known = one.of.properties.get(name)
+        if known is None:
+            continue
+        found: Any = row
+        for step in known.path:
+            found = found.get(step) if isinstance(found, Mapping) else None
+        as_written = value(known, service.version, payload(known, service.version, wanted))
+        if value(known, service.version, found) != as_written:
+            return False
+    return True

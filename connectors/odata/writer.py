@@ -1,0 +1,251 @@
+"""Commands into a service: creates, updates, deletes and actions, one after the other.
+
+The service keeps no ledger, so a command whose answer is lost is never sent again from here: the
+executor probes whether it has happened (`connectors.odata.probe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.connector import Done, Effect, System
+from bridge.model.canonical import canonical_json
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.odata.address import row_path
+from connectors.odata.answer import Answer, Request, etag_of, row_of, with_query
+from connectors.odata.binding import Bound, bind
+from connectors.odata.client import Client
+from connectors.odata.limits import limits_of
+from connectors.odata.model import EntitySet, Service
+from connectors.odata.probe import Probing
+from connectors.odata.statement import parse
+from connectors.odata.table import Table
+from connectors.odata.tables import Tables, whole
+
+ANY = "*"
+"""If-Match of a command that expects nothing: the row must be there, whatever it holds. Without it
+a PATCH of a row that is not there makes one, in V4.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A row as it is now."""
+
+    row: Mapping[str, Any]
+    etag: str | None
+
+
+class ODataWriter:
+    """`bridge.connector.Writer` without a ledger.
+
+    A command is one request, or one change set of several. Before a guarded one its row is read:
+    the guard is asked about it, and the request carries that row's ETag, so that whoever changes
+    it in between makes it fail (`conflict`). A service without ETags leaves that moment open.
+    """
+
+    def __init__(self, system: System, client: Client | None = None) -> None:
+        self._client = client or Client(system)
+        self._settle = limits_of(system.options).settle
+        self._tables = Tables(system)
+        self._where = f"system {system.name!r}: writing"
+
+    @property
+    def settle(self) -> float:
+        """As `bridge.connector.Writer.settle`: what the options say."""
+        return self._settle
+
+    async def prepare(self) -> None:
+        """As `bridge.connector.Writer.prepare`: logs in and reads the metadata."""
+        await self._client.metadata()
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """As `bridge.connector.Writer.execute`, without a ledger."""
+        if not effects:
+            return []
+        try:
+            service = await self._client.metadata()
+        except ConfigurationError as error:
+            raise RetryLater(f"{error} (no command was sent)") from error
+        outcomes: list[Done | Exception] = []
+        away: RetryLater | None = None
+        for effect in effects:
+            if away is not None:
+                outcomes.append(RetryLater(f"{away} (this command was not sent)"))
+                continue
+            try:
+                outcomes.append(await self._one(service, effect))
+            except ConfigurationError as error:
+                # The login, or the service's address: no fault of this command, and it was refused.
+                outcomes.append(away := RetryLater(str(error)))
+            except RetryLater as error:
+                outcomes.append(away := error)
+            except OutcomeUnknown as error:
+                outcomes.append(error)
+                away = RetryLater(str(error))
+            except BridgeError as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def probe(self, effect: Effect) -> Done | None:
+        """As `bridge.connector.Writer.probe`: by the command's own question, or by the row's key."""
+        service = await self._client.metadata()
+        return await Probing(self._client, service).ask(effect)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _one(self, service: Service, effect: Effect) -> Done:
+        bounds = self._bound(service, effect)
+        table = self._table(service, effect)
+        row = await self._row_of(service, effect, bounds)
+        if effect.guard is not None and table is not None:
+            effect.guard(table.shape, None if row is None else whole(table, row.row))
+        requests = [self._guarded(one, effect, row) for one in bounds]
+        if len(requests) == 1:
+            answers = [await self._send(requests[0])]
+        else:
+            answers = await self._client.batch(requests, changeset=True)
+        # The one that failed tells why, not those that were given up because of it.
+        told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
+        for one, request, answer in told:
+            self._check(one, request, answer, effect)
+        return _done(table, bounds, answers)
+
+    async def _send(self, request: Request) -> Answer:
+        """The answer; once more where the service turned it away for want of an If-Match."""
+        answer = await self._client.ask(request)
+        if answer.status == 428 and "If-Match" not in request.headers:
+            headers = {**request.headers, "If-Match": ANY}
+            answer = await self._client.ask(replace(request, headers=headers))
+        return answer
+
+    def _bound(self, service: Service, effect: Effect) -> list[Bound]:
+        try:
+            bounds = [bind(one, service, effect.parameters) for one in parse(effect.statement)]
+        except ConfigurationError as error:
+            raise Rejected("bad_statement", f"{self._where}: {error}") from None
+        if any(one.statement.verb == "GET" for one in bounds):
+            raise Rejected(
+                "bad_statement", f"{self._where}: GET changes nothing; it belongs into `probe:`"
+            )
+        return bounds
+
+    def _table(self, service: Service, effect: Effect) -> Table | None:
+        """The command's table, before anything is sent: nothing may be wrong with it later."""
+        if not effect.table:
+            return None
+        try:
+            return self._tables.of(service, effect.table)
+        except ConfigurationError as error:
+            raise Rejected("bad_table", f"{self._where}: {error}") from None
+
+    async def _row_of(
+        self, service: Service, effect: Effect, bounds: Sequence[Bound]
+    ) -> Current | None:
+        """The row that the command is about, where it has to be read first."""
+        if effect.guard is not None and effect.table in service.sets:
+            return await self._read(service, service.sets[effect.table], effect.key)
+        for one in bounds:
+            blind = one.statement.verb == "PATCH" and one.of is not None and not one.of.concurrency
+            if blind and one.of is not None and one.key is not None:
+                found = await self._read(service, one.of, one.key)
+                if found is None:
+                    raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+        return None
+
+    async def _read(
+        self, service: Service, of: EntitySet, key: Mapping[str, Any]
+    ) -> Current | None:
+        table = self._tables.of(service, of.name)
+        path = with_query(row_path(of, service.version, key), {"$select": table.select})
+        request = Request("GET", path)
+        answer = await self._client.ask(request)
+        if answer.status == 404:
+            return None
+        self._client.check(request, answer)
+        row = row_of(answer.body)
+        return None if row is None else Current(row, etag_of(row, answer.headers))
+
+    def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
+        """The request with the version of the row that it changes."""
+        request = one.request
+        headers = {**request.headers}
+        if one.of is not None and one.key is not None:
+            own = one.of.name == effect.table and dict(one.key) == dict(effect.key)
+            if row is not None and own:
+                if row.etag:
+                    headers["If-Match"] = row.etag
+            elif one.of.concurrency:
+                headers["If-Match"] = ANY
+        elif one.of is None and row is not None and row.etag and _calls_on(one, effect):
+            headers["If-Match"] = row.etag
+        if one.statement.verb in {"POST", "PATCH"}:
+            headers["Prefer"] = "return=representation"
+        return replace(request, headers=headers)
+
+    def _check(self, one: Bound, request: Request, answer: Answer, effect: Effect) -> None:
+        """Raise what is wrong; a precondition that failed tells what for."""
+        if answer.status == 412 and request.headers.get("If-Match") == ANY:
+            raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+        if answer.status == 412 and effect.guard is not None:
+            raise Rejected(
+                "conflict",
+                f"{self._where}: {one.request.path} was changed by somebody else while the command "
+                "was under way; nothing was done",
+            )
+        self._client.check(request, answer)
+
+
+def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer]) -> Done:
+    after = None
+    results = []
+    for one, answer in zip(bounds, answers, strict=True):
+        row = row_of(answer.body)
+        if row is None:
+            continue
+        results.append(_told(row))
+        # An action answers with whatever it likes, and PATCH with nothing at times.
+        if table is not None and one.of is not None and one.of.name == table.name:
+            complete = all(each.path[0] in row for each in table.properties)
+            after = whole(table, row) if complete else None
+    return Done(
+        rows=len(bounds),
+        result=canonical_json(results) if results else None,
+        after=after,
+        shape=None if table is None or after is None else table.shape,
+    )
+
+
+def _calls_on(one: Bound, effect: Effect) -> bool:
+    """Whether a function import of V2 is about the command's row: its arguments hold the key."""
+    return bool(effect.key) and all(
+        name in one.fields and one.fields[name] == value for name, value in effect.key.items()
+    )
+
+
+def _given_up(told: tuple[Bound, Request, Answer]) -> bool:
+    return told[2].status == 424
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer says, without what only OData cares for; numbers as text where JSON's own
+    would lose digits.
+    """
+    told = {}
+    for name, value in row.items():
+        if "@" in name or name.startswith("__") or isinstance(value, (dict, list)):
+            continue
+        exact = isinstance(value, (str, bool)) or value is None
+        small = isinstance(value, int) and abs(value) <= 2**53
+        told[name] = value if exact or small else str(value)
+    return told
