@@ -1,29 +1,62 @@
-"""What a Writer does, once."""
+"""What a Writer does, once; and what one without a ledger can tell of what it did."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
-from bridge.connector import Capabilities, Done, Effect, Shape
+import pytest
+
+from bridge.connector import Capabilities, Done, Effect, LedgerWriter, Shape, Writer
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy, Update
 from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Records
 from bridge.kit.connector.stream import streaming
-from bridge.model.errors import Rejected
+from bridge.model.errors import Fenced, Rejected, Unsupported
 
 Guard = Callable[[Shape | None, Any], None]
+NOBODYS = 999_999_999
+"""A key of a row that isn't there, where the system gives them."""
 
 
-def set_qty(
+@runtime_checkable
+class Probes(Protocol):
+    """A Legacy whose command has a declared probe, for connectors without a ledger."""
+
+    def probe_qty(self) -> str:
+        """What tells whether `qty` is `:qty` where the key is `:key`."""
+
+
+async def own_key(legacy: Legacy, number: int) -> Any:
+    """What the system's own key of a row is, asked of the system where it gives them itself."""
+    if legacy.key == KEY:
+        return order(number)[KEY]
+    reader = await legacy.connector.reader(legacy.system())
+    try:
+        found = await reader.fetch(legacy.table, [KEY], [(order(number)[KEY],)])
+    finally:
+        await reader.close()
+    at = [column.name for column in found.shape.columns].index(legacy.key)
+    return found.rows[0][at] if found.rows else NOBODYS
+
+
+async def set_qty(
     legacy: Legacy, command: str, qty: int, number: int = 1, guard: Guard | None = None
 ) -> Effect:
     """A command that sets `qty` of a row."""
-    key = order(number)[KEY]
-    parameters = {"key": key, "qty": qty}
-    digest = f"{key}/{qty}"
-    return Effect(command, digest, legacy.set_qty(), parameters, legacy.table, {KEY: key}, guard)
+    key = await own_key(legacy, number)
+    return Effect(
+        command,
+        f"{order(number)[KEY]}/{qty}",
+        legacy.set_qty(),
+        {"id": command, "key": key, "qty": qty},
+        legacy.table,
+        {legacy.key: key},
+        guard,
+        probe=legacy.probe_qty() if isinstance(legacy, Probes) else "",
+    )
 
 
 def code(outcome: Done | Exception) -> str:
@@ -37,30 +70,56 @@ def qty_of(legacy: Legacy, number: int = 1) -> object:
     return next(row["qty"] for row in legacy.rows() if row[KEY] == order(number)[KEY])
 
 
+async def probed(writer: Writer, effect: Effect) -> Done | Unsupported | None:
+    """What a probe says; that it can't tell is an answer only where none is declared."""
+    try:
+        return await writer.probe(effect)
+    except Unsupported as unsupported:
+        if effect.probe:
+            pytest.fail(f"the declared probe {effect.probe!r} is refused: {unsupported}")
+        return unsupported
+
+
 class WriterTests(ConnectorTests):
     """Only for the capability `write`; without it, that it is refused."""
 
-    async def test_no_commands_are_no_outcomes(self, legacy: Legacy) -> None:
+    @pytest.fixture
+    async def writer(self, legacy: Legacy) -> AsyncIterator[Writer]:
+        """A Writer that is prepared."""
         await needs(legacy, "write")
         writer = await legacy.connector.writer(legacy.system())
         await writer.prepare()
-        assert await writer.execute([]) == []
+        yield writer
         await writer.close()
 
-    async def test_a_command_takes_effect_once_also_for_another_writer(
-        self, legacy: Legacy
+    @pytest.fixture
+    async def ledger(self, writer: Writer, can: Capabilities) -> LedgerWriter:
+        """The same, where it keeps a ledger."""
+        if not can.ledger:
+            pytest.skip("ledger: no; what happened is probed for instead")
+        assert isinstance(writer, LedgerWriter)
+        return writer
+
+    async def test_no_commands_are_no_outcomes(self, writer: Writer) -> None:
+        assert await writer.execute([]) == []
+        await writer.prepare()
+
+    async def test_a_writer_keeps_a_ledger_where_its_connector_says_so(
+        self, writer: Writer, can: Capabilities
     ) -> None:
-        await needs(legacy, "write")
+        assert isinstance(writer, LedgerWriter) == can.ledger
+        assert writer.settle >= 0
+
+    async def test_a_command_takes_effect_once_also_for_another_writer(
+        self, legacy: Legacy, ledger: LedgerWriter
+    ) -> None:
         legacy.apply(Create(order(1)))
-        effect = set_qty(legacy, "kit:1", 500)
-        first = await legacy.connector.writer(legacy.system())
-        await first.prepare()
-        (done,) = await first.execute([effect])
+        effect = await set_qty(legacy, "kit:1", 500)
+        (done,) = await ledger.execute([effect])
         assert isinstance(done, Done), done
         assert (done.rows, done.repeated) == (1, False)
         legacy.apply(Update(order(1)[KEY], {"qty": 7}))
-        (again,) = await first.execute([effect])
-        await first.close()
+        (again,) = await ledger.execute([effect])
         second = await legacy.connector.writer(legacy.system())
         (elsewhere,) = await second.execute([effect])
         await second.close()
@@ -71,10 +130,86 @@ class WriterTests(ConnectorTests):
             assert outcome.finished_at == done.finished_at
         assert qty_of(legacy) == 7
 
-    async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
-        self, legacy: Legacy
+    async def test_an_id_stands_for_one_content_in_the_ledger(
+        self, legacy: Legacy, ledger: LedgerWriter
     ) -> None:
-        await needs(legacy, "write")
+        legacy.apply(Create(order(1)))
+        await ledger.execute([await set_qty(legacy, "kit:1", 504)])
+        other = await set_qty(legacy, "kit:1", 999)
+        (reused,) = await ledger.execute([other])
+        assert code(reused) == "key_reused"
+        assert await ledger.probe(other) is None
+        assert qty_of(legacy) == 504
+
+    async def test_the_ledger_answers_probes_by_the_commands_id_alone(
+        self, legacy: Legacy, ledger: LedgerWriter
+    ) -> None:
+        legacy.apply(Create(order(1)))
+        effect, missing = (
+            await set_qty(legacy, "kit:1", 500),
+            await set_qty(legacy, "kit:2", 5, 9),
+        )
+        bare = Effect(effect.command_id, effect.digest, "", {}, "", {})
+        assert await ledger.probe(bare) is None
+        (done, failed) = await ledger.execute([effect, missing])
+        assert isinstance(done, Done)
+        assert code(failed) == "not_found"
+        found = await ledger.probe(bare)
+        assert found is not None
+        assert (found.rows, found.repeated) == (1, True)
+        assert found.finished_at == done.finished_at
+        assert await ledger.probe(missing) is None
+
+    async def test_a_partition_s_former_owner_does_not_act_any_more(
+        self, legacy: Legacy, ledger: LedgerWriter
+    ) -> None:
+        legacy.apply(Create(order(1)), Create(order(2)))
+        mine = replace(await set_qty(legacy, "kit:1", 501, 1), partition="1")
+        lost = replace(await set_qty(legacy, "kit:2", 502, 2), partition="2")
+        (nobodys,) = await ledger.execute([mine])
+        await ledger.own(["1", "2"])
+        successor = await legacy.connector.writer(legacy.system())
+        assert isinstance(successor, LedgerWriter)
+        await successor.own(["2"])
+        done, fenced = await ledger.execute([mine, lost])
+        assert isinstance(nobodys, Fenced)
+        assert isinstance(done, Done)
+        assert isinstance(fenced, Fenced)
+        assert [qty_of(legacy, number) for number in (1, 2)] == [501, order(2)["qty"]]
+        (taken,) = await successor.execute([lost])
+        assert isinstance(taken, Done)
+        assert not taken.repeated
+        await successor.close()
+        assert qty_of(legacy, 2) == 502
+
+    async def test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not(
+        self, legacy: Legacy, writer: Writer, can: Capabilities
+    ) -> None:
+        if can.ledger:
+            pytest.skip("ledger: yes; it answers probes")
+        legacy.apply(Create(order(1)), Create(order(2)))
+        first, second = (
+            await set_qty(legacy, "kit:1", 501, 1),
+            await set_qty(legacy, "kit:2", 502, 2),
+        )
+        for effect in (first, second):
+            told = await probed(writer, effect)
+            assert told is None or isinstance(told, Unsupported), told
+        (done,) = await writer.execute([first])
+        assert isinstance(done, Done), done
+        told = await probed(writer, first)
+        assert isinstance(told, Done | Unsupported), f"it has happened, but is not found: {told}"
+        told = await probed(writer, second)
+        assert told is None or isinstance(told, Unsupported), told
+        elsewhere = await legacy.connector.writer(legacy.system())
+        told = await probed(elsewhere, first)
+        assert isinstance(told, Done | Unsupported), f"it has happened, but is not found: {told}"
+        await elsewhere.close()
+        assert [qty_of(legacy, number) for number in (1, 2)] == [501, order(2)["qty"]]
+
+    async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
+        self, legacy: Legacy, writer: Writer
+    ) -> None:
         legacy.apply(Create(order(1)), Create(order(2)), Create(order(3)))
         records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
         seen: list[object] = []
@@ -86,50 +221,41 @@ class WriterTests(ConnectorTests):
         def refuse(_shape: Shape | None, _row: Any) -> None:
             raise Rejected("conflict", "the row has changed")
 
-        writer = await legacy.connector.writer(legacy.system())
-        await writer.prepare()
         outcomes = await writer.execute(
             [
-                set_qty(legacy, "kit:1", 501, 1, agree),
-                set_qty(legacy, "kit:2", 502, 9),
-                set_qty(legacy, "kit:3", 503, 2, refuse),
-                set_qty(legacy, "kit:4", 504, 3),
+                await set_qty(legacy, "kit:1", 501, 1, agree),
+                await set_qty(legacy, "kit:2", 502, 9),
+                await set_qty(legacy, "kit:3", 503, 2, refuse),
+                await set_qty(legacy, "kit:4", 504, 3),
             ]
         )
-        (reused,) = await writer.execute([set_qty(legacy, "kit:4", 999, 3)])
-        (later,) = await writer.execute([set_qty(legacy, "kit:3", 503, 2)])
-        await writer.close()
+        assert qty_of(legacy, 2) == order(2)["qty"]
+        (later,) = await writer.execute([await set_qty(legacy, "kit:3", 503, 2)])
         assert [isinstance(one, Done) for one in outcomes] == [True, False, False, True]
-        assert [code(outcomes[1]), code(outcomes[2]), code(reused)] == [
-            "not_found",
-            "conflict",
-            "key_reused",
-        ]
+        assert [code(one) for one in outcomes[1:3]] == ["not_found", "conflict"]
         assert isinstance(later, Done)
         assert not later.repeated
         assert seen == [order(1)]
         assert [qty_of(legacy, number) for number in (1, 2, 3)] == [501, 503, 504]
 
+    @pytest.mark.usefixtures("every_change")
     async def test_a_command_s_changes_name_it_and_those_of_failed_ones_do_not_exist(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: Legacy, writer: Writer, can: Capabilities
     ) -> None:
-        await needs(legacy, "write", "capture")
+        await needs(legacy, "capture")
         legacy.apply(Create(order(1)), Create(order(2)))
-        writer = await legacy.connector.writer(legacy.system())
-        await writer.prepare()
         async with streaming(legacy) as stream:
             before = len(await stream.quiet())
             legacy.apply(Update(order(2)[KEY], {"qty": 1}))
             await writer.execute(
                 [
-                    set_qty(legacy, "kit:a", 501, 1),
-                    set_qty(legacy, "kit:b", 502, 9),
-                    set_qty(legacy, "kit:c", 503, 2),
+                    await set_qty(legacy, "kit:a", 501, 1),
+                    await set_qty(legacy, "kit:b", 502, 9),
+                    await set_qty(legacy, "kit:c", 503, 2),
                 ]
             )
             legacy.apply(Update(order(1)[KEY], {"qty": 2}))
             await stream.until(before + 4)
             await stream.quiet()
-        await writer.close()
         wanted = [None, "kit:a", "kit:c", None] if can.markers else [None] * 4
         assert [change.causation for change in stream.changes[before:]] == wanted

@@ -38,6 +38,7 @@ from connectors.sql import ledger
 from connectors.sql.reader import SqlReader
 from connectors.sql.snapshot import SqlSnapshot
 from connectors.sql.writer import SqlWriter
+from tests.connectors.journal.unledgered import Unledgered, UnledgeredWriter
 
 
 def source_of(made: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
@@ -200,6 +201,38 @@ def legacy(tmp_path: Path) -> Iterator[SqlLegacy]:
     found.close()
 
 
+class LetsAnybodyAct(JournalConnector):
+    async def writer(self, system: System) -> Writer:
+        class Broken(SqlWriter):
+            async def execute(self, effects: Any) -> list[Done | Exception]:
+                return await super().execute([replace(one, partition="") for one in effects])
+
+        return Broken(system, dialect_for(system).sql)
+
+
+class HidesItsLedger(JournalConnector):
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), ledger=False)
+
+
+class Imagines(Unledgered):
+    async def writer(self, system: System) -> Writer:
+        class Broken(UnledgeredWriter):
+            async def probe(self, effect: Effect) -> Done | None:
+                return Done(1)
+
+        return Broken(system)
+
+
+class Overlooks(Unledgered):
+    async def writer(self, system: System) -> Writer:
+        class Broken(UnledgeredWriter):
+            async def probe(self, effect: Effect) -> Done | None:
+                return None
+
+        return Broken(system)
+
+
 Check = Callable[[ConnectorSuite, SqlLegacy, Capabilities], Awaitable[None]]
 
 
@@ -220,6 +253,30 @@ async def past(suite: ConnectorSuite, legacy: SqlLegacy, _: Capabilities) -> Non
 async def chunks(suite: ConnectorSuite, legacy: SqlLegacy, _: Capabilities) -> None:
     await suite.test_chunks_of_any_size_give_every_row_once_in_key_order(
         legacy, await records_of(legacy)
+    )
+
+
+Writing = Callable[[ConnectorSuite, SqlLegacy, Any, Capabilities], Awaitable[None]]
+
+
+def writing(check: Writing) -> Check:
+    """A check with the connector's writer, as the suite's fixtures hand it in."""
+
+    async def act(suite: ConnectorSuite, legacy: SqlLegacy, can: Capabilities) -> None:
+        writer = await legacy.connector.writer(legacy.system())
+        try:
+            await check(suite, legacy, writer, can)
+        finally:
+            await writer.close()
+
+    return act
+
+
+async def probing(
+    suite: ConnectorSuite, legacy: SqlLegacy, writer: Writer, can: Capabilities
+) -> None:
+    await suite.test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not(
+        legacy, writer, can
     )
 
 
@@ -252,8 +309,22 @@ CASES: list[tuple[Any, Check]] = [
     (lambda _: ForgetsKeys(), lambda s, x, _: s.test_batched_lookups_equal_single_ones(x)),
     (
         lambda _: HasNoLedger(),
-        lambda s, x, _: s.test_a_command_takes_effect_once_also_for_another_writer(x),
+        writing(
+            lambda s, x, w, _: s.test_a_command_takes_effect_once_also_for_another_writer(x, w)
+        ),
     ),
+    (
+        lambda _: LetsAnybodyAct(),
+        writing(lambda s, x, w, _: s.test_a_partition_s_former_owner_does_not_act_any_more(x, w)),
+    ),
+    (
+        lambda _: HidesItsLedger(),
+        writing(
+            lambda s, _, w, c: s.test_a_writer_keeps_a_ledger_where_its_connector_says_so(w, c)
+        ),
+    ),
+    (lambda _: Imagines(), writing(probing)),
+    (lambda _: Overlooks(), writing(probing)),
     (
         lambda _: OffersMoreThanItDeclares(),
         lambda s, x, _: s.test_what_is_not_declared_is_refused(x),
@@ -274,6 +345,10 @@ NAMES = [
     "snapshots see the past",
     "lookups forget keys",
     "no ledger",
+    "lets anybody act",
+    "hides its ledger",
+    "imagines effects",
+    "overlooks effects",
     "offers more than it declares",
 ]
 
