@@ -98,6 +98,15 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A system asked to be left alone for `seconds`; no read of it begins before that."""
+
+    system: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandMoved:
     """A command reached a state of `bridge.model.receipt.State`."""
 
@@ -126,6 +135,7 @@ Notice = (
     | DeadLetter
     | Handled
     | Read
+    | HeldBack
     | CommandMoved
     | Confirmed
 )

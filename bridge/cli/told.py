@@ -16,6 +16,7 @@ from bridge.observe import (
     DeadLetter,
     EntityPaused,
     Handled,
+    HeldBack,
     Notice,
     Observer,
     Read,
@@ -23,7 +24,7 @@ from bridge.observe import (
 
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, Read, Confirmed)
-_WARN = (DeadLetter, EntityPaused)
+_WARN = (DeadLetter, EntityPaused, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown"})
 
 

@@ -52,9 +52,7 @@ class Batcher(Generic[Key, Value]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        waiting, self._waiting = self._waiting, {}
-        for answers in waiting.values():
-            _fail(answers, RetryLater("the gateway is closing"))
+        self._refuse(RetryLater("the gateway is closing"))
 
     async def _dispatch(self) -> None:
         try:
@@ -63,7 +61,11 @@ class Batcher(Generic[Key, Value]):
             await asyncio.sleep(0)
             while self._waiting:
                 # Whoever asks while all connections are busy comes along with the next query.
-                await self._limiter.acquire()
+                try:
+                    await self._limiter.acquire()
+                except RetryLater as error:
+                    self._refuse(error)
+                    return
                 batch = self._take()
                 if batch:
                     self._spawn(self._answer(batch))
@@ -71,6 +73,12 @@ class Batcher(Generic[Key, Value]):
                     self._limiter.release()
         finally:
             self._dispatching = False
+
+    def _refuse(self, error: RetryLater) -> None:
+        """Everybody who waits gets this instead of an answer."""
+        waiting, self._waiting = self._waiting, {}
+        for answers in waiting.values():
+            _fail(answers, error)
 
     def _take(self) -> dict[Key, list[asyncio.Future[Value | None]]]:
         taken = {}
@@ -101,7 +109,12 @@ class Batcher(Generic[Key, Value]):
                 return
             middle = len(keys) // 2
             for half in (keys[:middle], keys[middle:]):
-                await self._limiter.turn()
+                try:
+                    await self._limiter.turn()
+                except RetryLater as later:
+                    for key in half:
+                        _fail(batch[key], later)
+                    continue
                 await self._ask(batch, half)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
             for key in keys:

@@ -14,10 +14,10 @@ from bridge.gateway.batch import Batcher
 from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
 from bridge.model.declare import Limits
-from bridge.model.errors import Rejected
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.provenance import KnownRow, Provenance
 from bridge.model.types import Relation
-from bridge.observe import Observer, Read, ignore
+from bridge.observe import HeldBack, Observer, Read, ignore
 
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
@@ -174,6 +174,10 @@ class Gateway:
             rows = [KnownRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
             answered = asked
             return rows
+        except RetryLater as error:
+            if error.after is not None and self._limiter.hold(error.after, str(error)):
+                self._observer(HeldBack(self._system, error.after, str(error)))
+            raise
         finally:
             # A query that failed was a query all the same; its reads are answered by later ones.
             took = perf_counter() - started

@@ -1,4 +1,6 @@
-"""The ceilings of one system: queries at the same time, and queries started a second."""
+"""The ceilings of one system: queries at the same time, queries started a second, and none at all
+while the system asks to be left alone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,10 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from bridge.model.declare import Limits
+from bridge.model.errors import RetryLater
+
+LONGEST_HOLD = 30.0
+"""Seconds that a read waits for a system which asked to be left alone; told at once if it's more."""
 
 
 def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
@@ -18,6 +24,10 @@ def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
         return now, now
     start = max(now, earliest)
     return start, start + 1 / rate
+
+
+#: Queries that were refused side by side say nearly the same time.
+LITTLE = 0.5
 
 
 class Limiter:
@@ -35,9 +45,24 @@ class Limiter:
         self._clock = clock
         self._sleep = sleep
         self._earliest = clock()
+        self._held_until = self._earliest
+        self._why = ""
+
+    def hold(self, seconds: float, why: str) -> bool:
+        """The system asked to be left alone for so long: nothing more is begun before. Returns
+        whether that is news, and not what another query was told already.
+        """
+        now = self._clock()
+        until = now + seconds
+        news = now >= self._held_until or until > self._held_until + LITTLE
+        if until > self._held_until:
+            self._held_until, self._why = until, why
+        return news
 
     async def acquire(self) -> None:
-        """Wait for a connection and for the turn to use it; `release` gives it back."""
+        """Wait for a connection and for the turn to use it; `release` gives it back. Raises
+        RetryLater when the system wants to be left alone for too long to wait.
+        """
         await self._connections.acquire()
         try:
             await self.turn()
@@ -46,7 +71,11 @@ class Limiter:
             raise
 
     async def turn(self) -> None:
-        """Wait until one more query may start on a connection that is held."""
+        """Wait until one more query may start on a connection that is held. Raises as `acquire`."""
+        while (left := self._held_until - self._clock()) > 0:
+            if left > LONGEST_HOLD:
+                raise RetryLater(f"{self._why} (for {left:.0f} s more)", after=left)
+            await self._sleep(left)
         now = self._clock()
         start, self._earliest = next_start(now, self._earliest, self._rate)
         if start > now:

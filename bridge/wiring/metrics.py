@@ -15,6 +15,7 @@ from bridge.observe import (
     DeadLetter,
     EntityPaused,
     Handled,
+    HeldBack,
     Notice,
     PartState,
     Read,
@@ -61,6 +62,12 @@ class Metrics:
         self._queries = Counter(
             "bridge_queries", "Queries that reads became", ["entity"], registry=registry
         )
+        self._held = Counter(
+            "bridge_held_back_seconds",
+            "Seconds for which systems asked to be left alone",
+            ["system"],
+            registry=registry,
+        )
         self._moved = Counter(
             "bridge_command_states", "Commands that reached a state", ["state"], registry=registry
         )
@@ -91,6 +98,8 @@ class Metrics:
                 entity = f"{notice.system}.{notice.entity}"
                 self._asked.labels(entity).inc(notice.asked)
                 self._queries.labels(entity).inc(notice.queries)
+            case HeldBack():
+                self._held.labels(notice.system).inc(notice.seconds)
             case CommandMoved():
                 self._moved.labels(notice.state).inc()
             case Confirmed():

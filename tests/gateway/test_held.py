@@ -1,0 +1,142 @@
+"""A system that asks to be left alone (`Retry-After`) is, by every read of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.connector import Rows, System
+from bridge.gateway import Gateway
+from bridge.gateway.limit import Limiter
+from bridge.model.declare import EntitySpec, Limits
+from bridge.model.errors import RetryLater
+from bridge.model.provenance import provenance
+from bridge.model.types import Relation
+from bridge.observe import HeldBack, Notice
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+from tests.connectors.polled import fake
+from tests.connectors.polled.store import Store, Table
+
+
+class Busy(fake.FileReader):
+    """Refuses the first query and says for how long."""
+
+    def __init__(self, system: System, after: float | None) -> None:
+        super().__init__(system)
+        self._after = after
+        self.asked_at: list[float] = []
+
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        if len(self.asked_at) == 1:
+            raise RetryLater("the ERP is busy", after=self._after)
+        return await super().fetch(table, columns, keys, limit)
+
+
+@pytest.fixture
+def erp(tmp_path: Path) -> System:
+    """500 orders with two lines each, in a system whose reads take 25 keys at a time."""
+    store = Store(tmp_path / "erp.json")
+    with store.transaction() as tables:
+        tables["orders"] = Table("no", {"no": "integer", "note": "string"}, {})
+        tables["lines"] = Table("id", {"id": "integer", "order_no": "integer"}, {})
+        for number in range(500):
+            store.put(tables["orders"], {"no": number, "note": f"order {number}"})
+            for line in (0, 1):
+                store.put(tables["lines"], {"id": 2 * number + line, "order_no": number})
+    return fake.system(store.path, ["orders", "lines"], max_keys=25)
+
+
+def door(erp: System, reader: fake.FileReader, seen: list[Notice], **limits: Any) -> Gateway:
+    tables = {}
+    relations = (Relation("lines", "lines", by="order_no"),)
+    for name in ("orders", "lines"):
+        shape = fake.shape_of(name, fake.table_of(erp, name))
+        spec = EntitySpec("erp", name, name, relations=relations if name == "orders" else ())
+        tables[name] = EntityTable(spec, entity_type(spec, shape), shape)
+    return Gateway("erp", reader, tables, Limits(**limits), observer=seen.append)
+
+
+async def test_five_hundred_keys_and_their_lines_are_as_few_fetches_as_the_reader_takes(
+    erp: System,
+) -> None:
+    reader = fake.FileReader(erp)
+    gateway = door(erp, reader, [])
+    orders = await gateway.get_many("orders", range(500))
+    assert [order and order.note for order in orders] == [f"order {n}" for n in range(500)]
+    assert reader.fetches == 500 / 25
+    lines = await gateway.related_many("orders", orders, "lines")
+    assert [len(some) for some in lines] == [2] * 500
+    assert reader.fetches == 2 * 500 / 25
+
+
+async def test_without_visibility_a_row_claims_a_time_and_no_position(erp: System) -> None:
+    before = datetime.now(UTC)
+    row = await door(erp, fake.FileReader(erp), []).get("orders", 7)
+    told = provenance(row)
+    assert (told.source, told.position) == ("legacy", None)
+    assert before - timedelta(seconds=1) < told.as_of <= datetime.now(UTC)
+
+
+async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_once(
+    erp: System,
+) -> None:
+    reader, seen = Busy(erp, 0.4), list[Notice]()
+    gateway = door(erp, reader, seen, connections=1)
+    first = asyncio.create_task(gateway.get("orders", 1))
+    with pytest.raises(RetryLater, match="the ERP is busy"):
+        await first
+    rows = await asyncio.gather(gateway.get("orders", 2), gateway.query("orders", {"no": 3}, 5))
+    assert all(rows)
+    refused, *later = reader.asked_at
+    assert min(later) - refused >= 0.39
+    assert [one for one in seen if isinstance(one, HeldBack)] == [
+        HeldBack("erp", 0.4, "the ERP is busy")
+    ]
+
+
+async def test_a_read_does_not_wait_for_longer_than_anybody_would(erp: System) -> None:
+    gateway = door(erp, Busy(erp, 3600.0), [])
+    for number in (1, 2, 3):
+        with pytest.raises(RetryLater, match="the ERP is busy") as error:
+            await asyncio.wait_for(gateway.get("orders", number), 5)
+    assert error.value.after is not None
+    assert 3590 < error.value.after <= 3600
+
+
+async def test_a_refusal_without_a_time_holds_nobody_back(erp: System) -> None:
+    reader, seen = Busy(erp, None), list[Notice]()
+    gateway = door(erp, reader, seen)
+    with pytest.raises(RetryLater):
+        await gateway.get("orders", 1)
+    assert await gateway.get("orders", 1)
+    assert not [one for one in seen if isinstance(one, HeldBack)]
+
+
+async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full() -> None:
+    now, slept = 0.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+        if len(slept) == 1:
+            assert not limiter.hold(0.1, "sooner than known already")
+            assert limiter.hold(5.0, "again")
+
+    limiter = Limiter(Limits(), clock=lambda: now, sleep=sleep)
+    assert limiter.hold(2.0, "busy")
+    await limiter.acquire()
+    assert slept == [2.0, 5.0]
