@@ -8,6 +8,8 @@ SEED ?= 1
 LOG ?= kafka
 SOURCE ?= postgres
 ARGS ?=
+# Processes that run tests side by side, each with servers of its own; most tests wait.
+WORKERS ?= 3
 
 .PHONY: help setup build services lint test demo bench torture clean
 
@@ -57,7 +59,7 @@ lint: setup
 	$(BIN)/lint-imports --no-logo
 
 test: lint services
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 demo: setup
 	$(BIN)/bridgectl demo

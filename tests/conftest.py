@@ -212,3 +212,15 @@ def private_tryton() -> "Iterator[Callable[..., Tryton]]":
 
     with ExitStack() as stack:
         yield lambda session_seconds=3600: stack.enter_context(provide.tryton(session_seconds))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several workers: a file's tests share one, and files with slow tests begin first.
+
+    Each worker starts servers of its own, so nothing that one does is seen by another.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
