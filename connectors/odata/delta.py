@@ -13,6 +13,7 @@ from connectors.odata.asking import is_link, query, removed_id
 from connectors.odata.ids import key_in
 from connectors.odata.polling import Asks, Item, State, Step, mark_of, packed, unpacked
 from connectors.odata.table import Row, Table
+from connectors.odata.tables import whole
 
 
 class NoTracking(Exception):
@@ -119,7 +120,7 @@ class DeltaPoller:
             if error.code == "not_found":
                 return row
             raise
-        return self.table.row(answer.body)
+        return whole(self.table, answer.body)
 
     def took(self, item: Item) -> None:
         self._told[item.mark] = None

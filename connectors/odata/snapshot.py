@@ -32,10 +32,14 @@ class ODataSnapshot:
         of = await self._table(table)
         if not of.set.countable:
             return 0
-        params = {"$filter": matching(of, where)} if where else {}
-        answer = await self._client.get(f"{of.name}/$count", params)
-        text = answer.body.decode("utf-8-sig") if isinstance(answer.body, bytes) else answer.body
-        return int(str(text).strip() or 0)
+        filtered = matching(of, where) if where else ""
+        asked = {"$count": "true"} if of.version == "v4" else {"$inlinecount": "allpages"}
+        select = of.set.key[0]
+        params = query(of, filtered=filtered, top=0, select=select) | asked
+        body = (await self._client.get(of.name, params)).body
+        inside = body.get("d", body) if isinstance(body, dict) else {}
+        found = [inside.get(name) for name in ("@odata.count", "@count", "__count")]
+        return next((int(one) for one in found if one is not None), 0)
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int

@@ -74,3 +74,24 @@ entity Kinds : managed {
       photo      : LargeBinary @Core.MediaType: 'image/png';
       guid       : UUID;
 }
+
+// The table of the connector suite that has a column of each type; `c0` and so on in this order.
+entity kit_types : managed {
+  key id  : Integer;
+      c0  : Boolean;
+      c1  : UInt8;
+      c2  : Int16;
+      c3  : Integer;
+      c4  : Int64;
+      c5  : Decimal(15, 4);
+      c6  : Decimal;
+      c7  : Double;
+      c8  : Date;
+      c9  : Time;
+      c10 : DateTime;
+      c11 : Timestamp;
+      c12 : String(40);
+      c13 : LargeString;
+      c14 : Binary(16);
+      c15 : UUID;
+}

@@ -15,6 +15,7 @@ service Erp {
   entity Suites    as projection on data.Suites;
   entity Plains    as projection on data.Plains;
   entity Kinds     as projection on data.Kinds;
+  entity kit_types as projection on data.kit_types;
   // Takes a product from the stock.
   action take(product : String(18), quantity : Integer) returns Integer;
   function stockOf(product : String(18)) returns Integer;

@@ -1,6 +1,7 @@
 """An OData V4 service with change tracking, by odatapy: `python service.py PORT`.
 
-Sets: `Suites` (the table of the connector suite), `Orders` to `Customers`, `Kinds` (every type).
+Sets: `Suites` and `kit_types` (the tables of the connector suite), `Orders` to `Customers`, `Kinds`
+(every type).
 What tests ask besides, under /-/: GET count, POST reset, POST expire (delta links older than now
 are answered with 410). SIGTERM writes state.pickle, which the next start reads.
 """
@@ -12,6 +13,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from types import FrameType
@@ -130,6 +132,15 @@ class Provider(CsdlAbstractEdmProvider):
             key=[CsdlPropertyRef("id")],
             properties=[CsdlProperty("id", "Edm.Int32", nullable=False), *KINDS.values()],
         )
+        kinds = [one for name, one in KINDS.items() if name not in {"photo", "tags"}]
+        types = CsdlEntityType(
+            name="Typed",
+            key=[CsdlPropertyRef("id")],
+            properties=[
+                CsdlProperty("id", "Edm.Int32", nullable=False),
+                *(replace(one, name=f"c{at}") for at, one in enumerate(kinds)),
+            ],
+        )
         container = CsdlEntityContainer(
             name="Container",
             entity_sets=[
@@ -137,6 +148,7 @@ class Provider(CsdlAbstractEdmProvider):
                 _set("Customers", "Customer"),
                 _set("Orders", "Order", {"customer": "Customers"}),
                 _set("Kinds", "Kind"),
+                _set("kit_types", "Typed"),
             ],
         )
         colour = CsdlEnumType(
@@ -145,7 +157,7 @@ class Provider(CsdlAbstractEdmProvider):
         return [
             CsdlSchema(
                 namespace="Erp",
-                entity_types=[suite, customer, order, kind],
+                entity_types=[suite, customer, order, kind, types],
                 enum_types=[colour],
                 entity_container=container,
             )
