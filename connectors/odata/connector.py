@@ -15,9 +15,8 @@ from bridge.connector import (
     Source,
     System,
     Writer,
-    unsupported,
 )
-from bridge.model.errors import ConfigurationError, Unsupported
+from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
 from connectors.odata import importing
@@ -28,6 +27,7 @@ from connectors.odata.reader import ODataReader
 from connectors.odata.snapshot import ODataSnapshot
 from connectors.odata.source import ODataSource
 from connectors.odata.table import columns_of, set_of
+from connectors.odata.writer import ODataWriter
 
 
 class ODataConnector:
@@ -47,6 +47,7 @@ class ODataConnector:
             deletes="table",
             snapshot=True,
             read=True,
+            write=True,
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
@@ -109,9 +110,9 @@ class ODataConnector:
         """A reader whose answers claim a time, not a position."""
         return ODataReader(system)
 
-    async def writer(self, system: System) -> Writer:  # noqa: ARG002 - a part of the port
-        """Not yet."""
-        raise Unsupported(unsupported(self.name, "commands"))
+    async def writer(self, system: System) -> Writer:
+        """A writer without a ledger: what was lost is probed for."""
+        return ODataWriter(system)
 
 
 connector = ODataConnector()

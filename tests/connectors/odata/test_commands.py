@@ -1,0 +1,224 @@
+"""Commands through the executor into SAP CAP: each takes effect once, whatever stays unheard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.commands import CommandExecutor
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import TopicPartition, TopicSpec
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
+from bridge.model.fixed import KINDS, target
+from bridge.model.receipt import Receipt
+from bridge.model.types import FieldType
+from connectors.odata.writer import ODataWriter
+from tests.agent.world import MemoryRegistry
+from tests.connectors.odata.between import CUT, DROP, HANG, Asked, Between
+from tests.connectors.odata.place import SPECS, system, tables
+from tests.services.cap import Cap, order_id
+from tests.waiting import ended
+
+TEXT = FieldType("string")
+NUMBER = ArgSpec("number", TEXT)
+OUTSIDE = Tier.OUTSIDE_THE_LOOP
+COMMANDS = (
+    CommandSpec("erp", "make", "order", "POST Orders ID=:key, number=:number", (NUMBER,), OUTSIDE),
+    CommandSpec(
+        "erp",
+        "note",
+        "order",
+        "POST Orders number=:number, note=:id",
+        (NUMBER,),
+        OUTSIDE,
+        probe="GET Orders note=:id",
+    ),
+    CommandSpec(
+        "erp",
+        "confirm",
+        "order",
+        "CALL Orders(:key)/confirm",
+        (),
+        OUTSIDE,
+        probe="GET Orders(:key) status='C'",
+    ),
+    CommandSpec("erp", "hold", "order", "CALL Orders(:key)/hold reason='x'", (), OUTSIDE),
+)
+SPEC = SystemSpec("erp", "odata", SPECS, COMMANDS)
+
+
+@dataclass
+class Desk:
+    """Where commands are handed in, and receipts come out."""
+
+    log: EmbeddedLog
+    codec: FixedCodec
+
+    async def send(self, *records: CommandRecord) -> None:
+        await self.log.append(
+            self.codec.topic("command"),
+            [
+                self.codec.entry("command", target("erp", "order", json.loads(one.key)), one)
+                for one in records
+            ],
+        )
+
+    async def receipt(self, one: CommandRecord) -> Receipt:
+        """The last word on a command, once it is one."""
+        async with asyncio.timeout(60):
+            while True:
+                told = [found for found in await self._all() if found.command_id == one.id]
+                if told and (told[-1].code or "") not in {"in_progress", "not_started"}:
+                    return told[-1]
+                await asyncio.sleep(0.05)
+
+    async def _all(self) -> list[Receipt]:
+        place = TopicPartition(self.codec.topic("receipt"), 0)
+        end = (await self.log.end_offsets([place]))[place]
+        reader = await self.log.reader(await self.log.beginning_offsets([place]))
+        found: list[Any] = []
+        try:
+            while reader.position(place) < end:
+                records = await reader.read(1000, 1.0)
+                found += [await self.codec.decode("receipt", one.value or b"") for one in records]
+        finally:
+            await reader.close()
+        return found
+
+
+@asynccontextmanager
+async def desk(folder: Path, url: str) -> AsyncIterator[Desk]:
+    """An executor of the ERP at `url`, on an embedded log."""
+    log = EmbeddedLog(folder / "log.db", partitions=1)
+    await log.open()
+    codec = FixedCodec(MemoryRegistry(), "acme")
+    await codec.open()
+    await log.create_topics([TopicSpec(codec.topic(kind)) for kind in KINDS])
+    of = system(url, options={"timeout": 3, "settle": 0.2})
+    writer = ODataWriter(of)
+    executor = CommandExecutor(
+        SPEC,
+        bridge="acme",
+        log=log,
+        codec=codec,
+        writer=writer,
+        ledger=False,
+        tables=await tables(of),
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(executor.run(stop))
+    try:
+        yield Desk(log, codec)
+    finally:
+        await ended(task, stop)
+        await writer.close()
+        await log.close()
+
+
+def command(name: str, key: str, **args: Any) -> CommandRecord:
+    given = Command(f"erp.{name}", {"id": key}, args)
+    return seal(
+        given,
+        given.key,
+        agent="tester",
+        requested_at=datetime.now(UTC),
+        idempotency_key=f"tester/{name}/{key}",
+    )
+
+
+def orders(cap: Cap) -> list[Mapping[str, Any]]:
+    with cap.client() as client:
+        found: list[Mapping[str, Any]] = client.get("Orders", params={"$orderby": "ID"}).json()[
+            "value"
+        ]
+    return found
+
+
+class Once:
+    """Reacts to the first request that fits, and to no other."""
+
+    def __init__(self, reaction: str, fits: str) -> None:
+        self._reaction = reaction
+        self._fits = fits
+        self.posts = 0
+
+    def __call__(self, asked: Asked) -> str | None:
+        if asked.method != "POST" or self._fits not in asked.path:
+            return None
+        self.posts += 1
+        return self._reaction if self.posts == 1 else None
+
+
+@pytest.mark.parametrize("name", ["make", "note"])
+@pytest.mark.parametrize(("reaction", "posts"), [(CUT, 1), (HANG, 1), (DROP, 2)])
+async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
+    cap: Cap, tmp_path: Path, name: str, reaction: str, posts: int
+) -> None:
+    """Found by the key that the command gave it, or by its own question; sent again only when it
+    certainly never arrived.
+    """
+    one = command(name, order_id(1), number="7")
+    async with Between(cap.address).serving() as between:
+        between.rule = rule = Once(reaction, "/Orders")
+        async with desk(tmp_path, between.url(cap.url)) as here:
+            await here.send(one)
+            receipt = await here.receipt(one)
+    assert receipt.outcome == "succeeded", receipt
+    assert receipt.code == ("reconciled" if posts == 1 else None)
+    assert [row["number"] for row in orders(cap)] == ["7"]
+    assert rule.posts == posts
+
+
+@pytest.mark.parametrize("reaction", [None, CUT])
+async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
+    cap: Cap, tmp_path: Path, reaction: str | None
+) -> None:
+    cap.fill(orders=2)
+    one = command("confirm", order_id(1))
+    async with Between(cap.address).serving() as between:
+        if reaction is not None:
+            between.rule = Once(reaction, "confirm")
+        async with desk(tmp_path, between.url(cap.url)) as here:
+            await here.send(one, one)
+            first = await here.receipt(one)
+            await here.send(one)
+            last = command("hold", order_id(0))
+            await here.send(last)
+            assert (await here.receipt(last)).outcome == "succeeded"
+    assert first.outcome == "succeeded"
+    assert [row["confirmations"] for row in orders(cap)] == [0, 1]
+
+
+async def test_what_the_service_refuses_is_told_in_its_own_words(cap: Cap, tmp_path: Path) -> None:
+    cap.fill(orders=1)
+    async with desk(tmp_path, cap.url) as here:
+        confirm, hold = command("confirm", order_id(0)), command("hold", order_id(0))
+        await here.send(confirm, hold)
+        receipt = await here.receipt(hold)
+    assert (receipt.outcome, receipt.code) == ("failed", "conflict")
+    assert "Order 0000000000 is not open any more" in (receipt.message or "")
+
+
+async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_again(
+    cap: Cap, tmp_path: Path
+) -> None:
+    cap.fill(orders=1)
+    one = command("hold", order_id(0))
+    async with Between(cap.address).serving() as between:
+        between.rule = rule = Once(CUT, "hold")
+        async with desk(tmp_path, between.url(cap.url)) as here:
+            await here.send(one)
+            receipt = await here.receipt(one)
+    assert receipt.outcome == "unknown_outcome"
+    assert "declare a `probe:`" in (receipt.message or "")
+    assert rule.posts == 1
