@@ -65,17 +65,17 @@ class Reads:
         try:
             found = call.result()
         except RetryLater as error:
-            self._postpone(str(error))
+            self._postpone(str(error), error.after)
             await self._let_go()
             raise
         self.why, self._wait = "", 0.0
         return found
 
-    def _postpone(self, why: str) -> None:
+    def _postpone(self, why: str, after: float | None) -> None:
         limits = self._wires.limits
         self.why = why
         self._wait = min(max(self._wait * 2, limits.backoff), limits.longest_backoff)
-        self._not_before = self._wires.monotonic() + self._wait
+        self._not_before = self._wires.monotonic() + max(self._wait, after or 0.0)
 
     async def _let_go(self) -> None:
         reader, self._reader = self._reader, None

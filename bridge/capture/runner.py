@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from tenacity import (
@@ -10,6 +11,7 @@ from tenacity import (
     retry_if_exception_type,
     wait_random_exponential,
 )
+from tenacity.wait import wait_base
 
 from bridge.capture import control, health, positions
 from bridge.capture.contract import Wires
@@ -57,7 +59,7 @@ class Capture:
             while True:
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
-                    wait=wait_random_exponential(limits.backoff, limits.longest_backoff),
+                    wait=_at_least(wait_random_exponential(limits.backoff, limits.longest_backoff)),
                     before_sleep=self._will_retry,
                     reraise=True,
                 ):
@@ -99,7 +101,8 @@ class Capture:
             session = self._session(producer, accepted)
             await session.run()
         except (RetryLater, OutcomeUnknown) as error:
-            if not session.wrote_changes and monotonic() - begun < limits.longest_backoff:
+            soon = session.wrote_changes or monotonic() - begun >= limits.longest_backoff
+            if not soon or (isinstance(error, RetryLater) and error.after):
                 raise
             self._tell("retrying", str(error))
         finally:
@@ -207,6 +210,17 @@ class Capture:
             # The log itself is away: then its status can't be read there either, and the age of
             # the last report tells. The observer has been told already.
             self._pulse.reason = f"{self._pulse.reason} (not reported: {error})"
+
+
+def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
+    """The wait, or longer where the other side said how long it wants to be left alone."""
+
+    def seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        after = error.after if isinstance(error, RetryLater) else None
+        return max(wait(state), after or 0.0)
+
+    return seconds
 
 
 def topics(wires: Wires) -> list[TopicSpec]:

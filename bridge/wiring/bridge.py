@@ -14,6 +14,7 @@ from bridge.agent.run import AgentRunner
 from bridge.capture.contract import Wires
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
+from bridge.commands.patient import Patient
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, unsupported
 from bridge.gateway import Gateway, Systems
@@ -200,15 +201,18 @@ class Bridge:
         connector, system = self.system(name)
         if not connector.capabilities().write:
             raise Unsupported(unsupported(connector.name, "commands"))
+        ledger = connector.capabilities().ledger
         writer = await connector.writer(system)
         self._stack.push_async_callback(writer.close)
+        if not ledger:
+            writer = Patient(writer)
         return CommandExecutor(
             self.systems[name].spec,
             bridge=self.name,
             log=self.log,
             codec=self.codec,
             writer=writer,
-            ledger=connector.capabilities().ledger,
+            ledger=ledger,
             tables=await self.tables(name),
             observer=self.observer,
             steps=steps or (lambda _: None),

@@ -13,6 +13,7 @@ import pytest
 
 from bridge.capture import health
 from bridge.connector import Batch, Stale, System
+from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
 from tests.capture.legacy import BRIDGE
 from tests.capture.polled import PolledLegacy
@@ -173,3 +174,27 @@ async def test_capture_killed_again_and_again_counts_on_and_loses_nothing(tmp_pa
             await rig.equal("t")
         assert len(in_order(await rig.told("t"))) > 180
         await check_log(rig)
+
+
+class Refusing(fake.PolledConnector):
+    """Its source is told to come back later, once."""
+
+    def __init__(self) -> None:
+        self.asked_at: list[float] = []
+
+    async def source(self, system: System) -> fake.PollingSource:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        if len(self.asked_at) == 1:
+            raise RetryLater("the ERP is busy", after=1.0)
+        return fake.PollingSource(system)
+
+
+async def test_capture_leaves_a_system_alone_for_as_long_as_it_asked(tmp_path: Path) -> None:
+    source, connector = PolledLegacy(tmp_path / "erp.json"), Refusing()
+    source.connector = connector
+    async with opened(tmp_path, source) as rig:
+        await rig.declare("t")
+        async with rig.capturing():
+            pass
+    first, second = connector.asked_at
+    assert second - first >= 1.0 > 5 * rig.limits.longest_backoff

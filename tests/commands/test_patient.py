@@ -1,0 +1,71 @@
+"""Commands leave a system alone for as long as it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from bridge.commands.patient import Patient
+from bridge.connector import Done, Effect, Writer
+from bridge.model.errors import RetryLater
+
+EFFECT = Effect("a:1", "d", "PATCH", {}, "t", {})
+
+
+class Busy:
+    """A Writer that says what it is told to."""
+
+    settle = 1.5
+
+    def __init__(self, *says: list[Done | Exception] | Exception) -> None:
+        self.says = list(says)
+        self.asked = 0
+
+    async def prepare(self) -> None:
+        await self.execute([])
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        del effects
+        self.asked += 1
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    async def probe(self, effect: Effect) -> Done | None:
+        await self.execute([effect])
+        return None
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("said", [RetryLater("busy", after=10), [RetryLater("busy", after=10)]])
+async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
+    said: list[Done | Exception] | Exception,
+) -> None:
+    now = 100.0
+    writer = Busy(said, [Done(1)])
+    patient: Writer = Patient(writer, lambda: now)
+    if isinstance(said, Exception):
+        with pytest.raises(RetryLater):
+            await patient.execute([EFFECT])
+    else:
+        assert await patient.execute([EFFECT]) == said
+    for call in (patient.prepare, lambda: patient.execute([EFFECT]), lambda: patient.probe(EFFECT)):
+        now = 109.0
+        with pytest.raises(RetryLater, match="busy") as error:
+            await call()
+        assert error.value.after == 1.0
+    assert writer.asked == 1
+    now = 110.0
+    assert await patient.execute([EFFECT]) == [Done(1)]
+    assert patient.settle == 1.5
+
+
+async def test_a_refusal_without_a_time_is_asked_again_at_once() -> None:
+    patient = Patient(Busy(RetryLater("away"), [Done(1)]))
+    with pytest.raises(RetryLater):
+        await patient.execute([EFFECT])
+    assert await patient.execute([EFFECT]) == [Done(1)]
