@@ -115,17 +115,21 @@ def load(value: bytes | None) -> Request:
         raise ValueError(f"capture knows no request {found.action!r}")
     if not all(isinstance(text, str) for text in (found.id, found.system, found.entity)):
         raise ValueError("not a request to capture: id, system and entity are not all texts")
-    if not isinstance(found.reconcile, bool) or not (found.where is None or _possible(found.where)):
+    reconcile: object = found.reconcile
+    if not isinstance(reconcile, bool) or not _possible(found.where):
         raise ValueError("not a request to capture: its condition or `reconcile` is none")
     return found
 
 
 def _possible(where: object) -> bool:
-    """Whether it is columns with the values, or lists of values, that they must equal."""
-    return isinstance(where, dict) and all(
-        isinstance(one, str | int | float | None)
-        for value in where.values()
-        for one in (value if isinstance(value, list) else [value])
+    """Whether it is columns with the values, or lists of values, that they must equal; or None."""
+    return where is None or (
+        isinstance(where, dict)
+        and all(
+            isinstance(one, str | int | float | None)
+            for value in where.values()
+            for one in (value if isinstance(value, list) else [value])
+        )
     )
 
 

@@ -76,10 +76,12 @@ class Jobs:
     def _scanned(self, job: Job) -> bool:
         """Whether the log's keys are known; begins to read them."""
         if self._reconcile is None:
-            # The keys that were met before a restart are lost with it: all are read again.
-            again = replace(job, after=None, whole=False, again=(), rows=0, chunks=0)
-            self._state.become(advance(self._state.progress, again))
-            self._reconcile = Reconcile(job.id)
+            if not job.since or job.deletes_only:
+                # It begins, or nothing tells which keys were met before a restart.
+                since = self._state.progress.position
+                job = replace(job, after=None, whole=False, again=(), rows=0, chunks=0, since=since)
+                self._state.become(advance(self._state.progress, job))
+            self._reconcile = Reconcile(job)
             self._reconcile.start(
                 self._state.wires.log,
                 self._state.entities[job.entity].topic,
@@ -108,11 +110,18 @@ class Jobs:
         jobs = self._state.progress.jobs
         return bool(jobs) and jobs[0].entity == entity
 
-    def heard(self, changes: Sequence[Touched]) -> None:
-        """Changes of an entity came by that `listens` has asked for."""
-        self._snapshots.touch(changes)
-        if self._reconcile is not None:
-            self._reconcile.keys.touched(change.key for change in changes)
+    def heard(self, changes: Sequence[Touched], set_aside: Sequence[bytes]) -> None:
+        """Changes of an entity came by that `listens` has asked for; `set_aside` are the keys of
+        those that became no event.
+        """
+        self._snapshots.touch([*changes, *(Touched(key, complete=True) for key in set_aside)])
+        if self._reconcile is None:
+            return
+        self._reconcile.keys.touched(change.key for change in changes)
+        if set_aside:
+            self._reconcile.spare(set_aside)
+            progress = self._state.progress
+            self._state.become(advance(progress, self._reconcile.stamped(progress.jobs[0])))
 
     def truncated(self, cut: Truncate, group: Group) -> None:
         """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
@@ -200,16 +209,20 @@ class Jobs:
         if failures and window.keys is None:
             state.set_aside(entity, executor, failures, group)
         if self._reconcile is not None:
+            self._reconcile.keys.touched(keys)
             # What is set aside is in the table all the same.
-            self._reconcile.keys.touched([*keys, *keys_of(executor, failures)])
+            self._reconcile.spare(keys_of(executor, failures))
         rows = emission.rows
         # One for deletes only has keys, and no entries.
         kept = entries if len(rows) >= len(entries) else [entries[index] for index in rows]
         group.add(entity.topic, kept)
         group.count(entity.spec.qualified, len(kept))
         group.size += size
-        state.become(advance(state.progress, emission.job))
-        await self._end(executor, emission.job, commit, len(chunk.rows), group)
+        job = emission.job
+        if self._reconcile is not None:
+            job = self._reconcile.stamped(job)
+        state.become(advance(state.progress, job))
+        await self._end(executor, job, commit, len(chunk.rows), group)
 
     async def _end(
         self, executor: Executor, job: Job, commit: int, number: int, group: Group

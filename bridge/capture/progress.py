@@ -46,8 +46,13 @@ class Job:
 
     `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
     says that the end of the table was reached, so that only `again` is left. `total` is an
-    estimate. `where` is in source columns and values. A `reconcile` begins anew after a restart;
-    one for `deletes_only` compares keys and writes no rows. `reason`: why capture asked for it.
+    estimate. `where` is in source columns and values. A `reconcile` for `deletes_only` compares keys
+    and writes no rows; it begins anew after a restart, as one does whose `since` is empty. `reason`:
+    why capture asked for it.
+
+    `since`, of a reconcile: the position behind which every record of its topic was told by the
+    stream or by this job, so that its key was met. `spared`: framed keys that were met and are in no
+    record, because their rows were set aside.
     """
 
     id: str
@@ -62,6 +67,8 @@ class Job:
     chunks: int = 0
     deletes_only: bool = False
     reason: str = ""
+    since: str = ""
+    spared: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +225,7 @@ def _dump_job(job: Job) -> dict[str, Any]:
         "again": [
             {
                 "after": None if part.after is None else list(part.after),
-                "keys": sorted(base64.b64encode(key).decode() for key in part.keys),
+                "keys": _dump_keys(part.keys),
             }
             for part in job.again
         ],
@@ -227,7 +234,13 @@ def _dump_job(job: Job) -> dict[str, Any]:
         "chunks": job.chunks,
         "deletes_only": job.deletes_only,
         "reason": job.reason,
+        "since": job.since,
+        "spared": _dump_keys(job.spared),
     }
+
+
+def _dump_keys(keys: frozenset[bytes]) -> list[str]:
+    return sorted(base64.b64encode(key).decode() for key in keys)
 
 
 def load(value: bytes, source: str) -> Progress:
@@ -273,16 +286,21 @@ def _load_job(found: dict[str, Any]) -> Job:
         after=_cursor(found["after"]),
         whole=found["whole"],
         again=tuple(
-            Again(_cursor(part["after"]), frozenset(map(base64.b64decode, part["keys"])))
-            for part in found["again"]
+            Again(_cursor(part["after"]), _load_keys(part["keys"])) for part in found["again"]
         ),
         rows=found["rows"],
         total=found["total"],
         chunks=found["chunks"],
-        # Records of the first version have neither.
+        # Records of the first version have none of these.
         deletes_only=found.get("deletes_only", False),
         reason=found.get("reason", ""),
+        since=found.get("since", ""),
+        spared=_load_keys(found.get("spared", [])),
     )
+
+
+def _load_keys(found: list[str]) -> frozenset[bytes]:
+    return frozenset(map(base64.b64decode, found))
 
 
 def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:

@@ -16,7 +16,6 @@ from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group
 from bridge.capture.progress import skip
 from bridge.capture.state import State
-from bridge.capture.window import Touched
 from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
 from bridge.log.port import Entry
 from bridge.model.position import MAX_NUMBER, format_position
@@ -90,8 +89,7 @@ class Stream:
         group.size += sum([len(entry[1] or b"") for entry in entries])
         group.notices += confirmations(changes, entries)
         if self._jobs.listens(name):
-            failed = [Touched(key, complete=True) for key in keys_of(executor, failures)]
-            self._jobs.heard([*touched(executor, changes, entries), *failed])
+            self._jobs.heard(touched(executor, changes, entries), keys_of(executor, failures))
 
     def _numbered(self, changes: Sequence[Change]) -> list[Change]:
         """Changes of a source without order, each with a commit position that capture counts."""

@@ -40,6 +40,8 @@ JOBS = st.builds(
         st.builds(Again, after=CURSORS, keys=st.frozensets(st.binary(max_size=5))), max_size=2
     ).map(tuple),
     rows=st.integers(0),
+    since=NAMES,
+    spared=st.frozensets(st.binary(max_size=5)),
 )
 PROGRESS = st.builds(
     Progress,

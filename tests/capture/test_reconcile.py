@@ -1,0 +1,112 @@
+"""A reconcile that was interrupted goes on where it was, and deletes nothing that is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bridge.capture import control, reconcile
+from bridge.capture.progress import Job
+from bridge.capture.reconcile import Reconcile
+from bridge.capture.runner import Capture
+from tests.capture.legacy import BRIDGE
+from tests.capture.rig import Rig, until
+from tests.capture.test_rows import ENTITY, TABLE, reported
+from tests.capture.test_snapshots import SMALL, Interrupted
+
+ROWS = 300
+GONE = {number for number in range(1, ROWS + 1) if number % 3 == 0}
+#: A transaction holds two chunks at most, so that the second one does not hold all of them.
+LIMITS = replace(SMALL, rows=40, changes=80)
+
+
+async def prepared(rig: Rig) -> None:
+    """A log that knows rows which are gone from the table; a row that became nonsense."""
+    rig.limits = LIMITS
+    rig.run(TABLE, *(f"INSERT INTO t VALUES ({n}, '{n}.00', 'x')" for n in range(1, ROWS + 1)))
+    await rig.declare(ENTITY)
+    async with rig.capturing("one"):
+        pass
+    unseen = rig.legacy.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")[1]
+    rig.run(*(f'DROP TRIGGER "{name}"' for name, _ in unseen))
+    rig.run("DELETE FROM t WHERE id % 3 = 0")
+    rig.run(*(sql for _, sql in unseen))
+    rig.run("UPDATE t SET amount = 'nonsense' WHERE id = 1")
+
+
+def interrupted_at(rig: Rig, step: str, time: int) -> Callable[[str], None]:
+    """Ends capture there, counted from the first chunk on; makes nonsense of a row of it while it
+    is read.
+    """
+    seen: Counter[str] = Counter()
+
+    def act(told: str) -> None:
+        seen[told] += told == "chunk.after" or seen["chunk.after"] > 0
+        if told == "chunk.after" and seen[told] == 1:
+            rig.run("UPDATE t SET amount = 'nonsense' WHERE id = 2")
+        if told == step and seen[told] == time:
+            raise Interrupted
+
+    return act
+
+
+async def interrupt(rig: Rig, step: str, time: int) -> str:
+    """Ask for a reconcile and end in the midst of it; returns the request's id."""
+    asked = control.request("erp", "snapshot", "t", reconcile=True)
+    await control.send(rig.log, BRIDGE, asked)
+    await run_to(rig, step, time)
+    return asked.id
+
+
+async def run_to(rig: Rig, step: str, time: int) -> None:
+    capture = Capture(rig.wires(steps=interrupted_at(rig, step, time)), "two")
+    with pytest.raises(Interrupted):
+        await asyncio.wait_for(capture.run(), 20)
+
+
+async def ops(rig: Rig) -> Counter[tuple[int, str]]:
+    return Counter((told.key["id"], told.op) for told in await rig.told("t"))
+
+
+async def test_a_reconcile_goes_on_at_the_chunk_where_it_was_interrupted(rig: Rig) -> None:
+    await prepared(rig)
+    first = await ops(rig)
+    asked = await interrupt(rig, "commit.after", 3)
+    between = await ops(rig) - first
+    assert 0 < sum(count for (_, op), count in between.items() if op == "read") < 198
+    async with rig.capturing("three"):
+        await until(lambda: reported(rig, asked))
+    found = await ops(rig) - first
+    # Rows 1 and 2 are in the table, although nothing told of them since.
+    assert {key for key, op in found if op == "read"} == set(rig.table("t")) - {1, 2}
+    assert {key for key, op in found if op == "delete"} == GONE
+    assert set(found.values()) == {1}
+    assert set(await rig.state("t")) == set(rig.table("t"))
+
+
+@pytest.mark.parametrize("step", ["chunk.after", "emit.before", "commit.after", "deletes.before"])
+async def test_wherever_a_reconcile_is_interrupted_it_ends_right(rig: Rig, step: str) -> None:
+    await prepared(rig)
+    asked = await interrupt(rig, step, 1)
+    await run_to(rig, step, 1)
+    async with rig.capturing("three"):
+        await until(lambda: reported(rig, asked))
+    assert set(await rig.state("t")) == set(rig.table("t"))
+    deletes = {key: count for (key, op), count in (await ops(rig)).items() if op == "delete"}
+    assert deletes == dict.fromkeys(GONE, 1)
+
+
+def test_what_is_spared_is_remembered_only_while_it_is_little() -> None:
+    job = Job("r", "t", reconcile=True, since="0001", spared=frozenset([b"a"]))
+    running = Reconcile(job)
+    running.spare([b"b"])
+    assert running.stamped(job) == replace(job, spared=frozenset([b"a", b"b"]))
+    running.spare([b"%d" % number for number in range(reconcile.MOST_SPARED)])
+    running.spare([b"c"])
+    assert running.stamped(job) == replace(job, since="", spared=frozenset())
+    assert list(running.keys.left(10)) == []
+    running.keys.close()
