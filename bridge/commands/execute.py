@@ -113,8 +113,8 @@ class Execution:
                 course.reach(State.VALIDATED, now)
             if before is not None:
                 decision = _reused(command, decision)
-        work = Work(index, item, course, decision)
-        work.doubtful = self._carrier.doubts(work, before if mine else None)
+        work = Work(index, item, course, decision, intended=mine)
+        work.doubtful = self._carrier.doubts(work)
         return work
 
     async def _certain(self, works: Sequence[Work], batch: _Batch) -> list[Work]:

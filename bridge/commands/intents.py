@@ -7,7 +7,7 @@ a process that lost the partition can't write it, and doesn't act.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
@@ -107,19 +107,21 @@ class Intents:
             work.course.written = len(work.course.steps)
         return True
 
-    async def withdraw(self, works: Sequence[Work], why: Exception, owned: Places) -> None:
-        """Take the intents of these back: nothing has happened, and nobody has to ask whether.
+    async def withdraw(self, works: Mapping[str, tuple[Work, RetryLater]], owned: Places) -> None:
+        """Take the intents of these back, by command id: nothing has happened (and why), so that
+        nobody has to ask whether.
 
         Where that can't be written the intents stay, and whoever comes upon them asks.
         """
-        for place, some in _by_place(works).items():
+        for place, some in _by_place([work for work, _ in works.values()]).items():
             try:
                 async with owned.transaction(place) as transaction:
                     await transaction.append(
                         self._codec.topic("receipt"),
                         [
                             self._receipt(
-                                work, withdrawn(work.item.command, str(why), self._clock())
+                                work,
+                                withdrawn(work.item.command, str(works[work.id][1]), self._clock()),
                             )
                             for work in some
                         ],

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.commands.answers import Answer
 from bridge.commands.ask import Probes
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
 from bridge.commands.decide import Execute, Refuse
@@ -94,21 +93,31 @@ class Ledgered:
         self._sleep = sleep
         self._steps = steps
 
-    def doubts(self, work: Work, before: Answer | None) -> bool:
+    def doubts(self, work: Work) -> bool:
         """What is to be executed the ledger answers for by itself; what isn't, because it came
         too late or isn't declared any more, may have taken effect in front of a crash.
         """
-        del before
         decision = work.decision
+        if work.intended:
+            return True
         if isinstance(decision, Refuse):
             return not claims_only(decision.code)
         return not isinstance(decision, Execute)
 
     async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
-        """The ledger wants nothing but id and digest."""
-        return await self._probes.ask(
+        """The ledger wants nothing but id and digest. What was begun while the system had none, it
+        can't answer for.
+        """
+        answers = await self._probes.ask(
             [Effect(work.id, work.item.command.digest, "", {}, "", {}) for work in works]
         )
+
+        return [
+            OutcomeUnknown("it was begun while its system kept no ledger")
+            if answer is None and work.intended
+            else answer
+            for work, answer in zip(works, answers, strict=True)
+        ]
 
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
         """One legacy transaction; those that aren't ours any more wait."""

@@ -95,12 +95,13 @@ class Course:
         self.reach(State.UNKNOWN, at, message=why[:MAX_MESSAGE])
         self.reach(State.RECONCILING, at)
 
-    def end(self, receipt: Receipt) -> None:
+    def end(self, receipt: Receipt, *, by: str = EXECUTOR) -> None:
         """The command's last state."""
         self.receipt = receipt
         self.reach(
             STATE[receipt.outcome],
             receipt.finished_at,
+            by=by,
             code=receipt.code,
             message=receipt.message,
             version=receipt.version,

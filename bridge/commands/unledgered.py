@@ -8,7 +8,6 @@ from datetime import datetime
 from time import monotonic
 
 from bridge.commands.answered import Answered
-from bridge.commands.answers import Answer
 from bridge.commands.ask import Probes, effects_of
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
 from bridge.commands.intents import Intents
@@ -50,10 +49,9 @@ class Unledgered:
         self._steps = steps
         self._away = False
 
-    def doubts(self, work: Work, before: Answer | None) -> bool:
+    def doubts(self, work: Work) -> bool:
         """Those whose last word in the log is an intent, or that nobody could tell."""
-        del work
-        return before is not None and before.outcome == Outcome.UNKNOWN_OUTCOME
+        return work.intended
 
     async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
         """By the commands' own probes."""
@@ -82,13 +80,16 @@ class Unledgered:
         going = await self._announced(works, endings, owned)
         outcomes = await self._execute(going)
         unknown: list[Work] = []
+        away: dict[str, tuple[Work, RetryLater]] = {}
         for work, outcome in zip(going, outcomes, strict=True):
             endings[work.index] = outcome
             if isinstance(outcome, OutcomeUnknown):
                 unknown.append(work)
             elif isinstance(outcome, RetryLater):
-                self._away = True
-                await self._intents.withdraw([work], outcome, owned)
+                away[work.id] = work, outcome
+        if away:
+            self._away = True
+            await self._intents.withdraw(away, owned)
         if not unknown:
             return []
         for work in unknown:

@@ -17,14 +17,16 @@ from bridge.model.errors import Rejected
 
 @dataclass(slots=True)
 class Work:
-    """One command and its place in the batch. `doubtful`: it may have happened already, so that
-    what was decided counts only once the system has said that it has not.
+    """One command and its place in the batch. `intended`: its last word in the log is that it may
+    have happened. `doubtful`: it may have happened already, so that what was decided counts only
+    once the system has said that it has not.
     """
 
     index: int
     item: Item
     course: Course
     decision: Decision
+    intended: bool = False
     doubtful: bool = False
 
     @property
@@ -55,8 +57,8 @@ nobody can tell (OutcomeUnknown), or was refused (any other error).
 class Carrier(Protocol):
     """How effects are carried out once each, with a ledger or without."""
 
-    def doubts(self, work: Work, before: Answer | None) -> bool:
-        """Whether this command may have happened already; `before` what the receipts tell."""
+    def doubts(self, work: Work) -> bool:
+        """Whether this command may have happened already."""
 
     async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
         """Whether those happened, aligned; None: certainly not. OutcomeUnknown: nobody can tell;

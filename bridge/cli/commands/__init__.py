@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.commands.send import send
+from bridge.cli.commands.settle import settle
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
 from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
@@ -55,7 +56,11 @@ def command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List commands and what became of them. The newest stand last."""
+    """List commands and what became of them. The newest stand last.
+
+    Those of the state `unknown` wait for a person: nobody else can tell whether they have taken
+    effect. Look into the system, then use `bridgectl commands settle`.
+    """
     if ctx.invoked_subcommand is not None:
         return
 
@@ -101,6 +106,7 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
 
 
 command.add_command(send)
+command.add_command(settle)
 
 
 async def _stories(bridge: Bridge, since: int | None) -> dict[str, Story]:

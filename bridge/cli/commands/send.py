@@ -19,6 +19,7 @@ from bridge.cli.given.values import key_of, pairs
 from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.model.errors import Rejected, RetryLater
+from bridge.model.receipt import Outcome
 
 if TYPE_CHECKING:
     from bridge.log.port import Record
@@ -235,9 +236,20 @@ async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
                 if item.value is None or not _answers(item, record):
                     continue
                 found = await bridge.codec.decode("receipt", item.value)
-                if isinstance(found, Receipt):
+                if isinstance(found, Receipt) and _ends(found, item, record):
                     return found
     raise RetryLater(f"{bridge.log.name} stopped answering")
+
+
+def _ends(receipt: Receipt, item: Record, command: CommandRecord) -> bool:
+    """Whether there is nothing to wait for any more; an outcome that was unknown before the command
+    was sent again is asked for again.
+    """
+    from bridge.commands.receipts import UNKNOWN, settles
+
+    if receipt.code == UNKNOWN:
+        return item.timestamp >= command.requested_at.timestamp() * 1000
+    return settles(receipt) or receipt.outcome != Outcome.UNKNOWN_OUTCOME
 
 
 def _answers(receipt: Record, command: CommandRecord) -> bool:

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
-from bridge.commands.receipts import settles
+from bridge.commands.receipts import UNKNOWN, claims_only, settles
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord, FixedRecord
-from bridge.model.receipt import Receipt
+from bridge.model.receipt import Outcome, Receipt, State
 
 #: A command that nobody has taken up yet.
 WAITING = "waiting"
@@ -28,9 +28,12 @@ class Story:
 
     @property
     def state(self) -> str:
-        """The receipt's outcome, else the last step's state."""
-        if self.receipt is not None:
-            return str(self.receipt.outcome)
+        """How it ended, `unknown` where nobody can tell, else the last step's state."""
+        receipt = self.receipt
+        if receipt is not None and receipt.outcome != Outcome.UNKNOWN_OUTCOME:
+            return str(receipt.outcome)
+        if receipt is not None and receipt.code == UNKNOWN:
+            return str(State.UNKNOWN)
         return self.steps[-1].state if self.steps else WAITING
 
     @property
@@ -104,13 +107,18 @@ def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
                 found.setdefault(record.command_id, Story(record.command_id)).steps.append(record)
             case Receipt():
                 story = found.setdefault(record.command_id, Story(record.command_id))
-                if story.receipt is None or not settles(story.receipt):
+                if story.receipt is None or _weight(record) >= _weight(story.receipt) < 2:
                     story.receipt = record
             case _:
                 continue
     for story in found.values():
         story.steps.sort(key=lambda step: step.at)
     return dict(sorted(found.items(), key=lambda item: _begun(item[1])))
+
+
+def _weight(receipt: Receipt) -> int:
+    """An end outweighs that it isn't known yet, and that outweighs what isn't about the command."""
+    return 2 if settles(receipt) else 0 if claims_only(receipt.code) else 1
 
 
 def _begun(story: Story) -> float:

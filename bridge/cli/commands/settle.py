@@ -1,0 +1,99 @@
+"""`bridgectl commands settle`: what a person found where the bridge itself can't tell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.commands.send import person
+from bridge.cli.given.start import BEGINNING
+from bridge.cli.shared import NothingFound, as_json, on_bridge
+from bridge.cli.shown.rows import print_json
+from bridge.model.errors import Rejected
+
+if TYPE_CHECKING:
+    from bridge.cli.commands.story import Story
+    from bridge.model.fixed import Target
+    from bridge.wiring import Bridge
+
+
+@click.command(
+    epilog="Example: bridgectl commands settle credit-watch:mfrggzdfmztwq2lknnwg23tp --as succeeded "
+    "--reason 'order 4711 is there, once'"
+)
+@click.argument("command_id", metavar="ID")
+@click.option(
+    "--as",
+    "outcome",
+    required=True,
+    type=click.Choice(["succeeded", "failed"]),
+    help="succeeded: it has taken effect; failed: it has not, and won't any more.",
+)
+@click.option("--reason", required=True, help="What you looked at and saw; stands in the audit.")
+@click.option("--by", metavar="PERSON", help="Who looked. Default: the login name.")
+@as_json
+@click.pass_context
+def settle(
+    ctx: click.Context,
+    *,
+    command_id: str,
+    outcome: str,
+    reason: str,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Say what became of a command whose outcome is unknown, after a look into its system.
+
+    Nothing is carried out. The command gets its receipt (code `settled`), and the audit says who
+    said so and why; sent again, it is answered by that.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.commands import settle as settling
+        from bridge.model.receipt import Outcome
+
+        del stop
+        story, target = await _found(bridge, command_id)
+        if story is None or story.request is None or target is None:
+            raise NothingFound(
+                f"there is no command {command_id!r}; `bridgectl commands --state unknown` lists "
+                "those that wait for a person"
+            )
+        finding = settling.Finding(Outcome(outcome), person(by or getpass.getuser()), reason)
+        try:
+            course = settling.settlement(story.request, story.receipt, finding, datetime.now(UTC))
+        except Rejected as error:
+            raise click.ClickException(str(error)) from None
+        await settling.settle(bridge.log, bridge.codec, bridge.name, target, course)
+        if as_json:
+            print_json({"id": command_id, "outcome": outcome, "by": finding.by, "reason": reason})
+        else:
+            click.echo(f"{command_id} is settled: {outcome}")
+        return 0
+
+    on_bridge(ctx, act)
+
+
+async def _found(bridge: Bridge, command_id: str) -> tuple[Story | None, Target | None]:
+    """The command's story, and what it is about as its own record says."""
+    from bridge.cli.commands.story import stories
+    from bridge.cli.decoding import fixed_history
+    from bridge.model.command import CommandRecord
+    from bridge.model.fixed import Target
+
+    target, records = None, []
+    names = ["commands", "audit", "receipts"]
+    async with contextlib.aclosing(fixed_history(bridge, names, BEGINNING)) as history:
+        async for item in history:
+            if item.fixed is None:
+                continue
+            records.append(item.fixed)
+            asked = isinstance(item.fixed, CommandRecord) and item.fixed.id == command_id
+            if asked and target is None and isinstance(item.key, Target):
+                target = item.key
+    return stories(records).get(command_id), target

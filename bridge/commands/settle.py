@@ -1,0 +1,78 @@
+"""A person says what became of a command of which no machine can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bridge.commands.receipts import MAX_MESSAGE, UNKNOWN, Course, settled
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Log
+from bridge.model.command import CommandRecord
+from bridge.model.errors import Rejected
+from bridge.model.fixed import Target
+from bridge.model.receipt import Outcome, Receipt
+
+SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person found: `by` whom, `reason` in their words."""
+
+    outcome: Outcome
+    by: str
+    reason: str
+
+
+def settlement(
+    command: CommandRecord, last: Receipt | None, found: Finding, at: datetime
+) -> Course:
+    """The receipt and the audit record of what was found.
+
+    Raises Rejected (`not_unknown`) unless the last word on the command is that nobody can tell.
+    """
+    if last is None or last.outcome != Outcome.UNKNOWN_OUTCOME or last.code != UNKNOWN:
+        word = "it has no receipt" if last is None else f"its receipt says {_said(last)}"
+        raise Rejected(
+            "not_unknown",
+            f"{command.id} is not of unknown outcome: {word}; only what the bridge itself can't "
+            "find out is settled by hand",
+        )
+    if found.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
+        raise Rejected("bad_outcome", f"a command is settled as succeeded or failed, not {found}")
+    course = Course(command)
+    course.end(
+        Receipt(
+            command_id=command.id,
+            outcome=found.outcome,
+            code=SETTLED,
+            message=f"{found.by} looked: {found.reason}"[:MAX_MESSAGE],
+            result=None,
+            version=None,
+            position=None,
+            finished_at=at,
+        ),
+        by=found.by,
+    )
+    return course
+
+
+def _said(receipt: Receipt) -> str:
+    return " ".join(part for part in (receipt.outcome.value, receipt.code) if part)
+
+
+async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, course: Course) -> None:
+    """Write both in one transaction. Raises what the log raises."""
+    receipt = course.receipt
+    assert receipt is not None, "a settlement has a receipt"  # noqa: S101 - for the types
+    told = settled(receipt, course.command.digest)
+    producer = await log.producer(f"{bridge}.settle.{course.command.id}")
+    try:
+        async with producer.transaction() as transaction:
+            entry = codec.entry("receipt", target, receipt, told)
+            await transaction.append(codec.topic("receipt"), [entry])
+            steps = [codec.entry("audit", step.command_id, step) for step in course.steps]
+            await transaction.append(codec.topic("audit"), steps)
+    finally:
+        await producer.close()

@@ -1,0 +1,87 @@
+"""Commands of unknown outcome, and how a person settles them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from bridge.commands.receipts import intent, settled, unknown
+from bridge.config import load
+from bridge.model import headers
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.fixed import target
+from bridge.wiring import opened
+from tests.cli.place import Place
+
+THEN = datetime.now(UTC) - timedelta(minutes=1)
+KEY = {"order_no": "4711"}
+
+
+def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
+    """A command that an executor announced, and (given up) of which nobody could tell."""
+    record = seal(
+        Command("erp.block_order", KEY, {"reason": "x"}),
+        KEY,
+        agent="person-bot",
+        requested_at=THEN,
+        idempotency_key="ticket",
+    )
+    about = target("erp", "sales_order", KEY)
+    words = [intent(record, THEN)]
+    if given_up:
+        words.append(unknown(record, about, "the call timed out", THEN))
+
+    async def write() -> None:
+        async with opened(load(place.config)) as bridge:
+            codec = bridge.codec
+            await bridge.log.append(codec.topic("command"), [codec.entry("command", about, record)])
+            more = [(headers.INTENT, b"gone/1")]
+            await bridge.log.append(
+                codec.topic("receipt"),
+                [
+                    codec.entry("receipt", about, word, [*settled(word, record.digest), *more])
+                    for word in words
+                ],
+            )
+
+    asyncio.run(write())
+    return record
+
+
+def test_a_command_of_unknown_outcome_is_listed_and_settled_by_a_person(lived: Place) -> None:
+    record = asked_for(lived, given_up=True)
+    (row,) = lived.call("commands", "--state", "unknown", "--json").rows
+    assert (row["id"], row["state"], row["code"]) == (record.id, "unknown", "unknown")
+    assert f"bridgectl commands settle {record.id} --as" in row["message"]
+    words = ("commands", "settle", record.id, "--as", "failed", "--reason", "no block to be seen")
+    assert lived.call(*words, "--by", "Ann").out == f"{record.id} is settled: failed\n"
+    (shown,) = lived.call("commands", "show", record.id, "--json").rows
+    assert (shown["state"], shown["code"]) == ("failed", "settled")
+    assert shown["message"] == "person-ann looked: no block to be seen"
+    assert shown["steps"][-1]["by"] == "person-ann"
+    again = lived.call(*words)
+    assert again.code == 1
+    assert "is not of unknown outcome: its receipt says failed settled" in again.err
+
+
+def test_a_command_in_progress_is_left_to_its_executor(lived: Place) -> None:
+    record = asked_for(lived, given_up=False)
+    words = ("commands", "settle", record.id, "--as", "failed", "--reason", "x")
+    answer = lived.call(*words)
+    assert answer.code == 1
+    assert "its receipt says unknown_outcome in_progress" in answer.err
+    missing = lived.call("commands", "settle", "bot:none", "--as", "failed", "--reason", "x")
+    assert missing.code == 3
+    assert "commands --state unknown" in missing.err
+
+
+def test_who_waits_for_a_receipt_waits_past_an_intent(lived: Place) -> None:
+    record = asked_for(lived, given_up=False)
+    with lived.running():
+        words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
+        same = ("--by", "bot", "--idempotency-key", "ticket", "--wait", "20", "--json")
+        answer = lived.call(*words, *same)
+    sent, ended = answer.rows
+    assert answer.code == 1
+    assert sent["id"] == ended["id"] == record.id
+    assert (ended["outcome"], ended["code"]) == ("unknown_outcome", "unknown")
+    # The demo's system has a ledger, so that it can't have been begun there.
+    assert "it was begun while its system kept no ledger" in ended["message"]

@@ -1,0 +1,76 @@
+"""What only a person can find out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bridge.commands.receipts import intent, refused, unknown
+from bridge.commands.settle import Finding, settle, settlement
+from bridge.model.errors import Rejected
+from bridge.model.fixed import AuditRecord, target
+from bridge.model.receipt import Outcome, Receipt
+from tests.agent.world import World
+from tests.commands.place import executing, sealed, send
+from tests.commands.rpc import RpcWriter, effects, timed_out
+from tests.waiting import until
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+FOUND = Finding(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
+
+
+async def test_what_a_person_found_ends_the_command_for_good(here: World) -> None:
+    command = sealed("raise_total")
+    place = target("erp", "sales_order", json.loads(command.key))
+    await send(here, command)
+
+    async def receipts() -> list[Receipt]:
+        return [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+
+    async def told() -> bool:
+        return any(receipt.code == "unknown" for receipt in await receipts())
+
+    blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
+    async with executing(here, writer=blind, ledger=False):
+        await until(told)
+    course = settlement(command, (await receipts())[-1], FOUND, NOW)
+    await settle(here.log, here.codec, here.bridge, place, course)
+    last = (await receipts())[-1]
+    assert (last.outcome, last.code) == (Outcome.SUCCEEDED, "settled")
+    assert last.message == "person-ann looked: order 1 is there"
+    trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
+    assert (trail[-1].state, trail[-1].by, trail[-1].code) == ("succeeded", "person-ann", "settled")
+    count = len(await receipts())
+    later = sealed("note_order", args={"reason": "x"})
+    await send(here, command, later)
+    writer = RpcWriter(here.folder)
+    async with executing(here, writer=writer, ledger=False):
+        await until(lambda: effects(here.folder)[later.id] == 1)
+    assert effects(here.folder)[command.id] == 1
+    assert writer.probed == []
+    assert [r.command_id for r in (await receipts())[count:]] == [later.id] * 2
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (None, "it has no receipt"),
+        (intent(sealed("raise_total"), NOW), "its receipt says unknown_outcome in_progress"),
+        (
+            refused(sealed("raise_total"), Outcome.FAILED, "not_found", "gone", NOW),
+            "its receipt says failed not_found",
+        ),
+    ],
+)
+def test_only_what_nobody_else_can_tell_is_settled_by_hand(last: Receipt | None, said: str) -> None:
+    with pytest.raises(Rejected, match=said):
+        settlement(sealed("raise_total"), last, FOUND, NOW)
+
+
+def test_a_command_is_settled_as_succeeded_or_failed_alone() -> None:
+    command = sealed("raise_total")
+    last = unknown(command, target("erp", "sales_order", {"order_no": "1"}), "?", NOW)
+    with pytest.raises(Rejected, match="as succeeded or failed"):
+        settlement(command, last, Finding(Outcome.EXPIRED, "person-ann", "x"), NOW)
