@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.shared import as_json, on_bridge
+from bridge.cli.shown.capable import words
 from bridge.cli.shown.rows import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
-        systems = [system_row(bridge, name, found.get(name), now) for name in bridge.systems]
+        systems = [
+            system_row(bridge, name, found.get(name), now) | await _means(bridge, name)
+            for name in bridge.systems
+        ]
         groups = summed(await group_rows(bridge.log, await bridge.log.groups()))
         forms = {what: FORMS[compiled(module)] for what, module in COMPILED.items()}
         if as_json:
@@ -64,6 +68,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "connector": connector.name,
         "url": system.shown_url,
         "capabilities": dataclasses.asdict(connector.capabilities()),
+        "can": words(connector.capabilities()),
         "entities": len(bridge.systems[name].spec.entities),
         "state": "never captured",
         "healthy": None,
@@ -130,19 +135,37 @@ def _print(
     rows = [
         {
             **row,
-            "can": _can(row["capabilities"]),
             "age": _seconds(row.get("age_seconds")),
             "behind": _seconds(row.get("behind_seconds")),
         }
         for row in systems
     ]
-    columns = ("system", "connector", "state", "age", "behind", "changes", "dead", "can")
+    columns = ("system", "connector", "state", "age", "behind", "changes", "dead")
     print_rows(rows, columns, as_json=False)
+    for row in systems:
+        _print_abilities(row)
     for row in systems:
         _print_trouble(row)
     if groups:
         click.echo()
         print_rows(groups, ("group", "topic", "members", "partitions", "lag"), as_json=False)
+
+
+async def _means(bridge: Bridge, name: str) -> dict[str, Any]:
+    """How each entity is captured; a system that is away keeps nobody from the rest."""
+    from bridge.wiring.means import means_of
+
+    connector, system = bridge.system(name)
+    told, why = await means_of(connector, system, bridge.systems[name].spec.entities)
+    return {"means": dict(told), "means_unknown": why}
+
+
+def _print_abilities(row: Mapping[str, Any]) -> None:
+    click.echo(f"\n{row['system']}: {'; '.join(row['can'])}")
+    for entity, told in row["means"].items():
+        click.echo(f"  {entity}: {told}")
+    if row["means_unknown"]:
+        click.echo(f"  how each entity is captured isn't known now: {row['means_unknown']}")
 
 
 def _print_trouble(row: Mapping[str, Any]) -> None:
@@ -158,11 +181,6 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
         click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}{why}")
-
-
-def _can(capabilities: Mapping[str, Any]) -> str:
-    found = [name for name, value in capabilities.items() if value is True]
-    return ", ".join([*found, f"before: {capabilities['before']}"])
 
 
 def _seconds(value: float | None) -> str | None:

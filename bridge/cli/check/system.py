@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 
 from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
+from bridge.cli.shown.capable import words
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.plan.execute import Executor
 from bridge.plan.make import entity_type, make_plan
+from bridge.wiring.means import means_of
 
 
 async def system_findings(
@@ -25,6 +27,12 @@ async def system_findings(
     except (RetryLater, ConfigurationError) as error:
         yield Found("error", "system", str(error), place)
         return
+    yield Found("ok", "system", "; ".join(words(connector.capabilities())), place)
+    told, why = await means_of(connector, system, config.spec.entities)
+    for name, means in told.items():
+        yield Found("ok", "system", f"{name} is captured by {means}", place)
+    if why:
+        yield Found("warning", "system", f"how each entity is captured isn't known: {why}", place)
     for item in findings:
         weight: Weight = "error" if item.fatal else "warning"
         yield Found(weight, "system", item.what, place, fix=item.fix, setup=item.create)

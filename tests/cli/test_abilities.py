@@ -1,0 +1,99 @@
+"""What a connector can do and how each entity is captured, in words, by check and status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.shown.capable import words
+from bridge.connector import Capabilities, System
+from bridge.model.errors import RetryLater
+from tests.cli.place import Place
+from tests.connectors.polled import fake
+from tests.connectors.polled.store import Store, Table
+
+STRONG = Capabilities(
+    before="full", every_change=True, transactions=True, snapshot=True, visibility=True,
+    markers=True, read=True, write=True, ledger=True,
+)  # fmt: skip
+
+
+class AwayConnector(fake.PolledConnector):
+    async def means(self, system: System) -> Mapping[str, str]:
+        raise RetryLater(f"system {system.name!r} is away")
+
+
+away = AwayConnector()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A system of the polling fake, registered as another package would."""
+    store = Store(tmp_path / "erp.json")
+    with store.transaction() as tables:
+        tables["orders"] = Table("no", {"no": "integer", "note": "string"}, {})
+    (tmp_path / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
+    (tmp_path / "systems").mkdir()
+    package = tmp_path / "site" / "polled-1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Name: polled\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(
+        f"[bridge.connectors]\npolled = tests.connectors.polled.fake:connector\naway = {__name__}:away\n"
+    )
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setenv("KEY", "s3cr3t")
+    return Place(tmp_path)
+
+
+def declare(place: Place, connector: str = "polled") -> None:
+    answer = place.call(
+        *("schema", "import", connector, f"polled://{place.folder}/erp.json"),
+        *("--login", "key=${env:KEY}", "-o", str(place.folder / "systems" / "erp.yaml")),
+    )
+    assert answer.code == 0, answer.err
+
+
+def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured(
+    place: Place,
+) -> None:
+    declare(place)
+    assert "s3cr3t" not in (place.folder / "systems" / "erp.yaml").read_text()
+    checked = place.call("check")
+    assert checked.code == 0, checked.out + checked.err
+    status = place.call("status")
+    means = "modified with 0.2 s overlap, deletions by key listing every 0.3 s"
+    assert f"orders is captured by {means}" in checked.out
+    assert f"  orders: {means}\n" in status.out
+    for told in (checked.out, status.out):
+        assert "every_change: no" in told
+        assert "before: none" in told
+        assert "deletions are found by comparing keys" in told
+        assert "positions are counted by capture" in told
+        assert "reads claim a time, not a position" in told
+        assert "every_change: yes" not in told
+        assert "no commands" in told
+    (row,) = [one for one in place.call("status", "--json").rows if one["kind"] == "system"]
+    assert row["means"] == {"orders": means}
+    assert row["can"] == words(fake.connector.capabilities())
+    assert row["capabilities"]["deletes"] == "compared"
+
+
+def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(place: Place) -> None:
+    declare(place, "away")
+    status = place.call("status")
+    assert status.code == 0
+    assert "isn't known now: system 'erp' is away" in status.out
+
+
+def test_each_capability_has_words() -> None:
+    strong, weak = words(STRONG), words(fake.connector.capabilities())
+    assert "every change is told, in order (every_change: yes)" in strong
+    assert "changes name the command that caused them" in strong
+    assert not set(strong) & set(weak) - {"deletions are told as they happen"}
+    assert words(Capabilities(capture=False)) == [
+        "changes aren't captured",
+        "no reads",
+        "no commands",
+    ]
