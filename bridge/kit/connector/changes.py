@@ -82,7 +82,7 @@ class ChangeTests(ConnectorTests):
         async with streaming(legacy) as stream:
             for number in range(40):
                 legacy.apply(*load.operations(1 + number % 5))
-            await stream.quiet()
+            await stream.to_the_end(legacy)
         state = State(whole=can.every_change)
         state.take(stream.told)
         assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()

@@ -28,7 +28,7 @@ class ResumeTests(ConnectorTests):
             for number in range(6):
                 legacy.apply(*load.operations(1 + number % 4))
             await stream.until(6, limit=2)
-            await stream.quiet()
+            await stream.to_the_end(legacy)
             whole, borders, records = stream.told, stream.borders, stream.records
         assert len(borders) > 4
         for border in borders:
@@ -120,7 +120,7 @@ class ResumeTests(ConnectorTests):
             await log.kill()
         await asyncio.to_thread(running.end)
         async with streaming(legacy, log.checkpoint, stream.records) as last:
-            await last.quiet()
+            await last.to_the_end(legacy)
         state = State(whole=can.every_change)
         state.take([*log.told, *last.told])
         assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()

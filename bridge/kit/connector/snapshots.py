@@ -147,7 +147,7 @@ class SnapshotTests(ConnectorTests):
             await window.take()
             await asyncio.to_thread(running.end)
             await snapshot.close()
-            await stream.quiet()
+            await stream.to_the_end(legacy)
             window.catch_up()
         state = State(whole=False)
         state.take(window.history)

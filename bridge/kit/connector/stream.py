@@ -12,12 +12,15 @@ import pytest
 
 from bridge.connector import Batch, Change, Checkpoint, Source, System
 from bridge.kit.connector.base import needs
-from bridge.kit.connector.legacy import Legacy
+from bridge.kit.connector.legacy import KEY, Create, Legacy
+from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Records, Told
 from bridge.model.errors import RetryLater
 
 PATIENCE = 30.0
 """Seconds that the suite waits for what must come."""
+LAST = 999_998
+"""The number of a row that no load enters."""
 
 
 class Border(NamedTuple):
@@ -61,6 +64,22 @@ class Stream:
                 pytest.fail(f"the source told {len(self.told)} of {count}: {self.told[-3:]}")
             await self.read(limit)
         return self.told
+
+    async def to_the_end(self, legacy: Legacy) -> list[Told]:
+        """All that has happened: enters a last row, and reads on until that was told.
+
+        However slow the machine; once a stream. Only for sources that tell every change.
+        """
+        last = order(LAST)
+        await asyncio.to_thread(legacy.apply, Create(last))
+        deadline = time.monotonic() + PATIENCE
+        seen = 0
+        while not any(step.key == (last[KEY],) for step in self.told[seen:]):
+            seen = len(self.told)
+            if time.monotonic() > deadline:
+                pytest.fail(f"the source never told the last row: {self.told[-3:]}")
+            await self.read()
+        return await self.quiet()
 
     async def quiet(self, seconds: float = 0.5) -> list[Told]:
         """Read until nothing came for a while."""
