@@ -516,6 +516,16 @@ class Means(Protocol):
         """
 
 
+@runtime_checkable
+class ChecksResuming(Protocol):
+    """A Connector that can tell, without beginning, whether its source could go on."""
+
+    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
+        """What would stop a source that is opened after this checkpoint of the log. Raises
+        RetryLater or ConfigurationError when the system can't be asked.
+        """
+
+
 def unsupported(connector: str, what: str) -> str:
     """The message of an Unsupported error."""
     return f"connector {connector!r} does not support {what}"
@@ -530,6 +540,7 @@ __all__ = [
     "Capabilities",
     "Change",
     "Checkpoint",
+    "ChecksResuming",
     "Chunk",
     "Column",
     "Condition",

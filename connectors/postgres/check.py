@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
-from bridge.connector import Finding, System
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.connector import Checkpoint, Finding, System
+from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
 from connectors.postgres.facts import Facts, gather
 from connectors.postgres.identity import loggable, table_findings, weak_identity
 from connectors.postgres.link import Link, connect
 from connectors.postgres.options import options_of, slot_name
-from connectors.postgres.slot import PLUGIN, lsn_text, ways_out
+from connectors.postgres.side import Side
+from connectors.postgres.slot import PLUGIN, decide, load, lsn_text, ways_out
 from connectors.sql import ledger
 
 _OLDEST = 140000
@@ -42,6 +43,20 @@ async def check(system: System) -> list[Finding]:
         except (ConfigurationError, RetryLater) as error:
             found.append(Finding(f"a replication connection is refused: {error}"))
     return found
+
+
+async def check_resuming(system: System, after: Checkpoint) -> list[Finding]:
+    """As `bridge.connector.ChecksResuming.check_resuming`."""
+    side = await Side.open(system)
+    name = slot_name(system)
+    try:
+        slot, server = await side.slot(name), await side.server()
+        decide(slot, load(after), server, name, system.name)
+    except HistoryLost as error:
+        return [Finding(str(error))]
+    finally:
+        await side.close()
+    return []
 
 
 def judge(facts: Facts, system: System) -> list[Finding]:
@@ -148,9 +163,7 @@ def _slot(facts: Facts, system: System) -> Iterator[Finding]:
     slot = facts.slot
     if slot is None:
         yield Finding(
-            f"replication slot {name!r} does not exist; it is made when capture first starts (if "
-            "this log has captured before, changes since then are lost: see `bridgectl snapshot "
-            "--reconcile`)",
+            f"replication slot {name!r} does not exist; it is made when capture first starts",
             statements.create_slot(name),
             fatal=False,
             create=True,

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from bridge.connector import Capabilities, Finding, Reader, Shape, Snapshot, Source, System, Writer
+from bridge.connector import (
+    Capabilities,
+    Checkpoint,
+    Finding,
+    Reader,
+    Shape,
+    Snapshot,
+    Source,
+    System,
+    Writer,
+)
 from bridge.model.errors import ConfigurationError
 from connectors.postgres.options import Options
 
@@ -53,6 +63,13 @@ class PostgresConnector:
         from connectors.postgres.check import check
 
         return await check(system)
+
+    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
+        """Whether the slot still leads on from the log's checkpoint."""
+        _need_psycopg(system)
+        from connectors.postgres.check import check_resuming
+
+        return await check_resuming(system, after)
 
     async def setup(self, system: System) -> list[str]:
         """Make publication, slot and ledger, as far as they are missing."""

@@ -123,12 +123,14 @@ def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -
         for part in (a_shop.user, "does not exist", "checkpoint", "snapshot shop --accept-loss"):
             assert part in run.text
     place.fails("status", code=1, says=("does not exist", "--accept-loss"))
-    assert f"{a_shop.user}' does not exist" in place.call("check").said
+    says = (f"{a_shop.user}' does not exist", "checkpoint", "snapshot shop --accept-loss")
+    place.fails("check", code=1, says=says)
 
     assert place.call("snapshot", "shop", "--accept-loss").code == 0
     with place.running():
         a_shop.sql("insert into article values (4, 'lid', 1)")
         until(lambda: place.state("article", "id") == a_shop.table(), lambda: "not reconciled")
+    assert place.call("check").code == 0
     epochs = [event["position"].split("-")[0] for event in place.events("article")]
     assert epochs == sorted(epochs)
     assert epochs[-1] > epochs[0]

@@ -95,8 +95,8 @@ class Rig:
         try:
             await until(lambda: running.done() or settled(capture, self.entities))
             yield capture
-            if running.done():
-                running.result()
+            if running.done() or capture.pulse.state == "stopped":
+                await running
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
+from connectors.postgres.connector import connector
 from connectors.postgres.slot import (
     Resume,
     Server,
@@ -202,3 +203,23 @@ async def test_a_second_instance_takes_over_when_the_first_lets_go(table: Legacy
         assert not waiting.done()
         await first.close()
         assert await asyncio.wait_for(waiting, 10) == [1]
+
+
+async def test_check_tells_what_would_stop_a_source_behind_the_log(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
+    legacy.publish("t")
+    system = legacy.system("t")
+    async with opened(system) as (source, begin):
+        assert await connector.check_resuming(system, begin) == []
+        legacy.run("INSERT INTO t VALUES (1)")
+        [batch, *_] = await read_to(source, "one")
+        await source.ack(batch.checkpoint)
+    await legacy.idle()
+    assert await connector.check_resuming(system, batch.checkpoint) == []
+    [past] = await connector.check_resuming(system, begin)
+    assert "past the log's checkpoint" in past.what
+    assert past.fatal
+    legacy.run(f"SELECT pg_drop_replication_slot('{legacy.slot}')")
+    [gone] = await connector.check_resuming(system, batch.checkpoint)
+    assert "does not exist, but the log has a checkpoint" in gone.what
+    assert "--accept-loss" in gone.what
