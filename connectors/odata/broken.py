@@ -21,10 +21,10 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
             f"{place}: the service's certificate is not trusted ({problem.verify_message}); name "
             "the file of its authority as `ca` under `login:`"
         )
-    if "CERTIFICATE" in words.upper() and "ALERT" in words.upper():
+    if problem is not None and "ALERT" in str(problem.reason).upper():
         return ConfigurationError(
-            f"{place}: the service refuses the client's certificate, or wants one ({words}); see "
-            "`certificate` under `login:`"
+            f"{place}: the service refuses the client's certificate, or wants one "
+            f"({problem.reason}); see `certificate` under `login:`"
         )
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return ConfigurationError(f"{place}: it can't be asked at all ({words}); correct `url`")
@@ -34,6 +34,10 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
         return OutcomeUnknown(
             f"{place}: the answer was lost ({words}); whether it was done is unknown"
         )
+    if isinstance(error, httpx.ReadError) and error.request.url.scheme == "https":
+        # The server's alert is often overtaken by the end of its connection.
+        words += "; a service that wants a client's certificate ends connections like that: see "
+        words += "`certificate` under `login:`"
     return RetryLater(f"{place}: no answer came ({words})")
 
 

@@ -153,8 +153,6 @@ class Tokens(httpx.Auth):
     away.
     """
 
-    requires_response_body = True
-
     def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
         self._login = login
         self._where = f"{where}: the token's server {_shown(login.token_url)}"
@@ -171,6 +169,7 @@ class Tokens(httpx.Auth):
             async with self._asking:
                 if not self._token or self._clock() >= self._until:
                     answer = yield self._question()
+                    await answer.aread()
                     self._keep(answer)
                 token = self._token
             request.headers["Authorization"] = f"Bearer {token}"

@@ -241,9 +241,9 @@ class Client:
             raise ConfigurationError(
                 f"{where}: the service has moved to {answer.headers.get('Location', '?')}; change `url`"
             )
-        error = refused(status, where, _seconds(answer.headers.get("Retry-After")))
-        if error is not None:
-            raise error
+        no = refused(status, where, _seconds(answer.headers.get("Retry-After")))
+        if no is not None:
+            raise no
         if changes:
             raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have happened")
         raise RetryLater(

@@ -16,17 +16,17 @@ class Fingerprint(NamedTuple):
     """Of a set of ids: the largest, how many, and their exclusive or."""
 
     last: int
-    count: int
+    size: int
     mixed: int
 
 
 def fingerprint(ids: Sequence[int], last: int | None = None) -> Fingerprint:
     """Of the ids up to `last`."""
-    top = count = mixed = 0
+    top = size = mixed = 0
     for one in ids:
         if last is None or one <= last:
-            top, count, mixed = max(top, one), count + 1, mixed ^ one
-    return Fingerprint(top if last is None else last, count, mixed)
+            top, size, mixed = max(top, one), size + 1, mixed ^ one
+    return Fingerprint(top if last is None else last, size, mixed)
 
 
 class Known:
@@ -42,8 +42,8 @@ class Known:
         place = bisect_left(self._listed, key)
         if key in self._since or self._listed[place : place + 1] == array("q", [key]):
             return
-        last, count, mixed = self.print
-        self.print = Fingerprint(max(last, key), count + 1, mixed ^ key)
+        last, size, mixed = self.print
+        self.print = Fingerprint(max(last, key), size + 1, mixed ^ key)
         self._since.add(key)
 
     def gone(self, listed: Sequence[int]) -> list[int]:

@@ -29,7 +29,7 @@ class TrytonOptions(BaseModel):
         description="How often the whole overlap is looked at; in between only its last tenth.",
     )
     reconcile_minutes: float = Field(
-        default=60.0,
+        default=10.0,
         gt=0,
         le=525_600,
         description="How often the keys of each model are compared with the log: deletes that "

@@ -98,7 +98,7 @@ class TrytonSource:
         self._packed = self._resume.pack()
         return self._packed
 
-    async def read(self, limit: int, timeout: float) -> Batch:  # noqa: ASYNC109 - the port's
+    async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
         until = self._monotonic() + timeout
         while True:
@@ -320,6 +320,3 @@ class TrytonSource:
             changes.append(Change(table.shape, op, None, False, raw, 0, transaction))
         recent.prune(self._overlap)
         return changes
-
-
-

@@ -24,7 +24,7 @@ def _parts(found: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
 _DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "datetime": lambda found: datetime(*_parts(found, _DATE + _TIME)),  # type: ignore[arg-type]  # noqa: DTZ001 - the ERP's local form
     "date": lambda found: date(*_parts(found, _DATE)),
-    "time": lambda found: time(*_parts(found, _TIME)),
+    "time": lambda found: time(*_parts(found, _TIME)),  # type: ignore[arg-type]
     "timedelta": lambda found: timedelta(seconds=found["seconds"]),
     "bytes": lambda found: b64decode(found["base64"]),
     "Decimal": lambda found: Decimal(found["decimal"]),

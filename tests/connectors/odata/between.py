@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -56,17 +57,18 @@ class Between:
 
     def url(self, of: str) -> str:
         """A URL of the target, through here; its login stays."""
-        scheme, _, rest = of.partition("://")
+        rest = of.partition("://")[2]
         login = rest.rpartition("@")[0]
         path = "/" + rest.rpartition("@")[2].partition("/")[2]
-        there = self.address.partition("://")[2]
+        scheme, _, there = self.address.partition("://")
         return f"{scheme}://{login + '@' if login else ''}{there}{path}"
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Between]:
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Between]:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as self._http:
-            server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-            self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
+            scheme = "http" if tls is None else "https"
+            self.address = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             try:
                 yield self
             finally:

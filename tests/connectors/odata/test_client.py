@@ -1,0 +1,213 @@
+"""What a service may answer besides OData, and what people are told then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bridge.model.errors import (
+    ConfigurationError,
+    HistoryLost,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.odata.client import Client
+from tests.conftest import PrivateCap
+from tests.connectors.odata.between import CUT, HANG, Asked, Between, Rule, Say
+from tests.connectors.odata.place import system
+from tests.services.cap import PASSWORD, Cap
+from tests.services.process import free_ports
+
+JSON = {"Content-Type": "application/json"}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log on\n to ERP</title></head></html>"
+
+
+@asynccontextmanager
+async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, Client]]:
+    """A client that has the metadata, with everything in between still to be broken."""
+    one = Between(cap.address)
+    async with one.serving():
+        client = Client(system(one.url(cap.url), options=options))
+        try:
+            await client.open()
+            yield one, client
+        finally:
+            await client.close()
+
+
+def always(answer: Say | str) -> Rule:
+    return lambda _: answer
+
+
+async def told(url: str, **options: float) -> str:
+    """What is said of a service that can't be opened."""
+    client = Client(system(url, options=options))
+    with pytest.raises(ConfigurationError) as caught:
+        await client.open()
+    await client.close()
+    assert PASSWORD not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_wrong_password_is_told_without_it(cap: Cap) -> None:
+    wrong = cap.url.replace(PASSWORD, "Wr0ng&secret")
+    said = await told(wrong)
+    assert said.startswith("system 'erp': GET $metadata: the login was refused (401)")
+    assert "Wr0ng" not in said
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x/", "no url", "https://", "http://host:port/"])
+async def test_an_address_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="should be the root of an OData service"):
+        Client(system(url))
+
+
+async def test_another_page_of_the_right_server_is_told(cap: Cap) -> None:
+    assert "should be the root of the service" in await told(cap.url.replace("/erp/", "/nope/"))
+
+
+async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
+    [port] = free_ports(1)
+    client = Client(system(f"http://127.0.0.1:{port}/x/"))
+    with pytest.raises(RetryLater, match="can't be reached"):
+        await client.open()
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Say(200, LOGIN_PAGE, HTML), "a web page ('Log on to ERP') came instead of OData"),
+        (Say(200, b"<html>x", {"Content-Type": "text/plain"}), "a web page came"),
+        (
+            Say(302, b"", {"Location": "https://sso.example/login?token=s3cret"}),
+            "redirects (302) to https://sso.example/login; if it has moved, correct `url`",
+        ),
+        (Say(308, b"", {"Location": "/elsewhere/erp/"}), "redirects (308) to /elsewhere/erp/"),
+        (Say(403, b"no", {"Content-Type": "text/plain"}), "403: no; the login has no right"),
+        (Say(200, b"<services/>", {"Content-Type": "application/xml"}), "begins with <services>"),
+    ],
+)
+async def test_what_is_no_service_is_told_with_the_way_out(
+    cap: Cap, answer: Say, words: str
+) -> None:
+    one = Between(cap.address)
+    async with one.serving():
+        one.rule = always(answer)
+        said = await told(one.url(cap.url))
+    assert words in said
+    assert "token=" not in said
+
+
+async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
+    error = {"error": {"code": "X", "message": "The posting period is closed", "details": []}}
+    async with between(cap) as (one, client):
+        one.rule = always(Say(200, json.dumps(error).encode(), JSON))
+        with pytest.raises(Rejected, match="The posting period is closed"):
+            await client.get("Orders")
+        with pytest.raises(Rejected, match="The posting period is closed"):
+            await client.send("POST", "Orders", body={})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Say(200, b'{"value": [{"ID": 1}, {"ID"', JSON),
+        Say(200, b'{"value": [{"ID": 1}, {"ID"', JSON, length=2000),
+        Say(200, b"", {}, length=10),
+        Say(502, b"Bad gateway", {"Content-Type": "text/plain"}),
+        Say(500, b"", {}),
+        CUT,
+        HANG,
+    ],
+)
+async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_unknown(
+    cap: Cap, answer: Say | str
+) -> None:
+    async with between(cap, timeout=1.5) as (one, client):
+        one.rule = always(answer)
+        with pytest.raises(RetryLater):
+            await client.get("Orders")
+        with pytest.raises(OutcomeUnknown):
+            await client.send("POST", "Orders", body={"number": "7"})
+
+
+async def test_a_busy_service_says_when_to_come_back(cap: Cap) -> None:
+    async with between(cap) as (one, client):
+        for status in (429, 503):
+            one.rule = always(Say(status, b"", {"Retry-After": "12"}))
+            for asking in (client.get("Orders"), client.send("POST", "Orders", body={})):
+                with pytest.raises(RetryLater) as caught:
+                    await asking
+                assert caught.value.after == 12
+        one.rule = always(Say(503, b"", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))
+        with pytest.raises(RetryLater) as caught:
+            await client.get("Orders")
+        assert caught.value.after == 0
+
+
+async def test_a_link_that_has_expired_is_lost_history_and_any_other_410_is_not(cap: Cap) -> None:
+    async with between(cap) as (one, client):
+        one.rule = always(Say(410))
+        with pytest.raises(HistoryLost, match="what has changed since"):
+            await client.get("Orders?$deltatoken=1", absolute=True)
+        with pytest.raises(Rejected):
+            await client.get("Orders")
+
+
+async def test_links_to_another_name_of_the_service_are_followed_and_to_other_places_not(
+    private_cap: PrivateCap,
+) -> None:
+    """A proxy may hide a service that only knows its own name; nobody else gets the login."""
+    cap = private_cap(page=2)
+    cap.fill(orders=5)
+    for host, path in (("erp.internal:8000", "/odata/v4/erp/"), ("evil.example", "/steal/")):
+        link = f"http://{host}{path}Orders?$skiptoken=2"
+        page = {"value": [{"ID": "1"}], "@odata.nextLink": link}
+
+        def elsewhere(asked: Asked, page: object = page) -> Say | None:
+            first = asked.path.endswith("/Orders")
+            return Say(200, json.dumps(page).encode(), JSON) if first else None
+
+        async with between(cap) as (one, client):
+            one.rule = elsewhere
+            pages = client.pages("Orders")
+            assert len((await anext(pages)).rows) == 1
+            if host == "evil.example":
+                with pytest.raises(ConfigurationError, match=r"link to evil\.example/steal/Orders"):
+                    await anext(pages)
+            else:
+                assert len((await anext(pages)).rows) == 2
+
+
+async def test_pages_that_go_in_a_circle_end(cap: Cap) -> None:
+    page = {"value": [{"ID": "1"}], "@odata.nextLink": "Orders?$skiptoken=1"}
+    async with between(cap) as (one, client):
+        one.rule = always(Say(200, json.dumps(page).encode(), JSON))
+        with pytest.raises(RetryLater, match="go in a circle"):
+            async for _ in client.pages("Orders"):
+                pass
+
+
+async def test_a_query_in_the_url_goes_with_every_request(cap: Cap) -> None:
+    one = Between(cap.address)
+    async with one.serving():
+        client = Client(system(one.url(cap.url) + "?sap-client=100"))
+        await client.page("Orders", {"$top": "1"})
+        await client.close()
+    assert all("sap-client=100" in asked.path for asked in one.asked)
+    assert one.asked[1].path.endswith("/Orders?$top=1&sap-client=100")
+
+
+async def test_a_service_that_repeats_the_password_does_not_get_it_into_messages(cap: Cap) -> None:
+    error = {"error": {"code": "X", "message": f"user bridge with {PASSWORD} is locked"}}
+    async with between(cap) as (one, client):
+        one.rule = always(Say(400, json.dumps(error).encode(), JSON))
+        with pytest.raises(Rejected) as caught:
+            await client.get("Orders")
+    assert "user bridge with *** is locked" in str(caught.value)

@@ -1,0 +1,132 @@
+"""Drafts of systems files pass `bridgectl check` as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.config.draft import Asked, checked
+from bridge.config.models import SystemModel
+from bridge.model.errors import ConfigurationError
+from bridge.wiring.drafting import drafted
+from connectors.odata.csdl import parse
+from connectors.odata.importing import comment, draft, text
+from tests.connectors.odata.documents import JSON, V2, V4
+from tests.services.cap import Cap
+from tests.services.odatapy import Odatapy
+
+HEAD = "system: erp\nconnector: odata\nurl: https://erp/service/\n"
+
+
+def read(metadata: bytes, *wanted: str) -> tuple[str, SystemModel]:
+    """A draft and what it means."""
+    written = draft(parse(metadata), wanted)
+    return written, checked(HEAD + written, "erp.yaml")
+
+
+@pytest.mark.parametrize("metadata", [V2, V4, JSON])
+def test_a_draft_is_right_as_it_is_and_with_its_commands_uncommented(metadata: bytes) -> None:
+    written, model = read(metadata)
+    assert model.entities
+    head, mark, commands = written.partition("# commands:\n")
+    if mark:
+        lines = ["commands:", *(line[2:] for line in commands.splitlines())]
+        assert checked(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
+
+
+def test_names_are_made_fit_and_unique() -> None:
+    _, model = read(V4)
+    customer = model.entities["customers"]
+    assert {name: field.from_ for name, field in customer.fields.items()} == {
+        "id": ["Id"],
+        "modified_on": ["ModifiedOn"],
+        "no": ["no"],
+        "name": ["Name"],
+        "name_2": ["name"],
+    }
+
+
+def test_v2_s_entities_have_keys_types_relations_and_versions() -> None:
+    written, model = read(V2)
+    orders = model.entities["orders"]
+    assert (orders.from_, orders.key, orders.version) == (
+        "Orders",
+        ["order_id"],
+        "last_change_date_time",
+    )
+    assert orders.fields["freight"].type == "decimal(19,4)"
+    assert orders.fields["ship_to_city"].from_ == ["ShipTo/City"]
+    assert set(orders.relations) == {"customer", "order_details"}
+    assert orders.relations["order_details"].by == "order_id"
+    assert model.entities["order_details"].key == ["order_id", "product_id"]
+    assert set(model.entities) == {"customers", "orders", "order_details", "employees"}
+    for said in (
+        "# Alphabetical_lists: an entity without a key",
+        "# Shippers: it is reached through",
+        "# Shipper: left out, it leads to no entity set",
+        "# Desk: left out, the type Edm.GeographyPoint",
+        "#   release:",
+        "CALL Release OrderID=:order_id Note=:note",
+    ):
+        assert said in written
+
+
+def test_v4_s_key_that_no_log_can_have_is_left_out_with_its_reason() -> None:
+    written, model = read(V4)
+    assert set(model.entities) == {"orders", "customers"}
+    assert "# Measures: its key At is a double" in written
+    assert "CALL Orders(:key)/Trade.Model.Confirm reason=:reason" in written
+    assert "without lines (Trade.Model.Line)" in written
+
+
+def test_only_what_is_wanted_is_drafted_and_relations_to_the_rest_are_named() -> None:
+    written, model = read(V4, "Orders")
+    assert set(model.entities) == {"orders"}
+    assert not model.entities["orders"].relations
+    assert "Customer: left out, Customers is not declared here" in written
+
+
+def test_texts_of_a_service_can_not_leave_their_place() -> None:
+    """Names come from outside: they are quoted, and comments stay comments."""
+    assert [text(one) for one in ("Orders", "no", "a: b", "x#", "1e3", "")] == [
+        "Orders",
+        '"no"',
+        '"a: b"',
+        '"x#"',
+        '"1e3"',
+        '""',
+    ]
+    assert list(comment("x\nentities: {}", 2)) == ["  # x entities: {}"]
+    assert all(line.startswith("    # ") for line in comment("word " * 80, 4))
+
+
+@pytest.mark.parametrize("version", ["v4", "v2"])
+async def test_cap_s_erp_is_drafted_by_the_connector(
+    cap: Cap, version: str, tmp_path: Path
+) -> None:
+    url = cap.url.replace("s3cret", "${env:ERP_PASSWORD}")
+    url = url if version == "v4" else url.replace("/v4/", "/v2/")
+    asked = Asked("erp", "odata", url, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERP_PASSWORD", "s3cret")
+        written, count = await drafted(asked, "erp.yaml")
+    assert count == 8
+    assert "s3cret" not in written
+    assert "lines: {entity: lines, by: order_id}" in written
+    assert "product: {entity: products, from: product_id}" in written
+    assert "# photo: left out, a stream" in written or version == "v2"
+
+
+async def test_odatapy_s_service_is_drafted_by_the_connector(
+    odatapy: Odatapy, tmp_path: Path
+) -> None:
+    written, count = await drafted(Asked("erp", "odata", odatapy.url, tmp_path), "erp.yaml")
+    assert count == 5
+    assert "customer: {entity: customers, from: customer_id}" in written
+
+
+async def test_a_set_that_is_not_there_is_named(odatapy: Odatapy, tmp_path: Path) -> None:
+    asked = Asked("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
+    with pytest.raises(ConfigurationError, match=r"'Ordes' is not.*did you mean 'Orders'"):
+        await drafted(asked, "erp.yaml")

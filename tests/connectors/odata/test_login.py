@@ -1,0 +1,219 @@
+"""Ways to log in: tokens that expire, keys, certificates."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
+
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.odata.client import Client
+from connectors.odata.login import Login
+from tests.conftest import PrivateCap
+from tests.connectors.odata.between import CUT, Between, Rule, Say
+from tests.connectors.odata.place import system
+from tests.services.cap import Cap
+
+CLIENT = {"client_id": "client", "client_secret": "cl1ent"}
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client_of(url: str, clock: Callable[[], float] | None = None, **login: Any) -> Client:
+    of = system(url, login=Login.model_validate(login))
+    return Client(of) if clock is None else Client(of, clock=clock)
+
+
+def tokens(between: Between) -> int:
+    return sum(asked.path == "/-/token" for asked in between.asked)
+
+
+@pytest.mark.parametrize("send", ["header", "form"])
+async def test_a_token_is_asked_for_once_and_again_before_it_expires(
+    private_cap: PrivateCap, send: str
+) -> None:
+    cap = private_cap("oauth", token_seconds=100)
+    clock, between = Clock(), Between(cap.address)
+    async with between.serving():
+        oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token", "send": send}
+        client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
+        await client.open()
+        await client.page("Orders")
+        assert tokens(between) == 1
+        clock.now += 71
+        await client.page("Orders")
+        assert tokens(between) == 2
+        await client.close()
+
+
+async def test_a_token_that_is_refused_is_replaced_and_the_request_is_sent_again(
+    private_cap: PrivateCap,
+) -> None:
+    cap = private_cap("oauth")
+    client = client_of(cap.bare, oauth2={**CLIENT, "token_url": cap.token_url})
+    await client.open()
+    cap.forget()
+    answer = await client.send("POST", "Customers", body={"ID": "1"})
+    assert answer.status == 201
+    await client.close()
+
+
+async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret(
+    private_cap: PrivateCap,
+) -> None:
+    cap = private_cap("oauth")
+    oauth2 = {"client_id": "client", "client_secret": "Wr0ng", "token_url": cap.token_url}
+    client = client_of(cap.bare, oauth2=oauth2)
+    with pytest.raises(
+        ConfigurationError, match=r"hands out no token \(401: invalid_client\)"
+    ) as told:
+        await client.open()
+    assert "Wr0ng" not in str(told.value)
+    await client.close()
+
+
+async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
+    private_cap: PrivateCap,
+) -> None:
+    cap = private_cap("oauth")
+
+    def away(reaction: Say | str) -> Rule:
+        return lambda asked: reaction if asked.path == "/-/token" else None
+
+    between, clock = Between(cap.address), Clock()
+    async with between.serving():
+        oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token"}
+        client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
+        await client.open()
+        clock.now += 10_000
+        for reaction in (Say(503), CUT):
+            between.rule = away(reaction)
+            with pytest.raises(RetryLater):
+                await client.send("POST", "Customers", body={"ID": "1"})
+        await client.close()
+
+
+async def test_an_api_key_goes_with_every_request(private_cap: PrivateCap) -> None:
+    cap = private_cap("apikey")
+    client = client_of(cap.bare, api_key={"header": "X-API-Key", "value": "k3y"})
+    await client.page("Orders")
+    await client.close()
+    wrong = client_of(cap.bare, api_key={"value": "Wr0ng"})
+    with pytest.raises(ConfigurationError, match="the login was refused") as told:
+        await wrong.open()
+    assert "Wr0ng" not in str(told.value)
+    await wrong.close()
+
+
+async def test_user_and_password_may_stand_under_login(cap: Cap) -> None:
+    client = client_of(cap.bare, user="bridge", password="s3cret")
+    await client.page("Orders")
+    await client.close()
+
+
+async def test_a_client_certificate_is_shown_where_it_is_wanted(cap: Cap, tmp_path: Path) -> None:
+    ca, server, mine = certificates(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
+    tls.load_cert_chain(server)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    between = Between(cap.address)
+    async with between.serving(tls):
+        url = between.url(cap.url)
+        known = client_of(url, ca=ca, certificate=mine)
+        await known.page("Orders")
+        await known.close()
+
+        stranger = client_of(url, ca=ca)
+        refused = (ConfigurationError, RetryLater)
+        with pytest.raises(
+            refused, match=r"client's certificate.*see `certificate` under `login:`"
+        ):
+            await stranger.open()
+        await stranger.close()
+
+        careful = client_of(url, certificate=mine)
+        with pytest.raises(ConfigurationError, match="certificate is not trusted"):
+            await careful.open()
+        await careful.close()
+
+
+def test_certificates_that_cannot_be_read_are_told_with_their_files(tmp_path: Path) -> None:
+    missing, wrong = tmp_path / "none.pem", tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    for file in (missing, wrong):
+        with pytest.raises(ConfigurationError, match=file.name):
+            client_of("https://host/x/", certificate=file)
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"user": "a"},
+        {"user": "a", "password": "b", "api_key": {"value": "c"}},
+        {"key": "a.pem"},
+        {"oauth2": {"client_id": "a"}},
+        {"pasword": "a"},
+    ],
+)
+def test_logins_that_contradict_themselves_are_refused(login: Any) -> None:
+    with pytest.raises(ValidationError):
+        Login.model_validate(login)
+
+
+def test_a_user_in_the_url_and_another_login_are_two_ways() -> None:
+    with pytest.raises(ConfigurationError, match="are two ways: give one"):
+        client_of("https://a:b@host/x/", api_key={"value": "k"})
+
+
+def certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """An authority, a server of 127.0.0.1 and a client that it vouches for, as PEM files."""
+    root = ec.generate_private_key(ec.SECP256R1())
+    names = {"ca": root, "server": ec.generate_private_key(ec.SECP256R1())}
+    names["client"] = ec.generate_private_key(ec.SECP256R1())
+    made = []
+    for name, key in names.items():
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
+        start = datetime.now(UTC) - timedelta(days=1)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(start + timedelta(days=3))
+            .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+        )
+        certificate = builder.sign(root, hashes.SHA256())
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        pem += key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        path = folder / f"{name}.pem"
+        path.write_bytes(pem)
+        made.append(path)
+    return made[0], made[1], made[2]

@@ -1,0 +1,226 @@
+"""What is read of metadata: V4 in XML and JSON, V2, and what real services send."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from bridge.model.errors import ConfigurationError
+from connectors.odata.csdl import parse
+from connectors.odata.edm import field_type
+from connectors.odata.model import Navigation, Service
+from tests.connectors.odata.documents import JSON, V2, V4
+from tests.services.cap import Cap
+from tests.services.odatapy import Odatapy
+
+
+def kinds(service: Service, name: str) -> dict[str, str]:
+    """The field types of a set's properties."""
+    found = service.sets[name].properties.values()
+    return {p.name: str(field_type(p, service.version)) for p in found}
+
+
+def test_v4_types_are_resolved_through_definitions_bases_and_complex_types() -> None:
+    service = parse(V4, "application/xml")
+    assert service.version == "v4"
+    assert kinds(service, "Orders") == {
+        "Id": "uuid",
+        "ModifiedOn": "timestamp",
+        "Number": "string",
+        "CustomerId": "uuid",
+        "State": "string",
+        "Total": "decimal(19,4)",
+        "Rate": "string",
+        "ShipTo/Street": "string",
+        "ShipTo/Country/Code": "string",
+    }
+    orders = service.sets["Orders"]
+    assert orders.key == ("Id",)
+    assert orders.properties["State"].enum == "Trade.Model.State"
+    assert orders.properties["Number"].max_length == 10
+    assert (orders.concurrency, orders.changed, orders.delta) == (
+        ("ModifiedOn",),
+        "ModifiedOn",
+        False,
+    )
+
+
+def test_annotations_beside_the_sets_say_what_they_can() -> None:
+    customers = parse(V4).sets["Customers"]
+    assert customers.delta
+    assert not customers.deletable
+    assert customers.updatable
+    assert not customers.can_filter("Name")
+    assert customers.can_filter("Id")
+
+
+def test_relations_know_both_ways_where_one_tells_by_what() -> None:
+    service = parse(V4)
+    assert service.sets["Orders"].navigations["Customer"] == Navigation(
+        "Customer", "Customers", many=False, by=(("CustomerId", "Id"),)
+    )
+    assert service.sets["Customers"].navigations["Orders"] == Navigation(
+        "Orders", "Orders", many=True, by=(("Id", "CustomerId"),)
+    )
+    assert service.sets["Orders"].navigations["Lines"].target == ""
+    assert service.sets["Orders"].navigations["Ghost"].target == ""
+
+
+def test_what_cannot_be_used_is_left_out_with_a_reason_and_the_rest_stays() -> None:
+    left_out = parse(V4).left_out
+    assert set(left_out) == {
+        "Orders/ShipTo/Geo",
+        "Orders/Tags",
+        "Orders/Anything",
+        "Orders/Odd",
+        "Orders/$value",
+        "Reports",
+        "Me",
+    }
+    assert "Elsewhere.Unknown" in left_out["Orders/Odd"]
+    assert "without a key" in left_out["Reports"]
+    assert "collection" in left_out["Orders/Tags"]
+    assert len(parse(V4).notes) == len(left_out)
+
+
+def test_actions_are_named_as_their_addresses_want_it() -> None:
+    actions = {one.name: one for one in parse(V4).actions}
+    assert set(actions) == {"Trade.Model.Confirm", "Trade.Model.ConfirmAll", "CloseDay"}
+    confirm = actions["Trade.Model.Confirm"]
+    assert (confirm.bound_to, confirm.bound_many) == ("Orders", False)
+    assert [p.name for p in confirm.parameters] == ["reason", "lines"]
+    assert actions["Trade.Model.ConfirmAll"].bound_many
+    assert actions["CloseDay"].bound_to is None
+
+
+def test_csdl_json_has_defaults_of_its_own() -> None:
+    service = parse(JSON, "application/json;odata.metadata=minimal")
+    assert kinds(service, "Orders") == {
+        "Id": "uuid",
+        "Number": "string",
+        "CustomerId": "uuid",
+        "State": "string",
+        "Total": "decimal(19,4)",
+        "Rate": "string",
+    }
+    orders = service.sets["Orders"]
+    assert not orders.properties["Number"].nullable
+    assert orders.properties["State"].nullable
+    assert orders.concurrency == ("",)
+    assert service.sets["Customers"].delta
+    assert service.sets["Customers"].navigations["Orders"].by == (("Id", "CustomerId"),)
+    assert [one.name for one in service.actions] == ["Trade.Model.Confirm"]
+    assert set(service.left_out) == {"Orders/Photo", "Orders/Tags", "Me"}
+
+
+def test_v2_is_read_with_its_associations_and_sap_s_attributes() -> None:
+    service = parse(V2, "application/xml")
+    assert service.version == "v2"
+    assert kinds(service, "Orders") == {
+        "OrderID": "integer",
+        "CustomerID": "string",
+        "OrderDate": "date",
+        "ShippedDate": "local_timestamp",
+        "Freight": "decimal(19,4)",
+        "Rate": "string",
+        "ShipTo/Street": "string",
+        "ShipTo/City": "string",
+        "LastChangeDateTime": "timestamp",
+    }
+    orders, details = service.sets["Orders"], service.sets["Order_Details"]
+    assert (orders.changed, orders.concurrency) == ("LastChangeDateTime",) * 1 + (
+        ("LastChangeDateTime",),
+    )
+    assert orders.properties["ShipTo/City"].nullable, "the address as a whole may be null"
+    assert orders.navigations["Customer"].by == (("CustomerID", "CustomerID"),)
+    assert orders.navigations["Order_Details"] == Navigation(
+        "Order_Details", "Order_Details", many=True, by=(("OrderID", "OrderID"),)
+    )
+    assert orders.navigations["Shipper"].target == ""
+    assert details.key == ("OrderID", "ProductID")
+    assert not details.creatable
+    assert not service.sets["Customers"].deletable
+    assert not service.sets["Customers"].can_filter("Region")
+    assert not service.sets["Employees"].sortable
+    assert set(service.left_out) == {
+        "Employees/Desk",
+        "Employees/$value",
+        "Alphabetical_lists",
+        "Shippers",
+    }
+    actions = {one.name: one for one in service.actions}
+    assert (actions["Release"].method, actions["Cheapest"].is_function) == ("POST", True)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", "DOCTYPE"),
+        (b"<html><body>Welcome</body></html>", "<html>"),
+        (b"<a><b></a>", "no XML"),
+        (b"<edmx:Edmx", "no XML"),
+        (b"", "neither XML nor JSON"),
+        (b'{"value": []}', r"\$Version"),
+        (b'{"$Version"', "no JSON"),
+        (b"Not Found", "neither XML nor JSON"),
+    ],
+)
+def test_what_is_no_metadata_is_told_with_a_way_out(document: bytes, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        parse(document)
+
+
+def test_entities_of_a_document_type_are_never_expanded() -> None:
+    """A few lines of XML could fill the memory, or read a file of ours."""
+    bomb = b"<!DOCTYPE x [" + b"".join(
+        b"<!ENTITY e%d '%s'>" % (at, b"&e%d;" % (at - 1) * 50 if at else b"x") for at in range(20)
+    )
+    with pytest.raises(ConfigurationError, match="refused"):
+        parse(bomb + b"]><x>&e19;</x>")
+
+
+def test_types_that_lead_to_themselves_end() -> None:
+    circular = V4.replace(
+        b'<Property Name="Code" Type="Edm.String" MaxLength="2"/>',
+        b'<Property Name="Again" Type="Self.Address"/>',
+    ).replace(b'Name="Thing" Abstract="true"', b'Name="Thing" BaseType="Self.Order"')
+    service = parse(circular)
+    assert any("deep" in why for why in service.left_out.values())
+
+
+def test_cap_s_metadata_is_the_same_in_xml_and_in_json(cap: Cap) -> None:
+    with cap.client() as client:
+        xml = client.get("$metadata", headers={"Accept": "application/xml"})
+        json = client.get("$metadata?$format=json", headers={"Accept": "application/json"})
+    first = parse(xml.content, xml.headers["content-type"])
+    second = parse(json.content, json.headers["content-type"])
+    assert first.sets.keys() == second.sets.keys()
+    assert first.actions == second.actions
+    assert first.left_out == second.left_out
+    for name, one in first.sets.items():
+        assert kinds(first, name) == kinds(second, name)
+        assert one.navigations == second.sets[name].navigations
+    assert first.sets["Orders"].changed == "modifiedAt"
+    assert first.sets["Orders"].navigations["lines"].by == (("ID", "order_ID"),)
+    assert "stream" in first.left_out["Kinds/photo"]
+
+
+def test_cap_s_v2_has_the_same_sets(cap: Cap) -> None:
+    with cap.client() as client:
+        v4 = parse(client.get("$metadata").content)
+        v2 = parse(httpx.get(f"{cap.v2}$metadata", trust_env=False, timeout=30).content)
+    assert v2.version == "v2"
+    assert v2.sets.keys() == v4.sets.keys()
+    assert {name: one.key for name, one in v2.sets.items()} == {
+        name: one.key for name, one in v4.sets.items()
+    }
+
+
+def test_odatapy_s_metadata_announces_its_change_tracking(odatapy: Odatapy) -> None:
+    with odatapy.client() as client:
+        answer = client.get("$metadata", headers={"Accept": "application/xml"})
+    service = parse(answer.content, answer.headers["content-type"])
+    assert all(one.delta for one in service.sets.values())
+    assert service.sets["Orders"].concurrency == ("",)
+    assert kinds(service, "Kinds")["span"] == "string"
+    assert set(service.left_out) >= {"Kinds/photo", "Kinds/tags"}
