@@ -61,22 +61,40 @@ class ModelField:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelList:
+    """A one2many or many2many (`kind`) of rows of the model `relation`; `by` their field that leads
+    back, of a one2many.
+    """
+
+    name: str
+    kind: str
+    relation: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """A model as `fields_get` tells. `left_out`: fields that the bridge can't use, and why."""
+    """A model as `fields_get` tells. `left_out`: fields that the bridge can't use, and why;
+    `lists`: those among them that are rows of another model.
+    """
 
     name: str
     fields: Mapping[str, ModelField]
     left_out: Mapping[str, str]
+    lists: Mapping[str, ModelList]
 
 
 def model_of(name: str, told: Mapping[str, Mapping[str, Any]]) -> Model:
     """Read what `fields_get` answered."""
     fields: dict[str, ModelField] = {}
     left_out: dict[str, str] = {}
+    lists: dict[str, ModelList] = {}
     for field, says in sorted(told.items(), key=lambda item: (item[0] != ID, item[0])):
         kind = str(says.get("type", ""))
         if kind in LISTS:
             left_out[field] = f"{kind} of {says.get('relation', '?')}: rows of their own model"
+            by, to = str(says.get("relation_field") or ""), str(says.get("relation") or "")
+            lists[field] = ModelList(field, kind, to, by if kind == "one2many" else "")
         elif not says.get("searchable", True):
             left_out[field] = "a function field that can't be searched: it is not in the table"
         elif (found := field_type(kind, says.get("digits"))) is None:
@@ -88,7 +106,7 @@ def model_of(name: str, told: Mapping[str, Mapping[str, Any]]) -> Model:
                 field, kind, found, field == ID or bool(says.get("required")), relation, choices
             )
     fields[VERSION] = ModelField(VERSION, "char", FieldType("string"))
-    return Model(name, fields, left_out)
+    return Model(name, fields, left_out, lists)
 
 
 def field_type(kind: str, digits: Any = None) -> FieldType | None:

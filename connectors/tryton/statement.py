@@ -1,0 +1,234 @@
+"""The statements of commands: `run:` and `probe:` of a Tryton system. Pure.
+
+```
+CREATE sale.sale party=:party, reference=:id, lines=[(product=:product, quantity=2, unit=1)]
+WRITE sale.sale(:key) comment=:comment, lines=[(id=:line, quantity=:quantity)]
+DELETE sale.line(:key)
+BUTTON sale.sale(:key)/confirm despite 'check_move_quantity'
+FIND sale.sale(:key) state=['confirmed', 'processing']     in `probe:`: is there such a row?
+```
+
+They have the form of OData's, with Tryton's own verbs. A value is a `:parameter`, 'text' (a quote is
+doubled), a number, `true`, `false` or `null`. Rows of a one2many stand in brackets, or come as a
+parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
+its id, or by fields that only it has: `party.party(code=:key)`. `despite` names the warnings that
+are passed; any other one refuses the command.
+
+Each call of Tryton is a transaction of its own, so a command is one statement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from bridge.model.errors import ConfigurationError
+
+Verb = Literal["CREATE", "WRITE", "DELETE", "BUTTON", "FIND"]
+VERBS: Final[dict[str, Verb]] = {verb: verb for verb in get_args(Verb)}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`:name`: what the command's arguments or its key hold."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`(product=:product, quantity=2)`: a row of a one2many."""
+
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """`[...]`: rows of a one2many, ids of a many2many, or what FIND takes any of."""
+
+    items: tuple[Row | Value, ...]
+
+
+Value = Parameter | Items | str | bool | None
+"""Numbers stand as text: the field's type says what they are."""
+Pairs = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One call. `key` pairs have the name "" where only a value is given. `button`: of BUTTON."""
+
+    verb: Verb
+    model: str
+    key: Pairs | None
+    button: str
+    fields: Pairs
+    despite: frozenset[str]
+
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<name>[A-Za-z_][\w.-]*)
+    | :(?P<parameter>[A-Za-z_]\w*)
+    | (?P<text>'(?:[^']|'')*')
+    | (?P<number>[+-]?\d+(?:\.\d+)?)
+    | (?P<sign>[()\[\],=/])
+    )""",
+    re.VERBOSE,
+)
+_WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
+DESPITE = "despite"
+
+
+def parse(text: str) -> Statement:
+    """The statement of `run:` or `probe:`. Raises ConfigurationError that names the place."""
+    if not text.strip():
+        raise ConfigurationError(
+            "a statement for Tryton is missing, such as WRITE sale.sale(:key) comment=:comment"
+        )
+    return _Reading(text.strip()).statement()
+
+
+class _Reading:
+    """Reads one statement from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(self._split())
+        self._at = 0
+
+    def statement(self) -> Statement:
+        verb = VERBS.get(self._name("a verb").upper())
+        if verb is None:
+            raise self._wrong(f"it should begin with one of {', '.join(VERBS)}")
+        model = self._name("a model")
+        key: Pairs | None = None
+        if self._take("("):
+            key = self._pairs(")", bare=True)
+            if not key:
+                raise self._wrong(f"the row has no name: {model}(:key)")
+        button = self._button(verb, model, key)
+        self._fitting(verb, model, key)
+        fields = self._pairs("", bare=False)
+        despite = self._despite(verb)
+        if verb == "WRITE" and not fields:
+            raise self._wrong("WRITE changes at least one field: comment=:comment")
+        if verb in {"DELETE", "BUTTON"} and fields:
+            raise self._wrong(f"{verb} takes no fields")
+        if verb == "FIND" and key is None and not fields:
+            raise self._wrong(f"FIND names a row, or what it holds: FIND {model} reference=:id")
+        return Statement(verb, model, key, button, fields, despite)
+
+    def _button(self, verb: Verb, model: str, key: Pairs | None) -> str:
+        if verb == "BUTTON":
+            if key is None or not self._take("/"):
+                raise self._wrong(
+                    f"BUTTON names a row and its button: BUTTON {model}(:key)/confirm"
+                )
+            return self._name("a button")
+        if self._take("/"):
+            raise self._wrong(f"a button is pressed by BUTTON {model}(:key)/confirm")
+        return ""
+
+    def _fitting(self, verb: Verb, model: str, key: Pairs | None) -> None:
+        if verb in {"WRITE", "DELETE"} and key is None:
+            raise self._wrong(f"{verb} names its row: {verb} {model}(:key)")
+        if verb == "CREATE" and key is not None:
+            raise self._wrong("CREATE makes a new row: what it holds stands behind the model")
+
+    def _despite(self, verb: Verb) -> frozenset[str]:
+        found: set[str] = set()
+        if self._at < len(self._tokens):
+            self._next("")
+            if verb == "FIND":
+                raise self._wrong("FIND changes nothing, so nothing warns")
+            while not found or self._take(","):
+                kind, text = self._next("a warning's name")
+                if kind != "text":
+                    raise self._wrong(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
+                found.add(text[1:-1].replace("''", "'"))
+            if self._at < len(self._tokens):
+                raise self._wrong(f"{self._tokens[self._at][1]!r} is too much at its end")
+        return frozenset(found)
+
+    def _pairs(self, end: str, *, bare: bool) -> Pairs:
+        found: list[tuple[str, Value]] = []
+        while not self._over(end):
+            if found and not self._take(","):
+                raise self._wrong("a comma is missing")
+            name, value = self._pair(bare=bare and not found)
+            if name in dict(found):
+                raise self._wrong(f"{name} stands there twice")
+            found.append((name, value))
+        return tuple(found)
+
+    def _over(self, end: str) -> bool:
+        if end:
+            return self._take(end)
+        rest = self._tokens[self._at : self._at + 2]
+        ending = rest[:1] == [("name", DESPITE)] and rest[1:] != [("sign", "=")]
+        return not rest or ending
+
+    def _pair(self, *, bare: bool) -> tuple[str, Value]:
+        following = self._tokens[self._at + 1 : self._at + 2]
+        if bare and following != [("sign", "=")]:
+            return "", self._value()
+        name = self._name("a field")
+        if not self._take("="):
+            raise self._wrong(f"{name} lacks its value: {name}=:value")
+        if self._take("["):
+            return name, self._items()
+        return name, self._value()
+
+    def _items(self) -> Items:
+        found: list[Row | Value] = []
+        while not self._take("]"):
+            if found and not self._take(","):
+                raise self._wrong("a comma is missing")
+            found.append(Row(self._pairs(")", bare=False)) if self._take("(") else self._value())
+        return Items(tuple(found))
+
+    def _value(self) -> Value:
+        kind, text = self._next("a value")
+        if kind == "parameter":
+            return Parameter(text)
+        if kind == "text":
+            return text[1:-1].replace("''", "'")
+        if kind == "number":
+            return text
+        if kind == "name" and text in _WORDS:
+            return _WORDS[text]
+        raise self._wrong(f"{text!r} is no value: use :parameter, 'text', a number, true or null")
+
+    def _name(self, what: str) -> str:
+        kind, text = self._next(what)
+        if kind != "name":
+            raise self._wrong(f"{what} is missing before {text!r}")
+        return text
+
+    def _next(self, what: str) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise self._wrong(f"{what} is missing at its end")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _take(self, sign: str) -> bool:
+        found = self._tokens[self._at : self._at + 1] == [("sign", sign)]
+        self._at += found
+        return found
+
+    def _split(self) -> Iterator[tuple[str, str]]:
+        at = 0
+        while at < len(self._text):
+            match = _TOKEN.match(self._text, at)
+            if match is None or match.lastgroup is None:
+                rest = self._text[at : at + 20].strip()
+                why = "; a command is one statement" if rest.startswith(";") else ""
+                raise self._wrong(f"{rest!r} can't be read{why}")
+            yield match.lastgroup, match[match.lastgroup]
+            at = match.end()
+
+    def _wrong(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"the statement {self._text!r}: {why}")
