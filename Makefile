@@ -48,8 +48,11 @@ build: .make/build
 
 services: .make/services
 
+# What the ERP is made of: another one is installed beside it.
+TRYTON := $(wildcard tests/services/tryton*.py tests/services/files/tryton/kit/*.py)
+
 # What cannot be installed is said; the tests that need it are skipped, and fail in CI.
-.make/services: tests/services/install.py tests/services/files/cap/package.json .make/setup
+.make/services: tests/services/install.py tests/services/files/cap/package.json $(TRYTON) .make/setup
 	if $(BIN)/python -m tests.services.install; then touch $@; fi
 
 lint: setup

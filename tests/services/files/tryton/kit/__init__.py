@@ -45,6 +45,48 @@ class Typed(ModelSQL, ModelView):  # type: ignore[misc]
         return f"{name} of {self.id}"
 
 
+class Types(ModelSQL, ModelView):  # type: ignore[misc]
+    """The connector suite's table of types: a column each, named by its number."""
+
+    __name__ = "kit_types"
+
+    c0 = fields.Boolean("Boolean")
+    c1 = fields.Integer("Integer")
+    c2 = fields.Integer("Integer")
+    c3 = fields.Char("Char", strip=False)
+    c4 = fields.Text("Text", strip=False)
+    c5 = fields.Float("Float")
+    c6 = fields.Numeric("Numeric")
+    c7 = fields.Numeric("Money", digits=(14, 2))
+    c8 = fields.Date("Date")
+    c9 = fields.DateTime("Datetime", format="%H:%M:%S")
+    c10 = fields.Timestamp("Timestamp")
+    c11 = fields.Time("Time")
+    c12 = fields.TimeDelta("Timedelta")
+    c13 = fields.Selection([(None, ""), ("a", "A"), ("b", "B")], "Selection")
+    c14 = fields.MultiSelection([("a", "A"), ("b", "B")], "Multi-selection")
+    c15 = fields.Binary("Binary")
+    c16 = fields.Dict(None, "Dictionary")
+    c17 = fields.Reference("Reference", [(None, ""), ("res.user", "User")])
+    c18 = fields.Many2One("res.user", "User")
+    c19 = fields.FullText("Full text")
+
+
+class Switched(ModelSQL, ModelView):  # type: ignore[misc]
+    """Rows that can be put out of use, and a parent that takes its rows along."""
+
+    __name__ = "kit.switched"
+
+    name = fields.Char("Name", required=True)
+    active = fields.Boolean("Active")
+    order = fields.Many2One("kit.order", "Order", ondelete="CASCADE")
+
+    @classmethod
+    def default_active(cls) -> bool:
+        """In use."""
+        return True
+
+
 class TypedOrder(ModelSQL):  # type: ignore[misc]
     __name__ = "kit.typed-kit.order"
 
@@ -54,4 +96,4 @@ class TypedOrder(ModelSQL):  # type: ignore[misc]
 
 def register() -> None:
     """As the ERP asks of each module."""
-    Pool.register(Order, Typed, TypedOrder, module="kit", type_="model")
+    Pool.register(Order, Typed, Types, Switched, TypedOrder, module="kit", type_="model")
