@@ -16,8 +16,8 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.odata.client import Client
+from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.conftest import PrivateCap
-from tests.connectors.odata.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
 from tests.services.process import free_ports

@@ -24,7 +24,7 @@ from bridge.model.receipt import Receipt
 from bridge.model.types import FieldType
 from connectors.odata.writer import ODataWriter
 from tests.agent.world import MemoryRegistry
-from tests.connectors.odata.between import CUT, DROP, HANG, Asked, Between
+from tests.between import CUT, DROP, HANG, Asked, Between
 from tests.connectors.odata.place import SPECS, system, tables
 from tests.services.cap import Cap, order_id
 from tests.waiting import ended

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.odata.client import Client
 from connectors.odata.login import Login
+from tests.between import CUT, Between, Rule, Say
 from tests.conftest import PrivateCap
-from tests.connectors.odata.between import CUT, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import Cap
 

@@ -12,7 +12,7 @@ from bridge.connector import Rows, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.odata.reader import ODataReader
-from tests.connectors.odata.between import Asked, Between, Say
+from tests.between import Asked, Between, Say
 from tests.connectors.odata.place import USES, gateway, system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy

@@ -14,8 +14,8 @@ import pytest
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.odata.writer import ODataWriter
+from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.conftest import PrivateCap
-from tests.connectors.odata.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
