@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -119,10 +119,27 @@ class Client:
 
         `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown.
         """
+        return await self._call(method, params, context or {}, changes=changes)
+
+    async def methods(self) -> frozenset[str]:
+        """Whatever the ERP offers to remote callers: `model.sale.sale.confirm` and its like."""
+        return frozenset(await self._call("system.listMethods", (), None))
+
+    async def _call(
+        self,
+        method: str,
+        params: Sequence[Any],
+        context: Mapping[str, Any] | None,
+        *,
+        changes: bool = False,
+    ) -> Any:
+        """As `call`; None: the method takes no context."""
         where = f"{self._where}, {method}"
         for again in (False, True):
             token = self._token or await self._logged_in("")
-            asked = [*params, {**self._context, **self.options.context, **(context or {})}]
+            asked = [*params]
+            if context is not None:
+                asked.append({**self._context, **self.options.context, **context})
             answer = await self._send(method, asked, token, where, changes=changes)
             if answer.status_code != UNAUTHORIZED:
                 return self._result(answer, where, changes=changes)

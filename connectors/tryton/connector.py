@@ -15,15 +15,14 @@ from bridge.connector import (
     Source,
     System,
     Writer,
-    unsupported,
 )
-from bridge.model.errors import Unsupported
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from connectors.tryton.reader import TrytonReader
 from connectors.tryton.snapshot import TrytonSnapshot
 from connectors.tryton.source import TrytonSource
+from connectors.tryton.writer import TrytonWriter
 
 
 class TrytonConnector:
@@ -35,7 +34,9 @@ class TrytonConnector:
 
     def capabilities(self) -> Capabilities:
         """Polling tells neither old rows, nor every change, nor transactions."""
-        return Capabilities(snapshot=True, read=True, write=False)
+        return Capabilities(
+            positions="counted", deletes="table", snapshot=True, read=True, write=True
+        )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`."""
@@ -68,8 +69,9 @@ class TrytonConnector:
         """A reader with a session of its own."""
         return TrytonReader(system)
 
-    async def writer(self, system: System) -> Writer:  # noqa: ARG002 - a part of the port
-        raise Unsupported(unsupported(self.name, "commands"))
+    async def writer(self, system: System) -> Writer:
+        """A writer without a ledger: what was lost is probed for."""
+        return TrytonWriter(system)
 
 
 connector = TrytonConnector()

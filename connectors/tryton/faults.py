@@ -5,6 +5,7 @@ An error inside an answer means that the transaction was rolled back: nothing ha
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class Refused(Rejected):
         self.fault = fault
 
 
+_RECORDS = re.compile(r"^[0-9a-f]{32}\.(?=.)")
 KINDS = ("UserError", "UserWarning", "ConcurrencyException", "LoginException")
 
 
@@ -54,8 +56,8 @@ def raised(fault: Fault, where: str) -> BridgeError:
     if fault.kind == "UserWarning":
         return Refused(
             "warning",
-            f"{where}: the ERP warns: {fault.text} (warning {fault.name!r}). Nothing was done; to "
-            f"pass warnings of this kind, list {short(fault.name)!r} under `warnings:` of `capture:`",
+            f"{where}: the ERP warns: {fault.text} Nothing was done; a command that may pass this "
+            f"warning says so at the end of its `run:`: despite '{short(fault.name)}'",
             fault,
         )
     if fault.kind == "ConcurrencyException":
@@ -71,10 +73,10 @@ def raised(fault: Fault, where: str) -> BridgeError:
 
 
 def short(warning: str) -> str:
-    """The part of a warning's name that is the same for all records: `HASH.sale_past` is
-    `sale_past`.
+    """The part of a warning's name that is the same for all records: without the hash of the
+    records that most begin with.
     """
-    return warning.rpartition(".")[2]
+    return _RECORDS.sub("", warning)
 
 
 def refused(status: int, where: str, after: float | None = None) -> BridgeError | None:
@@ -84,7 +86,7 @@ def refused(status: int, where: str, after: float | None = None) -> BridgeError 
             f"{where}: there is no such database, or no Tryton; `url` is https://HOST:PORT/DATABASE"
         )
     if status == 403:
-        return ConfigurationError(f"{where}: the ERP doesn't offer that to remote callers (403)")
+        return Rejected("forbidden", f"{where}: the ERP doesn't offer that to remote callers (403)")
     if status == 413:
         return Rejected("too_large", f"{where}: too much at once for the ERP (413)")
     if status == 429:

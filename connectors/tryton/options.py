@@ -47,10 +47,11 @@ class TrytonOptions(BaseModel):
         description="Added for one model, such as `product.product: {locations: [4]}`, by which "
         "its function fields are computed.",
     )
-    warnings: list[str] = Field(
-        default_factory=list,
-        description="Warnings that commands may pass, by the end of their names after the last "
-        "dot; any other refuses the command.",
+    settle_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="After how long a command whose answer was lost has happened or never will.",
     )
 
 

@@ -1,0 +1,179 @@
+"""Commands into Tryton: new rows, changes, deletions and buttons, one call each.
+
+Tryton keeps no ledger, so a command whose answer is lost is never sent again from here: the executor
+probes whether it has happened (`connectors.tryton.probe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.connector import Done, Effect, System
+from bridge.model.canonical import canonical_json
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.tryton.binding import Bound, bind
+from connectors.tryton.buttons import Buttons
+from connectors.tryton.catalogue import Table, Tables, read_model
+from connectors.tryton.client import Client
+from connectors.tryton.domain import equal
+from connectors.tryton.faults import Refused, short
+from connectors.tryton.fields import ID, VERSION, Model
+from connectors.tryton.probe import Probing
+from connectors.tryton.statement import parse
+
+MOST_WARNINGS = 20
+"""Warnings of one command that are passed, one after the other."""
+MOST_ROWS = 1000
+
+
+class TrytonWriter:
+    """`bridge.connector.Writer` without a ledger.
+
+    Before a command its row is read. A guard is asked about it, and the call carries the row's
+    `_timestamp`: Tryton refuses the call as soon as it comes to write that row, and takes back all
+    of it, where somebody else has changed the row in between. A button that never writes its row
+    leaves that moment open.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._client = Client(system)
+        self._tables = Tables(system, self._client)
+        self._buttons = Buttons(self._client)
+        self._models: dict[str, Model] = {}
+        self._where = f"system {system.name!r}: writing"
+
+    @property
+    def settle(self) -> float:
+        """As `bridge.connector.Writer.settle`: what the options say."""
+        return self._client.options.settle_seconds
+
+    async def prepare(self) -> None:
+        """As `bridge.connector.Writer.prepare`: logs in."""
+        await self._buttons.learn()
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """As `bridge.connector.Writer.execute`, without a ledger."""
+        outcomes: list[Done | Exception] = []
+        away: RetryLater | None = None
+        for effect in effects:
+            if away is not None:
+                outcomes.append(RetryLater(f"{away} (this command was not sent)", after=away.after))
+                continue
+            try:
+                outcomes.append(await self._one(effect))
+            except ConfigurationError as error:
+                # The login, or the address: no fault of this command, and nothing was done.
+                outcomes.append(away := RetryLater(str(error)))
+            except RetryLater as error:
+                outcomes.append(away := error)
+            except OutcomeUnknown as error:
+                outcomes.append(error)
+                away = RetryLater(str(error))
+            except BridgeError as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def probe(self, effect: Effect) -> Done | None:
+        """As `bridge.connector.Writer.probe`: by the command's own question, or by the row."""
+        return await Probing(self._client, self._model).ask(effect)
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._client.close()
+
+    # -- one command -------------------------------------------------------------------------
+
+    async def _one(self, effect: Effect) -> Done:
+        bound = await self._bound(effect)
+        locks: dict[str, str] = {}
+        if effect.guard is not None:
+            locks = await self._guarded(effect)
+        if bound.key is None:
+            found = await self._send("create", [[bound.values]], bound, locks)
+            return Done(rows=1, result=canonical_json([{ID: one} for one in found]))
+        ids = await self._ids(bound, many=effect.many)
+        await self._send(*_call(bound, ids), bound, locks)
+        return Done(rows=len(ids), result=canonical_json([{ID: one} for one in ids]))
+
+    async def _bound(self, effect: Effect) -> Bound:
+        try:
+            statement = parse(effect.statement)
+            if statement.verb == "FIND":
+                raise ConfigurationError("FIND changes nothing; it belongs into `probe:`")  # noqa: TRY301
+            bound = await bind(statement, self._model, effect.parameters)
+            if statement.button:
+                await self._buttons.check(bound.model.name, statement.button)
+        except ConfigurationError as error:
+            raise Rejected("bad_statement", f"{self._where}: {error}") from error
+        return bound
+
+    async def _model(self, name: str) -> Model:
+        known = self._models.get(name)
+        if known is None:
+            known = self._models[name] = await read_model(self._client, name, self._where)
+        return known
+
+    async def _guarded(self, effect: Effect) -> dict[str, str]:
+        """Ask the guard about the row as it is now; the lock on that version of it."""
+        assert effect.guard is not None, "only guarded effects are asked about"  # noqa: S101
+        table = await self._table(effect.table)
+        names = list(dict.fromkeys((*table.names, VERSION)))
+        rows = await self._client.search_read(
+            effect.table, equal(table, effect.key), names, limit=2
+        )
+        if len(rows) > 1:
+            raise Rejected(
+                "too_many_rows", f"{self._where}: several rows of {effect.table} have this key"
+            )
+        effect.guard(table.shape, table.row(rows[0]) if rows else None)
+        return {f"{effect.table},{row[ID]}": row[VERSION] for row in rows}
+
+    async def _table(self, name: str) -> Table:
+        try:
+            return await self._tables.table(name)
+        except ConfigurationError as error:
+            raise Rejected("bad_table", f"{self._where}: {error}") from error
+
+    async def _ids(self, bound: Bound, *, many: bool) -> list[int]:
+        """The rows that the command is about."""
+        rows = await self._client.search_read(
+            bound.model.name, bound.where, [ID], limit=MOST_ROWS + 1 if many else 2
+        )
+        if not rows:
+            raise Rejected("not_found", f"{self._where}: {bound.row} is not there (any more)")
+        if len(rows) > (MOST_ROWS if many else 1):
+            raise Rejected("too_many_rows", f"{self._where}: {bound.row} is more than one row")
+        return [row[ID] for row in rows]
+
+    async def _send(
+        self, method: str, params: list[Any], bound: Bound, locks: Mapping[str, str]
+    ) -> Any:
+        """The call, once more for each warning that the command passes."""
+        model, context = bound.model.name, {"_timestamp": dict(locks)} if locks else {}
+        passed: set[str] = set()
+        while True:
+            try:
+                return await self._client.model(
+                    model, method, *params, context=context, changes=True
+                )
+            except Refused as error:
+                warning = error.fault.name
+                passes = short(warning) in bound.statement.despite and warning not in passed
+                if error.code != "warning" or not passes or len(passed) >= MOST_WARNINGS:
+                    raise
+                passed.add(warning)
+            # As a person's client does: for this user, this warning and the next call alone.
+            await self._client.model("res.user.warning", "skip", warning, False)
+
+
+def _call(bound: Bound, ids: list[int]) -> tuple[str, list[Any]]:
+    if bound.statement.verb == "WRITE":
+        return "write", [ids, dict(bound.values)]
+    return bound.statement.button or "delete", [ids]
