@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -123,3 +124,32 @@ class Between:
         dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
         told = {name: value for name, value in got.headers.items() if name not in dropped}
         return Say(got.status_code, got.content, told)
+
+
+@contextmanager
+def standing(between: Between, tls: ssl.SSLContext | None = None) -> Iterator[Between]:
+    """The same beside a test that waits for other processes: in a thread of its own."""
+    up, over = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with between.serving(tls):
+            up.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert up.wait(timeout=30), "the proxy does not start"
+        yield between
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+def alone(rule: Rule) -> Between:
+    """A service of nothing but what `rule` says."""
+    made = Between("http://127.0.0.1:1")
+    made.rule = rule
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from connectors.odata.annotations import CAPABILITIES, CORE, Said, moment
@@ -29,6 +29,8 @@ def build(raw: RawModel) -> Service:
 class _Building:
     def __init__(self, raw: RawModel) -> None:
         self._raw = raw
+        self._types = {**raw.complexes, **raw.entities}
+        self._lineages: dict[str, list[RawType]] = {}
         self._left_out: dict[str, str] = {}
 
     def service(self) -> Service:
@@ -69,11 +71,15 @@ class _Building:
 
     def _lineage(self, type_name: str) -> list[RawType]:
         """A type and what it is derived from, the root first."""
+        known = self._lineages.get(type_name)
+        if known is not None:
+            return known
         found: list[RawType] = []
-        types = {**self._raw.complexes, **self._raw.entities}
-        while type_name in types and all(one.name != type_name for one in found):
-            found.insert(0, types[type_name])
-            type_name = types[type_name].base
+        base = type_name
+        while base in self._types and all(one.name != base for one in found):
+            found.insert(0, self._types[base])
+            base = self._types[base].base
+        self._lineages[type_name] = found
         return found
 
     def _key(self, type_name: str) -> list[tuple[str, str]]:
@@ -197,19 +203,36 @@ class _Building:
 
     def _actions(self, sets: dict[str, EntitySet]) -> Iterator[Action]:
         roots = {operation: name for name, operation in self._raw.imports.items()}
+        #: Entity sets by the types that their rows are of.
+        of_type: dict[str, list[EntitySet]] = {}
+        for item in sets.values():
+            for kind in self._lineage(item.type):
+                of_type.setdefault(kind.name, []).append(item)
         for one in self._raw.operations:
             parameters = tuple(self._resolved(p) for p in one.parameters)
             if not one.binding:
                 if one.name in roots:
+                    about = _about(of_type.get(one.about, []), sets.get(one.answers), parameters)
                     yield Action(
                         roots[one.name], None, one.is_function, parameters, one.returns,
-                        method=one.method,
+                        method=one.method, about=about,
                     )  # fmt: skip
                 continue
             bound, _ = collection_of(one.binding)
-            for item in sets.values():
-                if any(kind.name == bound for kind in self._lineage(item.type)):
-                    yield Action(
-                        one.name, item.name, one.is_function, parameters, one.returns,
-                        one.binding_many, one.method,
-                    )  # fmt: skip
+            for item in of_type.get(bound, []):
+                yield Action(
+                    one.name, item.name, one.is_function, parameters, one.returns,
+                    one.binding_many, one.method,
+                )  # fmt: skip
+
+
+def _about(
+    declared: Sequence[EntitySet], answers: EntitySet | None, parameters: Sequence[Property]
+) -> str:
+    """The entity set whose row the parameters name: what V2's function import is declared for, else
+    the set that it answers from.
+    """
+    given = {p.name for p in parameters}
+    likely = declared or ([answers] if answers else [])
+    fitting = [one.name for one in likely if given.issuperset(one.key)]
+    return fitting[0] if len(fitting) == 1 else ""

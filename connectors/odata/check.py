@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from bridge.connector import Finding, System, TableUse
 from bridge.model.errors import BridgeError, ConfigurationError
 from connectors.odata.asking import query
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
-from connectors.odata.means import choose
+from connectors.odata.means import Chosen, choose
 from connectors.odata.model import Service
 from connectors.odata.options import options_of
+
+T = TypeVar("T")
 
 
 async def check(system: System) -> list[Finding]:
@@ -24,13 +28,60 @@ async def check(system: System) -> list[Finding]:
     try:
         service = await client.metadata()
         found = [Finding(text) for text in _unknown_sets(system, service)]
-        for use in system.tables:
-            found += [finding async for finding in _table(client, service, system, use)]
+        for some in await _each(system, lambda use: _table(client, service, system, use)):
+            found += some
         return found
     except BridgeError as error:
         return [Finding(str(error))]
     finally:
         await client.close()
+
+
+async def means(system: System) -> Mapping[str, str]:
+    """As `bridge.connector.Means.means`."""
+    client, options = Client(system), options_of(system.options)
+    try:
+        service = await client.metadata()
+        chosen = await _each(system, lambda use: choose(client, service, use, options))
+        return {
+            use.table: one.phrase(options) for use, one in zip(system.tables, chosen, strict=True)
+        }
+    finally:
+        await client.close()
+
+
+async def refused(client: Client, service: Service, system: System) -> dict[str, BridgeError]:
+    """The tables that can't be captured, whatever the metadata says, and why: each is asked once.
+
+    Services list what can be reached through another row only, or what the login may not read.
+    """
+    found: dict[str, BridgeError] = {}
+
+    async def ask(use: TableUse) -> None:
+        try:
+            await _look(client, service, system, use)
+        except BridgeError as error:
+            found[use.table] = error
+
+    await _each(system, ask)
+    return {use.table: found[use.table] for use in system.tables if use.table in found}
+
+
+async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:
+    """`ask` of every table, in their order; as many at a time as there may be connections, or what
+    waits for one would time out.
+    """
+    room = asyncio.Semaphore(max(1, system.connections))
+
+    async def one(use: TableUse) -> T:
+        async with room:
+            return await ask(use)
+
+    answers = await asyncio.gather(*map(one, system.tables), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _unknown_sets(system: System, service: Service) -> list[str]:
@@ -42,44 +93,44 @@ def _unknown_sets(system: System, service: Service) -> list[str]:
     ]
 
 
+async def _look(
+    client: Client, service: Service, system: System, use: TableUse
+) -> tuple[Chosen, bool]:
+    """How the table is captured, and whether its rows lack the moment that it would go by."""
+    options = options_of(system.options)
+    chosen = await choose(client, service, use, options)
+    await client.page(use.table, query(chosen.table, top=1))
+    poller = chosen.poller(client, options, time.monotonic)
+    return chosen, isinstance(poller, ChangedPoller) and await poller.blind()
+
+
 async def _table(
     client: Client, service: Service, system: System, use: TableUse
-) -> AsyncIterator[Finding]:
+) -> Sequence[Finding]:
     where, options = f"system {system.name!r}", options_of(system.options)
     try:
-        chosen = await choose(client, service, use, options)
-        await client.page(use.table, query(chosen.table, top=1))
-        poller = chosen.poller(client, options, time.monotonic)
-        blind = isinstance(poller, ChangedPoller) and await poller.blind()
+        chosen, blind = await _look(client, service, system, use)
     except BridgeError as error:
         text = str(error)
-        yield Finding(text if text.startswith(where) else f"{where}: {text}")
-        return
+        return [Finding(text if text.startswith(where) else f"{where}: {text}")]
+    found = []
     if chosen.means == "listing" and options.of(use.table).means is None:
-        yield Finding(
-            f"{where}: entity set {use.table!r} tracks no changes and tells no time of change, so "
-            f"all of its rows are read every {options.poll:g} s",
-            "switch change tracking on in the service, or name a property that every change "
-            f"raises: capture: {{sets: {{{use.table}: {{changed: PROPERTY}}}}}}",
-            fatal=False,
+        found.append(
+            Finding(
+                f"{where}: entity set {use.table!r} tracks no changes and tells no time of change, "
+                f"so all of its rows are read every {options.poll:g} s",
+                "switch change tracking on in the service, or name a property that every change "
+                f"raises: capture: {{sets: {{{use.table}: {{changed: PROPERTY}}}}}}",
+                fatal=False,
+            )
         )
     if blind:
-        yield Finding(
-            f"{where}: rows of entity set {use.table!r} carry no {chosen.changed}; changes of them "
-            f"are found only by comparing with the log, every {options.reconcile:g} s",
-            f"fill {chosen.changed} in, or say another property under capture.sets",
-            fatal=False,
+        found.append(
+            Finding(
+                f"{where}: rows of entity set {use.table!r} carry no {chosen.changed}; changes of "
+                f"them are found only by comparing with the log, every {options.reconcile:g} s",
+                f"fill {chosen.changed} in, or say another property under capture.sets",
+                fatal=False,
+            )
         )
-
-
-async def means(system: System) -> Mapping[str, str]:
-    """As `bridge.connector.Means.means`."""
-    client, options = Client(system), options_of(system.options)
-    try:
-        service = await client.metadata()
-        return {
-            use.table: (await choose(client, service, use, options)).phrase(options)
-            for use in system.tables
-        }
-    finally:
-        await client.close()
+    return found

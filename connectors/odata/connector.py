@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from bridge.connector import (
     Snapshot,
     Source,
     System,
+    TableUse,
     Writer,
 )
 from bridge.model.errors import ConfigurationError
@@ -81,14 +83,16 @@ class ODataConnector:
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""
         client = Client(system)
+        wanted = [use.table for use in system.tables]
         try:
             service = await client.metadata()
+            for name in wanted:
+                set_of(service, name)
+            tables = tuple(TableUse(name) for name in wanted or service.sets)
+            refused = await checking.refused(client, service, replace(system, tables=tables))
         finally:
             await client.close()
-        wanted = [use.table for use in system.tables]
-        for name in wanted:
-            set_of(service, name)
-        return importing.draft(service, wanted)
+        return importing.draft(service, wanted, refused)
 
     def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing: a service needs no set-up for this."""

@@ -175,6 +175,8 @@ class _Reading:
                 ],
                 returns=self._names.whole(own.get("ReturnType", "")),
                 method=method,
+                about=self._names.whole(own.get("sap:action-for", "")),
+                answers=own.get("EntitySet", ""),
             )
         )
         self._model.imports[name] = name

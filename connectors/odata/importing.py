@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
 from connectors.odata.edm import field_type
@@ -15,6 +18,7 @@ from connectors.odata.model import Action, EntitySet, Navigation, Property, Serv
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.]*")
 #: Words that YAML reads as something else than text.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+_WHERE = re.compile(r"\Asystem '[^']*': ")
 WIDTH = 98
 """Characters of a comment's line."""
 
@@ -28,17 +32,54 @@ class _Entity:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-def draft(service: Service, wanted: Sequence[str] = ()) -> str:
-    """The file from `capture:` on; `wanted` entity sets, or none for all."""
+def draft(
+    service: Service,
+    wanted: Sequence[str] = (),
+    refused: Mapping[str, BridgeError] = MappingProxyType({}),
+) -> str:
+    """The file from `capture:` on; `wanted` entity sets, or none for all, without those that the
+    service `refused` to have read. Raises ConfigurationError, or what was refused, where none is
+    left.
+    """
     chosen = {name: one for name, one in service.sets.items() if not wanted or name in wanted}
-    keyed = {name: one for name, one in chosen.items() if not _bad_key(one, service)}
-    entities = _named(keyed)
+    why = {name: _bad_key(one, service) for name, one in chosen.items()}
+    why |= {name: f"it can't be read: {_brief(error)}" for name, error in refused.items()}
+    entities = _named({name: one for name, one in chosen.items() if not why[name]})
+    why |= {name: said for name, said in service.left_out.items() if "/" not in name}
+    told = {name: said for name, said in why.items() if said and (not wanted or name in wanted)}
+    if not entities:
+        raise next(iter(refused.values()), None) or _nothing(told)
+    notes = _notes(service)
     lines = [*_capture(), "", "entities:"]
     for one in entities.values():
-        lines += _entity(one, entities, service)
-    lines += _left_out(chosen, service, wanted)
+        lines += _entity(one, entities, service, notes.get(one.set.name, {}))
+    lines += _left_out(told)
     lines += _commands(entities, service)
     return "\n".join(lines) + "\n"
+
+
+def _brief(error: BridgeError) -> str:
+    """An error without the system's name, which stands in the file's first line."""
+    return _WHERE.sub("", str(error))
+
+
+def _nothing(told: Mapping[str, str]) -> ConfigurationError:
+    some = "; ".join(f"{name}: {said}" for name, said in itertools.islice(told.items(), 5))
+    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+    return ConfigurationError(
+        "the service has no entity set that can be captured"
+        + (f" ({some}{more})" if told else ": its metadata lists none")
+    )
+
+
+def _notes(service: Service) -> dict[str, dict[str, str]]:
+    """What was left out of each entity set."""
+    found: dict[str, dict[str, str]] = {}
+    for name, why in service.left_out.items():
+        of, slash, part = name.partition("/")
+        if slash:
+            found.setdefault(of, {})[part] = why
+    return found
 
 
 def _capture() -> list[str]:
@@ -58,8 +99,10 @@ def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
     for key, one in sets.items():
         entity = _Entity(as_name(key, names), one)
         names.add(entity.name)
+        fields: set[str] = set()
         for name in one.properties:
-            entity.fields[name] = as_name(name, entity.fields.values())
+            entity.fields[name] = as_name(name, fields)
+            fields.add(entity.fields[name])
         found[key] = entity
     return found
 
@@ -72,7 +115,9 @@ def _bad_key(one: EntitySet, service: Service) -> str:
     return ""
 
 
-def _entity(one: _Entity, entities: dict[str, _Entity], service: Service) -> Iterator[str]:
+def _entity(
+    one: _Entity, entities: dict[str, _Entity], service: Service, left_out: Mapping[str, str]
+) -> Iterator[str]:
     of = one.set
     yield f"  {one.name}:"
     yield f"    from: {text(of.name)}"
@@ -80,10 +125,8 @@ def _entity(one: _Entity, entities: dict[str, _Entity], service: Service) -> Ite
     yield "    fields:"
     for name, given in one.fields.items():
         yield f"      {given}: {_field(of.properties[name], service)}"
-    prefix = f"{of.name}/"
-    for name, why in service.left_out.items():
-        if name.startswith(prefix):
-            yield from comment(f"{name.removeprefix(prefix)}: left out, {why}", 6)
+    for name, why in left_out.items():
+        yield from comment(f"{name}: left out, {why}", 6)
     version = _version(of)
     if version:
         yield f"    version: {one.fields[version]}"
@@ -104,23 +147,17 @@ def _version(of: EntitySet) -> str | None:
 
 
 def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
-    head = False
+    found = [(nav, *_relation(one, nav, entities)) for nav in one.set.navigations.values()]
+    if found:
+        yield "    relations:" if any(said for _, said, _ in found) else "    # relations:"
     taken: set[str] = set()
-    for nav in one.set.navigations.values():
-        said, why = _relation(one, nav, entities)
-        if not head:
-            yield "    relations:" if _any_relation(one, entities) else "    # relations:"
-            head = True
+    for nav, said, why in found:
         if said:
             name = as_name(nav.name, taken)
             taken.add(name)
             yield f"      {name}: {said}"
         else:
             yield from comment(f"{nav.name}: left out, {why}", 6)
-
-
-def _any_relation(one: _Entity, entities: dict[str, _Entity]) -> bool:
-    return any(_relation(one, nav, entities)[0] for nav in one.set.navigations.values())
 
 
 def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tuple[str, str]:
@@ -141,12 +178,7 @@ def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tu
     return "", f"{one.name} doesn't hold the whole key of {to.name}"
 
 
-def _left_out(
-    chosen: dict[str, EntitySet], service: Service, wanted: Sequence[str]
-) -> Iterator[str]:
-    why = {name: _bad_key(one, service) for name, one in chosen.items()}
-    why |= {name: said for name, said in service.left_out.items() if "/" not in name}
-    told = {name: said for name, said in why.items() if said and (not wanted or name in wanted)}
+def _left_out(told: Mapping[str, str]) -> Iterator[str]:
     if told:
         yield "  # Left out:"
     for name, said in told.items():
@@ -171,21 +203,15 @@ def _command(
     action: Action, entities: dict[str, _Entity], service: Service, names: set[str]
 ) -> Iterator[str]:
     last = action.name.rpartition(".")[2]
-    about = entities[action.bound_to] if action.bound_to else None
-    name = as_name(f"{last}_{about.name}" if about else last, names)
+    about = entities.get(action.bound_to or action.about)
+    name = as_name(f"{last}_{about.name}" if action.bound_to and about else last, names)
     names.add(name)
     yield f"#   {name}:"
     if about is not None:
         yield f"#     entity: {about.name}"
     else:
         yield f"#     entity: {next(iter(entities.values())).name}  # the entity that it is about"
-    args: dict[str, Property] = {}
-    unknown = []
-    for p in action.parameters:
-        if field_type(p, service.version) is None:
-            unknown.append(f"{p.name} ({p.edm})")
-        else:
-            args[as_name(p.name, {*args, "key"})] = p
+    values, args, unknown = _values(action, about, service)
     if args:
         yield "#     args:"
     for given, p in args.items():
@@ -193,10 +219,35 @@ def _command(
     if unknown:
         yield f"#     # without {', '.join(unknown)}: of types that no argument has"
     where = ""
-    if about is not None:
+    if about is not None and action.bound_to:
         where = f"{about.set.name}({_key(about)})/"
-    values = " ".join(f"{p.name}=:{given}" for given, p in args.items())
     yield f"#     run: {json.dumps(f'CALL {where}{action.name} {values}'.rstrip())}"
+
+
+def _values(
+    action: Action, about: _Entity | None, service: Service
+) -> tuple[str, dict[str, Property], list[str]]:
+    """What the statement gives, what of it are arguments, and what no argument can be."""
+    known: dict[str, str] = {}
+    if about is not None and not action.bound_to:
+        # V2 names the row by parameters that are called like its key.
+        for name in about.set.key:
+            known[name] = ":key" if len(about.set.key) == 1 else f":key_{about.fields[name]}"
+    args: dict[str, Property] = {}
+    values, unknown = [], []
+    for p in action.parameters:
+        if p.name in known:
+            values.append(f"{p.name}={known[p.name]}")
+        elif field_type(p, service.version) is None:
+            unknown.append(f"{p.name} ({p.edm})")
+        else:
+            given = as_name(p.name, args)
+            if given in {"id", "key"} or given.startswith("key_"):
+                # These names are the command's own.
+                given = as_name(f"its {p.name}", args)
+            args[given] = p
+            values.append(f"{p.name}=:{given}")
+    return ", ".join(values), args, unknown
 
 
 def _key(about: _Entity) -> str:

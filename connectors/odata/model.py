@@ -92,7 +92,8 @@ class Action:
 
     `bound_to` is the entity set whose rows it is called on, None: it is called at the service's
     root. `bound_many`: it is called on the whole set. `returns` is an Edm type or "". `method` is
-    how V2 wants a function import called.
+    how V2 wants a function import called, `about` the entity set of the row that its parameters
+    name ("": it is about none).
     """
 
     name: str
@@ -102,6 +103,7 @@ class Action:
     returns: str = ""
     bound_many: bool = False
     method: str = "POST"
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,9 @@ class RawSet:
 
 @dataclass(slots=True)
 class RawOperation:
-    """An action or a function; `binding` the type that it is bound to."""
+    """An action or a function; `binding` the type that it is bound to. V2 calls all at the root:
+    `about` is the type that one is for, `answers` the entity set that its result is from.
+    """
 
     name: str
     is_function: bool
@@ -79,6 +81,8 @@ class RawOperation:
     parameters: list[RawProperty] = field(default_factory=list)
     returns: str = ""
     method: str = "POST"
+    about: str = ""
+    answers: str = ""
 
 
 @dataclass(slots=True)

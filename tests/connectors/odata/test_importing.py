@@ -10,6 +10,7 @@ from bridge.config.draft import Asked, checked
 from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
+from connectors.odata.binding import problems
 from connectors.odata.csdl import parse
 from connectors.odata.importing import comment, draft, text
 from tests.connectors.odata.documents import JSON, V2, V4
@@ -32,7 +33,31 @@ def test_a_draft_is_right_as_it_is_and_with_its_commands_uncommented(metadata: b
     head, mark, commands = written.partition("# commands:\n")
     if mark:
         lines = ["commands:", *(line[2:] for line in commands.splitlines())]
-        assert checked(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
+        declared = checked(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
+        assert declared
+        service = parse(metadata)
+        for command in declared.values():
+            assert problems(command.run, service) == []
+
+
+def test_parameters_of_v2_that_name_the_row_are_its_key() -> None:
+    """Whatever else they are called, no argument has a name that commands have for themselves."""
+    declared = b"""<FunctionImport Name="Move" m:HttpMethod="POST"
+      xmlns:sap="http://www.sap.com/Protocols/SAPData" sap:action-for="TradeModel.Order_Detail">
+     <Parameter Name="ProductID" Type="Edm.Int32"/><Parameter Name="OrderID" Type="Edm.Int32"/>
+     <Parameter Name="KeyDate" Type="Edm.DateTime"/><Parameter Name="ID" Type="Edm.String"/>
+     <Parameter Name="Key" Type="Edm.String"/>
+    </FunctionImport></EntityContainer>"""
+    document = V2.replace(b"</EntityContainer>", declared)
+    written, _ = read(document)
+    assert "CALL Release OrderID=:key, Note=:note" in written
+    assert "#   move:\n#     entity: order_details\n" in written
+    call = (
+        "CALL Move ProductID=:key_product_id, OrderID=:key_order_id, KeyDate=:its_key_date, "
+        "ID=:its_id, Key=:its_key"
+    )
+    assert call in written
+    assert problems(call, parse(document)) == []
 
 
 def test_names_are_made_fit_and_unique() -> None:
@@ -67,7 +92,6 @@ def test_v2_s_entities_have_keys_types_relations_and_versions() -> None:
         "# Shipper: left out, it leads to no entity set",
         "# Desk: left out, the type Edm.GeographyPoint",
         "#   release:",
-        "CALL Release OrderID=:order_id Note=:note",
     ):
         assert said in written
 

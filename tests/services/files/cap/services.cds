@@ -1,4 +1,5 @@
 using { data } from './erp';
+using from './bookshop';
 
 @path: 'erp'
 @requires: 'authenticated-user'
