@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.commands import CommandExecutor
-from bridge.log.embedded import EmbeddedLog
-from bridge.log.fixed import FixedCodec
-from bridge.log.port import TopicPartition, TopicSpec
-from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
-from bridge.model.fixed import KINDS, target
-from bridge.model.receipt import Receipt
 from bridge.model.types import FieldType
 from connectors.odata.writer import ODataWriter
-from tests.agent.world import MemoryRegistry
 from tests.between import CUT, DROP, HANG, Asked, Between
+from tests.connectors.desk import Desk, command, desk
 from tests.connectors.odata.place import SPECS, system, tables
 from tests.services.cap import Cap, order_id
-from tests.waiting import ended
 
 TEXT = FieldType("string")
 NUMBER = ArgSpec("number", TEXT)
@@ -57,83 +45,12 @@ COMMANDS = (
 SPEC = SystemSpec("erp", "odata", SPECS, COMMANDS)
 
 
-@dataclass
-class Desk:
-    """Where commands are handed in, and receipts come out."""
-
-    log: EmbeddedLog
-    codec: FixedCodec
-
-    async def send(self, *records: CommandRecord) -> None:
-        await self.log.append(
-            self.codec.topic("command"),
-            [
-                self.codec.entry("command", target("erp", "order", json.loads(one.key)), one)
-                for one in records
-            ],
-        )
-
-    async def receipt(self, one: CommandRecord) -> Receipt:
-        """The last word on a command, once it is one."""
-        async with asyncio.timeout(60):
-            while True:
-                told = [found for found in await self._all() if found.command_id == one.id]
-                if told and (told[-1].code or "") not in {"in_progress", "not_started"}:
-                    return told[-1]
-                await asyncio.sleep(0.05)
-
-    async def _all(self) -> list[Receipt]:
-        place = TopicPartition(self.codec.topic("receipt"), 0)
-        end = (await self.log.end_offsets([place]))[place]
-        reader = await self.log.reader(await self.log.beginning_offsets([place]))
-        found: list[Any] = []
-        try:
-            while reader.position(place) < end:
-                records = await reader.read(1000, 1.0)
-                found += [await self.codec.decode("receipt", one.value or b"") for one in records]
-        finally:
-            await reader.close()
-        return found
-
-
 @asynccontextmanager
-async def desk(folder: Path, url: str) -> AsyncIterator[Desk]:
-    """An executor of the ERP at `url`, on an embedded log."""
-    log = EmbeddedLog(folder / "log.db", partitions=1)
-    await log.open()
-    codec = FixedCodec(MemoryRegistry(), "acme")
-    await codec.open()
-    await log.create_topics([TopicSpec(codec.topic(kind)) for kind in KINDS])
+async def serving(folder: Path, url: str) -> AsyncIterator[Desk]:
+    """An executor of the ERP at `url`."""
     of = system(url, options={"timeout": 3, "settle": 0.2})
-    writer = ODataWriter(of)
-    executor = CommandExecutor(
-        SPEC,
-        bridge="acme",
-        log=log,
-        codec=codec,
-        writer=writer,
-        ledger=False,
-        tables=await tables(of),
-    )
-    stop = asyncio.Event()
-    task = asyncio.create_task(executor.run(stop))
-    try:
-        yield Desk(log, codec)
-    finally:
-        await ended(task, stop)
-        await writer.close()
-        await log.close()
-
-
-def command(name: str, key: str, **args: Any) -> CommandRecord:
-    given = Command(f"erp.{name}", {"id": key}, args)
-    return seal(
-        given,
-        given.key,
-        agent="tester",
-        requested_at=datetime.now(UTC),
-        idempotency_key=f"tester/{name}/{key}",
-    )
+    async with desk(folder, SPEC, ODataWriter(of), await tables(of)) as here:
+        yield here
 
 
 def orders(cap: Cap) -> list[Mapping[str, Any]]:
@@ -170,7 +87,7 @@ async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
     one = command(name, order_id(1), number="7")
     async with Between(cap.address).serving() as between:
         between.rule = rule = Once(reaction, "/Orders")
-        async with desk(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url)) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "succeeded", receipt
@@ -188,7 +105,7 @@ async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
     async with Between(cap.address).serving() as between:
         if reaction is not None:
             between.rule = Once(reaction, "confirm")
-        async with desk(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url)) as here:
             await here.send(one, one)
             first = await here.receipt(one)
             await here.send(one)
@@ -201,7 +118,7 @@ async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
 
 async def test_what_the_service_refuses_is_told_in_its_own_words(cap: Cap, tmp_path: Path) -> None:
     cap.fill(orders=1)
-    async with desk(tmp_path, cap.url) as here:
+    async with serving(tmp_path, cap.url) as here:
         confirm, hold = command("confirm", order_id(0)), command("hold", order_id(0))
         await here.send(confirm, hold)
         receipt = await here.receipt(hold)
@@ -216,7 +133,7 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
     one = command("hold", order_id(0))
     async with Between(cap.address).serving() as between:
         between.rule = rule = Once(CUT, "hold")
-        async with desk(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url)) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "unknown_outcome"

@@ -1,0 +1,108 @@
+"""Commands handed to an executor of a real system, and the receipts that come out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from bridge.commands import CommandExecutor
+from bridge.connector import Writer
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import TopicPartition, TopicSpec
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.declare import SystemSpec
+from bridge.model.fixed import KINDS, Target, target
+from bridge.model.receipt import Receipt
+from bridge.plan.table import EntityTable
+from tests.agent.world import MemoryRegistry
+from tests.waiting import ended
+
+
+@dataclass
+class Desk:
+    """Where commands are handed in, and receipts come out."""
+
+    log: EmbeddedLog
+    codec: FixedCodec
+    spec: SystemSpec
+
+    async def send(self, *records: CommandRecord) -> None:
+        await self.log.append(
+            self.codec.topic("command"),
+            [self.codec.entry("command", self._target(one), one) for one in records],
+        )
+
+    def _target(self, one: CommandRecord) -> Target:
+        about = {command.qualified: command.entity for command in self.spec.commands}[one.name]
+        return target(self.spec.name, about, json.loads(one.key))
+
+    async def receipt(self, one: CommandRecord) -> Receipt:
+        """The last word on a command, once it is one."""
+        async with asyncio.timeout(60):
+            while True:
+                told = [found for found in await self._all() if found.command_id == one.id]
+                if told and (told[-1].code or "") not in {"in_progress", "not_started"}:
+                    return told[-1]
+                await asyncio.sleep(0.05)
+
+    async def _all(self) -> list[Receipt]:
+        place = TopicPartition(self.codec.topic("receipt"), 0)
+        end = (await self.log.end_offsets([place]))[place]
+        reader = await self.log.reader(await self.log.beginning_offsets([place]))
+        found: list[Any] = []
+        try:
+            while reader.position(place) < end:
+                records = await reader.read(1000, 1.0)
+                found += [await self.codec.decode("receipt", one.value or b"") for one in records]
+        finally:
+            await reader.close()
+        return found
+
+
+@asynccontextmanager
+async def desk(
+    folder: Path, spec: SystemSpec, writer: Writer, tables: Mapping[str, EntityTable]
+) -> AsyncIterator[Desk]:
+    """An executor without a ledger, on an embedded log. The writer is closed with it."""
+    log = EmbeddedLog(folder / "log.db", partitions=1)
+    await log.open()
+    codec = FixedCodec(MemoryRegistry(), "acme")
+    await codec.open()
+    await log.create_topics([TopicSpec(codec.topic(kind)) for kind in KINDS])
+    executor = CommandExecutor(
+        spec,
+        bridge="acme",
+        log=log,
+        codec=codec,
+        writer=writer,
+        ledger=False,
+        tables=tables,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(executor.run(stop))
+    try:
+        yield Desk(log, codec, spec)
+    finally:
+        await ended(task, stop)
+        await writer.close()
+        await log.close()
+
+
+def command(name: str, key: Any, *, expect: str | None = None, **args: Any) -> CommandRecord:
+    """A new command of a tester's, about the row with this id; no other has its key."""
+    given = Command(f"erp.{name}", {"id": key}, args, expect=expect)
+    return seal(
+        given,
+        given.key,
+        agent="tester",
+        requested_at=datetime.now(UTC),
+        idempotency_key=f"tester/{uuid4()}",
+    )

@@ -1,0 +1,176 @@
+"""Commands through the executor into Tryton: each takes effect once, whatever stays unheard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
+from bridge.model.event import row_version
+from bridge.model.types import FieldType
+from connectors.tryton.writer import TrytonWriter
+from tests.between import CUT, DROP, HANG, Asked, Between
+from tests.connectors.desk import Desk, command, desk
+from tests.connectors.tryton.place import SPECS, Shop, gateway, system, tables
+from tests.services.tryton import Tryton
+
+TEXT = FieldType("string")
+OUTSIDE = Tier.OUTSIDE_THE_LOOP
+CONFIRMED = "FIND sale.sale(:key) state=['confirmed', 'processing', 'done']"
+COMMANDS = (
+    CommandSpec(
+        "erp",
+        "order",
+        "party",
+        "CREATE sale.sale party=:key, reference=:id, comment=:comment",
+        (ArgSpec("comment", TEXT),),
+        OUTSIDE,
+        probe="FIND sale.sale reference=:id",
+    ),
+    CommandSpec("erp", "quote", "sale", "BUTTON sale.sale(:key)/quote", (), OUTSIDE),
+    CommandSpec(
+        "erp", "confirm", "sale", "BUTTON sale.sale(:key)/confirm", (), OUTSIDE, probe=CONFIRMED
+    ),
+    CommandSpec(
+        "erp",
+        "note",
+        "sale",
+        "WRITE sale.sale(:key) comment=:comment",
+        (ArgSpec("comment", TEXT),),
+        OUTSIDE,
+        guards=("state", "comment"),
+    ),
+    CommandSpec("erp", "arrive", "sale", "BUTTON stock.move(:key)/do", (), OUTSIDE),
+)
+SPEC = SystemSpec("erp", "tryton", SPECS, COMMANDS)
+
+
+@pytest.fixture
+def shop(tryton: Tryton) -> Shop:
+    return Shop(tryton)
+
+
+@asynccontextmanager
+async def serving(folder: Path, url: str) -> AsyncIterator[Desk]:
+    """An executor of the ERP at `url`."""
+    of = system(url, options={"timeout_seconds": 3, "settle_seconds": 0.2})
+    async with desk(folder, SPEC, TrytonWriter(of), await tables(of)) as here:
+        yield here
+
+
+class Once:
+    """Reacts to the first call of a method, and to no other."""
+
+    def __init__(self, reaction: str, method: str) -> None:
+        self._reaction = reaction
+        self._method = f'"model.{method}"'.encode()
+        self.calls = 0
+
+    def __call__(self, asked: Asked) -> str | None:
+        if self._method not in asked.body:
+            return None
+        self.calls += 1
+        return self._reaction if self.calls == 1 else None
+
+
+@pytest.mark.parametrize(("reaction", "calls"), [(CUT, 1), (HANG, 1), (DROP, 2)])
+async def test_a_create_whose_answer_is_lost_never_makes_two_sales(
+    tryton: Tryton, shop: Shop, tmp_path: Path, reaction: str, calls: int
+) -> None:
+    """Found by the command's id, which it carries; sent again only when it never arrived."""
+    one = command("order", shop.customers[0][0], comment=str(tmp_path))
+    async with Between(tryton.address).serving() as between:
+        between.rule = rule = Once(reaction, "sale.sale.create")
+        async with serving(tmp_path, between.url(tryton.url)) as here:
+            await here.send(one)
+            receipt = await here.receipt(one)
+    assert receipt.outcome == "succeeded", receipt
+    assert receipt.code == ("reconciled" if calls == 1 else None)
+    assert len(shop.rpc.search("sale.sale", ["comment", "=", str(tmp_path)])) == 1
+    assert rule.calls == calls
+
+
+@pytest.mark.parametrize("reaction", [None, CUT])
+async def test_a_sale_confirmed_twice_by_a_repeated_command_is_confirmed_once(
+    tryton: Tryton, shop: Shop, tmp_path: Path, reaction: str | None
+) -> None:
+    key, other = shop.sell("quote"), shop.sell()
+    one, last = command("confirm", key), command("quote", other)
+    tryton.reset()
+    async with Between(tryton.address).serving() as between:
+        if reaction is not None:
+            between.rule = Once(reaction, "sale.sale.confirm")
+        async with serving(tmp_path, between.url(tryton.url)) as here:
+            await here.send(one, one)
+            first = await here.receipt(one)
+            await here.send(one)
+            await here.send(last)
+            assert (await here.receipt(last)).outcome == "succeeded"
+    assert first.outcome == "succeeded"
+    assert tryton.calls().count("model.sale.sale.confirm") == 1
+    row = shop.one(key, "state", "shipments", "invoices")
+    assert (row["state"], len(row["shipments"]), len(row["invoices"])) == ("processing", 1, 1)
+
+
+async def test_what_the_erp_refuses_is_told_in_its_own_words(
+    tryton: Tryton, shop: Shop, tmp_path: Path
+) -> None:
+    key, move = shop.sell(), shop.arrival()
+    async with serving(tmp_path, tryton.url) as here:
+        confirm, arrive = command("confirm", key), command("arrive", move)
+        await here.send(confirm, arrive)
+        receipt, warned = await here.receipt(confirm), await here.receipt(arrive)
+    assert (receipt.outcome, receipt.code) == ("failed", "legacy_error")
+    assert 'You can not call "confirm" on' in (receipt.message or "")
+    assert (warned.outcome, warned.code) == ("failed", "warning")
+    assert "despite 'effective_date_future'" in (warned.message or "")
+
+
+async def test_a_command_that_expects_another_version_conflicts_and_learns_the_current_one(
+    tryton: Tryton, shop: Shop, tmp_path: Path
+) -> None:
+    key = shop.sell()
+    of = system(tryton.url)
+    entity = (await tables(of))["sale"].entity
+    async with gateway(of, lambda _: None) as door:
+        [row] = await door.get_many("sale", [key])
+    version = str(row_version(entity, row, ("state", "comment")))
+    async with serving(tmp_path, tryton.url) as here:
+        first = command("note", key, expect=version, comment="first")
+        await here.send(first)
+        assert (await here.receipt(first)).outcome == "succeeded"
+        late = command("note", key, expect=version, comment="late")
+        await here.send(late)
+        receipt = await here.receipt(late)
+    assert (receipt.outcome, receipt.code) == ("failed", "conflict"), receipt
+    assert receipt.version not in (None, version)
+    assert shop.one(key, "comment")["comment"] == "first"
+
+
+async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_again(
+    tryton: Tryton, shop: Shop, tmp_path: Path
+) -> None:
+    one = command("quote", shop.sell())
+    async with Between(tryton.address).serving() as between:
+        between.rule = rule = Once(CUT, "sale.sale.quote")
+        async with serving(tmp_path, between.url(tryton.url)) as here:
+            await here.send(one)
+            receipt = await here.receipt(one)
+    assert receipt.outcome == "unknown_outcome"
+    assert "declare a `probe:`" in (receipt.message or "")
+    assert rule.calls == 1
+
+
+async def test_the_receipt_of_a_new_row_tells_its_id(
+    tryton: Tryton, shop: Shop, tmp_path: Path
+) -> None:
+    one = command("order", shop.customers[1][0], comment="id")
+    async with serving(tmp_path, tryton.url) as here:
+        await here.send(one)
+        receipt = await here.receipt(one)
+    [made] = json.loads(receipt.result or "")
+    assert shop.one(made["id"], "reference")["reference"] == one.id

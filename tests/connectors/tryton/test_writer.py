@@ -1,0 +1,338 @@
+"""Commands into Tryton: what they do, what they refuse, and what is unknown afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bridge.connector import Done, Effect, Shape
+from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
+from connectors.tryton.writer import TrytonWriter
+from tests.between import CUT, DROP, HANG, Asked, Between, Say
+from tests.connectors.tryton.place import Shop, system
+from tests.services.tryton import OUTSIDER, Tryton
+
+Guard = Callable[[Shape | None, Any], None]
+
+
+@pytest.fixture
+def shop(tryton: Tryton) -> Shop:
+    return Shop(tryton)
+
+
+def effect(
+    statement: str,
+    key: Any = 0,
+    guard: Guard | None = None,
+    *,
+    table: str = "sale.sale",
+    probe: str = "",
+    many: bool = False,
+    **parameters: Any,
+) -> Effect:
+    values = {"id": "tester:1", "key": key, **parameters}
+    return Effect(
+        "tester:1", "digest", statement, values, table, {"id": key}, guard, many, probe=probe
+    )
+
+
+@asynccontextmanager
+async def writing(url: str, **options: Any) -> AsyncIterator[TrytonWriter]:
+    writer = TrytonWriter(system(url, options=options))
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+async def outcome(writer: TrytonWriter, one: Effect) -> Done | Exception:
+    [found] = await writer.execute([one])
+    return found
+
+
+async def done(writer: TrytonWriter, one: Effect) -> Done:
+    found = await outcome(writer, one)
+    assert isinstance(found, Done), found
+    return found
+
+
+async def refused(writer: TrytonWriter, one: Effect) -> tuple[str, str]:
+    found = await outcome(writer, one)
+    assert isinstance(found, Rejected), found
+    return found.code, str(found)
+
+
+def made(found: Done) -> int:
+    return int(json.loads(found.result or "")[0]["id"])
+
+
+def fits(part: str, reaction: str | Say) -> Callable[[Asked], str | Say | None]:
+    """Reacts to remote calls of this method."""
+    return lambda asked: reaction if f'"{part}"'.encode() in asked.body else None
+
+
+async def test_a_sale_is_made_with_its_lines_changed_and_deleted(
+    tryton: Tryton, shop: Shop
+) -> None:
+    party, address = shop.customers[0]
+    reference = shop.reference()
+    async with writing(tryton.url) as writer:
+        key = made(
+            await done(
+                writer,
+                effect(
+                    "CREATE sale.sale party=:party, reference=:ref, invoice_address=:address, "
+                    "shipment_address=:address, sale_date=:day, comment='it''s; new', lines=["
+                    "(product=:product, quantity=:quantity, unit=:unit, unit_price=2.50), "
+                    "(type='comment', description='thanks')]",
+                    party=party,
+                    address=address,
+                    ref=reference,
+                    day=date(2026, 2, 28),
+                    product=shop.products[0],
+                    quantity=3,
+                    unit=shop.unit,
+                ),
+            )
+        )
+        row = shop.one(key, "party", "reference", "comment", "lines", "untaxed_amount")
+        assert shop.referring(reference) == [key]
+        assert (row["party"], row["comment"]) == (party, "it's; new")
+        assert row["untaxed_amount"] == Decimal("7.50")
+        first, second = sorted(row["lines"])
+
+        lines = json.dumps([{"id": first, "quantity": 5}, {"type": "comment", "description": "x"}])
+        await done(
+            writer, effect("WRITE sale.sale(:key) comment=null, lines=:more", key, more=lines)
+        )
+        row = shop.one(key, "comment", "lines", "untaxed_amount")
+        assert (row["comment"], len(row["lines"])) == (None, 3)
+        assert row["untaxed_amount"] == Decimal("12.50")
+
+        line = effect("DELETE sale.line(:key)", second, table="sale.line")
+        await done(writer, line)
+        assert second not in shop.one(key, "lines")["lines"]
+        assert (await refused(writer, line))[0] == "not_found"
+        await done(writer, effect("BUTTON sale.sale(:key)/cancel", key))
+        await done(writer, effect("DELETE sale.sale(:key)", key))
+    assert shop.referring(reference) == []
+
+
+async def test_what_is_not_there_is_not_found(tryton: Tryton) -> None:
+    async with writing(tryton.url) as writer:
+        for statement in (
+            "WRITE sale.sale(:key) comment='x'",
+            "DELETE sale.sale(:key)",
+            "BUTTON sale.sale(:key)/quote",
+        ):
+            assert (await refused(writer, effect(statement, 987_654)))[0] == "not_found"
+
+
+async def test_buttons_take_a_sale_through_its_workflow_and_out_of_turn_the_erp_says_why(
+    tryton: Tryton, shop: Shop
+) -> None:
+    key = shop.sell()
+    async with writing(tryton.url) as writer:
+        code, why = await refused(writer, effect("BUTTON sale.sale(:key)/confirm", key))
+        assert code == "legacy_error"
+        assert 'You can not call "confirm" on' in why
+        for button, state in (("quote", "quotation"), ("confirm", "processing")):
+            await done(writer, effect(f"BUTTON sale.sale(:key)/{button}", key))
+            assert shop.one(key, "state")["state"] == state
+        await done(writer, effect("BUTTON sale.sale(:key)/process", key))
+        code, why = await refused(writer, effect("DELETE sale.sale(:key)", key))
+    assert "you must cancel it" in why
+    assert len(shop.one(key, "shipments")["shipments"]) == 1
+
+
+async def test_the_guard_sees_the_row_and_its_timestamp_guards_the_call(
+    tryton: Tryton, shop: Shop
+) -> None:
+    key = shop.sell()
+    seen: list[dict[str, Any]] = []
+
+    def look(shape: Shape | None, raw: Any) -> None:
+        assert shape is not None
+        seen.append({c.name: value for c, value in zip(shape.columns, raw, strict=True)})
+
+    def refuse(shape: Shape | None, raw: Any) -> None:
+        raise Rejected("conflict", "the row has changed")
+
+    def meddle(shape: Shape | None, raw: Any) -> None:
+        """Somebody else changes the row behind the guard's back."""
+        shop.rpc.call("model.sale.sale.write", [key], {"comment": "mine"})
+
+    async with writing(tryton.url) as writer:
+        write = "WRITE sale.sale(:key) comment='ours'"
+        assert (await refused(writer, effect(write, key, refuse)))[0] == "conflict"
+        assert shop.one(key, "comment")["comment"] is None
+        for statement in (write, "DELETE sale.sale(:key)", "BUTTON sale.sale(:key)/quote"):
+            code, why = await refused(writer, effect(statement, key, meddle))
+            assert code == "conflict", why
+            assert "somebody else changed the row" in why
+        row = shop.one(key, "comment", "state")
+        assert (row["comment"], row["state"]) == ("mine", "draft")
+        await done(writer, effect("BUTTON sale.sale(:key)/quote", key, look))
+    assert (seen[0]["id"], seen[0]["state"], seen[0]["comment"]) == (key, "draft", "mine")
+    assert shop.one(key, "state")["state"] == "quotation"
+
+
+async def test_a_warning_refuses_a_command_that_does_not_name_it(
+    tryton: Tryton, shop: Shop
+) -> None:
+    """Nobody is there to answer it; the receipt tells what it says and how to allow it."""
+    button, key = "BUTTON stock.move(:key)/do", shop.arrival()
+    async with writing(tryton.url) as writer:
+        code, why = await refused(writer, effect(button, key, table="stock.move"))
+        assert code == "warning"
+        assert "in the future" in why
+        assert "despite 'effective_date_future'" in why
+        other = effect(f"{button} despite 'done'", key, table="stock.move")
+        assert (await refused(writer, other))[0] == "warning"
+        assert shop.one(key, "state", model="stock.move")["state"] == "draft"
+        allowed = effect(f"{button} despite 'other', 'effective_date_future'", key, table="stock.move")
+        await done(writer, allowed)
+        assert shop.one(key, "state", model="stock.move")["state"] == "done"
+        another = effect(button, shop.arrival(), table="stock.move")
+        assert (await refused(writer, another))[0] == "warning"
+
+
+async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
+    tryton: Tryton, shop: Shop
+) -> None:
+    first, second = shop.sell(), shop.sell()
+    wrong = {
+        "WRITE sale.sale(:key) coment='a'": ("bad_statement", "did you mean comment"),
+        "WRITE sale.sale(:key) state='lost'": ("bad_value", "it is one of draft, quotation"),
+        "WRITE sale.sale(:key) party='Brown'": ("bad_value", "field 'party' (many2one of party"),
+        "WRITE sale.sale(:key) lines=7": ("bad_value", "it wants a list"),
+        "WRITE sale.sale(:key) lines=[1]": ("bad_value", "is no row"),
+        "WRITE sale.sale(:key) lines=[(qty=1)]": ("bad_statement", "no field 'qty'"),
+        "WRITE sale.sale(:key) create_date=null": ("bad_statement", "fills in 'create_date'"),
+        "WRITE sale.sale(:key) comment=:nope": ("bad_statement", ":nope is no parameter"),
+        "WRITE sale.sale(:key) party=987654": ("legacy_error", "is not valid according to its domain"),
+        "WRITE sale.nope(:key) comment=1": ("bad_statement", "no model 'sale.nope'"),
+        "BUTTON sale.sale(:key)/confrim": (
+            "bad_statement",
+            "no button 'confrim'; there are confirm",
+        ),
+        "BUTTON sale.sale(:key)/read": ("bad_statement", "no button 'read'"),
+        "FIND sale.sale(:key) state='draft'": ("bad_statement", "belongs into `probe:`"),
+        "PATCH sale.sale(:key) state='x'": ("bad_statement", "CREATE, WRITE, DELETE, BUTTON"),
+    }
+    async with writing(tryton.url) as writer:
+        outcomes = await writer.execute(
+            [
+                effect("WRITE sale.sale(:key) comment='a'", first),
+                *(effect(statement, first) for statement in wrong),
+                effect("WRITE sale.sale(:key) comment='b'", second),
+            ]
+        )
+    for found, (code, why) in zip(outcomes[1:-1], wrong.values(), strict=True):
+        assert isinstance(found, Rejected)
+        assert (found.code, why in str(found)) == (code, True), found
+    assert isinstance(outcomes[0], Done)
+    assert isinstance(outcomes[-1], Done)
+    assert [shop.one(key, "comment")["comment"] for key in (first, second)] == ["a", "b"]
+
+
+async def test_rows_are_named_by_fields_of_theirs_and_several_only_where_that_is_meant(
+    tryton: Tryton, shop: Shop
+) -> None:
+    reference = shop.reference()
+    keys = [shop.sell(), shop.sell()]
+    shop.rpc.call("model.sale.sale.write", keys, {"reference": reference})
+    write = "WRITE sale.sale(reference=:ref) comment='both'"
+    async with writing(tryton.url) as writer:
+        assert (await refused(writer, effect(write, ref=reference)))[0] == "too_many_rows"
+        assert (await done(writer, effect(write, ref=reference, many=True))).rows == 2
+        assert (await refused(writer, effect(write, ref="nobody's")))[0] == "not_found"
+    assert [shop.one(key, "comment")["comment"] for key in keys] == ["both", "both"]
+
+
+async def test_who_may_not_is_told_in_the_erps_words(tryton: Tryton, shop: Shop) -> None:
+    key = shop.sell()
+    async with writing(tryton.url_of(OUTSIDER)) as writer:
+        for statement in ("BUTTON sale.sale(:key)/quote", "WRITE sale.sale(:key) comment='x'"):
+            code, why = await refused(writer, effect(statement, key))
+            assert (code, 'You are not allowed to access "Sale"' in why) == ("legacy_error", True)
+
+
+CREATE = "CREATE sale.sale party=:party, reference=:ref"
+FIND = "FIND sale.sale reference=:ref"
+
+
+@pytest.mark.parametrize(("reaction", "there"), [(CUT, 1), (HANG, 1), (DROP, 0)])
+async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
+    tryton: Tryton, shop: Shop, reaction: str, there: int
+) -> None:
+    party, _ = shop.customers[0]
+    one = effect(CREATE, probe=FIND, party=party, ref=shop.reference())
+    async with Between(tryton.address).serving() as between:
+        between.rule = fits("model.sale.sale.create", reaction)
+        async with writing(between.url(tryton.url), timeout_seconds=2) as writer:
+            lost, later = await writer.execute([one, one])
+            found = await writer.probe(one)
+    assert isinstance(lost, OutcomeUnknown)
+    assert isinstance(later, RetryLater)
+    assert isinstance(found, Done) == bool(there)
+    assert len(shop.referring(one.parameters["ref"])) == there
+
+
+async def test_probes_tell_by_the_row_what_may_have_happened(tryton: Tryton, shop: Shop) -> None:
+    key = shop.sell()
+    quote = "BUTTON sale.sale(:key)/quote"
+
+    def guard(shape: Shape | None, raw: Any) -> None:
+        return None
+
+    async with writing(tryton.url) as writer:
+        write = "WRITE sale.sale(:key) comment=' held ', sale_date=:day"
+        one = effect(write, key, day=date(2026, 3, 1))
+        with pytest.raises(Unsupported, match="declare a `probe:`"):
+            await writer.probe(one)
+        assert await writer.probe(effect(write, key, guard, day=date(2026, 3, 1))) is None
+        await done(writer, one)
+        assert isinstance(await writer.probe(one), Done)
+        assert await writer.probe(effect(write, 987_654, day=date(2026, 3, 1))) is None
+
+        delete = "DELETE sale.sale(:key)"
+        assert await writer.probe(effect(delete, key)) is None
+        assert isinstance(await writer.probe(effect(delete, 987_654)), Done)
+        for blind in (effect(quote, key), effect(CREATE, party=1, ref="x")):
+            with pytest.raises(Unsupported, match="can't be probed"):
+                await writer.probe(blind)
+        own = effect(quote, key, probe="FIND sale.sale(:key) state=['quotation', 'confirmed']")
+        assert await writer.probe(own) is None
+        await done(writer, own)
+        assert isinstance(await writer.probe(own), Done)
+        with pytest.raises(OutcomeUnknown, match="no field 'stat'"):
+            await writer.probe(effect(quote, key, probe="FIND sale.sale(:key) stat='x'"))
+
+
+async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_later(
+    tryton: Tryton, shop: Shop
+) -> None:
+    key = shop.sell()
+    one = effect("WRITE sale.sale(:key) comment='later'", key)
+    answers = {
+        "refuses for now": Say(429, b"", {"Retry-After": "7"}),
+        "has moved to https://elsewhere/": Say(301, b"", {"Location": "https://elsewhere/"}),
+    }
+    between = Between(tryton.address)
+    async with between.serving(), writing(between.url(tryton.url)) as writer:
+        await writer.prepare()
+        for words, say in answers.items():
+            between.rule = fits("model.sale.sale.write", say)
+            found = await outcome(writer, one)
+            assert isinstance(found, RetryLater)
+            assert words in str(found)
+        between.rule = fits("model.sale.sale.write", Say(200, b"<html>", {"Content-Type": "x"}))
+        assert isinstance(await outcome(writer, one), OutcomeUnknown)
+    assert shop.one(key, "comment")["comment"] is None
