@@ -6,6 +6,8 @@ A whole run over a connector of yours to a SQL database is this (`docs/connector
 from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
 
 class TestMine(ConnectorSuite):
+    connector = mine.connector
+
     @pytest.fixture
     def fresh(self, tmp_path):
         types = [TypeCase("integer", "7", "integer", 7)]

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
-from bridge.connector import Capabilities
-from bridge.kit.connector.legacy import Legacy
+from bridge.connector import Capabilities, Connector
+from bridge.kit.connector.legacy import Lack, Legacy
 from bridge.model.errors import Unsupported
 
 Capability = Literal["capture", "snapshot", "read", "write"]
+Need = Literal[
+    "capture",
+    "snapshot",
+    "read",
+    "write",
+    "ledger",
+    "every_change",
+    "truncate",
+    "rekey",
+    "rollback",
+    "not snapshot",
+    "not ledger",
+    "not every_change",
+]
+"""What a connector declares, or doesn't, or what its legacy system can do."""
+Marked = TypeVar("Marked")
 
 
-async def needs(legacy: Legacy, *capabilities: Capability) -> None:
-    """Skip a test of what the connector doesn't declare, once it has refused that as it must."""
-    lacking = await refused(legacy, *capabilities)
-    if lacking:
-        pytest.skip(f"the connector does not declare {', '.join(lacking)}, and refuses it")
+def needs(*what: Need) -> Callable[[Marked], Marked]:
+    """Of a test, or a part of the suite: it is for connectors of which all of this is true.
+
+    For others it isn't there. That they refuse what they don't declare is a test for every one.
+    """
+
+    def mark(test: Marked) -> Marked:
+        setattr(test, "needs", what)  # noqa: B010 - of functions and of classes
+        return test
+
+    return mark
 
 
 async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]:
@@ -38,7 +61,23 @@ async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]
 
 
 class ConnectorTests:
-    """Subclasses define the fixture `fresh`: a Legacy whose system holds nothing yet."""
+    """Subclasses name their `connector` and define the fixture `fresh`: a Legacy whose system
+    holds nothing yet. `lacks` what the legacy system can't do, as in `Legacy`.
+
+    Tests that ask for more, or for less, than the connector declares are left out of the subclass.
+    """
+
+    connector: ClassVar[Connector]
+    lacks: ClassVar[frozenset[Lack]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "connector" in cls.__dict__:
+            for name in unfit(cls, cls.connector.capabilities(), cls.lacks):
+                setattr(cls, name, None)
+        elif not hasattr(cls, "connector") and not cls.__module__.startswith("bridge.kit."):
+            message = f"{cls.__qualname__} has to say which connector it tests: connector = ..."
+            raise TypeError(message)
 
     @pytest.fixture
     def fresh(self) -> Legacy:
@@ -57,8 +96,19 @@ class ConnectorTests:
         """What the connector declares."""
         return legacy.connector.capabilities()
 
-    @pytest.fixture
-    def every_change(self, can: Capabilities) -> None:
-        """Asked for by tests of what only a source that tells every change can promise."""
-        if not can.every_change:
-            pytest.skip("every_change: no; WeakerTests hold the connector to what it promises")
+
+def unfit(suite: type, declared: Capabilities, lacks: frozenset[Lack]) -> Iterator[str]:
+    """The suite's tests that are not for such a connector."""
+    true: dict[str, bool] = {
+        name: bool(getattr(declared, name))
+        for name in ("capture", "snapshot", "read", "write", "ledger", "every_change", "truncate")
+    }
+    true |= {"rekey": "rekey" not in lacks, "rollback": "rollback" not in lacks}
+    true |= {f"not {name}": not value for name, value in true.items()}
+    for part in suite.__mro__:
+        of_all = vars(part).get("needs", ())
+        for name, test in vars(part).items():
+            if name.startswith("test_"):
+                wanted = (*of_all, *getattr(test, "needs", ()))
+                if not all(true[need] for need in wanted):
+                    yield name

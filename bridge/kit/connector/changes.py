@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from bridge.connector import CREATE, DELETE, UPDATE, Capabilities
-from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
 from bridge.kit.connector.load import Load, order
 from bridge.kit.connector.oracle import State
 from bridge.kit.connector.stream import PATIENCE, streaming
 
 
+@needs("capture")
 class ChangeTests(ConnectorTests):
     """Creates, updates, deletes, changed keys, nulls; order, transactions, waiting."""
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_creates_updates_and_deletes_are_told_with_their_rows(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -37,7 +36,7 @@ class ChangeTests(ConnectorTests):
         if can.before == "full":
             assert [step.before for step in told] == [None, first, second]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_old_rows_are_whole_or_not_there_as_the_shape_says(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -51,7 +50,7 @@ class ChangeTests(ConnectorTests):
             if can.before != "table":
                 assert change.shape.before == can.before
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_a_changed_key_is_told_with_the_old_and_the_new_one(self, legacy: Legacy) -> None:
         old, new = order(1), order(1, **{KEY: order(2)[KEY]})
         async with streaming(legacy) as stream:
@@ -64,7 +63,7 @@ class ChangeTests(ConnectorTests):
             (CREATE, (new[KEY],), new),
         ]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_nulls_come_and_go(self, legacy: Legacy) -> None:
         empty = {KEY: order(1)[KEY], "customer": None, "qty": None, "price": None}
         async with streaming(legacy) as stream:
@@ -74,7 +73,7 @@ class ChangeTests(ConnectorTests):
             told = await stream.until(3)
         assert [step.after for step in told] == [empty, order(1), empty]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_a_history_rebuilds_the_table_step_by_step(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -107,9 +106,8 @@ class ChangeTests(ConnectorTests):
                 earlier = [one.transaction.commit for one in batch.changes[: mark.at]]
                 assert all(commit <= mark.commit for commit in earlier)
 
+    @needs("rollback")
     async def test_a_rolled_back_transaction_is_never_told(self, legacy: Legacy) -> None:
-        if "rollback" in legacy.lacks:
-            pytest.skip("this legacy system takes nothing back")
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)), commit=False)
             legacy.apply(Create(order(2)))
@@ -117,7 +115,7 @@ class ChangeTests(ConnectorTests):
             await stream.quiet()
         assert [step.key for step in told] == [(order(2)[KEY],)]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_changes_carry_their_transaction_and_when_it_was_committed(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -139,7 +137,7 @@ class ChangeTests(ConnectorTests):
                 seconds = transaction.committed_at / 1e6
                 assert before - 60 < seconds < time.time() + 60
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_a_batch_has_no_more_changes_than_were_asked_for(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             legacy.apply(*(Create(order(number)) for number in range(1, 8)))

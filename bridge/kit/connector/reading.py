@@ -17,11 +17,11 @@ from bridge.kit.connector.stream import streaming
 from bridge.model.errors import Rejected
 
 
+@needs("read")
 class ReaderTests(ConnectorTests):
     """Only for the capability `read`; without it, that it is refused."""
 
     async def test_batched_lookups_equal_single_ones(self, legacy: Legacy) -> None:
-        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 20)))
         legacy.apply(Create({KEY: "odd 'key'"}))
         reader = await legacy.connector.reader(legacy.system())
@@ -46,7 +46,6 @@ class ReaderTests(ConnectorTests):
         await reader.close()
 
     async def test_without_keys_all_rows_come_up_to_the_limit(self, legacy: Legacy) -> None:
-        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         records = await _records(legacy)
@@ -57,7 +56,6 @@ class ReaderTests(ConnectorTests):
         await reader.close()
 
     async def test_reads_run_side_by_side(self, legacy: Legacy) -> None:
-        await needs(legacy, "read")
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         found = await asyncio.gather(
@@ -66,10 +64,10 @@ class ReaderTests(ConnectorTests):
         await reader.close()
         assert [len(one.rows) for one in found] == [1] * 20
 
+    @needs("capture")
     async def test_a_row_that_is_read_equals_the_event_of_the_same_state(
         self, legacy: Legacy
     ) -> None:
-        await needs(legacy, "read", "capture")
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)), Create({KEY: order(2)[KEY]}))
@@ -80,10 +78,10 @@ class ReaderTests(ConnectorTests):
                 assert row == step.after
         await reader.close()
 
+    @needs("capture")
     async def test_a_read_tells_which_transactions_it_has_seen(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        await needs(legacy, "read", "capture")
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)))
@@ -98,7 +96,6 @@ class ReaderTests(ConnectorTests):
     async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
         self, legacy: Legacy
     ) -> None:
-        await needs(legacy, "read")
         legacy.apply(Create(order(1)))
         reader = await legacy.connector.reader(legacy.system())
         with pytest.raises(Rejected):

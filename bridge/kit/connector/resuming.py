@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import pytest
-
 from bridge.connector import Capabilities
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
@@ -18,10 +16,11 @@ from bridge.kit.connector.stream import streaming
 CLOSES_WITHIN = 10.0
 
 
+@needs("capture")
 class ResumeTests(ConnectorTests):
     """Checkpoints, acknowledging, kills, closing."""
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_a_source_goes_on_behind_any_batch_that_it_returned(self, legacy: Legacy) -> None:
         load = Load(seed=1, lacks=legacy.lacks)
         async with streaming(legacy) as stream:
@@ -47,7 +46,7 @@ class ResumeTests(ConnectorTests):
             told = await again.until(1)
         assert [step.after for step in told] == [order(1)]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_what_is_acknowledged_may_go_and_nothing_else_does(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 7):
@@ -69,7 +68,7 @@ class ResumeTests(ConnectorTests):
             told = await last.until(1)
         assert [step.key for step in told] == [(order(9)[KEY],)]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_acknowledging_while_a_read_waits_disturbs_neither(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 30):
@@ -99,11 +98,10 @@ class ResumeTests(ConnectorTests):
         assert [step.key for step in told] == [(order(2)[KEY],)]
 
     async def test_a_source_that_was_never_opened_can_be_closed(self, legacy: Legacy) -> None:
-        await needs(legacy, "capture")
         source = await legacy.connector.source(legacy.system())
         await asyncio.wait_for(source.close(), CLOSES_WITHIN)
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change")
     async def test_capture_that_is_killed_again_and_again_has_each_change_once(
         self, legacy: Legacy, can: Capabilities
     ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.connector import Capabilities
 from bridge.kit.connector.base import ConnectorTests, needs, refused
 from bridge.kit.connector.legacy import COLUMNS, Create, Legacy, Truncate
 from bridge.kit.connector.load import order
@@ -17,6 +16,11 @@ TYPED = "kit_types"
 
 class SetupTests(ConnectorTests):
     """The connector itself."""
+
+    async def test_the_class_says_what_its_connector_declares(self, fresh: Legacy) -> None:
+        """By it the suite's tests are chosen."""
+        assert fresh.connector.capabilities() == self.connector.capabilities()
+        assert fresh.lacks == self.lacks
 
     async def test_the_catalogue_s_columns_and_key_are_described(self, legacy: Legacy) -> None:
         shape = (await legacy.connector.describe(legacy.system()))[legacy.table]
@@ -69,11 +73,8 @@ class SetupTests(ConnectorTests):
         lacking = await refused(legacy, "capture", "snapshot", "read", "write")
         assert all(not getattr(can, name) for name in lacking)
 
-    async def test_a_truncate_is_told_in_its_place(self, legacy: Legacy, can: Capabilities) -> None:
-        """Without the capability the connector promises nothing about TRUNCATE, and says so."""
-        await needs(legacy, "capture")
-        if not can.truncate:
-            return
+    @needs("truncate")
+    async def test_a_truncate_is_told_in_its_place(self, legacy: Legacy) -> None:
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)))
             legacy.apply(Truncate())

@@ -40,18 +40,17 @@ class SnapshotTests(ConnectorTests):
         """Decodes the suite's table."""
         return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
 
+    @needs("capture", "not snapshot")
     async def test_without_the_capability_watermarks_are_refused(self, legacy: Legacy) -> None:
-        if not await refused(legacy, "snapshot"):
-            return
-        await needs(legacy, "capture")
+        assert await refused(legacy, "snapshot")
         async with streaming(legacy) as stream:
             with pytest.raises(Unsupported):
                 await stream.source.mark("x")
 
+    @needs("snapshot")
     async def test_chunks_of_any_size_give_every_row_once_in_key_order(
         self, legacy: Legacy, records: Records
     ) -> None:
-        await needs(legacy, "snapshot")
         legacy.apply(*(Create(order(number)) for number in range(1, 13)))
         legacy.apply(Create({KEY: order(13)[KEY]}))
         snapshot = await legacy.connector.snapshot(legacy.system())
@@ -60,20 +59,20 @@ class SnapshotTests(ConnectorTests):
         assert 0 <= await snapshot.count(legacy.table, None) < 10**9
         await snapshot.close()
 
+    @needs("snapshot")
     async def test_an_empty_table_is_one_empty_chunk(
         self, legacy: Legacy, records: Records
     ) -> None:
-        await needs(legacy, "snapshot")
         snapshot = await legacy.connector.snapshot(legacy.system())
         chunk = await snapshot.chunk(legacy.table, None, None, 10)
         await snapshot.close()
         assert (chunk.rows, chunk.last) == ([], None)
         assert records.row is not None
 
+    @needs("snapshot")
     async def test_a_condition_chooses_rows_by_one_value_or_several(
         self, legacy: Legacy, records: Records
     ) -> None:
-        await needs(legacy, "snapshot")
         legacy.apply(*(Create(order(number, qty=number % 3)) for number in range(1, 10)))
         legacy.apply(Create({KEY: order(10)[KEY]}))
         snapshot = await legacy.connector.snapshot(legacy.system())
@@ -91,10 +90,10 @@ class SnapshotTests(ConnectorTests):
         await snapshot.close()
         assert len(part.rows) + len(rest.rows) == 6
 
+    @needs("snapshot")
     async def test_a_snapshot_goes_on_in_another_process_behind_any_chunk(
         self, legacy: Legacy, records: Records
     ) -> None:
-        await needs(legacy, "snapshot")
         legacy.apply(*(Create(order(number)) for number in range(1, 8)))
         first = await legacy.connector.snapshot(legacy.system())
         chunk = await first.chunk(legacy.table, None, None, 3)
@@ -108,11 +107,10 @@ class SnapshotTests(ConnectorTests):
         ]
         assert rows == legacy.rows()
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change", "snapshot", "capture")
     async def test_watermarks_come_back_once_and_between_the_changes_around_them(
         self, legacy: Legacy
     ) -> None:
-        await needs(legacy, "snapshot", "capture")
         async with streaming(legacy) as stream:
             for number in range(1, 6):
                 legacy.apply(Create(order(number)))
@@ -128,13 +126,12 @@ class SnapshotTests(ConnectorTests):
             wanted += [order(number)[KEY], f"mark {number}"]
         assert story == wanted
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change", "snapshot", "capture")
     @pytest.mark.parametrize("seed", [11, 12])
     async def test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(
         self, legacy: Legacy, seed: int
     ) -> None:
         """No gap, no repeat, no row older than the stream had told already."""
-        await needs(legacy, "snapshot", "capture")
         there = [order(number) for number in range(1, 60)]
         legacy.apply(*(Create(row) for row in there))
         running = Running(
@@ -154,10 +151,10 @@ class SnapshotTests(ConnectorTests):
         assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()
         assert window.chunks > 3
 
+    @needs("snapshot", "capture")
     async def test_a_chunk_tells_which_transactions_it_has_seen(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
-        await needs(legacy, "snapshot", "capture")
         async with streaming(legacy) as stream:
             snapshot = await legacy.connector.snapshot(legacy.system())
             legacy.apply(Create(order(1)))

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from bridge.connector import CREATE, DELETE, Capabilities
+from bridge.connector import CREATE, DELETE, Capabilities, Stale
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.follower import Follower, Witness, check_promise, sifted
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
@@ -24,17 +24,10 @@ from bridge.kit.connector.window import Window
 MOST_BYTES = 64 * 1024
 
 
+@needs("capture", "not every_change")
 class WeakerTests(ConnectorTests):
     """Left out where the connector declares `every_change`: then more is asked of it elsewhere."""
 
-    @pytest.fixture
-    async def leaves_out(self, legacy: Legacy, can: Capabilities) -> None:
-        """Asked for by every test here."""
-        if can.every_change:
-            pytest.skip("every_change: yes; more than this is asked of the connector elsewhere")
-        await needs(legacy, "capture")
-
-    @pytest.mark.usefixtures("leaves_out")
     async def test_states_are_told_one_by_one_when_there_is_time_between_them(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -59,14 +52,18 @@ class WeakerTests(ConnectorTests):
         for change in stream.changes:
             assert change.shape.before == "full" or not change.old_full
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_deletes_arrive_by_the_means_that_are_declared(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 8)))
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
-            follower.rows = {(row[KEY],): row for row in legacy.rows()}
+            if can.snapshot:
+                # As a log gets its rows: where the key is the system's own, they tell its values.
+                await follower.compare(Stale((legacy.table,), "at the beginning"))
+            else:
+                follower.rows = {(row[KEY],): row for row in legacy.rows()}
+            follower.compared = 0
             legacy.apply(Delete(order(3)[KEY]), Delete(order(7)[KEY]))
             await follower.until_equal()
         told = [step.key for step in stream.told if step.op == DELETE]
@@ -76,10 +73,8 @@ class WeakerTests(ConnectorTests):
             assert not told
             assert follower.compared
 
-    @pytest.mark.usefixtures("leaves_out")
+    @needs("rekey")
     async def test_a_row_that_gets_another_key_goes_and_comes(self, legacy: Legacy) -> None:
-        if "rekey" in legacy.lacks:
-            pytest.skip("rows of this legacy system keep their keys")
         witness = Witness(legacy)
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
@@ -89,7 +84,6 @@ class WeakerTests(ConnectorTests):
             await follower.until_equal()
         check_promise(follower.states, witness.truth)
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_under_a_load_what_is_told_was_true_and_ends_with_the_truth(
         self, legacy: Legacy
     ) -> None:
@@ -104,7 +98,6 @@ class WeakerTests(ConnectorTests):
             await follower.until_equal()
         check_promise(follower.states, witness.truth)
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_positions_are_the_source_s_or_left_to_be_counted(
         self, legacy: Legacy, can: Capabilities
     ) -> None:
@@ -120,7 +113,6 @@ class WeakerTests(ConnectorTests):
                 seconds = change.transaction.committed_at / 1e6
                 assert time.time() - 300 < seconds < time.time() + 60
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_many_rows_changed_at_once_are_all_told_in_small_batches(
         self, legacy: Legacy
     ) -> None:
@@ -132,7 +124,6 @@ class WeakerTests(ConnectorTests):
         assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 41)}
         assert len(stream.told) == 40, "a row was told again though nothing happened"
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_a_source_goes_on_behind_any_batch_and_tells_nothing_again(
         self, legacy: Legacy
     ) -> None:
@@ -151,7 +142,6 @@ class WeakerTests(ConnectorTests):
             assert sifted(again.told) == keys - before
             assert len(again.told) == len(keys - before)
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_what_happened_while_no_source_ran_is_made_up_for(self, legacy: Legacy) -> None:
         witness = Witness(legacy)
         async with streaming(legacy) as stream:
@@ -164,8 +154,9 @@ class WeakerTests(ConnectorTests):
             await follower.until_equal()
         check_promise(follower.states, witness.truth)
 
-    @pytest.mark.usefixtures("leaves_out")
-    async def test_acknowledging_while_a_read_waits_disturbs_neither(self, legacy: Legacy) -> None:
+    async def test_changes_are_acknowledged_while_a_read_waits_and_none_is_lost(
+        self, legacy: Legacy
+    ) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 15):
                 legacy.apply(Create(order(number)))
@@ -175,11 +166,10 @@ class WeakerTests(ConnectorTests):
             await stream.until(14)
         assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 15)}
 
-    @pytest.mark.usefixtures("leaves_out")
+    @needs("snapshot")
     async def test_marks_come_back_once_and_behind_what_was_told_before_them(
         self, legacy: Legacy
     ) -> None:
-        await needs(legacy, "snapshot")
         async with streaming(legacy) as stream:
             for number in range(1, 6):
                 legacy.apply(Create(order(number)))
@@ -196,12 +186,11 @@ class WeakerTests(ConnectorTests):
             wanted += ["row", f"mark {number}"]
         assert story == wanted
 
+    @needs("snapshot")
     @pytest.mark.parametrize("seed", [31, 32])
-    @pytest.mark.usefixtures("leaves_out")
     async def test_a_snapshot_under_a_load_ends_equal_and_takes_nothing_back(
         self, legacy: Legacy, seed: int
     ) -> None:
-        await needs(legacy, "snapshot")
         witness = Witness(legacy)
         there = [order(number) for number in range(1, 60)]
         witness.apply(*(Create(row) for row in there))
@@ -222,7 +211,6 @@ class WeakerTests(ConnectorTests):
         check_promise(follower.states, witness.truth)
         assert window.chunks > 3
 
-    @pytest.mark.usefixtures("leaves_out")
     async def test_capture_that_is_killed_again_and_again_loses_no_last_state(
         self, legacy: Legacy
     ) -> None:
@@ -239,6 +227,7 @@ class WeakerTests(ConnectorTests):
                 await log.line()
             await log.kill()
         await asyncio.to_thread(running.end)
+        stream.records.names |= log.names
         async with streaming(legacy, log.checkpoint, stream.records) as last:
             follower = Follower(last, legacy)
             follower.take(log.told)

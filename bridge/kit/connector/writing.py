@@ -80,23 +80,21 @@ async def probed(writer: Writer, effect: Effect) -> Done | Unsupported | None:
         return unsupported
 
 
+@needs("write")
 class WriterTests(ConnectorTests):
     """Only for the capability `write`; without it, that it is refused."""
 
     @pytest.fixture
     async def writer(self, legacy: Legacy) -> AsyncIterator[Writer]:
         """A Writer that is prepared."""
-        await needs(legacy, "write")
         writer = await legacy.connector.writer(legacy.system())
         await writer.prepare()
         yield writer
         await writer.close()
 
     @pytest.fixture
-    async def ledger(self, writer: Writer, can: Capabilities) -> LedgerWriter:
+    async def ledger(self, writer: Writer) -> LedgerWriter:
         """The same, where it keeps a ledger."""
-        if not can.ledger:
-            pytest.skip("ledger: no; what happened is probed for instead")
         assert isinstance(writer, LedgerWriter)
         return writer
 
@@ -110,6 +108,7 @@ class WriterTests(ConnectorTests):
         assert isinstance(writer, LedgerWriter) == can.ledger
         assert writer.settle >= 0
 
+    @needs("ledger")
     async def test_a_command_takes_effect_once_also_for_another_writer(
         self, legacy: Legacy, ledger: LedgerWriter
     ) -> None:
@@ -130,6 +129,7 @@ class WriterTests(ConnectorTests):
             assert outcome.finished_at == done.finished_at
         assert qty_of(legacy) == 7
 
+    @needs("ledger")
     async def test_an_id_stands_for_one_content_in_the_ledger(
         self, legacy: Legacy, ledger: LedgerWriter
     ) -> None:
@@ -141,6 +141,7 @@ class WriterTests(ConnectorTests):
         assert await ledger.probe(other) is None
         assert qty_of(legacy) == 504
 
+    @needs("ledger")
     async def test_the_ledger_answers_probes_by_the_commands_id_alone(
         self, legacy: Legacy, ledger: LedgerWriter
     ) -> None:
@@ -160,6 +161,7 @@ class WriterTests(ConnectorTests):
         assert found.finished_at == done.finished_at
         assert await ledger.probe(missing) is None
 
+    @needs("ledger")
     async def test_a_partition_s_former_owner_does_not_act_any_more(
         self, legacy: Legacy, ledger: LedgerWriter
     ) -> None:
@@ -182,11 +184,10 @@ class WriterTests(ConnectorTests):
         await successor.close()
         assert qty_of(legacy, 2) == 502
 
+    @needs("not ledger")
     async def test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not(
-        self, legacy: Legacy, writer: Writer, can: Capabilities
+        self, legacy: Legacy, writer: Writer
     ) -> None:
-        if can.ledger:
-            pytest.skip("ledger: yes; it answers probes")
         legacy.apply(Create(order(1)), Create(order(2)))
         first, second = (
             await set_qty(legacy, "kit:1", 501, 1),
@@ -238,11 +239,10 @@ class WriterTests(ConnectorTests):
         assert seen == [order(1)]
         assert [qty_of(legacy, number) for number in (1, 2, 3)] == [501, 503, 504]
 
-    @pytest.mark.usefixtures("every_change")
+    @needs("every_change", "capture")
     async def test_a_command_s_changes_name_it_and_those_of_failed_ones_do_not_exist(
         self, legacy: Legacy, writer: Writer, can: Capabilities
     ) -> None:
-        await needs(legacy, "capture")
         legacy.apply(Create(order(1)), Create(order(2)))
         async with streaming(legacy) as stream:
             before = len(await stream.quiet())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
+from connectors.journal import connector
 
 TYPES = [
     TypeCase("INTEGER", "9223372036854775807", "integer", 2**63 - 1),
@@ -32,6 +33,8 @@ TYPES = [
 
 
 class TestJournalOnSqlite(ConnectorSuite):
+    connector = connector
+
     @pytest.fixture
     def fresh(self, tmp_path: Path) -> Iterator[SqlLegacy]:
         path = tmp_path / "erp.db"

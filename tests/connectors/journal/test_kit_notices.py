@@ -273,10 +273,10 @@ def writing(check: Writing) -> Check:
 
 
 async def probing(
-    suite: ConnectorSuite, legacy: SqlLegacy, writer: Writer, can: Capabilities
+    suite: ConnectorSuite, legacy: SqlLegacy, writer: Writer, _: Capabilities
 ) -> None:
     await suite.test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not(
-        legacy, writer, can
+        legacy, writer
     )
 
 

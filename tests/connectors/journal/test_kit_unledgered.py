@@ -10,10 +10,12 @@ import pytest
 
 from bridge.kit.connector import SqlLegacy
 from bridge.kit.connector.writing import WriterTests
-from tests.connectors.journal.unledgered import ProbedLegacy
+from tests.connectors.journal.unledgered import ProbedLegacy, connector
 
 
 class TestWithoutLedger(WriterTests):
+    connector = connector
+
     @pytest.fixture(params=[SqlLegacy, ProbedLegacy], ids=["no probe", "a probe"])
     def fresh(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLegacy]:
         path = tmp_path / "erp.db"

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from bridge.kit.connector import ConnectorSuite, TypeCase
+from connectors.odata.connector import connector
 from tests.connectors.odata.legacy import ODataLegacy
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
@@ -67,6 +68,9 @@ ODATAPY_TYPES = [
 
 
 class TestDeltaLinks(ConnectorSuite):
+    connector = connector
+    lacks = ODataLegacy.lacks
+
     @pytest.fixture
     def fresh(self, odatapy: Odatapy) -> Iterator[ODataLegacy]:
         with odatapy.client() as client:
@@ -74,6 +78,9 @@ class TestDeltaLinks(ConnectorSuite):
 
 
 class TestTimeOfChange(ConnectorSuite):
+    connector = connector
+    lacks = ODataLegacy.lacks
+
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:
         with cap.client() as client:
@@ -81,6 +88,9 @@ class TestTimeOfChange(ConnectorSuite):
 
 
 class TestTimeOfChangeV2(ConnectorSuite):
+    connector = connector
+    lacks = ODataLegacy.lacks
+
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:
         with cap.client() as client:
@@ -88,6 +98,9 @@ class TestTimeOfChangeV2(ConnectorSuite):
 
 
 class TestComparing(ConnectorSuite):
+    connector = connector
+    lacks = ODataLegacy.lacks
+
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:
         with cap.client() as client:

@@ -101,6 +101,9 @@ def _value(name: str, value: Any) -> Any:
 
 
 class TestPolled(ConnectorSuite):
+    connector = fake.connector
+    lacks = FileLegacy.lacks
+
     @pytest.fixture
     def fresh(self, tmp_path: Path) -> FileLegacy:
         return FileLegacy(tmp_path / "erp.json")

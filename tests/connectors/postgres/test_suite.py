@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
+from connectors.postgres import connector
 
 TYPES = [
     TypeCase("boolean", "true", "boolean", True),
@@ -35,6 +36,8 @@ TYPES = [
 
 
 class TestPostgres(ConnectorSuite):
+    connector = connector
+
     @pytest.fixture
     def fresh(self, database: str) -> Iterator[SqlLegacy]:
         legacy = SqlLegacy(

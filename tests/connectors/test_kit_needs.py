@@ -1,0 +1,66 @@
+"""Which tests of the suite a connector is held to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from bridge.kit.connector import ConnectorSuite
+from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.weaker import WeakerTests
+from connectors import journal
+from tests.connectors.polled import fake
+
+
+def held_to(suite: type) -> set[str]:
+    names = {name for name in dir(suite) if name.startswith("test_")}
+    return {name for name in names if getattr(suite, name) is not None}
+
+
+def test_no_part_of_the_suite_hides_a_test_of_another() -> None:
+    parts = [part for part in ConnectorSuite.__mro__ if issubclass(part, ConnectorTests)]
+    names = Counter(name for part in parts for name in vars(part) if name.startswith("test_"))
+    assert not [name for name, times in names.items() if times > 1]
+
+
+def test_a_source_of_every_change_is_not_held_to_the_weaker_promise_besides() -> None:
+    class Mine(ConnectorSuite):
+        connector = journal.connector
+
+    weaker = held_to(WeakerTests)
+    assert weaker
+    assert not held_to(Mine) & weaker
+    # What else is left out: TRUNCATE, which triggers don't tell, and what only weaker ones promise.
+    left_out = held_to(ConnectorSuite) - held_to(Mine) - weaker
+    assert left_out == {
+        "test_a_truncate_is_told_in_its_place",
+        "test_without_the_capability_watermarks_are_refused",
+        "test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not",
+    }
+
+
+def test_a_source_that_cannot_tell_every_change_is_held_to_all_of_the_weaker_promise() -> None:
+    class Mine(ConnectorSuite):
+        connector = fake.connector
+        lacks = frozenset({"rollback"})
+
+    assert held_to(WeakerTests) <= held_to(Mine)
+    assert "test_a_history_rebuilds_the_table_step_by_step" not in held_to(Mine)
+    assert "test_what_is_not_declared_is_refused" in held_to(Mine)
+
+
+def test_what_the_legacy_system_cannot_do_is_left_out() -> None:
+    class Mine(ConnectorSuite):
+        connector = fake.connector
+        lacks = frozenset({"rekey", "rollback"})
+
+    assert "test_a_row_that_gets_another_key_goes_and_comes" not in held_to(Mine)
+    assert "test_a_rolled_back_transaction_is_never_told" not in held_to(Mine)
+
+
+def test_a_suite_without_its_connector_is_refused() -> None:
+    with pytest.raises(TypeError, match="Mine has to say which connector it tests: connector = "):
+
+        class Mine(ConnectorSuite):
+            pass
