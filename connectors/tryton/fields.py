@@ -25,7 +25,6 @@ _TYPES: Mapping[str, FieldType] = {
     "one2one": FieldType("integer"),
     "char": FieldType("string"),
     "text": FieldType("string"),
-    "fulltext": FieldType("string"),
     "selection": FieldType("string"),
     "reference": FieldType("string"),
     "multiselection": FieldType("array", item=FieldType("string")),
@@ -95,7 +94,7 @@ def model_of(name: str, told: Mapping[str, Mapping[str, Any]]) -> Model:
             left_out[field] = f"{kind} of {says.get('relation', '?')}: rows of their own model"
             by, to = str(says.get("relation_field") or ""), str(says.get("relation") or "")
             lists[field] = ModelList(field, kind, to, by if kind == "one2many" else "")
-        elif not says.get("searchable", True):
+        elif not says.get("searchable", True) and kind != "binary":
             left_out[field] = "a function field that can't be searched: it is not in the table"
         elif (found := field_type(kind, says.get("digits"))) is None:
             left_out[field] = f"the bridge doesn't know the type {kind!r}"
@@ -118,8 +117,8 @@ def field_type(kind: str, digits: Any = None) -> FieldType | None:
     except ValueError:
         digits = None
     match digits:
-        case [int(whole), int(scale)] if 0 <= scale <= whole:
-            return FieldType("decimal", whole, scale)
+        case [int(before), int(after)] if min(before, after) >= 0 < before + after <= LONGEST:
+            return FieldType("decimal", before + after, after)
         case [None, int(scale)] if 0 <= scale <= LONGEST:
             return FieldType("decimal", LONGEST, scale)
     return FieldType("string")
