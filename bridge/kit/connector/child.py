@@ -1,7 +1,7 @@
 """A process that captures and is killed: what it printed is the log, lines are transactions.
 
 One argument: JSON with the connector's dotted name, the pickled System, the checkpoint to go on
-behind, and how many changes a batch may have.
+behind, how many changes a batch may have, and the names of rows that were told before (`Records`).
 """
 
 from __future__ import annotations
@@ -33,20 +33,35 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def dumped(values: list[Any]) -> str:
+    """Anything as text."""
+    return base64.b64encode(pickle.dumps(values)).decode()
+
+
+def loaded(text: str) -> list[Any]:
+    """What `dumped` made; it comes from our own suite."""
+    found: list[Any] = pickle.loads(base64.b64decode(text))  # noqa: S301
+    return found
+
+
 def packed(told: list[Told]) -> str:
     """History as text."""
-    return base64.b64encode(pickle.dumps([tuple(step) for step in told])).decode()
+    return dumped([tuple(step) for step in told])
 
 
 def unpacked(text: str) -> list[Told]:
-    """What `packed` made; it comes from our own child."""
-    return [Told(*step) for step in pickle.loads(base64.b64decode(text))]  # noqa: S301
+    """What `packed` made."""
+    return [Told(*step) for step in loaded(text)]
 
 
-async def capture(connector: Connector, system: System, after: bytes, limit: int) -> None:
+async def capture(
+    connector: Connector, system: System, after: bytes, limit: int, names: str
+) -> None:
     """Read, write, acknowledge, until killed."""
     shapes = await connector.describe(system)
     records = Records(shapes[system.tables[0].table])
+    records.names = dict(loaded(names))
+    known = len(records.names)
     legacy: Legacy = _Only(connector)  # type: ignore[assignment]
     source, _ = await open_source(legacy, system, after)
     say(ready=True)
@@ -54,9 +69,11 @@ async def capture(connector: Connector, system: System, after: bytes, limit: int
         batch = await source.read(limit, 0.2)
         say(
             told=packed(records.told(batch.changes)),
+            names=dumped(list(records.names.items())[known:]),
             checkpoint=batch.checkpoint.hex(),
             stale=[list(one) for one in batch.stale],
         )
+        known = len(records.names)
         await source.ack(batch.checkpoint)
         say(acknowledged=True)
 
@@ -67,7 +84,9 @@ def main() -> None:
     module, _, name = told["build"].partition(":")
     connector = getattr(importlib.import_module(module), name)
     system = pickle.loads(base64.b64decode(told["system"]))  # noqa: S301 - from our own suite
-    asyncio.run(capture(connector, system, bytes.fromhex(told["after"]), told["limit"]))
+    asyncio.run(
+        capture(connector, system, bytes.fromhex(told["after"]), told["limit"], told["names"])
+    )
 
 
 if __name__ == "__main__":

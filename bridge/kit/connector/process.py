@@ -9,9 +9,10 @@ import os
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
+from typing import Any
 
 from bridge.connector import Stale
-from bridge.kit.connector.child import unpacked
+from bridge.kit.connector.child import dumped, loaded, unpacked
 from bridge.kit.connector.legacy import Legacy
 from bridge.kit.connector.records import Told
 from bridge.kit.connector.stream import PATIENCE
@@ -24,6 +25,7 @@ class Captured:
         self.told: list[Told] = []
         self.checkpoint = checkpoint
         self.stale: list[Stale] = []
+        self.names: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._process: Process | None = None
 
     async def start(self, legacy: Legacy, limit: int) -> None:
@@ -33,6 +35,7 @@ class Captured:
             "system": base64.b64encode(pickle.dumps(legacy.system())).decode(),
             "after": self.checkpoint.hex(),
             "limit": limit,
+            "names": dumped(list(self.names.items())),
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -54,6 +57,7 @@ class Captured:
         said = json.loads(line)
         if "told" in said:
             self.told += unpacked(said["told"])
+            self.names |= dict(loaded(said["names"]))
             self.checkpoint = bytes.fromhex(said["checkpoint"])
             self.stale += [Stale(tuple(tables), *rest) for tables, *rest in said["stale"]]
         return True

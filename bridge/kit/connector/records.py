@@ -29,7 +29,8 @@ class Records:
     """Records of one table; `shape` is what `Connector.describe` said of it.
 
     Columns of the system's own are left out. Where one of those is the key, rows go by their
-    `order_no` all the same, which is remembered for deletes that tell the key alone.
+    `order_no` all the same, which is remembered (`names`) for deletes that tell the key alone; the
+    delete of a row that was never seen is left out, because nobody could say which it was.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -44,7 +45,7 @@ class Records:
             name for name in names if (name in COLUMNS if KEY in names else _TYPED.fullmatch(name))
         ]
         self._own_key = KEY in names and self.entity.key != (KEY,)
-        self._named: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self.names: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def row(self, shape: Shape, raw: Any) -> Record:
         """The record of a whole raw row."""
@@ -52,14 +53,14 @@ class Records:
         record = {name: getattr(found, name) for name in self.shown}
         if self._own_key:
             key = tuple(getattr(found, name) for name in self.entity.key)
-            self._named[key] = (record[KEY],)
+            self.names[key] = (record[KEY],)
         return record
 
     def key(self, shape: Shape, raw: Any) -> tuple[Any, ...]:
         """The key of a raw row, of which only the key needs to be there."""
         found = self._keys.row(shape, raw)
         key = tuple(getattr(found, name) for name in self.entity.key)
-        return self._named.get(key, key)
+        return self.names.get(key, key)
 
     def told(self, changes: Iterable[Change]) -> list[Told]:
         """What changes tell; a changed key is a delete and a create."""
@@ -72,7 +73,10 @@ class Records:
         shape = change.shape
         before = self.row(shape, change.old) if change.old_full else None
         if change.op == DELETE:
-            return [Told(DELETE, self.key(shape, change.old), before, None)]
+            key = self.key(shape, change.old)
+            if self._own_key and key not in self.names.values():
+                return []
+            return [Told(DELETE, key, before, None)]
         after = self.row(shape, change.new)
         key = self.key(shape, change.new)
         if change.op == CREATE:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import READ, Change, Chunk, Snapshot
-from bridge.kit.connector.records import Told
+from bridge.kit.connector.records import Record, Told
 from bridge.kit.connector.stream import PATIENCE, Stream
 
 
@@ -55,12 +55,13 @@ class Window:
             before_low = set(self._unproven)
             chunk = await self._snapshot.chunk(self._table, None, after, self._limit)
             assert len(chunk.rows) <= self._limit
+            rows = [self._stream.records.row(chunk.shape, raw) for raw in chunk.rows]
             since = len(self.history)
             await self._mark()
             seen = chunk.visibility
             if seen is None or all(seen.contains(transaction) for transaction in before_low):
                 self._unproven -= before_low
-                self._emit(chunk, {step.key for step in self.history[since:]})
+                self._emit(chunk, rows, {step.key for step in self.history[since:]})
                 return chunk
             self.read_again += 1
             if time.monotonic() > deadline:
@@ -85,10 +86,9 @@ class Window:
                 self.history += self._stream.records.told([item])
         self._at = upto
 
-    def _emit(self, chunk: Chunk, changed: set[tuple[Any, ...]]) -> None:
-        records = self._stream.records
-        for raw in chunk.rows:
-            key = records.key(chunk.shape, raw)
+    def _emit(self, chunk: Chunk, rows: list[Record], changed: set[tuple[Any, ...]]) -> None:
+        for raw, row in zip(chunk.rows, rows, strict=True):
+            key = self._stream.records.key(chunk.shape, raw)
             if key not in changed:
-                self.history.append(Told(READ, key, None, records.row(chunk.shape, raw)))
+                self.history.append(Told(READ, key, None, row))
                 self.rows += 1
