@@ -173,9 +173,9 @@ class Client:
         return found
 
     async def close(self) -> None:
-        """End the session and the connections. Never raises for a lost connection."""
+        """End the session and the connections. Never raises for a lost connection; may come twice."""
         try:
-            if self._token:
+            if self._token and not self._reads.is_closed:
                 headers = self._headers(self._token)
                 body = dumps({"id": 0, "method": "common.db.logout", "params": []})
                 await self._reads.post(
