@@ -160,7 +160,9 @@ class Consumer(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Deliver nothing of these until `resume`; membership is kept."""
+        """Deliver nothing of these until `resume`, or until they are assigned anew; membership is
+        kept.
+        """
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
 

@@ -106,6 +106,29 @@ class GroupSuite(Parts):
         assert [record.value for record in again] == [b"5", b"6", b"7", b"8", b"9"]
         await second.close()
 
+    async def test_a_partition_that_was_paused_when_it_went_is_read_when_it_comes_back(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("deaf"), 2)
+        group = under_test.name("group")
+        first = await log.join(group, [name])
+        await share([first], 2)
+        first.pause(whole(name, 2))
+        other = under_test.make()
+        await other.open()
+        second = await other.join(group, [name])
+        await share([first, second], 2)
+        kept = first.assignment()
+        first.resume(kept)
+        await second.close()
+        await other.close()
+        await log.append(name, [entry for at in range(2) for entry in numbered(3, 0, at)])
+
+        got = await read_count(first, 6)
+
+        assert {record.partition for record in got} == {0, 1}
+        await first.close()
+
     async def test_a_new_member_takes_its_share_and_nothing_is_read_twice_or_lost(
         self, log: Log, under_test: LogUnderTest
     ) -> None:

@@ -147,6 +147,8 @@ class Member(Reader):
             return
         # Deliver nothing of them any more, even when what is told now fails or is cancelled.
         self._cursor.drop(gone)
+        # Should they come back, nobody knows any more that they were paused.
+        self._cursor.resume(gone)
         if self._told is not None:
             await self._told.revoked(gone)
         for each in ids:
