@@ -12,15 +12,11 @@ from types import MappingProxyType
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
+from connectors.drafting import comment, text
 from connectors.odata.edm import field_type
 from connectors.odata.model import Action, EntitySet, Navigation, Property, Service
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.]*")
-#: Words that YAML reads as something else than text.
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 _WHERE = re.compile(r"\Asystem '[^']*': ")
-WIDTH = 98
-"""Characters of a comment's line."""
 
 
 @dataclass(slots=True)
@@ -264,22 +260,3 @@ def _argument(p: Property, service: Service) -> str:
     if p.nullable:
         said.append("required: false")
     return f"{{{', '.join(said)}}}"
-
-
-def text(value: str) -> str:
-    """A YAML scalar that is read as this text."""
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def comment(said: str, indent: int) -> Iterator[str]:
-    """A comment's lines; whatever a service calls things, none of it leaves the comment."""
-    start = " " * indent + "# "
-    line = start
-    for word in said.split():
-        if len(line) + len(word) > WIDTH and line != start:
-            yield line.rstrip()
-            line = start + "  "
-        line += f"{word} "
-    yield line.rstrip()

@@ -11,8 +11,9 @@ from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
 from connectors.odata.binding import problems
+from connectors.drafting import comment, text
 from connectors.odata.csdl import parse
-from connectors.odata.importing import comment, draft, text
+from connectors.odata.importing import draft
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
