@@ -10,8 +10,8 @@ from bridge.config.draft import Asked, checked
 from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
-from connectors.odata.binding import problems
 from connectors.drafting import comment, text
+from connectors.odata.binding import problems
 from connectors.odata.csdl import parse
 from connectors.odata.importing import draft
 from tests.connectors.odata.documents import JSON, V2, V4
