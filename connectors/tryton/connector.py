@@ -16,12 +16,14 @@ from bridge.connector import (
     System,
     Writer,
 )
+from connectors.tryton import importing
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from connectors.tryton.reader import TrytonReader
 from connectors.tryton.snapshot import TrytonSnapshot
 from connectors.tryton.source import TrytonSource
+from connectors.tryton.survey import survey
 from connectors.tryton.writer import TrytonWriter
 
 
@@ -48,6 +50,12 @@ class TrytonConnector:
         """As `bridge.connector.Connector.check`: that each model can be read."""
         await self.describe(system)
         return []
+
+    async def draft(self, system: System) -> str:
+        """As `bridge.connector.Drafts.draft`."""
+        async with Client(system) as client:
+            names = [use.table for use in system.tables]
+            return importing.draft(await survey(client, names, f"system {system.name!r}"))
 
     async def setup(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing to make: the ERP stays as it is."""

@@ -99,8 +99,10 @@ class TrytonWriter:
             found = await self._send("create", [[bound.values]], bound, locks)
             return Done(rows=1, result=canonical_json([{ID: one} for one in found]))
         ids = await self._ids(bound, many=effect.many)
-        await self._send(*_call(bound, ids), bound, locks)
-        return Done(rows=len(ids), result=canonical_json([{ID: one} for one in ids]))
+        told = await self._send(*_call(bound, ids), bound, locks)
+        # Some buttons open a window in a person's client, and do little else.
+        opened = {"action": told} if bound.statement.button and isinstance(told, int) else {}
+        return Done(rows=len(ids), result=canonical_json([{ID: one, **opened} for one in ids]))
 
     async def _bound(self, effect: Effect) -> Bound:
         try:

@@ -196,7 +196,9 @@ async def test_a_warning_refuses_a_command_that_does_not_name_it(
         other = effect(f"{button} despite 'done'", key, table="stock.move")
         assert (await refused(writer, other))[0] == "warning"
         assert shop.one(key, "state", model="stock.move")["state"] == "draft"
-        allowed = effect(f"{button} despite 'other', 'effective_date_future'", key, table="stock.move")
+        allowed = effect(
+            f"{button} despite 'other', 'effective_date_future'", key, table="stock.move"
+        )
         await done(writer, allowed)
         assert shop.one(key, "state", model="stock.move")["state"] == "done"
         another = effect(button, shop.arrival(), table="stock.move")
@@ -216,7 +218,10 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
         "WRITE sale.sale(:key) lines=[(qty=1)]": ("bad_statement", "no field 'qty'"),
         "WRITE sale.sale(:key) create_date=null": ("bad_statement", "fills in 'create_date'"),
         "WRITE sale.sale(:key) comment=:nope": ("bad_statement", ":nope is no parameter"),
-        "WRITE sale.sale(:key) party=987654": ("legacy_error", "is not valid according to its domain"),
+        "WRITE sale.sale(:key) party=987654": (
+            "legacy_error",
+            "is not valid according to its domain",
+        ),
         "WRITE sale.nope(:key) comment=1": ("bad_statement", "no model 'sale.nope'"),
         "BUTTON sale.sale(:key)/confrim": (
             "bad_statement",
