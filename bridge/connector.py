@@ -318,6 +318,9 @@ class Effect:
     `many`: more than one row may be affected. `probe` is the command's own question to the system
     whether it has happened, with the parameters of `statement` (empty: none is declared).
     `partition` is who acts, as in `LedgerWriter.own` (empty: anybody may).
+    `begin` is called right in front of each request that may carry it out, last of all checks. It
+    raises Fenced when it is too late for this process to act: then nothing is sent, and Fenced is
+    the effect's outcome.
     """
 
     command_id: str
@@ -330,6 +333,7 @@ class Effect:
     many: bool = False
     probe: str = ""
     partition: str = ""
+    begin: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +378,7 @@ class Writer(Protocol):
         the rest. Without, they are carried out in this order, and an error spares the rest too.
 
         Per effect: Done; Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
-        `legacy_error`) and RetryLater: it did not happen; OutcomeUnknown: it may have happened.
+        `legacy_error`), RetryLater and Fenced: it did not happen; OutcomeUnknown: it may have.
         Raises OutcomeUnknown when that is so for all (a commit's answer was lost: with a ledger,
         call again with the same effects, the ledger answers), RetryLater when nothing happened.
         """

@@ -37,6 +37,8 @@ class Answered:
         self._instance = instance.encode()
         self._mine: dict[str, Answer] = {}
         """What this process is about to do or did, without a receipt yet that it knows of."""
+        self._turns: dict[str, int] = {}
+        self._turn = 0
         self._awaited: set[bytes] = set()
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
@@ -48,6 +50,12 @@ class Answered:
     def told(self, command_id: str) -> Answer | None:
         """The same, without the intents of this process."""
         return self._answers.get(command_id)
+
+    def turn(self, command_id: str) -> int:
+        """Another number whenever somebody else has begun this command, or left it open: what was
+        found out about it before is no longer certain then.
+        """
+        return self._turns.get(command_id, 0)
 
     def add(self, command_id: str, given: Answer) -> None:
         """A receipt that this process has written."""
@@ -124,8 +132,16 @@ class Answered:
         intent, outcome = told.get(headers.INTENT), told.get(headers.OUTCOME, b"")
         if intent is not None and intent.partition(b"/")[0] == self._instance:
             self._awaited.discard(intent)
-        elif outcome == headers.WITHDRAWN:
-            self._answers.withdraw(command_id.decode())
+            return
+        told_id = command_id.decode()
+        if outcome == headers.WITHDRAWN:
+            self._turns.pop(told_id, None)
+            self._answers.withdraw(told_id)
+            return
+        found = answer(digest.decode(), Outcome(outcome.decode()))
+        if found.outcome == Outcome.UNKNOWN_OUTCOME:
+            self._turn += 1
+            self._turns[told_id] = self._turn
         else:
-            found = answer(digest.decode(), Outcome(outcome.decode()))
-            self._answers.add(command_id.decode(), found)
+            self._turns.pop(told_id, None)
+        self._answers.add(told_id, found)

@@ -6,6 +6,7 @@ without a ledger: decide -> log: intents -> Writer -> log: receipts, audit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -57,3 +58,9 @@ BEFORE_RECEIPTS, AFTER_RECEIPTS = "before_receipts", "after_receipts"
 
 def no_steps(step: str) -> None:
     """Nobody is told."""
+
+
+def elapsed() -> float:
+    """Seconds that have passed, those included for which the machine slept where it can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -11,7 +11,7 @@ from bridge.commands.ask import Probes
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
 from bridge.commands.decide import Execute, Refuse
 from bridge.commands.receipts import claims_only
-from bridge.commands.work import Ending, Reconciled, Work, aligned
+from bridge.commands.work import Ending, Work, aligned
 from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
@@ -104,7 +104,7 @@ class Ledgered:
             return not claims_only(decision.code)
         return not isinstance(decision, Execute)
 
-    async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
+    async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
         """The ledger wants nothing but id and digest. What was begun while the system had none, it
         can't answer for.
         """

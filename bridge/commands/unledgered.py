@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from time import monotonic
 
 from bridge.commands.answered import Answered
 from bridge.commands.ask import Probes, effects_of
-from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
+from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps, elapsed
 from bridge.commands.intents import Intents
+from bridge.commands.known import Known
 from bridge.commands.receipts import KEY_REUSED
-from bridge.commands.work import Ending, Reconciled, Work, aligned
+from bridge.commands.work import Ending, Work, aligned
 from bridge.connector import Done, Writer
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
 from bridge.model.receipt import Outcome
@@ -24,8 +26,8 @@ ROUNDS = 3
 class Unledgered:
     """`Carrier` for writers without a ledger.
 
-    `fresh_for` is for how many seconds after its intent a command may be started: less than
-    anybody needs to take the partition over. A process that was frozen for longer writes the
+    `fresh_for` is for how many seconds after its intent a command may be begun: less than anybody
+    needs to take the partition over. A process that was frozen for longer, or is slow, writes the
     intent again, which it can't where it was taken over.
     """
 
@@ -43,6 +45,7 @@ class Unledgered:
         self._writer = writer
         self._intents = intents
         self._answered = answered
+        self._known = Known(answered)
         self._probes = Probes(writer, sleep=sleep, steps=steps)
         self._fresh_for = fresh_for
         self._clock = clock
@@ -53,48 +56,79 @@ class Unledgered:
         """Those whose last word in the log is an intent, or that nobody could tell."""
         return work.intended
 
-    async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
-        """By the commands' own probes."""
-        return await self._probes.ask(effects_of(works))
+    async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
+        """By what this process knows, else by the commands' own probes."""
+        endings: list[Ending | None] = []
+        asked: list[int] = []
+        for index, work in enumerate(works):
+            work.turn = self._answered.turn(work.id)
+            known, ending = self._known.recall(work)
+            endings.append(ending)
+            if not known:
+                asked.append(index)
+        answers = await self._probes.ask(effects_of([works[index] for index in asked]))
+        for index, answer in zip(asked, answers, strict=True):
+            endings[index] = answer
+        return endings
 
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
         """Intents, effects, and probes for those without an answer, until each has its ending."""
+        self._known.forget()
         endings: dict[int, Ending] = {}
+        unheard: Counter[int] = Counter()
         left = list(works)
-        for _ in range(ROUNDS):
-            left = await self._round(left, endings, owned)
-            if not left:
-                break
-        for work in left:
-            endings[work.index] = Rejected(
-                "no_answer",
-                f"the system was asked {ROUNDS} times and gave no answer; as it says now, nothing "
-                "of the command has happened",
-            )
+        while left:
+            left = await self._round(left, endings, unheard, owned)
         return [endings[work.index] for work in works]
 
     async def _round(
-        self, works: Sequence[Work], endings: dict[int, Ending], owned: Places
+        self,
+        works: Sequence[Work],
+        endings: dict[int, Ending],
+        unheard: Counter[int],
+        owned: Places,
     ) -> list[Work]:
-        """Carry these out once; returns those of which it is certain that they didn't happen."""
-        going = await self._announced(works, endings, owned)
-        outcomes = await self._execute(going)
+        """Carry these out once; returns those of which it is certain that they didn't happen, and
+        which are to be tried again now: no answer came, or there was no time left to begin.
+        """
+        going, until = await self._announced(works, endings, owned)
+        outcomes = await self._execute(going, until)
+        late: list[Work] = []
         unknown: list[Work] = []
         away: dict[str, tuple[Work, RetryLater]] = {}
         for work, outcome in zip(going, outcomes, strict=True):
             endings[work.index] = outcome
-            if isinstance(outcome, OutcomeUnknown):
+            self._known.learn(work, outcome)
+            if isinstance(outcome, Fenced):
+                late.append(work)
+            elif isinstance(outcome, OutcomeUnknown):
                 unknown.append(work)
             elif isinstance(outcome, RetryLater):
                 away[work.id] = work, outcome
         if away:
             self._away = True
             await self._intents.withdraw(away, owned)
-        if not unknown:
-            return []
-        for work in unknown:
-            work.course.doubt(str(endings[work.index]), self._clock())
-        return await self._reconciled(unknown, endings)
+        if unknown:
+            for work in unknown:
+                work.course.doubt(str(endings[work.index]), self._clock())
+            late += self._asked_enough(await self._reconciled(unknown, endings), endings, unheard)
+        return late
+
+    def _asked_enough(
+        self, works: Sequence[Work], endings: dict[int, Ending], unheard: Counter[int]
+    ) -> list[Work]:
+        """Those of which it may be hoped that they get an answer the next time."""
+        unheard.update(work.index for work in works)
+        hopeless = Rejected(
+            "no_answer",
+            f"the system was asked {ROUNDS} times and gave no answer; as it says now, nothing "
+            "of the command has happened",
+        )
+        for work in works:
+            if unheard[work.index] >= ROUNDS:
+                endings[work.index] = hopeless
+                self._known.learn(work, hopeless)
+        return [work for work in works if unheard[work.index] < ROUNDS]
 
     async def _reconciled(self, works: Sequence[Work], endings: dict[int, Ending]) -> list[Work]:
         """Ask about these; returns those of which it is certain that they didn't happen."""
@@ -108,24 +142,28 @@ class Unledgered:
 
     async def _announced(
         self, works: Sequence[Work], endings: dict[int, Ending], owned: Places
-    ) -> list[Work]:
-        """Those that may be started now: their intents are the last word of the log."""
+    ) -> tuple[list[Work], float]:
+        """Those that may be begun, because their intents are the last word of the log, and until
+        when they may.
+        """
         if self._away:
             # Asked before, so that one that is away for long doesn't fill the log with intents.
             try:
                 await self._writer.prepare()
             except RetryLater as away:
                 endings.update({work.index: away for work in works})
-                return []
+                return [], 0.0
             self._away = False
+        until = 0.0
         while works:
-            since = monotonic()
+            until = elapsed() + self._fresh_for
+            self._known.nothing(works)
             lost = await self._intents.write(works, owned)
             endings.update({w.index: Fenced("lost") for w in works if w.item.place in lost})
             works = await self._still_open([w for w in works if w.item.place not in lost], endings)
-            if monotonic() - since < self._fresh_for:
+            if elapsed() < until:
                 break
-        return list(works)
+        return list(works), until
 
     async def _still_open(
         self, works: Sequence[Work], endings: dict[int, Ending]
@@ -135,7 +173,8 @@ class Unledgered:
         for work in works:
             told = self._answered.told(work.id)
             unknown = told is not None and told.outcome == Outcome.UNKNOWN_OUTCOME
-            if told is None or (unknown and work.doubtful):
+            asked = work.doubtful and work.turn == self._answered.turn(work.id)
+            if told is None or (unknown and asked):
                 found.append(work)
             elif not told.is_for(work.item.command.digest):
                 endings[work.index] = Rejected(
@@ -148,8 +187,12 @@ class Unledgered:
                 endings[work.index] = told
         return [*found, *await self._reconciled(doubtful, endings)]
 
-    async def _execute(self, works: Sequence[Work]) -> Sequence[Done | Exception]:
-        effects = [work.effect for work in works if work.effect is not None]
+    async def _execute(self, works: Sequence[Work], until: float) -> Sequence[Done | Exception]:
+        def begin() -> None:
+            if elapsed() >= until:
+                raise Fenced("it was announced too long ago to be begun now")
+
+        effects = [replace(work.effect, begin=begin) for work in works if work.effect is not None]
         if not effects:
             return []
         self._steps(BEFORE_LEGACY)

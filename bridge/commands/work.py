@@ -19,7 +19,7 @@ from bridge.model.errors import Rejected
 class Work:
     """One command and its place in the batch. `intended`: its last word in the log is that it may
     have happened. `doubtful`: it may have happened already, so that what was decided counts only
-    once the system has said that it has not.
+    once the system has said that it has not; `turn` is `Answered.turn` as of then.
     """
 
     index: int
@@ -28,6 +28,7 @@ class Work:
     decision: Decision
     intended: bool = False
     doubtful: bool = False
+    turn: int = 0
 
     @property
     def id(self) -> str:
@@ -60,8 +61,8 @@ class Carrier(Protocol):
     def doubts(self, work: Work) -> bool:
         """Whether this command may have happened already."""
 
-    async def ask(self, works: Sequence[Work]) -> list[Reconciled | Exception | None]:
-        """Whether those happened, aligned; None: certainly not. OutcomeUnknown: nobody can tell;
+    async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
+        """What became of those, aligned; None: certainly nothing. OutcomeUnknown: nobody can tell;
         RetryLater: not now.
         """
 

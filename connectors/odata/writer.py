@@ -112,8 +112,9 @@ class ODataWriter:
             effect.guard(table.shape, None if row is None else whole(table, row.row))
         requests = [self._guarded(one, effect, row) for one in bounds]
         if len(requests) == 1:
-            answers = [await self._send(requests[0])]
+            answers = [await self._send(requests[0], effect)]
         else:
+            _begin(effect)
             answers = await self._client.batch(requests, changeset=True)
         # The one that failed tells why, not those that were given up because of it.
         told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
@@ -121,11 +122,13 @@ class ODataWriter:
             self._check(one, request, answer, effect)
         return _done(table, bounds, answers)
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request, effect: Effect) -> Answer:
         """The answer; once more where the service turned it away for want of an If-Match."""
+        _begin(effect)
         answer = await self._client.ask(request)
         if answer.status == 428 and "If-Match" not in request.headers:
             headers = {**request.headers, "If-Match": ANY}
+            _begin(effect)
             answer = await self._client.ask(replace(request, headers=headers))
         return answer
 
@@ -224,6 +227,11 @@ def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer
         after=after,
         shape=None if table is None or after is None else table.shape,
     )
+
+
+def _begin(effect: Effect) -> None:
+    if effect.begin is not None:
+        effect.begin()
 
 
 def _calls_on(one: Bound, effect: Effect) -> bool:

@@ -52,6 +52,8 @@ def _act(connection: Connection, dialect: SqlDialect, tables: Tables, effect: Ef
         shape, row = current_row(connection, dialect, tables, effect, lock=True)
         effect.guard(shape, row)
     values = bound(effect.statement, effect.parameters, dialect.bind)
+    if effect.begin is not None:
+        effect.begin()
     answer = connection.execute(sa.text(effect.statement), values)
     count, result = _counted(answer)
     if count == 0:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.connector import Done, Effect
-from bridge.model.errors import OutcomeUnknown, RetryLater, Unsupported
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater, Unsupported
 
 Trouble = Callable[[int, Effect], Exception | None]
 """Asked about each call with its number, from 1 on: what goes wrong with it."""
@@ -53,6 +53,12 @@ class RpcWriter:
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         outcomes: list[Done | Exception] = []
         for effect in effects:
+            try:
+                if effect.begin is not None:
+                    effect.begin()
+            except Fenced as fenced:
+                outcomes.append(fenced)
+                continue
             self.calls += 1
             refused = self._refused(self.calls, effect)
             if refused is None:

@@ -102,6 +102,24 @@ class WriterTests(ConnectorTests):
         assert await writer.execute([]) == []
         await writer.prepare()
 
+    async def test_what_may_not_begin_any_more_is_not_carried_out(
+        self, legacy: Legacy, writer: Writer
+    ) -> None:
+        """A process that was frozen meanwhile isn't the one that acts any more."""
+        legacy.apply(Create(order(1)), Create(order(2)))
+        begun: list[str] = []
+
+        def too_late() -> None:
+            raise Fenced("somebody else acts by now")
+
+        late = replace(await set_qty(legacy, "kit:1", 511, 1), begin=too_late)
+        timely = replace(await set_qty(legacy, "kit:2", 512, 2), begin=lambda: begun.append("2"))
+        fenced, done = await writer.execute([late, timely])
+        assert isinstance(fenced, Fenced), fenced
+        assert isinstance(done, Done), done
+        assert begun
+        assert (qty_of(legacy, 1), qty_of(legacy, 2)) == (order(1)["qty"], 512)
+
     async def test_a_writer_keeps_a_ledger_where_its_connector_says_so(
         self, writer: Writer, can: Capabilities
     ) -> None:
