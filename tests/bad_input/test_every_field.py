@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -80,6 +80,7 @@ SYSTEM: dict[str, Any] = {
         "heartbeat": 10,
         "slot_wait": 30,
         "connect_timeout": 10,
+        "answer_timeout": 30,
     },
     "limits": {"connections": 4, "queries_per_second": 50},
     "entities": {
@@ -100,6 +101,7 @@ SYSTEM: dict[str, Any] = {
             "entity": "order",
             "args": {"count": ARG, "reason": TEXT_ARG},
             "run": "update vbak set n = :count, r = :reason where vbeln = :key",
+            "probe": "select 1 from vbak where vbeln = :key and n = :count",
             "tier": "outside_the_loop",
             "guards": ["note"],
             "rows": "one",
@@ -112,7 +114,65 @@ JOURNAL = {
     "url": "sqlite:///erp.db",
     "capture": {"poll_ms": 30, "forget_rows": 2000, "forget_ms": 500},
 }
+#: What only that connector knows: its `capture:` and its `login:`.
+ODATA = {
+    **SYSTEM,
+    "connector": "odata",
+    "url": "https://erp/odata/v4/",
+    "capture": {
+        "timeout": 30,
+        "settle": 60,
+        "url_length": 2000,
+        "batch": 100,
+        "read_keys": 1000,
+        "poll": 5,
+        "overlap": 30,
+        "reconcile": 600,
+        "page": 1000,
+        "listing": 100_000,
+        "sets": {"vbak": {"means": "changed", "changed": "aedat", "created": "erdat"}},
+    },
+    "login": {
+        "oauth2": {
+            "token_url": "https://login/token",
+            "client_id": "bridge",
+            "client_secret": "${env:PASSWORD}",
+            "scope": "erp",
+            "parameters": {"resource": "https://erp"},
+            "send": "form",
+        },
+        "certificate": "me.pem",
+        "key": "me.key",
+        "key_password": "${env:PASSWORD}",
+        "ca": "ca.pem",
+    },
+}
+ODATA_BASIC = {**ODATA, "login": {"user": "bridge", "password": "${env:PASSWORD}"}}
+ODATA_KEY = {**ODATA, "login": {"api_key": {"header": "X-Key", "value": "${env:KEY}"}}}
+TRYTON = {
+    **SYSTEM,
+    "connector": "tryton",
+    "url": "https://erp/database",
+    "capture": {
+        "poll_seconds": 2,
+        "overlap_seconds": 300,
+        "overlap_every_seconds": 30,
+        "reconcile_minutes": 10,
+        "page": 1000,
+        "timeout_seconds": 60,
+        "context": {"A": 1},
+        "contexts": {"vbak": {"A": 1}},
+        "settle_seconds": 60,
+    },
+    "login": {"user": "bridge", "password": "${env:PASSWORD}"},
+}
 NONSENSE = [[["nonsense"]]]
+
+
+@pytest.fixture(autouse=True)
+def environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
 
 
 def write(folder: Path, bridge: Any, system: Any) -> Path:
@@ -128,7 +188,7 @@ def write(folder: Path, bridge: Any, system: Any) -> Path:
 def problems(path: Path) -> str:
     """What the files alone are told to be wrong about, as `check --offline` does."""
     try:
-        config = load(path, ENVIRON)
+        config = load(path)
     except ConfigProblems as error:
         return str(error)
     found: list[str] = []
@@ -157,12 +217,27 @@ def broken(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 #: Anything may stand there: what it means is checked below.
 OPEN = {"A", "default", "minimum", "maximum"}
-FILES = {"kafka": (BRIDGE, SYSTEM), "embedded": (EMBEDDED, SYSTEM), "journal": (EMBEDDED, JOURNAL)}
+OWN = ("capture", "login")
+TWICE = {("odata-basic", "capture"), ("odata-key", "capture")}
+FILES = {
+    "kafka": (BRIDGE, SYSTEM),
+    "embedded": (EMBEDDED, SYSTEM),
+    "journal": (EMBEDDED, JOURNAL),
+    "odata": (EMBEDDED, ODATA),
+    "odata-basic": (EMBEDDED, ODATA_BASIC),
+    "odata-key": (EMBEDDED, ODATA_KEY),
+    "tryton": (EMBEDDED, TRYTON),
+}
 CASES = [
     *(("kafka", "bridge", path) for path in leaves(BRIDGE)),
     *(("embedded", "bridge", path) for path in leaves(EMBEDDED) if path[0] == "log"),
     *(("kafka", "system", path) for path in leaves(SYSTEM) if path[-1] not in OPEN),
-    *(("journal", "system", path) for path in leaves(JOURNAL) if path[0] == "capture"),
+    *(
+        (files, "system", path)
+        for files in ("journal", "odata", "odata-basic", "odata-key", "tryton")
+        for path in leaves(FILES[files][1])
+        if path[0] in OWN and path[-1] not in OPEN and (files, path[0]) not in TWICE
+    ),
 ]
 
 
@@ -207,7 +282,7 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
     models.KafkaModel: [KAFKA],
     models.SecurityModel: [KAFKA["security"]],
     models.RegistryModel: [KAFKA["registry"]],
-    models.SystemModel: [SYSTEM],
+    models.SystemModel: [SYSTEM, ODATA],
     models.LimitsModel: [SYSTEM["limits"]],
     models.EntityModel: [SYSTEM["entities"]["order"]],
     models.FieldModel: [FIELD],
@@ -219,7 +294,6 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
 
 def test_no_model_and_no_field_is_left_out() -> None:
     """A field that is new in a model has to be broken above, too."""
-    options = {entry.load().options for entry in entry_points(group="bridge.connectors")}
     known = {name: item for name, item in vars(models).items() if inspect.isclass(item)}
     declared = {
         item
@@ -227,11 +301,34 @@ def test_no_model_and_no_field_is_left_out() -> None:
         if issubclass(item, models.Strict) and item is not models.Strict
     }
     assert declared == set(INSTANCES)
-    captures = [SYSTEM["capture"], JOURNAL["capture"]]
-    for model in declared | options:
+    for model in declared:
         names = {field.alias or name for name, field in model.model_fields.items()}
-        there = [set(instance) for instance in INSTANCES.get(model, captures)]
+        there = [set(instance) for instance in INSTANCES[model]]
         assert names in there or names == set().union(*there), (model, names)
+
+
+@pytest.mark.parametrize("name", sorted(entry_points(group="bridge.connectors").names))
+def test_no_field_of_a_connector_is_left_out(name: str) -> None:
+    connector = entry_points(group="bridge.connectors")[name].load()
+    files = [system for _, system in FILES.values() if system["connector"] == name]
+    for part, model in (
+        ("capture", connector.options),
+        ("login", getattr(connector, "login", None)),
+    ):
+        declared = set(fields(model)) if model is not None else set()
+        there = {path for system in files for path in leaves(system.get(part, {}))}
+        assert declared <= {tuple(map(str, path)) for path in there}, (name, part)
+
+
+def fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Where the fields of a model stand, and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield (*path, name)
+        for inner in get_args(field.annotation) or (field.annotation,):
+            if inspect.isclass(inner) and issubclass(inner, BaseModel):
+                # In a mapping by table, the one that the files above have.
+                by = ("vbak",) if get_origin(field.annotation) is dict else ()
+                yield from fields(inner, (*path, name, *by))
 
 
 #: Values of the right type that mean nothing: which file, where, the value, what is said of it.
