@@ -6,7 +6,7 @@ probes whether it has happened (`connectors.tryton.probe`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.connector import Done, Effect, System
@@ -96,10 +96,10 @@ class TrytonWriter:
         if effect.guard is not None:
             locks = await self._guarded(effect)
         if bound.key is None:
-            found = await self._send("create", [[bound.values]], bound, locks)
+            found = await self._send("create", [[bound.values]], bound, locks, effect.begin)
             return Done(rows=1, result=canonical_json([{ID: one} for one in found]))
         ids = await self._ids(bound, many=effect.many)
-        told = await self._send(*_call(bound, ids), bound, locks)
+        told = await self._send(*_call(bound, ids), bound, locks, effect.begin)
         # Some buttons open a window in a person's client, and do little else.
         opened = {"action": told} if bound.statement.button and isinstance(told, int) else {}
         return Done(rows=len(ids), result=canonical_json([{ID: one, **opened} for one in ids]))
@@ -155,12 +155,19 @@ class TrytonWriter:
         return [row[ID] for row in rows]
 
     async def _send(
-        self, method: str, params: list[Any], bound: Bound, locks: Mapping[str, str]
+        self,
+        method: str,
+        params: list[Any],
+        bound: Bound,
+        locks: Mapping[str, str],
+        begin: Callable[[], None] | None,
     ) -> Any:
         """The call, once more for each warning that the command passes."""
         model, context = bound.model.name, {"_timestamp": dict(locks)} if locks else {}
         passed: set[str] = set()
         while True:
+            if begin is not None:
+                begin()
             try:
                 return await self._client.model(
                     model, method, *params, context=context, changes=True

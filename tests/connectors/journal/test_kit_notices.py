@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -210,6 +210,15 @@ class LetsAnybodyAct(JournalConnector):
         return Broken(system, dialect_for(system).sql)
 
 
+class ActsTooLate(Unledgered):
+    async def writer(self, system: System) -> Writer:
+        class Broken(UnledgeredWriter):
+            async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+                return await super().execute([replace(one, begin=None) for one in effects])
+
+        return Broken(system)
+
+
 class HidesItsLedger(JournalConnector):
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities(), ledger=False)
@@ -323,6 +332,10 @@ CASES: list[tuple[Any, Check]] = [
             lambda s, _, w, c: s.test_a_writer_keeps_a_ledger_where_its_connector_says_so(w, c)
         ),
     ),
+    (
+        lambda _: ActsTooLate(),
+        writing(lambda s, x, w, _: s.test_what_may_not_begin_any_more_is_not_carried_out(x, w)),
+    ),
     (lambda _: Imagines(), writing(probing)),
     (lambda _: Overlooks(), writing(probing)),
     (
@@ -347,6 +360,7 @@ NAMES = [
     "no ledger",
     "lets anybody act",
     "hides its ledger",
+    "acts too late",
     "imagines effects",
     "overlooks effects",
     "offers more than it declares",
