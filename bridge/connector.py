@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from bridge.model.declare import CommandSpec
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
 
@@ -530,6 +531,24 @@ class ChecksResuming(Protocol):
         """
 
 
+class StatementProblem(NamedTuple):
+    """What is wrong with the `run` or `probe` of a command; `what` is a sentence."""
+
+    command: str
+    where: Literal["run", "probe"]
+    what: str
+
+
+@runtime_checkable
+class ChecksCommands(Protocol):
+    """A Connector that can hold commands against what the system has, without carrying them out."""
+
+    async def check_commands(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[StatementProblem]:
+        """Everything that is wrong with them whatever their arguments. Raises as `describe`."""
+
+
 def unsupported(connector: str, what: str) -> str:
     """The message of an Unsupported error."""
     return f"connector {connector!r} does not support {what}"
@@ -544,6 +563,7 @@ __all__ = [
     "Capabilities",
     "Change",
     "Checkpoint",
+    "ChecksCommands",
     "ChecksResuming",
     "Chunk",
     "Column",
@@ -563,6 +583,7 @@ __all__ = [
     "Snapshot",
     "Source",
     "Stale",
+    "StatementProblem",
     "System",
     "TableUse",
     "Transaction",

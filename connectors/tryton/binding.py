@@ -69,9 +69,9 @@ async def bind(statement: Statement, models: Models, given: Mapping[str, Any]) -
     key = None
     if statement.key is not None:
         named = [(name or ID, _given(value, given)) for name, value in statement.key]
-        key = {name: payload(_field(model, name), value) for name, value in named}
+        key = {name: payload(field_of(model, name), value) for name, value in named}
     if statement.verb == "FIND":
-        values = {name: _any(_field(model, name), v, given) for name, v in statement.fields}
+        values = {name: _any(field_of(model, name), v, given) for name, v in statement.fields}
     else:
         pairs = _unbound(statement.fields, given)
         values = await _values(model, models, pairs, new=statement.verb == "CREATE")
@@ -198,10 +198,11 @@ def writable(model: Model, name: str) -> ModelField:
     """A field that may be written. Raises ConfigurationError."""
     if name in OWN or name == ID:
         raise ConfigurationError(f"model {model.name!r}: Tryton fills in {name!r} itself")
-    return _field(model, name)
+    return field_of(model, name)
 
 
-def _field(model: Model, name: str) -> ModelField:
+def field_of(model: Model, name: str) -> ModelField:
+    """A field of the model. Raises ConfigurationError."""
     found = model.fields.get(name)
     if found is not None:
         return found

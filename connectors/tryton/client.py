@@ -108,6 +108,11 @@ class Client:
     ) -> None:
         await self.close()
 
+    async def begin(self) -> None:
+        """Log in, so that what is wrong with the login or the address is told before anything."""
+        if not self._token:
+            await self._logged_in("")
+
     async def call(
         self,
         method: str,

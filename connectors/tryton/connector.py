@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -13,9 +13,13 @@ from bridge.connector import (
     Shape,
     Snapshot,
     Source,
+    StatementProblem,
     System,
     Writer,
 )
+from bridge.model.declare import CommandSpec
+from bridge.model.errors import ConfigurationError
+from connectors.tryton import check as checking
 from connectors.tryton import importing
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
@@ -28,7 +32,7 @@ from connectors.tryton.writer import TrytonWriter
 
 
 class TrytonConnector:
-    """`bridge.connector.Connector`, with `LogsIn`, `Drafts` and `Means`; registered as `tryton`."""
+    """`bridge.connector.Connector`, with `LogsIn`, `Drafts`, `Means`, `ChecksCommands`."""
 
     name = "tryton"
     options: type[BaseModel] = TrytonOptions
@@ -43,13 +47,31 @@ class TrytonConnector:
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`."""
         async with Client(system) as client:
-            tables = await Tables(system, client).all(use.table for use in system.tables)
-        return {name: table.shape for name, table in tables.items()}
+            await client.begin()
+            tables = Tables(system, client)
+            found, problems = {}, []
+            for use in system.tables:
+                try:
+                    found[use.table] = (await tables.table(use.table)).shape
+                except ConfigurationError as error:
+                    problems.append(str(error).removeprefix(f"system {system.name!r}: "))
+        if problems:
+            raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
+        return found
 
     async def check(self, system: System) -> list[Finding]:
-        """As `bridge.connector.Connector.check`: that each model can be read."""
-        await self.describe(system)
-        return []
+        """As `bridge.connector.Connector.check`."""
+        return await checking.check(system)
+
+    async def check_commands(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[StatementProblem]:
+        """As `bridge.connector.ChecksCommands.check_commands`."""
+        return await checking.check_commands(system, commands)
+
+    async def means(self, system: System) -> Mapping[str, str]:
+        """As `bridge.connector.Means.means`."""
+        return await checking.means(system)
 
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""

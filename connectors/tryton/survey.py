@@ -80,7 +80,9 @@ async def survey(client: Client, wanted: Sequence[str], where: str) -> Survey:
             refused[name] = str(error).removeprefix(f"{where}, ").removeprefix(f"{where}: ")
     if not models:
         why = "; ".join(f"{name}: {said}" for name, said in refused.items()) or "none of the usual"
-        raise ConfigurationError(f"{where}: no model can be read ({why}); name them with --entities")
+        raise ConfigurationError(
+            f"{where}: no model can be read ({why}); name them with --entities"
+        )
     return Survey(models, refused)
 
 

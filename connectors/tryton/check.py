@@ -1,0 +1,122 @@
+"""What is missing or dangerous, and by what means each model's changes are noticed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+from bridge.connector import Finding, StatementProblem, System, TableUse
+from bridge.model.declare import CommandSpec
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from connectors.tryton.buttons import Buttons
+from connectors.tryton.catalogue import Table, missing, read_model
+from connectors.tryton.client import Client
+from connectors.tryton.fields import CREATED, ID, Model
+from connectors.tryton.fitting import problems_of
+from connectors.tryton.look import LOG
+from connectors.tryton.options import TrytonOptions
+
+
+async def check(system: System) -> list[Finding]:
+    """As `bridge.connector.Connector.check`. An ERP that can't be reached is a finding too."""
+    try:
+        async with Client(system) as client:
+            await client.begin()
+            found = list(_contexts(client, system))
+            for use in system.tables:
+                found += [finding async for finding in _table(client, system, use)]
+            return [*found, *[finding async for finding in _deletions(client, system)]]
+    except BridgeError as error:
+        return [Finding(str(error))]
+
+
+async def check_commands(system: System, commands: Sequence[CommandSpec]) -> list[StatementProblem]:
+    """As `bridge.connector.ChecksCommands.check_commands`."""
+    async with Client(system) as client:
+        known: dict[str, Model] = {}
+
+        async def model(name: str) -> Model:
+            if name not in known:
+                known[name] = await read_model(client, name, f"system {system.name!r}")
+            return known[name]
+
+        return await problems_of(commands, model, Buttons(client))
+
+
+async def means(system: System) -> Mapping[str, str]:
+    """As `bridge.connector.Means.means`."""
+    async with Client(system) as client:
+        logged, options = await reads_log(client), client.options
+    phrase = _phrase(options, logged=logged)
+    return {use.table: phrase for use in system.tables}
+
+
+def _phrase(options: TrytonOptions, *, logged: bool) -> str:
+    deletions = f"by comparing ids every {options.reconcile_minutes:g} min"
+    if logged:
+        deletions = f"as ir.model.log tells, and {deletions}"
+    return (
+        f"create_date and write_date with {options.overlap_seconds:g} s overlap, every "
+        f"{options.poll_seconds:g} s; deletions {deletions}"
+    )
+
+
+async def reads_log(client: Client) -> bool:
+    """Whether this user may read the ERP's log of deletions."""
+    try:
+        await client.search_read(LOG, [["event", "=", "delete"]], [ID], limit=1)
+    except (Rejected, ConfigurationError):
+        return False
+    return True
+
+
+def _contexts(client: Client, system: System) -> Iterator[Finding]:
+    for name in client.options.contexts:
+        if name not in {use.table for use in system.tables}:
+            yield Finding(
+                f"system {system.name!r}: capture.contexts names {name!r}, on which no entity stands"
+            )
+
+
+async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator[Finding]:
+    where = f"system {system.name!r}"
+    try:
+        model = await read_model(client, use.table, where)
+    except (Rejected, ConfigurationError) as error:
+        yield Finding(_said(where, error))
+        return
+    table = Table(model, use)
+    for why in missing(table, use):
+        yield Finding(f"{where}: model {use.table!r}: {why}")
+    try:
+        await client.search_read(use.table, [], [*table.names, CREATED], limit=1)
+    except Rejected as error:
+        yield Finding(
+            _said(where, error),
+            f"give a group of the bridge's user the right to read {use.table} in Tryton: "
+            "Administration > Models > Access Rights",
+        )
+
+
+async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:
+    if not await reads_log(client):
+        yield Finding(
+            f"system {system.name!r}: this user may not read {LOG}, so deletions are only found by "
+            f"comparing ids every {client.options.reconcile_minutes:g} min",
+            f"give a group of the user the right to read {LOG} in Tryton: Administration > Models > "
+            "Access Rights; or set reconcile_minutes lower",
+            fatal=False,
+        )
+    for use in system.tables:
+        if use.key and use.key != (ID,):
+            yield Finding(
+                f"system {system.name!r}: the key of model {use.table!r} is "
+                f"{', '.join(use.key)}: a deletion doesn't tell it, so the model is compared with "
+                "the log after each one",
+                "use `key: [id]`, where the model is large",
+                fatal=False,
+            )
+
+
+def _said(where: str, error: BridgeError) -> str:
+    text = str(error)
+    return text if where in text else f"{where}: {text}"

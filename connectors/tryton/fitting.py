@@ -1,0 +1,93 @@
+"""Whether commands' statements fit what the ERP has, whatever their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from bridge.connector import StatementProblem
+from bridge.model.declare import CommandSpec
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.tryton.binding import Models, field_of, payload, unknown_field, writable
+from connectors.tryton.buttons import Buttons
+from connectors.tryton.fields import ID, Model, ModelField
+from connectors.tryton.statement import Items, Pairs, Parameter, Row, Statement, Value, parse
+
+
+async def problems_of(
+    commands: Sequence[CommandSpec], models: Models, buttons: Buttons
+) -> list[StatementProblem]:
+    """All that is wrong with these commands."""
+    found: list[StatementProblem] = []
+    for command in commands:
+        told = await problems(command.run, models, buttons, asks=False)
+        found += [StatementProblem(command.name, "run", what) for what in told]
+        if command.probe:
+            told = await problems(command.probe, models, buttons, asks=True)
+            found += [StatementProblem(command.name, "probe", what) for what in told]
+    return found
+
+
+async def problems(text: str, models: Models, buttons: Buttons, *, asks: bool) -> list[str]:
+    """What is wrong with `run:`, or (`asks`) `probe:`."""
+    try:
+        statement = parse(text)
+        model = await models(statement.model)
+    except ConfigurationError as error:
+        return [str(error)]
+    if asks != (statement.verb == "FIND"):
+        return [
+            "`probe:` asks by FIND alone" if asks else "FIND changes nothing: it goes into `probe:`"
+        ]
+    found = list(_named(model, statement))
+    if statement.button:
+        try:
+            await buttons.check(model.name, statement.button)
+        except ConfigurationError as error:
+            found.append(str(error))
+    if not asks:
+        found += await _written(model, statement.fields, models, new=statement.verb == "CREATE")
+    return found
+
+
+def _named(model: Model, statement: Statement) -> Iterator[str]:
+    """The key, and what FIND asks for."""
+    asked = statement.fields if statement.verb == "FIND" else ()
+    for name, value in (*(statement.key or ()), *asked):
+        each = value.items if isinstance(value, Items) else (value,)
+        yield from _one(partial(field_of, model, name or ID), each)
+
+
+async def _written(model: Model, pairs: Pairs, models: Models, *, new: bool) -> list[str]:
+    found: list[str] = []
+    for name, value in pairs:
+        of = model.lists.get(name)
+        if of is None:
+            whole = isinstance(value, Items)
+            found += _one(partial(writable, model, name), () if whole else (value,))
+        elif isinstance(value, Items):
+            if of.kind == "many2many" and any(isinstance(one, Row) for one in value.items):
+                found.append(f"{unknown_field(model, name)}: it takes ids alone")
+                continue
+            for row in value.items:
+                if isinstance(row, Row):
+                    inner = tuple(one for one in row.pairs if new or one[0] != ID)
+                    found += await _written(await models(of.relation), inner, models, new=new)
+                elif of.kind == "one2many":
+                    found.append(f"model {model.name!r}, field {name!r}: a row is (field=value)")
+        elif not isinstance(value, Parameter):
+            found.append(f"model {model.name!r}, field {name!r}: it wants a list, [...]")
+    return found
+
+
+def _one(field: Callable[[], ModelField], values: Sequence[Value | Row]) -> Iterator[str]:
+    """Whether there is such a field, and the values that stand in the statement fit."""
+    try:
+        found = field()
+        for value in values:
+            if isinstance(value, Row):
+                raise ConfigurationError(f"field {found.name!r} is no list of rows")  # noqa: TRY301
+            if not isinstance(value, (Parameter, Items)):
+                payload(found, value)
+    except (ConfigurationError, Rejected) as error:
+        yield str(error)
