@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
+from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
 from bridge.cli.shown.capable import words
@@ -43,6 +44,9 @@ async def system_findings(
             wrong = True
             yield found
     for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
+        yield found
+    async for found in fitting_findings(config, connector, system):
+        wrong = True
         yield found
     if not wrong:
         count = len(config.spec.entities)
