@@ -56,6 +56,17 @@ class EntityPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class EntityState:
+    """`troubled`: one entity can't be captured for now, and goes on by itself once it can be;
+    `captured`: it is again. The others go on.
+    """
+
+    entity: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotProgress:
     """Rows of one entity's snapshot written so far; `total` is an estimate."""
 
@@ -131,6 +142,7 @@ Notice = (
     | SourceState
     | PartState
     | EntityPaused
+    | EntityState
     | SnapshotProgress
     | DeadLetter
     | Handled

@@ -28,7 +28,8 @@ class Status:
 
     `progressed_at`: when the source was last read without a failure and everything read was in
     the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
-    None when the source doesn't tell). `lag_bytes`: what the source still holds for us.
+    None when the source doesn't tell). `lag_bytes`: what the source still holds for us. `troubles`:
+    entities that can't be captured for now, and why; they go on by themselves once they can be.
     """
 
     system: str
@@ -44,6 +45,7 @@ class Status:
     changes: int = 0
     dead: int = 0
     paused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)
     snapshots: tuple[Mapping[str, Any], ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
 
@@ -53,7 +55,7 @@ class Status:
 
     def healthy(self, now: int) -> bool:
         """Whether it makes progress, whatever its tasks look like, with every entity of it."""
-        return self.age(now) <= TOO_OLD and not self.paused
+        return self.age(now) <= TOO_OLD and not self.paused and not self.troubles
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Pulse:
     lag_bytes: int | None = None
     silent: float = 0.0
     waiting: str = ""
+    troubles: Mapping[str, str] = field(default_factory=dict)
     changes: int = 0
     dead: int = 0
     reported_at: int = 0
@@ -127,6 +130,7 @@ class Pulse:
             changes=self.changes,
             dead=self.dead,
             paused={name: asdict(why) for name, why in progress.paused.items()},
+            troubles=dict(self.troubles),
             snapshots=tuple(
                 {
                     "id": job.id,

@@ -14,13 +14,21 @@ from tenacity import (
 from tenacity.wait import wait_base
 
 from bridge.capture import control, health, positions
+from bridge.capture.catalogue import described, uses
 from bridge.capture.contract import Wires
 from bridge.capture.entity import CapturedEntity, Target
 from bridge.capture.health import Pulse
 from bridge.capture.progress import Job, Progress, enqueue
 from bridge.capture.session import Session
 from bridge.log.port import Entry, Producer, TopicSpec
-from bridge.model.errors import BridgeError, Fenced, HistoryLost, OutcomeUnknown, RetryLater
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    Fenced,
+    HistoryLost,
+    OutcomeUnknown,
+    RetryLater,
+)
 from bridge.model.names import change_topic, fixed_topic
 from bridge.observe import SourceState
 
@@ -45,6 +53,8 @@ class Capture:
         self._sessions = 0
         self._owned = False
         self._entities: dict[str, CapturedEntity] = {}
+        #: Why entities could not be made when the session began.
+        self._lacking: dict[str, str] = {}
         self._pulse = Pulse(self._source, instance, wires.clock())
 
     @property
@@ -113,15 +123,27 @@ class Capture:
         self._sessions += 1
         name = f"{self._instance}.{self._sessions}"
         return Session(
-            name, self._wires, producer, progress, self._entities, self._pulse, self._tell
+            name,
+            self._wires,
+            producer,
+            progress,
+            self._entities,
+            self._pulse,
+            self._tell,
+            lacking=self._lacking,
         )
 
     # -- beginning ---------------------------------------------------------------------------
 
     async def _prepare(self) -> None:
-        """Topics, schemas and entities; once."""
-        if self._entities:
-            return
+        """Topics, schemas and entities; once, but for those that can't be made yet."""
+        if not self._entities:
+            await self._declare()
+        lacking = {each.spec.table for each in self._entities.values() if each.type is None}
+        if lacking:
+            await self._describe(lacking)
+
+    async def _declare(self) -> None:
         wires = self._wires
         await wires.log.create_topics(topics(wires))
         await wires.dead.open()
@@ -134,12 +156,30 @@ class Capture:
             entities[spec.name] = CapturedEntity(spec, target, wires.registry)
         for entity in entities.values():
             await entity.open()
-        if any(entity.type is None for entity in entities.values()):
-            shapes = await wires.connector.describe(wires.system)
-            for entity in entities.values():
-                if entity.type is None:
-                    await entity.adapt(shapes[entity.spec.table])
         self._entities = entities
+
+    async def _describe(self, tables: set[str]) -> None:
+        """Entities of which there is no event yet, from their tables. One that can't be made is
+        told as in trouble; the others go on, where there is one.
+        """
+        wires = self._wires
+        system = replace(wires.system, tables=uses(wires.system, tables))
+        shapes, why = await described(wires.connector, system)
+        troubles: dict[str, str] = {}
+        for name, entity in self._entities.items():
+            table = entity.spec.table
+            if entity.type is not None or table not in tables:
+                continue
+            if table not in shapes:
+                troubles[name] = why.get(table) or f"there is no table {table!r}"
+                continue
+            try:
+                await entity.adapt(shapes[table])
+            except ConfigurationError as error:
+                troubles[name] = str(error)
+        if len(troubles) == len(self._entities):
+            raise ConfigurationError("; ".join(dict.fromkeys(troubles.values())))
+        self._lacking = troubles
 
     async def _own(self) -> Producer:
         """Fence every other instance, unless one of them has fenced us."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.capture import control, health, positions
@@ -20,7 +20,7 @@ from bridge.capture.state import State
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
-from bridge.observe import Captured, SourceState
+from bridge.observe import Captured, EntityState, SourceState
 
 #: How often the runner comes by while a chunk is being read: marks are written between reads.
 NEARBY = 0.005
@@ -29,7 +29,8 @@ NEARBY = 0.005
 @dataclass(slots=True)
 class Session:
     """Reads a source into the log. `progress` is what the log says; `run` ends only by raising.
-    `name` is this connection's among all that ever were.
+    `name` is this connection's among all that ever were; `lacking` says of which entities nothing
+    could be told when it began, and why.
 
     Three tasks: one reads, encodes and takes snapshots, one commits, one listens for requests.
     """
@@ -41,6 +42,7 @@ class Session:
     entities: dict[str, CapturedEntity]
     pulse: Pulse
     tell: Callable[[str], None]
+    lacking: Mapping[str, str] = field(default_factory=dict)
     wrote_changes: bool = False
     broken: bool = False
 
@@ -124,6 +126,7 @@ class Session:
             batch = await source.read(limits.read, timeout)
             self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)
+            self._troubled(batch.troubles, state)
             now = self.wires.monotonic()
             if group.entries or state.changed or now - written >= limits.keep_alive:
                 state.changed = False
@@ -131,6 +134,33 @@ class Session:
                 await outbox.put(group)
             elif outbox.empty:
                 self.pulse.idle(self.wires.clock())
+
+    def _troubled(self, tables: Mapping[str, str], state: State) -> None:
+        """Tell which entities can't be captured for now, and which can be again."""
+        if not (tables or self.lacking or self.pulse.troubles):
+            return
+        said = {
+            entity.spec.name: why
+            for table, why in tables.items()
+            for entity in state.by_table.get(table, ())
+        }
+        # Of what the source speaks itself, it also says when it is over.
+        self.lacking = {
+            name: why
+            for name, why in self.lacking.items()
+            if name not in said and self.entities[name].type is None
+        }
+        found = {**self.lacking, **said}
+        before, self.pulse.troubles = self.pulse.troubles, found
+        if found == before:
+            return
+        for name in {**before, **found}:
+            if found.get(name) != before.get(name):
+                what = "troubled" if name in found else "captured"
+                qualified = self.entities[name].spec.qualified
+                self.wires.observer(EntityState(qualified, what, found.get(name, "")))
+        self.pulse.reported_at = 0
+        state.changed = True
 
     def _waits(self, why: str) -> None:
         """Changes are streamed, and the snapshot under way waits for something."""

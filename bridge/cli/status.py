@@ -87,6 +87,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "changes": status.changes,
         "dead": status.dead,
         "paused": {entity: dict(why) for entity, why in status.paused.items()},
+        "troubles": dict(status.troubles),
         "snapshots": [dict(job) for job in status.snapshots],
         "instance": status.instance,
         "reported_at": datetime.fromtimestamp(status.at / 1_000_000, UTC),
@@ -177,6 +178,8 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
             f"{name}.{entity} is paused: {why['reason']} (then `bridgectl snapshot {name}.{entity} "
             "--resume`)"
         )
+    for entity, why in row.get("troubles", {}).items():
+        click.echo(f"{name}.{entity} can't be captured for now: {why}")
     for job in row.get("snapshots", []):
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""

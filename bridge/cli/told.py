@@ -25,7 +25,7 @@ from bridge.observe import (
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, Read, Confirmed)
 _WARN = (DeadLetter, EntityPaused, HeldBack)
-_WARN_STATES = frozenset({"retrying", "failed", "unknown"})
+_WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
 
 def log_lines(*, as_json: bool, verbose: bool) -> Observer:

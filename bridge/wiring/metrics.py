@@ -14,6 +14,7 @@ from bridge.observe import (
     Confirmed,
     DeadLetter,
     EntityPaused,
+    EntityState,
     Handled,
     HeldBack,
     Notice,
@@ -50,6 +51,12 @@ class Metrics:
         )
         self._paused = Gauge(
             "bridge_entity_paused", "1 since the entity was paused", ["entity"], registry=registry
+        )
+        self._troubled = Gauge(
+            "bridge_entity_troubled",
+            "1 while the entity can't be captured",
+            ["entity"],
+            registry=registry,
         )
         self._handled = Histogram(
             "bridge_handler_seconds",
@@ -89,6 +96,8 @@ class Metrics:
                 self._part.labels(notice.kind, notice.name).set(notice.state == "running")
             case EntityPaused():
                 self._paused.labels(notice.entity).set(1)
+            case EntityState():
+                self._troubled.labels(notice.entity).set(notice.state == "troubled")
             case DeadLetter():
                 self._dead.labels(notice.kind, notice.source).inc()
             case Handled():

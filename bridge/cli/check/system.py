@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
+from bridge.capture.catalogue import described
 from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
@@ -24,7 +25,7 @@ async def system_findings(
     place = f"system {system.name}"
     try:
         findings = await connector.check(system)
-        shapes = await connector.describe(system)
+        shapes, lacking = await described(connector, system)
     except (RetryLater, ConfigurationError) as error:
         yield Found("error", "system", str(error), place)
         return
@@ -39,7 +40,13 @@ async def system_findings(
         yield Found(weight, "system", item.what, place, fix=item.fix, setup=item.create)
     keys: dict[str, tuple[str, ...]] = {}
     wrong = any(item.fatal for item in findings)
+    told_already = " ".join(item.what for item in findings)
     for entity in config.spec.entities:
+        if (reason := lacking.get(entity.table)) is not None:
+            wrong = True
+            if reason not in told_already:
+                yield of_problem(config.document.problem(("entities", entity.name, "from"), reason))
+            continue
         for found in _fit(config, system, entity, shapes, keys):
             wrong = True
             yield found

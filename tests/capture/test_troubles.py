@@ -1,0 +1,144 @@
+"""Tables that can't be captured for now: each is told with its reason, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.capture import health
+from bridge.capture.catalogue import described
+from bridge.capture.runner import Capture
+from bridge.connector import Batch, Shape, Source, Stale, System
+from bridge.model.declare import EntitySpec
+from bridge.model.errors import ConfigurationError
+from bridge.observe import EntityState
+from tests.capture.legacy import BRIDGE
+from tests.capture.polled import TABLE, PolledLegacy
+from tests.capture.rig import Rig, opened, until
+from tests.connectors.polled.fake import PolledConnector, PollingSource, store_of
+from tests.connectors.polled.store import Table
+
+
+class WaitingSource(PollingSource):
+    """Tells of tables that are not there; captures them once they are."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        self._lacking = [use.table for use in system.tables if use.table not in self._there]
+        kept = tuple(use for use in system.tables if use.table in self._there)
+        self._whole, self._system = system, replace(system, tables=kept)
+
+    @property
+    def _there(self) -> Mapping[str, Table]:
+        return self._store.tables()
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        come = [table for table in self._lacking if table in self._there]
+        if come:
+            self._lacking = [table for table in self._lacking if table not in come]
+            kept = tuple(use for use in self._whole.tables if use.table not in self._lacking)
+            self._system = replace(self._whole, tables=kept)
+            await self.open(None)
+        batch = await super().read(limit, timeout)
+        batch.stale += [Stale((table,), "it was not there until now") for table in come]
+        batch.troubles = {table: f"there is no table {table!r} yet" for table in self._lacking}
+        return batch
+
+
+class WaitingConnector(PolledConnector):
+    """Counts how often it is asked to describe tables."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        self.asked.append(tuple(use.table for use in system.tables))
+        store_of(system)
+        return await super().describe(system)
+
+    async def source(self, system: System) -> Source:
+        return WaitingSource(system)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    legacy = PolledLegacy(tmp_path / "erp.json", compare=0.3)
+    legacy.connector = WaitingConnector()
+    async with opened(tmp_path, legacy) as made:
+        made.entities = (EntitySpec("erp", "t", "t"), EntitySpec("erp", "u", "u"))
+        yield made
+
+
+@asynccontextmanager
+async def running(capture: Capture) -> AsyncIterator[None]:
+    """Capture for as long as the block."""
+    task = asyncio.create_task(capture.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Rig) -> None:
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put({"id": 1, "a": "old", "b": 1})
+    capture = Capture(rig.wires(), "one")
+    async with running(capture):
+        await rig.equal("t")
+        legacy.put({"id": 2, "a": "new", "b": 2})
+        await rig.equal("t")
+        assert capture.pulse.troubles == {"u": "there is no table 'u' yet"}
+
+        async def told() -> bool:
+            status = (await health.statuses(rig.log, BRIDGE)).get("erp")
+            return status is not None and dict(status.troubles) == capture.pulse.troubles
+
+        await until(told)
+        status = (await health.statuses(rig.log, BRIDGE))["erp"]
+        assert not status.healthy(status.at)
+
+        with legacy.store.transaction() as tables:
+            tables["u"] = replace(TABLE, rows={})
+            legacy.store.put(tables["u"], {"id": 7, "a": "late", "b": 7})
+        await rig.equal("t", "u")
+        await until(lambda: not capture.pulse.troubles)
+    states = [each for each in rig.notices if isinstance(each, EntityState)]
+    assert [(each.entity, each.state) for each in states] == [
+        ("erp.u", "troubled"),
+        ("erp.u", "captured"),
+    ]
+    assert "there is no table 'u'" in states[0].reason
+
+
+async def test_with_no_table_at_all_capture_ends_with_the_reason(rig: Rig) -> None:
+    rig.entities = (EntitySpec("erp", "u", "u"), EntitySpec("erp", "v", "v"))
+    with pytest.raises(ConfigurationError, match=r"table 'u' is not in .*; table 'v' is not in"):
+        await Capture(rig.wires(), "one").run()
+
+
+async def test_what_is_wrong_with_the_system_is_not_asked_for_each_table(rig: Rig) -> None:
+    """A login that is refused again and again may be locked."""
+    connector = rig.legacy.connector
+    assert isinstance(connector, WaitingConnector)
+    system = replace(rig.system(), url="polled:///nowhere")
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        await described(connector, system)
+    assert len(connector.asked) == 2
+
+
+async def test_the_tables_that_are_there_are_found_among_many_by_halves(rig: Rig) -> None:
+    connector = rig.legacy.connector
+    assert isinstance(connector, WaitingConnector)
+    many = tuple(replace(rig.system().tables[0], table=name) for name in ("t", "a", "b", "c"))
+    shapes, why = await described(connector, replace(rig.system(), tables=many))
+    assert set(shapes) == {"t"}
+    assert list(why) == ["a", "b", "c"]
+    assert "table 'b' is not in" in why["b"]
