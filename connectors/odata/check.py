@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from bridge.connector import Finding, System, TableUse
-from bridge.model.errors import BridgeError, ConfigurationError
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from connectors.odata.asking import query
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
@@ -40,12 +40,17 @@ async def check(system: System) -> list[Finding]:
 async def means(system: System) -> Mapping[str, str]:
     """As `bridge.connector.Means.means`."""
     client, options = Client(system), options_of(system.options)
+
+    async def phrase(use: TableUse) -> str:
+        try:
+            return (await choose(client, service, use, options)).phrase(options)
+        except (ConfigurationError, Rejected) as error:
+            return f"nothing, because {error}"
+
     try:
         service = await client.metadata()
-        chosen = await _each(system, lambda use: choose(client, service, use, options))
-        return {
-            use.table: one.phrase(options) for use, one in zip(system.tables, chosen, strict=True)
-        }
+        told = await _each(system, phrase)
+        return {use.table: one for use, one in zip(system.tables, told, strict=True)}
     finally:
         await client.close()
 
