@@ -67,7 +67,7 @@ def running(argv, folder, env, log, ready):
             if server.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"{argv[0]} did not start; {log} says why")
             time.sleep(0.1)
-        yield
+        yield ready
     finally:
         server.terminate()
         server.wait()

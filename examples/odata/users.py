@@ -2,7 +2,7 @@
 
     PASSWORD=... python users.py URL SECONDS ACTS      an act every so many seconds, then only looks
 
-Most acts enter an order; in others goods come in, and the orders that were held are opened again.
+Most acts enter an order; in others goods come in, and what is not confirmed is opened again.
 """
 
 import os
@@ -48,10 +48,10 @@ def enter_order(erp, rng, names):
 def take_in_goods(erp, rng, names):
     product, quantity = rng.choice(sorted(names)), rng.randint(20, 50)
     erp.post("deliver", product=product, quantity=quantity)
-    held = erp.get("Orders", filter="status eq 'H'")
-    for order in held:
+    waiting = erp.get("Orders", filter="status ne 'C'")
+    for order in waiting:
         erp.post(f"Orders('{order['number']}')/reopen")
-    say(f"{quantity} {names[product]} came in; {len(held)} held orders are open again")
+    say(f"{quantity} {names[product]} came in; {len(waiting)} orders are to be looked at again")
 
 
 def look(erp, seen):

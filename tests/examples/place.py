@@ -1,0 +1,69 @@
+"""A copy of an example's folder, on a port of its own, with its starter at work."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cli.place import Place
+from tests.services.process import free_ports
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Example(Place):
+    """What a user has: the folder, and two commands."""
+
+    port: int
+
+    @property
+    def password(self) -> str:
+        return (self.folder / "var" / "password").read_text()
+
+    @property
+    def told(self) -> str:
+        """What the starter and the ERP's users said so far."""
+        return (self.folder / "start.log").read_text()
+
+    @contextmanager
+    def started(self, *words: str) -> Iterator[None]:
+        """The first command, from when the ERP serves until it is ended in order."""
+        program = [sys.executable, "-u", str(self.folder / "start.py"), "--port", str(self.port)]
+        with (self.folder / "start.log").open("w") as told:
+            starter = subprocess.Popen([*program, *words], stdout=told, stderr=told)
+        try:
+            self.wait(lambda: "Its users are at work" in self.told or starter.poll() is not None)
+            assert starter.poll() is None, self.told
+            yield
+            assert starter.poll() is None, self.told
+        finally:
+            starter.terminate()
+            starter.wait(30)
+
+    def wait(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Until it holds; fails with what was said."""
+        end = time.monotonic() + seconds
+        while not condition():
+            log = self.folder / "run.log"
+            said = self.told + (log.read_text() if log.exists() else "")
+            assert time.monotonic() < end, f"waited {seconds} s in vain\n{said}"
+            time.sleep(0.1)
+
+
+def copied(name: str, port: int, folder: Path) -> Example:
+    """The example `name`, which names `port` in its files, below `folder`."""
+    [free] = free_ports(1)
+    to = folder / name
+    shutil.copytree(EXAMPLES / name, to, ignore=shutil.ignore_patterns("var", "__pycache__"))
+    (system,) = (to / "systems").glob("*.yaml")
+    text = system.read_text()
+    assert f":{port}/" in text
+    system.write_text(text.replace(f":{port}/", f":{free}/"))
+    return Example(to, free)
