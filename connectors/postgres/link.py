@@ -17,8 +17,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from bridge.connector import System
 from bridge.model.errors import RetryLater
 from connectors.postgres.options import options_of
+from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
-from connectors.postgres.trouble import clean, retry_or_fix
+from connectors.postgres.trouble import clean, retry_or_fix, says_why
 
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
@@ -61,11 +62,13 @@ async def connect(
     Raises RetryLater or ConfigurationError, neither of which holds the password.
     """
     options = options_of(system)
+    info = ""
     try:
         info = conninfo(system, role, replication=replication)
         session = await Session.connect(info, autocommit=True, client_encoding="UTF8")
     except psycopg.Error as error:
-        raise retry_or_fix(error, system, "cannot connect") from None
+        refused = () if says_why(error) else await refusal(info, options.connect_timeout)
+        raise retry_or_fix(error, system, "cannot connect", refused) from None
     session.limit = None if patient else options.answer_timeout
     return session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 import psycopg
@@ -12,8 +13,8 @@ from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
 _FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")
-#: The server says so in the language of its own messages, so only its most common one is known;
-#: what isn't recognised is retried, with the server's sentence shown.
+#: A refused login comes without a code. These words say that asking again is no use; where the
+#: server speaks another language, `refusal` finds out its code.
 _FIX_WORDS = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry|"
     r"database .* does not exist|role .* does not exist|authentication failed|"
@@ -28,6 +29,11 @@ _HINTS = {
     "no pg_hba.conf entry": "add a line for this user, host and database to pg_hba.conf and reload",
     "REPLICATION": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
     "replication role": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
+}
+_STATE_HINTS = {
+    "28P01": "check the user and the password in `url`",
+    "28000": "check the user in `url`, and whether pg_hba.conf has a line for it",
+    "3D000": "check the database in `url`",
 }
 
 
@@ -49,12 +55,25 @@ def clean(text: str, url: str) -> str:
     return " ".join(text.split())
 
 
-def retry_or_fix(error: psycopg.Error, system: System, doing: str) -> BridgeError:
-    """What a failed connection or statement means for the caller."""
+def says_why(error: psycopg.Error) -> bool:
+    """Whether it is known what to do about a connection that failed, or nobody refused it."""
+    known = (psycopg.ProgrammingError, psycopg.errors.ConnectionTimeout)
+    told = error.sqlstate is not None or isinstance(error, known)
+    return told or _FIX_WORDS.search(str(error)) is not None
+
+
+def retry_or_fix(
+    error: psycopg.Error, system: System, doing: str, refused: Sequence[str] = ()
+) -> BridgeError:
+    """What a failed connection or statement means for the caller; `refused` as in `refusal`."""
     said = clean(str(error), system.url) or type(error).__name__
     text = f"system {system.name!r} ({system.shown_url}): {doing}: {said}"
     state = error.sqlstate
+    if state is None and refused:
+        # One of several servers that may answer later is worth asking again.
+        state = next((one for one in refused if not one.startswith(_FIX)), refused[-1])
     hint = next((hint for words, hint in _HINTS.items() if words in said), "")
+    hint = hint or _STATE_HINTS.get(state or "", "")
     if hint:
         text += f"; {hint}"
     if state is not None:

@@ -1,0 +1,75 @@
+"""Why a server refused a login, as its code: libpq hands over nothing but a sentence, in the language
+of the server's `lc_messages`.
+
+libpq can write down the protocol's messages as they go by (PQtrace), and the one that refuses has
+the SQLSTATE. That note holds what was sent to log in too, so it is made only of a second attempt,
+kept in memory, and read for the code alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+
+import psycopg
+from psycopg import pq
+
+#: The severity that isn't translated, then the code: both stand before the server's own words.
+_CODE = re.compile(
+    rb'^[^\t]*\tB\t\d+\tErrorResponse\t S "[^"\n]*" V "[A-Z]+" C "(\w{5})"', re.MULTILINE
+)
+_READING, _WRITING = pq.PollingStatus.READING, pq.PollingStatus.WRITING
+
+
+async def refusal(info: str, timeout: float) -> tuple[str, ...]:
+    """Log in once more, and give the SQLSTATE of each server that refuses it, in the order in which
+    they were asked; none where no server says why, or where this can't be told (it needs Linux and
+    libpq 18 or later). `timeout` in seconds.
+    """
+    if not hasattr(os, "memfd_create"):
+        return ()
+    note = os.memfd_create("bridge-login")
+    try:
+        async with asyncio.timeout(timeout):
+            await _attempt(info, note)
+        return codes(os.pread(note, os.fstat(note).st_size, 0))
+    except (TimeoutError, psycopg.Error, OSError):
+        # The first attempt has told what is wrong; this one only had more to say about it.
+        return ()
+    finally:
+        os.close(note)
+
+
+def codes(note: bytes) -> tuple[str, ...]:
+    """The SQLSTATEs of the errors in a note."""
+    return tuple(found.decode() for found in _CODE.findall(note))
+
+
+async def _attempt(info: str, note: int) -> None:
+    pgconn = pq.PGconn.connect_start(info.encode())
+    try:
+        pgconn.trace(note)
+        while (state := pgconn.connect_poll()) in (_READING, _WRITING):
+            await _ready(pgconn.socket, write=state == _WRITING)
+        pgconn.untrace()
+    finally:
+        pgconn.finish()
+
+
+async def _ready(socket: int, *, write: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add, remove = (
+        (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+    )
+    add(socket, wake)
+    try:
+        await ready
+    finally:
+        remove(socket)

@@ -1,0 +1,93 @@
+"""A refused login is told from a server that is away by its code, whatever language it speaks."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from bridge.connector import System
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.postgres import trouble
+from connectors.postgres.link import connect
+from connectors.postgres.options import Options
+from connectors.postgres.refusal import codes, refusal
+from tests.connectors.postgres.legacy import Legacy
+
+PASSWORD = "c0rrect-horse"
+NOWHERE = "postgresql://nobody:x@127.0.0.1:1/none"
+
+
+@pytest.fixture
+def joe(legacy: Legacy) -> str:
+    """A role that has to give its password."""
+    name = f"joe_{legacy.url.rpartition('/')[2]}"
+    legacy.db.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    return name
+
+
+def system(url: str) -> System:
+    return System("acme", "erp", url, "postgresql://joe:***@erp/erp", Options(), ())
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ({"password": "wrong-horse"}, ("28P01",)),
+        ({"dbname": "nonesuch", "user": "postgres", "password": "postgres"}, ("3D000",)),
+        ({"password": PASSWORD}, ()),
+    ],
+)
+async def test_the_code_of_a_refusal_is_found_by_asking_once_more(
+    legacy: Legacy, joe: str, more: dict[str, str], wanted: tuple[str, ...]
+) -> None:
+    info = make_conninfo(legacy.url, **{"user": joe, **more})
+    assert await refusal(info, 10) == wanted
+
+
+async def test_nobody_refuses_where_nobody_is() -> None:
+    assert await refusal(NOWHERE, 10) == ()
+
+
+async def test_a_refusal_in_a_language_that_is_not_known_stops_and_tells_no_secret(
+    legacy: Legacy, joe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "_FIX_WORDS", re.compile("Passwort-Authentifizierung"))
+    monkeypatch.setattr(trouble, "_HINTS", {})
+    url = legacy.url.replace("postgres:postgres@", f"{joe}:wrong-horse@")
+    with pytest.raises(
+        ConfigurationError, match="check the user and the password in `url`"
+    ) as told:
+        await connect(system(url), "source")
+    assert "wrong-horse" not in str(told.value)
+    with pytest.raises(RetryLater):
+        await connect(system(NOWHERE), "source")
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind"),
+    [
+        (("28P01",), ConfigurationError),
+        (("57P03",), RetryLater),
+        (("53300",), RetryLater),
+        (("28P01", "57P03"), RetryLater),
+        ((), RetryLater),
+    ],
+)
+def test_one_server_that_may_answer_later_is_asked_again(
+    refused: tuple[str, ...], kind: type[Exception]
+) -> None:
+    error = psycopg.OperationalError("SCHWERWIEGEND:  Anmeldung verweigert")
+    assert isinstance(trouble.retry_or_fix(error, system(NOWHERE), "login", refused), kind)
+
+
+def test_the_code_is_read_from_its_place_and_from_no_ones_words() -> None:
+    note = (
+        b'2026-11-22 22:42:39.653306\tB\t23\tAuthenticationSASL\t "SCRAM-SHA-256" ""\n'
+        b'2026-11-22 22:42:39.664839\tB\t99\tErrorResponse\t S "SCHWERWIEGEND" V "FATAL" C "28P01" '
+        b'M "Passwort-Authentifizierung f\xc3\xbcr \xbbC "57P03"\xab" F "auth.c" \\x00\n'
+        b'2026-11-22 22:42:39.664840\tF\t9\tPasswordMessage\t "\tErrorResponse\t C "00000""\n'
+    )
+    assert codes(note) == ("28P01",)
