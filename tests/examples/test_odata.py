@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.examples.place import Example, copied
-from tests.services.cap import Unavailable
+from tests.services.errors import Unavailable
 from tests.services.install import cap_modules
 
 PORT = 4004
