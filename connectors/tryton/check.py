@@ -12,8 +12,10 @@ from connectors.tryton.catalogue import Table, missing, read_model
 from connectors.tryton.client import Client
 from connectors.tryton.fields import CREATED, ID, Model
 from connectors.tryton.fitting import problems_of
-from connectors.tryton.look import LOG
 from connectors.tryton.options import TrytonOptions
+
+LOG = "ir.model.log"
+"""Where Tryton writes down, of most models, that a row was deleted."""
 
 
 async def check(system: System) -> list[Finding]:

@@ -1,0 +1,167 @@
+"""`bridgectl check`: what is wrong with a system, its models and its commands, in a sentence each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.connector import Finding, TableUse
+from connectors.tryton.connector import connector
+from tests.bad_input.place import Place
+from tests.connectors.tryton.place import USES, system
+from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
+
+
+async def told(url: str, *uses: TableUse, **options: object) -> list[Finding]:
+    return await connector.check(system(url, tables=uses or USES, options=options))
+
+
+async def test_nothing_is_wrong_where_everything_can_be_read(tryton: Tryton) -> None:
+    assert await told(tryton.url) == []
+    means = await connector.means(system(tryton.url))
+    assert means["sale.sale"] == (
+        "create_date and write_date with 300 s overlap, every 2 s; deletions as ir.model.log tells, "
+        "and by comparing ids every 10 min"
+    )
+
+
+async def test_all_that_is_wrong_with_models_and_fields_is_told_at_once(tryton: Tryton) -> None:
+    found = await told(
+        tryton.url,
+        TableUse("sale.nope"),
+        TableUse("sale.sale", (), ("id", "total", "total_amount", "lines")),
+        TableUse("sale.line", ("sale", "sequence"), ("id", "sale", "sequence")),
+        TableUse("sale.return_sale.start"),
+        contexts={"product.product": {}},
+    )
+    said = "\n".join(one.what for one in found)
+    for words in (
+        "capture.contexts names 'product.product', on which no entity stands",
+        "Tryton has no model 'sale.nope': correct the name, or activate the module",
+        "model 'sale.sale': there is no field 'total'",
+        "field 'total_amount' can't be used: a function field",
+        "field 'lines' can't be used: one2many of sale.line: rows of their own model",
+        "model 'sale.return_sale.start' is not stored in a table",
+        "the key of model 'sale.line' is sale, sequence",
+    ):
+        assert words in said
+    assert [one.fatal for one in found] == [True] * 6 + [False]
+
+
+async def test_what_the_user_may_not_read_is_told_with_the_way_out(tryton: Tryton) -> None:
+    [log] = await told(tryton.url_of(CLERK))
+    assert "may not read ir.model.log, so deletions are only found by comparing ids" in log.what
+    assert (log.fatal, "Access Rights" in log.fix) == (False, True)
+    means = await connector.means(system(tryton.url_of(CLERK)))
+    assert means["sale.sale"].endswith("deletions by comparing ids every 10 min")
+    sale, *_ = await told(tryton.url_of(OUTSIDER), TableUse("sale.sale"))
+    assert 'You are not allowed to access "Sale"' in sale.what
+    assert (sale.fatal, "the right to read sale.sale" in sale.fix) == (True, True)
+
+
+async def test_a_login_that_is_refused_is_told_once(tryton: Tryton) -> None:
+    [found] = await told(tryton.url_of("stranger", "guessed"))
+    assert "refuses user 'stranger' of database 'erp'" in found.what
+
+
+SYSTEM = """\
+system: erp
+connector: tryton
+url: {url}
+entities:
+  sale:
+    from: sale.sale
+    key: [id]
+    fields:
+      id: {{from: id, type: integer}}
+      party: {{from: party, type: integer}}
+    relations:
+      customer: {{entity: {customer}, from: party}}
+  party: {{from: party.party}}
+commands:
+  {name}:
+    entity: sale
+    args: {{text: {{type: string}}}}
+    run: "{run}"
+    probe: "{probe}"
+"""
+RIGHT = "WRITE sale.sale(:key) comment=:text"
+FIND = "FIND sale.sale(:key) comment=:text"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "bridge.yaml").write_text(
+        "bridge: acme\nlog: sqlite:///bridge.db\nsystems: erp.yaml\n"
+    )
+    return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
+
+
+def checked(
+    place: Place, tryton: Tryton, run: str = RIGHT, probe: str = FIND, customer: str = "party"
+) -> tuple[int, str]:
+    url = tryton.url_of("admin", "${env:ERP_PASSWORD}")
+    (place.folder / "erp.yaml").write_text(
+        SYSTEM.format(url=url, name="note", run=run, probe=probe, customer=customer)
+    )
+    done = place.call("check")
+    return done.code, " ".join(done.said.split())
+
+
+WRONG = {
+    "WRITE sale.sale(:key) coment=:text": "model 'sale.sale' has no field 'coment'; did you mean",
+    "WRITE sale.sals(:key) comment=:text": "Tryton has no model 'sale.sals'",
+    "WRITE sale.sale(:key) state='lost', comment=:text": "it is one of draft, quotation, confirmed",
+    "WRITE sale.sale(:key) lines=[(product=1, qty=:text)]": "'sale.line' has no field 'qty'",
+    "WRITE sale.sale(:key) lines=7, comment=:text": "it wants a list, [...]",
+    "WRITE sale.sale(:key) write_date=:text": "Tryton fills in 'write_date' itself",
+    "WRITE sale.sale(:key) total_amount=:text": "field 'total_amount' can't be used here",
+    "WRITE sale.sale(nr=:key) comment=:text": "has no field 'nr'",
+    "WRITE sale.sale comment=:text": "WRITE names its row: WRITE sale.sale(:key)",
+    "BUTTON sale.sale(:key)/confirmed": "no button 'confirmed'; there are confirm",
+    "BUTTON sale.sale(:key)": "BUTTON names a row and its button",
+    "PATCH sale.sale(:key) comment=:text": "it should begin with one of CREATE, WRITE, DELETE",
+    "WRITE sale.sale(:key) comment=:text; DELETE sale.sale(:key)": "a command is one statement",
+    "FIND sale.sale(:key) comment=:text": "FIND changes nothing: it goes into `probe:`",
+}
+
+
+async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) -> None:
+    """In one process: each start of the command line costs a second."""
+    from bridge.model.declare import CommandSpec
+
+    commands = [
+        CommandSpec("erp", f"c{at}", "sale", run, probe=FIND) for at, run in enumerate(WRONG)
+    ]
+    right = (
+        "CREATE sale.sale party=:key, reference=:id, lines=[(product=1, quantity=2.5, taxes=[1])]",
+        "WRITE sale.sale(reference=:key) sale_date='2026-01-31', lines=[(id=1, quantity=:text)]",
+        "BUTTON sale.sale(:key)/quote despite 'a.b', 'it''s'",
+        "DELETE sale.line(:key)",
+    )
+    commands += [CommandSpec("erp", f"r{at}", "sale", run) for at, run in enumerate(right)]
+    commands.append(CommandSpec("erp", "probe", "sale", right[3], probe=RIGHT))
+    commands.append(CommandSpec("erp", "asks", "sale", right[3], probe="FIND sale.sale state=[1]"))
+    found = await connector.check_commands(system(tryton.url), commands)
+    told = {(one.command, one.where): one.what for one in found}
+    for at, words in enumerate(WRONG.values()):
+        assert words in told.pop((f"c{at}", "run"))
+    assert told.pop(("probe", "probe")) == "`probe:` asks by FIND alone"
+    assert "it is one of draft" in told.pop(("asks", "probe"))
+    assert told == {}
+
+
+def test_the_command_line_tells_place_and_line(tryton: Tryton, place: Place) -> None:
+    code, said = checked(place, tryton)
+    assert code == 0, said
+    code, said = checked(place, tryton, run="WRITE sale.sale(:key) coment=:text")
+    assert code != 0
+    assert "erp.yaml:17" in said
+    assert "has no field 'coment'; did you mean comment" in said
+
+
+def test_a_relation_to_an_undeclared_entity_is_told(tryton: Tryton, place: Place) -> None:
+    code, said = checked(place, tryton, customer="customer")
+    assert code == 2
+    assert "relation 'customer' leads to 'customer', which is not declared" in said

@@ -1,0 +1,134 @@
+"""Sessions: begun once, renewed when they expire, and what is wrong with them in a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from bridge.connector import Done, Effect, System
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.tryton.client import Client
+from connectors.tryton.options import TrytonLogin
+from connectors.tryton.writer import TrytonWriter
+from tests.between import HANG, Asked, Between, Say
+from tests.connectors.tryton.place import Shop, system
+from tests.services.tryton import PASSWORD, Tryton
+
+
+async def problem(of: System) -> str:
+    """What is said when a session begins."""
+    async with Client(of) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            await client.begin()
+    return str(caught.value)
+
+
+def forget_sessions(tryton: Tryton) -> None:
+    """As when they expire."""
+    with closing(sqlite3.connect(tryton.file)) as file, file:
+        file.execute("DELETE FROM ir_session")
+
+
+async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_commands(
+    private_tryton: Callable[..., Tryton],
+) -> None:
+    tryton = private_tryton()
+    key = Shop(tryton).sell()
+    writer = TrytonWriter(system(tryton.url))
+    async with Client(system(tryton.url)) as client:
+        for _ in range(2):
+            [row] = await client.search_read("sale.sale", [["id", "=", key]], ["state"])
+            assert row["state"] == "draft"
+            statement = "WRITE sale.sale(:key) comment='again'"
+            effect = Effect("t:1", "d", statement, {"key": key}, "sale.sale", {"id": key})
+            [done] = await writer.execute([effect])
+            assert isinstance(done, Done), done
+            forget_sessions(tryton)
+    await writer.close()
+    assert tryton.calls().count("common.db.login") == 5
+
+
+async def test_a_session_is_begun_once_however_many_ask_at_the_same_time(tryton: Tryton) -> None:
+    async with Client(system(tryton.url)) as client:
+        await asyncio.gather(*(client.search_read("party.party", [], ["id"]) for _ in range(8)))
+    assert tryton.calls().count("common.db.login") == 1
+    assert tryton.calls().count("common.db.logout") == 1
+
+
+async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_apart(
+    tryton: Tryton,
+) -> None:
+    secret = "not the passphrase"
+    refused = await problem(system(tryton.url_of("nobody", secret)))
+    assert "Tryton refuses user 'nobody' of database 'erp'" in refused
+    assert secret not in refused
+    login = TrytonLogin(user="nobody", password=secret)  # type: ignore[arg-type]
+    assert "refuses user 'nobody'" in await problem(system(f"{tryton.address}/erp", login=login))
+    unknown = await problem(system(tryton.url.removesuffix("erp") + "nope"))
+    assert "there is no such database" in unknown
+    for url, words in {
+        f"{tryton.address}/erp": "it says no user and password",
+        tryton.url.removesuffix("/erp"): "`url` is not https://HOST:PORT/DATABASE",
+        tryton.url.replace("http", "ftp", 1): "`url` is not https://HOST:PORT/DATABASE",
+    }.items():
+        with pytest.raises(ConfigurationError) as caught:
+            Client(system(url))
+        assert words in str(caught.value)
+        assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("say", "words"),
+    [
+        (Say(200, b"<html>", {"Content-Type": "text/html"}), "no answer of Tryton's (text/html)"),
+        (Say(200, b"[1]"), "no answer of Tryton's"),
+        (Say(301, b"", {"Location": "https://new/"}), "moved to https://new/; change `url`"),
+        (Say(404), "no such database, or no Tryton"),
+    ],
+)
+async def test_what_is_no_tryton_or_has_moved_says_so(tryton: Tryton, say: Say, words: str) -> None:
+    async with Between(tryton.address).serving() as between:
+        between.rule = lambda _: say
+        assert words in await problem(system(between.url(tryton.url)))
+
+
+async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) -> None:
+    def expired(asked: Asked) -> Say | None:
+        return None if b"login" in asked.body or b"preferences" in asked.body else Say(401)
+
+    async with Between(tryton.address).serving() as between:
+        between.rule = expired
+        async with Client(system(between.url(tryton.url))) as client:
+            with pytest.raises(
+                ConfigurationError, match="ends the session of user 'admin' at once"
+            ):
+                await client.search_read("party.party", [], ["id"])
+
+
+@pytest.mark.parametrize(
+    ("reaction", "options", "words", "after"),
+    [
+        (Say(503, b"", {"Retry-After": "9"}), {}, "failed or is busy (503)", 9),
+        (Say(429), {}, "refuses for now", None),
+        (HANG, {"timeout_seconds": 1}, "no answer came", None),
+    ],
+)
+async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
+    tryton: Tryton, reaction: Any, options: dict[str, Any], words: str, after: float | None
+) -> None:
+    async with Between(tryton.address).serving() as between:
+        async with Client(system(between.url(tryton.url), options=options)) as client:
+            await client.begin()
+            between.rule = lambda asked: reaction if b"search_read" in asked.body else None
+            with pytest.raises(RetryLater) as caught:
+                await client.search_read("party.party", [], ["id"])
+        assert words in str(caught.value)
+        assert caught.value.after == after
+    async with Client(system(between.url(tryton.url))) as client:
+        with pytest.raises(RetryLater, match="can't be reached"):
+            await client.begin()
