@@ -11,7 +11,7 @@ from bridge.connector import Checkpoint
 from bridge.model.errors import ConfigurationError
 from connectors.odata.polling import MARK, State
 
-FORMAT = 1
+FORMAT = 2
 LARGEST = 60_000
 """Bytes of a checkpoint; the port allows 64 kB."""
 

@@ -84,7 +84,7 @@ class Client:
                     raise ConfigurationError(
                         f"{error}; `url` should be the root of the service, as in "
                         "https://host/path/"
-                    ) from None
+                    ) from error
             return self._service
 
     def _parsed(self, answer: Answer) -> Service:

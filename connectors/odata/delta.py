@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.connector import DELETE, UPDATE
+from bridge.connector import CREATE, DELETE, UPDATE
 from bridge.model.errors import HistoryLost, Rejected
 from bridge.plan.steps import MISSING
 from connectors.odata.answer import Page, segment
 from connectors.odata.asking import is_link, query, removed_id
 from connectors.odata.ids import key_in
-from connectors.odata.polling import Asks, Item, State, Step, mark_of, packed, unpacked
+from connectors.odata.polling import (
+    DIGEST,
+    Asks,
+    Item,
+    State,
+    Step,
+    Told,
+    mark_of,
+    packed,
+    unpacked,
+)
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import whole
 
@@ -20,10 +30,16 @@ class NoTracking(Exception):
     """The service gives no delta link for this entity set after all."""
 
 
+MAX_KEYS = 200_000
+"""Keys that are remembered to tell new rows from old ones."""
+
+
 class DeltaPoller:
     """`connectors.odata.polling.Poller`: follows the service's own links.
 
-    The link is the state. A service doesn't say whether a row is new, so every row is an update.
+    The link is the state. A service doesn't say whether a row is new: it is where its key was not
+    there when the link was made, or was removed since. Which keys were there is remembered up to
+    MAX_KEYS, and over a restart where the checkpoint has room; every other row is an update.
     """
 
     name = "delta"
@@ -35,25 +51,49 @@ class DeltaPoller:
         self._prefer = f"odata.maxpagesize={page}"
         self._link = ""
         self._following = ""
-        self._told: dict[bytes, None] = {}
+        #: What was told of the page under way.
+        self._told = Told()
+        #: Marks of the keys that are there, as far as was told; None: not known.
+        self._there: set[bytes] | None = None
+        #: Where that isn't known, those that went since.
+        self._gone: dict[bytes, None] = {}
 
     async def begin(self) -> str:
-        """Reads the set to its end, because the link comes with the last page; keeps no row."""
+        """Reads the set to its end, because the link comes with the last page; keeps keys alone."""
         prefer = f"odata.track-changes,{self._prefer}"
         page = await self._asks.page(self.table.name, query(self.table), prefer=prefer)
-        while not page.delta_link:
-            if not page.next_link:
-                raise NoTracking
+        # Some services hand out a link with each page; the first one misses nothing.
+        link, there = page.delta_link, self._keys(page)
+        while page.next_link and (not link or len(there) <= MAX_KEYS):
             page = await self._asks.page(page.next_link, prefer=self._prefer, absolute=True)
-        self._link, self._told = page.delta_link, {}
+            link = link or page.delta_link
+            if len(there) <= MAX_KEYS:
+                there |= self._keys(page)
+        if not link:
+            raise NoTracking
+        self._there, self._gone = there if len(there) <= MAX_KEYS else None, {}
+        self._link, self._told = link, Told()
         return ""
+
+    def _keys(self, page: Page) -> set[bytes]:
+        return {mark_of(self.table.key_of(self.table.row(json))) for json in page.rows}
 
     def restore(self, state: State) -> None:
         self._link = state["link"]
-        self._told = dict.fromkeys(unpacked(state["told"]))
+        self._told.restore(state["told"])
+        there = state["there"]
+        self._there = None if there is None else set(unpacked(there, DIGEST))
+        self._gone = dict.fromkeys(unpacked(state["gone"], DIGEST))
 
     def saved(self, marks: int) -> State:
-        return {"link": self._link, "told": packed(list(self._told)[-marks:] if marks else [])}
+        room = max(0, marks - len(self._told))
+        there = self._there if self._there is not None and len(self._there) <= room else None
+        return {
+            "link": self._link,
+            "told": self._told.saved(marks),
+            "there": None if there is None else packed(sorted(there)),
+            "gone": packed(list(self._gone)[-room:] if room else []),
+        }
 
     async def step(self) -> Step:
         try:
@@ -80,16 +120,20 @@ class DeltaPoller:
         return Step([], more=False, stale=f"its delta link is not accepted any more: {why}")
 
     async def _step(self, page: Page) -> Step:
-        items: list[Item] = []
+        # Of a key that changed several times the last state alone: what was told of a page that
+        # comes again is known by it.
+        items: dict[Row, Item] = {}
         for json in page.rows:
             if is_link(json):
                 continue
             found = await self._item(json)
             if found is None:
                 return await self._anew("a removed row came without its key")
-            if found.mark not in self._told and (found.row is None or MISSING not in found.row):
-                items.append(found)
-        return Step(items, more=bool(page.next_link))
+            items.pop(found.key, None)
+            if found.row is None or MISSING not in found.row:
+                items[found.key] = found
+        left = [found for found in items.values() if not self._told.has(found)]
+        return Step(left, more=bool(page.next_link))
 
     async def _item(self, json: Mapping[str, Any]) -> Item | None:
         address = removed_id(json)
@@ -97,7 +141,8 @@ class DeltaPoller:
         if address is None:
             if MISSING in row:
                 row = await self._whole(row)
-            return Item(UPDATE, self.table.key_of(row), row, mark_of(row))
+            key = self.table.key_of(row)
+            return Item(CREATE if self._is_new(key) else UPDATE, key, row, mark_of(row))
         key = self.table.key_of(row)
         if MISSING in key:
             found = key_in(address, self.table.key, self.table.version)
@@ -122,8 +167,22 @@ class DeltaPoller:
             raise
         return whole(self.table, answer.body)
 
+    def _is_new(self, key: Row) -> bool:
+        mark = mark_of(key)
+        return mark in self._gone if self._there is None else mark not in self._there
+
     def took(self, item: Item) -> None:
-        self._told[item.mark] = None
+        self._told.add(item)
+        mark, there = mark_of(item.key), item.row is not None
+        if self._there is not None:
+            (self._there.add if there else self._there.discard)(mark)
+            if len(self._there) > MAX_KEYS:
+                self._there = None
+        self._gone.pop(mark, None)
+        if not there:
+            self._gone[mark] = None
+            if len(self._gone) > MAX_KEYS:
+                del self._gone[next(iter(self._gone))]
 
     def turn(self) -> None:
-        self._link, self._told = self._following, {}
+        self._link, self._told = self._following, Told()

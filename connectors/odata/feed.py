@@ -17,7 +17,9 @@ from connectors.odata.polling import Asks, Item, Poller, State
 from connectors.odata.table import Table
 
 LONGEST_WAIT = 300.0
-"""Seconds after which a set that can't be read is asked again at the latest."""
+"""Seconds after which a set that is refused is asked again at the latest."""
+LONGEST_AWAY = 30.0
+"""The same of one that the service couldn't read just now."""
 
 
 class Found(NamedTuple):
@@ -40,6 +42,10 @@ class Feed:
     ) -> None:
         self.use = use
         self.trouble = ""
+        #: The trouble is one that passes, as far as the service tells.
+        self.away = False
+        #: Its metadata may tell something else by now.
+        self.lacking = False
         self._asks = asks
         self._options = options
         self._monotonic = monotonic
@@ -69,7 +75,7 @@ class Feed:
 
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
         """
-        self._service, self._state = service, state
+        self._service, self._state, self.lacking = service, state, True
         if state is not None:
             self._compared, self._vain = state["compared"], state["vain"]
         poller, table_stale = await self._made(service), ""
@@ -79,6 +85,7 @@ class Feed:
             poller = await self._begun(service, poller)
             table_stale = _why_stale(state, poller.name)
         self._poller, self._state, self._more = poller, None, False
+        self.lacking = False
         return table_stale
 
     async def _made(self, service: Service) -> Poller:
@@ -106,19 +113,20 @@ class Feed:
         """Whether it takes part in a round that begins now."""
         return not self.trouble or now >= self._again
 
-    async def step(self) -> Found:
-        """The next page, of the poll under way or of a new one. Raises as `begin`."""
+    async def step(self, service: Service | None = None) -> Found:
+        """The next page, of the poll under way or of a new one. Raises as `begin`. `service`: what
+        the metadata says by now, where it was read again.
+        """
         if self._poller is None:
-            assert self._service is not None, "a feed is begun first"  # noqa: S101
-            state, why = self._state, await self.begin(self._service, self._state)
+            service = service or self._service
+            assert service is not None, "a feed is begun first"  # noqa: S101
+            state, why = self._state, await self.begin(service, self._state)
             why = why or ("" if state else "it could not be read until now")
-            self._well()
-            return Found([], [Stale((self.use.table,), why)] if why else [])
+            return Found([], self._well(why))
         step = await self._poller.step()
-        self._well()
         self._stepped = True
         self._more = step.more
-        stale = [Stale((self.use.table,), step.stale)] if step.stale else []
+        stale = self._well(step.stale)
         if not step.more:
             stale += await self._compare()
         return Found(step.items, stale)
@@ -136,15 +144,24 @@ class Feed:
         self._poller.turn()
         return self._more
 
-    def failed(self, why: str) -> None:
-        """It can't be read; it is asked again later, ever more seldom."""
-        self.trouble = why
-        wait = min(self._options.poll * 2**self._fails, max(LONGEST_WAIT, self._options.poll))
-        self._again = self._monotonic() + wait
-        self._fails += 1
+    def failed(self, why: str, *, away: bool = False, after: float | None = None) -> None:
+        """It can't be read; it is asked again later, ever more seldom. `away`: by what passes, in
+        `after` seconds at the earliest.
+        """
+        self.trouble, self.away = why, away
+        longest = max(LONGEST_AWAY if away else LONGEST_WAIT, self._options.poll)
+        wait = min(self._options.poll * 2**self._fails, longest)
+        self._again = self._monotonic() + max(wait, after or 0.0)
+        self._fails = min(self._fails + 1, 30)
 
-    def _well(self) -> None:
-        self.trouble, self._fails = "", 0
+    def _well(self, why: str = "") -> list[Stale]:
+        """It was read. Where it had been refused, reads of it for a comparison with the log were
+        perhaps refused too, and given up: so it is compared now.
+        """
+        if self.trouble and not self.away:
+            why = why or f"it can be read again ({self.trouble})"
+        self.trouble, self.away, self._fails = "", False, 0
+        return [Stale((self.use.table,), why)] if why else []
 
     # -- what polls don't tell -------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from base64 import b85decode, b85encode
 from enum import Enum
 
 from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.model.errors import Rejected
 from connectors.odata.answer import Page
 from connectors.odata.asking import behind, key_can_page, query
 from connectors.odata.polling import MARK, Asks, Item, State, Step, mark_of
@@ -79,6 +80,8 @@ class ListingPoller:
         return {"rows": text if len(text) <= marks * MARK else None}
 
     async def step(self) -> Step:
+        if not self.whole:
+            return Step([], more=False)
         if self._phase is _Phase.IDLE:
             self._phase, self._met = _Phase.READING, set()
             self._cursor, self._link = None, None
@@ -86,12 +89,12 @@ class ListingPoller:
             return self._gone()
         page = await self._read()
         rows = [whole(self.table, json) for json in page.rows]
-        self._next = self._following(rows, page)
         items = []
+        self._met.update(self.table.key_of(row) for row in rows)
+        self._next = self._following(rows, page)
         for row in rows:
             key, mark = self.table.key_of(row), mark_of(row)
             known = self._known.get(key)
-            self._met.add(key)
             if known != mark:
                 items.append(Item(CREATE if known is None else UPDATE, key, row, mark))
         return Step(items, more=True)
@@ -112,11 +115,24 @@ class ListingPoller:
         return await self._asks.page(self.table.name, params, prefer=prefer)
 
     def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
-        if key_can_page(self.table):
-            if rows and (page.next_link or len(rows) >= self._page):
-                return self.table.key_of(rows[-1]), None
+        """Where the next page begins; None: there is none. That a page is short is believed only
+        where nothing is missing: some services give fewer rows than they were asked for, and no
+        link to the others.
+        """
+        if not key_can_page(self.table):
+            return (None, page.next_link) if page.next_link else None
+        if not rows:
             return None
-        return (None, page.next_link) if page.next_link else None
+        if not page.next_link and len(rows) < self._page and self._met >= self._known.keys():
+            return None
+        last = self.table.key_of(rows[-1])
+        if last == self._cursor:
+            raise Rejected(
+                "refused",
+                f"entity set {self.table.name!r}: the service gives the same rows whatever key "
+                "they should be behind; it seems to ignore $filter",
+            )
+        return last, None
 
     def took(self, item: Item) -> None:
         if item.row is None:
@@ -124,7 +140,7 @@ class ListingPoller:
             return
         self._known[item.key] = item.mark
         if len(self._known) > self._limit:
-            self._known, self.whole = {}, False
+            self._known, self.whole, self._phase = {}, False, _Phase.IDLE
 
     def turn(self) -> None:
         if self._phase is _Phase.CLOSING:

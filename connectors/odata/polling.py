@@ -3,7 +3,7 @@
 Order of calls: `begin` or `restore`, then `step` again and again. A poll is as many steps as
 `step` says that there are `more`; each brings one page. `took` is called for every item that was
 handed on, in order, `turn` after the last one of a page. So `saved` resumes behind any item: what
-was taken of the page under way is recognised by its `mark`, and not told again.
+was taken of the page under way is recognised (`Told`), and not told again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from typing import Any, NamedTuple, Protocol
 from connectors.odata.answer import Answer, Page
 from connectors.odata.table import Row, Table
 
-MARK = 8
-"""Bytes of a mark: two rows in 2**64 have the same."""
+DIGEST = 8
+"""Bytes of a mark: two contents in 2**64 have the same."""
+PART = 6
+MARK = 2 * PART
+"""Bytes that a row takes in the resume state: of its key, and of its content."""
 
 State = dict[str, Any]
 
@@ -90,8 +93,60 @@ class Poller(Protocol):
 
 
 def mark_of(row: object) -> bytes:
-    """What tells a row's content apart from every other."""
-    return blake2b(repr(row).encode(errors="surrogatepass"), digest_size=MARK).digest()
+    """What tells a row's content (or a key) apart from every other."""
+    return blake2b(repr(row).encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+
+
+class Told:
+    """What was told last of each key, so that it isn't told again: another content is, also one
+    that was told before the last one. Oldest first, each with the moment that it carries.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[bytes, tuple[bytes, datetime | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def has(self, item: Item) -> bool:
+        """Whether it is what was told last of its key."""
+        found = self._last.get(mark_of(item.key)[:PART])
+        return found is not None and found[0] == item.mark[:PART]
+
+    def of(self, key: Row) -> tuple[bool, datetime | None]:
+        """Whether anything is remembered of a key, and the moment that it carries."""
+        found = self._last.get(mark_of(key)[:PART])
+        return found is not None, found[1] if found else None
+
+    def add(self, item: Item, at: datetime | None = None) -> None:
+        """It was told."""
+        key = mark_of(item.key)[:PART]
+        self._last.pop(key, None)
+        self._last[key] = item.mark[:PART], at
+
+    def drop(self, count: int) -> list[datetime | None]:
+        """Forget the oldest; returns their moments."""
+        oldest = list(self._last)[:count]
+        return [self._last.pop(key)[1] for key in oldest]
+
+    def before(self, start: datetime) -> None:
+        """Forget what carries an earlier moment."""
+        self._last = {
+            key: told for key, told in self._last.items() if told[1] is None or told[1] >= start
+        }
+
+    def at_least(self, moment: datetime) -> int:
+        """How many carry that moment or a later one."""
+        return sum(at is not None and at >= moment for _, at in self._last.values())
+
+    def saved(self, marks: int) -> str:
+        """The newest ones, as text; without their moments."""
+        newest = list(self._last.items())[-marks:] if marks else []
+        return packed(key + content for key, (content, _) in newest)
+
+    def restore(self, text: str, at: datetime | None = None) -> None:
+        """What `saved` was, all with one moment."""
+        self._last = {mark[:PART]: (mark[PART:], at) for mark in unpacked(text, MARK)}
 
 
 def packed(marks: Iterable[bytes]) -> str:
@@ -99,7 +154,7 @@ def packed(marks: Iterable[bytes]) -> str:
     return base64.b64encode(b"".join(marks)).decode()
 
 
-def unpacked(text: str) -> list[bytes]:
-    """What `packed` was given."""
+def unpacked(text: str, size: int) -> list[bytes]:
+    """What `packed` was given; all of one size."""
     whole = base64.b64decode(text)
-    return [whole[at : at + MARK] for at in range(0, len(whole), MARK)]
+    return [whole[at : at + size] for at in range(0, len(whole), size)]

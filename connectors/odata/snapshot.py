@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.connector import Chunk, Condition, System
+from bridge.model.errors import ConfigurationError
 from connectors.odata.answer import Page
 from connectors.odata.asking import behind, both, key_can_page, matching, query
 from connectors.odata.client import Client
@@ -24,6 +25,7 @@ class ODataSnapshot:
     """
 
     def __init__(self, system: System) -> None:
+        self._system = system
         self._client = Client(system)
         self._tables = Tables(system)
 
@@ -62,12 +64,23 @@ class ODataSnapshot:
         return found
 
     async def _table(self, name: str) -> Table:
-        return self._tables.of(await self._client.metadata(), name)
+        service = await self._client.metadata()
+        try:
+            return self._tables.of(service, name)
+        except ConfigurationError:
+            # It may have come since the metadata were read.
+            client, self._client = self._client, Client(self._system)
+            await client.close()
+            return self._tables.of(await self._client.metadata(), name)
 
     async def _keyed(
         self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
-        """As many of the service's pages as `limit` rows take."""
+        """As many of the service's pages as `limit` rows take.
+
+        The end is where nothing comes: some services give fewer rows than they were asked for, and
+        no link to the others, and what is taken for missing would be deleted from the log.
+        """
         rows: list[Row] = []
         cursor = None if after is None else [unpacked(part) for part in after]
         while True:
@@ -80,10 +93,15 @@ class ODataSnapshot:
             page = await self._client.page(of.name, params, prefer=prefer)
             some = [whole(of, json) for json in page.rows[:wanted]]
             rows += some
-            more = bool(page.next_link) or len(page.rows) >= wanted
-            if not some or not more:
+            if not some:
                 return Chunk(of.shape, rows, None)
-            cursor = list(of.key_of(some[-1]))
+            last = list(of.key_of(some[-1]))
+            if last == cursor:
+                raise ConfigurationError(
+                    f"entity set {of.name!r}: the service gives the same rows whatever key they "
+                    "should be behind; it seems to ignore $filter"
+                )
+            cursor = last
             if len(rows) >= limit:
                 return Chunk(of.shape, rows, [packed(part) for part in cursor])
 

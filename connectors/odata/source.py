@@ -25,7 +25,8 @@ class ODataSource:
     """`bridge.connector.Source`. One entity set after the other is asked, page by page.
 
     An entity set that can't be read is left out and asked again, ever more seldom; the others go
-    on (`Batch.troubles`). Only when none can be read does `read` raise.
+    on (`Batch.troubles`). Only when none can be read does `read` raise, RetryLater. Where the
+    service says when it wants to be asked again, none is asked before.
     """
 
     def __init__(
@@ -45,36 +46,60 @@ class ODataSource:
         self._round: deque[Feed] = deque()
         self._active: Feed | None = None
         self._due = 0.0
+        #: Until when the service wants to be left alone; when it answered last.
+        self._held = 0.0
+        self._heard = 0.0
         self._items: deque[Item] = deque()
         self._marks: list[str] = []
         self._stale: list[Stale] = []
-        self._away: list[RetryLater] = []
         self._wake = asyncio.Event()
         self._packed: Checkpoint | None = None
+        #: Rounds that were begun; those of which all was told.
+        self._rounds = self._looks = 0
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`. The first time, sets with delta links are read whole."""
         states = None if after is None else checkpoint.unpack(after)
-        service = await self._client.metadata()
+        service = await self._metadata(known=after is not None)
+        self._heard = self._monotonic()
         self._feeds = [
             Feed(self._client, use, self._options, self._monotonic, self._clock)
             for use in self._system.tables
         ]
         for feed in self._feeds:
             await self._begin(feed, service, states)
-        if self._feeds and all(feed.trouble for feed in self._feeds):
-            raise ConfigurationError("; ".join(feed.trouble for feed in self._feeds))
+        self._some_left(first=after is None)
         return self._checkpoint()
+
+    async def _metadata(self, *, known: bool) -> Service:
+        """`known`: the service was there before, so that where nothing is now it is away."""
+        try:
+            return await self._client.metadata()
+        except ConfigurationError as error:
+            cause = error.__cause__
+            if known and isinstance(cause, Rejected) and cause.code == "not_found":
+                raise RetryLater(str(error)) from error
+            raise
 
     async def _begin(self, feed: Feed, service: Service, states: dict[str, State] | None) -> None:
         state = (states or {}).get(feed.use.table)
         try:
             why = await feed.begin(service, state)
-        except (ConfigurationError, Rejected) as error:
-            feed.failed(str(error))
+        except BridgeError as error:
+            self._failed(feed, error)
             return
         if why:
             self._stale.append(Stale((feed.use.table,), why))
+
+    def _some_left(self, *, first: bool = False) -> None:
+        """Raises where no entity set can be read: at the first start that's the configuration."""
+        if not self._feeds or any(not feed.trouble for feed in self._feeds):
+            return
+        why = "; ".join(dict.fromkeys(feed.trouble for feed in self._feeds))
+        if first and not any(feed.away for feed in self._feeds):
+            raise ConfigurationError(why)
+        held = self._held - self._monotonic()
+        raise RetryLater(why, after=held if held > 0 else None)
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
@@ -84,15 +109,17 @@ class ODataSource:
                 return self._batch(limit)
             if (self._marks and self._active is None) or self._stale:
                 return self._batch(limit)
+            now = self._monotonic()
+            due = self._held if self._active or self._round else max(self._due, self._held)
+            if now < due:
+                if now >= until:
+                    return self._batch(limit)
+                await self._wait(min(due, until) - now)
+                continue
             if self._active is None and not self._round:
-                now = self._monotonic()
-                if now < self._due:
-                    if now >= until:
-                        return self._batch(limit)
-                    await self._wait(min(self._due, until) - now)
-                    continue
                 self._round.extend(feed for feed in self._feeds if feed.due(now))
                 self._due = now + self._options.poll
+                self._rounds += 1
             await self._step()
             if not self._items and self._monotonic() >= until:
                 return self._batch(limit)
@@ -115,44 +142,46 @@ class ODataSource:
             self._active = self._round.popleft()
         feed = self._active
         try:
-            step = await feed.step()
+            service = await self._fresh() if feed.lacking else None
+            step = await feed.step(service)
         except BridgeError as error:
             self._failed(feed, error)
+            self._active = None
+            self._some_left()
             return
+        self._heard = self._monotonic()
         self._stale += step.stale
         self._items.extend(step.items)
         if not self._items:
             self._turn()
 
+    async def _fresh(self) -> Service:
+        """The metadata as it is by now: what was lacking may be there."""
+        client = Client(self._system)
+        try:
+            return await client.metadata()
+        finally:
+            await client.close()
+
     def _failed(self, feed: Feed, error: BridgeError) -> None:
         """One feed can't be read. A service that fails by itself (a 500) is away."""
-        if isinstance(error, Rejected) and error.code == "legacy_error":
-            error = RetryLater(str(error))
         if isinstance(error, RetryLater):
-            self._away.append(error)
-        elif isinstance(error, (ConfigurationError, Rejected)):
+            if error.after is not None:
+                self._held = max(self._held, self._monotonic() + error.after)
+            feed.failed(str(error), away=True, after=error.after)
+        elif isinstance(error, Rejected):
+            feed.failed(str(error), away=error.code == "legacy_error")
+        elif isinstance(error, ConfigurationError):
             feed.failed(str(error))
         else:
             raise error
-        self._ended()
-        if all(one.trouble for one in self._feeds):
-            raise ConfigurationError("; ".join(one.trouble for one in self._feeds))
 
     def _turn(self) -> None:
         feed = self._active
         assert feed is not None, "a page has a feed"  # noqa: S101
         self._packed = None
         if not feed.turn():
-            self._ended()
-
-    def _ended(self) -> None:
-        """The poll of one feed is over. The round too: away is who did not answer anybody."""
-        self._active = None
-        if self._round:
-            return
-        away, self._away = self._away, []
-        if away and len(away) >= sum(not feed.trouble for feed in self._feeds):
-            raise away[0]
+            self._active = None
 
     # -- what was read ---------------------------------------------------------------------
 
@@ -170,15 +199,20 @@ class ODataSource:
         marks: Sequence[str] = ()
         if self._active is None and not self._items:
             marks, self._marks = self._marks, []
-        stale: list[Stale] = []
-        if not self._items:
-            stale, self._stale = self._stale, []
+        # At once, also before the rest of a page: the checkpoint says that they were told.
+        stale, self._stale = self._stale, []
+        if not (self._active or self._round or self._items):
+            # One that is away will be looked at once it is back.
+            self._looks = self._rounds if not any(one.away for one in self._feeds) else self._looks
+        now = self._monotonic()
         return Batch(
             changes,
             self._checkpoint(),
             0,
             [Watermark(len(changes), name, 0) for name in marks],
             stale=stale,
+            silent=now - self._heard if now < self._held else 0.0,
+            looks=self._looks,
             troubles={one.use.table: one.trouble for one in self._feeds if one.trouble},
         )
 

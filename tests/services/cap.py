@@ -73,6 +73,12 @@ class Cap(Service):
         """
         self._post("fill", sizes)
 
+    def write(self, table: str, *rows: Mapping[str, Any]) -> None:
+        """Rows as they are, in one transaction, past the service: what manages `modifiedAt` has no
+        say. Those that are there are changed.
+        """
+        self._post("write", {"table": table, "rows": rows})
+
     def forget(self) -> None:
         """Every token that was handed out, of OAuth2 and against forgery, is void."""
         self._post("forget")

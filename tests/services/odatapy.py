@@ -16,7 +16,9 @@ SCRIPT = Path(__file__).parent / "files" / "tracked" / "service.py"
 
 
 class Odatapy(Service):
-    """The service. `url` is its root. `stop` keeps the data for the next `start`."""
+    """The service. `url` is its root. `stop` keeps the data for the next `start`; so does `kill`
+    where it was made to `keep` them.
+    """
 
     def __init__(self, address: str, server: Server) -> None:
         super().__init__(server)
@@ -45,14 +47,15 @@ class Odatapy(Service):
         return int(answer.raise_for_status().json()["requests"])
 
 
-def local() -> Odatapy:
-    """A process of its own, over no data."""
+def local(*, keep: bool = False) -> Odatapy:
+    """A process of its own, over no data. `keep`: a write is on disk before it is answered."""
     if find_spec("odatapy") is None:
         raise Unavailable("odatapy is not installed: run `make setup`")
     folder = Path(tempfile.mkdtemp(prefix="bridge-odatapy-"))
     [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}"
-    process = Process([sys.executable, str(SCRIPT), str(port)], folder, lambda: answers(address))
+    argv = [sys.executable, str(SCRIPT), str(port), *(["keep"] if keep else [])]
+    process = Process(argv, folder, lambda: answers(address))
     return Odatapy(address, process)
 
 

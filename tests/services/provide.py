@@ -78,9 +78,11 @@ def private_cap(
     return caps.local(auth, csrf=csrf, page=page, token_seconds=token_seconds)
 
 
-def odatapy() -> Odatapy:
-    """A V4 service with delta links, always of one's own; to be entered. Raises Unavailable."""
-    return odatapys.local()
+def odatapy(*, keep: bool = False) -> Odatapy:
+    """A V4 service with delta links, always of one's own; to be entered. `keep`: SIGKILL loses
+    nothing that was answered. Raises Unavailable.
+    """
+    return odatapys.local(keep=keep)
 
 
 def tryton(session_seconds: int = 30 * 24 * 3600) -> Tryton:

@@ -1,17 +1,20 @@
-"""An OData V4 service with change tracking, by odatapy: `python service.py PORT`.
+"""An OData V4 service with change tracking, by odatapy: `python service.py PORT [keep]`.
 
 Sets: `Suites` and `kit_types` (the tables of the connector suite), `Orders` to `Customers`, `Kinds`
 (every type).
 What tests ask besides, under /-/: GET count, POST reset, POST expire (delta links older than now
-are answered with 410). SIGTERM writes state.pickle, which the next start reads.
+are answered with 410). SIGTERM writes state.pickle, which the next start reads; with `keep` it is
+written before each answer to a write, so that SIGKILL loses nothing that was answered.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -191,7 +194,7 @@ class Quiet(WSGIRequestHandler):
         """Nothing: the tests' output is their own."""
 
 
-def main(port: int) -> None:
+def main(port: int, *, keep: bool) -> None:
     """Serve until SIGTERM."""
     store = InMemoryDataStore()
     processor = Processor(store)
@@ -204,24 +207,37 @@ def main(port: int) -> None:
     handler.register(Etags())
     service = ODataWSGIApp(handler, mount_path="/erp")
     counted = {"requests": 0}
+    saving = threading.Lock()
 
     def app(environ: dict[str, Any], respond: Callable[..., object]) -> Iterable[bytes]:
         asked = environ["PATH_INFO"]
         if not asked.startswith("/-/"):
             counted["requests"] += 1
-            return service(environ, respond)
+            told = service(environ, respond)
+            if keep and environ["REQUEST_METHOD"] != "GET":
+                save()
+            return told
         if asked == "/-/reset":
             counted["requests"] = 0
         if asked == "/-/expire":
             processor.floor = int(store.change_token) + 1
             # So that a link made from now on is beyond those that were.
             store._sequence += 1
+            if keep:
+                save()
         respond("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(counted).encode()]
 
+    def save() -> None:
+        with saving:
+            fresh = STATE.with_suffix(".new")
+            fresh.write_bytes(pickle.dumps((store.snapshot(), processor.floor)))
+            os.replace(fresh, STATE)  # noqa: PTH105 - as one step
+
     def leave(_: int, __: FrameType | None) -> None:
-        STATE.write_bytes(pickle.dumps((store.snapshot(), processor.floor)))
-        raise SystemExit(0)
+        if not keep:
+            save()
+        os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
     server = Server(("127.0.0.1", port), Quiet)
@@ -230,4 +246,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), keep="keep" in sys.argv[2:])

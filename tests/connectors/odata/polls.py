@@ -1,0 +1,146 @@
+"""Polls of one entity set of a real service, with a clock and answers that a test may bend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+from bridge.connector import CREATE, DELETE, UPDATE, System, TableUse
+from connectors.odata.answer import Answer, Page, page_of
+from connectors.odata.client import Client
+from connectors.odata.means import choose
+from connectors.odata.options import Options
+from connectors.odata.polling import Poller, Step
+
+WORDS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
+Told = tuple[str, str, Any]
+"""Operation, key, and what `Polls.column` holds."""
+
+
+@dataclass
+class Bent:
+    """`connectors.odata.polling.Asks` over the real client: its answers may be bent."""
+
+    client: Client
+    #: What the service's answers say that the time is; None: as it is.
+    date: datetime | None = None
+    #: Of each page that many rows are shown, and no link to the others.
+    most: int | None = None
+    #: The query option that the service ignores.
+    ignores: str = ""
+    before: Callable[[], None] = lambda: None
+    asked: list[Mapping[str, str]] = field(default_factory=list)
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Answer:
+        self.before()
+        self.asked.append(params or {})
+        kept = {name: text for name, text in (params or {}).items() if name != self.ignores}
+        answer = await self.client.get(path, kept or None, prefer=prefer, absolute=absolute)
+        headers = dict(answer.headers)
+        if self.date is not None:
+            headers["date"] = format_datetime(self.date, usegmt=True)
+        body = answer.body
+        if self.most is not None and isinstance(body, dict) and "value" in body:
+            body = {"value": body["value"][: self.most]}
+        return replace(answer, headers=headers, body=body)
+
+    async def page(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Page:
+        answer = await self.get(path, params, prefer=prefer, absolute=absolute)
+        found = page_of(answer.body)
+        assert found is not None
+        return found
+
+
+class Polls:
+    """One poller; `now` is its monotonic clock."""
+
+    def __init__(self, asks: Bent, options: Options, table: str, column: str) -> None:
+        self.asks = asks
+        self.now = 1000.0
+        self.stale: list[str] = []
+        self.poller: Poller
+        self._options = options
+        self._table = table
+        self._column = column
+
+    async def make(self) -> None:
+        """A poller that has seen nothing."""
+        service = await self.asks.client.metadata()
+        use = TableUse(self._table)
+        chosen = await choose(self.asks, service, use, self._options)
+        self.poller = chosen.poller(self.asks, self._options, lambda: self.now)
+
+    async def restart(self) -> None:
+        """Another process goes on where this one is."""
+        state = self.poller.saved(1000)
+        await self.make()
+        self.poller.restore(state)
+
+    async def page(self) -> tuple[list[Told], bool]:
+        """One page of a poll, and whether there are more."""
+        step: Step = await self.poller.step()
+        if step.stale:
+            self.stale.append(step.stale)
+        names = [p.name for p in self.poller.table.properties]
+        told = []
+        for item in step.items:
+            row = dict(zip(names, item.row, strict=True)) if item.row else {}
+            told.append((WORDS[item.op], str(item.key[0]), row.get(self._column)))
+            self.poller.took(item)
+        self.poller.turn()
+        return told, step.more
+
+    async def poll(self, seconds: float = 5.0) -> list[Told]:
+        """A whole poll, so many seconds after the one before."""
+        self.now += seconds
+        told, more = await self.page()
+        while more:
+            some, more = await self.page()
+            told += some
+        return told
+
+
+@asynccontextmanager
+async def polling(
+    url: str, table: str, *, column: str = "qty", begin: bool = True, **options: Any
+) -> AsyncIterator[Polls]:
+    """Polls of a table; `options` as under `capture:`."""
+    made = Options.model_validate({"overlap": 30, **options})
+    client = Client(System("kit", "erp", url, "http://erp/", made, (TableUse(table),), 2))
+    polls = Polls(Bent(client), made, table, column)
+    await polls.make()
+    if begin:
+        await polls.poller.begin()
+    try:
+        yield polls
+    finally:
+        await client.close()
+
+
+def keys(told: Sequence[Told]) -> list[str]:
+    """The keys that were told, in order."""
+    return [key for _, key, _ in told]
+
+
+def now() -> datetime:
+    """The time, in the milliseconds that the services keep."""
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
