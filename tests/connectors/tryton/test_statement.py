@@ -1,0 +1,152 @@
+"""The grammar of commands, and what Tryton says when it says no. Pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.tryton.faults import Refused, fault_of, raised, refused, short
+from connectors.tryton.statement import Items, Parameter, Row, Statement, parse
+
+NONE: frozenset[str] = frozenset()
+KEY = (("", Parameter("key")),)
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        (
+            "CREATE sale.sale party=:key,\n  comment='it''s', lines=[(product=1, note=null), :id]",
+            Statement(
+                "CREATE",
+                "sale.sale",
+                None,
+                "",
+                (
+                    ("party", Parameter("key")),
+                    ("comment", "it's"),
+                    (
+                        "lines",
+                        Items((Row((("product", "1"), ("note", None))), Parameter("id"))),
+                    ),
+                ),
+                NONE,
+            ),
+        ),
+        (
+            "write party.party-party.category(a=:key_a, b='x') active=true, n=-1.50",
+            Statement(
+                "WRITE",
+                "party.party-party.category",
+                (("a", Parameter("key_a")), ("b", "x")),
+                "",
+                (("active", True), ("n", "-1.50")),
+                NONE,
+            ),
+        ),
+        ("DELETE sale.line(:key)", Statement("DELETE", "sale.line", KEY, "", (), NONE)),
+        (
+            "BUTTON sale.sale(:key)/confirm despite 'a.b', 'c'",
+            Statement("BUTTON", "sale.sale", KEY, "confirm", (), frozenset({"a.b", "c"})),
+        ),
+        (
+            "WRITE x.y(:key) despite=1 despite 'w'",
+            Statement("WRITE", "x.y", KEY, "", (("despite", "1"),), frozenset({"w"})),
+        ),
+        (
+            "FIND sale.sale state=['draft', 'done'], reference=:id",
+            Statement(
+                "FIND",
+                "sale.sale",
+                None,
+                "",
+                (("state", Items(("draft", "done"))), ("reference", Parameter("id"))),
+                NONE,
+            ),
+        ),
+    ],
+)
+def test_statements_are_read(text: str, means: Statement) -> None:
+    assert parse(text) == means
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "a statement for Tryton is missing, such as WRITE"),
+        ("sale.sale(:key)", "it should begin with one of CREATE, WRITE"),
+        ("WRITE", "a model is missing at its end"),
+        ("WRITE sale.sale", "WRITE names its row: WRITE sale.sale(:key)"),
+        ("WRITE sale.sale()", "the row has no name: sale.sale(:key)"),
+        ("WRITE sale.sale(:key)", "changes at least one field"),
+        ("WRITE sale.sale(:key) comment", "comment lacks its value: comment=:value"),
+        ("WRITE sale.sale(:key) comment=", "a value is missing at its end"),
+        ("WRITE sale.sale(:key) comment=open", "'open' is no value: use :parameter, 'text'"),
+        ("WRITE sale.sale(:key) a=1 b=2", "a comma is missing"),
+        ("WRITE sale.sale(:key) a=1, a=2", "a stands there twice"),
+        ("WRITE sale.sale(:key) a=[1", "a comma is missing"),
+        ("WRITE sale.sale(:key) a='x", "\"'x\" can't be read"),
+        ("WRITE sale.sale(:key) a=1; DELETE b(:key)", "a command is one statement"),
+        ("CREATE sale.sale(:key) a=1", "CREATE makes a new row"),
+        ("DELETE sale.sale(:key) a=1", "DELETE takes no fields"),
+        ("BUTTON sale.sale/confirm", "BUTTON names a row and its button"),
+        ("BUTTON sale.sale(:key)/confirm state='x'", "BUTTON takes no fields"),
+        ("WRITE sale.sale(:key)/confirm", "a button is pressed by BUTTON sale.sale(:key)/confirm"),
+        ("BUTTON sale.sale(:key)/confirm despite", "a warning's name is missing at its end"),
+        ("BUTTON sale.sale(:key)/confirm despite done", "stands in quotes: despite 'NAME'"),
+        ("BUTTON sale.sale(:key)/confirm despite 'a' 'b'", "\"'b'\" is too much at its end"),
+        ("FIND sale.sale", "FIND names a row, or what it holds"),
+        ("FIND sale.sale(:key) a=1 despite 'b'", "FIND changes nothing, so nothing warns"),
+    ],
+)
+def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text)
+    assert why in str(caught.value)
+
+
+HASH = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            ["UserError", ["Not now.", "Try\nlater", None]],
+            "legacy_error",
+            "x: Not now. - Try; later",
+        ),
+        (
+            ["UserWarning", [f"{HASH}.delete.delegated", "Sure?", ""]],
+            "warning",
+            "'delete.delegated'",
+        ),
+        (["ConcurrencyException", "Records were modified"], "conflict", "somebody else changed"),
+        (["division by zero", "Traceback\n  more"], "legacy_error", "x: division by zero"),
+        (["'sale.nope'", ""], "legacy_error", "x: 'sale.nope'"),
+        ("anything", "legacy_error", "x: anything"),
+        ([], "legacy_error", "x: the ERP failed"),
+    ],
+)
+def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str) -> None:
+    found = raised(fault_of(error), "x")
+    assert isinstance(found, Refused)
+    assert found.code == code
+    assert said in str(found)
+    assert "Traceback" not in str(found)
+
+
+def test_a_second_factor_and_a_forbidden_call_are_no_fault_of_a_command() -> None:
+    asked = raised(fault_of(["LoginException", ["device", "Code", "char"]]), "x")
+    assert isinstance(asked, ConfigurationError)
+    assert "user of its own" in str(asked)
+    forbidden = refused(403, "x")
+    assert isinstance(forbidden, Rejected)
+    assert forbidden.code == "forbidden"
+
+
+def test_a_warning_s_name_is_that_without_the_records_it_is_about() -> None:
+    assert short(f"{HASH}.done") == "done"
+    assert short(f"{HASH}.delete.delegated") == "delete.delegated"
+    assert short("taxes_changed") == "taxes_changed"
+    assert short("sale.late") == "sale.late"
