@@ -174,7 +174,9 @@ class Batch:
     `commit` is the commit position up to which everything has been read (idle sources move on).
     `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
     source has owed a sign of life: an empty batch is no progress then. `troubles`: tables that can't
-    be read for now, and why; the others go on, and they do once they can be.
+    be read for now, and why; the others go on, and they do once they can be. `looks`, of a source
+    that can't tell every change: how many complete looks at all of its tables it has told by now,
+    since it was opened.
     """
 
     changes: list[Change]
@@ -186,6 +188,7 @@ class Batch:
     stale: list[Stale] = field(default_factory=list)
     silent: float = 0.0
     troubles: Mapping[str, str] = field(default_factory=dict)
+    looks: int = 0
 
 
 class Source(Protocol):
@@ -342,7 +345,8 @@ class Done:
     """What the legacy system answered: rows affected, rows returned by the statement, raw.
 
     `repeated`: the ledger held this command already; nothing was done again, and `result`,
-    `rows` and `finished_at` (microseconds) are those of the first time.
+    `rows` and `finished_at` (microseconds) are those of the first time. `position` is a commit
+    position at or behind that of the effect (`Transaction.commit`), where the system tells one.
     """
 
     rows: int

@@ -20,6 +20,9 @@ from bridge.plan.execute import Executor
 from bridge.plan.raw import Failure
 
 PAGE = 2_000
+AFTERWARDS = "afterwards-"
+LOOKS = 2
+"""The second look that is told from now on began later than now."""
 
 
 class Jobs:
@@ -34,6 +37,10 @@ class Jobs:
         self._outbox = outbox
         self._reconcile: Reconcile | None = None
         self._possible = state.wires.connector.capabilities().snapshot
+        self._every_change = state.wires.connector.capabilities().every_change
+        self._looks = 0
+        #: Jobs that wait for a look of the source, and for which one.
+        self._due: dict[str, int] = {}
 
     @property
     def active(self) -> bool:
@@ -43,7 +50,7 @@ class Jobs:
     @property
     def soon(self) -> bool:
         """Come by soon: a job is under way, and can go on."""
-        return self.active and not self._snapshots.postponed
+        return self.active and not self._snapshots.postponed and not self._early()
 
     @property
     def waiting(self) -> str:
@@ -58,6 +65,8 @@ class Jobs:
             await self._snapshots.prove()
             return
         job = progress.jobs[0]
+        if self._early():
+            return
         entity = self._state.entities[job.entity]
         try:
             if self._snapshots.job is None:
@@ -72,6 +81,17 @@ class Jobs:
             await self._snapshots.step()
         except (ConfigurationError, Rejected, Unsupported) as error:
             self._state.become(abandon(self._state.progress, job, str(error)))
+
+    def _early(self) -> bool:
+        """Whether the first job has to wait until the source has looked at its tables."""
+        job = self._state.progress.jobs[0]
+        if not job.id.startswith(AFTERWARDS):
+            return False
+        return self._looks < self._due.setdefault(job.id, self._looks + LOOKS)
+
+    def looked(self, looks: int) -> None:
+        """The source told all that its looks have found, as many as these."""
+        self._looks = looks
 
     def _scanned(self, job: Job) -> bool:
         """Whether the log's keys are known; begins to read them."""
@@ -237,9 +257,25 @@ class Jobs:
                 deleted = await self._delete(executor, entity, commit, number, group)
             state.become(finish(state.progress, deleted))
             self._snapshots.drop()
+            if not (self._every_change or job.deletes_only or self._compares(job.entity)):
+                self._afterwards(job.entity)
         group.notices.append(
             SnapshotProgress(entity.spec.qualified, job.rows, max(job.total, job.rows), done)
         )
+
+    def _afterwards(self, entity: str) -> None:
+        """Rows that were read and went before the source looked at them are news to it at no time:
+        their keys are compared once it has looked at what was there when they were read.
+        """
+        number = self._state.wires.clock()
+        job = Job(
+            f"{AFTERWARDS}{entity}-{number:x}",
+            entity,
+            reconcile=True,
+            deletes_only=True,
+            reason="rows may have come and gone between two looks while they were read",
+        )
+        self._state.become(enqueue(self._state.progress, job))
 
     async def _delete(
         self, executor: Executor, entity: CapturedEntity, commit: int, number: int, group: Group

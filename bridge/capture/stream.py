@@ -47,6 +47,7 @@ class Stream:
             else:
                 self._jobs.truncated(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
+        self._jobs.looked(batch.looks)
         for stale in batch.stale:
             self._jobs.stale(stale, group)
         if batch.commit:

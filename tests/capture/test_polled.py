@@ -8,11 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.capture import health
-from bridge.connector import Batch, Stale, System
+from bridge.connector import Batch, Chunk, Condition, Snapshot, Stale, System
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
 from tests.capture.legacy import BRIDGE
@@ -198,3 +199,55 @@ async def test_capture_leaves_a_system_alone_for_as_long_as_it_asked(tmp_path: P
             pass
     first, second = connector.asked_at
     assert second - first >= 1.0 > 5 * rig.limits.longest_backoff
+
+
+class Fleeting(fake.PolledConnector):
+    """While its first chunk is read a row comes and goes: no look at the table ever shows it."""
+
+    def __init__(self, legacy: PolledLegacy) -> None:
+        self.legacy = legacy
+
+    async def snapshot(self, system: System) -> Snapshot:
+        return Caught(system, self.legacy)
+
+
+class Caught(fake.FileSnapshot):
+    def __init__(self, system: System, legacy: PolledLegacy) -> None:
+        super().__init__(system)
+        self._legacy = legacy
+        self._missed = False
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        if self._missed:
+            return await super().chunk(table, where, after, limit)
+        self._missed = True
+        self._legacy.put({"id": 77, "b": 77})
+        found = await super().chunk(table, where, after, limit)
+        self._legacy.drop(77)
+        return found
+
+
+async def test_a_row_that_was_read_and_went_between_two_looks_goes_from_the_log_too(
+    tmp_path: Path,
+) -> None:
+    source = PolledLegacy(tmp_path / "erp.json", compare=0)
+    source.connector = Fleeting(source)
+    source.put({"id": 1, "b": 1})
+    async with opened(tmp_path, source) as rig:
+        await rig.declare("t")
+        async with rig.capturing() as capture:
+            await rig.equal("t")
+            # It was in the log, so that what made it go was not luck.
+            assert [one.op for one in await rig.told("t") if one.key["id"] == 77] == [
+                "read",
+                "delete",
+                "tombstone",
+            ]
+
+            async def reported() -> bool:
+                results = capture.pulse.progress.results
+                return any(one.id.startswith("afterwards-") and one.deleted for one in results)
+
+            await until(reported)

@@ -94,6 +94,14 @@ class Follower:
                 pytest.fail(f"after {seconds} s it lacks {lacking[:3]}, has besides {too_much[:3]}")
             await self.read()
 
+    async def looked(self) -> None:
+        """Read until the source has looked at what is there now, and told what it found."""
+        wanted = (await self.read()).looks + 2
+        deadline = time.monotonic() + PATIENCE
+        while (await self.read()).looks < wanted:
+            if time.monotonic() > deadline:
+                pytest.fail("the source doesn't count its looks at its tables (Batch.looks)")
+
     def sorted(self) -> list[Record]:
         """The rows as `Legacy.rows` gives them."""
         return sorted(self.rows.values(), key=lambda row: str(row[KEY]))

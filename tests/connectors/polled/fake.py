@@ -106,6 +106,7 @@ class PollingSource:
         self._told: dict[str, dict[str, int]] = {}
         self._compared = 0.0
         self._marks: list[str] = []
+        self._polls = self._looks = 0
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         tables = self._store.tables()
@@ -123,6 +124,7 @@ class PollingSource:
         return self._checkpoint()
 
     async def read(self, limit: int, timeout: float) -> Batch:
+        self._polls += 1
         deadline = time.monotonic() + timeout
         while True:
             changes = self._poll(limit)
@@ -138,7 +140,10 @@ class PollingSource:
             self._compared = time.time()
             reason = f"deletes are found by listing keys every {every} s"
             stale = [Stale(tuple(self._shapes), reason, deletes_only=True)]
-        return Batch(changes, self._checkpoint(), 0, marks, stale=stale)
+        # A look that found more than was asked for ends with the next one.
+        if len(changes) < limit:
+            self._looks = self._polls
+        return Batch(changes, self._checkpoint(), 0, marks, stale=stale, looks=self._looks)
 
     def _poll(self, limit: int) -> list[Change]:
         tables = self._store.tables()
