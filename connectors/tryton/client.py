@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -21,13 +22,14 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
-from connectors.tryton.faults import fault_of, raised, refused
+from connectors.tryton.faults import Refused, fault_of, raised, refused
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from connectors.tryton.values import dumps, loads
 
 UNAUTHORIZED = 401
 CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
+READ_AGAIN = 3
 NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -96,6 +98,8 @@ class Client:
         self._login = asyncio.Lock()
         self._token = ""
         self._context: dict[str, Any] = {}
+        self.answered_at: int | None = None
+        """Microseconds since 1970 by the ERP's clock when it answered last; it tells whole seconds."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,8 +126,16 @@ class Client:
     ) -> Any:
         """The result of `model.MODEL.METHOD` and its like; the context is added at the end.
 
-        `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown.
+        `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown. Anything else is
+        asked again where the ERP says no: between finding rows (sessions of this user among them)
+        and reading them it may lose one of them, and says only in its user's language that it has.
         """
+        for _ in range(0 if changes else READ_AGAIN):
+            try:
+                return await self._call(method, params, context or {})
+            except Refused as error:
+                if error.fault.kind != "UserError":
+                    raise
         return await self._call(method, params, context or {}, changes=changes)
 
     async def methods(self) -> frozenset[str]:
@@ -232,7 +244,9 @@ class Client:
             raise Rejected("bad_value", f"{where}: {error}") from error
         client = self._writes if changes else self._reads
         try:
-            return await client.post(self._address.rpc, content=body, headers=self._headers(token))
+            answer = await client.post(
+                self._address.rpc, content=body, headers=self._headers(token)
+            )
         except NOTHING_SENT as error:
             raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
         except httpx.HTTPError as error:
@@ -241,6 +255,8 @@ class Client:
                     f"{where}: the answer was lost ({_said(error)}); it may have happened"
                 ) from error
             raise RetryLater(f"{where}: no answer came ({_said(error)})") from error
+        self.answered_at = _moment(answer.headers.get("Date"))
+        return answer
 
     def _result(self, answer: httpx.Response, where: str, *, changes: bool = False) -> Any:
         status = answer.status_code
@@ -276,6 +292,13 @@ class Client:
 
 def _said(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+def _moment(header: str | None) -> int | None:
+    try:
+        return int(parsedate_to_datetime(header or "").timestamp()) * 1_000_000
+    except (ValueError, TypeError):
+        return None
 
 
 def _seconds(header: str | None) -> float | None:
