@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.bad_input.place import Place
+from tests.bad_input.place import Place, until
 from tests.services.postgres import Postgres
 
 SYSTEM = """\
@@ -49,6 +49,13 @@ class Shop:
         """The rows as they are, as the events should end."""
         rows = self.sql("select id, name, price from article")
         return {row[0]: {"id": row[0], "name": row[1], "price": str(row[2])} for row in rows}
+
+    def until_equal(self) -> None:
+        """The log's events end in the table's rows: those of the snapshot come when they come."""
+        until(
+            lambda: self.place.state("article", "id") == self.table(),
+            lambda: f"{self.place.state('article', 'id')} is not {self.table()}",
+        )
 
     def drop_slots(self) -> None:
         self.sql(

@@ -5,7 +5,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.bad_input.place import until
 from tests.bad_input.shop import Shop, shop
 from tests.conftest import PrivatePostgres
 
@@ -35,7 +34,7 @@ def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: S
             ("create", {"id": 2, "name": "jug", "price": "1.00"}),
             ("update", {"id": 2, "name": "jug", "price": "2.00"}),
         ]
-    assert place.state("article", "id") == a_shop.table()
+        a_shop.until_equal()
 
 
 def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Shop) -> None:
@@ -58,8 +57,7 @@ def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Sh
     with place.running() as run:
         run.says("streaming")
         a_shop.sql("update article set price = 4")
-        place.until_changes("article", 1)
-    assert place.state("article", "id") == a_shop.table()
+        a_shop.until_equal()
 
 
 def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) -> None:
@@ -82,8 +80,8 @@ def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) 
         a_shop.sql(grant, "insert into article values (4, 'lid', 1)")
         assert place.call("snapshot", "article", "--json").rows[0]["rows"] == 4
         assert [row["id"] for _, row in place.until_changes("article", 3)] == [2, 3, 4]
+        a_shop.until_equal()
     assert place.call("check").code == 0
-    assert place.state("article", "id") == a_shop.table()
 
 
 def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop: Shop) -> None:
@@ -105,7 +103,7 @@ def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop
             assert str(pid) in told
             other.close()
             assert place.until_changes("article", 1)[0][0] == "create"
-    assert place.state("article", "id") == a_shop.table()
+            a_shop.until_equal()
 
 
 def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -> None:
@@ -129,7 +127,7 @@ def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -
     assert place.call("snapshot", "shop", "--accept-loss").code == 0
     with place.running():
         a_shop.sql("insert into article values (4, 'lid', 1)")
-        until(lambda: place.state("article", "id") == a_shop.table(), lambda: "not reconciled")
+        a_shop.until_equal()
     assert place.call("check").code == 0
     epochs = [event["position"].split("-")[0] for event in place.events("article")]
     assert epochs == sorted(epochs)
@@ -158,5 +156,5 @@ def test_a_database_that_is_down_is_waited_for(
         server.start()
         mine.sql("insert into article values (2, 'jug', 1)")
         assert [op for op, _ in mine.place.until_changes("article", 1)] == ["create"]
-    assert mine.place.state("article", "id") == mine.table()
+        mine.until_equal()
     mine.place.stores_no_secret()
