@@ -32,6 +32,12 @@ class Refused(Rejected):
 
 
 _RECORDS = re.compile(r"^[0-9a-f]{32}\.(?=.)")
+_BUSY = re.compile(
+    r"database (table )?is locked|could not serialize access|could not obtain lock"
+    r"|deadlock detected|due to (lock|statement) timeout",
+    re.IGNORECASE,
+)
+"""What the databases under Tryton say when a transaction came in the way of another one."""
 KINDS = ("UserError", "UserWarning", "ConcurrencyException", "LoginException")
 
 
@@ -69,6 +75,8 @@ def raised(fault: Fault, where: str) -> BridgeError:
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )
+    if not fault.kind and _BUSY.search(fault.text):
+        return RetryLater(f"{where}: the ERP's database is busy ({fault.text})")
     return Refused("legacy_error", f"{where}: {fault.text or 'the ERP failed'}", fault)
 
 

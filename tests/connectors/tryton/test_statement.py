@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.tryton.faults import Refused, fault_of, raised, refused, short
 from connectors.tryton.statement import Items, Parameter, Row, Statement, parse
 
@@ -134,6 +134,21 @@ def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str
     assert found.code == code
     assert said in str(found)
     assert "Traceback" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "database is locked",
+        "could not serialize access due to concurrent update",
+        "deadlock detected\nDETAIL: Process 7 waits",
+        "canceling statement due to lock timeout",
+    ],
+)
+def test_a_database_in_which_others_came_first_is_asked_again(said: str) -> None:
+    """All of it was rolled back, and by then the others are done."""
+    assert isinstance(raised(fault_of([said, "Traceback"]), "x"), RetryLater)
+    assert isinstance(raised(fault_of(["UserError", [said, ""]]), "x"), Refused)
 
 
 def test_a_second_factor_and_a_forbidden_call_are_no_fault_of_a_command() -> None:
