@@ -11,10 +11,11 @@ ARGS ?=
 # Processes that run tests side by side, each with servers of its own; most tests wait.
 WORKERS ?= 3
 
-.PHONY: help setup build services lint test demo bench torture clean
+.PHONY: help setup build services lint test demo example-odata example-tryton bench torture clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
+	@echo "make example-odata, make example-tryton   start a real ERP for an example, until Ctrl-C"
 	@echo "make test       lint, types, layers and all tests (real PostgreSQL, Kafka and registry)"
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
 	@echo "make torture N=200   random kills, then every event compared with an oracle;"
@@ -52,7 +53,7 @@ services: .make/services
 TRYTON := $(wildcard tests/services/tryton*.py tests/services/files/tryton/kit/*.py)
 
 # What cannot be installed is said; the tests that need it are skipped, and fail in CI.
-.make/services: tests/services/install.py tests/services/files/cap/package.json $(TRYTON) .make/setup
+.make/services: tests/services/install.py examples/tryton/start.py examples/tryton/company.py tests/services/files/cap/package.json $(TRYTON) .make/setup
 	if $(BIN)/python -m tests.services.install; then touch $@; fi
 
 lint: setup
@@ -66,6 +67,9 @@ test: lint services
 
 demo: setup
 	$(BIN)/bridgectl demo
+
+example-odata example-tryton: setup
+	$(BIN)/python -m examples.$(@:example-%=%).start $(ARGS)
 
 bench: setup services
 	$(BIN)/python -m benchmarks

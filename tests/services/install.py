@@ -139,6 +139,7 @@ def install_packages() -> None:
 
 def main() -> int:
     """Install what is missing; 1 if something could not be."""
+    from examples.tryton import start
     from tests.services.tryton import install_tryton, tryton_folder
 
     steps: dict[str, Callable[[], None]] = {
@@ -154,6 +155,7 @@ def main() -> int:
             "kafka": lambda: _once(kafka_folder(), install_kafka),
             "registry": lambda: _once(registry_folder(), install_registry),
         }
+    steps["the example's Tryton"] = lambda: _once(cache() / start.name(), start.install)
     cache().mkdir(parents=True, exist_ok=True)
     failed = False
     with _alone():

@@ -1,0 +1,115 @@
+"""The ERP's users. They know nothing of the bridge: all that they see is the ERP.
+
+    PASSWORD=... python -m examples.tryton.users URL SECONDS ACTS    an act every so many seconds
+
+Most acts quote a sale; in others goods come in, and what is still a quotation is cleared of its
+remark. After so many acts they only look.
+"""
+
+import os
+import random
+import sys
+import time
+
+from examples.tryton.company import CUSTOMERS, STOCK
+from examples.tryton.rpc import Rpc, exact
+
+
+def say(text):
+    print(time.strftime("%H:%M:%S"), text, flush=True)
+
+
+class Shop:
+    def __init__(self, url, password):
+        self.erp = Rpc(url, "clerk", password)
+        self.erp.context["company"] = self.erp.the("company.company")
+        self.unit = self.erp.the("product.uom", ["name", "=", "Unit"])
+        self.goods = {row["rec_name"]: row["id"] for row in self.erp.read("product.product")}
+        self.seen = {}
+
+    def quote(self, customer, **wanted):
+        """A quotation: the customer's wish, waiting for its confirmation. Returns its number."""
+        party = self.erp.the("party.party", ["name", "=", customer])
+        address = self.erp.the("party.address", ["party", "=", party])
+        lines = [
+            {
+                "product": self.goods[name],
+                "quantity": float(quantity),
+                "unit": self.unit,
+                "unit_price": exact(10),
+            }
+            for name, quantity in wanted.items()
+        ]
+        sale = self.erp.make(
+            "sale.sale",
+            party=party,
+            invoice_address=address,
+            shipment_address=address,
+            invoice_method="manual",
+            lines=[["create", lines]],
+        )
+        self.erp("sale.sale.quote", [sale])
+        [row] = self.erp.read("sale.sale", ["id", "=", sale], fields=["number"])
+        return row["number"]
+
+    def look(self):
+        """What has become of sales since the last look."""
+        fields = ("number", "state", "comment")
+        rows = self.erp.read("sale.sale", fields=fields, order=("id", "DESC"), limit=50)
+        for row in reversed(rows):
+            now = (row["state"], row["comment"])
+            if self.seen.get(row["id"]) != now and row["state"] == "processing":
+                say(f"  sale {row['number']} is confirmed, and its shipment is being prepared")
+            if self.seen.get(row["id"]) != now and row["state"] == "quotation" and row["comment"]:
+                say(f"  sale {row['number']} is held: {row['comment']}")
+            self.seen[row["id"]] = now
+
+    def take_in(self, name, quantity):
+        """Goods come in; whatever waits is cleared of its remark, to be looked at again."""
+        store = self.erp.the("stock.location", ["code", "=", "STO"])
+        self.erp.context["locations"] = [store]
+        [product] = self.erp.read(
+            "product.product", ["id", "=", self.goods[name]], fields=["quantity"]
+        )
+        del self.erp.context["locations"]
+        counted = {"product": product["id"], "quantity": product["quantity"] + quantity}
+        inventory = self.erp.make(
+            "stock.inventory",
+            location=store,
+            company=self.erp.context["company"],
+            lines=[["create", [counted]]],
+        )
+        self.erp("stock.inventory.confirm", [inventory])
+        waiting = self.erp.read("sale.sale", ["state", "=", "quotation"], ["comment", "!=", None])
+        if waiting:
+            self.erp("sale.sale.write", [row["id"] for row in waiting], {"comment": None})
+        return len(waiting)
+
+
+def work(shop, pause, acts):
+    rng = random.Random(1)
+    while True:
+        if acts > 0:
+            acts -= 1
+            act = rng.choices([quote, take_in], [3, 1])[0]
+            act(shop, rng)
+        time.sleep(pause)
+        shop.look()
+
+
+def quote(shop, rng):
+    customer, names = rng.choice(CUSTOMERS), rng.sample(sorted(STOCK), rng.randint(1, 2))
+    wanted = {name: rng.choice([1, 2, 3, 5, 8, 13, 30]) for name in names}
+    number = shop.quote(customer, **wanted)
+    goods = ", ".join(f"{quantity} {name}" for name, quantity in wanted.items())
+    say(f"quotation {number} of {customer}: {goods}")
+
+
+def take_in(shop, rng):
+    name, quantity = rng.choice(sorted(STOCK)), rng.randint(20, 50)
+    waiting = shop.take_in(name, quantity)
+    say(f"{quantity} {name} came in; {waiting} sales are to be looked at again")
+
+
+if __name__ == "__main__":
+    work(Shop(sys.argv[1], os.environ["PASSWORD"]), float(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,127 @@
+"""The example of Tryton as a user runs it: its two commands, on the whole ERP."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.tryton import company, start
+from examples.tryton.rpc import Rpc
+from examples.tryton.users import Shop
+from tests.examples.place import Example, copied
+from tests.services.errors import Unavailable
+from tests.services.install import cache
+
+PORT = 8000
+NAMES = tuple(company.STOCK)
+pytestmark = [pytest.mark.slow]
+
+
+class Erp:
+    """A look into the ERP, past the bridge, by another user."""
+
+    def __init__(self, example: Example) -> None:
+        url = f"http://127.0.0.1:{example.port}/erp/"
+        self.shop = Shop(url, example.password)
+        self._admin = Rpc(url, "admin", example.password)
+        self._admin.context["company"] = self._admin.the("company.company")
+
+    def close(self) -> None:
+        self.shop.erp.http.close()
+        self._admin.http.close()
+
+    def rows(self, model: str, *fields: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._admin.read(model, fields=fields)
+        return found
+
+    def sales(self) -> dict[str, tuple[str, str | None]]:
+        """By number: the state and the remark."""
+        rows = self.rows("sale.sale", "number", "state", "comment")
+        return {row["number"]: (row["state"], row["comment"]) for row in rows}
+
+    def state(self, number: str) -> str:
+        return self.sales()[number][0]
+
+    def available(self) -> dict[str, float]:
+        store = self._admin.the("stock.location", ["code", "=", "STO"])
+        self._admin.context["locations"] = [store]
+        rows = self.rows("product.product", "rec_name", "forecast_quantity")
+        del self._admin.context["locations"]
+        return {row["rec_name"]: row["forecast_quantity"] for row in rows}
+
+
+def example(folder: Path) -> Example:
+    if not (cache() / start.name()).is_dir():
+        raise Unavailable("the example's Tryton is not installed: run `make services`")
+    return copied("tryton", PORT, folder)
+
+
+def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_remark_once(
+    tmp_path: Path,
+) -> None:
+    here = example(tmp_path)
+    with here.started("--acts", "0", "--pause", "0.2"):
+        erp = Erp(here)
+        with here.running():
+            here.wait(lambda: erp.state("1") == erp.state("3") == "processing")
+            here.wait(lambda: erp.sales()["2"][1] is not None)
+            fourth = erp.shop.quote("Brown & Co", chair=30)
+            here.wait(lambda: erp.state(fourth) == "processing")
+            fifth = erp.shop.quote("Östergård AB", chair=30, table=1)
+            here.wait(lambda: erp.sales()[fifth][1] is not None)
+        held = ("quotation", "30 chair wanted, 22 available")
+        assert erp.sales() == {
+            "1": ("processing", None),
+            "2": ("quotation", "40 lamp wanted, 12 available"),
+            "3": ("processing", None),
+            fourth: ("processing", None),
+            fifth: held,
+        }
+        # While the bridge is away goods come in, and what waits is to be looked at again.
+        assert erp.shop.take_in("chair", 8) == 2
+        with here.running():
+            here.wait(lambda: erp.state(fifth) == "processing")
+            here.wait(lambda: f"sale {fifth} is confirmed" in here.told)
+            here.wait(lambda: erp.sales()["2"][1] is not None)
+        assert erp.available() == {"table": 17, "chair": 0, "lamp": 12, "shelf": 5}
+        # Each confirmation led to one shipment, and each remark was made once.
+        assert len(erp.rows("stock.shipment.out", "number")) == 4
+        erp.close()
+    done = here.call("commands", "--json").rows
+    assert Counter((one["name"], one["state"]) for one in done) == {
+        ("erp.confirm_sale", "succeeded"): 4,
+        ("erp.hold_sale", "succeeded"): 3,
+    }
+
+
+def test_goods_are_promised_once_a_sale_though_the_bridge_is_killed_among_its_users(
+    tmp_path: Path,
+) -> None:
+    here = example(tmp_path)
+    with here.started("--acts", "20", "--pause", "0.3"):
+        erp = Erp(here)
+        with here.running() as bridge:
+            here.wait(lambda: sum(one[0] == "processing" for one in erp.sales().values()) > 2)
+            bridge.send_signal(signal.SIGKILL)
+        with here.running():
+            here.wait(lambda: len(re.findall(r"quotation \d+ of|came in", here.told)) == 20)
+            here.wait(
+                lambda: all(state == "processing" or why for state, why in erp.sales().values())
+            )
+        confirmed = [number for number, (state, _) in erp.sales().items() if state == "processing"]
+        assert len(erp.rows("stock.shipment.out", "number")) == len(confirmed)
+        expected = Counter(company.STOCK)
+        for quantity, name in re.findall(r"(\d+) (\w+) came in", here.told):
+            expected[name] += int(quantity)
+        numbers = {row["id"]: row["number"] for row in erp.rows("sale.sale", "number")}
+        names = {row["id"]: row["rec_name"] for row in erp.rows("product.product", "rec_name")}
+        for line in erp.rows("sale.line", "sale", "product", "quantity"):
+            if numbers[line["sale"]] in confirmed:
+                expected[names[line["product"]]] -= line["quantity"]
+        assert erp.available() == {name: expected[name] for name in NAMES}
+        erp.close()
