@@ -96,9 +96,17 @@ class Tables:
         """Several of them."""
         return {name: await self.table(name) for name in names}
 
-    def forget(self) -> None:
+    def parents(self, name: str) -> set[str]:
+        """The models without whose rows those of this one can't be; none while it is not known."""
+        known = self._known.get(name)
+        if known is None:
+            return set()
+        fields = known.model.fields.values()
+        return {one.relation for one in fields if one.kind == "many2one" and one.required}
+
+    def forget(self, name: str) -> None:
         """Ask anew: the ERP may have got other modules."""
-        self._known.clear()
+        self._known.pop(name, None)
 
 
 async def read_model(client: Client, name: str, where: str) -> Model:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from bridge.model.errors import HistoryLost
+from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.tryton.known import Fingerprint
 from connectors.tryton.recent import Recent
 
@@ -17,71 +18,80 @@ MOST = 8_000
 """Rows of a model that are remembered at most."""
 
 
-@dataclass(slots=True)
-class Resume:
-    """`recent` and `known` by model; `reconciled` when all ids were last compared with the log, in
-    seconds since 1970 of our own clock.
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Of one model. `known` is None of what has no ids to be compared; `reconciled` and `again` are
+    seconds since 1970 of our own clock: when all ids were last compared, and when the model has to
+    be compared with the log once more (0: not).
     """
 
-    recent: dict[str, Recent] = field(default_factory=dict)
-    known: dict[str, Fingerprint] = field(default_factory=dict)
-    reconciled: dict[str, float] = field(default_factory=dict)
-
-    def pack(self) -> bytes:
-        """As bytes. Where there is too much to remember, the oldest rows are left out."""
-        most = MOST
-        while True:
-            packed = self._pack(most)
-            if len(packed) <= LIMIT:
-                return packed
-            most //= 2
-
-    def _pack(self, most: int) -> bytes:
-        models = {}
-        for name, whole in self.recent.items():
-            recent = whole.newest(most)
-            ids = list(recent.told)
-            # Distances are short, and compress well.
-            models[name] = {
-                "at": recent.at,
-                "since": recent.since,
-                "floor": recent.floor,
-                "ids": ids,
-                "ago": [recent.at - recent.told[key] for key in ids],
-                "known": self.known.get(name),
-                "reconciled": self.reconciled.get(name),
-            }
-        text = json.dumps({"v": VERSION, "models": models}, separators=(",", ":"))
-        return zlib.compress(text.encode())
+    recent: Recent
+    known: Fingerprint | None = None
+    reconciled: float = 0.0
+    again: float = 0.0
 
 
-def unpack(checkpoint: bytes, where: str) -> Resume:
+def pack(models: Mapping[str, Saved]) -> bytes:
+    """As bytes. Where there is too much to remember, the oldest rows are left out.
+
+    Raises ConfigurationError where the models are too many even so.
+    """
+    most = MOST
+    while True:
+        packed = _pack(models, most)
+        if len(packed) <= LIMIT:
+            return packed
+        if not most:
+            raise ConfigurationError(
+                f"{len(models)} models are too many for one system: their checkpoint would take "
+                f"{len(packed)} bytes; spread them over several systems files with the same url"
+            )
+        most //= 2
+
+
+def _pack(models: Mapping[str, Saved], most: int) -> bytes:
+    packed = {}
+    for name, saved in models.items():
+        recent = saved.recent.newest(most)
+        ids = sorted(recent.told)
+        # Distances are short, and compress well.
+        packed[name] = {
+            "at": recent.at,
+            "since": recent.since,
+            "floor": recent.floor,
+            "ids": [key - before for before, key in zip([0, *ids], ids, strict=False)],
+            "ago": [recent.at - recent.told[key] for key in ids],
+            "known": saved.known,
+            "reconciled": saved.reconciled,
+            "again": saved.again,
+        }
+    text = json.dumps({"v": VERSION, "models": packed}, separators=(",", ":"))
+    return zlib.compress(text.encode())
+
+
+def unpack(checkpoint: bytes, where: str) -> dict[str, Saved]:
     """What `pack` made. Raises HistoryLost for anything else."""
     try:
         found = json.loads(zlib.decompress(checkpoint))
         if found["v"] != VERSION:
             raise ValueError(f"version {found['v']}")  # noqa: TRY301 - told as any other damage
-        return _loaded(found["models"])
-    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        return {name: _loaded(one) for name, one in found["models"].items()}
+    except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise HistoryLost(
             f"{where}: the checkpoint in the log is not one of this connector ({error}); bring the "
             "log that belongs to it, or begin anew"
         ) from error
 
 
-def _loaded(models: Mapping[str, dict[str, object]]) -> Resume:
-    resume = Resume()
-    for name, one in models.items():
-        told = dict(zip(one["ids"], one["ago"], strict=True))  # type: ignore[call-overload]
-        at = int(one["at"])  # type: ignore[call-overload]
-        resume.recent[name] = Recent(
-            at,
-            int(one["since"]),  # type: ignore[call-overload]
-            int(one["floor"]),  # type: ignore[call-overload]
-            {key: at - ago for key, ago in told.items()},
-        )
-        if one["known"] is not None:
-            resume.known[name] = Fingerprint(*one["known"])  # type: ignore[misc]
-        if one["reconciled"] is not None:
-            resume.reconciled[name] = float(one["reconciled"])  # type: ignore[arg-type]
-    return resume
+def _loaded(one: Mapping[str, Any]) -> Saved:
+    at, told, key = int(one["at"]), {}, 0
+    for distance, ago in zip(one["ids"], one["ago"], strict=True):
+        key += int(distance)
+        told[key] = at - int(ago)
+    known = one["known"]
+    return Saved(
+        Recent(at, int(one["since"]), int(one["floor"]), told),
+        None if known is None else Fingerprint(*map(int, known)),
+        float(one["reconciled"]),
+        float(one["again"]),
+    )

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
 class Fingerprint(NamedTuple):
-    """Of a set of ids: the largest, how many, and their exclusive or."""
+    """Of a set of ids: a number that none exceeds, how many, and their exclusive or."""
 
     last: int
     size: int
     mixed: int
 
+    def plus(self, key: int) -> Fingerprint:
+        """With an id that wasn't among them."""
+        return Fingerprint(max(self.last, key), self.size + 1, self.mixed ^ key)
 
-def fingerprint(ids: Sequence[int], last: int | None = None) -> Fingerprint:
+    def less(self, key: int) -> Fingerprint:
+        """Without one that was. `last` stays, so that a later id is still told from an earlier."""
+        return Fingerprint(self.last, self.size - 1, self.mixed ^ key)
+
+
+def fingerprint(ids: Iterable[int], last: int | None = None) -> Fingerprint:
     """Of the ids up to `last`."""
     top = size = mixed = 0
     for one in ids:
@@ -30,26 +38,52 @@ def fingerprint(ids: Sequence[int], last: int | None = None) -> Fingerprint:
 
 
 class Known:
-    """The ids of a model as they were listed last, and those that were told since."""
+    """The ids of a model that were told, or were there before capture began: 8 bytes each."""
 
-    def __init__(self, listed: Sequence[int]) -> None:
-        self._listed = array("q", sorted(listed))
+    def __init__(self, ids: Iterable[int]) -> None:
+        self._sorted = array("q", sorted(ids))
         self._since: set[int] = set()
-        self.print = fingerprint(listed)
+        self.print = fingerprint(self._sorted)
+
+    def __contains__(self, key: int) -> bool:
+        place = bisect_left(self._sorted, key)
+        there = place < len(self._sorted) and self._sorted[place] == key
+        return there or key in self._since
 
     def add(self, key: int) -> None:
-        """A row was told that is new."""
-        place = bisect_left(self._listed, key)
-        if key in self._since or self._listed[place : place + 1] == array("q", [key]):
-            return
-        last, size, mixed = self.print
-        self.print = Fingerprint(max(last, key), size + 1, mixed ^ key)
-        self._since.add(key)
+        """A row was told."""
+        if key not in self:
+            self._since.add(key)
+            self.print = self.print.plus(key)
 
-    def gone(self, listed: Sequence[int]) -> list[int]:
-        """Those that are no longer among the listed, which are the known ones from now on."""
-        now = set(listed)
-        found = [key for key in (*self._listed, *sorted(self._since)) if key not in now]
-        self._listed, self._since = array("q", sorted(now)), set()
-        self.print = fingerprint(listed)
-        return list(dict.fromkeys(found))
+    def compare(self, listed: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Ids that are no longer among the listed, which must be in order: they are unknown from now
+        on. And those that came without being told.
+        """
+        before = self._sorted
+        if self._since:
+            before = array("q", sorted([*before, *self._since]))
+        gone, come = _differences(before, listed)
+        if gone:
+            lost = set(gone)
+            before = array("q", [key for key in before if key not in lost])
+            for key in gone:
+                self.print = self.print.less(key)
+        self._sorted, self._since = before, set()
+        return gone, come
+
+
+def _differences(before: Sequence[int], now: Sequence[int]) -> tuple[list[int], list[int]]:
+    """What is only in the one, and only in the other, of two ascending sequences."""
+    gone: list[int] = []
+    come: list[int] = []
+    at = 0
+    for key in before:
+        while at < len(now) and now[at] < key:
+            come.append(now[at])
+            at += 1
+        if at < len(now) and now[at] == key:
+            at += 1
+        else:
+            gone.append(key)
+    return gone, [*come, *now[at:]]

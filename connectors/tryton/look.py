@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from connectors.tryton.catalogue import Table
 from connectors.tryton.client import Client
 from connectors.tryton.fields import CREATED, ID, WRITTEN
-from connectors.tryton.recent import Recent, Stamp, micros, moment
+from connectors.tryton.recent import Stamp, micros, moment
 
 LOG = "ir.model.log"
-"""Tells who did what, deletions among them, of most models."""
+"""Tells who did what, deletions among them; to administrators alone."""
+LISTED = 50_000
 WINDOW = 100_000
 """Rows in a window that are told apart at most: above, the table is compared with the log."""
 
@@ -79,34 +81,20 @@ class Look:
             found.update({row[ID]: (stamp_of(row), table.row(row)) for row in read})
         return found
 
-    async def ids(self, model: str) -> list[int]:
-        """All ids of a model."""
+    async def ids(self, model: str) -> array[int]:
+        """All ids of a model, in order."""
+        found = array("q")
         inactive = {"active_test": False}
-        listed = await self._client.model(
-            model, "search", [], 0, None, [[ID, "ASC"]], context=inactive
-        )
-        return [int(one) for one in listed]
+        while True:
+            behind = [[ID, ">", found[-1]]] if found else []
+            listed = await self._client.model(
+                model, "search", behind, 0, LISTED, [[ID, "ASC"]], context=inactive
+            )
+            found.extend(map(int, listed))
+            if len(listed) < LISTED:
+                return found
 
-    async def deletions(self, recent: Recent, overlap: int, models: Iterable[str]) -> list[Stamp]:
-        """What the ERP's log says of deletions of these models, and wasn't told yet."""
-        rows = await self.window(LOG, recent.begin(overlap), *deleted(models))
-        return recent.news(rows)
-
-    async def deleted_from(self, entries: Sequence[int], models: Sequence[str]) -> list[str]:
-        """Of which of the models these entries of the ERP's log tell a deletion. The references
-        themselves are not shown once their rows are gone, but can be searched.
-        """
-        if len(models) == 1:
-            return list(models)
-        found = []
-        for model in models:
-            domain = [[ID, "in", list(entries)], *deleted([model])]
-            if await self._client.search_read(LOG, domain, [ID], limit=1):
-                found.append(model)
-        return found
-
-
-def deleted(models: Iterable[str]) -> list[Any]:
-    """The domain of deletions in the ERP's log."""
-    either = [["resource", "like", f"{model},%"] for model in models]
-    return [["event", "=", "delete"], either[0] if len(either) == 1 else ["OR", *either]]
+    @property
+    def now(self) -> int | None:
+        """The time by the ERP's clock when it answered last, where it tells it; whole seconds."""
+        return self._client.answered_at

@@ -2,8 +2,9 @@
 
 A row carries the time at which the transaction that wrote it began, not the time of its commit, so
 that rows appear behind others that were told already. The window therefore begins `overlap` before
-the newest row that was told, and what was told inside of it is remembered by its time: a row with
-another time is news, earlier or later. Times are microseconds since 1970 of the ERP's own clock.
+the newest row that the last whole look found, and what was told inside of it is remembered by its
+time: a row with another time is news, earlier or later. Times are microseconds since 1970 of the
+ERP's own clock, by which a transaction may last for `overlap`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROS = timedelta(microseconds=1)
+MICRO = 1_000_000
+"""Of a second."""
 
 
 class Stamp(NamedTuple):
@@ -40,8 +43,8 @@ def moment(at: int) -> datetime:
 class Recent:
     """What was told of one model lately.
 
-    `at` is the newest time that was told, `since` the time from which on `told` (id to time) is
-    complete; nothing before `floor` is asked for.
+    `at` is the time up to which all was told that a look at the whole overlap found, `since` the
+    time from which on `told` (id to time) is complete; nothing before `floor` is asked for.
     """
 
     at: int = 0
@@ -66,7 +69,14 @@ class Recent:
     def tell(self, row: Stamp) -> None:
         """It is told now."""
         self.told[row.id] = row.at
-        self.at = max(self.at, row.at)
+
+    def reach(self, at: int) -> None:
+        """All is told that a look at the whole overlap found up to here.
+
+        Not what a shorter look found, nor the time that a row has got since: later rows of the same
+        time were not looked for, and the next window would begin behind some that come late.
+        """
+        self.at = max(self.at, at)
 
     def forget(self, key: int) -> None:
         """It was deleted."""
@@ -84,10 +94,16 @@ class Recent:
         self.floor = self.since = self.at + 1
         self.told.clear()
 
+    def turn_back(self, now: int, overlap: int) -> None:
+        """The ERP's clock stands before rows that were told: what it writes now looks older."""
+        if now < self.at:
+            self.since = max(self.since, self.begin(overlap))
+            self.at, self.floor = now, 0
+
     def newest(self, count: int) -> Recent:
         """A copy that remembers at most so many rows: older ones will be told once more."""
         if len(self.told) <= count:
             return Recent(self.at, self.since, self.floor, dict(self.told))
         kept = sorted(self.told.items(), key=lambda item: -item[1])[:count]
-        since = kept[-1][1] + 1 if kept else self.at + 1
+        since = kept[-1][1] + 1 if kept else max([self.at, *self.told.values()]) + 1
         return Recent(self.at, max(self.since, since), self.floor, dict(kept))

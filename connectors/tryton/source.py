@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from bridge.connector import (
@@ -21,29 +21,23 @@ from bridge.connector import (
     Watermark,
 )
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.tryton.catalogue import Table, Tables
-from connectors.tryton.checkpoint import Resume, unpack
+from connectors.tryton.catalogue import Tables
+from connectors.tryton.checkpoint import pack, unpack
 from connectors.tryton.client import Client
-from connectors.tryton.fields import ID
-from connectors.tryton.known import Known, fingerprint
-from connectors.tryton.look import LOG, WINDOW, Look
-from connectors.tryton.recent import Recent, Stamp
+from connectors.tryton.look import LOG, Look
+from connectors.tryton.recent import MICRO
+from connectors.tryton.trail import Trail
+from connectors.tryton.watched import Found, Watched
 
-MICRO = 1_000_000
-LISTING_SHARE = 20
-"""Ids are listed for at most one part in so many of the time."""
-READ_AT_ONCE = 200
 UNTIMED = Transaction(None, 0, None)
-
-Found = tuple[Table, Stamp, bool]
-"""A row that is news: its table, its time, and whether it is new itself."""
 
 
 class TrytonSource:
     """`bridge.connector.Source` by polling. Deletions: where `ir.model.log` tells of one, and every
     `reconcile_minutes`, the ids that are left are compared with those that were there.
 
-    A model that can't be read for now is left out, and compared with the log when it can be again.
+    A model that can't be read for now is left out (`Batch.troubles`) and asked again with each look
+    at the whole overlap. Only when none can be read does `read` raise.
     """
 
     def __init__(
@@ -53,56 +47,57 @@ class TrytonSource:
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._system = system
         self._client = Client(system)
         self._tables = Tables(system, self._client)
         self._look = Look(self._client)
-        self._names = [use.table for use in system.tables]
-        self._where = f"capture of {system.name!r}"
         self._options = self._client.options
         self._overlap = int(self._options.overlap_seconds * MICRO)
         self._monotonic, self._clock = monotonic, clock
-        self._resume = Resume()
-        self._known: dict[str, Known] = {}
-        self._failing: dict[str, str] = {}
-        self._logged = False
-        self._news: deque[Found] = deque()
-        self._changes: deque[Change] = deque()
+        self._watched: dict[str, Watched] = {}
+        self._trail = Trail(self._client, self._look, self._overlap, None)
+        #: What the last poll found, and wasn't told yet: rows, then deletions.
+        self._news: deque[tuple[Watched, Found]] = deque()
+        self._gone: deque[tuple[Watched, int]] = deque()
         self._stale: list[Stale] = []
         self._marks: list[str] = []
-        self._due: list[str] = []
         self._wake = asyncio.Event()
-        self._next_poll = self._next_deep = 0.0
-        self._listed: dict[str, tuple[float, float]] = {}
-        self._wanted: set[str] = set()
+        self._next_poll = self._next_whole = 0.0
         self._packed = b""
+        self._polls = self._looks = 0
 
     # -- the port ----------------------------------------------------------------------------
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
-        if after is not None:
-            self._resume = unpack(after, self._where)
-        self._logged = await self._reads_the_log()
-        for name in self._names:
+        saved = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
+        self._trail = Trail(self._client, self._look, self._overlap, saved.get(LOG))
+        await self._trail.begin()
+        for use in self._system.tables:
+            name = use.table
+            one = self._watched[name] = Watched(
+                name,
+                self._tables,
+                self._look,
+                saved.get(name),
+                options=self._options,
+                monotonic=self._monotonic,
+                clock=self._clock,
+            )
             try:
-                await self._open(name, first=after is None)
+                self._stale += await one.begin(first=after is None)
             except (Rejected, ConfigurationError) as error:
-                self._failing[name] = str(error)
-        if len(self._failing) == len(self._names):
-            raise ConfigurationError("; ".join(self._failing.values()))
-        if self._logged and LOG not in self._resume.recent:
-            recent = Recent(await self._look.newest(LOG))
-            for row in await self._look.deletions(recent, self._overlap, self._names):
-                recent.tell(row)
-            self._resume.recent[LOG] = recent
-        self._packed = self._resume.pack()
+                one.trouble = str(error)
+        self._all_in_trouble()
+        # What was missed meanwhile isn't told yet.
+        self._packed = self._pack() if after is None else after
         return self._packed
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
         until = self._monotonic() + timeout
         while True:
-            if not (self._news or self._changes or self._due) and self._poll_is_due():
+            if not (self._news or self._gone) and self._monotonic() >= self._next_poll:
                 await self._poll()
             batch = await self._batch(limit)
             left = until - self._monotonic()
@@ -119,7 +114,7 @@ class TrytonSource:
         """Nothing to forget: the ERP keeps no place for us."""
 
     async def mark(self, name: str) -> None:
-        """As `bridge.connector.Source.mark`: it comes back behind the next poll that begins."""
+        """As `bridge.connector.Source.mark`: it comes back behind what the last poll found."""
         self._marks.append(name)
         self._wake.set()
 
@@ -127,140 +122,55 @@ class TrytonSource:
         """End the session."""
         await self._client.close()
 
-    # -- beginning ---------------------------------------------------------------------------
-
-    async def _open(self, name: str, *, first: bool) -> None:
-        """Begin with a model: now, or where the checkpoint says."""
-        await self._tables.table(name)
-        recent = self._resume.recent.get(name)
-        if recent is None:
-            recent = Recent(await self._look.newest(name))
-            rows = await self._look.window(name, recent.begin(self._overlap))
-            if len(rows) > WINDOW:
-                recent.leap(max(row.at for row in rows))
-            else:
-                recent.since = recent.begin(self._overlap)
-                for row in rows:
-                    recent.tell(row)
-            self._resume.recent[name] = recent
-            self._resume.reconciled[name] = self._clock()
-            if not first:
-                self._compare(name, "it is captured from now on", deletes_only=False)
-        await self._learn(name)
-
-    async def _learn(self, name: str) -> None:
-        """List the ids of a model of which only a fingerprint is known, or nothing."""
-        listed = await self._list(name)
-        before = self._resume.known.get(name)
-        self._known[name] = known = Known(listed)
-        if before is not None and fingerprint(listed, before.last) != before:
-            self._compare(name, "rows were deleted while nobody looked", deletes_only=True)
-        self._resume.known[name] = known.print
-
-    async def _reads_the_log(self) -> bool:
-        """Whether the ERP has its log of deletions, and this user may read it."""
-        try:
-            await self._look.newest(LOG, ["event", "=", "delete"])
-        except (Rejected, ConfigurationError):
-            return False
-        return True
-
     # -- one poll ----------------------------------------------------------------------------
 
-    def _poll_is_due(self) -> bool:
-        return bool(self._marks) or self._monotonic() >= self._next_poll
-
     async def _poll(self) -> None:
-        """Ask for what is new. What is found waits in `_news`, `_changes` and `_stale`."""
-        now = self._monotonic()
-        marks, self._marks = self._marks, []
-        deep = bool(marks) or now >= self._next_deep
-        window = self._overlap if deep else max(self._overlap // 10, 1)
-        try:
-            if self._logged:
-                await self._look_into_the_log(window)
-            for name in self._names:
-                if deep or name not in self._failing:
-                    await self._look_at(name, window)
-        except BaseException:
-            self._marks = marks + self._marks
-            raise
-        self._due = marks
+        """Ask for what is new. What is found waits in `_news`, `_gone` and `_stale`."""
+        whole = self._monotonic() >= self._next_whole
+        window = self._overlap if whole else max(self._overlap // 10, 1)
+        for name in await self._trail.look(self._related(), window, whole=whole):
+            self._watched[name].wanted = True
+        for one in self._watched.values():
+            if whole or not one.trouble:
+                await self._look_at(one, whole=whole)
+        self._polls += 1
         after = self._monotonic()
         self._next_poll = after + self._options.poll_seconds
-        if deep:
-            self._next_deep = after + self._options.overlap_every_seconds
+        if whole:
+            self._next_whole = after + self._options.overlap_every_seconds
 
-    async def _look_into_the_log(self, window: int) -> None:
-        recent = self._resume.recent[LOG]
-        entries = await self._look.deletions(recent, window, self._names)
-        if entries:
-            found = await self._look.deleted_from([one.id for one in entries], self._names)
-            self._wanted.update(found)
-        for one in entries:
-            recent.tell(one)
-        recent.prune(self._overlap)
+    def _related(self) -> Mapping[str, set[str]]:
+        """The models whose deletions matter, and which of ours they may take rows from: their own,
+        and those that can't be without them, which go along untold.
+        """
+        found: dict[str, set[str]] = {}
+        for name in self._watched:
+            for model in (name, *self._tables.parents(name)):
+                found.setdefault(model, set()).add(name)
+        return found
 
-    async def _look_at(self, name: str, window: int) -> None:
+    async def _look_at(self, one: Watched, *, whole: bool) -> None:
         """One model; an error that is its own leaves it out until it is gone."""
         try:
-            if name in self._failing:
-                await self._recover(name)
-            table = await self._tables.table(name)
-            recent = self._resume.recent[name]
-            begin = recent.begin(window)
-            rows = await self._look.window(name, begin)
-            if len(rows) > WINDOW:
-                recent.leap(max(row.at for row in rows))
-                self._compare(name, f"more than {WINDOW} rows changed at once", deletes_only=False)
-            else:
-                self._news += [
-                    (table, row, recent.is_new(row, self._overlap)) for row in recent.news(rows)
-                ]
-            if self._listing_is_due(name):
-                await self._compare_ids(name, table)
+            seen = await one.look(whole=whole)
         except (Rejected, ConfigurationError) as error:
-            self._failing[name] = str(error)
-            if len(self._failing) == len(self._names):
-                raise ConfigurationError(str(error)) from error
-
-    async def _recover(self, name: str) -> None:
-        await self._open(name, first=True)
-        reason = self._failing.pop(name)
-        self._compare(name, f"it could not be read for a while: {reason}", deletes_only=False)
-
-    def _compare(self, name: str, reason: str, *, deletes_only: bool) -> None:
-        """Ask capture to compare the model with the log."""
-        self._stale.append(Stale((name,), reason, deletes_only))
-
-    # -- deletions ---------------------------------------------------------------------------
-
-    def _listing_is_due(self, name: str) -> bool:
-        since = self._clock() - self._resume.reconciled.get(name, 0.0)
-        if since >= self._options.reconcile_minutes * 60:
-            self._wanted.add(name)
-        at, took = self._listed.get(name, (0.0, 0.0))
-        return name in self._wanted and self._monotonic() >= at + took * LISTING_SHARE
-
-    async def _compare_ids(self, name: str, table: Table) -> None:
-        """Tell what is gone since the ids were listed last."""
-        self._wanted.discard(name)
-        gone = self._known[name].gone(await self._list(name))
-        self._resume.reconciled[name] = self._clock()
-        if gone and table.key != (ID,):
-            # Only the log knows their keys.
-            self._compare(name, "rows were deleted", deletes_only=True)
+            self._failed(one, error)
             return
-        shape = table.shape
-        self._changes += [
-            Change(shape, DELETE, table.gone(key), False, None, 0, UNTIMED) for key in gone
-        ]
+        one.trouble = ""
+        self._news += [(one, found) for found in seen.news]
+        self._gone += [(one, key) for key in seen.gone]
+        self._stale += seen.stale
 
-    async def _list(self, name: str) -> list[int]:
-        began = self._monotonic()
-        listed = await self._look.ids(name)
-        self._listed[name] = (self._monotonic(), self._monotonic() - began)
-        return listed
+    def _failed(self, one: Watched, error: Exception) -> None:
+        one.trouble, one.wanted = str(error), True
+        self._tables.forget(one.name)
+        self._all_in_trouble()
+
+    def _all_in_trouble(self) -> None:
+        """Raises ConfigurationError if it is so."""
+        if self._watched and all(one.trouble for one in self._watched.values()):
+            said = dict.fromkeys(one.trouble for one in self._watched.values())
+            raise ConfigurationError("; ".join(said))
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -269,54 +179,65 @@ class TrytonSource:
         changes: list[Change] = []
         while self._news and len(changes) < limit:
             changes += await self._rows(limit - len(changes))
-        while self._changes and len(changes) < limit:
-            change = self._changes.popleft()
-            name, key = change.shape.table, int(change.old[0])
-            self._resume.recent[name].forget(key)
-            changes.append(change)
+        while self._gone and len(changes) < limit:
+            changes.append(await self._deleted(*self._gone.popleft()))
         marks: list[Watermark] = []
-        if not self._news and not self._changes:
-            marks = [Watermark(len(changes), name, 0) for name in self._due]
-            self._due = []
+        if not self._news and not self._gone:
+            self._looks = self._polls
+            marks = [Watermark(len(changes), name, 0) for name in self._marks]
+            self._marks = []
         stale, self._stale = self._stale, []
         if changes or stale:
-            if not self._changes:
-                # Not before: after a restart the ids alone tell of deletions that weren't told.
-                for name, known in self._known.items():
-                    self._resume.known[name] = known.print
-            self._packed = self._resume.pack()
-        return Batch(changes, self._packed, 0, marks, stale=stale)
+            if not self._gone:
+                for one in self._watched.values():
+                    one.settle()
+            self._packed = self._pack()
+        troubles = {name: one.trouble for name, one in self._watched.items() if one.trouble}
+        return Batch(
+            changes,
+            self._packed,
+            0,
+            marks,
+            stale=stale,
+            troubles=troubles,
+            looks=self._looks,
+        )
 
     async def _rows(self, limit: int) -> list[Change]:
-        """The next rows of one table, read as they are now."""
-        table, some = self._news[0][0], list[Found]()
-        for one in list(self._news)[: min(limit, READ_AT_ONCE)]:
-            if one[0] is not table:
+        """The next rows of one model, read as they are now."""
+        one, some = self._news[0][0], list[Found]()
+        for watched, found in self._news:
+            if watched is not one or len(some) >= min(limit, self._options.page):
                 break
-            some.append(one)
+            some.append(found)
         try:
-            found = await self._look.rows(table, [row.id for _, row, _ in some])
+            table = await self._tables.table(one.name)
+            rows = await self._look.rows(table, [found.row.id for found in some])
         except (Rejected, ConfigurationError) as error:
-            self._failing[table.model.name] = str(error)
-            found = {}
-        return self._told(table, some, found)
-
-    def _told(
-        self, table: Table, some: list[Found], found: dict[int, tuple[Stamp, object]]
-    ) -> list[Change]:
-        name = table.model.name
-        recent, known = self._resume.recent[name], self._known[name]
+            # They are found again: as long as they aren't told, no look begins behind them.
+            self._news = deque(item for item in self._news if item[0] is not one)
+            self._failed(one, error)
+            return []
         changes = []
-        for _, row, new in some:
+        for found in some:
             self._news.popleft()
-            if row.id not in found:
-                # Deleted meanwhile: the ids that are left will tell, where it was told before.
-                continue
-            stamp, raw = found[row.id]
-            recent.tell(stamp)
-            known.add(row.id)
-            transaction = UNTIMED._replace(committed_at=stamp.at)
-            op = CREATE if new else UPDATE
-            changes.append(Change(table.shape, op, None, False, raw, 0, transaction))
-        recent.prune(self._overlap)
+            # Who was deleted meanwhile is missing among the ids, if it was told before.
+            stamp, raw = rows.get(found.row.id, (None, None))
+            one.tell(found, stamp)
+            if stamp is not None:
+                transaction = UNTIMED._replace(committed_at=stamp.at or None)
+                op = CREATE if found.new else UPDATE
+                changes.append(Change(table.shape, op, None, False, raw, 0, transaction))
+        one.prune()
         return changes
+
+    async def _deleted(self, one: Watched, key: int) -> Change:
+        table = await self._tables.table(one.name)
+        one.tell_gone(key)
+        return Change(table.shape, DELETE, table.gone(key), False, None, 0, UNTIMED)
+
+    def _pack(self) -> Checkpoint:
+        models = {name: saved for name, one in self._watched.items() if (saved := one.saved())}
+        if self._trail.saved is not None:
+            models[LOG] = self._trail.saved
+        return pack(models)

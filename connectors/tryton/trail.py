@@ -1,0 +1,84 @@
+"""Deletions as the ERP's own log tells them: of which model, but not of which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.tryton.checkpoint import Saved
+from connectors.tryton.client import Client
+from connectors.tryton.fields import ID
+from connectors.tryton.look import LOG, WINDOW, Look
+from connectors.tryton.recent import Recent
+
+
+class Trail:
+    """Reads the log where this user may, and says of which models the ids are to be listed."""
+
+    def __init__(self, client: Client, look: Look, overlap: int, saved: Saved | None) -> None:
+        self._client = client
+        self._look = look
+        self._overlap = overlap
+        self._recent = None if saved is None else saved.recent
+        self.trouble = ""
+
+    @property
+    def saved(self) -> Saved | None:
+        """For the checkpoint."""
+        return Saved(self._recent) if self._recent else None
+
+    async def begin(self) -> None:
+        """From now on, where the checkpoint has nothing of it."""
+        try:
+            newest = await self._look.newest(LOG, ["event", "=", "delete"])
+        except (Rejected, ConfigurationError) as error:
+            self.trouble = str(error)
+            return
+        if self._recent is None:
+            self._recent = Recent(newest)
+
+    async def look(
+        self, watched: Mapping[str, Iterable[str]], window: int, *, whole: bool
+    ) -> set[str]:
+        """The models, out of the values of `watched`, of which rows may have been deleted: one
+        entry there is told of their key, a model whose rows take theirs along.
+        """
+        if self._recent is None or (self.trouble and not whole):
+            return set()
+        recent, every = self._recent, sorted(watched)
+        try:
+            rows = await self._look.window(LOG, recent.begin(window), *deleted(every))
+            entries = recent.news(rows)
+            if len(rows) > WINDOW:
+                recent.leap(max(row.at for row in rows))
+                return {name for names in watched.values() for name in names}
+            found = {
+                name
+                for model in (every if entries else [])
+                if await self._tells([one.id for one in entries], model)
+                for name in watched[model]
+            }
+        except (Rejected, ConfigurationError) as error:
+            self.trouble = str(error)
+            return set()
+        self.trouble = ""
+        for one in entries:
+            recent.tell(one)
+            if whole:
+                recent.reach(one.at)
+        recent.prune(self._overlap)
+        return found
+
+    async def _tells(self, entries: list[int], model: str) -> bool:
+        """Whether one of these entries tells a deletion from the model. The references themselves
+        are not shown once their rows are gone, but can be searched.
+        """
+        domain = [[ID, "in", entries], *deleted([model])]
+        return bool(await self._client.search_read(LOG, domain, [ID], limit=1))
+
+
+def deleted(models: Iterable[str]) -> list[Any]:
+    """The domain of deletions in the ERP's log."""
+    either = [["resource", "like", f"{model},%"] for model in models]
+    return [["event", "=", "delete"], either[0] if len(either) == 1 else ["OR", *either]]

@@ -1,0 +1,213 @@
+"""One model of a source: what is new in it, what is gone, and why it can't be read."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bridge.connector import Stale
+from connectors.tryton.catalogue import Table, Tables
+from connectors.tryton.checkpoint import Saved
+from connectors.tryton.fields import ID
+from connectors.tryton.known import Fingerprint, Known, fingerprint
+from connectors.tryton.look import WINDOW, Look
+from connectors.tryton.options import TrytonOptions
+from connectors.tryton.recent import MICRO, Recent, Stamp
+
+LISTING_SHARE = 20
+"""Ids are listed for at most one part in so many of the time."""
+CLOCK_SLACK = 2 * MICRO
+"""The ERP tells its time in whole seconds."""
+
+
+class Found(NamedTuple):
+    """A row that is news: as it was seen, whether it was never told, and by a look at the whole
+    overlap.
+    """
+
+    row: Stamp
+    new: bool
+    whole: bool
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a look found: rows to be read and told, ids of rows that are gone, and what can't be
+    told row by row.
+    """
+
+    news: list[Found] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
+
+
+class Watched:
+    """A model. `trouble` says why it can't be read for now; `wanted` that its ids are to be listed
+    soon.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tables: Tables,
+        look: Look,
+        saved: Saved | None,
+        *,
+        options: TrytonOptions,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.trouble = ""
+        self.wanted = False
+        self._tables = tables
+        self._look = look
+        self._overlap = int(options.overlap_seconds * MICRO)
+        self._interval = options.reconcile_minutes * 60
+        self._monotonic, self._clock = monotonic, clock
+        self._saved = saved
+        self._recent = saved.recent if saved else Recent()
+        self._known: Known | None = None
+        self._print: Fingerprint | None = saved.known if saved else None
+        self._reconciled = self._again = 0.0
+        self._listed_at = self._took = 0.0
+
+    # -- the checkpoint ----------------------------------------------------------------------
+
+    def saved(self) -> Saved | None:
+        """For the checkpoint; nothing of a model that was never read."""
+        if self._known is None:
+            return self._saved
+        return Saved(self._recent, self._print, self._reconciled, self._again)
+
+    def settle(self) -> None:
+        """All deletes that were found are told. Not before: after a restart the ids alone tell of
+        those that weren't.
+        """
+        if self._known is not None:
+            self._print = self._known.print
+
+    # -- looking -----------------------------------------------------------------------------
+
+    async def begin(self, *, first: bool) -> list[Stale]:
+        """Begin now, or where the checkpoint says."""
+        await self._tables.table(self.name)
+        stale: list[Stale] = []
+        saved, recent = self._saved, self._recent
+        if saved is None:
+            recent = Recent(await self._look.newest(self.name))
+            rows = await self._look.window(self.name, recent.begin(self._overlap))
+            if len(rows) > WINDOW:
+                self._leap(recent, rows)
+            else:
+                recent.since = recent.begin(self._overlap)
+                for row in rows:
+                    recent.tell(row)
+            if not first:
+                stale.append(self._compare("it is captured from now on"))
+        listed = await self._list()
+        if saved is not None and saved.known is not None:
+            last = saved.known.last
+            self._again = saved.again
+            if fingerprint(listed, last) != saved.known:
+                stale.append(self._compare("rows went while nobody looked", deletes_only=True))
+            # Those above are still to be told.
+            listed = listed[: bisect_right(listed, last)]
+        self._recent, self._known = recent, Known(listed)
+        if saved is None:
+            self.settle()
+        return stale
+
+    async def look(self, *, whole: bool) -> Seen:
+        """At the whole overlap, or its last tenth."""
+        seen = Seen()
+        if self._known is None:
+            seen.stale += await self.begin(first=False)
+        table, recent = await self._tables.table(self.name), self._recent
+        now = self._look.now
+        if whole and now is not None and recent.at > now + CLOCK_SLACK:
+            recent.turn_back(now, self._overlap)
+        window = self._overlap if whole else max(self._overlap // 10, 1)
+        rows = await self._look.window(self.name, recent.begin(window))
+        if len(rows) > WINDOW:
+            self._leap(recent, rows)
+            await self._begin_anew(seen, f"more than {WINDOW} rows changed at once")
+        else:
+            seen.news = [
+                Found(row, recent.is_new(row, self._overlap), whole) for row in recent.news(rows)
+            ]
+        if 0 < self._again <= self._clock():
+            # Transactions that were under way when it was compared have ended.
+            self._again = 0.0
+            seen.stale.append(self._compare("rows came late amid very many others"))
+        if self._listing_is_due():
+            await self._compare_ids(table, seen)
+        return seen
+
+    def _leap(self, recent: Recent, rows: list[Stamp]) -> None:
+        recent.leap(max(row.at for row in rows))
+        self._again = self._clock() + self._overlap / MICRO
+
+    async def _begin_anew(self, seen: Seen, reason: str) -> None:
+        """Give up on single rows: what is there now, and what went, is for the comparison."""
+        seen.news, seen.gone = [], []
+        seen.stale.append(self._compare(reason))
+        self._known = Known(await self._list())
+
+    def _compare(self, reason: str, *, deletes_only: bool = False) -> Stale:
+        return Stale((self.name,), reason, deletes_only)
+
+    # -- ids ---------------------------------------------------------------------------------
+
+    def _listing_is_due(self) -> bool:
+        if self._clock() - self._reconciled >= self._interval:
+            self.wanted = True
+        rested = self._monotonic() >= self._listed_at + self._took * LISTING_SHARE
+        return self.wanted and rested
+
+    async def _compare_ids(self, table: Table, seen: Seen) -> None:
+        """What is gone since the ids were listed last; and what came and has an older time than
+        any look reaches: a long transaction's, or restored from history.
+        """
+        if self._known is None:
+            return
+        gone, come = self._known.compare(await self._list())
+        if len(come) > WINDOW:
+            await self._begin_anew(seen, f"more than {WINDOW} rows came at once")
+            return
+        if table.key == (ID,):
+            seen.gone = gone
+        elif gone:
+            # Only the log knows their keys.
+            seen.stale.append(self._compare("rows were deleted", deletes_only=True))
+        known = {found.row.id for found in seen.news}
+        seen.news += [Found(Stamp(0, key, 0), True, False) for key in come if key not in known]
+
+    async def _list(self) -> array[int]:
+        began = self._monotonic()
+        listed = await self._look.ids(self.name)
+        self._listed_at, self._took = self._monotonic(), self._monotonic() - began
+        self._reconciled, self.wanted = self._clock(), False
+        return listed
+
+    # -- telling -----------------------------------------------------------------------------
+
+    def tell(self, found: Found, now: Stamp | None) -> None:
+        """A row is told as it is `now`, or is not there any more."""
+        if now is not None:
+            self._recent.tell(now)
+            if self._known is not None:
+                self._known.add(now.id)
+        if found.whole:
+            self._recent.reach(found.row.at)
+
+    def tell_gone(self, key: int) -> None:
+        """That a row was deleted is told."""
+        self._recent.forget(key)
+
+    def prune(self) -> None:
+        """Forget what no look reaches any more."""
+        self._recent.prune(self._overlap)
