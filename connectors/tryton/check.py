@@ -89,6 +89,16 @@ async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator
     table = Table(model, use)
     for why in missing(table, use):
         yield Finding(f"{where}: model {use.table!r}: {why}")
+    computed = [
+        field.name for field in table.fields if field.computed and field.name in use.columns
+    ]
+    if computed:
+        yield Finding(
+            f"{where}: model {use.table!r}: Tryton computes {', '.join(computed)} of other fields, so "
+            "that a change of these alone is not noticed",
+            "declare the models that they are made of, and relate to those",
+            fatal=False,
+        )
     try:
         await client.search_read(use.table, [], [*table.names, CREATED], limit=1)
     except Rejected as error:

@@ -42,7 +42,9 @@ LISTS = ("one2many", "many2many")
 
 @dataclass(frozen=True, slots=True)
 class ModelField:
-    """A field of a model: `kind` is Tryton's type, `relation` the model that it leads to."""
+    """A field of a model: `kind` is Tryton's type, `relation` the model that it leads to, `label`
+    what people see. `computed`: made of other fields, maybe of other rows', when it is asked for.
+    """
 
     name: str
     kind: str
@@ -50,6 +52,8 @@ class ModelField:
     required: bool = False
     relation: str = ""
     choices: tuple[str, ...] = ()
+    label: str = ""
+    computed: bool = False
 
     @property
     def native(self) -> str:
@@ -99,13 +103,25 @@ def model_of(name: str, told: Mapping[str, Mapping[str, Any]]) -> Model:
         elif (found := field_type(kind, says.get("digits"))) is None:
             left_out[field] = f"the bridge doesn't know the type {kind!r}"
         else:
-            relation = str(says.get("relation") or "")
-            choices = _choices(says.get("selection"))
             fields[field] = ModelField(
-                field, kind, found, field == ID or bool(says.get("required")), relation, choices
+                field,
+                kind,
+                found,
+                field == ID or bool(says.get("required")),
+                str(says.get("relation") or ""),
+                _choices(says.get("selection")),
+                " ".join(str(says.get("string") or "").split()),
+                _computed(kind, says),
             )
     fields[VERSION] = ModelField(VERSION, "char", FieldType("string"))
     return Model(name, fields, left_out, lists)
+
+
+def _computed(kind: str, says: Mapping[str, Any]) -> bool:
+    """Tryton doesn't tell: function fields are loaded late, and those that nobody can set are read
+    only; files are loaded late as well, and translated texts.
+    """
+    return kind != "binary" and says.get("loading") == "lazy" and bool(says.get("readonly"))
 
 
 def field_type(kind: str, digits: Any = None) -> FieldType | None:

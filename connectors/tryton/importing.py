@@ -49,7 +49,12 @@ class _Entity:
 
     def declares(self, name: str) -> bool:
         """Whether the field stands in the file, and not in a comment."""
-        return name in self.fields and name not in self.of.computed
+        each = self.of.model.fields.get(name)
+        return name in self.fields and each is not None and not (each.computed or _large(each))
+
+
+def _large(each: ModelField) -> bool:
+    return each.kind == "binary"
 
 
 def draft(survey: Survey) -> str:
@@ -111,15 +116,22 @@ def _entity(one: _Entity, entities: Mapping[str, _Entity]) -> Iterator[str]:
         if one.declares(each.name):
             yield _field(one, each)
     yield f"      {_VERSION}: {{from: {VERSION}, type: string}}  # raised by every change of the row"
-    computed = [each for each in one.stored() if not one.declares(each.name)]
-    if computed:
-        yield "      # Computed, or large: a change of these alone is not noticed."
-    for each in computed:
-        yield f"      # {_field(one, each).lstrip()}"
+    yield from _aside("Computed, so a change of these alone is not noticed:", one, computed=True)
+    yield from _aside("Files, which may be larger than the log takes:", one, computed=False)
     for why, names in _left_out(one.of).items():
         yield from comment(f"Left out, {why}: {', '.join(names)}", 6)
     yield f"    version: {_VERSION}"
     yield from _relations(one, entities)
+
+
+def _aside(why: str, one: _Entity, *, computed: bool) -> Iterator[str]:
+    """Fields that stand there to be uncommented."""
+    kept = [each for each in one.stored() if each.computed == computed]
+    found = [each for each in kept if not one.declares(each.name)]
+    if found:
+        yield f"      # {why}"
+    for each in found:
+        yield f"      # {_field(one, each).lstrip()}"
 
 
 def _left_out(of: Described) -> dict[str, list[str]]:
@@ -134,7 +146,7 @@ def _left_out(of: Described) -> dict[str, list[str]]:
 def _field(one: _Entity, each: ModelField) -> str:
     kind = str(each.type)
     quoted = json.dumps(kind) if "(" in kind else kind
-    told = [one.of.labels.get(each.name, ""), f"({each.native})"]
+    told = [each.label, f"({each.native})"]
     if each.choices:
         told.append(", ".join(each.choices[:_MOST_CHOICES]))
         told[-1] += ", ..." if len(each.choices) > _MOST_CHOICES else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.catalogue import read_model
@@ -39,13 +38,9 @@ models the others are settings, links and reports.
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A model as people see it: `labels` of its fields, `computed` those that may not be stored with
-    the row, `buttons` with what stands on them.
-    """
+    """A model, and its buttons with what stands on them."""
 
     model: Model
-    labels: Mapping[str, str]
-    computed: frozenset[str]
     buttons: Mapping[str, str]
 
 
@@ -73,7 +68,8 @@ async def survey(client: Client, wanted: Sequence[str], where: str) -> Survey:
     refused: dict[str, str] = {}
     for name in names:
         try:
-            models[name] = await _described(client, name, where, buttons.get(name, {}))
+            model = await read_model(client, name, where)
+            models[name] = Described(model, buttons.get(name, {}))
             await client.search_read(name, [], [ID], limit=1)
         except (Rejected, ConfigurationError) as error:
             models.pop(name, None)
@@ -91,18 +87,6 @@ def unknown(name: str, there: set[str]) -> str:
     near = difflib.get_close_matches(name, there, 3, 0.6)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"Tryton has no model {name!r}{hint}"
-
-
-async def _described(
-    client: Client, name: str, where: str, buttons: Mapping[str, str]
-) -> Described:
-    model = await read_model(client, name, where)
-    told: Mapping[str, Mapping[str, Any]] = await client.model(name, "fields_get", [])
-    labels = {
-        field: " ".join(str(says.get("string") or "").split()) for field, says in told.items()
-    }
-    computed = {field for field, says in told.items() if says.get("loading") == "lazy"}
-    return Described(model, labels, frozenset(computed), buttons)
 
 
 async def _buttons(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -60,6 +60,15 @@ async def test_what_the_user_may_not_read_is_told_with_the_way_out(tryton: Tryto
     assert (sale.fatal, "the right to read sale.sale" in sale.fix) == (True, True)
 
 
+async def test_fields_that_change_without_their_row_are_told(tryton: Tryton) -> None:
+    use = TableUse("product.product", (), ("id", "code", "name", "quantity"))
+    [found] = await told(tryton.url, use)
+    assert "Tryton computes name, quantity of other fields" in found.what
+    assert not found.fatal
+    template = TableUse("product.template", (), ("id", "name", "write_date"))
+    assert await told(tryton.url, template) == []
+
+
 async def test_a_login_that_is_refused_is_told_once(tryton: Tryton) -> None:
     [found] = await told(tryton.url_of("stranger", "guessed"))
     assert "refuses user 'stranger' of database 'erp'" in found.what
@@ -157,7 +166,7 @@ def test_the_command_line_tells_place_and_line(tryton: Tryton, place: Place) -> 
     assert code == 0, said
     code, said = checked(place, tryton, run="WRITE sale.sale(:key) coment=:text")
     assert code != 0
-    assert "erp.yaml:17" in said
+    assert "erp.yaml:18" in said
     assert "has no field 'coment'; did you mean comment" in said
 
 

@@ -68,6 +68,8 @@ def test_what_business_users_know_is_imported_and_passes_untouched(
     assert "total_amount," in written
     assert read["entities"]["sale_line"]["relations"]["product"]["entity"] == "product"
     assert "name" not in read["entities"]["product"]["fields"]
+    assert read["entities"]["product_template"]["fields"]["name"]["type"] == "string"
+    assert "# invoice_report_cache: {from: invoice_report_cache, type: bytes}" in written
     assert "# State (selection) draft, quotation, confirmed, processing, done, cancelled" in written
     done = place.call("check")
     assert done.code == 0, done
