@@ -41,7 +41,7 @@ class Rpc:
         """The id of the first row that fits."""
         return self.read(model, *domain, limit=1)[0]["id"]
 
-    def make(self, model, **values):
+    def make(self, model, /, **values):
         """A new row's id."""
         return self(f"{model}.create", [values])[0]
 
