@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
@@ -22,8 +20,8 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
+from connectors.tryton.address import address_of, options_of
 from connectors.tryton.faults import Refused, fault_of, raised, refused
-from connectors.tryton.options import TrytonLogin, TrytonOptions
 from connectors.tryton.values import dumps, loads
 
 UNAUTHORIZED = 401
@@ -31,49 +29,6 @@ CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
 READ_AGAIN = 3
 NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a database's remote calls go, and as whom."""
-
-    base: str
-    database: str
-    user: str
-    password: str
-
-    @property
-    def rpc(self) -> str:
-        """The URL of the database's calls."""
-        return f"{self.base}/{self.database}/rpc/"
-
-
-def address_of(system: System) -> Address:
-    """Taken apart from `url` and `login:`. Raises ConfigurationError."""
-    parts = urlsplit(system.url)
-    where = f"system {system.name!r}"
-    base, _, database = parts.path.rstrip("/").rpartition("/")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not database:
-        raise ConfigurationError(
-            f"{where}: `url` is not https://HOST:PORT/DATABASE but {system.shown_url}"
-        )
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if isinstance(system.login, TrytonLogin):
-        user, password = system.login.user, system.login.password.get_secret_value()
-    if not user or not password:
-        raise ConfigurationError(
-            f"{where}: it says no user and password: write `login: {{user: NAME, password: "
-            "${env:NAME}}`"
-        )
-    netloc = parts.netloc.rpartition("@")[2]
-    return Address(urlunsplit((parts.scheme, netloc, base, "", "")), database, user, password)
-
-
-def options_of(system: System) -> TrytonOptions:
-    """The validated options; the defaults where the configuration has none."""
-    if isinstance(system.options, TrytonOptions):
-        return system.options
-    return TrytonOptions.model_validate(system.options or {})
 
 
 class Client:

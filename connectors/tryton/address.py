@@ -1,0 +1,53 @@
+"""Where a system's remote calls go, as whom, and with which options. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from bridge.connector import System
+from bridge.model.errors import ConfigurationError
+from connectors.tryton.options import TrytonLogin, TrytonOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database's remote calls go, and as whom."""
+
+    base: str
+    database: str
+    user: str
+    password: str
+
+    @property
+    def rpc(self) -> str:
+        """The URL of the database's calls."""
+        return f"{self.base}/{self.database}/rpc/"
+
+
+def address_of(system: System) -> Address:
+    """Taken apart from `url` and `login:`. Raises ConfigurationError."""
+    parts = urlsplit(system.url)
+    where = f"system {system.name!r}"
+    base, _, database = parts.path.rstrip("/").rpartition("/")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not database:
+        raise ConfigurationError(
+            f"{where}: `url` is not https://HOST:PORT/DATABASE but {system.shown_url}"
+        )
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if isinstance(system.login, TrytonLogin):
+        user, password = system.login.user, system.login.password.get_secret_value()
+    if not user or not password:
+        raise ConfigurationError(
+            f"{where}: it says no user and password: write `login: {{user: NAME, password: "
+            "${env:NAME}}`"
+        )
+    netloc = parts.netloc.rpartition("@")[2]
+    return Address(urlunsplit((parts.scheme, netloc, base, "", "")), database, user, password)
+
+
+def options_of(system: System) -> TrytonOptions:
+    """The validated options; the defaults where the configuration has none."""
+    if isinstance(system.options, TrytonOptions):
+        return system.options
+    return TrytonOptions.model_validate(system.options or {})
