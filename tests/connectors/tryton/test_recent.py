@@ -1,0 +1,153 @@
+"""Which rows are news, whatever their transactions do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.tryton.checkpoint import Saved, pack, unpack
+from connectors.tryton.recent import Recent, Stamp, micros, moment
+
+OVERLAP = 100
+Version = tuple[int, int]
+"""When its transaction began, and when it was committed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at the ERP `after` the last one; telling each row takes `slow`."""
+
+    after: int
+    whole: bool
+    slow: int
+    restart: bool
+
+
+looks = st.builds(Look, st.integers(1, 300), st.booleans(), st.integers(0, 60), st.booleans())
+# Pauses between a row's transactions, and how long each lasts.
+rows = st.lists(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, OVERLAP)), min_size=1, max_size=4),
+    min_size=1,
+    max_size=5,
+)
+
+
+def history(steps: list[tuple[int, int]]) -> list[Version]:
+    """A row's versions: nobody else writes it while a transaction has it."""
+    found, now = [], 1000
+    for pause, lasting in steps:
+        found.append((now + pause, now + pause + lasting))
+        now += pause + lasting
+    return found
+
+
+def seen(histories: list[list[Version]], now: int) -> list[Stamp]:
+    """What is visible at a moment."""
+    stamps = []
+    for key, versions in enumerate(histories):
+        done = [began for began, committed in versions if committed <= now]
+        if done:
+            stamps.append(Stamp(done[-1], key, done[0]))
+    return stamps
+
+
+@given(rows, st.lists(looks, max_size=12))
+def test_every_row_ends_as_it_is_and_is_told_as_new_once(
+    steps: list[list[tuple[int, int]]], plan: list[Look]
+) -> None:
+    """Late commits, looks of both lengths, slow telling, restarts: as long as no transaction lasts
+    longer than the overlap.
+    """
+    histories = [history(one) for one in steps]
+    recent, now = Recent(at=1000, since=900), 1000
+    told: dict[int, int] = {}
+    new: list[int] = []
+    for look in [*plan, Look(5000, True, 0, False)]:
+        now += look.after
+        window = OVERLAP if look.whole else OVERLAP // 10
+        begin = recent.begin(window)
+        for row in recent.news([one for one in seen(histories, now) if one.at >= begin]):
+            if recent.is_new(row, OVERLAP):
+                new.append(row.id)
+            now += look.slow
+            [at_last] = [one for one in seen(histories, now) if one.id == row.id]
+            told[row.id] = at_last.at
+            recent.tell(at_last)
+            if look.whole:
+                recent.reach(row.at)
+        recent.prune(OVERLAP)
+        if look.restart:
+            recent = unpack(pack({"m": Saved(recent)}), "here")["m"].recent
+    assert told == {key: versions[-1][0] for key, versions in enumerate(histories)}
+    assert len(new) == len(set(new))
+
+
+@given(rows)
+def test_a_row_that_was_told_is_no_news_until_it_changes(
+    steps: list[list[tuple[int, int]]],
+) -> None:
+    recent = Recent(since=0)
+    stamps = seen([history(one) for one in steps], 10_000)
+    for row in recent.news(stamps):
+        recent.tell(row)
+        recent.reach(row.at)
+    assert recent.news(stamps) == []
+    changed = stamps[0]._replace(at=stamps[0].at - 1)
+    assert recent.news([changed, *stamps[1:]]) == [changed], "an earlier time is another time"
+
+
+def test_news_come_in_the_order_of_their_times_and_equal_times_by_id() -> None:
+    rows = [Stamp(5, 2, 5), Stamp(4, 9, 1), Stamp(5, 1, 5)]
+    assert Recent().news(rows) == [rows[1], rows[2], rows[0]]
+
+
+def test_a_row_is_new_if_it_was_created_where_all_that_was_told_is_remembered() -> None:
+    recent = Recent(at=1000, since=500, told={1: 900})
+    assert recent.is_new(Stamp(950, 2, 950), OVERLAP)
+    assert not recent.is_new(Stamp(950, 1, 920), OVERLAP), "it was told"
+    assert not recent.is_new(Stamp(950, 3, 899), OVERLAP), "it may have been told long ago"
+    assert not Recent(at=1000, since=940).is_new(Stamp(950, 4, 939), OVERLAP)
+
+
+def test_what_is_pruned_is_behind_every_window() -> None:
+    recent = Recent(at=1000, told={1: 899, 2: 900, 3: 1000})
+    recent.prune(OVERLAP)
+    assert recent.told == {2: 900, 3: 1000}
+
+
+def test_after_a_leap_nothing_that_was_given_up_is_asked_for() -> None:
+    recent = Recent(at=1000, since=0, told={1: 990})
+    recent.leap(1200)
+    assert recent.begin(OVERLAP) == 1201
+    assert recent.news([Stamp(1201, 1, 990)])
+    assert not recent.is_new(Stamp(1201, 1, 990), OVERLAP)
+    assert recent.is_new(Stamp(1201, 7, 1201), OVERLAP)
+
+
+def test_a_clock_that_was_set_back_makes_the_window_begin_before_what_it_says_now() -> None:
+    recent = Recent(at=10_000, since=0, told={1: 9_990, 2: 9_800})
+    recent.turn_back(7_000, OVERLAP)
+    assert recent.begin(OVERLAP) == 6_900
+    told, fresh = Stamp(9_990, 1, 1), Stamp(7_010, 3, 7_010)
+    assert recent.news([told, fresh]) == [fresh]
+    assert not recent.is_new(fresh, OVERLAP), "who was created there may have been told"
+    recent.turn_back(8_000, OVERLAP)
+    assert recent.at == 7_000, "a clock that is ahead of what was told changes nothing"
+
+
+def test_cut_down_it_remembers_the_newest_and_says_from_when_on_that_is_complete() -> None:
+    recent = Recent(at=50, told={key: key for key in range(40, 50)})
+    cut = recent.newest(3)
+    assert cut.told == {47: 47, 48: 48, 49: 49}
+    assert cut.since == 48
+    assert recent.newest(0).since == 51
+    assert recent.newest(10).told == recent.told
+
+
+@pytest.mark.parametrize("when", [datetime(1970, 1, 1), datetime(2026, 11, 22, 1, 2, 3, 999_999)])  # noqa: DTZ001 - as Tryton's
+def test_moments_are_exact(when: datetime) -> None:
+    assert moment(micros(when)) == when
