@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.tryton.checkpoint import Saved, pack, unpack
@@ -27,12 +27,20 @@ class Look:
     restart: bool
 
 
-looks = st.builds(Look, st.integers(1, 300), st.booleans(), st.integers(0, 60), st.booleans())
+looks = st.builds(
+    Look,
+    st.integers(1, 40),
+    st.integers(0, 3).map(lambda one: not one),
+    st.sampled_from([0, 0, 0, 80]),
+    st.integers(0, 5).map(lambda one: not one),
+)
 # Pauses between a row's transactions, and how long each lasts.
 rows = st.lists(
-    st.lists(st.tuples(st.integers(1, 400), st.integers(0, OVERLAP)), min_size=1, max_size=4),
-    min_size=1,
-    max_size=5,
+    st.lists(
+        st.tuples(st.integers(1, 60), st.sampled_from([0, 1, OVERLAP])), min_size=1, max_size=6
+    ),
+    min_size=2,
+    max_size=6,
 )
 
 
@@ -55,7 +63,8 @@ def seen(histories: list[list[Version]], now: int) -> list[Stamp]:
     return stamps
 
 
-@given(rows, st.lists(looks, max_size=12))
+@settings(max_examples=300, deadline=None)
+@given(rows, st.lists(looks, min_size=3, max_size=20))
 def test_every_row_ends_as_it_is_and_is_told_as_new_once(
     steps: list[list[tuple[int, int]]], plan: list[Look]
 ) -> None:
@@ -84,6 +93,17 @@ def test_every_row_ends_as_it_is_and_is_told_as_new_once(
             recent = unpack(pack({"m": Saved(recent)}), "here")["m"].recent
     assert told == {key: versions[-1][0] for key, versions in enumerate(histories)}
     assert len(new) == len(set(new))
+
+
+def test_a_row_that_was_written_again_while_it_waited_hides_no_other() -> None:
+    """Telling takes its time; what happened meanwhile was never looked for."""
+    recent = Recent(at=1000)
+    [row] = recent.news([Stamp(1001, 1, 1)])
+    recent.tell(row._replace(at=9000))
+    recent.reach(row.at)
+    assert recent.begin(OVERLAP) <= 1500
+    other = Stamp(1500, 2, 1)
+    assert recent.news([other, Stamp(9000, 1, 1)]) == [other]
 
 
 @given(rows)
