@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from tests.between import CUT, DROP, HANG, Asked, Between
 from tests.connectors.desk import Desk, command, desk
 from tests.connectors.tryton.place import SPECS, Shop, gateway, system, tables
 from tests.services.tryton import Tryton
+from tests.waiting import until
 
 TEXT = FieldType("string")
 OUTSIDE = Tier.OUTSIDE_THE_LOOP
@@ -46,6 +49,7 @@ COMMANDS = (
     ),
     CommandSpec("erp", "arrive", "sale", "BUTTON stock.move(:key)/do", (), OUTSIDE),
 )
+CREATE = "model.sale.sale.create"
 SPEC = SystemSpec("erp", "tryton", SPECS, COMMANDS)
 
 
@@ -55,9 +59,11 @@ def shop(tryton: Tryton) -> Shop:
 
 
 @asynccontextmanager
-async def serving(folder: Path, url: str) -> AsyncIterator[Desk]:
+async def serving(
+    folder: Path, url: str, timeout: float = 3, settle: float = 0.2
+) -> AsyncIterator[Desk]:
     """An executor of the ERP at `url`."""
-    of = system(url, options={"timeout_seconds": 3, "settle_seconds": 0.2})
+    of = system(url, options={"timeout_seconds": timeout, "settle_seconds": settle})
     async with desk(folder, SPEC, TrytonWriter(of), await tables(of)) as here:
         yield here
 
@@ -92,6 +98,28 @@ async def test_a_create_whose_answer_is_lost_never_makes_two_sales(
     assert receipt.code == ("reconciled" if calls == 1 else None)
     assert len(shop.rpc.search("sale.sale", ["comment", "=", str(tmp_path)])) == 1
     assert rule.calls == calls
+
+
+async def test_a_create_that_outlasts_its_time_out_is_waited_for_and_makes_one_sale(
+    tryton: Tryton, shop: Shop, tmp_path: Path
+) -> None:
+    """It goes on at the ERP when nobody listens any more; here another transaction holds it up."""
+    first, slow = (command("order", shop.customers[0][0], comment="x") for _ in range(2))
+    async with serving(tmp_path, tryton.url, timeout=1, settle=4) as here:
+        await here.send(first)
+        assert (await here.receipt(first)).outcome == "succeeded"
+        tryton.reset()
+        with closing(sqlite3.connect(tryton.file)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await here.send(slow)
+            await until(lambda: CREATE in tryton.calls())
+            await asyncio.sleep(1.5)
+            assert shop.referring(slow.id) == []
+            other.rollback()
+        receipt = await here.receipt(slow)
+    assert (receipt.outcome, receipt.code) == ("succeeded", "reconciled"), receipt
+    assert len(shop.referring(slow.id)) == 1
+    assert tryton.calls().count(CREATE) == 1
 
 
 @pytest.mark.parametrize("reaction", [None, CUT])
