@@ -105,7 +105,8 @@ async def _list(
 ) -> list[Any]:
     """The actions of a one2many or many2many."""
     if of.kind == "many2many":
-        return [["add", [_id(model, of.name, one) for one in items]]]
+        # Tryton links what stands there twice twice.
+        return [["add", list(dict.fromkeys(_id(model, of.name, one) for one in items))]]
     made, actions = [], list[Any]()
     inner = await models(of.relation)
     for one in items:
@@ -185,13 +186,20 @@ def _fitting(field: ModelField, value: Any) -> Any:
     if isinstance(value, str) and kind in _TEMPORAL:
         return _TEMPORAL[kind](value)
     if kind in _TEXTS:
-        text = value if isinstance(value, str) else str(value)
-        if field.choices and text not in field.choices:
-            raise ValueError(f"it is one of {', '.join(field.choices)}")
-        return text
+        return _chosen(field, value if isinstance(value, str) else str(value))
     if kind in _NUMBERS and isinstance(value, (list, dict)):
         raise ValueError("it wants one number")
     return outward(field, value)
+
+
+def _chosen(field: ModelField, text: str) -> str:
+    """A text that is one of the field's choices; a reference chooses among models."""
+    choice, comma, number = text.partition(",") if field.kind == "reference" else (text, "", "")
+    if field.choices and choice not in field.choices:
+        raise ValueError(f"it is one of {', '.join(field.choices)}")
+    if field.kind == "reference" and not (comma and number.isdigit()):
+        raise ValueError("it wants MODEL,ID")
+    return text
 
 
 def writable(model: Model, name: str) -> ModelField:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from bridge.connector import Done, Effect, Shape
+from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
+from connectors.tryton.reader import TrytonReader
 from connectors.tryton.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.connectors.tryton.place import Shop, system
 from tests.services.tryton import OUTSIDER, Tryton
 
+MOMENT = datetime(2026, 2, 28, 10, 30, tzinfo=UTC)
 Guard = Callable[[Shape | None, Any], None]
 
 
@@ -341,3 +343,57 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
         between.rule = fits("model.sale.sale.write", Say(200, b"<html>", {"Content-Type": "x"}))
         assert isinstance(await outcome(writer, one), OutcomeUnknown)
     assert shop.one(key, "comment")["comment"] is None
+
+
+async def test_values_of_every_type_are_written_as_they_are_meant(
+    tryton: Tryton, shop: Shop
+) -> None:
+    order = shop.rpc.create("kit.order", {"order_no": shop.reference()})
+    values: dict[str, tuple[str, Any, Any]] = {
+        "boolean": ("true", None, True),
+        "integer": (":given", 7, 7),
+        "char": (":given", " it's ", " it's "),
+        "text": ("'a\nb'", None, "a\nb"),
+        "float": ("1.5", None, 1.5),
+        "numeric": (":given", Decimal("1.250"), "1.250"),
+        "money": ("12.30", None, Decimal("12.30")),
+        "date": ("'2026-02-28'", None, date(2026, 2, 28)),
+        "datetime": (":given", MOMENT, MOMENT),
+        "stamp": (":given", MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=1)),
+        "time": ("'10:30'", None, time(10, 30)),
+        "delta": ("90", None, 90.0),
+        "choice": ("'b'", None, "b"),
+        "choices": ("['a', 'b']", None, ["a", "b"]),
+        "binary": (":given", b"\xfb\xff", b"\xfb\xff"),
+        "dictionary": (":given", '{"a": 1}', '{"a": 1}'),
+        "reference": (":given", f"kit.order,{order}", f"kit.order,{order}"),
+        "order": (":given", str(order), order),
+    }
+    reader = TrytonReader(system(tryton.url, tables=[TableUse("kit.typed", (), tuple(values))]))
+    async with writing(tryton.url) as writer:
+        for name, (text, given, means) in values.items():
+            done_ = await done(writer, effect(f"CREATE kit.typed {name}={text}", given=given))
+            found = await reader.fetch("kit.typed", ["id"], [(made(done_),)])
+            names = [column.name for column in found.shape.columns]
+            assert found.rows[0][names.index(name)] == means, name
+        for wrong in ("reference='res.user,1'", "reference='kit.order'", "choice='c'", "boolean=1"):
+            assert (await refused(writer, effect(f"CREATE kit.typed {wrong}")))[0] == "bad_value"
+    await reader.close()
+
+
+async def test_rows_of_a_many2many_are_added(tryton: Tryton, shop: Shop) -> None:
+    party = shop.rpc.create("party.party", {"name": "Sorted & Co"})
+    one, two = (shop.rpc.create("party.category", {"name": f"{party}/{n}"}) for n in (1, 2))
+    async with writing(tryton.url) as writer:
+        for many in (f"[{one}]", "[:two, :two]"):
+            write = f"WRITE party.party(:key) categories={many}"
+            await done(writer, effect(write, party, table="party.party", two=two))
+        wrong = effect("WRITE party.party(:key) categories=['x']", party, table="party.party")
+        assert await refused(writer, wrong) == (
+            "bad_value",
+            "model 'party.party', field 'categories': 'x' is no row's id",
+        )
+        lost = effect("WRITE party.party(:key) categories=[1]", party, table="party.party")
+        with pytest.raises(Unsupported, match="declare a `probe:`"):
+            await writer.probe(lost)
+    assert sorted(shop.one(party, "categories", model="party.party")["categories"]) == [one, two]
