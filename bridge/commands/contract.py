@@ -47,6 +47,27 @@ class Places(Protocol):
         """As `bridge.log.owned.OwnedPartitions.transaction`: Fenced for one that was lost."""
 
 
+class Epochs(Protocol):
+    """The epoch that the target's positions begin with, as capture has it."""
+
+    async def now(self) -> int | None:
+        """The current one; None where the system isn't captured. Raises RetryLater."""
+
+    async def close(self) -> None:
+        """Let go of the log."""
+
+
+class NoEpochs:
+    """Of a system that nobody captures."""
+
+    async def now(self) -> int | None:
+        """As `Epochs.now`."""
+        return None
+
+    async def close(self) -> None:
+        """As `Epochs.close`."""
+
+
 Steps = Callable[[str], None]
 """Told in front of and behind each step that a crash may separate; a test kills there."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.commands.answered import Answered
 from bridge.commands.answers import Answer, Answers, answer
-from bridge.commands.contract import Places, Table
+from bridge.commands.contract import Epochs, Places, Table
 from bridge.commands.decide import Await, Decision, Execute, Refuse, decide
 from bridge.commands.items import Item
 from bridge.commands.receipts import (
@@ -33,12 +34,14 @@ from bridge.model.receipt import Outcome, Receipt, State
 @dataclass(slots=True)
 class _Batch:
     """What a batch has come to so far: a course each (None: it waits), the keys behind which
-    others wait, and what has ended, which the same command later in the batch has to know of.
+    others wait, and what has ended, which the same command later in the batch has to know of. `epoch` is that of the
+    system's history, as of after the last effects.
     """
 
     courses: list[Course | None]
     waiting: set[bytes | None] = field(default_factory=set)
     ended: Answers = field(default_factory=Answers)
+    epoch: int | None = None
 
     def wait(self, work: Work) -> None:
         """This command comes again, and all behind it of its key."""
@@ -61,6 +64,7 @@ class Execution:
         tables: Mapping[str, Table],
         carrier: Carrier,
         answered: Answered,
+        epochs: Epochs,
         *,
         clock: Callable[[], datetime],
     ) -> None:
@@ -68,6 +72,7 @@ class Execution:
         self._tables = tables
         self._carrier = carrier
         self._answered = answered
+        self._epochs = epochs
         self._clock = clock
 
     async def carry_out(self, items: Sequence[Item], owned: Places) -> list[Course | None]:
@@ -91,6 +96,7 @@ class Execution:
             ]
             if going:
                 endings = await self._carrier.carry_out(going, owned)
+                await self._learn_epoch(endings, batch)
                 for work, ending in zip(going, endings, strict=True):
                     self._end(work, ending, batch)
         return batch.courses
@@ -123,6 +129,7 @@ class Execution:
         if not doubtful:
             return list(works)
         answers = await self._carrier.ask(doubtful)
+        await self._learn_epoch(answers, batch)
         settled = {
             work.index: answer
             for work, answer in zip(doubtful, answers, strict=True)
@@ -132,6 +139,15 @@ class Execution:
             if work.index in settled:
                 self._end(work, settled[work.index], batch)
         return [work for work in works if work.index not in settled]
+
+    async def _learn_epoch(self, endings: Sequence[Ending | None], batch: _Batch) -> None:
+        """Behind the effects, so that no receipt names an epoch that had ended before them."""
+        done = [one.done if isinstance(one, Reconciled) else one for one in endings]
+        if any(isinstance(one, Done) and one.position is not None for one in done):
+            # The log is away: what has happened is worth more than where it stands.
+            with contextlib.suppress(RetryLater):
+                batch.epoch = None
+                batch.epoch = await self._epochs.now()
 
     def _starts(self, work: Work, batch: _Batch) -> bool:
         """Whether it is to be carried out now; otherwise it ends, or waits for a person."""
@@ -156,14 +172,14 @@ class Execution:
                 del work.course.steps[work.course.written :]
             case Done():
                 work.course.repeated = ending.repeated
-                batch.end(work, succeeded(command, decision, ending, at))
+                batch.end(work, succeeded(command, decision, ending, at, batch.epoch))
             case Reconciled(done=done) if done.repeated:
                 # The ledger itself says so, which leaves nothing to explain.
                 work.course.repeated = True
-                batch.end(work, succeeded(command, None, done, at))
+                batch.end(work, succeeded(command, None, done, at, batch.epoch))
             case Reconciled(done=done):
                 work.course.repeated = True
-                batch.end(work, reconciled(command, decision, done, at))
+                batch.end(work, reconciled(command, decision, done, at, batch.epoch))
             case OutcomeUnknown():
                 batch.end(work, unknown(command, work.item.target, str(ending), at))
             case _:

@@ -14,6 +14,7 @@ from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RowError
 from bridge.model.fixed import AuditRecord, Target
+from bridge.model.position import MAX_COMMIT, MAX_NUMBER, format_position
 from bridge.model.receipt import Outcome, Receipt, State
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -152,11 +153,15 @@ def unknown(record: CommandRecord, target: Target, why: str, at: datetime) -> Re
 
 
 def reconciled(
-    record: CommandRecord, decision: Execute | None, done: Done, at: datetime
+    record: CommandRecord,
+    decision: Execute | None,
+    done: Done,
+    at: datetime,
+    epoch: int | None = None,
 ) -> Receipt:
     """The receipt of a command that the system, when asked, said to have taken effect."""
     message = "the system was asked whether it has taken effect, and it has"
-    found = succeeded(record, decision, done, at)
+    found = succeeded(record, decision, done, at, epoch)
     return replace(found, code=RECONCILED, message=found.message or message)
 
 
@@ -167,9 +172,16 @@ def refused(
     return Receipt(record.id, outcome, code, message, None, None, None, at)
 
 
-def succeeded(record: CommandRecord, decision: Execute | None, done: Done, at: datetime) -> Receipt:
+def succeeded(
+    record: CommandRecord,
+    decision: Execute | None,
+    done: Done,
+    at: datetime,
+    epoch: int | None = None,
+) -> Receipt:
     """The receipt of a command that took effect, now or (repeated) the first time; `decision`
-    None: its row's version can't be told any more.
+    None: its row's version can't be told any more. `epoch` is that of the system's history, as of
+    after the effect.
     """
     if done.finished_at is not None:
         at = EPOCH + timedelta(microseconds=done.finished_at)
@@ -181,7 +193,17 @@ def succeeded(record: CommandRecord, decision: Execute | None, done: Done, at: d
     result, message = done.result, None
     if result is not None and len(result.encode()) > MAX_RESULT:
         result, message = None, f"the answer has more than {MAX_RESULT} bytes and isn't kept"
-    return Receipt(record.id, Outcome.SUCCEEDED, None, message, result, version, None, at)
+    position = position_of(done, epoch)
+    return Receipt(record.id, Outcome.SUCCEEDED, None, message, result, version, position, at)
+
+
+def position_of(done: Done, epoch: int | None) -> str | None:
+    """The position at or in front of which the effect stands in the system's history; None where
+    the system doesn't tell, or isn't captured.
+    """
+    if epoch is None or done.position is None or not 0 <= done.position <= MAX_COMMIT:
+        return None
+    return format_position(epoch, done.position, MAX_NUMBER)
 
 
 def failed(record: CommandRecord, error: Exception, at: datetime) -> Receipt:

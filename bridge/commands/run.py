@@ -17,7 +17,15 @@ from time import monotonic
 
 from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
-from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Steps, Table, no_steps
+from bridge.commands.contract import (
+    AFTER_RECEIPTS,
+    BEFORE_RECEIPTS,
+    Epochs,
+    NoEpochs,
+    Steps,
+    Table,
+    no_steps,
+)
 from bridge.commands.execute import Execution
 from bridge.commands.intents import Intents
 from bridge.commands.items import Item, Items, Part
@@ -67,6 +75,7 @@ class CommandExecutor:
         writer: Writer,
         ledger: bool,
         tables: Mapping[str, Table],
+        epochs: Epochs | None = None,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -86,6 +95,7 @@ class CommandExecutor:
         self._items = Items(system.name, codec, clock)
         instance = secrets.token_hex(8)
         self._answered = Answered(log, codec, instance)
+        self._epochs = epochs or NoEpochs()
         self._owners: Owners | None = None
         carrier: Carrier
         if ledger:
@@ -115,6 +125,7 @@ class CommandExecutor:
             tables,
             carrier,
             self._answered,
+            self._epochs,
             clock=clock,
         )
         self._offsets: dict[TopicPartition, int] = {}
@@ -130,6 +141,7 @@ class CommandExecutor:
             await self._run(stop)
         finally:
             await self._answered.close()
+            await self._epochs.close()
 
     async def _prepare(self, stop: asyncio.Event) -> None:
         failures = 0

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from bridge.agent import Agent
 from bridge.agent.run import AgentRunner
 from bridge.capture.contract import Wires
+from bridge.capture.epoch import Epoch
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
 from bridge.commands.patient import Patient
@@ -214,6 +215,7 @@ class Bridge:
             writer=writer,
             ledger=ledger,
             tables=await self.tables(name),
+            epochs=Epoch(self.log, self.name, name),
             observer=self.observer,
             steps=steps or (lambda _: None),
         )

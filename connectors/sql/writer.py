@@ -116,15 +116,16 @@ class SqlWriter:
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: what the ledger says."""
 
-        def act(connection: Connection) -> ledger.LedgerRow | None:
+        def act(connection: Connection) -> tuple[ledger.LedgerRow | None, int | None]:
             with connection.begin():
-                return ledger.held(connection, [effect.command_id]).get(effect.command_id)
+                found = ledger.held(connection, [effect.command_id]).get(effect.command_id)
+                return found, self._position(connection)
 
         with naming(self._where):
-            row = await self._threads.run(act)
+            row, position = await self._threads.run(act)
         if row is None or row.digest != effect.digest:
             return None
-        return _done(row)
+        return _done(row, position)
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`."""
@@ -258,8 +259,15 @@ class SqlWriter:
         await self._threads.close()
 
 
-def _done(row: ledger.LedgerRow) -> Done:
-    return Done(row.affected, row.result, repeated=True, finished_at=row.finished_at)
+def _done(row: ledger.LedgerRow, position: int | None) -> Done:
+    return Done(
+        row.affected,
+        row.result,
+        repeated=True,
+        # Where the system stands now: the effect was in front of it.
+        position=position,
+        finished_at=row.finished_at,
+    )
 
 
 def _answer(
@@ -275,7 +283,7 @@ def _answer(
     if digest != effect.digest:
         return Rejected("key_reused", f"command {name!r} was asked for before with another content")
     if name in known:
-        return _done(known[name])
+        return _done(known[name], position)
     outcome = outcomes[name]
     if isinstance(outcome, Done):
         return replace(outcome, repeated=effect is not first[name], position=position)

@@ -139,6 +139,9 @@ def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: Place)
         **{name: caused[name] for name in ("position", "topic", "partition", "offset")},
     }
     assert caused["position"] in lived_once.call("commands", "show", command["id"]).out
+    # Whoever has everything up to the receipt's position has that change.
+    assert caused["position"] <= command["position"]
+    assert caused["position"][:4] == command["position"][:4]
 
 
 def test_topics_and_groups(lived_once: Place) -> None:

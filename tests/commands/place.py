@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.commands import CommandExecutor
-from bridge.commands.contract import Steps, no_steps
+from bridge.commands.contract import Epochs, Steps, no_steps
 from bridge.connector import Writer
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.fixed import target
@@ -55,6 +55,7 @@ async def executing(
     steps: Steps = no_steps,
     observer: Observer = ignore,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    epochs: Epochs | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     made = writer or await connector.writer(here.system)
     executor = CommandExecutor(
@@ -68,6 +69,7 @@ async def executing(
         steps=steps,
         observer=observer,
         sleep=sleep,
+        epochs=epochs,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))

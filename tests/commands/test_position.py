@@ -1,0 +1,85 @@
+"""Receipts say where in the system's history the effect stands, where that can be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.commands.receipts import position_of
+from bridge.connector import Done
+from bridge.model.errors import RetryLater
+from bridge.model.position import parse_position
+from bridge.model.receipt import Receipt
+from tests.agent.world import World
+from tests.commands.place import REASON, executing, receipts, sealed, send
+from tests.commands.rpc import RpcWriter
+from tests.commands.test_unledgered import ends
+
+
+class Third:
+    """Epochs of a system in its third; `away` as often as it says."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
+        self.open = True
+
+    async def now(self) -> int | None:
+        if self.away:
+            self.away -= 1
+            raise RetryLater("the log is away")
+        return 3
+
+    async def close(self) -> None:
+        self.open = False
+
+
+@pytest.mark.parametrize(
+    ("done", "epoch", "wanted"),
+    [
+        (Done(1, position=0xAB), 3, "0003-00000000000000AB-FFFFFFFFFF"),
+        (Done(1, position=0xAB), None, None),
+        (Done(1), 3, None),
+        (Done(1, position=-1), 3, None),
+    ],
+)
+def test_a_position_needs_the_systems_word_and_captures(
+    done: Done, epoch: int | None, wanted: str | None
+) -> None:
+    assert position_of(done, epoch) == wanted
+
+
+async def test_a_receipt_has_the_position_at_which_its_effect_is_there(here: World) -> None:
+    here.order(1, 1, 5)
+    first, missing = sealed("note_order", args=REASON), sealed("note_order", "9", args=REASON)
+    await send(here, first, missing)
+    epochs = Third()
+    async with executing(here, epochs=epochs):
+        found = await receipts(here, 2)
+    assert not epochs.open
+    with here.erp() as erp:
+        ((commit,),) = erp.execute("select max(seq) from bridge_journal").fetchall()
+    where = parse_position(found[first.id].position or "")
+    assert where.epoch == 3
+    # What a failed command did is undone, its place in the journal included.
+    assert where.commit == commit
+    assert found[missing.id].position is None
+
+
+async def test_while_the_log_is_away_what_has_happened_is_told_without_its_place(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    one = sealed("note_order", args=REASON)
+    await send(here, one)
+    async with executing(here, epochs=Third(away=1)):
+        found = await receipts(here, 1)
+    assert (found[one.id].outcome, found[one.id].position) == ("succeeded", None)
+    assert found[one.id].version is not None
+
+
+async def test_a_system_that_tells_no_position_gets_none(here: World) -> None:
+    one = sealed("note_order", args=REASON)
+    await send(here, one)
+    async with executing(here, writer=RpcWriter(here.folder), ledger=False, epochs=Third()):
+        assert await ends(here, one) == ["succeeded"]
+    told = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert {receipt.position for receipt in told} == {None}

@@ -1,0 +1,44 @@
+"""What the writer calls a commit position can be compared with those of the stream."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.connector import Done, Effect
+from connectors.postgres.dialect import POSTGRES
+from connectors.sql.engine import make_engine
+from connectors.sql.ledger import create_sql
+from connectors.sql.writer import SqlWriter
+from tests.connectors.postgres.legacy import Legacy, collect, opened
+
+
+async def test_an_effect_stands_at_or_in_front_of_its_position_also_when_it_is_repeated(
+    legacy: Legacy,
+) -> None:
+    system = legacy.system("orders")
+    legacy.run(
+        "CREATE TABLE orders (id int PRIMARY KEY, qty int)",
+        "INSERT INTO orders VALUES (1, 1), (2, 2)",
+        create_sql(make_engine(system).dialect),
+    )
+    legacy.publish("orders")
+    writer = SqlWriter(system, POSTGRES)
+    effect = Effect(
+        "a:1", "d", "UPDATE orders SET qty = 7 WHERE id = :key", {"key": 1}, "orders", {"id": 1}
+    )
+    async with opened(system) as (source, _):
+        legacy.run("UPDATE orders SET qty = 5 WHERE id = 2")
+        (done,) = await writer.execute([effect])
+        legacy.run("UPDATE orders SET qty = 6 WHERE id = 2")
+        (again,) = await writer.execute([effect])
+        probed = await writer.probe(replace(effect, statement=""))
+        before, mine, after = await collect(source, 3)
+    await writer.close()
+    assert mine.causation == "a:1"
+    positions = []
+    for one in (done, again, probed):
+        assert isinstance(one, Done)
+        assert one.position is not None
+        positions.append(one.position)
+    assert before.transaction.commit < mine.transaction.commit <= positions[0]
+    assert positions[0] <= after.transaction.commit < positions[1] <= positions[2]
