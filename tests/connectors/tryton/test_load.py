@@ -1,0 +1,167 @@
+"""A random load on a real ERP under restarts of both sides: the log ends as the ERP's database does.
+
+The bridge is `bridgectl run`, killed by SIGKILL; the ERP is stopped, and killed. Both are read from
+their files. `BRIDGE_LOAD_ROUNDS` (4) and `BRIDGE_LOAD_SEED` make it longer, and other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.connectors.tryton.legacy import capturer
+from tests.connectors.tryton.load import COLUMNS, Load, Row, plain, rows
+from tests.services.tryton import PASSWORD, Tryton
+from tests.torture import found as reading
+from tests.torture.found import Found
+
+ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "4"))
+SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
+PROGRAM = Path(sys.executable).with_name("bridgectl")
+ENTITIES = {"party": "party.party", "sale": "sale.sale", "line": "sale.line"}
+
+
+class Bridge:
+    """`bridgectl run --only capture` over a folder."""
+
+    def __init__(self, folder: Path, erp: Tryton, user: str) -> None:
+        self._folder = folder
+        self._log = folder / "bridge.db"
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "systems").mkdir()
+        (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
+        told = [
+            "system: erp",
+            "connector: tryton",
+            f"url: {erp.address}/erp",
+            f'login: {{user: {user}, password: "${{env:ERP_PASSWORD}}"}}',
+            "capture: {poll_seconds: 0.2, overlap_seconds: 20, overlap_every_seconds: 2,",
+            "  reconcile_minutes: 0.2, page: 20}",
+            "entities:",
+        ]
+        for entity, model in ENTITIES.items():
+            fields = ", ".join(f"{name}: {name}" for name in COLUMNS[model])
+            told += [f"  {entity}:", f"    from: {model}", f"    fields: {{{fields}}}"]
+        (folder / "systems" / "erp.yaml").write_text("\n".join(told) + "\n")
+
+    def start(self) -> None:
+        with (self._folder / "run.log").open("ab") as told:
+            self._process = subprocess.Popen(
+                [PROGRAM, "-c", self._folder / "bridge.yaml", "run", "--only", "capture"],
+                stdout=told,
+                stderr=told,
+                env={**os.environ, "ERP_PASSWORD": PASSWORD},
+            )
+
+    def kill(self) -> None:
+        """SIGKILL. Fails where it had ended by itself."""
+        process, self._process = self._process, None
+        if process is not None:
+            code = process.poll()
+            process.kill()
+            process.wait()
+            assert code is None, f"the bridge ended by itself with {code}:\n{self.output()}"
+
+    def progress(self) -> dict[str, Any]:
+        """The newest checkpoint record; empty where there is none."""
+        try:
+            records = reading.embedded(self._log, "_acme.positions")
+        except sqlite3.OperationalError:
+            return {}  # it is being made
+        told: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
+        return told
+
+    def moved(self, seconds: float = 60) -> None:
+        """Wait until it has written another change since now."""
+        before = self.progress().get("counter", 0)
+        self.until(lambda: self.progress().get("counter", 0) > before, seconds)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{self.output()}"
+            time.sleep(0.05)
+
+    def output(self) -> str:
+        return (self._folder / "run.log").read_text(errors="replace")[-3000:]
+
+    def told(self, entity: str) -> dict[int, list[Found]]:
+        """Every record of an entity, by key, in order."""
+        schemas = reading.schemas_of(reading.embedded(self._log, "_acme.schemas"))
+        by_key: dict[int, list[Found]] = {}
+        records = reading.embedded(self._log, f"acme.erp.{entity}")
+        for record in reading.decoded(records, schemas):
+            by_key.setdefault(record.key["id"], []).append(record)
+        return by_key
+
+    def rows(self, entity: str) -> dict[int, Row]:
+        """The last state of each key that is there."""
+        last = {key: records[-1].change for key, records in self.told(entity).items()}
+        return {key: plain(one["after"]) for key, one in last.items() if one and one["after"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+def test_the_log_ends_as_the_erp_does_under_kills_of_both(
+    tmp_path: Path, private_tryton: Callable[..., Tryton]
+) -> None:
+    dice = random.Random(SEED)  # noqa: S311 - seeded, so that a failure can be repeated
+    print(f"seed {SEED}, rounds {ROUNDS}")  # noqa: T201 - shown when it fails
+    erp = private_tryton()
+    bridge = Bridge(tmp_path, erp, capturer(erp))
+    loads = [Load(erp, SEED + number) for number in (1, 2)]
+    with ExitStack() as stack:
+        stack.callback(bridge.kill)
+        for load in loads:
+            load.start()
+        bridge.start()
+        bridge.until(lambda: set(ENTITIES) <= set(bridge.progress().get("taken", ())))
+        for number in range(ROUNDS):
+            bridge.moved()
+            time.sleep(dice.uniform(0, 1.5))
+            if number % 2 == 0:
+                bridge.kill()
+                time.sleep(dice.uniform(0, 1))
+                bridge.start()
+            else:
+                dice.choice([erp.kill, erp.stop])()
+                time.sleep(dice.uniform(0, 0.5))
+                erp.start()
+        bridge.moved()
+        for load in loads:
+            load.end()
+        for entity, model in ENTITIES.items():
+            check_equal(bridge, entity, rows(erp.file, model))
+    done, lost = sum(load.done for load in loads), sum(load.lost for load in loads)
+    print(f"{done} acts, {lost} without an answer")  # noqa: T201 - as above
+    assert done > 10 * ROUNDS, "the load did next to nothing"
+
+
+def check_equal(bridge: Bridge, entity: str, there: dict[int, Row]) -> None:
+    """Give the log time to catch up, then hold it against the ERP's rows."""
+    assert there
+    deadline = time.monotonic() + 60
+    while (told := bridge.rows(entity)) != there and time.monotonic() < deadline:
+        time.sleep(0.2)
+    lacking = {key: row for key, row in there.items() if told.get(key) != row}
+    besides = sorted(set(told) - set(there))
+    assert not lacking, f"{entity}: the log has {[told.get(key) for key in lacking]}: {lacking}"
+    assert not besides, f"{entity}: {besides} are gone, and the log still has them"
+    for key, records in bridge.told(entity).items():
+        positions = [one.change["position"] for one in records if one.change]
+        assert positions == sorted(set(positions)), f"{entity} {key}: positions go back"
+        assert all(one.change["before"] is None for one in records if one.change)
+        gone = [at for at, one in enumerate(records) if one.change and one.change["op"] == "delete"]
+        stones = [at for at, one in enumerate(records) if one.change is None]
+        assert stones == [at + 1 for at in gone], f"{entity} {key}: a delete has its tombstone"
