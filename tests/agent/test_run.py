@@ -119,9 +119,15 @@ async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
     committed = await here.log.committed(agent_group(BRIDGE, "credit-watch"), places)
     ends = await here.log.end_offsets(places)
     assert {p: committed[p] or 0 for p in places} == dict(ends)
+    # Both partitions go on: whatever was behind the offsets would be handled before these.
+    await here.publish("sales_order", 1, [here.order(n, 1, 5) for n in range(4, 10)])
+
+    async def nine() -> bool:
+        return len(await here.records("command")) >= 9
+
     async with running(here, watcher()):
-        await asyncio.sleep(0.3)
-    assert await three()
+        await until(nine)
+    assert len(await here.records("command")) == 9
 
 
 async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(here: World) -> None:

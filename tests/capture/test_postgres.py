@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,6 +19,7 @@ from bridge.model.errors import HistoryLost
 from bridge.observe import EntityPaused
 from tests.capture.legacy import BRIDGE, PostgresLegacy
 from tests.capture.rig import Rig, opened, until
+from tests.capture.test_rows import reported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +37,9 @@ async def test_changes_and_snapshots_end_equal_to_the_table_under_load(pg: Rig) 
     pg.limits = SMALL
     async with pg.capturing(), changing(pg, 2) as workers:
         for _ in range(3):
-            await control.send(pg.log, BRIDGE, control.request("erp", "snapshot", "t"))
-            await asyncio.sleep(0.5)
+            asked = control.request("erp", "snapshot", "t")
+            await control.send(pg.log, BRIDGE, asked)
+            await until(partial(reported, pg, asked.id))
         workers.clear()
         await pg.equal("t")
 
@@ -146,9 +149,10 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
         try:
             assert rig.table("t")[1]["b"] == 1
             await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
-            async with rig.capturing("two") as capture:
-                await until(lambda: capture.pulse.progress.control > 0)
-                await asyncio.sleep(1)
+            steps: list[str] = []
+            async with rig.capturing("two", steps=steps.append):
+                # Each read but the first says that the one before it was refused.
+                await until(lambda: steps.count("chunk.after") > 3)
                 assert (await rig.state("t"))[1]["b"] == 2, "the log went back"
                 session.cancel()
                 await until(lambda: idle(rig))
