@@ -73,6 +73,8 @@ class Execution:
         self._carrier = carrier
         self._answered = answered
         self._epochs = epochs
+        self.why = ""
+        """What the last batch waits for; empty: for nothing, or only for its partition."""
         self._clock = clock
 
     async def carry_out(self, items: Sequence[Item], owned: Places) -> list[Course | None]:
@@ -82,6 +84,7 @@ class Execution:
         Raises RetryLater while the log is away.
         """
         batch = _Batch([None] * len(items))
+        self.why = ""
         if items:
             await self._answered.catch_up()
         for wave in waves([item.key for item in items]):
@@ -167,6 +170,8 @@ class Execution:
         match ending:
             case RetryLater() | Fenced():
                 batch.wait(work)
+                if isinstance(ending, RetryLater):
+                    self.why = str(ending)
             case Answer():
                 work.course.answered = ending.outcome
                 del work.course.steps[work.course.written :]

@@ -132,8 +132,8 @@ class Ledgered:
         ]
         try:
             endings: list[Ending] = [*aligned(works, await self._execute(works, effects))]
-        except (RetryLater, OutcomeUnknown):
-            return [RetryLater("the batch waits") for _ in works]
+        except (RetryLater, OutcomeUnknown) as error:
+            return [RetryLater(str(error)) for _ in works]
         for work, ending in zip(works, endings, strict=True):
             if isinstance(ending, Fenced):
                 self._owners.drop(work.item.place)

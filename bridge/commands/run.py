@@ -33,6 +33,7 @@ from bridge.commands.ledgered import Ledgered, Owners
 from bridge.commands.outcome import PartOutcome, outcome_of
 from bridge.commands.receipts import STATE, Course, claims_only
 from bridge.commands.unledgered import Unledgered
+from bridge.commands.waiting import Waiting
 from bridge.commands.work import Carrier
 from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import FixedCodec
@@ -87,6 +88,7 @@ class CommandExecutor:
         self._codec = codec
         self._writer = writer
         self._observer = observer
+        self._waiting = Waiting(system.name, observer)
         self._clock = clock
         self._sleep = sleep
         self._steps = steps
@@ -151,9 +153,10 @@ class CommandExecutor:
                 # All receipts that there are: before there are commands that would wait for it.
                 await self._answered.catch_up()
                 break
-            except RetryLater:
+            except RetryLater as error:
                 await self._sleep(WAITS[min(failures, len(WAITS) - 1)])
                 failures += 1
+                self._waiting.tried(failures, str(error))
 
     async def _run(self, stop: asyncio.Event) -> None:
         async with owned_partitions(
@@ -167,10 +170,11 @@ class CommandExecutor:
             failures = 0
             while not stop.is_set():
                 try:
-                    through = await self._step(owned)
-                except RetryLater:
-                    through = False
+                    through, why = await self._step(owned), self._execution.why
+                except RetryLater as error:
+                    through, why = False, str(error)
                 failures = 0 if through else failures + 1
+                self._waiting.tried(failures, why)
                 if not through:
                     await _pause(owned, WAITS[min(failures, len(WAITS)) - 1])
             await self._move_offsets(owned)

@@ -1,0 +1,58 @@
+"""People are told that commands wait for a system, once, and when they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.commands.waiting import Waiting
+from bridge.connector import Done, Effect
+from bridge.model.errors import RetryLater
+from bridge.observe import Notice, PartState
+from tests.agent.world import World
+from tests.commands.place import executing, sealed, send
+from tests.commands.rpc import RpcWriter
+from tests.commands.test_unledgered import ends
+from tests.waiting import until
+
+
+class Away(RpcWriter):
+    """A system that is away until `back`."""
+
+    back = False
+
+    async def prepare(self) -> None:
+        if not self.back and self.prepared:
+            raise RetryLater("erp is being serviced")
+        await super().prepare()
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        if not self.back:
+            raise RetryLater("erp is being serviced")
+        return await super().execute(effects)
+
+
+async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
+    here: World,
+) -> None:
+    one = sealed("note_order", args={"reason": "x"})
+    await send(here, one)
+    seen: list[Notice] = []
+
+    def states() -> list[tuple[str, str]]:
+        return [(n.state, n.reason) for n in seen if isinstance(n, PartState)]
+
+    writer = Away(here.folder)
+    async with executing(here, writer=writer, ledger=False, observer=seen.append):
+        await until(states)
+        writer.back = True
+        assert await ends(here, one) == ["succeeded"]
+        await until(lambda: len(states()) > 1)
+    assert states() == [("retrying", "erp is being serviced"), ("running", "")]
+
+
+def test_what_passes_at_once_and_what_somebody_else_does_is_no_news() -> None:
+    seen: list[Notice] = []
+    waiting = Waiting("erp", seen.append)
+    for failures, why in [(1, "a lock"), (0, ""), (1, ""), (2, ""), (0, "")]:
+        waiting.tried(failures, why)
+    assert seen == []
