@@ -2,7 +2,7 @@
 
     PASSWORD=... python -m examples.tryton.users URL SECONDS ACTS    an act every so many seconds
 
-Most acts quote a sale; in others goods come in, and what is still a quotation is cleared of its
+Most acts quote a sale; in others goods come in, and a sale that waits for them is cleared of its
 remark. After so many acts they only look.
 """
 
@@ -65,7 +65,9 @@ class Shop:
             self.seen[row["id"]] = now
 
     def take_in(self, name, quantity):
-        """Goods come in; whatever waits is cleared of its remark, to be looked at again."""
+        """Goods come in; one sale that waits for them is cleared of its remark, to be looked at
+        again: the one that was looked at the longest time ago. Returns its number.
+        """
         store = self.erp.the("stock.location", ["code", "=", "STO"])
         self.erp.context["locations"] = [store]
         [product] = self.erp.read(
@@ -80,10 +82,17 @@ class Shop:
             lines=[["create", [counted]]],
         )
         self.erp("stock.inventory.confirm", [inventory])
-        waiting = self.erp.read("sale.sale", ["state", "=", "quotation"], ["comment", "!=", None])
-        if waiting:
-            self.erp("sale.sale.write", [row["id"] for row in waiting], {"comment": None})
-        return len(waiting)
+        waiting = self.erp.read(
+            "sale.sale",
+            ["state", "=", "quotation"],
+            ["comment", "like", f"%{name}%"],
+            fields=["number"],
+            order=("write_date", "ASC"),
+            limit=1,
+        )
+        for row in waiting:
+            self.erp("sale.sale.write", [row["id"]], {"comment": None})
+        return waiting[0]["number"] if waiting else None
 
 
 def work(shop, pause, acts):
@@ -107,8 +116,9 @@ def quote(shop, rng):
 
 def take_in(shop, rng):
     name, quantity = rng.choice(sorted(STOCK)), rng.randint(20, 50)
-    waiting = shop.take_in(name, quantity)
-    say(f"{quantity} {name} came in; {waiting} sales are to be looked at again")
+    sale = shop.take_in(name, quantity)
+    again = f"sale {sale} is to be looked at again" if sale else "nobody waits for that"
+    say(f"{quantity} {name} came in; {again}")
 
 
 if __name__ == "__main__":
