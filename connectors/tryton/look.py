@@ -35,9 +35,10 @@ def changed_since(at: int) -> list[Any]:
 
 
 class Look:
-    """Asks one ERP; keeps nothing."""
+    """Asks one ERP; keeps nothing. `most` rows of a window are told apart."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, most: int = WINDOW) -> None:
+        self.most = most
         self._client = client
         self._page = client.options.page
 
@@ -59,7 +60,7 @@ class Look:
         return found
 
     async def window(self, model: str, begin: int, *more: Any) -> list[Stamp]:
-        """The rows of a window, at most a few more than WINDOW."""
+        """The rows of a window, at most a page more than `most`."""
         found: list[Stamp] = []
         domain = [changed_since(begin), *more]
         while True:
@@ -68,7 +69,7 @@ class Look:
                 model, [*domain, *behind], [CREATED, WRITTEN], limit=self._page
             )
             found += map(stamp_of, rows)
-            if len(rows) < self._page or len(found) > WINDOW:
+            if len(rows) < self._page or len(found) > self.most:
                 return found
 
     async def rows(self, table: Table, ids: Sequence[int]) -> dict[int, tuple[Stamp, Any]]:

@@ -9,7 +9,7 @@ from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.checkpoint import Saved
 from connectors.tryton.client import Client
 from connectors.tryton.fields import ID
-from connectors.tryton.look import LOG, WINDOW, Look
+from connectors.tryton.look import LOG, Look
 from connectors.tryton.recent import Recent
 
 
@@ -50,7 +50,7 @@ class Trail:
         try:
             rows = await self._look.window(LOG, recent.begin(window), *deleted(every))
             entries = recent.news(rows)
-            if len(rows) > WINDOW:
+            if len(rows) > self._look.most:
                 recent.leap(max(row.at for row in rows))
                 return {name for names in watched.values() for name in names}
             found = {

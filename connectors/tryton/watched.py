@@ -13,7 +13,7 @@ from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import Saved
 from connectors.tryton.fields import ID
 from connectors.tryton.known import Fingerprint, Known, fingerprint
-from connectors.tryton.look import WINDOW, Look
+from connectors.tryton.look import Look
 from connectors.tryton.options import TrytonOptions
 from connectors.tryton.recent import MICRO, Recent, Stamp
 
@@ -100,7 +100,7 @@ class Watched:
         if saved is None:
             recent = Recent(await self._look.newest(self.name))
             rows = await self._look.window(self.name, recent.begin(self._overlap))
-            if len(rows) > WINDOW:
+            if len(rows) > self._look.most:
                 self._leap(recent, rows)
             else:
                 recent.since = recent.begin(self._overlap)
@@ -132,9 +132,9 @@ class Watched:
             recent.turn_back(now, self._overlap)
         window = self._overlap if whole else max(self._overlap // 10, 1)
         rows = await self._look.window(self.name, recent.begin(window))
-        if len(rows) > WINDOW:
+        if len(rows) > self._look.most:
             self._leap(recent, rows)
-            await self._begin_anew(seen, f"more than {WINDOW} rows changed at once")
+            await self._begin_anew(seen, f"more than {self._look.most} rows changed at once")
         else:
             seen.news = [
                 Found(row, recent.is_new(row, self._overlap), whole) for row in recent.news(rows)
@@ -175,8 +175,8 @@ class Watched:
         if self._known is None:
             return
         gone, come = self._known.compare(await self._list())
-        if len(come) > WINDOW:
-            await self._begin_anew(seen, f"more than {WINDOW} rows came at once")
+        if len(come) > self._look.most:
+            await self._begin_anew(seen, f"more than {self._look.most} rows came at once")
             return
         if table.key == (ID,):
             seen.gone = gone

@@ -1,0 +1,377 @@
+"""Capture of a real Tryton in its bad hours."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.connector import CREATE, DELETE, UPDATE, Batch, Change, Stale, System, TableUse
+from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.tryton.catalogue import Tables
+from connectors.tryton.client import Client
+from connectors.tryton.look import Look
+from connectors.tryton.options import TrytonOptions
+from connectors.tryton.source import TrytonSource
+from connectors.tryton.watched import Watched
+from tests.connectors.tryton.legacy import capturer
+from tests.connectors.tryton.place import Shop, system
+from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
+from tests.services.tryton_rpc import Rpc
+
+ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
+OPTIONS = {"poll_seconds": 0.05, "overlap_seconds": 60, "overlap_every_seconds": 0}
+PATIENCE = 30.0
+
+
+def erp(tryton: Tryton, *uses: TableUse, user: str = "", **options: Any) -> System:
+    """A system over these models, as the bridge's own user."""
+    url = tryton.url_of(user or capturer(tryton))
+    return system(url, tables=uses or (ORDER,), options=OPTIONS | options)
+
+
+class Follow:
+    """What a source tells, by model and id."""
+
+    def __init__(self, source: TrytonSource, checkpoint: bytes) -> None:
+        self.source = source
+        self.checkpoint = checkpoint
+        self.changes: list[Change] = []
+        self.stale: list[Stale] = []
+        self.troubles: Mapping[str, str] = {}
+
+    async def read(self, limit: int = 100) -> Batch:
+        batch = await self.source.read(limit, 0.1)
+        self.checkpoint = batch.checkpoint
+        self.changes += batch.changes
+        self.stale += batch.stale
+        self.troubles = batch.troubles
+        return batch
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, (self.told(), self.stale, self.troubles)
+            await self.read()
+
+    async def looked(self) -> None:
+        """Whatever is there now is told."""
+        wanted = (await self.read()).looks + 2
+        while (await self.read()).looks < wanted:
+            pass
+
+    def told(self) -> list[tuple[int, str, int]]:
+        """Op, model and id of each change."""
+        return [
+            (one.op, one.shape.table, (one.old if one.op == DELETE else one.new)[0])
+            for one in self.changes
+        ]
+
+    def last(self, key: int, column: str) -> Any:
+        """A value as it was told last."""
+        change = next(
+            one for one in reversed(self.changes) if one.op != DELETE and one.new[0] == key
+        )
+        names = [one.name for one in change.shape.columns]
+        return change.new[names.index(column)]
+
+
+@asynccontextmanager
+async def following(of: System, after: bytes | None = None) -> AsyncIterator[Follow]:
+    source = TrytonSource(of)
+    try:
+        yield Follow(source, await source.open(after))
+    finally:
+        await source.close()
+
+
+def run(tryton: Tryton, statement: str, *values: Any) -> None:
+    """Into the ERP's database, past the ERP."""
+    with closing(sqlite3.connect(tryton.file, timeout=30)) as file, file:
+        file.execute(statement, values)
+
+
+def stamp(**ago: float) -> str:
+    """As the ERP's database holds times."""
+    return (datetime.now(UTC) - timedelta(**ago)).replace(tzinfo=None).isoformat(" ")
+
+
+def order(tryton: Tryton, **values: Any) -> int:
+    return tryton.rpc.create("kit.order", {"order_no": "x", **values})
+
+
+def write(tryton: Tryton, key: int, model: str = "kit.order", **values: Any) -> None:
+    tryton.rpc.call(f"model.{model}.write", [key], values)
+
+
+def delete(tryton: Tryton, *keys: int, model: str = "kit.order") -> None:
+    tryton.rpc.call(f"model.{model}.delete", list(keys))
+
+
+async def test_a_transaction_that_took_long_is_told_behind_later_ones(tryton: Tryton) -> None:
+    """Its rows carry the time at which it began."""
+    first, second = order(tryton), order(tryton)
+    async with following(erp(tryton)) as follow:
+        write(tryton, second, qty=2)
+        await follow.until(lambda: follow.changes)
+        late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
+        run(tryton, late, stamp(seconds=50), first)
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+        assert follow.last(first, "qty") == 7
+        await follow.looked()
+        assert follow.told() == [(UPDATE, "kit.order", second), (UPDATE, "kit.order", first)]
+
+
+async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_look(
+    tryton: Tryton,
+) -> None:
+    first, second = order(tryton), order(tryton)
+    of = erp(tryton, overlap_every_seconds=2)
+    async with following(of) as follow:
+        await follow.looked()
+        late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
+        run(tryton, late, stamp(seconds=50), first)
+        for number in range(10):
+            write(tryton, second, qty=number)
+            await follow.read()
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+
+
+async def test_a_clock_that_is_set_back_hides_nothing(tryton: Tryton) -> None:
+    first, second = order(tryton), order(tryton)
+    async with following(erp(tryton)) as follow:
+        ahead = "UPDATE kit_order SET qty = 1, write_date = ? WHERE id = ?"
+        run(tryton, ahead, stamp(hours=-3), first)
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+        write(tryton, second, qty=2)
+        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.told())
+        write(tryton, first, qty=3)
+        await follow.until(lambda: follow.last(first, "qty") == 3)
+        await follow.looked()
+        told = len(follow.changes)
+        await follow.looked()
+        assert len(follow.changes) == told, "rows are told again once, not for ever"
+
+
+async def test_a_row_that_appears_with_an_old_time_is_found_by_its_id(tryton: Tryton) -> None:
+    """Restored from history, or written past the ERP, without any time at all."""
+    key = order(tryton)
+    async with following(erp(tryton, reconcile_minutes=0.01)) as follow:
+        delete(tryton, key)
+        await follow.until(lambda: (DELETE, "kit.order", key) in follow.told())
+        restore = "INSERT INTO kit_order (id, order_no, qty, create_date) VALUES (?, ?, ?, ?)"
+        run(tryton, restore, key, "back", 5, stamp(days=30))
+        run(tryton, restore, key + 1000, "untimed", 6, None)
+        await follow.until(lambda: len(follow.changes) == 3)
+        assert follow.told()[1:] == [
+            (CREATE, "kit.order", key),
+            (CREATE, "kit.order", key + 1000),
+        ]
+        assert (follow.last(key, "qty"), follow.last(key + 1000, "qty")) == (5, 6)
+        await follow.looked()
+        assert len(follow.changes) == 3
+    delete(tryton, key, key + 1000)
+
+
+async def test_rows_out_of_use_are_rows_as_any_other(tryton: Tryton) -> None:
+    async with following(erp(tryton, SWITCHED)) as follow:
+        key = tryton.rpc.create("kit.switched", {"name": "a", "active": False})
+        await follow.until(lambda: follow.changes)
+        write(tryton, key, "kit.switched", active=True)
+        await follow.until(lambda: follow.last(key, "active"))
+        write(tryton, key, "kit.switched", active=False)
+        await follow.until(lambda: not follow.last(key, "active"))
+        delete(tryton, key, model="kit.switched")
+        await follow.until(lambda: follow.told()[-1] == (DELETE, "kit.switched", key))
+
+
+async def test_rows_that_go_along_with_their_parent_are_told_soon_though_no_log_names_them(
+    tryton: Tryton,
+) -> None:
+    shop = Shop(tryton)
+    key = shop.rpc.create("sale.sale", shop.sale(lines=3))
+    lines = shop.rpc.search("sale.line", ["sale", "=", key])
+    of = erp(tryton, TableUse("sale.line", (), ("id", "quantity")), reconcile_minutes=60)
+    async with following(of) as follow:
+        shop.rpc.call("model.sale.sale.cancel", [key])
+        await follow.looked()
+        shop.rpc.call("model.sale.sale.delete", [key])
+        await follow.until(lambda: len([one for one in follow.told() if one[0] == DELETE]) == 3)
+        assert {one[2] for one in follow.told() if one[0] == DELETE} == set(lines)
+
+
+async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
+    tryton: Tryton,
+) -> None:
+    keys = [order(tryton) for _ in range(3)]
+    of = erp(tryton, user=CLERK, reconcile_minutes=0.02)
+    async with following(of) as follow:
+        delete(tryton, *keys[:2])
+        await follow.until(lambda: len(follow.changes) == 2)
+        assert follow.told() == [(DELETE, "kit.order", key) for key in keys[:2]]
+
+
+async def test_a_row_without_its_id_as_the_key_goes_by_comparing(tryton: Tryton) -> None:
+    of = erp(tryton, TableUse("kit.order", ("order_no",), ("order_no", "qty")))
+    key = order(tryton, order_no="named")
+    async with following(of) as follow:
+        delete(tryton, key)
+        await follow.until(lambda: follow.stale)
+        assert follow.stale == [Stale(("kit.order",), "rows were deleted", True)]
+        assert follow.changes == []
+
+
+# -- restarts ------------------------------------------------------------------------------
+
+
+async def test_what_was_deleted_while_nobody_looked_is_compared_until_that_is_told(
+    tryton: Tryton,
+) -> None:
+    keys = [order(tryton) for _ in range(3)]
+    async with following(erp(tryton)) as follow:
+        begun = follow.checkpoint
+    delete(tryton, keys[1])
+    async with following(erp(tryton), begun) as follow:
+        opened = follow.checkpoint
+        # Killed before it told anything: the checkpoint of the opening is all that there is.
+    async with following(erp(tryton), opened) as follow:
+        await follow.until(lambda: follow.stale)
+        assert follow.stale == [Stale(("kit.order",), "rows went while nobody looked", True)]
+        told = follow.checkpoint
+    async with following(erp(tryton), told) as follow:
+        await follow.looked()
+        assert (follow.stale, follow.changes) == ([], [])
+
+
+async def test_deletions_of_which_a_part_was_told_are_made_up_for(tryton: Tryton) -> None:
+    keys = [order(tryton) for _ in range(3)]
+    async with following(erp(tryton)) as follow:
+        delete(tryton, *keys)
+        while not follow.changes:
+            await follow.read(limit=1)
+        assert follow.told() == [(DELETE, "kit.order", keys[0])]
+        between = follow.checkpoint
+    async with following(erp(tryton), between) as follow:
+        await follow.until(lambda: follow.stale)
+        assert follow.stale[0].deletes_only
+
+
+async def test_a_model_that_is_added_to_the_file_is_read_whole(tryton: Tryton) -> None:
+    async with following(erp(tryton)) as follow:
+        begun = follow.checkpoint
+    async with following(erp(tryton, ORDER, SWITCHED), begun) as follow:
+        await follow.until(lambda: follow.stale)
+        assert follow.stale == [Stale(("kit.switched",), "it is captured from now on", False)]
+
+
+async def test_an_erp_that_restarts_in_the_midst_of_it_is_asked_again_from_the_checkpoint(
+    private_tryton: Callable[..., Tryton],
+) -> None:
+    tryton = private_tryton()
+    key = order(tryton)
+    async with following(erp(tryton)) as follow:
+        write(tryton, key, qty=1)
+        await follow.until(lambda: follow.changes)
+        tryton.kill()
+        with pytest.raises(RetryLater, match="system 'erp'"):
+            await follow.until(lambda: False)
+        kept = follow.checkpoint
+    tryton.start()
+    write(tryton, key, qty=2)
+    async with following(erp(tryton), kept) as follow:
+        await follow.until(lambda: follow.changes)
+        assert follow.last(key, "qty") == 2
+        run(tryton, "DELETE FROM ir_session")
+        another = Rpc(tryton.address, "erp", "admin", PASSWORD)
+        another.call("model.kit.order.write", [key], {"qty": 3})
+        await follow.until(lambda: follow.last(key, "qty") == 3)
+
+
+# -- what can't be read ----------------------------------------------------------------------
+
+
+async def test_a_model_that_may_not_be_read_is_told_and_the_others_go_on(tryton: Tryton) -> None:
+    of = erp(tryton, ORDER, TableUse("sale.sale"), TableUse("no.model"), user=OUTSIDER)
+    async with following(of) as follow:
+        key = order(tryton)
+        await follow.until(lambda: follow.changes)
+        assert follow.told() == [(CREATE, "kit.order", key)]
+        assert set(follow.troubles) == {"sale.sale", "no.model"}
+        assert 'not allowed to access "Sale"' in follow.troubles["sale.sale"]
+        assert "Tryton has no model 'no.model'" in follow.troubles["no.model"]
+
+
+async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: Tryton) -> None:
+    of = erp(tryton, TableUse("sale.sale"), TableUse("no.model"), user=OUTSIDER)
+    source = TrytonSource(of)
+    with pytest.raises(ConfigurationError, match=r'access "Sale"(.|\n)*no\.model'):
+        await source.open(None)
+    await source.close()
+
+
+async def test_what_happened_while_a_right_was_withdrawn_is_told_once_it_is_back(
+    tryton: Tryton,
+) -> None:
+    kept, gone = order(tryton), order(tryton)
+    of = erp(tryton, ORDER, SWITCHED, user=CLERK, reconcile_minutes=60)
+    async with following(of) as follow:
+        right = tryton.rpc.create(
+            "ir.model.access",
+            {"model": "kit.order", "perm_read": False, "perm_write": True, "perm_delete": True},
+        )
+        try:
+            await follow.until(lambda: "kit.order" in follow.troubles)
+            write(tryton, kept, qty=5)
+            delete(tryton, gone)
+            other = tryton.rpc.create("kit.switched", {"name": "b"})
+            await follow.until(lambda: (CREATE, "kit.switched", other) in follow.told())
+        finally:
+            tryton.rpc.call("model.ir.model.access.delete", [right])
+        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.told())
+        assert follow.last(kept, "qty") == 5
+        assert not follow.troubles
+
+
+# -- very many rows --------------------------------------------------------------------------
+
+
+async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_when_late_ones_are_in(
+    tryton: Tryton,
+) -> None:
+    now = [1000.0]
+    of = erp(tryton)
+    options = TrytonOptions.model_validate(OPTIONS)
+    async with Client(of) as client:
+        look = Look(client, most=20)
+        watched = Watched(
+            "kit.order",
+            Tables(of, client),
+            look,
+            None,
+            options=options,
+            monotonic=lambda: now[0],
+            clock=lambda: now[0],
+        )
+        await watched.begin(first=True)
+        keys = tryton.rpc.call("model.kit.order.create", [{"order_no": str(n)} for n in range(40)])
+        seen = await watched.look(whole=True)
+        assert (seen.news, seen.gone) == ([], [])
+        assert [(one.reason, one.deletes_only) for one in seen.stale] == [
+            ("more than 20 rows changed at once", False)
+        ]
+        write(tryton, keys[0], qty=1)
+        seen = await watched.look(whole=True)
+        assert [found.row.id for found in seen.news] == [keys[0]], "what comes later is told"
+        assert seen.stale == []
+        now[0] += 61
+        seen = await watched.look(whole=True)
+        assert [one.reason for one in seen.stale] == ["rows came late amid very many others"]
+        saved = watched.saved()
+        assert saved is not None
+        assert saved.again == 0
+    delete(tryton, *keys)
