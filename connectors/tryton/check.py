@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
-from connectors.tryton.buttons import Buttons
 from connectors.tryton.catalogue import Table, missing, read_model
 from connectors.tryton.client import Client
-from connectors.tryton.fields import CREATED, ID, Model
+from connectors.tryton.definitions import Definitions
+from connectors.tryton.fields import CREATED, ID
 from connectors.tryton.fitting import problems_of
 from connectors.tryton.options import TrytonOptions
 
@@ -34,14 +34,7 @@ async def check(system: System) -> list[Finding]:
 async def check_commands(system: System, commands: Sequence[CommandSpec]) -> list[StatementProblem]:
     """As `bridge.connector.ChecksCommands.check_commands`."""
     async with Client(system) as client:
-        known: dict[str, Model] = {}
-
-        async def model(name: str) -> Model:
-            if name not in known:
-                known[name] = await read_model(client, name, f"system {system.name!r}")
-            return known[name]
-
-        return await problems_of(commands, model, Buttons(client))
+        return await problems_of(commands, Definitions(client, f"system {system.name!r}"))
 
 
 async def means(system: System) -> Mapping[str, str]:

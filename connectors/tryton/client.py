@@ -15,13 +15,12 @@ import httpx
 from bridge.connector import System
 from bridge.model.errors import (
     BridgeError,
-    ConfigurationError,
     OutcomeUnknown,
     Rejected,
     RetryLater,
 )
 from connectors.tryton.address import address_of, options_of
-from connectors.tryton.faults import Refused, fault_of, raised, refused
+from connectors.tryton.faults import NoSession, Refused, fault_of, raised, refused
 from connectors.tryton.values import dumps, loads
 
 UNAUTHORIZED = 401
@@ -34,7 +33,7 @@ NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 class Client:
     """Calls in the user's own context. May be used by several tasks at once.
 
-    Raises RetryLater (away, busy), ConfigurationError (login, address), Rejected and its
+    Raises RetryLater (away, busy), NoSession (login, address), Rejected and its
     `Refused` (the ERP said no), OutcomeUnknown for a call with `changes` whose answer was lost.
     """
 
@@ -118,7 +117,7 @@ class Client:
             if again:
                 break
             await self._logged_in(token)
-        raise ConfigurationError(
+        raise NoSession(
             f"{where}: the ERP ends the session of user {self._address.user!r} at once; its clock "
             "or `[session]` in its configuration is wrong"
         )
@@ -171,7 +170,7 @@ class Client:
             asked = [address.user, {"password": address.password}, "en"]
             answer = await self._send("common.db.login", asked, "", where)
             if answer.status_code == UNAUTHORIZED:
-                raise ConfigurationError(
+                raise NoSession(
                     f"{self._where}: Tryton refuses user {address.user!r} of database "
                     f"{address.database!r}: the name or the password is wrong"
                 )
@@ -227,11 +226,9 @@ class Client:
                 what = f"{where}: what came is no answer of Tryton's ({answer.headers.get('Content-Type')})"
                 if changes:
                     raise OutcomeUnknown(f"{what}; it may have happened") from error
-                raise ConfigurationError(
-                    f"{what}; is something else at {self._address.base}?"
-                ) from error
+                raise NoSession(f"{what}; is something else at {self._address.base}?") from error
         if answer.is_redirect:
-            raise ConfigurationError(
+            raise NoSession(
                 f"{where}: the service has moved to {answer.headers.get('Location', '?')}; change `url`"
             )
         no = refused(status, where, _seconds(answer.headers.get("Retry-After")))

@@ -23,6 +23,10 @@ class Fault:
     name: str = ""
 
 
+class NoSession(ConfigurationError):
+    """No session is to be had: the address or the login is wrong, whatever was asked for."""
+
+
 class Refused(Rejected):
     """Tryton refused a call; `fault` is what it said."""
 
@@ -71,7 +75,7 @@ def raised(fault: Fault, where: str) -> BridgeError:
             "conflict", f"{where}: somebody else changed the row meanwhile ({fault.text})", fault
         )
     if fault.kind == "LoginException":
-        return ConfigurationError(
+        return NoSession(
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )
@@ -90,7 +94,7 @@ def short(warning: str) -> str:
 def refused(status: int, where: str, after: float | None = None) -> BridgeError | None:
     """The error for an HTTP status by which nothing happened; None for any other."""
     if status == 404:
-        return ConfigurationError(
+        return NoSession(
             f"{where}: there is no such database, or no Tryton; `url` is https://HOST:PORT/DATABASE"
         )
     if status == 403:

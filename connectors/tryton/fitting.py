@@ -8,46 +8,64 @@ from functools import partial
 from bridge.connector import StatementProblem
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.tryton.binding import Models, field_of, payload, unknown_field, writable
-from connectors.tryton.buttons import Buttons
+from connectors.tryton.binding import field_of, payload, unknown_field, writable
+from connectors.tryton.definitions import Definitions
+from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID, Model, ModelField
 from connectors.tryton.statement import Items, Pairs, Parameter, Row, Statement, Value, parse
 
+RIGHTS = {
+    "CREATE": "create",
+    "WRITE": "write",
+    "DELETE": "delete",
+    "BUTTON": "read",
+    "FIND": "read",
+}
 
-async def problems_of(
-    commands: Sequence[CommandSpec], models: Models, buttons: Buttons
-) -> list[StatementProblem]:
+
+async def problems_of(commands: Sequence[CommandSpec], erp: Definitions) -> list[StatementProblem]:
     """All that is wrong with these commands."""
     found: list[StatementProblem] = []
     for command in commands:
-        told = await problems(command.run, models, buttons, asks=False)
+        told = await problems(command.run, erp, asks=False)
         found += [StatementProblem(command.name, "run", what) for what in told]
         if command.probe:
-            told = await problems(command.probe, models, buttons, asks=True)
+            told = await problems(command.probe, erp, asks=True)
             found += [StatementProblem(command.name, "probe", what) for what in told]
     return found
 
 
-async def problems(text: str, models: Models, buttons: Buttons, *, asks: bool) -> list[str]:
+async def problems(text: str, erp: Definitions, *, asks: bool) -> list[str]:
     """What is wrong with `run:`, or (`asks`) `probe:`."""
     try:
         statement = parse(text)
-        model = await models(statement.model)
+        model = await erp.model(statement.model)
+    except NoSession:
+        raise
     except ConfigurationError as error:
         return [str(error)]
     if asks != (statement.verb == "FIND"):
         return [
             "`probe:` asks by FIND alone" if asks else "FIND changes nothing: it goes into `probe:`"
         ]
-    found = list(_named(model, statement))
+    found = [*_named(model, statement), *await _refused(statement, erp)]
     if statement.button:
         try:
-            await buttons.check(model.name, statement.button)
+            await erp.check_button(model.name, statement.button)
         except ConfigurationError as error:
             found.append(str(error))
     if not asks:
-        found += await _written(model, statement.fields, models, new=statement.verb == "CREATE")
+        found += await _written(model, statement.fields, erp, new=statement.verb == "CREATE")
     return found
+
+
+async def _refused(statement: Statement, erp: Definitions) -> list[str]:
+    """What this user may not do. Buttons have groups of their own, which Tryton doesn't tell."""
+    right = RIGHTS[statement.verb]
+    if (await erp.rights(statement.model)).get(right, True):
+        return []
+    what = f"this user may not {right} rows of {statement.model!r}"
+    return [f"{what}: give it that right in Tryton, under Administration > Models > Access Rights"]
 
 
 def _named(model: Model, statement: Statement) -> Iterator[str]:
@@ -58,7 +76,7 @@ def _named(model: Model, statement: Statement) -> Iterator[str]:
         yield from _one(partial(field_of, model, name or ID), each)
 
 
-async def _written(model: Model, pairs: Pairs, models: Models, *, new: bool) -> list[str]:
+async def _written(model: Model, pairs: Pairs, erp: Definitions, *, new: bool) -> list[str]:
     found: list[str] = []
     for name, value in pairs:
         of = model.lists.get(name)
@@ -72,7 +90,7 @@ async def _written(model: Model, pairs: Pairs, models: Models, *, new: bool) -> 
             for row in value.items:
                 if isinstance(row, Row):
                     inner = tuple(one for one in row.pairs if new or one[0] != ID)
-                    found += await _written(await models(of.relation), inner, models, new=new)
+                    found += await _written(await erp.model(of.relation), inner, erp, new=new)
                 elif of.kind == "one2many":
                     found.append(f"model {model.name!r}, field {name!r}: a row is (field=value)")
         elif not isinstance(value, Parameter):

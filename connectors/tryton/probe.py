@@ -15,6 +15,7 @@ from bridge.model.errors import (
 )
 from connectors.tryton.binding import Bound, Models, bind
 from connectors.tryton.client import Client
+from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID
 from connectors.tryton.statement import parse
 
@@ -42,7 +43,7 @@ class Probing:
             if effect.probe:
                 return await self._declared(effect)
             return await self._itself(effect)
-        except ConfigurationError as error:
+        except NoSession as error:
             raise RetryLater(str(error)) from error
         except Rejected as error:
             raise OutcomeUnknown(
@@ -80,6 +81,8 @@ class Probing:
     async def _bound(self, effect: Effect, text: str) -> Bound:
         try:
             return await bind(parse(text), self._models, effect.parameters)
+        except NoSession:
+            raise
         except ConfigurationError as error:
             raise Rejected("bad_statement", str(error)) from error
 

@@ -10,7 +10,7 @@ from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
 from connectors.tryton.domain import Domain, any_of
-from connectors.tryton.faults import Refused
+from connectors.tryton.faults import NoSession, Refused
 
 
 class TrytonReader:
@@ -40,6 +40,8 @@ class TrytonReader:
             raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
         try:
             known = await self._tables.table(table)
+        except NoSession:
+            raise
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
         domain: Domain = any_of(known, columns, keys) if columns else []

@@ -19,14 +19,14 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.tryton.binding import Bound, bind
-from connectors.tryton.buttons import Buttons
-from connectors.tryton.catalogue import Table, Tables, read_model
+from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
+from connectors.tryton.definitions import Definitions
 from connectors.tryton.domain import equal
-from connectors.tryton.faults import Refused, short
-from connectors.tryton.fields import ID, VERSION, Model
+from connectors.tryton.faults import NoSession, Refused, short
+from connectors.tryton.fields import ID, VERSION
 from connectors.tryton.probe import Probing
-from connectors.tryton.statement import parse
+from connectors.tryton.statement import Statement, parse
 
 MOST_WARNINGS = 20
 """Warnings of one command that are passed, one after the other."""
@@ -45,9 +45,8 @@ class TrytonWriter:
     def __init__(self, system: System) -> None:
         self._client = Client(system)
         self._tables = Tables(system, self._client)
-        self._buttons = Buttons(self._client)
-        self._models: dict[str, Model] = {}
         self._where = f"system {system.name!r}: writing"
+        self._definitions = Definitions(self._client, self._where)
 
     @property
     def settle(self) -> float:
@@ -56,7 +55,7 @@ class TrytonWriter:
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`: logs in."""
-        await self._buttons.learn()
+        await self._client.begin()
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`, without a ledger."""
@@ -68,8 +67,8 @@ class TrytonWriter:
                 continue
             try:
                 outcomes.append(await self._one(effect))
-            except ConfigurationError as error:
-                # The login, or the address: no fault of this command, and nothing was done.
+            except NoSession as error:
+                # No fault of this command, and nothing was done.
                 outcomes.append(away := RetryLater(str(error)))
             except RetryLater as error:
                 outcomes.append(away := error)
@@ -82,7 +81,7 @@ class TrytonWriter:
 
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row."""
-        return await Probing(self._client, self._model).ask(effect)
+        return await Probing(self._client, self._definitions.model).ask(effect)
 
     async def close(self) -> None:
         """End the session."""
@@ -109,18 +108,24 @@ class TrytonWriter:
             statement = parse(effect.statement)
             if statement.verb == "FIND":
                 raise ConfigurationError("FIND changes nothing; it belongs into `probe:`")  # noqa: TRY301
-            bound = await bind(statement, self._model, effect.parameters)
-            if statement.button:
-                await self._buttons.check(bound.model.name, statement.button)
+            try:
+                return await self._bind(statement, effect)
+            except NoSession:
+                raise
+            except ConfigurationError:
+                # The ERP may have got other modules since it was asked.
+                self._definitions.forget()
+                return await self._bind(statement, effect)
+        except NoSession:
+            raise
         except ConfigurationError as error:
             raise Rejected("bad_statement", f"{self._where}: {error}") from error
-        return bound
 
-    async def _model(self, name: str) -> Model:
-        known = self._models.get(name)
-        if known is None:
-            known = self._models[name] = await read_model(self._client, name, self._where)
-        return known
+    async def _bind(self, statement: Statement, effect: Effect) -> Bound:
+        bound = await bind(statement, self._definitions.model, effect.parameters)
+        if statement.button:
+            await self._definitions.check_button(bound.model.name, statement.button)
+        return bound
 
     async def _guarded(self, effect: Effect) -> dict[str, str]:
         """Ask the guard about the row as it is now; the lock on that version of it."""
@@ -140,6 +145,8 @@ class TrytonWriter:
     async def _table(self, name: str) -> Table:
         try:
             return await self._tables.table(name)
+        except NoSession:
+            raise
         except ConfigurationError as error:
             raise Rejected("bad_table", f"{self._where}: {error}") from error
 

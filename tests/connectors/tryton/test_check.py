@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.connector import Finding, TableUse
+from bridge.model.declare import CommandSpec
 from connectors.tryton.connector import connector
 from tests.bad_input.place import Place
 from tests.connectors.tryton.place import USES, system
@@ -138,8 +139,6 @@ WRONG = {
 
 async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) -> None:
     """In one process: each start of the command line costs a second."""
-    from bridge.model.declare import CommandSpec
-
     commands = [
         CommandSpec("erp", f"c{at}", "sale", run, probe=FIND) for at, run in enumerate(WRONG)
     ]
@@ -159,6 +158,21 @@ async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) ->
     assert told.pop(("probe", "probe")) == "`probe:` asks by FIND alone"
     assert "it is one of draft" in told.pop(("asks", "probe"))
     assert told == {}
+
+
+async def test_what_the_user_may_not_do_is_told_before_a_command_comes(tryton: Tryton) -> None:
+    commands = [
+        CommandSpec(
+            "erp", "make", "party", "CREATE party.party name='x'", probe="FIND party.party id=1"
+        ),
+        CommandSpec("erp", "press", "sale", "BUTTON sale.sale(:key)/quote"),
+        CommandSpec("erp", "drop", "sale", "DELETE sale.sale(:key)"),
+    ]
+    found = await connector.check_commands(system(tryton.url_of(OUTSIDER)), commands)
+    assert {one.command: one.what.partition(":")[0] for one in found} == {
+        "press": "this user may not read rows of 'sale.sale'",
+        "drop": "this user may not delete rows of 'sale.sale'",
+    }
 
 
 def test_the_command_line_tells_place_and_line(tryton: Tryton, place: Place) -> None:

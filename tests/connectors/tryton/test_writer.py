@@ -342,7 +342,14 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
             assert words in str(found)
         between.rule = fits("model.sale.sale.write", Say(200, b"<html>", {"Content-Type": "x"}))
         assert isinstance(await outcome(writer, one), OutcomeUnknown)
-    assert shop.one(key, "comment")["comment"] is None
+        assert shop.one(key, "comment")["comment"] is None
+        between.rule = fits("common.db.login", Say(401))
+        async with writing(between.url(tryton.url)) as locked:
+            found = await outcome(locked, one)
+            assert isinstance(found, RetryLater)
+            assert "refuses user 'admin'" in str(found)
+            with pytest.raises(RetryLater, match="refuses user 'admin'"):
+                await locked.probe(one)
 
 
 async def test_values_of_every_type_are_written_as_they_are_meant(

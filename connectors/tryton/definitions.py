@@ -1,0 +1,68 @@
+"""What the ERP has, as commands name it: models, their buttons, and what this user may do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from bridge.model.errors import ConfigurationError
+from connectors.tryton.catalogue import read_model
+from connectors.tryton.client import Client
+from connectors.tryton.fields import Model
+
+_COMMON = (
+    *("autocomplete", "copy", "create", "default_get", "delete", "export_data", "import_data"),
+    *("export_data_domain", "fields_get", "fields_view_get", "history_revisions", "pre_validate"),
+    *("read", "resources", "search", "search_count", "search_read", "view_toolbar_get", "write"),
+)
+"""What every model offers: no buttons."""
+
+
+class Definitions:
+    """Asked for once each, until they are forgotten: the ERP may get other modules."""
+
+    def __init__(self, client: Client, where: str) -> None:
+        self._client = client
+        self._where = where
+        self._models: dict[str, Model] = {}
+        self._methods: frozenset[str] | None = None
+
+    async def model(self, name: str) -> Model:
+        """Raises ConfigurationError where there is no such model."""
+        known = self._models.get(name)
+        if known is None:
+            known = self._models[name] = await read_model(self._client, name, self._where)
+        return known
+
+    async def check_button(self, model: str, button: str) -> None:
+        """Raises ConfigurationError where the model has no such button."""
+        if self._methods is None:
+            self._methods = await self._client.methods()
+        there = _buttons(self._methods, model)
+        if button not in there:
+            near = difflib.get_close_matches(button, there, 3, 0.5) or there
+            hint = f"; there are {', '.join(near)}" if near else ""
+            raise ConfigurationError(f"model {model!r} has no button {button!r}{hint}")
+
+    async def rights(self, model: str) -> Mapping[str, bool]:
+        """Whether this user may `read`, `write`, `create` and `delete` rows of the model; where the
+        ERP doesn't tell, that is left out.
+        """
+        told = await self._client.call("model.ir.model.access.get_access", [model])
+        found: Mapping[str, bool] = told.get(model) or {}
+        return found
+
+    def forget(self) -> None:
+        """Ask anew."""
+        self._models.clear()
+        self._methods = None
+
+
+def _buttons(methods: frozenset[str], model: str) -> list[str]:
+    start = f"model.{model}."
+    names = [name.removeprefix(start) for name in methods if name.startswith(start)]
+    return sorted(
+        name
+        for name in names
+        if "." not in name and name not in _COMMON and not name.startswith(("on_", "get_"))
+    )
