@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from bridge.commands.answered import Answered
 from bridge.commands.receipts import MAX_MESSAGE, UNKNOWN, Course, settled
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
@@ -63,16 +64,28 @@ def _said(receipt: Receipt) -> str:
 
 
 async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, course: Course) -> None:
-    """Write both in one transaction. Raises what the log raises."""
+    """Write both in one transaction. Of two people at the same moment only one does: the other gets
+    Rejected (`not_unknown`) or Fenced. Raises what the log raises.
+    """
     receipt = course.receipt
     assert receipt is not None, "a settlement has a receipt"  # noqa: S101 - for the types
     told = settled(receipt, course.command.digest)
     producer = await log.producer(f"{bridge}.settle.{course.command.id}")
+    answered = Answered(log, codec)
     try:
+        # Behind the producer, which ends what another person had under way.
+        await answered.catch_up()
+        last = answered.told(course.command.id)
+        if last is not None and last.outcome != Outcome.UNKNOWN_OUTCOME:
+            raise Rejected(
+                "not_unknown",
+                f"{course.command.id} has just been settled as {last.outcome} by somebody else",
+            )
         async with producer.transaction() as transaction:
             entry = codec.entry("receipt", target, receipt, told)
             await transaction.append(codec.topic("receipt"), [entry])
             steps = [codec.entry("audit", step.command_id, step) for step in course.steps]
             await transaction.append(codec.topic("audit"), steps)
     finally:
+        await answered.close()
         await producer.close()

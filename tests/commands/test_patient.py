@@ -9,6 +9,13 @@ import pytest
 from bridge.commands.patient import Patient
 from bridge.connector import Done, Effect, Writer
 from bridge.model.errors import RetryLater
+from bridge.model.receipt import Receipt
+from bridge.observe import Notice, PartState
+from tests.agent.world import World
+from tests.commands.place import executing, sealed, send
+from tests.commands.rpc import RpcWriter
+from tests.commands.test_unledgered import ends
+from tests.waiting import until
 
 EFFECT = Effect("a:1", "d", "PATCH", {}, "t", {})
 
@@ -62,6 +69,31 @@ async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
     now = 110.0
     assert await patient.execute([EFFECT]) == [Done(1)]
     assert patient.settle == 1.5
+
+
+async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_says_why(
+    here: World,
+) -> None:
+    now = 100.0
+    one = sealed("note_order", args={"reason": "x"})
+    await send(here, one)
+    busy = RetryLater("erp answered 503", after=600)
+    rpc = RpcWriter(here.folder, refused=lambda number, _: busy if number == 1 else None)
+    seen: list[Notice] = []
+
+    def waits() -> bool:
+        return any(isinstance(n, PartState) and n.state == "retrying" for n in seen)
+
+    patient = Patient(rpc, lambda: now)
+    async with executing(here, writer=patient, ledger=False, observer=seen.append):
+        await until(waits)
+        assert rpc.calls == 1
+        *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+        assert last.code == "not_started"
+        assert "is tried again: erp answered 503" in (last.message or "")
+        now = 700.0
+        assert await ends(here, one) == ["succeeded"]
+    assert rpc.calls == 2
 
 
 async def test_a_refusal_without_a_time_is_asked_again_at_once() -> None:

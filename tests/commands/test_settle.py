@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
 
-from bridge.commands.receipts import intent, refused, unknown
+from bridge.commands.receipts import intent, refused, settled, unknown
 from bridge.commands.settle import Finding, settle, settlement
-from bridge.model.errors import Rejected
+from bridge.model.errors import Fenced, Rejected
 from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome, Receipt
 from tests.agent.world import World
@@ -51,6 +52,25 @@ async def test_what_a_person_found_ends_the_command_for_good(here: World) -> Non
     assert effects(here.folder)[command.id] == 1
     assert writer.probed == []
     assert [r.command_id for r in (await receipts())[count:]] == [later.id] * 2
+
+
+async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: World) -> None:
+    command = sealed("raise_total")
+    place = target("erp", "sales_order", json.loads(command.key))
+    last = unknown(command, place, "?", NOW)
+    told = settled(last, command.digest)
+    entry = here.codec.entry("receipt", place, last, told)
+    await here.log.append(here.codec.topic("receipt"), [entry])
+    ann = settlement(command, last, FOUND, NOW)
+    ben = settlement(command, last, Finding(Outcome.FAILED, "person-ben", "not there"), NOW)
+    ends = await asyncio.gather(
+        *(settle(here.log, here.codec, here.bridge, place, course) for course in (ann, ben)),
+        return_exceptions=True,
+    )
+    with pytest.raises((Rejected, Fenced)):
+        await settle(here.log, here.codec, here.bridge, place, ben)
+    assert [type(end) for end in ends].count(type(None)) == 1
+    assert len(await here.records("receipt")) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bridge.cli.commands.send import person
 from bridge.cli.given.start import BEGINNING
 from bridge.cli.shared import NothingFound, as_json, on_bridge
 from bridge.cli.shown.rows import print_json
-from bridge.model.errors import Rejected
+from bridge.model.errors import Fenced, Rejected
 
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
@@ -67,9 +67,9 @@ def settle(
         finding = settling.Finding(Outcome(outcome), person(by or getpass.getuser()), reason)
         try:
             course = settling.settlement(story.request, story.receipt, finding, datetime.now(UTC))
-        except Rejected as error:
+            await settling.settle(bridge.log, bridge.codec, bridge.name, target, course)
+        except (Rejected, Fenced) as error:
             raise click.ClickException(str(error)) from None
-        await settling.settle(bridge.log, bridge.codec, bridge.name, target, course)
         if as_json:
             print_json({"id": command_id, "outcome": outcome, "by": finding.by, "reason": reason})
         else:
