@@ -12,10 +12,8 @@ from connectors.tryton.client import Client
 from connectors.tryton.definitions import Definitions
 from connectors.tryton.fields import CREATED, ID
 from connectors.tryton.fitting import problems_of
+from connectors.tryton.look import LOG
 from connectors.tryton.options import TrytonOptions
-
-LOG = "ir.model.log"
-"""Where Tryton writes down, of most models, that a row was deleted."""
 
 
 async def check(system: System) -> list[Finding]:
@@ -107,8 +105,8 @@ async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:
         yield Finding(
             f"system {system.name!r}: this user may not read {LOG}, so deletions are only found by "
             f"comparing ids every {client.options.reconcile_minutes:g} min",
-            f"give a group of the user the right to read {LOG} in Tryton: Administration > Models > "
-            "Access Rights; or set reconcile_minutes lower",
+            "make the bridge's user an administrator of Tryton (Administration > Users > Users), for "
+            "only those may read that log; or set reconcile_minutes lower",
             fatal=False,
         )
     for use in system.tables:
