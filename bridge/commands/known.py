@@ -40,6 +40,11 @@ class Known:
         for work in works:
             self.learn(work, NOTHING)
 
+    def begun(self, works: Iterable[Work]) -> None:
+        """They are begun now: until it is told what came of them nothing is known."""
+        for work in works:
+            self._found.pop(work.id, None)
+
     def recall(self, work: Work) -> tuple[bool, Ending | None]:
         """Whether it is known what came of it, and what."""
         digest, turn, ending = self._found.get(work.id, ("", 0, NOTHING))

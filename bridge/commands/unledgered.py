@@ -196,6 +196,7 @@ class Unledgered:
         if not effects:
             return []
         self._steps(BEFORE_LEGACY)
+        self._known.begun(works)
         try:
             outcomes = await self._writer.execute(effects)
         except (OutcomeUnknown, RetryLater) as error:

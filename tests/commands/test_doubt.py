@@ -4,23 +4,27 @@ it doesn't forget, and what it knew before it froze it doesn't rely upon.
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.commands import CommandExecutor
+from bridge.connector import Done, Effect
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Log, Producer, Transaction
 from bridge.model.command import CommandRecord
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
-from tests.agent.world import world
+from tests.agent.world import SPEC, world
 from tests.commands.killed import frozen, killed
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter, Trouble, effects
 from tests.commands.test_unledgered import commands, ends, words
+from tests.waiting import ended
 
 
 async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_its_successor(
@@ -124,6 +128,40 @@ async def test_a_log_that_is_away_for_a_moment_leaves_no_outcome_open_though_no_
         ]
     assert effects(tmp_path) == {done.id: 1, after.id: 1}
     assert writer.calls == 3
+
+
+class Breaks(RpcWriter):
+    """Its first call ends in a defect, after it has taken effect."""
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        outcomes = await super().execute(effects)
+        if len(outcomes) == self.calls:
+            raise LookupError("a defect")
+        return outcomes
+
+
+async def test_an_executor_that_is_run_again_after_a_defect_asks_what_came_of_its_calls(
+    tmp_path: Path,
+) -> None:
+    sent = commands(2)
+    async with world(tmp_path, partitions=1) as here:
+        await send(here, *sent)
+        executor = CommandExecutor(
+            SPEC,
+            bridge=here.bridge,
+            log=here.log,
+            codec=here.codec,
+            writer=Breaks(tmp_path),
+            ledger=False,
+            tables=here.tables,
+        )
+        with pytest.raises(LookupError):
+            await executor.run(asyncio.Event())
+        stop = asyncio.Event()
+        again = asyncio.create_task(executor.run(stop))
+        assert await ends(here, *sent) == ["reconciled"] * 2
+        await ended(again, stop)
+    assert effects(tmp_path) == {one.id: 1 for one in sent}
 
 
 def missing(command: CommandRecord) -> Trouble:
