@@ -104,14 +104,14 @@ def test_goods_leave_the_stock_once_an_order_though_the_bridge_is_killed_among_i
     tmp_path: Path,
 ) -> None:
     here = example(tmp_path)
-    with here.started("--acts", "24", "--pause", "0.3"):
+    with here.started("--acts", "18", "--pause", "0.3"):
         erp = Erp(here)
         before = Counter({"table": 20, "chair": 60, "lamp": 12, "shelf": 8})
         with here.running() as bridge:
             here.wait(lambda: sum(one[0] == "C" for one in erp.states().values()) > 3)
             bridge.send_signal(signal.SIGKILL)
         with here.running():
-            here.wait(lambda: _entered(here) + _deliveries(here)[0] == 24)
+            here.wait(lambda: _entered(here) + _deliveries(here)[0] == 18)
             here.wait(lambda: _decided(here, erp))
         _, delivered = _deliveries(here)
         names = {row["ID"]: row["name"] for row in erp.get("Products")}

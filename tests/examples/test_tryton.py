@@ -102,13 +102,13 @@ def test_goods_are_promised_once_a_sale_though_the_bridge_is_killed_among_its_us
     tmp_path: Path,
 ) -> None:
     here = example(tmp_path)
-    with here.started("--acts", "20", "--pause", "0.3"):
+    with here.started("--acts", "14", "--pause", "0.3"):
         erp = Erp(here)
         with here.running() as bridge:
             here.wait(lambda: sum(one[0] == "processing" for one in erp.sales().values()) > 2)
             bridge.send_signal(signal.SIGKILL)
         with here.running():
-            here.wait(lambda: len(re.findall(r"quotation \d+ of|came in", here.told)) == 20)
+            here.wait(lambda: len(re.findall(r"quotation \d+ of|came in", here.told)) == 14)
             here.wait(
                 lambda: all(state == "processing" or why for state, why in erp.sales().values())
             )

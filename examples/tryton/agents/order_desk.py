@@ -6,9 +6,10 @@ from bridge import Agent, Command
 from bridge.model.types import Relation
 
 agent = Agent("order-desk")
+UNDECIDED = {"state": "quotation", "remark": None}  # a sale with a remark waits for its clerk
 
 
-@agent.on("erp.sale", ops={"create", "update", "read"}, where={"state": "quotation"})
+@agent.on("erp.sale", ops={"create", "update", "read"}, where=UNDECIDED)
 async def decide(event, ctx):
     wanted = Counter()
     for line in await ctx.related(event.after, "lines"):
@@ -19,12 +20,10 @@ async def decide(event, ctx):
         for product in products
         if wanted[product.product_id] > product.available
     ]
-    if not short:
-        return Command("erp.confirm_sale", event.key, expect=event.version)
-    reason = "; ".join(short)[:200]
-    if event.after.remark == reason:
-        return None  # it says so already: this may be the very change that said it
-    return Command("erp.hold_sale", event.key, {"reason": reason}, expect=event.version)
+    if short:
+        reason = "; ".join(short)[:200]
+        return Command("erp.hold_sale", event.key, {"reason": reason}, expect=event.version)
+    return Command("erp.confirm_sale", event.key, expect=event.version)
 
 
 def test_decide():
