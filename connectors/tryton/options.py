@@ -32,8 +32,8 @@ class TrytonOptions(BaseModel):
         default=10.0,
         gt=0,
         le=525_600,
-        description="How often the keys of each model are compared with the log: deletes that "
-        "ir.model.log doesn't tell are found by this alone.",
+        description="How often the ids of each model are listed: deletions that ir.model.log "
+        "doesn't tell are found by this alone.",
     )
     page: int = Field(default=1000, ge=1, le=10_000, description="Rows of one remote call.")
     timeout_seconds: float = Field(
