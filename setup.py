@@ -67,7 +67,8 @@ setup(
     ],
     package_dir={"": ".", **{f"bridge.{folder}": folder for folder in data}},
     package_data={"bridge": ["py.typed"], **{f"bridge.{folder}": ["**/*"] for folder in data}},
-    exclude_package_data={"": ["**/__pycache__/*", "*.pyc"]},
+    # `var` is what running an example leaves: its log, and a password.
+    exclude_package_data={"": ["**/__pycache__/*", "*.pyc", "**/var/*"]},
     include_package_data=False,
     ext_modules=extensions(),
 )

@@ -47,6 +47,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "setup.py", "LICENSE", "README.md"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
+    left = source / "examples" / "odata" / "var"
+    left.mkdir(exist_ok=True)
+    (left / "password").write_text("what running an example leaves")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)],
         check=True,
@@ -80,10 +83,11 @@ def test_the_wheel_holds_the_data_folders_and_the_typing_mark(wheel: Path) -> No
         wanted |= {
             f"bridge/{path.relative_to(ROOT)}"
             for path in (ROOT / folder).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
+            if path.is_file() and not {"__pycache__", "var"} & {*path.parts}
         }
     assert wanted <= names
     assert not [name for name in names if name.startswith(("tests/", "build/"))]
+    assert not [name for name in names if "/var/" in name]
 
 
 def test_help_comes_at_once(installed: Installed) -> None:

@@ -18,11 +18,11 @@ HERE = Path(__file__).parent
 VAR = HERE / "var"
 
 
-def modules():
-    """The folder with CAP's modules, named by their versions."""
+def name():
+    """Of the cache's folder: by the modules' versions."""
     wanted = json.loads((HERE / "erp" / "package.json").read_text())["dependencies"]
-    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-    return installed(f"cap-{digest[:12]}", "SAP CAP from npm", install) / "node_modules"
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
+    return f"cap-{digest.hexdigest()[:12]}"
 
 
 def install(folder):
@@ -46,7 +46,7 @@ def main():
         raise SystemExit(f"{address} is taken: give --port, and the same port in systems/erp.yaml")
     env = {
         **os.environ,
-        "NODE_PATH": str(modules()),
+        "NODE_PATH": str(installed(name(), "SAP CAP from npm", install) / "node_modules"),
         "NO_TELEMETRY": "true",
         "PORT": str(given.port),
         "STATE": str(VAR / "erp.json"),
