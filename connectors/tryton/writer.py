@@ -7,6 +7,7 @@ probes whether it has happened (`connectors.tryton.probe`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from bridge.connector import Done, Effect, System
@@ -28,6 +29,8 @@ from connectors.tryton.fields import ID, VERSION
 from connectors.tryton.probe import Probing
 from connectors.tryton.statement import Statement, parse
 
+WARNINGS = "res.user.warning"
+"""Holds a user's answers to warnings, until a call has used them up."""
 MOST_WARNINGS = 20
 """Warnings of one command that are passed, one after the other."""
 MOST_ROWS = 1000
@@ -170,23 +173,39 @@ class TrytonWriter:
         begin: Callable[[], None] | None,
     ) -> Any:
         """The call, once more for each warning that the command passes."""
-        model, context = bound.model.name, {"_timestamp": dict(locks)} if locks else {}
+        context = {"_timestamp": dict(locks)} if locks else {}
         passed: set[str] = set()
-        while True:
-            if begin is not None:
-                begin()
-            try:
-                return await self._client.model(
-                    model, method, *params, context=context, changes=True
-                )
-            except Refused as error:
-                warning = error.fault.name
-                passes = short(warning) in bound.statement.despite and warning not in passed
-                if error.code != "warning" or not passes or len(passed) >= MOST_WARNINGS:
-                    raise
-                passed.add(warning)
-            # As a person's client does: for this user, this warning and the next call alone.
-            await self._client.model("res.user.warning", "skip", warning, False)
+        try:
+            while True:
+                if begin is not None:
+                    begin()
+                try:
+                    return await self._client.model(
+                        bound.model.name, method, *params, context=context, changes=True
+                    )
+                except Refused as error:
+                    warning = error.fault.name
+                    passes = short(warning) in bound.statement.despite and warning not in passed
+                    if error.code != "warning" or not passes or len(passed) >= MOST_WARNINGS:
+                        raise
+                    passed.add(warning)
+                # As a person's client does: for this user, this warning and the next call alone.
+                await self._client.model(WARNINGS, "skip", warning, False)
+        except OutcomeUnknown:
+            raise
+        except BridgeError:
+            await self._unanswer(passed)
+            raise
+
+    async def _unanswer(self, passed: set[str]) -> None:
+        """Take answers back that no call has used up: the next command may not pass the warning."""
+        if not passed:
+            return
+        # What is told is why the command failed, not that this did.
+        with suppress(BridgeError):
+            names = [["name", "in", sorted(passed)]]
+            if left := await self._client.model(WARNINGS, "search", names, 0, None, None):
+                await self._client.model(WARNINGS, "delete", left)
 
 
 def _call(bound: Bound, ids: list[int]) -> tuple[str, list[Any]]:

@@ -207,6 +207,32 @@ async def test_a_warning_refuses_a_command_that_does_not_name_it(
         assert (await refused(writer, another))[0] == "warning"
 
 
+async def test_an_answer_to_a_warning_does_not_outlive_the_command_that_gave_it(
+    tryton: Tryton, shop: Shop
+) -> None:
+    """Else the next command would pass the warning without being allowed to."""
+    key = shop.arrival()
+    button = "BUTTON stock.move(:key)/do despite 'effective_date_future'"
+
+    def agree(shape: Shape | None, raw: Any) -> None:
+        return None
+
+    def meddle(asked: Asked) -> None:
+        """Somebody else changes the row between the warning and its answer."""
+        if b"res.user.warning.skip" in asked.body:
+            shop.rpc.call("model.stock.move.write", [key], {"quantity": 2.0})
+
+    async with Between(tryton.address).serving() as between:
+        between.rule = meddle
+        async with writing(between.url(tryton.url)) as writer:
+            code, _ = await refused(writer, effect(button, key, agree, table="stock.move"))
+    assert code == "conflict"
+    assert shop.rpc.search("res.user.warning") == []
+    async with writing(tryton.url) as writer:
+        plain = effect(button.partition(" despite")[0], key, table="stock.move")
+        assert (await refused(writer, plain))[0] == "warning"
+
+
 async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
     tryton: Tryton, shop: Shop
 ) -> None:
