@@ -1,0 +1,82 @@
+"""The port that connectors implement: Source, Snapshot, Reader, Writer, and their capabilities.
+
+A connector is registered under the entry point group `bridge.connectors` as an object that
+fulfils `Connector`. `bridge.kit.connector` is the suite that holds it to what is said here.
+
+All coroutines of one object are called by one task at a time, except `Source.ack`, which may be
+called while `Source.read` waits, and `Reader.fetch`, which is called concurrently up to the
+system's `limits.connections`. Every coroutine may be cancelled; `close` is then still called.
+"""
+
+from __future__ import annotations
+
+from bridge.connector.capabilities import Capabilities
+from bridge.connector.kind import (
+    ChecksCommands,
+    ChecksResuming,
+    Connector,
+    Drafts,
+    LogsIn,
+    Means,
+    StatementProblem,
+    unsupported,
+)
+from bridge.connector.reading import Chunk, Condition, ListsKeys, Reader, Rows, Snapshot, Visibility
+from bridge.connector.stream import (
+    CREATE,
+    DELETE,
+    READ,
+    UPDATE,
+    Batch,
+    Change,
+    Checkpoint,
+    Column,
+    Shape,
+    Source,
+    Stale,
+    Transaction,
+    Truncate,
+    Watermark,
+)
+from bridge.connector.system import Finding, System, TableUse
+from bridge.connector.writing import Done, Effect, LedgerWriter, Writer
+
+__all__ = [
+    "CREATE",
+    "DELETE",
+    "READ",
+    "UPDATE",
+    "Batch",
+    "Capabilities",
+    "Change",
+    "Checkpoint",
+    "ChecksCommands",
+    "ChecksResuming",
+    "Chunk",
+    "Column",
+    "Condition",
+    "Connector",
+    "Done",
+    "Drafts",
+    "Effect",
+    "Finding",
+    "LedgerWriter",
+    "ListsKeys",
+    "LogsIn",
+    "Means",
+    "Reader",
+    "Rows",
+    "Shape",
+    "Snapshot",
+    "Source",
+    "Stale",
+    "StatementProblem",
+    "System",
+    "TableUse",
+    "Transaction",
+    "Truncate",
+    "Visibility",
+    "Watermark",
+    "Writer",
+    "unsupported",
+]

@@ -1,0 +1,40 @@
+"""What a connector offers, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a connector offers; shown by `bridgectl status`, tested by the suite.
+
+    before: whether updates and deletes carry the whole old row (`table`: as each table is set up).
+    every_change: whether every intermediate change is told, in commit order a key. Without it: for
+    each key a part of its true states, in their order, that ends with the last one.
+    transactions: whether changes carry their transaction and commit time.
+    positions: `source` where changes carry their commit position (`Transaction.commit`), `counted`
+    where that is 0 and capture counts.
+    deletes: `told` by the source as they happen; `compared`: found by comparing keys whenever the
+    source says so (`Stale`), so at an interval; `table`: the one or the other for each table.
+    snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
+    visibility: reads tell which transactions they contain.
+    markers: a command's id comes back with the change that it caused.
+    read / write: a Reader / a Writer is there.
+    ledger: the Writer is a LedgerWriter; without it a crash may leave a command's outcome open.
+    """
+
+    before: Literal["full", "none", "table"] = "none"
+    every_change: bool = False
+    transactions: bool = False
+    positions: Literal["source", "counted"] = "source"
+    deletes: Literal["told", "compared", "table"] = "told"
+    snapshot: bool = False
+    truncate: bool = False
+    visibility: bool = False
+    markers: bool = False
+    capture: bool = True
+    read: bool = False
+    write: bool = False
+    ledger: bool = False

@@ -1,0 +1,114 @@
+"""The code that talks to one kind of system, and what it may offer besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from bridge.connector.capabilities import Capabilities
+from bridge.connector.reading import Reader, Snapshot
+from bridge.connector.stream import Checkpoint, Shape, Source
+from bridge.connector.system import Finding, System
+from bridge.connector.writing import Writer
+from bridge.model.declare import CommandSpec
+
+
+class Connector(Protocol):
+    """The code that talks to one kind of system. Stateless; makes the other parts."""
+
+    name: str
+    options: type[BaseModel]
+    """Model of the `capture:` mapping in the system's file."""
+
+    def capabilities(self) -> Capabilities: ...
+
+    async def describe(self, system: System) -> Mapping[str, Shape]:
+        """The tables' columns as the catalogue tells. Raises ConfigurationError for a missing
+        table, RetryLater when the system is away.
+        """
+
+    async def check(self, system: System) -> list[Finding]:
+        """Everything that is missing or dangerous, at once, with what mends it."""
+
+    async def setup(self, system: System) -> list[str]:
+        """Make what capture and commands need (publication, slot, journal, ledger); returns the
+        statements that ran. Only on request.
+        """
+
+    def setup_sql(self, system: System) -> list[str]:
+        """What `setup` would run, for people to read."""
+
+    async def source(self, system: System) -> Source: ...
+
+    async def snapshot(self, system: System) -> Snapshot: ...
+
+    async def reader(self, system: System) -> Reader: ...
+
+    async def writer(self, system: System) -> Writer: ...
+
+
+class LogsIn(Protocol):
+    """A connector whose systems say under `login:` how to log in; without this attribute (or with
+    None) `login:` is refused.
+    """
+
+    login: type[BaseModel] | None
+    """Model of the `login:` mapping. Fields of type `SecretStr` must be written by reference; those
+    of type `Path` start at the folder of the file that names them.
+    """
+
+
+class Drafts(Protocol):
+    """A connector that can write a systems file (`bridgectl schema import`)."""
+
+    async def draft(self, system: System) -> str:
+        """YAML of a systems file from `capture:` on, with comments: what `system.tables` names
+        (empty: everything that the bridge can use). What was left out stands there as a comment.
+
+        The lines before it (`system`, `connector`, `url`, `login`) are written by the caller, who
+        alone knows the references in them. The whole must pass `bridgectl check` as it is.
+        """
+
+
+class Means(Protocol):
+    """A connector that can say by what means it captures each table."""
+
+    async def means(self, system: System) -> Mapping[str, str]:
+        """For people, a phrase a table: `delta links`, `modifiedAt with 30 s overlap, deletions by
+        key listing every 10 m`. Raises as `describe`.
+        """
+
+
+@runtime_checkable
+class ChecksResuming(Protocol):
+    """A Connector that can tell, without beginning, whether its source could go on."""
+
+    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
+        """What would stop a source that is opened after this checkpoint of the log. Raises
+        RetryLater or ConfigurationError when the system can't be asked.
+        """
+
+
+class StatementProblem(NamedTuple):
+    """What is wrong with the `run` or `probe` of a command; `what` is a sentence."""
+
+    command: str
+    where: Literal["run", "probe"]
+    what: str
+
+
+@runtime_checkable
+class ChecksCommands(Protocol):
+    """A Connector that can hold commands against what the system has, without carrying them out."""
+
+    async def check_commands(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[StatementProblem]:
+        """Everything that is wrong with them whatever their arguments. Raises as `describe`."""
+
+
+def unsupported(connector: str, what: str) -> str:
+    """The message of an Unsupported error."""
+    return f"connector {connector!r} does not support {what}"

@@ -1,0 +1,51 @@
+"""A configured system as its connector sees it, and what a check of it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TableUse:
+    """A table that the configuration names: its declared key columns (empty: the primary key)
+    and the columns that are used (empty: all).
+    """
+
+    table: str
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One configured system as a connector sees it.
+
+    `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
+    validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
+    `limits` connections and queries a second. `commands`: whether any are declared, so that `check`
+    and `setup` care for the ledger.
+    """
+
+    bridge: str
+    name: str
+    url: str = field(repr=False)
+    shown_url: str
+    options: Any
+    tables: tuple[TableUse, ...]
+    connections: int = 4
+    commands: bool = True
+    login: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `check` found: `what` is wrong, `fix` the exact statement that mends it.
+
+    `fatal`: capture or commands would not work. `create`: the bridge can do `fix` on request.
+    """
+
+    what: str
+    fix: str = ""
+    fatal: bool = True
+    create: bool = False
