@@ -18,14 +18,14 @@ HERE = Path(__file__).parent
 VAR = HERE / "var"
 
 
-def name():
+def name() -> str:
     """Of the cache's folder: by the modules' versions."""
     wanted = json.loads((HERE / "erp" / "package.json").read_text())["dependencies"]
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
     return f"cap-{digest.hexdigest()[:12]}"
 
 
-def install(folder):
+def install(folder: Path) -> None:
     """No script of any package runs, so nothing else is downloaded."""
     npm = shutil.which("npm")
     if npm is None:

@@ -32,14 +32,14 @@ listen = 127.0.0.1:{port}
 """
 
 
-def name():
+def name() -> str:
     """Of the cache's folder: by what it is made of."""
     company_file = Path(company.__file__).read_bytes()
     digest = hashlib.sha256(" ".join(PACKAGES).encode() + company_file)
     return f"tryton-example-{digest.hexdigest()[:12]}"
 
 
-def install(folder):
+def install(folder: Path) -> None:
     """The environment `venv`, and the database `erp.sqlite` of a company that can sell."""
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     pip = [*python(folder), "pip", "install", "-q", *PACKAGES]

@@ -20,14 +20,14 @@ def say(text):
 
 
 class Shop:
-    def __init__(self, url, password):
+    def __init__(self, url: str, password: str) -> None:
         self.erp = Rpc(url, "clerk", password)
         self.erp.context["company"] = self.erp.the("company.company")
         self.unit = self.erp.the("product.uom", ["name", "=", "Unit"])
         self.goods = {row["rec_name"]: row["id"] for row in self.erp.read("product.product")}
-        self.seen = {}
+        self.seen: dict[int, tuple[str, str]] = {}
 
-    def quote(self, customer, **wanted):
+    def quote(self, customer: str, **wanted: int) -> str:
         """A quotation: the customer's wish, waiting for its confirmation. Returns its number."""
         party = self.erp.the("party.party", ["name", "=", customer])
         address = self.erp.the("party.address", ["party", "=", party])
@@ -50,7 +50,7 @@ class Shop:
         )
         self.erp("sale.sale.quote", [sale])
         [row] = self.erp.read("sale.sale", ["id", "=", sale], fields=["number"])
-        return row["number"]
+        return str(row["number"])
 
     def look(self):
         """What has become of sales since the last look."""
@@ -64,7 +64,7 @@ class Shop:
                 say(f"  sale {row['number']} is held: {row['comment']}")
             self.seen[row["id"]] = now
 
-    def take_in(self, name, quantity):
+    def take_in(self, name: str, quantity: int) -> str | None:
         """Goods come in; one sale that waits for them is cleared of its remark, to be looked at
         again: the one that was looked at the longest time ago. Returns its number.
         """
