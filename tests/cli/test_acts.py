@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from bridge.model.position import parse_position
 from tests.cli.place import Place, order
 
 
@@ -11,6 +12,7 @@ def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place)
     sent, ended = bridge_runs.call(*words, "--by", "Ann O'Neil", "--wait", "20", "--json").rows
     assert ended["outcome"] == "succeeded"
     assert ended["id"].startswith("person-ann-o-neil:")
+    assert parse_position(ended["position"]).commit > 0
     assert sent["key"] == {"order_no": "4711"}
     (row,) = bridge_runs.call("get", "sales_order", "4711", "--json").rows
     assert (row["block"], row["note"]) == ("credit", "by hand")

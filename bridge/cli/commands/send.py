@@ -197,6 +197,7 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
                 "code": receipt.code,
                 "message": receipt.message,
                 "version": receipt.version,
+                "position": receipt.position,
             }
         )
     else:
