@@ -78,6 +78,6 @@ torture: setup services
 	$(BIN)/python -m tests.torture $(N) $(SEED) $(LOG) $(SOURCE)
 
 clean:
-	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .make build dist examples/*/var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find bridge connectors -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

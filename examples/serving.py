@@ -39,7 +39,10 @@ def installed(name, what, install):
             with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.status("installing"):
                 made = Path(scratch) / name
                 made.mkdir()
-                install(made)
+                try:
+                    install(made)
+                except (OSError, subprocess.CalledProcessError) as error:
+                    raise SystemExit(f"{what} could not be installed: {error}") from None
                 made.rename(folder)
     return folder
 
@@ -99,4 +102,4 @@ def in_order():
     try:
         yield
     except KeyboardInterrupt:
-        console.print("\nThe ERP ends; what was entered is kept for the next start.")
+        console.print("\nEnded. What was entered is kept for the next start.")

@@ -55,10 +55,11 @@ def main():
     url = f"{address}/odata/v4/erp/"
     users = [sys.executable, str(HERE / "users.py"), url, str(given.pause), str(given.acts)]
     server = running(["node", "server.js"], HERE / "erp", env, VAR / "erp.log", url)
-    with in_order(), server:
+    with server:
         console.print(f"SAP CAP serves {url}. Its users are at work; Ctrl-C ends all.")
         work(users, env)
 
 
 if __name__ == "__main__":
-    main()
+    with in_order():
+        main()

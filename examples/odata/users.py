@@ -72,7 +72,10 @@ def work(erp, pause, acts):
         if acts > 0:
             acts -= 1
             act = rng.choices([enter_order, take_in_goods], [3, 1])[0]
-            act(erp, rng, names)
+            try:
+                act(erp, rng, names)
+            except httpx.HTTPStatusError as error:
+                say(f"the ERP says no: {error.response.text}")
         time.sleep(pause)
         look(erp, seen)
 

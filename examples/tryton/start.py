@@ -99,11 +99,12 @@ def main():
         for file in ("password", "erp.sqlite"):
             shutil.copy(made / file, VAR)
     env = {**os.environ, "PASSWORD": password(VAR / "password")}
-    with in_order(), served(made, VAR, given.port) as url:
+    with served(made, VAR, given.port) as url:
         console.print(f"Tryton serves {url}. Its users are at work; Ctrl-C ends all.")
         users = ["-m", "examples.tryton.users", url, str(given.pause), str(given.acts)]
         work([sys.executable, *users], env)
 
 
 if __name__ == "__main__":
-    main()
+    with in_order():
+        main()

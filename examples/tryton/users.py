@@ -12,7 +12,7 @@ import sys
 import time
 
 from examples.tryton.company import CUSTOMERS, STOCK
-from examples.tryton.rpc import Rpc, exact
+from examples.tryton.rpc import Refused, Rpc, exact
 
 
 def say(text):
@@ -101,7 +101,10 @@ def work(shop, pause, acts):
         if acts > 0:
             acts -= 1
             act = rng.choices([quote, take_in], [3, 1])[0]
-            act(shop, rng)
+            try:
+                act(shop, rng)
+            except Refused as error:
+                say(f"the ERP says no: {error}")
         time.sleep(pause)
         shop.look()
 

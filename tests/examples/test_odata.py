@@ -95,6 +95,9 @@ def test_an_order_whose_goods_are_in_stock_is_confirmed_and_any_other_is_held_on
             # The change that the command caused has come back, and nobody acts on it.
             here.wait(lambda: _last(here, "1005")["status"] == "confirmed")
         assert erp.stock() == {"table": 18, "chair": 0, "lamp": 12, "shelf": 5}
+        left = erp.states()
+    with here.started("--acts", "0"):
+        assert erp.states() == left
     done = here.call("commands", "--json").rows
     assert Counter((one["name"], one["state"]) for one in done) == {
         ("erp.confirm_order", "succeeded"): 4,
