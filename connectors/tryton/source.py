@@ -137,7 +137,9 @@ class TrytonSource:
         after = self._monotonic()
         self._next_poll = after + self._options.poll_seconds
         if whole:
-            self._next_whole = after + self._options.overlap_every_seconds
+            # A clock that was set back is noticed before what it wrote since is behind the overlap.
+            overlap = self._options.overlap_seconds
+            self._next_whole = after + min(self._options.overlap_every_seconds, overlap / 2)
 
     def _related(self) -> Mapping[str, set[str]]:
         """The models whose deletions matter, and which of ours they may take rows from: their own,

@@ -12,6 +12,9 @@ from connectors.tryton.fields import ID
 from connectors.tryton.look import LOG, Look
 from connectors.tryton.recent import Recent
 
+MANY = 1000
+"""Entries at once, of which nobody asks what each one tells."""
+
 
 class Trail:
     """Reads the log where this user may, and says of which models the ids are to be listed."""
@@ -53,10 +56,11 @@ class Trail:
             if len(rows) > self._look.most:
                 recent.leap(max(row.at for row in rows))
                 return {name for names in watched.values() for name in names}
+            told = [one.id for one in entries]
             found = {
                 name
                 for model in (every if entries else [])
-                if await self._tells([one.id for one in entries], model)
+                if len(told) > MANY or await self._tells(told, model)
                 for name in watched[model]
             }
         except (Rejected, ConfigurationError) as error:
