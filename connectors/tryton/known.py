@@ -63,13 +63,16 @@ class Known:
         before = self._sorted
         if self._since:
             before = array("q", sorted([*before, *self._since]))
+            self._sorted, self._since = before, set()
+        if before == listed:
+            # As nearly always, and much faster.
+            return [], []
         gone, come = _differences(before, listed)
         if gone:
             lost = set(gone)
-            before = array("q", [key for key in before if key not in lost])
+            self._sorted = array("q", [key for key in before if key not in lost])
             for key in gone:
                 self.print = self.print.less(key)
-        self._sorted, self._since = before, set()
         return gone, come
 
 

@@ -71,6 +71,8 @@ class TrytonSource:
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
         saved = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
+        # By itself: after a few wrong passwords Tryton makes a user wait.
+        await self._client.begin()
         self._trail = Trail(self._client, self._look, self._overlap, saved.get(LOG))
         await self._trail.begin()
         for use in self._system.tables:

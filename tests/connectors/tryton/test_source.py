@@ -216,6 +216,25 @@ async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
         assert follow.told() == [(DELETE, "kit.order", key) for key in keys[:2]]
 
 
+async def test_the_log_may_be_taken_away_and_given_back(tryton: Tryton) -> None:
+    keys = [order(tryton) for _ in range(3)]
+    user = tryton.rpc.the("res.user", ["login", "=", capturer(tryton)])
+    of = erp(tryton, reconcile_minutes=60)
+    async with following(of) as follow:
+        write(tryton, user, "res.user", administrator=False)
+        try:
+            await follow.looked()
+            delete(tryton, keys[0])
+            write(tryton, keys[1], qty=1)
+            await follow.until(lambda: follow.changes)
+            await follow.looked()
+            assert follow.told() == [(UPDATE, "kit.order", keys[1])], "nobody tells of deletions"
+        finally:
+            write(tryton, user, "res.user", administrator=True)
+        await follow.until(lambda: (DELETE, "kit.order", keys[0]) in follow.told())
+        assert not follow.troubles
+
+
 async def test_a_row_without_its_id_as_the_key_goes_by_comparing(tryton: Tryton) -> None:
     of = erp(tryton, TableUse("kit.order", ("order_no",), ("order_no", "qty")))
     key = order(tryton, order_no="named")
@@ -304,6 +323,18 @@ async def test_a_model_that_may_not_be_read_is_told_and_the_others_go_on(tryton:
         assert set(follow.troubles) == {"sale.sale", "no.model"}
         assert 'not allowed to access "Sale"' in follow.troubles["sale.sale"]
         assert "Tryton has no model 'no.model'" in follow.troubles["no.model"]
+
+
+async def test_a_wrong_password_is_tried_once_whatever_the_number_of_models(
+    private_tryton: Callable[..., Tryton],
+) -> None:
+    tryton = private_tryton()
+    of = system(tryton.url_of("admin", "not the passphrase"), tables=[ORDER, SWITCHED])
+    source = TrytonSource(of)
+    with pytest.raises(ConfigurationError, match="Tryton refuses user 'admin'"):
+        await source.open(None)
+    await source.close()
+    assert tryton.calls().count("common.db.login") == 1
 
 
 async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: Tryton) -> None:
