@@ -8,6 +8,7 @@ from typing import cast
 
 from bridge.config import ConfigProblems, SystemConfig
 from bridge.config.options import login, options
+from bridge.config.problems import Problem
 from bridge.connector import Connector, System, TableUse
 from bridge.model.declare import EntitySpec
 
@@ -45,16 +46,28 @@ def load_connector(system: SystemConfig) -> Connector:
 def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
     """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`."""
     url = config.url.reveal()
+    problems: list[Problem] = []
+    made_of, logs_in = None, None
+    try:
+        made_of = options(config, connector.options)
+    except ConfigProblems as error:
+        problems += error.problems
+    try:
+        logs_in = login(config, getattr(connector, "login", None))
+    except ConfigProblems as error:
+        problems += error.problems
+    if problems:
+        raise ConfigProblems(problems)
     return System(
         bridge=bridge,
         name=config.spec.name,
         url=_from_folder(url, config),
         shown_url=config.shown_url,
-        options=options(config, connector.options),
+        options=made_of,
         tables=tuple(_tables(config.spec.entities)),
         connections=config.spec.limits.connections,
         commands=bool(config.spec.commands),
-        login=login(config, getattr(connector, "login", None)),
+        login=logs_in,
     )
 
 
