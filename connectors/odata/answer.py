@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 Headers = Mapping[str, str]
 
@@ -17,8 +17,10 @@ class Unreadable(ValueError):
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
-_SAFE = "()',:;@!*~$/="
-"""Characters of a query's value that need no encoding, so that URLs stay short and readable."""
+_SAFE = "()',:@!*~$/="
+"""Characters of a query's value that need no encoding, so that URLs stay short and readable. Some
+servers end a parameter at a semicolon.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ def with_query(path: str, params: Mapping[str, str]) -> str:
     """`path` with `params` behind it, percent-encoded: spaces as %20, which every service reads."""
     query = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in params.items())
     return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+
+
+def shown(url: str) -> str:
+    """A URL for people: without login and query, which may hold anything."""
+    split = urlsplit(url)
+    host = split.netloc.rpartition("@")[2]
+    return f"{split.scheme}://{host}{split.path}" if host else split.path
 
 
 def segment(text: str) -> str:

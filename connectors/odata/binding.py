@@ -41,14 +41,20 @@ class Target:
     key: Pairs | None
 
 
-def problems(text: str, service: Service) -> list[str]:
-    """What is wrong with `run:` or `probe:` against this service, whatever the values."""
+def problems(text: str, service: Service, *, asks: bool = False) -> list[str]:
+    """What is wrong with `run:`, or (`asks`) with `probe:`, against this service, whatever the
+    values.
+    """
     try:
         statements = parse(text)
     except ConfigurationError as error:
         return [str(error)]
     found = []
     for statement in statements:
+        if asks and statement.verb != "GET":
+            found.append(f"{statement.verb} may change something: a probe asks by GET alone")
+        elif not asks and statement.verb == "GET":
+            found.append("GET changes nothing: it belongs into `probe:`")
         try:
             resolve(statement, service)
         except ConfigurationError as error:
@@ -105,6 +111,8 @@ def bind(statement: Statement, service: Service, parameters: Mapping[str, Any]) 
 
 def set_of(service: Service, name: str) -> EntitySet:
     """The entity set. Raises ConfigurationError."""
+    if name in service.left_out:
+        raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
     if name not in service.sets:
         raise ConfigurationError(f"entity set {name!r} is not there{_near(name, service.sets)}")
     return service.sets[name]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from bridge.connector import Finding, System, TableUse
+from bridge.connector import Finding, StatementProblem, System, TableUse
+from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from connectors.odata.asking import query
+from connectors.odata.binding import problems
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
 from connectors.odata.means import Chosen, choose
@@ -44,15 +46,35 @@ async def means(system: System) -> Mapping[str, str]:
     async def phrase(use: TableUse) -> str:
         try:
             return (await choose(client, service, use, options)).phrase(options)
-        except (ConfigurationError, Rejected) as error:
-            return f"nothing, because {error}"
+        except (ConfigurationError, Rejected):
+            return ""  # `check` tells why it is not captured at all
 
     try:
         service = await client.metadata()
         told = await _each(system, phrase)
-        return {use.table: one for use, one in zip(system.tables, told, strict=True)}
+        return {use.table: one for use, one in zip(system.tables, told, strict=True) if one}
     finally:
         await client.close()
+
+
+async def check_commands(system: System, commands: Sequence[CommandSpec]) -> list[StatementProblem]:
+    """As `bridge.connector.ChecksCommands.check_commands`."""
+    client = Client(system)
+    try:
+        service = await client.metadata()
+    finally:
+        await client.close()
+    return [
+        StatementProblem(command.name, where, what)
+        for command in commands
+        for where, text in _statements(command)
+        for what in problems(text, service, asks=where == "probe")
+    ]
+
+
+def _statements(command: CommandSpec) -> list[tuple[Literal["run", "probe"], str]]:
+    found: list[tuple[Literal["run", "probe"], str]] = [("run", command.run)]
+    return [*found, ("probe", command.probe)] if command.probe else found
 
 
 async def refused(client: Client, service: Service, system: System) -> dict[str, BridgeError]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel
@@ -14,10 +14,12 @@ from bridge.connector import (
     Shape,
     Snapshot,
     Source,
+    StatementProblem,
     System,
     TableUse,
     Writer,
 )
+from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
@@ -33,7 +35,7 @@ from connectors.odata.writer import ODataWriter
 
 
 class ODataConnector:
-    """`bridge.connector.Connector`, `LogsIn`, `Drafts` and `Means`; registered as `odata`."""
+    """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `Means` and `ChecksCommands`; registered as `odata`."""
 
     name = "odata"
     options: type[BaseModel] = Options
@@ -75,6 +77,12 @@ class ODataConnector:
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""
         return await checking.check(system)
+
+    async def check_commands(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[StatementProblem]:
+        """As `bridge.connector.ChecksCommands.check_commands`."""
+        return await checking.check_commands(system, commands)
 
     async def means(self, system: System) -> Mapping[str, str]:
         """As `bridge.connector.Means.means`."""

@@ -13,7 +13,7 @@ import httpx
 
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
-from connectors.odata.answer import WRITES, Answer, Request, parsed
+from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
 from connectors.odata.broken import broken, lost
 from connectors.odata.faults import fault, is_csrf, is_page
 from connectors.odata.limits import limits_of
@@ -138,8 +138,8 @@ class Exchange:
         same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
         if not same and not target.path.startswith(root.path):
             raise ConfigurationError(
-                f"{self._where}: the service gave a link to {target.hostname or '?'}"
-                f"{target.path}, which is outside of `url`; if it has moved, correct `url`"
+                f"{self._where}: the service gave a link to {shown(urlunsplit(target))}, which is "
+                "outside of `url`; if it has moved, correct `url`"
             )
         query = target.query
         if self._query and self._query not in query:

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from bridge.model.errors import (
     BridgeError,
@@ -29,7 +28,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
-from connectors.odata.answer import Answer
+from connectors.odata.answer import Answer, shown
 
 LONGEST = 400
 """Characters of a service's own words that are told on."""
@@ -85,11 +84,10 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
 
 
 def _moved(answer: Answer, where: str) -> BridgeError:
-    target = urlsplit(answer.headers.get("location", ""))
-    to = f"{target.scheme}://{target.hostname or ''}{target.path}" if target.scheme else target.path
+    to = shown(answer.headers.get("location", "")) or "nowhere"
     return ConfigurationError(
-        f"{where}: the service redirects ({answer.status}) to {to or 'nowhere'}; if it has moved, "
-        "correct `url`; if that is a login page, say under `login:` how to log in"
+        f"{where}: the service redirects ({answer.status}) to {to}; if it has moved, correct `url`; "
+        "if that is a login page, say under `login:` how to log in"
     )
 
 

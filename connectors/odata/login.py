@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.odata.answer import shown
 from connectors.odata.faults import message
 
 EARLY = 30.0
@@ -155,7 +156,7 @@ class Tokens(httpx.Auth):
 
     def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
         self._login = login
-        self._where = f"{where}: the token's server {_shown(login.token_url)}"
+        self._where = f"{where}: the token's server {shown(login.token_url)}"
         self._clock = clock
         self._token = ""
         self._until = 0.0
@@ -218,8 +219,3 @@ class Tokens(httpx.Auth):
         self._token = token
         # Of a token that is good for a few seconds only, half of them are used.
         self._until = self._clock() + max(seconds - EARLY, seconds / 2)
-
-
-def _shown(url: str) -> str:
-    split = urlsplit(url)
-    return f"{split.scheme}://{split.hostname or ''}{split.path}"

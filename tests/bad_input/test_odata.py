@@ -1,0 +1,235 @@
+"""What can be wrong with an OData service: named in a sentence; the other entities go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.service import Service, at, document, everywhere, metadata, page, service
+from tests.between import Asked, Between, Rule, Say, nothing, standing
+from tests.services.cap import Cap
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def erp(tmp_path: Path, cap: Cap) -> Iterator[Service]:
+    """An ERP with a customer and a product."""
+    with service(tmp_path / "bridge", cap) as made:
+        made.put("Customers", "C1", name="Ann")
+        made.put("Products", "P1", name="Tea", stock=3)
+        yield made
+
+
+def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Service) -> None:
+    place = erp.place
+    with place.running() as run:
+        run.says("streaming")
+        erp.until_customers()
+    right = place.secrets["ERP_PASSWORD"]
+    place.secret("ERP_PASSWORD", "wr0ng:p@ss")
+    erp.put("Customers", "C2", name="Bob")
+    says = (
+        "system 'erp'",
+        "the login was refused (401)",
+        "check the user and the password in `url`",
+    )
+    place.fails("check", code=1, says=says)
+    place.fails("get", "customer", "C1", code=2, says=says)
+    with place.running() as run:
+        assert run.ends() == 1
+        for part in says:
+            assert part in run.text
+    place.secret("ERP_PASSWORD", right)
+    with place.running():
+        erp.until_customers()
+
+
+def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service) -> None:
+    """A type that nobody knows, an entity without a key, a field that is not there."""
+    place, whole = erp.place, document(erp.cap)
+    customers = whole.index(b'<EntityType Name="Customers">')
+    start, end = whole.index(b"<Key>", customers), whole.index(b"</Key>", customers)
+    keyless = whole[:start] + whole[end + len(b"</Key>") :]
+    cases = [
+        (keyless, "entity set 'Customers' can't be used: an entity without a key: its rows can't"),
+        (
+            whole.replace(b'EntityType="Erp.Customers"', b'EntityType="Erp.Clients"'),
+            "entity set 'Customers' can't be used: its type Erp.Clients is not in the metadata",
+        ),
+        (
+            whole.replace(b'EntitySet Name="Customers"', b'EntitySet Name="Clients"'),
+            "entity set 'Customers' is not in the service's metadata",
+        ),
+        (
+            whole[:customers]
+            + whole[customers:].replace(
+                b'Name="name" Type="Edm.String"', b'Name="name" Type="Acme.Blob"', 1
+            ),
+            "entity set 'Customers': property 'name' can't be used: the type Acme.Blob, which the",
+        ),
+        (
+            whole[:customers]
+            + whole[customers:].replace(b'Name="name" Type', b'Name="Name1" Type', 1),
+            "entity set 'Customers' has no property 'name'; did you mean 'Name1'?",
+        ),
+    ]
+    for body, said in cases:
+        assert body != whole
+        erp.between.rule = metadata(body)
+        # Commands that don't fit it either are faults of the file.
+        wrong(erp, said, code=2)
+    with place.running("--only", "capture") as run:
+        run.says(r"entity state: .*has no property 'name'.*entity=erp.customer state=troubled")
+        erp.until_products()
+        erp.put("Products", "P2", name="Jug", stock=1)
+        erp.until_products()
+        says = ("erp.customer can't be captured for now", "has no property 'name'")
+        place.fails("status", code=1, says=says)
+    erp.between.rule = nothing
+    with place.running() as run:
+        run.says("streaming")
+        erp.until_customers()
+        erp.put("Customers", "C2", name="Bob")
+        erp.until_customers()
+    assert place.call("check").code == 0
+
+
+def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service) -> None:
+    erp.edit(**{"{entity: customer, from: customer_id}": "{entity: client, from: customer_id}"})
+    place = erp.place
+    says = ("systems/erp.yaml:15:", "entities.order.relations.customer", "client")
+    place.fails("check", code=2, says=says)
+    place.fails("run", code=2, says=says)
+
+
+def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Service) -> None:
+    erp.edit(**{"capture: {poll: 0.2,": "login: {pasword: x}\ncapture: {pol: 0.2,"})
+    says = ("systems/erp.yaml:4: login.pasword", "systems/erp.yaml:5: capture.pol:")
+    erp.place.fails("check", code=2, says=says)
+
+
+@pytest.mark.parametrize(
+    ("reaction", "said"),
+    [
+        (page("Please log in"), "a web page ('Please log in') came instead of OData"),
+        (Say(200, b'{"error": {"code": "7", "message": "Locked"}}', JSON), "GET Customers: Locked"),
+        (
+            Say(403, b'{"error": {"message": "Not you"}}', JSON),
+            "Not you; the login has no right to",
+        ),
+        (Say(200, b'{"value": 7}', JSON), "GET Customers: no list of rows came"),
+    ],
+)
+def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
+    erp: Service, reaction: Say, said: str
+) -> None:
+    place = erp.place
+    with place.running() as run:
+        run.says("streaming")
+        erp.until_customers()
+        erp.between.rule = at("Customers", reaction)
+        erp.put("Products", "P2", name="Jug", stock=1)
+        erp.until_products()
+        place.fails("check", code=1, says=("system 'erp'", "Customers", said))
+        assert place.call("get", "product", "P2").code == 0
+        assert place.call("get", "customer", "C1", "--fresh").code != 0
+        erp.put("Customers", "C2", name="Bob")
+        erp.between.rule = nothing
+        erp.until_customers()
+
+
+def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -> None:
+    whole = erp.users.get("Customers").content
+    halves = [
+        Say(200, whole[: len(whole) // 2], JSON),
+        Say(200, whole[: len(whole) // 2], JSON, length=len(whole)),
+    ]
+    with erp.place.running() as run:
+        run.says("streaming")
+        for number, half in enumerate(halves):
+            erp.between.rule = at("Customers", half)
+            erp.put("Customers", f"H{number}", name="Half")
+            erp.put("Products", "P2", name="Jug", stock=number)
+            erp.until_products()
+            erp.asks_on()
+            erp.place.fails("check", code=1, says=("GET Customers", "answer"))
+            erp.between.rule = nothing
+            erp.until_customers()
+
+
+def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> None:
+    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+    outside = b'<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]><x>&file;</x>'
+    cases: list[tuple[Rule, str]] = [
+        (metadata(bomb + b"<x>&b;</x>"), "$metadata has a document type (<!DOCTYPE ...>)"),
+        (metadata(outside), "$metadata has a document type (<!DOCTYPE ...>)"),
+        (metadata(document(erp.cap)[:2000]), "$metadata is no XML"),
+        (metadata(b"<feed/>"), "$metadata begins with <feed>, not with <Edmx>: is the url"),
+        (metadata(b'{"value": []}'), "$metadata is JSON without $Version, so no CSDL"),
+        (at("$metadata", Say(404, b"nothing")), "404: nothing; `url` should be the root"),
+        (at("$metadata", page("Fiori")), "a web page ('Fiori') came instead of OData"),
+    ]
+    for rule, said in cases:
+        erp.between.rule = rule
+        wrong(erp, said)
+    with erp.place.running() as run:
+        assert run.ends() == 1
+        assert "a web page ('Fiori')" in run.text
+
+
+def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Service) -> None:
+    place = erp.place
+    strangers: list[Asked] = []
+
+    def stranger(asked: Asked) -> Say:
+        strangers.append(asked)
+        return Say(200, b"{}", JSON)
+
+    other = Between("http://127.0.0.1:1")
+    other.rule = stranger
+    with standing(other):
+        for status, where in (
+            (301, f"{other.address}/new/erp/"),
+            (308, f"{other.address}/odata/v4/erp/$metadata"),
+            (302, "/login?next=erp"),
+        ):
+            moved = Say(status, b"", {"Location": where})
+            erp.between.rule = everywhere(moved)
+            said = (f"the service redirects ({status}) to", where.partition("?")[0])
+            wrong(erp, *said, "correct `url`")
+        place.fails("get", "customer", "C1", code=2, says=said)
+        with place.running() as run:
+            assert run.ends() == 1
+        # Pages behind the first one are asked for at the service itself, whatever it says.
+        link = f"{other.address}/elsewhere/Customers?$skip=1"
+        told = {"value": [], "@odata.nextLink": link}
+        erp.between.rule = at("Customers", Say(200, json.dumps(told).encode(), JSON))
+        link = f"gave a link to {other.address}/elsewhere/Customers, which is outside of `url`"
+        place.fails("get", "customer", code=2, says=[link])
+    assert strangers == []
+
+
+def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Service) -> None:
+    erp.edit(**{"PATCH Customers(:key) name=:name": "PATCH Customers(:key) nam=:name"})
+    erp.edit(**{"POST Customers ID=:key, name=:name": "GET Customers ID=:key, name=:name"})
+    says = (
+        "systems/erp.yaml:33: commands.rename_customer.run: entity set 'Customers' has no property",
+        "'nam'; did you mean name?",
+        "commands.add_customer.run: GET changes nothing: it belongs into `probe:`",
+    )
+    assert erp.place.call("check").code != 0
+    said = erp.place.call("check").said
+    for part in says:
+        assert part in said
+
+
+def wrong(erp: Service, *says: str, code: int = 1) -> None:
+    """`check` names it; inside of this process, as it is asked again and again."""
+    answer = erp.place.inside("check")
+    assert answer.code == code, answer
+    for part in ("system 'erp'", *says):
+        assert part in answer.said, (part, answer)
