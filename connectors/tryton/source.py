@@ -87,7 +87,7 @@ class TrytonSource:
                 clock=self._clock,
             )
             try:
-                self._stale += await one.begin(first=after is None)
+                await one.begin(first=after is None)
             except (Rejected, ConfigurationError) as error:
                 one.trouble = str(error)
         self._all_in_trouble()

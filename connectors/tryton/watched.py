@@ -74,12 +74,16 @@ class Watched:
         self._print: Fingerprint | None = saved.known if saved else None
         self._reconciled = self._again = 0.0
         self._listed_at = self._took = 0.0
+        #: Until a look succeeds, which tells it.
+        self._stale: list[Stale] = []
 
     # -- the checkpoint ----------------------------------------------------------------------
 
     def saved(self) -> Saved | None:
-        """For the checkpoint; nothing of a model that was never read."""
-        if self._known is None:
+        """For the checkpoint; nothing of a model that was never read. As long as it isn't told that
+        the model has to be compared, the last state of which that is not so.
+        """
+        if self._known is None or self._stale:
             return self._saved
         return Saved(self._recent, self._print, self._reconciled, self._again)
 
@@ -92,10 +96,9 @@ class Watched:
 
     # -- looking -----------------------------------------------------------------------------
 
-    async def begin(self, *, first: bool) -> list[Stale]:
+    async def begin(self, *, first: bool) -> None:
         """Begin now, or where the checkpoint says."""
         await self._tables.table(self.name)
-        stale: list[Stale] = []
         saved, recent = self._saved, self._recent
         if saved is None:
             recent = Recent(await self._look.newest(self.name))
@@ -106,26 +109,25 @@ class Watched:
                 recent.since = recent.begin(self._overlap)
                 for row in rows:
                     recent.tell(row)
-            if not first:
-                stale.append(self._compare("it is captured from now on"))
         listed = await self._list()
+        if saved is None and not first:
+            self._compare("it is captured from now on")
         if saved is not None and saved.known is not None:
             last = saved.known.last
             self._again = saved.again
             if fingerprint(listed, last) != saved.known:
-                stale.append(self._compare("rows went while nobody looked", deletes_only=True))
+                self._compare("rows went while nobody looked", deletes_only=True)
             # Those above are still to be told.
             listed = listed[: bisect_right(listed, last)]
         self._recent, self._known = recent, Known(listed)
         if saved is None:
             self.settle()
-        return stale
 
     async def look(self, *, whole: bool) -> Seen:
         """At the whole overlap, or its last tenth."""
         seen = Seen()
         if self._known is None:
-            seen.stale += await self.begin(first=False)
+            await self.begin(first=False)
         table, recent = await self._tables.table(self.name), self._recent
         now = self._look.now
         if whole and now is not None and recent.at > now + CLOCK_SLACK:
@@ -142,9 +144,10 @@ class Watched:
         if 0 < self._again <= self._clock():
             # Transactions that were under way when it was compared have ended.
             self._again = 0.0
-            seen.stale.append(self._compare("rows came late amid very many others"))
+            self._compare("rows came late amid very many others")
         if self._listing_is_due():
             await self._compare_ids(table, seen)
+        seen.stale, self._stale = self._stale, []
         return seen
 
     def _leap(self, recent: Recent, rows: list[Stamp]) -> None:
@@ -154,11 +157,11 @@ class Watched:
     async def _begin_anew(self, seen: Seen, reason: str) -> None:
         """Give up on single rows: what is there now, and what went, is for the comparison."""
         seen.news, seen.gone = [], []
-        seen.stale.append(self._compare(reason))
+        self._compare(reason)
         self._known = Known(await self._list())
 
-    def _compare(self, reason: str, *, deletes_only: bool = False) -> Stale:
-        return Stale((self.name,), reason, deletes_only)
+    def _compare(self, reason: str, *, deletes_only: bool = False) -> None:
+        self._stale.append(Stale((self.name,), reason, deletes_only))
 
     # -- ids ---------------------------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class Watched:
             seen.gone = gone
         elif gone:
             # Only the log knows their keys.
-            seen.stale.append(self._compare("rows were deleted", deletes_only=True))
+            self._compare("rows were deleted", deletes_only=True)
         known = {found.row.id for found in seen.news}
         seen.news += [Found(Stamp(0, key, 0), True, False) for key in come if key not in known]
 

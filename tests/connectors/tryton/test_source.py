@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import CREATE, DELETE, UPDATE, Batch, Change, Stale, System, TableUse
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
 from connectors.tryton.look import Look
@@ -369,6 +369,34 @@ async def test_what_happened_while_a_right_was_withdrawn_is_told_once_it_is_back
 
 
 # -- very many rows --------------------------------------------------------------------------
+
+
+async def test_that_a_model_has_to_be_compared_is_kept_until_it_is_told(tryton: Tryton) -> None:
+    """Also across restarts, while the model can't be read."""
+    order(tryton)
+    of = erp(tryton, user=CLERK)
+    async with Client(of) as client:
+        watched = Watched(
+            "kit.order",
+            Tables(of, client),
+            Look(client),
+            None,
+            options=TrytonOptions.model_validate(OPTIONS),
+            monotonic=time.monotonic,
+            clock=time.time,
+        )
+        await watched.begin(first=False)
+        right = tryton.rpc.create("ir.model.access", {"model": "kit.order", "perm_read": False})
+        try:
+            with pytest.raises(Rejected, match="not allowed"):
+                await watched.look(whole=True)
+            watched.settle()
+            assert watched.saved() is None, "after a restart it would begin anew"
+        finally:
+            tryton.rpc.call("model.ir.model.access.delete", [right])
+        seen = await watched.look(whole=True)
+        assert [one.reason for one in seen.stale] == ["it is captured from now on"]
+        assert watched.saved() is not None
 
 
 async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_when_late_ones_are_in(
