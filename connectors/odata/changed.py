@@ -37,7 +37,6 @@ class ChangedPoller:
     """`connectors.odata.polling.Poller`: asks for rows from a moment on."""
 
     name = "changed"
-    tells_deletes = False
 
     def __init__(
         self,

@@ -43,7 +43,6 @@ class DeltaPoller:
     """
 
     name = "delta"
-    tells_deletes = True
 
     def __init__(self, asks: Asks, table: Table, page: int) -> None:
         self.table = table

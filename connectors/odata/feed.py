@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bridge.connector import Stale, TableUse
 from bridge.model.errors import ConfigurationError
 from connectors.odata.changed import ChangedPoller
-from connectors.odata.delta import NoTracking
+from connectors.odata.delta import DeltaPoller, NoTracking
 from connectors.odata.listing import ListingPoller
 from connectors.odata.means import choose
 from connectors.odata.model import Service
@@ -166,21 +166,26 @@ class Feed:
     # -- what polls don't tell -------------------------------------------------------------
 
     async def _compare(self) -> list[Stale]:
-        """At an interval, what the poller can't tell is left to a comparison with the log."""
+        """At an interval, what the poller can't tell is left to a comparison with the log.
+
+        A listing knows what it has met itself. A row that a snapshot read, and that was gone before
+        the next listing, is in the log alone.
+        """
         poller, now = self._poller, self._clock()
-        large = isinstance(poller, ListingPoller) and not poller.whole
-        if poller is None or (poller.tells_deletes and not large):
+        if poller is None or isinstance(poller, DeltaPoller):
             return []
         if now - self._compared < self._options.reconcile:
             return []
-        blind = isinstance(poller, ChangedPoller) and await poller.blind()
+        why, whole = "the service tells no deletions", False
+        if isinstance(poller, ListingPoller):
+            whole = not poller.whole
+            why = "rows that a snapshot read may have gone before they were listed"
+            if whole:
+                why = f"more than {self._options.listing} rows, and no way to ask what changed"
+        elif isinstance(poller, ChangedPoller) and await poller.blind():
+            whole, why = True, f"{why}, and some rows carry no time of change"
         self._compared = now
-        why = "the service tells no deletions"
-        if large:
-            why = f"more than {self._options.listing} rows, and no way to ask what changed"
-        elif blind:
-            why = "the service tells no deletions, and some rows carry no time of change"
-        return [Stale((self.use.table,), why, deletes_only=not (large or blind))]
+        return [Stale((self.use.table,), why, deletes_only=not whole)]
 
     def saved(self, marks: int) -> State:
         """The resume state."""

@@ -36,7 +36,6 @@ class ListingPoller:
     """
 
     name = "listing"
-    tells_deletes = True
 
     def __init__(self, asks: Asks, table: Table, *, page: int, limit: int) -> None:
         self.table = table

@@ -71,7 +71,6 @@ class Poller(Protocol):
 
     name: str
     table: Table
-    tells_deletes: bool
 
     async def begin(self) -> str:
         """From now on. Returns why the table is stale already, or ""."""

@@ -28,11 +28,10 @@ class Bent:
     client: Client
     #: What the service's answers say that the time is; None: as it is.
     date: datetime | None = None
-    #: Of each page that many rows are shown, and no link to the others.
-    most: int | None = None
+    #: What becomes of the JSON of an answer.
+    bend: Callable[[Any], Any] = lambda body: body
     #: The query option that the service ignores.
     ignores: str = ""
-    before: Callable[[], None] = lambda: None
     asked: list[Mapping[str, str]] = field(default_factory=list)
 
     async def get(
@@ -43,17 +42,13 @@ class Bent:
         prefer: str = "",
         absolute: bool = False,
     ) -> Answer:
-        self.before()
         self.asked.append(params or {})
         kept = {name: text for name, text in (params or {}).items() if name != self.ignores}
         answer = await self.client.get(path, kept or None, prefer=prefer, absolute=absolute)
         headers = dict(answer.headers)
         if self.date is not None:
             headers["date"] = format_datetime(self.date, usegmt=True)
-        body = answer.body
-        if self.most is not None and isinstance(body, dict) and "value" in body:
-            body = {"value": body["value"][: self.most]}
-        return replace(answer, headers=headers, body=body)
+        return replace(answer, headers=headers, body=self.bend(answer.body))
 
     async def page(
         self,
@@ -88,9 +83,9 @@ class Polls:
         chosen = await choose(self.asks, service, use, self._options)
         self.poller = chosen.poller(self.asks, self._options, lambda: self.now)
 
-    async def restart(self) -> None:
-        """Another process goes on where this one is."""
-        state = self.poller.saved(1000)
+    async def restart(self, room: int = 1000) -> None:
+        """Another process goes on where this one is; the checkpoint has room for so many marks."""
+        state = self.poller.saved(room)
         await self.make()
         self.poller.restore(state)
 
@@ -116,6 +111,15 @@ class Polls:
             some, more = await self.page()
             told += some
         return told
+
+
+def short(rows: int) -> Callable[[Any], Any]:
+    """Pages that hold fewer rows than there are, and no link to the others."""
+
+    def bend(body: Any) -> Any:
+        return {"value": body["value"][:rows]} if "value" in body else body
+
+    return bend
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.odata.clock import Clock
-from tests.connectors.odata.polls import keys, now, polling
+from tests.connectors.odata.polls import keys, now, polling, short
 from tests.services.cap import Cap
 
 SECOND = timedelta(seconds=1)
@@ -138,7 +138,7 @@ async def test_many_rows_of_one_moment_over_page_borders_are_told_once_each(cap:
 async def test_short_pages_without_a_link_end_no_look(cap: Cap) -> None:
     """Some services give fewer rows than they are asked for, and don't say so."""
     async with polling(cap.url, "Suites", page=10) as polls:
-        polls.asks.most = 3
+        polls.asks.bend = short(3)
         at = now()
         cap.write("Suites", *(suite(f"{n:02}", 1, at) for n in range(8)))
         cap.write("Suites", *(suite(f"{n:02}", 1, at + SECOND) for n in range(8, 12)))

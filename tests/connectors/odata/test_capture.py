@@ -1,0 +1,329 @@
+"""Capture of real services from end to end, with what goes wrong on the way: the log ends as they do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.capture import health
+from bridge.connector import Connector, System, TableUse
+from bridge.model.declare import EntitySpec
+from connectors.odata.connector import connector
+from connectors.odata.options import Options
+from tests.between import CUT, DROP, HANG, Asked, Between, Say
+from tests.capture.legacy import BRIDGE
+from tests.capture.rig import Rig, opened, until
+from tests.conftest import PrivateCap
+from tests.connectors.odata.load import Erp, Load, Row
+from tests.connectors.odata.polls import now
+from tests.connectors.odata.promise import LogFile, check
+from tests.services.cap import Cap
+from tests.services.odatapy import Odatapy
+
+PLAIN = ("order_no", "customer", "qty", "price")
+SECOND = timedelta(seconds=1)
+
+
+class Service:
+    """A rig's legacy system: what its URL leads to, by this connector."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.connector: Connector = connector
+        self._url = url
+        self._options = {"poll": 0.05, "overlap": 3, "reconcile": 0.5, "page": 20, **options}
+
+    def system(self, tables: list[str]) -> System:
+        uses = tuple(TableUse(table, (), PLAIN) for table in tables)
+        made = Options.model_validate(self._options)
+        return System(BRIDGE, "erp", self._url, "http://erp/", made, uses, 2)
+
+    def run(self, *statements: str) -> None:
+        raise NotImplementedError(f"no SQL here: {statements}")
+
+    def rows(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        raise NotImplementedError(f"no SQL here: {query}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@asynccontextmanager
+async def rig_of(folder: Path, url: str, *tables: str, **options: Any) -> AsyncIterator[Rig]:
+    """A rig whose entities are `suite` over the first table and `plain` over the second."""
+    async with opened(folder, Service(url, **options)) as rig:
+        names = ("suite", "plain")
+        specs = [EntitySpec("erp", name, table) for name, table in zip(names, tables, strict=False)]
+        await rig.declare(*specs)
+        yield rig
+
+
+async def same(rig: Rig, service: Cap | Odatapy, entity: str, table: str) -> None:
+    """Wait until the log says of a table what the service does, asked for without the bridge."""
+
+    def there() -> dict[str, Row]:
+        with service.client() as client:
+            rows = Erp(client, table).rows()
+        return {key: {name: row.get(name) for name in PLAIN} for key, row in rows.items()}
+
+    async def equal() -> bool:
+        told = await rig.state(entity, "order_no")
+        found = {key: {name: row[name] for name in PLAIN} for key, row in told.items()}
+        return found == await asyncio.to_thread(there)
+
+    await until(equal, 40)
+
+
+async def kept(folder: Path, load: Load) -> None:
+    """The weaker promise, exactly."""
+    truth = {
+        key: [state and {name: state.get(name) for name in PLAIN} for state in states]
+        for key, states in load.states.items()
+    }
+    told = LogFile(folder / "bridge.db").told()
+    for one in (one for records in told.values() for one in records):
+        if one.change and one.change["after"]:
+            one.change["after"] = {name: one.change["after"][name] for name in PLAIN}
+    check(told, truth)
+
+
+async def troubles(rig: Rig) -> Mapping[str, str]:
+    """What `bridgectl status` would say of single entities."""
+    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    return {} if found is None else found.troubles
+
+
+@asynccontextmanager
+async def under_load(service: Cap | Odatapy, table: str, seed: int) -> AsyncIterator[Load]:
+    """A load beside the block; it ends with it."""
+    load = Load(service.client, table, seed, 1000)
+    load.start()
+    try:
+        yield load
+    finally:
+        await asyncio.to_thread(load.end)
+
+
+async def test_links_that_expire_in_mid_load_lose_nothing(tmp_path: Path, odatapy: Odatapy) -> None:
+    async with rig_of(tmp_path, odatapy.url, "Suites") as rig, rig.capturing():
+        async with under_load(odatapy, "Suites", 5) as load:
+            for _ in range(4):
+                done = load.done
+                await until(lambda done=done: load.done > done + 20)  # type: ignore[misc]
+                await asyncio.to_thread(odatapy.expire)
+        await same(rig, odatapy, "suite", "Suites")
+        status = (await health.statuses(rig.log, BRIDGE))["erp"]
+        assert [one for one in status.results if one["id"].startswith("stale-suite")]
+    await kept(tmp_path, load)
+
+
+async def test_what_becomes_visible_late_is_in_the_log(tmp_path: Path, cap: Cap) -> None:
+    """Under changes of other rows, which move the latest moment on."""
+    async with rig_of(tmp_path, cap.url, "Suites", overlap=5) as rig, rig.capturing():
+        async with under_load(cap, "Suites", 6) as load:
+            for number in range(8):
+                done = load.done
+                await until(lambda done=done: load.done > done + 5)  # type: ignore[misc]
+                late = (now() - 4 * SECOND).isoformat()
+                row = {"order_no": f"L{number}", "qty": number, "modifiedAt": late}
+                await asyncio.to_thread(cap.write, "Suites", row)
+        await same(rig, cap, "suite", "Suites")
+    told = LogFile(tmp_path / "bridge.db").told()
+    assert {f"L{number}" for number in range(8)} <= set(told)
+
+
+async def test_hundreds_of_rows_of_one_moment_in_small_pages_are_in_the_log(
+    tmp_path: Path, private_cap: PrivateCap
+) -> None:
+    cap = private_cap("none", page=7)
+    async with rig_of(tmp_path, cap.url, "Suites") as rig, rig.capturing():
+        for qty in range(3):
+            at = now().isoformat()
+            rows = [{"order_no": f"{n:03}", "qty": qty, "modifiedAt": at} for n in range(200)]
+            await asyncio.to_thread(cap.write, "Suites", *rows)
+        await same(rig, cap, "suite", "Suites")
+
+
+def harms(dice: random.Random, table: str) -> Any:
+    """A rule that breaks every fifth answer about a table, in one of the ways that there are."""
+    half = b'{"@odata.context": "$metadata#X", "value": [{"order_no": "001001", "qty": 5'
+
+    def rule(asked: Asked) -> Say | str | None:
+        if f"/{table}" not in asked.path or dice.random() > 0.2:
+            return None
+        json = {"Content-Type": "application/json"}
+        ways: list[Say | str] = [
+            Say(200, half, json),
+            Say(200, half, json, length=5000),
+            Say(200, b'{"error": {"code": "500", "message": "deadlock"}}', json),
+            Say(429, b"", {"Retry-After": "0"}),
+            Say(503, b"<html>maintenance</html>", {"Content-Type": "text/html"}),
+            Say(500, b'{"error": {"message": "no more memory"}}', json),
+            Say(502),
+            CUT,
+            DROP,
+            HANG,
+        ]
+        return dice.choice(ways)
+
+    return rule
+
+
+@pytest.mark.parametrize("means", ["delta", "changed", "v2", "listing"])
+async def test_broken_answers_in_mid_load_lose_nothing(
+    tmp_path: Path, request: pytest.FixtureRequest, means: str
+) -> None:
+    service: Cap | Odatapy = request.getfixturevalue("odatapy" if means == "delta" else "cap")
+    table = "Plains" if means == "listing" else "Suites"
+    async with Between(service.address).serving() as between:
+        url = between.url(service.v2 if means == "v2" and isinstance(service, Cap) else service.url)
+        async with rig_of(tmp_path, url, table, timeout=0.5) as rig, rig.capturing():
+            between.rule = harms(random.Random(8), table)  # noqa: S311 - seeded
+            async with under_load(service, table, 8) as load:
+                await until(lambda: load.done > 120, 60)
+            between.rule = lambda _: None
+            await same(rig, service, "suite", table)
+    await kept(tmp_path, load)
+
+
+async def test_a_service_that_is_away_for_a_while_is_waited_for(
+    tmp_path: Path, private_cap: PrivateCap
+) -> None:
+    cap = private_cap("none")
+    async with rig_of(tmp_path, cap.url, "Suites", "Plains") as rig, rig.capturing() as capture:
+        async with under_load(cap, "Suites", 9) as load:
+            await until(lambda: load.done > 30)
+            await asyncio.to_thread(cap.stop)
+            await until(lambda: capture.pulse.state == "retrying")
+            assert capture.pulse.reason
+            await asyncio.to_thread(cap.start)
+            done = load.done
+            await until(lambda: load.done > done + 30)
+        await same(rig, cap, "suite", "Suites")
+    await kept(tmp_path, load)
+
+
+async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
+    tmp_path: Path, cap: Cap
+) -> None:
+    """By every entity set's polls; changes come afterwards."""
+    loop = asyncio.get_running_loop()
+    refused_at: list[float] = []
+    early: list[float] = []
+
+    def rule(asked: Asked) -> Say | None:
+        at = loop.time()
+        if refused_at and at - refused_at[0] < 1.5:
+            early.append(at - refused_at[0])
+        if "/Suites" in asked.path and not refused_at:
+            refused_at.append(at)
+            return Say(429, b"", {"Retry-After": "2"})
+        return None
+
+    async with Between(cap.address).serving() as between:
+        url = between.url(cap.url)
+        # No comparisons: those are reads beside the polls.
+        tables = ("Suites", "Plains")
+        async with rig_of(tmp_path, url, *tables, reconcile=600) as rig, rig.capturing():
+            await asyncio.sleep(0.3)
+            between.rule = rule
+            await until(lambda: refused_at)
+            await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
+            await same(rig, cap, "suite", "Suites")
+    assert not early
+
+
+REFUSALS = {
+    "403": Say(403, b'{"error": {"message": "no rights"}}', {"Content-Type": "application/json"}),
+    "404": Say(404, b'{"error": {"message": "no such set"}}', {"Content-Type": "application/json"}),
+    "500": Say(500, b'{"error": {"message": "it broke"}}', {"Content-Type": "application/json"}),
+    "502": Say(502),
+    "page": Say(200, b"<html><title>Sign in</title></html>", {"Content-Type": "text/html"}),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
+    tmp_path: Path, cap: Cap, kind: str
+) -> None:
+    """Once it can be read again it is compared, so that what was missed is made up for."""
+    cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(9)))
+    async with Between(cap.address).serving() as between:
+        url = between.url(cap.url)
+        async with rig_of(tmp_path, url, "Suites", "Plains") as rig, rig.capturing() as capture:
+            between.rule = lambda asked: REFUSALS[kind] if "/Plains" in asked.path else None
+            await until(lambda: capture.pulse.troubles)
+            with cap.client() as erp:
+                for path in ("Plains('3')", "Plains('4')"):
+                    erp.delete(path).raise_for_status()
+            cap.write("Plains", {"order_no": "7", "qty": 2}, {"order_no": "new", "qty": 1})
+            cap.write("Suites", {"order_no": "A", "qty": 1})
+            await same(rig, cap, "suite", "Suites")
+            assert capture.pulse.state == "streaming"
+
+            async def told() -> bool:
+                found = await troubles(rig)
+                return set(found) == {"plain"} and "Plains" in found["plain"]
+
+            await until(told)
+            between.rule = lambda _: None
+            await same(rig, cap, "plain", "Plains")
+            await until(lambda: not capture.pulse.troubles)
+
+
+async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
+    tmp_path: Path, cap: Cap
+) -> None:
+    """As where a service is changed, and its new version comes later than the configuration."""
+    cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(5)))
+
+    def lacking(asked: Asked) -> Say | None:
+        if "/$metadata" in asked.path:
+            login = {"Authorization": asked.headers["authorization"]}
+            told = httpx.get(cap.address + asked.path, headers=login, trust_env=False)
+            text = re.sub(r'<EntitySet Name="Plains"[^>]*?(/>|>.*?</EntitySet>)', "", told.text)
+            return Say(200, text.encode(), {"Content-Type": "application/xml"})
+        return Say(404) if "/Plains" in asked.path else None
+
+    async with Between(cap.address).serving() as between:
+        between.rule = lacking
+        url = between.url(cap.url)
+        async with rig_of(tmp_path, url, "Suites", "Plains") as rig:
+            running = rig.capturing()
+            task = asyncio.ensure_future(running.__aenter__())
+            cap.write("Suites", {"order_no": "A", "qty": 1})
+            await same(rig, cap, "suite", "Suites")
+            between.rule = lambda _: None
+            await task
+            try:
+                await same(rig, cap, "plain", "Plains")
+            finally:
+                await running.__aexit__(None, None, None)
+
+
+async def test_where_no_set_can_be_read_capture_goes_on_once_one_can(
+    tmp_path: Path, cap: Cap
+) -> None:
+    """A service that is being installed anew answers 404 everywhere, its metadata included."""
+    async with Between(cap.address).serving() as between:
+        url = between.url(cap.url)
+        async with rig_of(tmp_path, url, "Suites") as rig, rig.capturing() as capture:
+            for rule in (
+                lambda asked: Say(404) if "/Suites" in asked.path else None,
+                lambda _: Say(404),
+            ):
+                between.rule = rule
+                await until(lambda: capture.pulse.state == "retrying")
+                assert "404" in capture.pulse.reason
+                await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
+                between.rule = lambda _: None
+                await same(rig, cap, "suite", "Suites")
+                await until(lambda: capture.pulse.state == "streaming")

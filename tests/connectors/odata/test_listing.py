@@ -1,0 +1,129 @@
+"""Changes by comparing listings: what is remembered, and what is never taken for deleted."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.connector import System, TableUse
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.odata.listing import ListingPoller
+from connectors.odata.options import Options
+from connectors.odata.snapshot import ODataSnapshot
+from tests.between import Asked, Between, Say
+from tests.connectors.odata.polls import polling, short
+from tests.services.cap import Cap
+
+
+def plain(key: str, qty: int) -> dict[str, Any]:
+    return {"order_no": key, "qty": qty}
+
+
+async def test_what_came_changed_and_went_is_told(cap: Cap) -> None:
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(7)))
+    async with polling(cap.url, "Plains", page=3) as polls:
+        assert await polls.poll() == []
+        cap.write("Plains", plain("02", 2), plain("99", 1))
+        with cap.client() as erp:
+            erp.delete("Plains('05')").raise_for_status()
+        assert await polls.poll() == [
+            ("update", "02", 2),
+            ("create", "99", 1),
+            ("delete", "05", None),
+        ]
+        await polls.restart()
+        assert await polls.poll() == []
+        cap.write("Plains", plain("05", 1))
+        assert await polls.poll() == [("create", "05", 1)]
+
+
+async def test_a_set_of_more_rows_than_are_remembered_is_left_to_comparisons_with_the_log(
+    cap: Cap,
+) -> None:
+    """Without that, each look would tell all of its rows."""
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(7)))
+    async with polling(cap.url, "Plains", page=3, listing=5) as polls:
+        assert isinstance(polls.poller, ListingPoller)
+        assert not polls.poller.whole
+        polls.asks.asked.clear()
+        cap.write("Plains", plain("02", 2))
+        assert await polls.poll() == []
+        assert not polls.asks.asked
+
+
+async def test_a_set_that_grows_beyond_what_is_remembered_tells_nothing_gone(cap: Cap) -> None:
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4)))
+    async with polling(cap.url, "Plains", page=3, listing=5) as polls:
+        cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4, 9)))
+        told = await polls.poll()
+        assert {op for op, _, _ in told} == {"create"}
+        assert await polls.poll() == []
+
+
+async def test_rows_that_a_short_page_hides_are_not_taken_for_deleted(cap: Cap) -> None:
+    """Some services give fewer rows than they are asked for, and no link to the others."""
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
+    async with polling(cap.url, "Plains", page=5) as polls:
+        polls.asks.bend = short(2)
+        assert await polls.poll() == []
+        cap.write("Plains", plain("08", 2))
+        assert await polls.poll() == [("update", "08", 2)]
+
+
+async def test_a_quiet_look_costs_one_request(cap: Cap) -> None:
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
+    async with polling(cap.url, "Plains") as polls:
+        polls.asks.asked.clear()
+        await polls.poll()
+        assert len(polls.asks.asked) == 1
+
+
+async def test_a_service_that_ignores_filters_is_refused_rather_than_asked_for_ever(
+    cap: Cap,
+) -> None:
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
+    async with polling(cap.url, "Plains", page=3, begin=False) as polls:
+        polls.asks.ignores = "$filter"
+        with pytest.raises(Rejected, match="seems to ignore"):
+            await polls.poller.begin()
+
+
+async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap: Cap) -> None:
+    """What a reconcile doesn't meet, it deletes from the log."""
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
+
+    def shorter(asked: Asked) -> Say | None:
+        if "/Plains" not in asked.path:
+            return None
+        login = {"Authorization": asked.headers["authorization"]}
+        path = asked.path if filters else re.sub(r"&?\$filter=[^&]*", "", asked.path)
+        told = httpx.get(cap.address + path, headers=login, trust_env=False).json()
+        body = json.dumps({"value": told["value"][:2]}).encode()
+        return Say(200, body, {"Content-Type": "application/json"})
+
+    filters = True
+    async with Between(cap.address).serving() as between:
+        between.rule = shorter
+        url = between.url(cap.url)
+        snapshot = ODataSnapshot(
+            System("kit", "erp", url, url, Options(), (TableUse("Plains"),), connections=2)
+        )
+        chunk = await snapshot.chunk("Plains", None, None, 100)
+        at = [column.name for column in chunk.shape.columns].index("order_no")
+        assert [row[at] for row in chunk.rows] == [f"{n:02}" for n in range(9)]
+        assert chunk.last is None
+        assert len((await snapshot.keys("Plains", None, 5)).rows) == 5
+        filters = False
+        with pytest.raises(ConfigurationError, match="seems to ignore"):
+            await snapshot.chunk("Plains", None, None, 100)
+        await snapshot.close()
+
+
+def test_defaults_are_what_the_documentation_says() -> None:
+    options = Options()
+    assert (options.poll, options.overlap, options.reconcile) == (5, 30, 600)
+    assert (options.page, options.listing) == (1000, 100_000)
