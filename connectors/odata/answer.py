@@ -85,8 +85,8 @@ def shown(url: str) -> str:
 
 
 def segment(text: str) -> str:
-    """A key's literal inside of a path. A slash in it must not end the segment."""
-    return quote(text, safe="()',:;@!*~$=")
+    """A key's literal inside of a path. A slash in it must not end the segment, nor a semicolon."""
+    return quote(text, safe="()',:@!*~$=")
 
 
 def parsed(content_type: str, content: bytes) -> Any:

@@ -68,18 +68,31 @@ def answers_multipart(
         if len(told) != 1:
             raise Unreadable("a change set has one answer")
         whole = [told[0]] if isinstance(told[0], Answer) else told[0]
-        aligned = list(whole) if len(whole) == count else []
+        aligned = _in_order(whole) if len(whole) == count else []
     else:
         whole = [one if isinstance(one, Answer) else (one or [SKIPPED])[0] for one in told]
         aligned = whole
     return _filled([*aligned, *[None] * count][:count], whole, changeset=changeset)
 
 
+def _in_order(told: Sequence[Answer]) -> list[Answer]:
+    """The answers of a change set come in any order, by the Content-ID of their requests, where the
+    service tells it.
+    """
+    numbers = {one.headers.get("content-id", ""): one for one in told}
+    wanted = [str(at + 1) for at in range(len(told))]
+    return [numbers[one] for one in wanted] if numbers.keys() == set(wanted) else list(told)
+
+
 def _filled(
     aligned: Sequence[Answer | None], told: Sequence[Answer], *, changeset: bool
 ) -> list[Answer]:
-    """Of a change set that failed there is one answer, which is that of all its requests."""
-    lacking = SKIPPED
-    if changeset:
-        lacking = next((one for one in told if not one.good), SKIPPED)
-    return [lacking if one is None else one for one in aligned]
+    """Of a change set that failed there is one answer, which is that of all its requests. Raises
+    Unreadable for one that succeeded and doesn't tell of all: then they happened all the same.
+    """
+    if None not in aligned or not changeset:
+        return [SKIPPED if one is None else one for one in aligned]
+    failed = next((one for one in told if not one.good), None)
+    if failed is None:
+        raise Unreadable("a change set without an answer for each request")
+    return [failed if one is None else one for one in aligned]

@@ -27,7 +27,13 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
             f"({problem.reason}); see `certificate` under `login:`"
         )
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
-        return ConfigurationError(f"{place}: it can't be asked at all ({words}); correct `url`")
+        if isinstance(error, httpx.LocalProtocolError):
+            words = (
+                "a header that can't be sent: a line break in a secret?"  # its own words tell it
+            )
+        return ConfigurationError(
+            f"{place}: it can't be asked at all ({words}); correct `url` or `login:`"
+        )
     if isinstance(error, _BEFORE):
         return RetryLater(f"{place}: the service can't be reached ({words})")
     if writes:

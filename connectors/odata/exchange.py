@@ -77,10 +77,12 @@ class Exchange:
 
     def check(self, request: Request, answer: Answer) -> None:
         """Raise what is wrong with an answer (`connectors.odata.faults`)."""
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        error = fault(answer, self.place(request), writes=request.writes, now=now)
+        error = fault(answer, self.place(request), writes=request.writes, now=self._now())
         if error is not None:
             raise self._hidden(error)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     def place(self, request: Request) -> str:
         """What was asked where, for people: without the query, which may hold anything."""
@@ -93,6 +95,9 @@ class Exchange:
         request = Request("GET", "", headers={"X-CSRF-Token": "Fetch"})
         answer = await self._once(request, self._url(""), self._headers(request))
         token = answer.headers.get("x-csrf-token", "")
+        away = fault(answer, self.place(request), writes=False, now=self._now())
+        if isinstance(away, RetryLater):
+            raise self._hidden(away)
         if token.lower() in {"", "required", "fetch"}:
             raise ConfigurationError(
                 f"{self._where}: writes are refused without an x-csrf-token, and a read of the "
@@ -109,8 +114,14 @@ class Exchange:
             )
         except httpx.HTTPError as error:
             # The question for a token is an exchange of its own: the write was not sent yet.
-            own = error.request.url.path == httpx.URL(url).path
+            asked = error.request.url
+            own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
+            if not own:
+                place = f"{self._where}: the token's server {shown(str(asked))}"
             raise self._hidden(lost(error, place, writes=request.writes and own)) from error
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            # It was never sent. What is wrong with it may hold a secret.
+            raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
         told = {name.lower(): value for name, value in response.headers.items()}
         raw = Answer(response.status_code, told, response.content or None)
         if is_page(raw):

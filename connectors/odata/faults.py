@@ -5,6 +5,7 @@
 | 401 | ConfigurationError | ConfigurationError |
 | 403 | ConfigurationError | Rejected `forbidden` |
 | a redirect, a web page | ConfigurationError | ConfigurationError |
+| 303, a web page that says 2xx | ConfigurationError | OutcomeUnknown: who redirects may have done it |
 | 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
 | another 4xx | Rejected `refused` | the same |
 | 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
@@ -44,13 +45,14 @@ _LOST = frozenset({408, 502, 504})
 _AWAY = frozenset({425, 429, 503})
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _XML = re.compile(rb"<(?:\w+:)?message\b[^>]*>(.*?)</(?:\w+:)?message>", re.IGNORECASE | re.DOTALL)
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECASE)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
 def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError | None:
     """The error that the answer is, or None; `where` is for people and begins the message."""
     if 300 <= answer.status < 400:
-        return _moved(answer, where)
+        return _moved(answer, where, writes=writes)
     if answer.status == 401:
         return ConfigurationError(
             f"{where}: the login was refused (401){_told(answer)}; check the user and the password "
@@ -59,7 +61,7 @@ def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeE
     if is_page(answer):
         return _page(answer, where, writes=writes, now=now)
     if answer.good:
-        words = message(answer.body)
+        words = message(answer.body) if _is_error(answer.body) else ""
         return Rejected("legacy_error", f"{where}: {words}") if words else None
     return _refusal(answer, where, writes=writes, now=now)
 
@@ -83,8 +85,13 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
     return Rejected("refused", told)
 
 
-def _moved(answer: Answer, where: str) -> BridgeError:
+def _moved(answer: Answer, where: str, *, writes: bool) -> BridgeError:
     to = shown(answer.headers.get("location", "")) or "nowhere"
+    if writes and answer.status == 303:
+        return OutcomeUnknown(
+            f"{where}: the service redirects (303) to {to}, as after something that was done; "
+            "whether it was is unknown"
+        )
     return ConfigurationError(
         f"{where}: the service redirects ({answer.status}) to {to}; if it has moved, correct `url`; "
         "if that is a login page, say under `login:` how to log in"
@@ -96,10 +103,24 @@ def _page(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeE
         return _refusal(answer, where, writes=writes, now=now)
     title = _title(answer.body)
     called = f" ({title!r})" if title else ""
+    if writes:
+        return OutcomeUnknown(
+            f"{where}: a web page{called} came instead of OData; whether it was done is unknown"
+        )
     return ConfigurationError(
         f"{where}: a web page{called} came instead of OData; `url` should be the root of the "
         "service, and a login page means that `login:` is not as the service wants it"
     )
+
+
+def _is_error(body: Any) -> bool:
+    """Whether an answer that says it is good is nothing but an error: rows may have an `error`."""
+    if isinstance(body, bytes):
+        return _ERROR.match(body) is not None
+    if not isinstance(body, Mapping):
+        return False
+    names = {name for name in body if not name.startswith("@")}
+    return len(names) == 1 and names <= {"error", "odata.error"}
 
 
 def is_page(answer: Answer) -> bool:
@@ -123,7 +144,7 @@ def message(body: Any) -> str:
     if isinstance(body, bytes):
         found = _XML.search(body)
         return _line(found[1].decode(errors="replace")) if found else ""
-    error = body.get("error") if isinstance(body, Mapping) else None
+    error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
     if isinstance(error, str):
         return _line(error)
     if not isinstance(error, Mapping):
@@ -160,14 +181,21 @@ def _line(text: str) -> str:
 
 
 def retry_after(answer: Answer, now: datetime) -> float | None:
-    """Seconds until the service wants to be asked again, where it says so: a number, or a date."""
+    """Seconds until the service wants to be asked again, where it says so: a number, or a date,
+    by the service's own clock where it tells that.
+    """
     given = answer.headers.get("retry-after", "").strip()
     if given.isdecimal():
         return float(given)
+    moment = _moment(given)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (_moment(answer.headers.get("date", "")) or now)).total_seconds())
+
+
+def _moment(given: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(given)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

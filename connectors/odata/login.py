@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -110,7 +111,8 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
         key = login.api_key.value.get_secret_value()
         return Entry(Header(login.api_key.header, key), tls, (key,))
     if user:
-        return Entry(httpx.BasicAuth(user, password), tls, (password,))
+        header = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return Entry(httpx.BasicAuth(user, password), tls, (password, header))
     return Entry(None, tls, ())
 
 

@@ -74,7 +74,7 @@ def decode(content_type: str, content: bytes) -> list[Answer | list[Answer]]:
             inner = decode(kind, body)
             answers.append([one for one in inner if isinstance(one, Answer)])
         else:
-            answers.append(_answer(body))
+            answers.append(_answer(body, headers.get("content-id", "")))
     return answers
 
 
@@ -101,12 +101,14 @@ def _head(part: bytes) -> tuple[Headers, bytes]:
     return headers, rest[0] if rest else b""
 
 
-def _answer(http: bytes) -> Answer:
+def _answer(http: bytes, number: str) -> Answer:
     line, _, rest = http.partition(b"\n")
     words = line.decode("latin-1").split(None, 2)
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdecimal():
         raise Unreadable("a part that is no HTTP answer")
     headers, body = _head(rest)
+    # Its number stands before the answer, or (V2) among its headers.
+    headers = {"content-id": number, **headers} if number else headers
     length = headers.get("content-length", "")
     told = length.isdecimal() and int(length) <= len(body)
     body = body[: int(length)] if told else body.strip()

@@ -1,0 +1,136 @@
+"""What answers mean: errors that say they are good, batches in another order, times to wait."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
+from connectors.odata import batch
+from connectors.odata.answer import Answer, Unreadable, segment, with_query
+from connectors.odata.broken import lost
+from connectors.odata.faults import fault, retry_after
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+MIXED = "multipart/mixed; boundary="
+
+
+def told(answer: Answer, *, writes: bool = False) -> Exception | None:
+    return fault(answer, "here", writes=writes, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ID": 1, "error": "none of the bridge's"},
+        {"@odata.context": "x", "ID": 1, "error": {"message": "a complex property"}},
+        {"d": {"error": "no"}},
+        b"<entry><content><d:Message>hello</d:Message></content></entry>",
+    ],
+)
+def test_a_row_that_has_an_error_is_a_row(body: Any) -> None:
+    """A write that is done must not be told as failed because of what its row holds."""
+    assert told(Answer(200, {}, body)) is None
+    assert told(Answer(201, {}, body), writes=True) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "7", "message": "Locked"}},
+        {"odata.error": {"code": "7", "message": {"value": "Locked"}}},
+        {"@odata.context": "x", "error": {"message": "Locked"}},
+        b'<?xml version="1.0"?><m:error><m:message>Locked</m:message></m:error>',
+    ],
+)
+def test_an_error_that_says_it_is_good_is_an_error(body: Any) -> None:
+    found = told(Answer(200, {}, body), writes=True)
+    assert isinstance(found, Rejected)
+    assert "Locked" in str(found)
+
+
+def test_what_may_have_been_done_is_not_told_as_refused() -> None:
+    page = Answer(200, {"content-type": "text/html"}, b"<html><title>Thanks</title></html>")
+    assert isinstance(told(page), ConfigurationError)
+    assert isinstance(told(page, writes=True), OutcomeUnknown)
+    see = Answer(303, {"location": "/orders/1"}, None)
+    assert isinstance(told(see), ConfigurationError)
+    assert isinstance(told(see, writes=True), OutcomeUnknown)
+    assert isinstance(
+        told(Answer(302, {"location": "/login"}, None), writes=True), ConfigurationError
+    )
+
+
+def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
+    headers = {"retry-after": "Sun, 22 Nov 2026 15:00:20 GMT"}
+    assert retry_after(Answer(503, headers, None), NOW) == 3 * 3600 + 20
+    ahead = {**headers, "date": "Sun, 22 Nov 2026 15:00:00 GMT"}
+    assert retry_after(Answer(503, ahead, None), NOW) == 20
+    away = told(Answer(429, ahead, None), writes=True)
+    assert isinstance(away, RetryLater)
+    assert away.after == 20
+    assert retry_after(Answer(503, {"retry-after": "soon"}, None), NOW) is None
+
+
+def part(status: int, body: str, before: str = "", inside: str = "") -> str:
+    return (
+        f"Content-Type: application/http\r\n{before}\r\nHTTP/1.1 {status} x\r\n{inside}"
+        f"Content-Type: application/json\r\n\r\n{body}\r\n"
+    )
+
+
+def changeset(*parts: str, inner: str = "in+(1)?") -> bytes:
+    inside = "".join(f"--{inner}\r\n{one}" for one in parts)
+    return (
+        f'before\r\n--out\r\nContent-Type: Multipart/Mixed; charset=x; boundary="{inner}"\r\n\r\n'
+        f"{inside}--{inner}--\r\n--out--\r\nbehind"
+    ).encode()
+
+
+@pytest.mark.parametrize("place", ["before", "inside"])
+def test_answers_of_a_change_set_in_another_order_are_put_in_order(place: str) -> None:
+    parts = [part(201, f'{{"n": {n}}}', **{place: f"Content-ID: {n}\r\n"}) for n in (2, 1)]
+    found = batch.answers_multipart(MIXED + "out", changeset(*parts), 2, changeset=True)
+    assert [one.body for one in found] == [{"n": 1}, {"n": 2}]
+
+
+def test_answers_of_a_json_batch_in_another_order_are_put_in_order() -> None:
+    responses = [{"id": str(n), "status": 200, "body": {"n": n}} for n in (3, 1, 2)]
+    found = batch.answers_json({"responses": responses}, 3, changeset=False)
+    assert [one.body["n"] for one in found] == [1, 2, 3]
+
+
+def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_doubt() -> None:
+    """It happened as a whole: nothing of it may be called refused."""
+    with pytest.raises(Unreadable):
+        batch.answers_multipart(MIXED + "out", changeset(part(201, '{"n": 1}')), 2, changeset=True)
+    with pytest.raises(Unreadable):
+        batch.answers_json({"responses": [{"id": "1", "status": 204}]}, 2, changeset=True)
+    failed = changeset(part(409, '{"error": {"message": "no"}}'))
+    found = batch.answers_multipart(MIXED + "out", failed, 2, changeset=True)
+    assert [one.status for one in found] == [409, 409]
+
+
+def test_boundaries_may_hold_what_means_something_to_patterns_and_lines_may_end_short() -> None:
+    body = changeset(part(200, "{}"), inner="a.*(b)[c]+?").replace(b"\r\n", b"\n")
+    assert len(batch.answers_multipart(MIXED + "out", body, 1, changeset=True)) == 1
+    with pytest.raises(Unreadable):
+        batch.answers_multipart(MIXED + "out", body[: body.index(b"--out--")], 1, changeset=True)
+
+
+def test_keys_and_values_stay_in_their_place_in_a_url() -> None:
+    assert segment("'a/b?c#d%e+f&g h;i'") == "'a%2Fb%3Fc%23d%25e%2Bf%26g%20h%3Bi'"
+    assert segment("'\u00e9'") == "'%C3%A9'"
+    assert with_query("X", {"$filter": "a eq 'b;c&d+e#f'"}) == (
+        "X?$filter=a%20eq%20'b%3Bc%26d%2Be%23f'"
+    )
+
+
+def test_a_header_that_can_not_be_sent_is_told_without_what_it_holds() -> None:
+    error = httpx.LocalProtocolError("Illegal header value b's3cret\\n'")
+    found = lost(error, "here", writes=True)
+    assert isinstance(found, ConfigurationError)
+    assert "s3cret" not in str(found)
