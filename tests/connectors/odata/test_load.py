@@ -1,7 +1,7 @@
 """A random load on real services under restarts of both sides: the log ends as the service does.
 
 The bridge is `bridgectl run`, killed by SIGKILL; services are stopped, and killed where they keep
-their data. `BRIDGE_LOAD_ROUNDS` (6) and `BRIDGE_LOAD_SEED` make it longer, and other.
+their data. `BRIDGE_LOAD_ROUNDS` (3) and `BRIDGE_LOAD_SEED` make it longer, and other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.services import provide
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
-ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 #: Properties of the two services as entity fields: names only, so that rows compare as they are.
