@@ -77,9 +77,8 @@ class Client:
         """What the service offers; read once. Raises ConfigurationError where it is none."""
         async with self._reading:
             if self._service is None:
-                request = Request("GET", "$metadata", headers={"Accept": "application/xml"})
                 try:
-                    self._service = self._parsed(await self._ask(request))
+                    self._service = self._parsed(await self._document())
                 except Rejected as error:
                     raise ConfigurationError(
                         f"{error}; `url` should be the root of the service, as in "
@@ -87,9 +86,21 @@ class Client:
                     ) from error
             return self._service
 
+    async def _document(self) -> Answer:
+        """As XML, which every service had once; as JSON from those that have nothing else."""
+        request = Request("GET", "$metadata", headers={"Accept": "application/xml"})
+        answer = await self._exchange.ask(request)
+        if answer.status in {406, 415}:
+            request = replace(request, headers={"Accept": "application/json"})
+            answer = await self._exchange.ask(request)
+        self._exchange.check(request, answer)
+        return answer
+
     def _parsed(self, answer: Answer) -> Service:
         body = answer.body
-        content = json.dumps(body).encode() if isinstance(body, dict) else (body or b"")
+        content = (
+            json.dumps(body, default=str).encode() if isinstance(body, dict) else (body or b"")
+        )
         try:
             return parse(content, answer.headers.get("content-type", ""))
         except ConfigurationError as error:

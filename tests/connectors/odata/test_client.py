@@ -213,3 +213,26 @@ async def test_a_service_that_repeats_the_password_does_not_get_it_into_messages
         with pytest.raises(Rejected) as caught:
             await client.get("Orders")
     assert "user bridge with *** is locked" in str(caught.value)
+
+
+async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
+    """Whatever numbers its annotations hold."""
+    told = {
+        "$Version": "4.01",
+        "Own": {
+            "One": {"$Kind": "EntityType", "$Key": ["ID"], "ID": {"@Own.Weight": 0.5}},
+            "All": {"$Kind": "EntityContainer", "Ones": {"$Collection": True, "$Type": "Own.One"}},
+        },
+        "$EntityContainer": "Own.All",
+    }
+
+    def only_json(asked: Asked) -> Say:
+        wanted = "json" in asked.headers["accept"]
+        return Say(200, json.dumps(told).encode(), JSON) if wanted else Say(406, b"no XML here")
+
+    one = Between(cap.address)
+    one.rule = only_json
+    async with one.serving():
+        client = Client(system(one.url(cap.url)))
+        assert list((await client.metadata()).sets) == ["Ones"]
+        await client.close()
