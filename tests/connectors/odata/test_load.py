@@ -119,6 +119,7 @@ def own() -> Iterator[Cap]:
         yield service
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * ROUNDS)
 class TestLoad:
     """One load for each way to notice changes."""
