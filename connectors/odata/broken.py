@@ -40,7 +40,8 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
         return OutcomeUnknown(
             f"{place}: the answer was lost ({words}); whether it was done is unknown"
         )
-    if isinstance(error, httpx.ReadError) and error.request.url.scheme == "https":
+    ended = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
+    if ended and error.request.url.scheme == "https":
         # The server's alert is often overtaken by the end of its connection.
         words += "; a service that wants a client's certificate ends connections like that: see "
         words += "`certificate` under `login:`"

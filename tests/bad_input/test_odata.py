@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.bad_input.place import until
 from tests.bad_input.service import Service, at, document, everywhere, metadata, page, service
-from tests.between import Asked, Between, Rule, Say, nothing, standing
+from tests.between import DROP, Asked, Between, Rule, Say, nothing, standing
+from tests.conftest import PrivateCap
+from tests.connectors.odata.test_login import certificates
 from tests.services.cap import Cap
 
 JSON = {"Content-Type": "application/json"}
@@ -225,6 +229,81 @@ def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Serv
     said = erp.place.call("check").said
     for part in says:
         assert part in said
+
+
+def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
+    tmp_path: Path, private_cap: PrivateCap
+) -> None:
+    cap = private_cap("oauth", token_seconds=2)
+    login = "login: {{oauth2: {{token_url: {}/-/token, client_id: client, client_secret: {}}}}}\n"
+    secrets = {"CLIENT_SECRET": "cl1ent"}
+    with standing(Between(cap.address)) as tokens:
+        said = login.format(tokens.address, "'${env:CLIENT_SECRET}'")
+        with service(tmp_path / "bridge", cap, url=cap.bare, login=said, secrets=secrets) as erp:
+            place = erp.place
+            with place.running() as run:
+                run.says("streaming")
+                cap.forget()
+                erp.asks_on(60)
+                assert "401" not in run.text
+                assert len(tokens.asked) > 1
+                tokens.rule = everywhere(DROP)
+                named = f"the token's server {tokens.address}/-/token"
+                run.says(rf"source state: system 'erp': {named}.*state=retrying")
+                place.fails("check", code=1, says=("system 'erp'", named))
+                tokens.rule = nothing
+                run.says("state=retrying.*state=streaming")
+            place.secret("CLIENT_SECRET", "wr0ng")
+            says = (f"{named} hands out no token (401: invalid_client); check `login.oauth2`",)
+            place.fails("check", code=1, says=says)
+            with place.running() as run:
+                assert run.ends() == 1
+                assert says[0] in run.text
+
+
+def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
+    tmp_path: Path, private_cap: PrivateCap
+) -> None:
+    cap = private_cap(csrf=True)
+    cap.fill(orders=0, products=1, customers=2)
+    send = ("commands", "send", "rename_customer", "--key", "C1", "--arg")
+    with service(tmp_path / "bridge", cap) as erp, erp.place.running() as run:
+        run.says("streaming")
+        assert erp.place.call(*send, "name=Ann", "--wait", "30").code == 0
+        cap.forget()
+        assert erp.place.call(*send, "name=Bea", "--wait", "30").code == 0
+        assert erp.customers()["C1"]["name"] == "Bea"
+        fetched = sum("x-csrf-token" in one.headers for one in erp.between.asked)
+        assert fetched >= 4
+
+        def refuses(asked: Asked) -> Say | None:
+            required = {"X-CSRF-Token": "Required"}
+            return None if asked.method == "GET" else Say(403, b"no", required)
+
+        erp.between.rule = refuses
+        erp.place.call(*send, "name=Cid", "--wait", "3")
+        run.says("refuses the x-csrf-token that it has just handed out; its cookies have to come")
+        erp.between.rule = nothing
+        until(lambda: erp.customers()["C1"]["name"] == "Cid", lambda: run.text)
+        erp.until_customers()
+
+
+def test_certificates_that_do_not_fit_are_named(cap: Cap, tmp_path: Path) -> None:
+    ca, server, mine = certificates(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
+    tls.load_cert_chain(server)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    login = f"login: {{ca: {ca}, certificate: {mine}}}\n"
+    with service(tmp_path / "bridge", cap, login=login, tls=tls) as erp:
+        assert erp.place.call("check").code == 0
+        whole = erp.file.read_text()
+        for said, what in (
+            (f"login: {{certificate: {mine}}}\n", "certificate is not trusted"),
+            (f"login: {{ca: {ca}}}\n", "see `certificate` under `login:`"),
+            (f"login: {{ca: {tmp_path}/none.pem}}\n", "can't be used"),
+        ):
+            erp.file.write_text(whole.replace(login, said))
+            wrong(erp, what)
 
 
 def wrong(erp: Service, *says: str, code: int = 1) -> None:

@@ -134,3 +134,13 @@ def test_a_header_that_can_not_be_sent_is_told_without_what_it_holds() -> None:
     found = lost(error, "here", writes=True)
     assert isinstance(found, ConfigurationError)
     assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize("kind", [httpx.ReadError, httpx.RemoteProtocolError])
+def test_a_connection_that_ends_may_want_a_certificate(kind: type[httpx.TransportError]) -> None:
+    """The server's alert is often overtaken by the end of its connection, in either form."""
+    for scheme, hint in (("https", True), ("http", False)):
+        error = kind("ended", request=httpx.Request("GET", f"{scheme}://erp/x/"))
+        found = lost(error, "here", writes=False)
+        assert isinstance(found, RetryLater)
+        assert ("see `certificate` under `login:`" in str(found)) is hint
