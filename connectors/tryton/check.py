@@ -44,12 +44,12 @@ async def means(system: System) -> Mapping[str, str]:
 
 
 def _phrase(options: TrytonOptions, *, logged: bool) -> str:
-    deletions = f"by comparing ids every {options.reconcile_minutes:g} min"
+    deletions = f"by comparing ids every {options.reconcile:g} s"
     if logged:
         deletions = f"as ir.model.log tells, and {deletions}"
     return (
-        f"create_date and write_date with {options.overlap_seconds:g} s overlap, every "
-        f"{options.poll_seconds:g} s; deletions {deletions}"
+        f"create_date and write_date with {options.overlap:g} s overlap, every "
+        f"{options.poll:g} s; deletions {deletions}"
     )
 
 
@@ -104,9 +104,9 @@ async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:
     if not await reads_log(client):
         yield Finding(
             f"system {system.name!r}: this user may not read {LOG}, so deletions are only found by "
-            f"comparing ids every {client.options.reconcile_minutes:g} min",
+            f"comparing ids every {client.options.reconcile:g} s",
             "make the bridge's user an administrator of Tryton (Administration > Users > Users), for "
-            "only those may read that log; or set reconcile_minutes lower",
+            "only those may read that log; or set reconcile lower",
             fatal=False,
         )
     for use in system.tables:

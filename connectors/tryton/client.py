@@ -42,7 +42,7 @@ class Client:
         self._address = address_of(system)
         self._where = f"system {system.name!r}"
         limits = httpx.Limits(max_connections=system.connections)
-        timeout = httpx.Timeout(self.options.timeout_seconds, connect=CONNECT_SECONDS)
+        timeout = httpx.Timeout(self.options.timeout, connect=CONNECT_SECONDS)
         self._reads = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
         # A connection that was kept may be closed by the other side just as the call goes out,
         # and then nobody could tell whether it arrived.

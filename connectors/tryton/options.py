@@ -12,32 +12,32 @@ class TrytonOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    poll_seconds: float = Field(
-        default=2.0, ge=0.05, le=3600, description="How often to look for changes."
+    poll: float = Field(
+        default=2.0, ge=0.05, le=3600, description="Seconds between two looks for changes."
     )
-    overlap_seconds: float = Field(
+    overlap: float = Field(
         default=300.0,
         ge=1,
         le=86_400,
-        description="How long a transaction of the ERP may last: rows carry the time at which it "
+        description="Seconds that a transaction of the ERP may last: rows carry the time at which it "
         "began, so that this much of the past is looked at again.",
     )
-    overlap_every_seconds: float = Field(
+    overlap_every: float = Field(
         default=30.0,
         ge=0,
         le=3600,
-        description="How often the whole overlap is looked at; in between only its last tenth.",
+        description="Seconds between two looks at the whole overlap; in between only at its last tenth.",
     )
-    reconcile_minutes: float = Field(
-        default=10.0,
+    reconcile: float = Field(
+        default=600.0,
         gt=0,
-        le=525_600,
-        description="How often the ids of each model are listed: deletions that ir.model.log "
+        le=30 * 86_400,
+        description="Seconds between two listings of each model's ids: deletions that ir.model.log "
         "doesn't tell are found by this alone.",
     )
     page: int = Field(default=1000, ge=1, le=10_000, description="Rows of one remote call.")
-    timeout_seconds: float = Field(
-        default=60.0, ge=1, le=3600, description="How long to wait for an answer."
+    timeout: float = Field(
+        default=60.0, ge=1, le=3600, description="Seconds that an answer is waited for."
     )
     context: dict[str, Any] = Field(
         default_factory=dict, description="Added to the user's context in every call."
@@ -47,11 +47,11 @@ class TrytonOptions(BaseModel):
         description="Added for one model, such as `product.product: {locations: [4]}`, by which "
         "its function fields are computed.",
     )
-    settle_seconds: float = Field(
+    settle: float = Field(
         default=60.0,
         ge=0,
         le=3600,
-        description="After how long a command whose answer was lost has happened or never will.",
+        description="Seconds after which a command whose answer was lost has happened or never will.",
     )
 
 

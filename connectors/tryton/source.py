@@ -34,7 +34,7 @@ UNTIMED = Transaction(None, 0, None)
 
 class TrytonSource:
     """`bridge.connector.Source` by polling. Deletions: where `ir.model.log` tells of one, and every
-    `reconcile_minutes`, the ids that are left are compared with those that were there.
+    `reconcile` seconds, the ids that are left are compared with those that were there.
 
     A model that can't be read for now is left out (`Batch.troubles`) and asked again with each look
     at the whole overlap. Only when none can be read does `read` raise.
@@ -52,7 +52,7 @@ class TrytonSource:
         self._tables = Tables(system, self._client)
         self._look = Look(self._client)
         self._options = self._client.options
-        self._overlap = int(self._options.overlap_seconds * MICRO)
+        self._overlap = int(self._options.overlap * MICRO)
         self._monotonic, self._clock = monotonic, clock
         self._watched: dict[str, Watched] = {}
         self._trail = Trail(self._client, self._look, self._overlap, None)
@@ -137,11 +137,11 @@ class TrytonSource:
                 await self._look_at(one, whole=whole)
         self._polls += 1
         after = self._monotonic()
-        self._next_poll = after + self._options.poll_seconds
+        self._next_poll = after + self._options.poll
         if whole:
             # A clock that was set back is noticed before what it wrote since is behind the overlap.
-            overlap = self._options.overlap_seconds
-            self._next_whole = after + min(self._options.overlap_every_seconds, overlap / 2)
+            overlap = self._options.overlap
+            self._next_whole = after + min(self._options.overlap_every, overlap / 2)
 
     def _related(self) -> Mapping[str, set[str]]:
         """The models whose deletions matter, and which of ours they may take rows from: their own,

@@ -65,8 +65,8 @@ class Watched:
         self.wanted = False
         self._tables = tables
         self._look = look
-        self._overlap = int(options.overlap_seconds * MICRO)
-        self._interval = options.reconcile_minutes * 60
+        self._overlap = int(options.overlap * MICRO)
+        self._interval = options.reconcile
         self._monotonic, self._clock = monotonic, clock
         self._saved = saved
         self._recent = saved.recent if saved else Recent()

@@ -54,7 +54,7 @@ class TrytonWriter:
     @property
     def settle(self) -> float:
         """As `bridge.connector.Writer.settle`: what the options say."""
-        return self._client.options.settle_seconds
+        return self._client.options.settle
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`: logs in."""

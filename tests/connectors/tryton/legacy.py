@@ -26,10 +26,10 @@ from connectors.tryton.options import TrytonOptions
 from tests.services.tryton import PASSWORD, Tryton
 
 QUICK = {
-    "poll_seconds": 0.05,
-    "overlap_seconds": 5,
-    "overlap_every_seconds": 0,
-    "reconcile_minutes": 0.01,
+    "poll": 0.05,
+    "overlap": 5,
+    "overlap_every": 0,
+    "reconcile": 0.6,
 }
 
 

@@ -115,7 +115,7 @@ async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) ->
     [
         (Say(503, b"", {"Retry-After": "9"}), {}, "failed or is busy (503)", 9),
         (Say(429), {}, "refuses for now", None),
-        (HANG, {"timeout_seconds": 1}, "no answer came", None),
+        (HANG, {"timeout": 1}, "no answer came", None),
     ],
 )
 async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(

@@ -63,7 +63,7 @@ async def serving(
     folder: Path, url: str, timeout: float = 3, settle: float = 0.2
 ) -> AsyncIterator[Desk]:
     """An executor of the ERP at `url`."""
-    of = system(url, options={"timeout_seconds": timeout, "settle_seconds": settle})
+    of = system(url, options={"timeout": timeout, "settle": settle})
     async with desk(folder, SPEC, TrytonWriter(of), await tables(of)) as here:
         yield here
 

@@ -46,8 +46,8 @@ class Bridge:
             "connector: tryton",
             f"url: {erp.address}/erp",
             f'login: {{user: {user}, password: "${{env:ERP_PASSWORD}}"}}',
-            "capture: {poll_seconds: 0.2, overlap_seconds: 20, overlap_every_seconds: 2,",
-            "  reconcile_minutes: 0.2, page: 20}",
+            "capture: {poll: 0.2, overlap: 20, overlap_every: 2,",
+            "  reconcile: 12, page: 20}",
             "entities:",
         ]
         for entity, model in ENTITIES.items():

@@ -25,7 +25,7 @@ from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import Rpc
 
 ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
-OPTIONS = {"poll_seconds": 0.05, "overlap_seconds": 60, "overlap_every_seconds": 0}
+OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_every": 0}
 PATIENCE = 30.0
 
 
@@ -131,7 +131,7 @@ async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_loo
     tryton: Tryton,
 ) -> None:
     first, second = order(tryton), order(tryton)
-    of = erp(tryton, overlap_every_seconds=2)
+    of = erp(tryton, overlap_every=2)
     async with following(of) as follow:
         await follow.looked()
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
@@ -161,7 +161,7 @@ async def test_a_clock_that_is_set_back_hides_nothing(tryton: Tryton) -> None:
 async def test_a_row_that_appears_with_an_old_time_is_found_by_its_id(tryton: Tryton) -> None:
     """Restored from history, or written past the ERP, without any time at all."""
     key = order(tryton)
-    async with following(erp(tryton, reconcile_minutes=0.01)) as follow:
+    async with following(erp(tryton, reconcile=0.6)) as follow:
         delete(tryton, key)
         await follow.until(lambda: (DELETE, "kit.order", key) in follow.told())
         restore = "INSERT INTO kit_order (id, order_no, qty, create_date) VALUES (?, ?, ?, ?)"
@@ -196,7 +196,7 @@ async def test_rows_that_go_along_with_their_parent_are_told_soon_though_no_log_
     shop = Shop(tryton)
     key = shop.rpc.create("sale.sale", shop.sale(lines=3))
     lines = shop.rpc.search("sale.line", ["sale", "=", key])
-    of = erp(tryton, TableUse("sale.line", (), ("id", "quantity")), reconcile_minutes=60)
+    of = erp(tryton, TableUse("sale.line", (), ("id", "quantity")), reconcile=3600)
     async with following(of) as follow:
         shop.rpc.call("model.sale.sale.cancel", [key])
         await follow.looked()
@@ -209,7 +209,7 @@ async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
     tryton: Tryton,
 ) -> None:
     keys = [order(tryton) for _ in range(3)]
-    of = erp(tryton, user=CLERK, reconcile_minutes=0.02)
+    of = erp(tryton, user=CLERK, reconcile=1.2)
     async with following(of) as follow:
         delete(tryton, *keys[:2])
         await follow.until(lambda: len(follow.changes) == 2)
@@ -219,7 +219,7 @@ async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
 async def test_the_log_may_be_taken_away_and_given_back(tryton: Tryton) -> None:
     keys = [order(tryton) for _ in range(3)]
     user = tryton.rpc.the("res.user", ["login", "=", capturer(tryton)])
-    of = erp(tryton, reconcile_minutes=60)
+    of = erp(tryton, reconcile=3600)
     async with following(of) as follow:
         write(tryton, user, "res.user", administrator=False)
         try:
@@ -349,7 +349,7 @@ async def test_what_happened_while_a_right_was_withdrawn_is_told_once_it_is_back
     tryton: Tryton,
 ) -> None:
     kept, gone = order(tryton), order(tryton)
-    of = erp(tryton, ORDER, SWITCHED, user=CLERK, reconcile_minutes=60)
+    of = erp(tryton, ORDER, SWITCHED, user=CLERK, reconcile=3600)
     async with following(of) as follow:
         right = tryton.rpc.create(
             "ir.model.access",

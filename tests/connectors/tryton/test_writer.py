@@ -309,7 +309,7 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
     one = effect(CREATE, probe=FIND, party=party, ref=shop.reference())
     async with Between(tryton.address).serving() as between:
         between.rule = fits("model.sale.sale.create", reaction)
-        async with writing(between.url(tryton.url), timeout_seconds=2) as writer:
+        async with writing(between.url(tryton.url), timeout=2) as writer:
             lost, later = await writer.execute([one, one])
             found = await writer.probe(one)
     assert isinstance(lost, OutcomeUnknown)
