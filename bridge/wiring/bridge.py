@@ -25,12 +25,11 @@ from bridge.model.declare import CommandSpec, EntitySpec
 from bridge.model.errors import ConfigurationError, Unsupported
 from bridge.model.names import FIXED, change_topic, fixed_topic, split_entity
 from bridge.observe import Observer, ignore
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
 from bridge.wiring.connectors import as_system, load_connector
 from bridge.wiring.declared import DeclaredCommands
 from bridge.wiring.events import RegistryEvents
 from bridge.wiring.logs import make_log, make_registry
+from bridge.wiring.tables import EntityTables, tables_of
 
 
 class Bridge:
@@ -67,7 +66,7 @@ class Bridge:
         self.events = RegistryEvents(registry, self.entities)
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
-        self._tables: dict[str, dict[str, EntityTable]] = {}
+        self._tables: dict[str, EntityTables] = {}
         self._reads: Systems | None = None
 
     def system(self, name: str) -> tuple[Connector, System]:
@@ -105,23 +104,16 @@ class Bridge:
             ]
         )
 
-    async def tables(self, name: str) -> Mapping[str, EntityTable]:
+    async def tables(self, name: str) -> EntityTables:
         """The entities of a system over their tables, by bare name; asks the catalogue once.
 
-        Raises ConfigurationError for what the tables don't have, RetryLater when it is away.
+        Those that don't fit their tables are known as lacking (`EntityTables`). Raises
+        ConfigurationError where none is whole, RetryLater when the system is away.
         """
         known = self._tables.get(name)
         if known is None:
             connector, system = self.system(name)
-            shapes = await connector.describe(system)
-            config = self.systems[name]
-            mask = config.mask_key.reveal().encode() if config.mask_key else None
-            known = self._tables[name] = {
-                spec.name: EntityTable(
-                    spec, entity_type(spec, shapes[spec.table]), shapes[spec.table], mask
-                )
-                for spec in config.spec.entities
-            }
+            known = self._tables[name] = await tables_of(connector, system, self.systems[name])
         return known
 
     def capture(self, name: str, *, steps: Callable[[str], None] | None = None) -> Capture:
@@ -175,12 +167,9 @@ class Bridge:
 
     async def commands(self) -> DeclaredCommands:
         """The declared commands of all systems, with the keys of their entities."""
-        entities = {
-            f"{name}.{entity}": table.entity
-            for name in {command.system for command in self.declared.values()}
-            for entity, table in (await self.tables(name)).items()
-        }
-        return DeclaredCommands(self.declared, entities)
+        systems = {command.system for command in self.declared.values()}
+        tables = {name: await self.tables(name) for name in systems}
+        return DeclaredCommands(self.declared, tables)
 
     def agent(self, agent: Agent, reads: Systems, commands: DeclaredCommands) -> AgentRunner:
         """The runner of one agent."""

@@ -93,6 +93,12 @@ def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service)
         erp.until_products()
         says = ("erp.customer can't be captured for now", "has no property 'name'")
         place.fails("status", code=1, says=says)
+        # So it is with reads.
+        [jug] = place.call("get", "product", "P2", "--json").rows
+        assert jug["name"] == "Jug"
+        place.fails(
+            "get", "customer", "C1", code=1, says=("can be neither read", "no column 'name'")
+        )
     erp.between.rule = nothing
     with place.running() as run:
         run.says("streaming")
