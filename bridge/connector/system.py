@@ -23,7 +23,7 @@ class System:
 
     `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
     validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
-    `limits` connections and queries a second. `commands`: whether any are declared, so that `check`
+    `connections`: at most so many for reads. `commands`: whether any are declared, so that `check`
     and `setup` care for the ledger.
     """
 
