@@ -63,7 +63,7 @@ class Pulse:
     """What the runner notes as it goes; `status` makes the report of it.
 
     `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
-    written since is no progress of it. `waiting`: what keeps the snapshot under way from going on.
+    written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
     """
 
     system: str
@@ -75,7 +75,7 @@ class Pulse:
     behind: float | None = None
     lag_bytes: int | None = None
     silent: float = 0.0
-    waiting: str = ""
+    waiting: Mapping[str, str] = field(default_factory=dict)
     troubles: Mapping[str, str] = field(default_factory=dict)
     changes: int = 0
     dead: int = 0
@@ -140,7 +140,7 @@ class Pulse:
                     "reconcile": job.reconcile,
                     "reason": job.reason,
                     "under_way": number == 0,
-                    "waiting": "" if number else self.waiting,
+                    "waiting": self.waiting.get(job.id, ""),
                 }
                 for number, job in enumerate(progress.jobs)
             ),

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.capture.entity import CapturedEntity, keys_of, row_keys
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import Job, abandon, advance, enqueue, finish
+from bridge.capture.patience import Patience
+from bridge.capture.progress import (
+    AFTERWARDS,
+    STALE,
+    TRUNCATED,
+    Job,
+    abandon,
+    advance,
+    asked_by_capture,
+    enqueue,
+    finish,
+    prefer,
+)
 from bridge.capture.reconcile import Reconcile
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
@@ -20,9 +32,6 @@ from bridge.plan.execute import Executor
 from bridge.plan.raw import Failure
 
 PAGE = 2_000
-AFTERWARDS = "afterwards-"
-LOOKS = 2
-"""The second look that is told from now on began later than now."""
 
 
 class Jobs:
@@ -38,9 +47,7 @@ class Jobs:
         self._reconcile: Reconcile | None = None
         self._possible = state.wires.connector.capabilities().snapshot
         self._every_change = state.wires.connector.capabilities().every_change
-        self._looks = 0
-        #: Jobs that wait for a look of the source, and for which one.
-        self._due: dict[str, int] = {}
+        self._patience = Patience(state.wires.limits)
 
     @property
     def active(self) -> bool:
@@ -50,22 +57,27 @@ class Jobs:
     @property
     def soon(self) -> bool:
         """Come by soon: a job is under way, and can go on."""
-        return self.active and not self._snapshots.postponed and not self._early()
+        return self.active and not self._snapshots.postponed and self._next() is not None
 
     @property
-    def waiting(self) -> str:
-        """What keeps the first job from going on, for now; empty: nothing."""
-        return self._snapshots.why if self.active else ""
+    def waiting(self) -> Mapping[str, str]:
+        """What keeps jobs from going on for now, by their ids."""
+        if not self.active:
+            return {}
+        under_way = self._state.progress.jobs[0].id
+        why = {under_way: self._snapshots.why} if self._snapshots.why else {}
+        return {**self._patience.why, **why}
 
     async def step(self) -> None:
-        """Go on with the first job, as far as possible without waiting."""
+        """Go on with the first job that can, as far as possible without waiting."""
+        job = self._next()
+        if job is not None and job.id != self._state.progress.jobs[0].id:
+            self._state.become(prefer(self._state.progress, job))
         await self._drop_stale()
-        progress = self._state.progress
         if not self.active:
             await self._snapshots.prove()
             return
-        job = progress.jobs[0]
-        if self._early():
+        if job is None:
             return
         entity = self._state.entities[job.entity]
         try:
@@ -79,19 +91,30 @@ class Jobs:
                 self._state.become(advance(self._state.progress, job))
                 self._snapshots.begin(entity.spec.table, job)
             await self._snapshots.step()
-        except (ConfigurationError, Rejected, Unsupported) as error:
+        except (ConfigurationError, Rejected) as error:
+            self._refused(job, str(error))
+        except Unsupported as error:
             self._state.become(abandon(self._state.progress, job, str(error)))
 
-    def _early(self) -> bool:
-        """Whether the first job has to wait until the source has looked at its tables."""
-        job = self._state.progress.jobs[0]
-        if not job.id.startswith(AFTERWARDS):
-            return False
-        return self._looks < self._due.setdefault(job.id, self._looks + LOOKS)
+    def _next(self) -> Job | None:
+        """The first job that can go on now."""
+        if not self.active:
+            return None
+        return self._patience.first(self._state.progress.jobs, self._state.wires.monotonic())
+
+    def _refused(self, job: Job, why: str) -> None:
+        """Whoever asked for it is told so; what nobody else would ask for again is kept, since the
+        log would lack rows, or hold rows that are gone, for ever.
+        """
+        if not asked_by_capture(job):
+            self._state.become(abandon(self._state.progress, job, why))
+            return
+        self._snapshots.drop()
+        self._patience.refused(job, why, self._state.wires.monotonic())
 
     def looked(self, looks: int) -> None:
         """The source told all that its looks have found, as many as these."""
-        self._looks = looks
+        self._patience.looked(looks)
 
     def _scanned(self, job: Job) -> bool:
         """Whether the log's keys are known; begins to read them."""
@@ -135,12 +158,13 @@ class Jobs:
         those that became no event.
         """
         self._snapshots.touch([*changes, *(Touched(key, complete=True) for key in set_aside)])
-        if self._reconcile is None:
+        progress = self._state.progress
+        # One that has just been replaced ends at the next step; what it met, the new one has not.
+        if self._reconcile is None or self._reconcile.job != progress.jobs[0].id:
             return
         self._reconcile.keys.touched(change.key for change in changes)
         if set_aside:
             self._reconcile.spare(set_aside)
-            progress = self._state.progress
             self._state.become(advance(progress, self._reconcile.stamped(progress.jobs[0])))
 
     def truncated(self, cut: Truncate, group: Group) -> None:
@@ -154,7 +178,7 @@ class Jobs:
                     self._state.pause(entity, f"table {table!r} was truncated", group)
                     continue
                 commit = cut.transaction.commit or self._state.wires.clock()
-                self._compare(Job(f"truncate-{name}-{commit:x}", name, reconcile=True))
+                self._compare(Job(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
 
     def stale(self, told: Stale, group: Group) -> None:
         """The source can't tell what happened to these tables: the log is compared with them.
@@ -175,7 +199,7 @@ class Jobs:
                 number = self._state.wires.clock()
                 self._compare(
                     Job(
-                        f"stale-{name}-{number:x}",
+                        f"{STALE}{name}-{number:x}",
                         name,
                         reconcile=True,
                         deletes_only=told.deletes_only,
@@ -242,6 +266,7 @@ class Jobs:
         if self._reconcile is not None:
             job = self._reconcile.stamped(job)
         state.become(advance(state.progress, job))
+        self._patience.came_on(job)
         await self._end(executor, job, commit, len(chunk.rows), group)
 
     async def _end(

@@ -19,6 +19,9 @@ from bridge.model.position import ZERO
 FORMAT = 1
 KEPT_RESULTS = 20
 
+FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwards-"
+"""What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -147,6 +150,17 @@ def enqueue(progress: Progress, job: Job) -> Progress:
 def advance(progress: Progress, job: Job) -> Progress:
     """The first job came this far."""
     return replace(progress, jobs=(job, *progress.jobs[1:]))
+
+
+def prefer(progress: Progress, job: Job) -> Progress:
+    """`job` goes on before all others, which keep their order."""
+    others = tuple(other for other in progress.jobs if other.id != job.id)
+    return replace(progress, jobs=(job, *others))
+
+
+def asked_by_capture(job: Job) -> bool:
+    """Whether nobody but capture asked for it, so that nobody else would ask again."""
+    return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS))
 
 
 def finish(progress: Progress, deleted: int) -> Progress:
@@ -308,7 +322,11 @@ def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:
 
 
 __all__ = [
+    "AFTERWARDS",
+    "FIRST",
     "FORMAT",
+    "STALE",
+    "TRUNCATED",
     "Again",
     "Job",
     "Pause",
@@ -316,11 +334,13 @@ __all__ = [
     "Result",
     "abandon",
     "advance",
+    "asked_by_capture",
     "dump",
     "enqueue",
     "finish",
     "load",
     "pause",
+    "prefer",
     "resume",
     "skip",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.capture.contract import Wires
 from bridge.connector import Snapshot
-from bridge.model.errors import RetryLater
+from bridge.model.errors import BridgeError, RetryLater
 
 
 class Reads:
@@ -67,6 +67,9 @@ class Reads:
         except RetryLater as error:
             self._postpone(str(error), error.after)
             await self._let_go()
+            raise
+        except BridgeError:
+            self.why, self._wait = "", 0.0
             raise
         self.why, self._wait = "", 0.0
         return found

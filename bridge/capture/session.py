@@ -14,7 +14,7 @@ from bridge.capture.entity import CapturedEntity
 from bridge.capture.health import Pulse
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import Job, Progress, abandon, dump, enqueue
+from bridge.capture.progress import FIRST, Job, Progress, abandon, dump, enqueue
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.stream import Stream
@@ -103,7 +103,7 @@ class Session:
         for name in self.entities:
             known = name in state.progress.taken or name in state.progress.paused
             if not known and name not in asked:
-                state.become(enqueue(state.progress, Job(f"first-{name}", name)))
+                state.become(enqueue(state.progress, Job(f"{FIRST}{name}", name)))
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -162,11 +162,13 @@ class Session:
         self.pulse.reported_at = 0
         state.changed = True
 
-    def _waits(self, why: str) -> None:
-        """Changes are streamed, and the snapshot under way waits for something."""
-        if why and why != self.pulse.waiting:
-            reason = f"snapshots wait: {why}"
-            self.wires.observer(SourceState(self.wires.system.name, self.pulse.state, reason))
+    def _waits(self, why: Mapping[str, str]) -> None:
+        """Changes are streamed, and snapshots wait for something."""
+        told = self.pulse.waiting.values()
+        for one in dict.fromkeys(why.values()):
+            if one not in told:
+                reason = f"snapshots wait: {one}"
+                self.wires.observer(SourceState(self.wires.system.name, self.pulse.state, reason))
         self.pulse.waiting = why
 
     def _take(self, requests: list[tuple[int, Request | None]], state: State) -> None:

@@ -1,0 +1,69 @@
+"""Jobs that can't go on for now: for which look of the source each waits, or until when, and why.
+
+Pure: the time is handed in, in seconds. What is remembered ends with the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.capture.contract import Limits
+from bridge.capture.progress import AFTERWARDS, Job
+
+LOOKS = 2
+"""The second look that is told from now on began later than now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """It is not tried again before `until`; `wait` seconds after it was refused."""
+
+    until: float
+    wait: float
+    why: str
+
+
+class Patience:
+    """Which job is the next to be gone on with."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._looks = 0
+        self._due: dict[str, int] = {}
+        self._refused: dict[str, _Refused] = {}
+
+    @property
+    def why(self) -> Mapping[str, str]:
+        """Why jobs were refused, by their ids, until they have come further."""
+        return {job: one.why for job, one in self._refused.items()}
+
+    def looked(self, looks: int) -> None:
+        """The source told all that so many of its looks have found."""
+        self._looks = looks
+
+    def refused(self, job: Job, why: str, now: float) -> None:
+        """It can't be read: it is tried again after a while that grows."""
+        known, limits = self._refused.get(job.id), self._limits
+        wait = min(known.wait * 2 if known else limits.backoff, limits.longest_backoff)
+        self._refused[job.id] = _Refused(now + wait, wait, why)
+
+    def came_on(self, job: Job) -> None:
+        """A part of it was read."""
+        self._refused.pop(job.id, None)
+
+    def first(self, jobs: Sequence[Job], now: float) -> Job | None:
+        """The first of them that can go on now; the others are overtaken."""
+        found = next((job for job in jobs if not self._waits(job, now)), None)
+        ids = {job.id for job in jobs}
+        self._due = {job: look for job, look in self._due.items() if job in ids}
+        self._refused = {job: one for job, one in self._refused.items() if job in ids}
+        return found
+
+    def _waits(self, job: Job, now: float) -> bool:
+        refused = self._refused.get(job.id)
+        if refused is not None and now < refused.until:
+            return True
+        if not job.id.startswith(AFTERWARDS):
+            return False
+        return self._looks < self._due.setdefault(job.id, self._looks + LOOKS)

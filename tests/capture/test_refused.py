@@ -1,0 +1,210 @@
+"""Reads of a table that the system refuses for now: nobody asks again but capture itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.capture import control, health
+from bridge.capture.contract import Limits
+from bridge.capture.patience import Patience
+from bridge.capture.progress import AFTERWARDS, Job
+from bridge.capture.runner import Capture
+from bridge.connector import Batch, Chunk, Condition, Snapshot, Source, System
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.observe import SourceState
+from tests.capture.legacy import BRIDGE
+from tests.capture.polled import TABLE, PolledLegacy
+from tests.capture.rig import QUICK, Rig, opened, until
+from tests.connectors.polled import fake
+
+REFUSALS = [
+    ConfigurationError("403: the login has no right to read that"),
+    Rejected("not_found", "404: no such entity set"),
+]
+
+
+class Refusing(fake.PolledConnector):
+    """Refuses to have tables read, as a service does for a while; counts how often it was asked.
+    With `looks` false it never gets through with looking at all of its tables.
+    """
+
+    def __init__(self) -> None:
+        self.refused: dict[str, BridgeError] = {}
+        self.asked: list[str] = []
+        self.looks = True
+
+    async def snapshot(self, system: System) -> Snapshot:
+        return RefusingSnapshot(self, system)
+
+    async def source(self, system: System) -> Source:
+        return NeverThrough(self, system)
+
+
+class NeverThrough(fake.PollingSource):
+    def __init__(self, connector: Refusing, system: System) -> None:
+        super().__init__(system)
+        self._connector = connector
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        batch = await super().read(limit, timeout)
+        if not self._connector.looks:
+            batch.looks = 0
+        return batch
+
+
+class RefusingSnapshot(fake.FileSnapshot):
+    def __init__(self, connector: Refusing, system: System) -> None:
+        super().__init__(system)
+        self._connector = connector
+
+    def _perhaps(self, table: str) -> None:
+        self._connector.asked.append(table)
+        if table in self._connector.refused:
+            raise self._connector.refused[table]
+
+    async def chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int
+    ) -> Chunk:
+        self._perhaps(table)
+        return await super().chunk(table, where, after, limit)
+
+    async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
+        self._perhaps(table)
+        return await super().keys(table, after, limit)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    legacy = PolledLegacy(tmp_path / "erp.json", compare=0)
+    legacy.connector = Refusing()
+    with legacy.store.transaction() as tables:
+        tables["u"] = replace(TABLE, rows={})
+    async with opened(tmp_path, legacy) as made:
+        await made.declare("t", "u")
+        made.limits = replace(QUICK, rows=10)
+        yield made
+
+
+def connector(rig: Rig) -> Refusing:
+    assert isinstance(rig.legacy.connector, Refusing)
+    return rig.legacy.connector
+
+
+@asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[Capture]:
+    capture = Capture(rig.wires(), "one")
+    task = asyncio.create_task(capture.run())
+    try:
+        yield capture
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def waiting(rig: Rig, why: str) -> None:
+    """Until status tells of a snapshot that it waits because of that."""
+
+    async def told() -> bool:
+        found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+        return found is not None and any(why in job["waiting"] for job in found.snapshots)
+
+    await until(told)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["403", "404"])
+async def test_a_first_snapshot_that_is_refused_for_a_while_is_taken_afterwards(
+    rig: Rig, refusal: BridgeError
+) -> None:
+    """Given up, the rows that were there before would be missing in the log for ever."""
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put(*({"id": key, "b": key} for key in range(30)))
+    connector(rig).refused["t"] = refusal
+    async with running(rig) as capture:
+        await waiting(rig, str(refusal))
+        # The other one does not wait behind it.
+        await until(lambda: "u" in capture.pulse.progress.taken)
+        told = [each.reason for each in rig.notices if isinstance(each, SourceState)]
+        assert told.count(f"snapshots wait: {refusal}") == 1
+        before = len(connector(rig).asked)
+        await asyncio.sleep(0.5)
+        assert len(connector(rig).asked) - before < 10, "it is asked more and more seldom"
+        del connector(rig).refused["t"]
+        await rig.equal("t")
+        await until(lambda: "t" in capture.pulse.progress.taken)
+        assert not [one for one in capture.pulse.progress.results if one.failed]
+        await until(lambda: not capture.pulse.waiting)
+
+
+async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(rig: Rig) -> None:
+    """Nothing else tells which rows went while nobody looked."""
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put(*({"id": key, "b": key} for key in range(10, 60)))
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        await until(lambda: not capture.pulse.progress.jobs)
+    legacy.drop(*range(20, 30))
+    rig.legacy = PolledLegacy(legacy.store.path, compare=0.2)
+    rig.legacy.connector = legacy.connector
+    connector(rig).refused["t"] = REFUSALS[0]
+    async with running(rig) as capture:
+        await waiting(rig, str(REFUSALS[0]))
+        del connector(rig).refused["t"]
+        await rig.equal("t")
+        assert not [one for one in capture.pulse.progress.results if one.failed]
+
+
+async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(rig: Rig) -> None:
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        connector(rig).refused["t"] = REFUSALS[0]
+        asked = control.request("erp", "snapshot", "t")
+        await control.send(rig.log, BRIDGE, asked)
+
+        def ended() -> list[str]:
+            return [one.failed for one in capture.pulse.progress.results if one.id == asked.id]
+
+        await until(ended)
+        assert ended() == [str(REFUSALS[0])]
+
+
+async def test_what_waits_for_looks_of_the_source_is_overtaken(rig: Rig) -> None:
+    """One entity set that always fails must not keep people from snapshots of the others."""
+    connector(rig).looks = False
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        jobs = capture.pulse.progress.jobs
+        assert {job.id.partition("-")[0] for job in jobs} == {"afterwards"}
+        asked = control.request("erp", "snapshot", "u")
+        await control.send(rig.log, BRIDGE, asked)
+        await until(lambda: any(one.id == asked.id for one in capture.pulse.progress.results))
+
+
+def test_the_first_job_that_can_go_on_is_the_next_one() -> None:
+    limits = Limits(backoff=1, longest_backoff=3)
+    patience = Patience(limits)
+    late, refused, other = Job(f"{AFTERWARDS}t-1", "t"), Job("first-u", "u"), Job("abc", "v")
+    jobs = [late, refused, other]
+    assert patience.first(jobs, 0) is refused
+    waits: list[int] = []
+    for _ in range(4):
+        now = 10.0 * len(waits)
+        patience.refused(refused, "no", now)
+        assert patience.first(jobs, now) is other
+        waits.append(next(s for s in (1, 2, 3, 4) if patience.first(jobs, now + s) is refused))
+    assert waits == [1, 2, 3, 3]
+    assert patience.why == {"first-u": "no"}
+    patience.came_on(refused)
+    assert not patience.why
+    patience.looked(2)
+    assert patience.first(jobs, 0) is late
+    assert patience.first([], 0) is None
