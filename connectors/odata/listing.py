@@ -14,7 +14,7 @@ from base64 import b85decode, b85encode
 from enum import Enum
 
 from bridge.connector import CREATE, DELETE, UPDATE
-from bridge.model.errors import Rejected
+from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page
 from connectors.odata.asking import behind, key_can_page, query
 from connectors.odata.polling import MARK, Asks, Item, State, Step, mark_of
@@ -106,7 +106,12 @@ class ListingPoller:
     async def _read(self) -> Page:
         prefer = f"odata.maxpagesize={self._page}"
         if self._link is not None:
-            return await self._asks.page(self._link, prefer=prefer, absolute=True)
+            try:
+                return await self._asks.page(self._link, prefer=prefer, absolute=True)
+            except (HistoryLost, Rejected):
+                # The service doesn't know its link any more: this look begins again.
+                self._phase = _Phase.IDLE
+                raise
         if not key_can_page(self.table):
             return await self._asks.page(self.table.name, query(self.table), prefer=prefer)
         filtered = "" if self._cursor is None else behind(self.table, self.table.key, self._cursor)
@@ -118,10 +123,12 @@ class ListingPoller:
         where nothing is missing: some services give fewer rows than they were asked for, and no
         link to the others.
         """
-        if not key_can_page(self.table):
-            return (None, page.next_link) if page.next_link else None
-        if not rows:
-            return None
+        if page.next_link and page.next_link == self._link:
+            self._phase = _Phase.IDLE
+            raise Rejected("refused", f"entity set {self.table.name!r}: the pages go in a circle")
+        if not rows or not key_can_page(self.table):
+            # A service may answer with an empty page in the middle.
+            return (self._cursor, page.next_link) if page.next_link else None
         if not page.next_link and len(rows) < self._page and self._met >= self._known.keys():
             return None
         last = self.table.key_of(rows[-1])

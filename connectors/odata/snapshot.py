@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.connector import Chunk, Condition, System
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
 from connectors.odata.answer import Page
 from connectors.odata.asking import behind, both, key_can_page, matching, query
 from connectors.odata.client import Client
@@ -90,7 +90,7 @@ class ODataSnapshot:
                 of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select
             )
             prefer = f"odata.maxpagesize={wanted}"
-            page = await self._client.page(of.name, params, prefer=prefer)
+            page = await self._filled(of, await self._client.page(of.name, params, prefer=prefer))
             some = [whole(of, json) for json in page.rows[:wanted]]
             rows += some
             if not some:
@@ -105,13 +105,34 @@ class ODataSnapshot:
             if len(rows) >= limit:
                 return Chunk(of.shape, rows, [packed(part) for part in cursor])
 
+    async def _filled(self, of: Table, page: Page) -> Page:
+        """The page, or the first one behind it with rows: one without may stand in the middle.
+
+        Raises RetryLater where the service doesn't know its own link any more.
+        """
+        if page.rows or not page.next_link:
+            return page
+        try:
+            async for later in self._client.further(page, of.name):
+                page = later
+                if page.rows:
+                    break
+        except HistoryLost as error:
+            raise RetryLater(str(error)) from error
+        return page
+
     async def _linked(self, of: Table, filtered: str, after: list[Any] | None, limit: int) -> Chunk:
-        """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip]."""
+        """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip]. From the
+        beginning where the service doesn't know its link any more.
+        """
         _, link, skip = after or [LINK, "", 0]
         prefer = f"odata.maxpagesize={limit}"
         page: Page
         if link:
-            page = await self._client.page(link, prefer=prefer, absolute=True)
+            try:
+                page = await self._client.page(link, prefer=prefer, absolute=True)
+            except (HistoryLost, Rejected):
+                return await self._linked(of, filtered, None, limit)
         else:
             page = await self._client.page(of.name, query(of, filtered=filtered), prefer=prefer)
         some = page.rows[skip : skip + limit]

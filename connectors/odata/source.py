@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bridge.connector import Batch, Change, Checkpoint, Stale, System, Transaction, Watermark
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected, RetryLater
 from connectors.odata import checkpoint
 from connectors.odata.client import Client
 from connectors.odata.feed import Feed
@@ -169,6 +169,9 @@ class ODataSource:
             if error.after is not None:
                 self._held = max(self._held, self._monotonic() + error.after)
             feed.failed(str(error), away=True, after=error.after)
+        elif isinstance(error, HistoryLost):
+            # A link to a further page expired; the poller begins again.
+            feed.failed(str(error), away=True)
         elif isinstance(error, Rejected):
             feed.failed(str(error), away=error.code == "legacy_error")
         elif isinstance(error, ConfigurationError):

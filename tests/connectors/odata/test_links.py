@@ -1,0 +1,173 @@
+"""Pages that only the service's own links lead to: those may expire, and pages may be empty."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from bridge.connector import DELETE, Change, System, TableUse
+from bridge.model.errors import HistoryLost, Rejected, RetryLater
+from connectors.odata.options import Options
+from connectors.odata.snapshot import ODataSnapshot
+from connectors.odata.source import ODataSource
+from tests.between import Asked, Between, Say, alone
+from tests.connectors.odata.polls import polling
+from tests.services.cap import Cap
+
+METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">
+<edmx:DataServices><Schema Namespace="S" xmlns="http://docs.oasis-open.org/odata/ns/edm">
+<EntityType Name="Thing"><Key><PropertyRef Name="ID"/></Key>
+<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="name" Type="Edm.String"/>
+</EntityType><EntityContainer Name="C"><EntitySet Name="Things" EntityType="S.Thing">
+<Annotation Term="Org.OData.Capabilities.V1.SortRestrictions"><Record>
+<PropertyValue Property="Sortable" Bool="false"/></Record></Annotation>
+</EntitySet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"""
+LISTED = {"sets": {"Things": {"means": "listing"}}}
+EXPIRED = pytest.mark.parametrize("status", [410, 404])
+
+
+class Things:
+    """A service that can neither filter nor sort: two rows a page, and links that expire."""
+
+    def __init__(self, status: int) -> None:
+        self.rows = dict.fromkeys(range(1, 8), "a")
+        self._status = status
+        self._age = 0
+
+    def expire(self) -> None:
+        self._age += 1
+
+    def __call__(self, asked: Asked) -> Say:
+        if "$metadata" in asked.path:
+            return Say(200, METADATA, {"Content-Type": "application/xml"})
+        token = re.search(r"skiptoken=(\d+)-(\d+)", asked.path)
+        age, at = (int(token[1]), int(token[2])) if token else (self._age, 0)
+        if age != self._age:
+            return Say(self._status)
+        rows = [{"ID": key, "name": name} for key, name in sorted(self.rows.items())]
+        told: dict[str, object] = {"value": rows[at : at + 2]}
+        if at + 2 < len(rows):
+            told["@odata.nextLink"] = f"Things?$skiptoken={age}-{at + 2}"
+        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+
+@asynccontextmanager
+async def served(things: Things) -> AsyncIterator[str]:
+    async with alone(things).serving() as service:
+        yield f"{service.address}/"
+
+
+def system(url: str, **options: object) -> System:
+    made = Options.model_validate({"poll": 0.01, "page": 2, **options})
+    return System("kit", "erp", url, "http://erp/", made, (TableUse("Things"),), 2)
+
+
+@EXPIRED
+async def test_a_listing_whose_link_expired_begins_again(status: int) -> None:
+    things = Things(status)
+    async with (
+        served(things) as url,
+        polling(url, "Things", column="name", page=2, **LISTED) as polls,
+    ):
+        things.rows |= {1: "b", 7: "b"}
+        assert await polls.page() == ([("update", "1", "b")], True)
+        things.expire()
+        with pytest.raises((HistoryLost, Rejected)):
+            await polls.page()
+        assert await polls.poll() == [("update", "7", "b")]
+
+
+@EXPIRED
+async def test_a_link_that_expired_is_no_lost_history(status: int) -> None:
+    """That would stop all of the system, for one page of one entity set."""
+    things = Things(status)
+    async with served(things) as url:
+        source = ODataSource(system(url, **LISTED))
+        await source.open(None)
+        told: list[Change] = []
+
+        async def until(*row: object) -> None:
+            deadline = time.monotonic() + 20
+            while not any(one.new == row for one in told):
+                assert time.monotonic() < deadline, told
+                with suppress(RetryLater):  # as for a service of which nothing can be read
+                    told.extend((await source.read(1, 0.05)).changes)
+
+        for name in ("b", "c", "d"):
+            things.rows |= {1: name, 7: name}
+            await until(1, name)
+            things.expire()
+            await until(7, name)
+        assert not [one for one in told if one.op == DELETE]
+        await source.close()
+
+
+@EXPIRED
+async def test_a_snapshot_whose_link_expired_is_taken_from_the_beginning(status: int) -> None:
+    """Its place is in the log, and may be days old when the bridge is started again."""
+    things = Things(status)
+    async with served(things) as url:
+        snapshot = ODataSnapshot(system(url))
+        chunk = await snapshot.chunk("Things", None, None, 2)
+        chunk = await snapshot.chunk("Things", None, chunk.last, 2)
+        things.expire()
+        met = []
+        while chunk.last is not None:
+            chunk = await snapshot.chunk("Things", None, chunk.last, 2)
+            met += [row[0] for row in chunk.rows]
+        assert met == [1, 2, 3, 4, 5, 6, 7]
+        await snapshot.close()
+
+
+def empty(asked: Asked) -> Say | None:
+    """First a page without rows, and a link to what stands behind it."""
+    if "/Plains" not in asked.path or "behind=" in asked.path:
+        return None
+    more = "&" if "?" in asked.path else "?"
+    told = {"value": [], "@odata.nextLink": f"{asked.path}{more}behind=1"}
+    return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+
+async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
+    """Some services filter a page after they have cut it. What isn't met is taken for deleted."""
+    cap.write("Plains", *({"order_no": f"{n:02}", "qty": 1} for n in range(7)))
+    async with Between(cap.address).serving() as between:
+        between.rule = empty
+        url = between.url(cap.url)
+        of = System("kit", "erp", url, "http://erp/", Options(), (TableUse("Plains"),), 2)
+        snapshot = ODataSnapshot(of)
+        for read in (
+            lambda after: snapshot.chunk("Plains", None, after, 3),
+            lambda after: snapshot.keys("Plains", after, 3),
+        ):
+            chunk = await read(None)
+            number = len(chunk.rows)
+            while chunk.last is not None:
+                chunk = await read(chunk.last)
+                number += len(chunk.rows)
+            assert number == 7
+        await snapshot.close()
+        between.rule = lambda _: None
+        async with polling(url, "Plains", page=3) as polls:
+            between.rule = empty
+            assert await polls.poll() == []
+            cap.write("Plains", {"order_no": "05", "qty": 2})
+            assert await polls.poll() == [("update", "05", 2)]
+
+
+async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None:
+    def circle(asked: Asked) -> Say | None:
+        told = {"value": [], "@odata.nextLink": asked.path}
+        say = Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+        return say if "/Plains" in asked.path else None
+
+    between = Between(cap.address)
+    async with between.serving(), polling(between.url(cap.url), "Plains", page=3) as polls:
+        between.rule = circle
+        with pytest.raises(Rejected, match="in a circle"):
+            await polls.poll()
