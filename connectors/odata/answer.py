@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -28,7 +28,8 @@ class Request:
     """One request; `path` is relative to the service's root, percent-encoded, with its query.
 
     `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
-    doesn't tell.
+    doesn't tell. `begin` is called in front of each time that it is sent, as
+    `bridge.connector.Effect.begin`.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Request:
     body: Any = None
     headers: Headers = field(default_factory=dict)
     effect: bool | None = None
+    begin: Callable[[], None] | None = None
 
     @property
     def writes(self) -> bool:

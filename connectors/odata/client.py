@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,16 @@ class Client:
     async def open(self) -> None:
         """Log in, by reading the metadata."""
         await self.metadata()
+
+    async def reach(self) -> None:
+        """Find out whether the service answers, by reading its root, where there may be nothing to
+        see. Raises RetryLater, ConfigurationError.
+        """
+        request = await self._dressed(Request("GET", ""))
+        answer = await self._exchange.ask(request)
+        if answer.status != 403:
+            with suppress(Rejected):
+                self._exchange.check(request, answer)
 
     async def close(self) -> None:
         """End all connections. May be called twice."""
@@ -245,18 +256,19 @@ def _whole(
     requests: Sequence[Request], form: batches.Format, version: Version, *, changeset: bool
 ) -> Request:
     writes = any(one.writes for one in requests)
+    begin = next((one.begin for one in requests if one.begin is not None), None)
     headers = dict(_VERSION[version])
     if version == "v4" and not changeset:
         headers["Prefer"] = "odata.continue-on-error"
     if form == "json":
         headers |= {"Accept": "application/json", "Content-Type": "application/json"}
         body = batches.body_json(requests, changeset=changeset)
-        return Request("POST", "$batch", body, headers, writes)
+        return Request("POST", "$batch", body, headers, writes, begin)
     boundary = f"batch-{uuid.uuid4()}"
     headers["Accept"] = "multipart/mixed"
     headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
     content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
-    return Request("POST", "$batch", content, headers, writes)
+    return Request("POST", "$batch", content, headers, writes, begin)
 
 
 def _answers(form: batches.Format, answer: Answer, count: int, *, changeset: bool) -> list[Answer]:

@@ -19,6 +19,7 @@ from connectors.odata.faults import fault, is_csrf, is_page
 from connectors.odata.limits import limits_of
 from connectors.odata.login import entry
 
+BEGIN = "bridge.begin"
 KEEP = 2.0
 """Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
 that is sent into one that ends has an unknown outcome for nothing.
@@ -41,6 +42,8 @@ class Exchange:
             verify=way.tls,
             timeout=limits.timeout,
             limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
+            # Behind the login: a token that has to be asked for first takes its time.
+            event_hooks={"request": [_begun]},
         )
         self._token = ""
 
@@ -110,7 +113,11 @@ class Exchange:
         place = self.place(request)
         try:
             response = await self._http.request(
-                request.method, url, content=_content(request.body), headers=dict(headers)
+                request.method,
+                url,
+                content=_content(request.body),
+                headers=dict(headers),
+                extensions={BEGIN: request.begin},
             )
         except httpx.HTTPError as error:
             # The question for a token is an exchange of its own: the write was not sent yet.
@@ -167,6 +174,13 @@ class Exchange:
         if isinstance(error, RetryLater):
             return RetryLater(text, after=error.after)
         return type(error)(text)
+
+
+async def _begun(sent: httpx.Request) -> None:
+    """The request goes out now; the question for a token has no such extension."""
+    begin = sent.extensions.get(BEGIN)
+    if begin is not None:
+        begin()
 
 
 def _content(body: Any) -> bytes | None:

@@ -28,7 +28,8 @@ _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 class Probing:
     """Asks a service, by the command's `probe:`; without one by what the command itself says.
 
-    - POST: whether there is a row with its key, where the command gives the whole of it.
+    - POST: whether there is a row with its key, where the command gives the whole of it, and it
+      holds what was to be set; another one may be somebody else's.
     - DELETE: whether the row is gone.
     - PATCH: whether the row holds what was to be set. Where it doesn't, a guarded command may be
       sent again, because its guard decides then; whether another one did happen can't be told.
@@ -83,13 +84,11 @@ class Probing:
         verb = one.statement.verb
         if verb == "DELETE":
             return Done(rows=count) if row is None else None
-        if verb == "POST":
-            return None if row is None else Done(rows=count)
         if row is None:
             return None
         if holds(row, one, self._service):
             return Done(rows=count)
-        if effect.guard is not None:
+        if verb == "PATCH" and effect.guard is not None:
             return None
         raise Unsupported(
             f"command {effect.command_id!r}: {one.request.path} holds something else than the "

@@ -57,6 +57,7 @@ class ODataWriter:
         self._settle = limits_of(system.options).settle
         self._tables = Tables(system)
         self._where = f"system {system.name!r}: writing"
+        self._ready = False
 
     @property
     def settle(self) -> float:
@@ -64,8 +65,16 @@ class ODataWriter:
         return self._settle
 
     async def prepare(self) -> None:
-        """As `bridge.connector.Writer.prepare`: logs in and reads the metadata."""
+        """As `bridge.connector.Writer.prepare`: logs in and reads the metadata; later, whether the
+        service answers. What was right before may be so again.
+        """
         await self._client.metadata()
+        if self._ready:
+            try:
+                await self._client.reach()
+            except ConfigurationError as error:
+                raise RetryLater(str(error)) from error
+        self._ready = True
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`, without a ledger."""
@@ -112,9 +121,8 @@ class ODataWriter:
             effect.guard(table.shape, None if row is None else whole(table, row.row))
         requests = [self._guarded(one, effect, row) for one in bounds]
         if len(requests) == 1:
-            answers = [await self._send(requests[0], effect)]
+            answers = [await self._send(requests[0])]
         else:
-            _begin(effect)
             answers = await self._client.batch(requests, changeset=True)
         # The one that failed tells why, not those that were given up because of it.
         told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
@@ -122,13 +130,11 @@ class ODataWriter:
             self._check(one, request, answer, effect)
         return _done(table, bounds, answers)
 
-    async def _send(self, request: Request, effect: Effect) -> Answer:
+    async def _send(self, request: Request) -> Answer:
         """The answer; once more where the service turned it away for want of an If-Match."""
-        _begin(effect)
         answer = await self._client.ask(request)
         if answer.status == 428 and "If-Match" not in request.headers:
             headers = {**request.headers, "If-Match": ANY}
-            _begin(effect)
             answer = await self._client.ask(replace(request, headers=headers))
         return answer
 
@@ -194,7 +200,7 @@ class ODataWriter:
             headers["If-Match"] = row.etag
         if one.statement.verb in {"POST", "PATCH"}:
             headers["Prefer"] = "return=representation"
-        return replace(request, headers=headers)
+        return replace(request, headers=headers, begin=effect.begin)
 
     def _check(self, one: Bound, request: Request, answer: Answer, effect: Effect) -> None:
         """Raise what is wrong; a precondition that failed tells what for."""
@@ -227,11 +233,6 @@ def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer
         after=after,
         shape=None if table is None or after is None else table.shape,
     )
-
-
-def _begin(effect: Effect) -> None:
-    if effect.begin is not None:
-        effect.begin()
 
 
 def _calls_on(one: Bound, effect: Effect) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import Done, Effect, Shape, TableUse
-from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
+from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.odata.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.conftest import PrivateCap
@@ -246,6 +246,24 @@ async def test_a_service_that_refuses_its_own_token_is_told_and_nothing_is_lost(
     assert "its cookies have to come along" in str(found)
 
 
+async def test_nothing_is_sent_again_that_it_is_too_late_to_begin(private_cap: PrivateCap) -> None:
+    """Between a refusal for want of a token and the second try much time may pass."""
+    cap = private_cap(csrf=True)
+    cap.fill(orders=2)
+    begun: list[str] = []
+
+    def too_late() -> None:
+        if begun:
+            raise Fenced("it was announced too long ago")
+        begun.append("once")
+
+    async with Between(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
+        one = replace(effect("PATCH Orders(:key) note='late'"), begin=too_late)
+        assert isinstance(await outcome(writer, one), Fenced)
+    assert [asked.method for asked in between.asked].count("PATCH") == 1
+    assert order(cap)["note"] is None
+
+
 POST = "POST Orders ID=:key, number='7'"
 
 
@@ -292,6 +310,10 @@ async def test_probes_tell_by_the_row_what_may_have_happened(cap: Cap) -> None:
         await done(writer, asked)
         assert isinstance(await writer.probe(asked), Done)
         assert await writer.probe(effect(patch, key=order_id(99), status="H", total=1)) is None
+
+        taken = effect("POST Orders ID=:key, number='7'")
+        with pytest.raises(Unsupported, match=r"holds something else(.|\n)*declare a `probe:`"):
+            await writer.probe(taken)
 
         assert await writer.probe(effect("DELETE Orders(:key)")) is None
         assert isinstance(await writer.probe(effect("DELETE Orders(:key)", key=order_id(99))), Done)
@@ -342,3 +364,18 @@ async def test_a_service_that_is_away_or_busy_is_asked_again_later(cap: Cap) -> 
     assert isinstance(locked, RetryLater)
     assert "login was refused" in str(locked)
     assert order(cap)["note"] is None
+
+
+@pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
+async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_service_is_there(
+    cap: Cap, reaction: str | Say
+) -> None:
+    """Otherwise each try would announce all of them in the log, for as long as it is away."""
+    async with Between(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
+        await writer.prepare()
+        between.rule = lambda _: reaction
+        with pytest.raises(RetryLater):
+            await writer.prepare()
+        for there in (Say(404), Say(403), None):
+            between.rule = lambda _, say=there: say
+            await writer.prepare()
