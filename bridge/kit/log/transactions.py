@@ -81,6 +81,34 @@ class TransactionSuite(Parts):
         assert [int(record.value or b"") for record in got] == list(range(60))
         await producer.close()
 
+    async def test_offsets_by_time_pass_no_record_that_is_committed_meanwhile(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        """Whoever reads on from there sees what is committed while the log is asked."""
+        name = await topic(log, under_test.name("meanwhile"))
+        place = TopicPartition(name, 0)
+        producer = await log.producer(under_test.name("producer"))
+        began = 1_700_000_000_000
+
+        async def commit(stamp: int) -> None:
+            async with producer.transaction() as transaction:
+                await transaction.append(name, [Entry(b"k", b"%d" % stamp, (), stamp)])
+
+        passed: list[tuple[int, int]] = []
+        for stamp in range(began, began + 60):
+            end = (await log.end_offsets([place]))[place]
+            committing = asyncio.create_task(commit(stamp))
+            while not committing.done():
+                at = (await log.offsets_at([place], stamp))[place]
+                passed.append((at, end))
+            await committing
+        records = await read_all(log, whole(name))
+        offsets = [record.offset for record in records]
+        for at, end in passed:
+            # The round's own record is the first one at or behind its `end`.
+            assert at <= next(offset for offset in offsets if offset >= end)
+        await producer.close()
+
     async def test_an_empty_transaction_is_nothing(
         self, log: Log, under_test: LogUnderTest
     ) -> None:

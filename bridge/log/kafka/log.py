@@ -212,15 +212,14 @@ class KafkaLog:
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
+        # First: what is committed in between must be told by the one or the other.
+        ends = await self.end_offsets([TopicPartition(*place) for place in places])
         async with self._answering("offsets by time"):
             found = await self._offsets.offsets_for_times(dict.fromkeys(places, max(timestamp, 0)))
         offsets = {
             TopicPartition(*place): at.offset for place, at in found.items() if at is not None
         }
-        later = [
-            TopicPartition(*place) for place in places if TopicPartition(*place) not in offsets
-        ]
-        return {**offsets, **await self.end_offsets(later)}
+        return {**ends, **offsets}
 
     async def groups(self) -> Mapping[str, GroupInfo]:
         return await self._admin.groups()
