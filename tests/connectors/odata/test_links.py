@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
-from bridge.connector import DELETE, Change, System, TableUse
+from bridge.connector import DELETE, Change, Chunk, System, TableUse
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.options import Options
 from connectors.odata.snapshot import ODataSnapshot
@@ -27,7 +28,7 @@ METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/o
 <Annotation Term="Org.OData.Capabilities.V1.SortRestrictions"><Record>
 <PropertyValue Property="Sortable" Bool="false"/></Record></Annotation>
 </EntitySet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"""
-LISTED = {"sets": {"Things": {"means": "listing"}}}
+LISTED: dict[str, Any] = {"sets": {"Things": {"means": "listing"}}}
 EXPIRED = pytest.mark.parametrize("status", [410, 404])
 
 
@@ -141,10 +142,11 @@ async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
         url = between.url(cap.url)
         of = System("kit", "erp", url, "http://erp/", Options(), (TableUse("Plains"),), 2)
         snapshot = ODataSnapshot(of)
-        for read in (
+        reads: list[Callable[[Any], Awaitable[Chunk]]] = [
             lambda after: snapshot.chunk("Plains", None, after, 3),
             lambda after: snapshot.keys("Plains", after, 3),
-        ):
+        ]
+        for read in reads:
             chunk = await read(None)
             number = len(chunk.rows)
             while chunk.last is not None:

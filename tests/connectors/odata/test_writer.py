@@ -14,7 +14,7 @@ import pytest
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.odata.writer import ODataWriter
-from tests.between import CUT, DROP, HANG, Asked, Between, Say
+from tests.between import CUT, DROP, HANG, Asked, Between, Rule, Say, nothing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import Cap, order_id
@@ -366,6 +366,10 @@ async def test_a_service_that_is_away_or_busy_is_asked_again_later(cap: Cap) -> 
     assert order(cap)["note"] is None
 
 
+def always(say: Say) -> Rule:
+    return lambda _: say
+
+
 @pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
 async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_service_is_there(
     cap: Cap, reaction: str | Say
@@ -376,6 +380,6 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
         between.rule = lambda _: reaction
         with pytest.raises(RetryLater):
             await writer.prepare()
-        for there in (Say(404), Say(403), None):
-            between.rule = lambda _, say=there: say
+        for there in (always(Say(404)), always(Say(403)), nothing):
+            between.rule = there
             await writer.prepare()
