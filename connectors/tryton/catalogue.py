@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.connector import Column, Shape, System, TableUse
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Rejected
 from bridge.plan.steps import Wire
 from connectors.tryton.client import Client
 from connectors.tryton.faults import Refused
@@ -119,6 +119,9 @@ async def read_model(client: Client, name: str, where: str) -> Model:
                 f"{where}: Tryton has no model {name!r}: correct the name, or activate the module "
                 "that brings it"
             ) from error
+        raise ConfigurationError(f"model {name!r}: {error}") from error
+    except Rejected as error:
+        # Something in front of the ERP refused it.
         raise ConfigurationError(f"model {name!r}: {error}") from error
     if ID not in told or not told[ID].get("searchable", True):
         raise ConfigurationError(

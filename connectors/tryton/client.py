@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from itertools import count
 from types import TracebackType
@@ -20,12 +20,13 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.tryton.address import address_of, options_of
-from connectors.tryton.faults import NoSession, Refused, fault_of, raised, refused
+from connectors.tryton.faults import LoginRefused, NoSession, Refused, fault_of, raised, refused
 from connectors.tryton.values import dumps, loads
 
 UNAUTHORIZED = 401
 CONNECT_SECONDS = 10.0
-GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS = 0.5
+"""For the end of a session: whoever ends the bridge waits for a few of these, one after the other."""
 READ_AGAIN = 3
 NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -52,6 +53,8 @@ class Client:
         self._login = asyncio.Lock()
         self._token = ""
         self._context: dict[str, Any] = {}
+        #: The last call has no answer: it was given up, or is still under way.
+        self._silent = False
         self.answered_at: int | None = None
         """Microseconds since 1970 by the ERP's clock when it answered last; it tells whole seconds."""
 
@@ -71,16 +74,25 @@ class Client:
         if not self._token:
             await self._logged_in("")
 
+    async def reach(self) -> None:
+        """Find out whether the ERP answers, by logging in or in the session that there is."""
+        if self._token:
+            await self.call("model.res.user.get_preferences", True)
+        else:
+            await self.begin()
+
     async def call(
         self,
         method: str,
         *params: Any,
         context: Mapping[str, Any] | None = None,
         changes: bool = False,
+        begin: Callable[[], None] | None = None,
     ) -> Any:
         """The result of `model.MODEL.METHOD` and its like; the context is added at the end.
 
-        `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown. Anything else is
+        `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown; `begin` is called in
+        front of each request for it, as `Effect.begin`. Anything else is
         asked again where the ERP says no: between finding rows (sessions of this user among them)
         and reading them it may lose one of them, and says only in its user's language that it has.
         """
@@ -90,7 +102,7 @@ class Client:
             except Refused as error:
                 if error.fault.kind != "UserError":
                     raise
-        return await self._call(method, params, context or {}, changes=changes)
+        return await self._call(method, params, context or {}, changes=changes, begin=begin)
 
     async def methods(self) -> frozenset[str]:
         """Whatever the ERP offers to remote callers: `model.sale.sale.confirm` and its like."""
@@ -103,6 +115,7 @@ class Client:
         context: Mapping[str, Any] | None,
         *,
         changes: bool = False,
+        begin: Callable[[], None] | None = None,
     ) -> Any:
         """As `call`; None: the method takes no context."""
         where = f"{self._where}, {method}"
@@ -111,7 +124,7 @@ class Client:
             asked = [*params]
             if context is not None:
                 asked.append({**self._context, **self.options.context, **context})
-            answer = await self._send(method, asked, token, where, changes=changes)
+            answer = await self._send(method, asked, token, where, changes=changes, begin=begin)
             if answer.status_code != UNAUTHORIZED:
                 return self._result(answer, where, changes=changes)
             if again:
@@ -144,16 +157,18 @@ class Client:
         return found
 
     async def close(self) -> None:
-        """End the session and the connections. Never raises for a lost connection; may come twice."""
+        """End the session and the connections. Never raises for a lost connection; may come twice.
+
+        Takes no longer than GOODBYE_SECONDS, and an ERP that owes an answer isn't asked for more: it
+        ends the session by itself later.
+        """
         try:
-            if self._token and not self._reads.is_closed:
+            if self._token and not self._silent and not self._reads.is_closed:
                 headers = self._headers(self._token)
                 body = dumps({"id": 0, "method": "common.db.logout", "params": []})
-                await self._reads.post(
-                    self._address.rpc, content=body, headers=headers, timeout=GOODBYE_SECONDS
-                )
-        except httpx.HTTPError:
-            # The ERP ends the session by itself later.
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._reads.post(self._address.rpc, content=body, headers=headers)
+        except (httpx.HTTPError, TimeoutError):
             self._token = ""
         finally:
             await self._reads.aclose()
@@ -170,7 +185,7 @@ class Client:
             asked = [address.user, {"password": address.password}, "en"]
             answer = await self._send("common.db.login", asked, "", where)
             if answer.status_code == UNAUTHORIZED:
-                raise NoSession(
+                raise LoginRefused(
                     f"{self._where}: Tryton refuses user {address.user!r} of database "
                     f"{address.database!r}: the name or the password is wrong"
                 )
@@ -190,13 +205,23 @@ class Client:
     # -- one call ----------------------------------------------------------------------------
 
     async def _send(
-        self, method: str, params: list[Any], token: str, where: str, *, changes: bool = False
+        self,
+        method: str,
+        params: list[Any],
+        token: str,
+        where: str,
+        *,
+        changes: bool = False,
+        begin: Callable[[], None] | None = None,
     ) -> httpx.Response:
         try:
             body = dumps({"id": next(self._numbers), "method": method, "params": params})
         except TypeError as error:
             raise Rejected("bad_value", f"{where}: {error}") from error
         client = self._writes if changes else self._reads
+        if begin is not None:
+            begin()
+        self._silent = True
         try:
             answer = await client.post(
                 self._address.rpc, content=body, headers=self._headers(token)
@@ -209,6 +234,7 @@ class Client:
                     f"{where}: the answer was lost ({_said(error)}); it may have happened"
                 ) from error
             raise RetryLater(f"{where}: no answer came ({_said(error)})") from error
+        self._silent = False
         self.answered_at = _moment(answer.headers.get("Date"))
         return answer
 
@@ -228,9 +254,9 @@ class Client:
                     raise OutcomeUnknown(f"{what}; it may have happened") from error
                 raise NoSession(f"{what}; is something else at {self._address.base}?") from error
         if answer.is_redirect:
-            raise NoSession(
-                f"{where}: the service has moved to {answer.headers.get('Location', '?')}; change `url`"
-            )
+            # Without its query, which may hold anything.
+            to = answer.headers.get("Location", "?").partition("?")[0]
+            raise NoSession(f"{where}: the service has moved to {to}; change `url`")
         no = refused(status, where, _seconds(answer.headers.get("Retry-After")))
         if no is not None:
             raise no

@@ -27,6 +27,10 @@ class NoSession(ConfigurationError):
     """No session is to be had: the address or the login is wrong, whatever was asked for."""
 
 
+class LoginRefused(NoSession):
+    """The ERP refuses the user: each further try may make it wait longer."""
+
+
 class Refused(Rejected):
     """Tryton refused a call; `fault` is what it said."""
 
@@ -75,7 +79,7 @@ def raised(fault: Fault, where: str) -> BridgeError:
             "conflict", f"{where}: somebody else changed the row meanwhile ({fault.text})", fault
         )
     if fault.kind == "LoginException":
-        return NoSession(
+        return LoginRefused(
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from bridge.connector import (
     CREATE,
@@ -20,10 +20,11 @@ from bridge.connector import (
     Transaction,
     Watermark,
 )
-from bridge.model.errors import ConfigurationError, Rejected
-from connectors.tryton.catalogue import Tables
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import pack, unpack
 from connectors.tryton.client import Client
+from connectors.tryton.faults import LoginRefused, NoSession
 from connectors.tryton.look import LOG, Look
 from connectors.tryton.recent import MICRO
 from connectors.tryton.trail import Trail
@@ -37,7 +38,8 @@ class TrytonSource:
     `reconcile` seconds, the ids that are left are compared with those that were there.
 
     A model that can't be read for now is left out (`Batch.troubles`) and asked again with each look
-    at the whole overlap. Only when none can be read does `read` raise.
+    at the whole overlap. Only when none can be read does `read` raise RetryLater, as it does where
+    something else than the ERP answers; a login that is refused is the configuration's fault.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class TrytonSource:
         self._trail = Trail(self._client, self._look, self._overlap, None)
         #: What the last poll found, and wasn't told yet: rows, then deletions.
         self._news: deque[tuple[Watched, Found]] = deque()
-        self._gone: deque[tuple[Watched, int]] = deque()
+        self._gone: deque[tuple[Watched, Table, int]] = deque()
         self._stale: list[Stale] = []
         self._marks: list[str] = []
         self._wake = asyncio.Event()
@@ -70,6 +72,10 @@ class TrytonSource:
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
+        with _perhaps_passing(known=after is not None):
+            return await self._open(after)
+
+    async def _open(self, after: Checkpoint | None) -> Checkpoint:
         saved = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
         # By itself: after a few wrong passwords Tryton makes a user wait.
         await self._client.begin()
@@ -88,15 +94,21 @@ class TrytonSource:
             )
             try:
                 await one.begin(first=after is None)
+            except NoSession:
+                raise
             except (Rejected, ConfigurationError) as error:
                 one.trouble = str(error)
-        self._all_in_trouble()
+        self._all_in_trouble(first=after is None)
         # What was missed meanwhile isn't told yet.
         self._packed = self._pack() if after is None else after
         return self._packed
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
+        with _perhaps_passing(known=True):
+            return await self._read(limit, timeout)
+
+    async def _read(self, limit: int, timeout: float) -> Batch:
         until = self._monotonic() + timeout
         while True:
             if not (self._news or self._gone) and self._monotonic() >= self._next_poll:
@@ -157,12 +169,16 @@ class TrytonSource:
         """One model; an error that is its own leaves it out until it is gone."""
         try:
             seen = await one.look(whole=whole)
+            table = await self._tables.table(one.name)
+        except NoSession:
+            raise
         except (Rejected, ConfigurationError) as error:
             self._failed(one, error)
             return
         one.trouble = ""
         self._news += [(one, found) for found in seen.news]
-        self._gone += [(one, key) for key in seen.gone]
+        # With the table that they went from, since it may be refused by the time they are told.
+        self._gone += [(one, table, key) for key in seen.gone]
         self._stale += seen.stale
 
     def _failed(self, one: Watched, error: Exception) -> None:
@@ -170,11 +186,11 @@ class TrytonSource:
         self._tables.forget(one.name)
         self._all_in_trouble()
 
-    def _all_in_trouble(self) -> None:
-        """Raises ConfigurationError if it is so."""
+    def _all_in_trouble(self, *, first: bool = False) -> None:
+        """Raises if it is so: at the first start that's the configuration."""
         if self._watched and all(one.trouble for one in self._watched.values()):
-            said = dict.fromkeys(one.trouble for one in self._watched.values())
-            raise ConfigurationError("; ".join(said))
+            why = "; ".join(dict.fromkeys(one.trouble for one in self._watched.values()))
+            raise ConfigurationError(why) if first else RetryLater(why)
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -184,7 +200,9 @@ class TrytonSource:
         while self._news and len(changes) < limit:
             changes += await self._rows(limit - len(changes))
         while self._gone and len(changes) < limit:
-            changes.append(await self._deleted(*self._gone.popleft()))
+            one, table, key = self._gone.popleft()
+            one.tell_gone(key)
+            changes.append(Change(table.shape, DELETE, table.gone(key), False, None, 0, UNTIMED))
         marks: list[Watermark] = []
         if not self._news and not self._gone:
             self._looks = self._polls
@@ -217,6 +235,8 @@ class TrytonSource:
         try:
             table = await self._tables.table(one.name)
             rows = await self._look.rows(table, [found.row.id for found in some])
+        except NoSession:
+            raise
         except (Rejected, ConfigurationError) as error:
             # They are found again: as long as they aren't told, no look begins behind them.
             self._news = deque(item for item in self._news if item[0] is not one)
@@ -235,13 +255,21 @@ class TrytonSource:
         one.prune()
         return changes
 
-    async def _deleted(self, one: Watched, key: int) -> Change:
-        table = await self._tables.table(one.name)
-        one.tell_gone(key)
-        return Change(table.shape, DELETE, table.gone(key), False, None, 0, UNTIMED)
-
     def _pack(self) -> Checkpoint:
         models = {name: saved for name, one in self._watched.items() if (saved := one.saved())}
         if self._trail.saved is not None:
             models[LOG] = self._trail.saved
         return pack(models)
+
+
+@contextmanager
+def _perhaps_passing(*, known: bool) -> Iterator[None]:
+    """`known`: the ERP was there before, so that where something else answers now it is away."""
+    try:
+        yield
+    except LoginRefused:
+        raise
+    except NoSession as error:
+        if not known:
+            raise
+        raise RetryLater(str(error)) from error

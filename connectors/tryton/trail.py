@@ -8,6 +8,7 @@ from typing import Any
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.checkpoint import Saved
 from connectors.tryton.client import Client
+from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID
 from connectors.tryton.look import LOG, Look
 from connectors.tryton.recent import Recent
@@ -35,6 +36,8 @@ class Trail:
         """From now on, where the checkpoint has nothing of it."""
         try:
             newest = await self._look.newest(LOG, ["event", "=", "delete"])
+        except NoSession:
+            raise
         except (Rejected, ConfigurationError) as error:
             self.trouble = str(error)
             return
@@ -63,6 +66,8 @@ class Trail:
                 if len(told) > MANY or await self._tells(told, model)
                 for name in watched[model]
             }
+        except NoSession:
+            raise
         except (Rejected, ConfigurationError) as error:
             self.trouble = str(error)
             return set()

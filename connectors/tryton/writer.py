@@ -34,6 +34,10 @@ WARNINGS = "res.user.warning"
 MOST_WARNINGS = 20
 """Warnings of one command that are passed, one after the other."""
 MOST_ROWS = 1000
+REFUSED = 30.0
+"""Seconds before the next try where there is no session to be had: with each one that has a wrong
+password Tryton makes the user wait longer.
+"""
 
 
 class TrytonWriter:
@@ -50,6 +54,7 @@ class TrytonWriter:
         self._tables = Tables(system, self._client)
         self._where = f"system {system.name!r}: writing"
         self._definitions = Definitions(self._client, self._where)
+        self._ready = False
 
     @property
     def settle(self) -> float:
@@ -57,8 +62,16 @@ class TrytonWriter:
         return self._client.options.settle
 
     async def prepare(self) -> None:
-        """As `bridge.connector.Writer.prepare`: logs in."""
-        await self._client.begin()
+        """As `bridge.connector.Writer.prepare`: logs in; later, whether the ERP answers. What was
+        right before may be so again.
+        """
+        try:
+            await self._client.reach()
+        except NoSession as error:
+            if not self._ready:
+                raise
+            raise RetryLater(str(error), after=REFUSED) from error
+        self._ready = True
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`, without a ledger."""
@@ -72,7 +85,7 @@ class TrytonWriter:
                 outcomes.append(await self._one(effect))
             except NoSession as error:
                 # No fault of this command, and nothing was done.
-                outcomes.append(away := RetryLater(str(error)))
+                outcomes.append(away := RetryLater(str(error), after=REFUSED))
             except RetryLater as error:
                 outcomes.append(away := error)
             except OutcomeUnknown as error:
@@ -177,11 +190,14 @@ class TrytonWriter:
         passed: set[str] = set()
         try:
             while True:
-                if begin is not None:
-                    begin()
                 try:
                     return await self._client.model(
-                        bound.model.name, method, *params, context=context, changes=True
+                        bound.model.name,
+                        method,
+                        *params,
+                        context=context,
+                        changes=True,
+                        begin=begin,
                     )
                 except Refused as error:
                     warning = error.fault.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -15,9 +16,10 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.tryton.client import Client
 from connectors.tryton.options import TrytonLogin
 from connectors.tryton.writer import TrytonWriter
-from tests.between import HANG, Asked, Between, Say
+from tests.between import HANG, Asked, Between, Say, nothing
 from tests.connectors.tryton.place import Shop, system
 from tests.services.tryton import PASSWORD, Tryton
+from tests.waiting import until
 
 
 async def problem(of: System) -> str:
@@ -87,7 +89,10 @@ async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_a
     [
         (Say(200, b"<html>", {"Content-Type": "text/html"}), "no answer of Tryton's (text/html)"),
         (Say(200, b"[1]"), "no answer of Tryton's"),
-        (Say(301, b"", {"Location": "https://new/"}), "moved to https://new/; change `url`"),
+        (
+            Say(301, b"", {"Location": "https://new/?token=s3cret"}),
+            "moved to https://new/; change `url`",
+        ),
         (Say(404), "no such database, or no Tryton"),
     ],
 )
@@ -132,3 +137,29 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
     async with Client(system(between.url(tryton.url))) as client:
         with pytest.raises(RetryLater, match="can't be reached"):
             await client.begin()
+
+
+def hanging(_: Asked) -> str:
+    return HANG
+
+
+async def test_a_session_is_ended_within_a_moment_whatever_the_erp_does(tryton: Tryton) -> None:
+    """Whoever presses Ctrl-C waits for a few of these, one after the other."""
+    async with Between(tryton.address).serving() as between:
+        of = system(between.url(tryton.url))
+        for busy in (False, True):
+            client = Client(of)
+            await client.begin()
+            between.rule = hanging
+            between.asked.clear()
+            if busy:
+                call = asyncio.create_task(client.search_read("party.party", [], ["id"]))
+                await until(lambda: between.asked)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+            began = time.monotonic()
+            await client.close()
+            assert time.monotonic() - began < (0.3 if busy else 1.5)
+            said_goodbye = [one for one in between.asked if b"logout" in one.body]
+            assert len(said_goodbye) == (0 if busy else 1)
+            between.rule = nothing

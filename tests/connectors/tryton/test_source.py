@@ -19,6 +19,7 @@ from connectors.tryton.look import Look
 from connectors.tryton.options import TrytonOptions
 from connectors.tryton.source import TrytonSource
 from connectors.tryton.watched import Watched
+from tests.between import Asked, Between, Rule, Say, nothing
 from tests.connectors.tryton.legacy import capturer
 from tests.connectors.tryton.place import Shop, system
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
@@ -343,6 +344,82 @@ async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: T
     with pytest.raises(ConfigurationError, match=r'access "Sale"(.|\n)*no\.model'):
         await source.open(None)
     await source.close()
+
+
+def refusing(asked: Asked) -> Say | None:
+    """What stands in front of the ERP refuses all that is about one model."""
+    return Say(403) if b"model.kit.order." in asked.body else None
+
+
+async def test_deletions_that_were_found_are_told_though_their_model_is_refused_by_then(
+    tryton: Tryton,
+) -> None:
+    """They are found once; and that one model is refused must not end the others' capture."""
+    first, second, gone = (order(tryton) for _ in range(3))
+    async with Between(tryton.address).serving() as between:
+        url = between.url(tryton.url_of(capturer(tryton)))
+        of = system(url, tables=(ORDER, SWITCHED), options=OPTIONS)
+        later = 0
+        source = TrytonSource(of, monotonic=lambda: time.monotonic() + later)
+        follow = Follow(source, await source.open(None))
+        await follow.looked()
+        # Its ids may be listed again.
+        later = 60
+        write(tryton, first, qty=1)
+        write(tryton, second, qty=2)
+        delete(tryton, gone)
+        while not follow.changes:
+            await follow.read(limit=1)
+        assert follow.told() == [(UPDATE, "kit.order", first)]
+        between.rule = refusing
+        await follow.until(lambda: "kit.order" in follow.troubles)
+        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.told())
+        between.rule = nothing
+        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.told())
+        await source.close()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        refusing,
+        lambda _: Say(404),
+        lambda _: Say(200, b"<html>Back soon", {"Content-Type": "text/html"}),
+    ],
+    ids=["refused", "not found", "a web page"],
+)
+async def test_what_stands_in_front_of_the_erp_for_a_while_does_not_end_its_capture(
+    tryton: Tryton, rule: Rule
+) -> None:
+    async with Between(tryton.address).serving() as between:
+        of = system(between.url(tryton.url_of(capturer(tryton))), tables=(ORDER,), options=OPTIONS)
+        async with following(of) as follow:
+            await follow.looked()
+            between.rule = rule
+            with pytest.raises(RetryLater):
+                await follow.looked()
+            again = TrytonSource(of)
+            with pytest.raises(RetryLater):
+                await again.open(follow.checkpoint)
+            await again.close()
+            key = order(tryton)
+            between.rule = lambda _: None
+            await follow.until(lambda: (CREATE, "kit.order", key) in follow.told())
+
+
+async def test_a_password_that_is_wrong_by_now_is_tried_once_whatever_the_number_of_models(
+    tryton: Tryton,
+) -> None:
+    async with Between(tryton.address).serving() as between:
+        url = between.url(tryton.url_of(capturer(tryton)))
+        async with following(system(url, tables=(ORDER, SWITCHED), options=OPTIONS)) as follow:
+            await follow.looked()
+            between.asked.clear()
+            between.rule = lambda _: Say(401)
+            with pytest.raises(ConfigurationError, match="Tryton refuses user"):
+                await follow.looked()
+            logins = [one for one in between.asked if b"common.db.login" in one.body]
+            assert len(logins) == 1
 
 
 async def test_what_happened_while_a_right_was_withdrawn_is_told_once_it_is_back(

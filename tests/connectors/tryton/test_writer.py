@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import Done, Effect, Shape, TableUse
-from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
+from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.tryton.reader import TrytonReader
 from connectors.tryton.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
@@ -430,3 +431,39 @@ async def test_rows_of_a_many2many_are_added(tryton: Tryton, shop: Shop) -> None
         with pytest.raises(Unsupported, match="declare a `probe:`"):
             await writer.probe(lost)
     assert sorted(shop.one(party, "categories", model="party.party")["categories"]) == [one, two]
+
+
+@pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
+async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_erp_is_there(
+    tryton: Tryton, reaction: str | Say
+) -> None:
+    """Otherwise each try would announce all of them in the log, for as long as it is away."""
+    between = Between(tryton.address)
+    async with between.serving(), writing(between.url(tryton.url)) as writer:
+        await writer.prepare()
+        between.rule = lambda _: reaction
+        with pytest.raises(RetryLater):
+            await writer.prepare()
+        between.rule = lambda _: None
+        await writer.prepare()
+
+
+async def test_nothing_is_sent_in_a_new_session_that_it_is_too_late_to_begin(
+    tryton: Tryton, shop: Shop
+) -> None:
+    key = shop.sell()
+    begun: list[str] = []
+
+    def too_late() -> None:
+        if begun:
+            raise Fenced("it was announced too long ago")
+        begun.append("once")
+
+    between = Between(tryton.address)
+    async with between.serving(), writing(between.url(tryton.url)) as writer:
+        between.rule = fits("model.sale.sale.write", Say(401))
+        one = replace(effect("WRITE sale.sale(:key) comment='late'", key), begin=too_late)
+        assert isinstance(await outcome(writer, one), Fenced)
+    sent = [asked for asked in between.asked if b"model.sale.sale.write" in asked.body]
+    assert len(sent) == 1
+    assert shop.one(key, "comment")["comment"] is None

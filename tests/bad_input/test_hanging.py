@@ -1,0 +1,114 @@
+"""ERPs that take a request and never answer: the bridge ends all the same, within five seconds."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.place import Place, Run, until
+from tests.bad_input.service import service
+from tests.between import HANG, Asked, Between, standing
+from tests.connectors.tryton.legacy import capturer
+from tests.services.cap import Cap
+from tests.services.tryton import PASSWORD, Tryton
+
+AGENT = """\
+from bridge import Agent
+
+agent = Agent("reader")
+
+
+@agent.on("erp.customer")
+async def read(event, ctx):
+    await ctx.get("erp.customer", event.key, fresh=True)
+"""
+TRYTON = """\
+system: erp
+connector: tryton
+url: {url}
+capture: {{poll: 0.2, overlap: 2, timeout: 60, settle: 60}}
+entities:
+  customer:
+    from: kit.order
+    fields: {{id: id, name: customer, number: order_no}}
+commands:
+  rename_customer:
+    entity: customer
+    args: {{name: {{type: string}}}}
+    run: "WRITE kit.order(:key) customer=:name"
+    tier: outside_the_loop
+"""
+
+
+@dataclass
+class Erp:
+    """`key` of a customer that there is."""
+
+    place: Place
+    between: Between
+    key: str
+
+    @contextmanager
+    def running(self) -> Iterator[Run]:
+        """The bridge, with an agent; it has read and written something of the ERP."""
+        (self.place.folder / "reader.py").write_text(AGENT)
+        bridge = self.place.folder / "bridge.yaml"
+        bridge.write_text(bridge.read_text() + "agents: [reader.py]\n")
+        with self.place.running() as run:
+            until(lambda: self.place.events("customer"), lambda: run.text)
+            self.rename("Bob", "--wait", "30")
+            until(lambda: [name for _, name in self.place.changes("customer")], lambda: run.text)
+            yield run
+
+    def rename(self, name: str, *more: str) -> None:
+        words = ("commands", "send", "erp.rename_customer", "--key", self.key)
+        answer = self.place.call(*words, "--arg", f"name={name}", *more)
+        assert answer.code == 0, answer
+
+
+@pytest.fixture(params=["odata", "tryton"])
+def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erp]:
+    folder = tmp_path / "bridge"
+    if request.param == "odata":
+        cap: Cap = request.getfixturevalue("cap")
+        with service(folder, cap) as made:
+            made.edit(**{"timeout: 5": "timeout: 60", "settle: 2": "settle: 60"})
+            made.put("Customers", "C1", name="Ann")
+            yield Erp(made.place, made.between, "C1")
+        return
+    tryton: Tryton = request.getfixturevalue("tryton")
+    key = tryton.rpc.create("kit.order", {"order_no": "x", "customer": "Ann"})
+    (folder / "systems").mkdir(parents=True)
+    (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
+    place = Place(folder, {"ERP_PASSWORD": PASSWORD})
+    with standing(Between(tryton.address)) as between:
+        url = between.url(tryton.url_of(capturer(tryton), "${env:ERP_PASSWORD}"))
+        (folder / "systems" / "erp.yaml").write_text(TRYTON.format(url=url))
+        yield Erp(place, between, str(key))
+
+
+def hanging(what: Callable[[Asked], bool]) -> Callable[[Asked], str | None]:
+    return lambda asked: HANG if what(asked) else None
+
+
+@pytest.mark.parametrize("command", [False, True], ids=["a poll", "a command"])
+def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: Erp, command: bool) -> None:
+    with erp.running() as run:
+        erp.between.rule = hanging(lambda _: True)
+        before = len(erp.between.asked)
+        until(lambda: len(erp.between.asked) > before, lambda: "nothing is asked")
+        if command:
+            before = len(erp.between.asked)
+            erp.rename("Eve")
+            until(lambda: len(erp.between.asked) > before, lambda: "no command is sent")
+        run.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert run.ends() == 0
+        assert time.monotonic() - began < 5
+        erp.between.rule = hanging(lambda _: False)
