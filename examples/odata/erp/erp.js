@@ -25,7 +25,11 @@ module.exports = class Erp extends cds.ApplicationService {
       return change(req, { status: 'C', note: null, letters: { '+=': 1 } })
     })
     this.on('hold', Orders, req => change(req, { status: 'H', note: req.data.reason }))
-    this.on('reopen', Orders, req => change(req, { status: 'O', note: null }))
+    this.on('reopen', Orders, async req => {
+      const { number } = req.params[0]  // what was confirmed meanwhile stays so
+      await UPDATE(Orders).with({ status: 'O', note: null }).where({ number, status: { '!=': 'C' } })
+      return SELECT.one.from(Orders, number)
+    })
 
     this.on('deliver', async req => {
       const { product, quantity } = req.data
