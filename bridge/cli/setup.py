@@ -8,6 +8,7 @@ import click
 
 from bridge.cli.shared import as_json, configuration, finish, run_async
 from bridge.cli.shown.rows import print_json
+from bridge.connector import Connector, System
 from bridge.model.errors import ConfigurationError
 
 
@@ -20,7 +21,8 @@ from bridge.model.errors import ConfigurationError
 def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: bool) -> None:
     """Make in SYSTEM what is still missing: publication, slot, journal, ledger.
 
-    The statements are shown first. Running it again is harmless.
+    The statements are shown first. Running it again is harmless. Of PostgreSQL, --show prints all
+    of them, whatever is there already.
     """
     from bridge.wiring.connectors import as_system, load_connector
 
@@ -32,15 +34,18 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     connector = load_connector(found)
     asked = as_system(config.bridge, found, connector)
     statements = connector.setup_sql(asked)
-    if show or (statements and not as_json):
-        _print(system, statements, as_json=as_json)
     if show:
+        _print(system, statements, as_json=as_json)
         return
+    if statements:
+        statements = asyncio.run(_missing(connector, asked))
     if not statements:
         click.echo(f"system {system}: nothing is missing", err=True)
         return
+    if not as_json:
+        _print(system, statements, as_json=False)
     if not yes:
-        question = f"Run these {len(statements)} statements on {asked.shown_url}?"
+        question = f"Run this on {asked.shown_url}?"
         if not click.confirm(question, default=False, err=True):
             click.echo("nothing was run", err=True)
             finish(1)
@@ -54,6 +59,15 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
         return 0
 
     finish(run_async(act))
+
+
+async def _missing(connector: Connector, system: System) -> list[str]:
+    """What is to be made now: `setup_sql` may tell all that a system without any of it needs.
+
+    Where nothing is, set-up runs nothing, but raises what keeps it from being complete.
+    """
+    missing = [found.fix for found in await connector.check(system) if found.create]
+    return missing or await connector.setup(system)
 
 
 def _print(system: str, statements: list[str], *, as_json: bool) -> None:

@@ -31,6 +31,9 @@ def test_a_table_of_ones_own_is_in_the_log_after_check_setup_and_run(
         assert any("CREATE PUBLICATION" in row["fix"].upper() for row in missing.rows)
         assert "PUBLICATION" in place.call("setup", "shop", "--show").out.upper()
         assert place.call("setup", "shop", "--yes").code == 0
+        again = place.call("setup", "shop")
+        assert (again.code, again.out) == (0, "")
+        assert "nothing is missing" in again.err
         checked = place.call("check", "--json")
         assert checked.code == 0, checked.out
         with place.running():
