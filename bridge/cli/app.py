@@ -29,7 +29,7 @@ COMMANDS = {
     "commands": "List commands and what became of them, or send one.",
     "dead": "List what could not be handled, and why.",
     "log": "Topics, groups and copies of the event log.",
-    "schema": "Schemas: of the configuration, of entities, and the plans between.",
+    "schema": "Draft a systems file; schemas of the configuration and of entities; plans.",
     "setup": "Make what capture and commands need in the legacy systems.",
     "completion": "Print the completion script of your shell.",
 }
@@ -113,6 +113,7 @@ def _pipe_closed() -> NoReturn:
     default="bridge.yaml",
     show_default=True,
     envvar="BRIDGE_CONFIG",
+    show_envvar=True,
     help="The bridge's file.",
 )
 @click.pass_context

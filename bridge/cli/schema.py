@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: bridgectl schema plan erp.sales_order")
 def command() -> None:
-    """Schemas: of the configuration, of entities and topics, and the plans between."""
+    """Draft a systems file; schemas of the configuration, of entities and topics; plans."""
 
 
 def _print_schema(schema: Any, *, compact: bool) -> None:
