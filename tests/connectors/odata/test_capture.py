@@ -232,8 +232,9 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
         url = between.url(cap.url)
         # No comparisons: those are reads beside the polls.
         tables = ("Suites", "Plains")
-        async with rig_of(tmp_path, url, *tables, reconcile=600) as rig, rig.capturing():
-            await asyncio.sleep(0.3)
+        made = rig_of(tmp_path, url, *tables, reconcile=600)
+        async with made as rig, rig.capturing() as capture:
+            await until(lambda: not capture.pulse.progress.jobs)
             between.rule = rule
             await until(lambda: refused_at)
             await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
