@@ -13,7 +13,8 @@ from connectors.odata.address import literals, row_path
 from connectors.odata.answer import Request, with_query
 from connectors.odata.edm import literal, payload
 from connectors.odata.model import Action, EntitySet, Property, Service
-from connectors.odata.statement import Pairs, Parameter, Statement, Value, parse
+from connectors.odata.statement import Pairs, Statement, Value, parse
+from connectors.phrase import Parameter
 
 BIND = "@odata.bind"
 

@@ -18,11 +18,11 @@ line of its own or behind a `;`, are one change set: all of them happen, or none
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from bridge.model.errors import ConfigurationError
+from connectors.phrase import Parameter, Reading, Scalar, tokens
 
 Verb = Literal["POST", "PATCH", "DELETE", "CALL", "GET"]
 _VERBS: Final[dict[str, Verb]] = {
@@ -34,15 +34,7 @@ _VERBS: Final[dict[str, Verb]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """`:name`: what the command's arguments or its key hold."""
-
-    name: str
-
-
-Value = Parameter | str | bool | None
-"""Numbers stand as text: the property's type says what they are."""
+Value = Scalar
 Pairs = tuple[tuple[str, Value], ...]
 
 
@@ -63,18 +55,7 @@ class Statement:
         return frozenset(value.name for _, value in pairs if isinstance(value, Parameter))
 
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<name>[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?)
-    | :(?P<parameter>[A-Za-z_]\w*)
-    | (?P<text>'(?:[^']|'')*')
-    | (?P<number>[+-]?\d+(?:\.\d+)?)
-    | (?P<sign>[(),=/])
-    )""",
-    re.VERBOSE,
-)
 _PARTS = re.compile(r"((?:'(?:[^']|'')*'|[^';\n])*)[;\n]?")
-_WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
 
 
 def parse(text: str) -> tuple[Statement, ...]:
@@ -91,13 +72,8 @@ def parameters_of(text: str) -> frozenset[str]:
     return frozenset().union(*(one.parameters for one in parse(text)))
 
 
-class _Reading:
-    """Reads one statement from left to right."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = list(self._split())
-        self._at = 0
+class _Reading(Reading):
+    token = tokens(r"[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?", r"[(),=/]")
 
     def statement(self) -> Statement:
         verb = _VERBS.get(self._name("a verb").upper())
@@ -147,44 +123,3 @@ class _Reading:
         if not self._take("="):
             raise self._wrong(f"{name} lacks its value: {name}=:value")
         return name, self._value()
-
-    def _value(self) -> Value:
-        kind, text = self._next("a value")
-        if kind == "parameter":
-            return Parameter(text)
-        if kind == "text":
-            return text[1:-1].replace("''", "'")
-        if kind == "number":
-            return text
-        if kind == "name" and text in _WORDS:
-            return _WORDS[text]
-        raise self._wrong(f"{text!r} is no value: use :parameter, 'text', a number, true or null")
-
-    def _name(self, what: str) -> str:
-        kind, text = self._next(what)
-        if kind != "name":
-            raise self._wrong(f"{what} is missing before {text!r}")
-        return text
-
-    def _next(self, what: str) -> tuple[str, str]:
-        if self._at >= len(self._tokens):
-            raise self._wrong(f"{what} is missing at its end")
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _take(self, sign: str) -> bool:
-        found = self._tokens[self._at : self._at + 1] == [("sign", sign)]
-        self._at += found
-        return found
-
-    def _split(self) -> Iterator[tuple[str, str]]:
-        at = 0
-        while at < len(self._text.rstrip()):
-            match = _TOKEN.match(self._text, at)
-            if match is None or match.lastgroup is None:
-                raise self._wrong(f"{self._text[at : at + 20].strip()!r} can't be read")
-            yield match.lastgroup, match[match.lastgroup]
-            at = match.end()
-
-    def _wrong(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"the statement {self._text!r}: {why}")

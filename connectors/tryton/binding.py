@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.phrase import Parameter
 from connectors.tryton.fields import ID, VERSION, Model, ModelField, ModelList, outward
-from connectors.tryton.statement import Items, Pairs, Parameter, Row, Statement, Value
+from connectors.tryton.statement import Items, Pairs, Row, Statement, Value
 
 Models = Callable[[str], Awaitable[Model]]
 """A model by its name. Raises ConfigurationError for an unknown one."""

@@ -8,11 +8,12 @@ from functools import partial
 from bridge.connector import StatementProblem
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.phrase import Parameter
 from connectors.tryton.binding import field_of, payload, unknown_field, writable
 from connectors.tryton.definitions import Definitions
 from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID, Model, ModelField
-from connectors.tryton.statement import Items, Pairs, Parameter, Row, Statement, Value, parse
+from connectors.tryton.statement import Items, Pairs, Row, Statement, Value, parse
 
 RIGHTS = {
     "CREATE": "create",

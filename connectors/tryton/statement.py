@@ -19,22 +19,14 @@ Each call of Tryton is a transaction of its own, so a command is one statement.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from bridge.model.errors import ConfigurationError
+from connectors.phrase import Reading, Scalar, tokens
 
 Verb = Literal["CREATE", "WRITE", "DELETE", "BUTTON", "FIND"]
 VERBS: Final[dict[str, Verb]] = {verb: verb for verb in get_args(Verb)}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """`:name`: what the command's arguments or its key hold."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +43,7 @@ class Items:
     items: tuple[Row | Value, ...]
 
 
-Value = Parameter | Items | str | bool | None
-"""Numbers stand as text: the field's type says what they are."""
+Value = Scalar | Items
 Pairs = tuple[tuple[str, Value], ...]
 
 
@@ -68,17 +59,6 @@ class Statement:
     despite: frozenset[str]
 
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<name>[A-Za-z_][\w.-]*)
-    | :(?P<parameter>[A-Za-z_]\w*)
-    | (?P<text>'(?:[^']|'')*')
-    | (?P<number>[+-]?\d+(?:\.\d+)?)
-    | (?P<sign>[()\[\],=/])
-    )""",
-    re.VERBOSE,
-)
-_WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
 DESPITE = "despite"
 
 
@@ -91,13 +71,8 @@ def parse(text: str) -> Statement:
     return _Reading(text.strip()).statement()
 
 
-class _Reading:
-    """Reads one statement from left to right."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = list(self._split())
-        self._at = 0
+class _Reading(Reading):
+    token = tokens(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
 
     def statement(self) -> Statement:
         verb = VERBS.get(self._name("a verb").upper())
@@ -190,45 +165,6 @@ class _Reading:
             found.append(Row(self._pairs(")", bare=False)) if self._take("(") else self._value())
         return Items(tuple(found))
 
-    def _value(self) -> Value:
-        kind, text = self._next("a value")
-        if kind == "parameter":
-            return Parameter(text)
-        if kind == "text":
-            return text[1:-1].replace("''", "'")
-        if kind == "number":
-            return text
-        if kind == "name" and text in _WORDS:
-            return _WORDS[text]
-        raise self._wrong(f"{text!r} is no value: use :parameter, 'text', a number, true or null")
-
-    def _name(self, what: str) -> str:
-        kind, text = self._next(what)
-        if kind != "name":
-            raise self._wrong(f"{what} is missing before {text!r}")
-        return text
-
-    def _next(self, what: str) -> tuple[str, str]:
-        if self._at >= len(self._tokens):
-            raise self._wrong(f"{what} is missing at its end")
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _take(self, sign: str) -> bool:
-        found = self._tokens[self._at : self._at + 1] == [("sign", sign)]
-        self._at += found
-        return found
-
-    def _split(self) -> Iterator[tuple[str, str]]:
-        at = 0
-        while at < len(self._text):
-            match = _TOKEN.match(self._text, at)
-            if match is None or match.lastgroup is None:
-                rest = self._text[at : at + 20].strip()
-                why = "; a command is one statement" if rest.startswith(";") else ""
-                raise self._wrong(f"{rest!r} can't be read{why}")
-            yield match.lastgroup, match[match.lastgroup]
-            at = match.end()
-
-    def _wrong(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"the statement {self._text!r}: {why}")
+    def _unreadable(self, rest: str) -> ConfigurationError:
+        why = "; a command is one statement" if rest.startswith(";") else ""
+        return self._wrong(f"{rest!r} can't be read{why}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from connectors.phrase import Parameter
 from connectors.tryton.faults import Refused, fault_of, raised, refused, short
-from connectors.tryton.statement import Items, Parameter, Row, Statement, parse
+from connectors.tryton.statement import Items, Row, Statement, parse
 
 NONE: frozenset[str] = frozenset()
 KEY = (("", Parameter("key")),)
