@@ -55,6 +55,7 @@ class Between:
         self.asked: list[Asked] = []
         self.address = ""
         self._serving: set[asyncio.Task[None]] = set()
+        self._under_way = 0
 
     def url(self, of: str) -> str:
         """A URL of the target, through here; its login stays."""
@@ -63,6 +64,11 @@ class Between:
         path = "/" + rest.rpartition("@")[2].partition("/")[2]
         scheme, _, there = self.address.partition("://")
         return f"{scheme}://{login + '@' if login else ''}{there}{path}"
+
+    @property
+    def quiet(self) -> bool:
+        """The service has answered whatever reached it, whoever still listens."""
+        return self._under_way == 0
 
     @asynccontextmanager
     async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Between]:
@@ -117,9 +123,13 @@ class Between:
 
     async def _forward(self, asked: Asked) -> Say:
         kept = {n: v for n, v in asked.headers.items() if n not in {"host", "accept-encoding"}}
-        got = await self._http.request(
-            asked.method, f"{self._target}{asked.path}", content=asked.body, headers=kept
-        )
+        self._under_way += 1
+        try:
+            got = await self._http.request(
+                asked.method, f"{self._target}{asked.path}", content=asked.body, headers=kept
+            )
+        finally:
+            self._under_way -= 1
         self._http.cookies.clear()  # cookies are the client's affair
         dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
         told = {name: value for name, value in got.headers.items() if name not in dropped}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,10 @@ from bridge.model.fixed import KINDS, Target, target
 from bridge.model.receipt import Receipt
 from bridge.plan.table import EntityTable
 from tests.agent.world import MemoryRegistry
-from tests.waiting import ended
+from tests.waiting import ended, until
+
+SETTLE = 0.2
+"""Seconds after which a system is told to be done with what it was sent, where a test asks it."""
 
 
 @dataclass
@@ -67,9 +70,24 @@ class Desk:
         return found
 
 
+def settling(settled: Callable[[], bool]) -> Callable[[float], Awaitable[None]]:
+    """A `sleep` that waits for SETTLE by what it means, however slow the machine is."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if seconds == SETTLE:
+            await until(settled, seconds=60)
+
+    return sleep
+
+
 @asynccontextmanager
 async def desk(
-    folder: Path, spec: SystemSpec, writer: Writer, tables: Mapping[str, EntityTable]
+    folder: Path,
+    spec: SystemSpec,
+    writer: Writer,
+    tables: Mapping[str, EntityTable],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Desk]:
     """An executor without a ledger, on an embedded log. The writer is closed with it."""
     log = EmbeddedLog(folder / "log.db", partitions=1)
@@ -85,6 +103,7 @@ async def desk(
         writer=writer,
         ledger=False,
         tables=tables,
+        sleep=sleep,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.odata.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between
-from tests.connectors.desk import Desk, command, desk
+from tests.connectors.desk import SETTLE, Desk, command, desk, settling
 from tests.connectors.odata.place import SPECS, system, tables
 from tests.services.cap import Cap, order_id
 
@@ -46,10 +46,13 @@ SPEC = SystemSpec("erp", "odata", SPECS, COMMANDS)
 
 
 @asynccontextmanager
-async def serving(folder: Path, url: str) -> AsyncIterator[Desk]:
-    """An executor of the ERP at `url`."""
-    of = system(url, options={"timeout": 3, "settle": 0.2})
-    async with desk(folder, SPEC, ODataWriter(of), await tables(of)) as here:
+async def serving(
+    folder: Path, url: str, settled: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Desk]:
+    """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
+    of = system(url, options={"timeout": 3, "settle": SETTLE})
+    sleep = settling(settled)
+    async with desk(folder, SPEC, ODataWriter(of), await tables(of), sleep) as here:
         yield here
 
 
@@ -87,7 +90,7 @@ async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
     one = command(name, order_id(1), number="7")
     async with Between(cap.address).serving() as between:
         between.rule = rule = Once(reaction, "/Orders")
-        async with serving(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "succeeded", receipt
@@ -105,7 +108,7 @@ async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
     async with Between(cap.address).serving() as between:
         if reaction is not None:
             between.rule = Once(reaction, "confirm")
-        async with serving(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
             await here.send(one, one)
             first = await here.receipt(one)
             await here.send(one)
@@ -133,7 +136,7 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
     one = command("hold", order_id(0))
     async with Between(cap.address).serving() as between:
         between.rule = rule = Once(CUT, "hold")
-        async with serving(tmp_path, between.url(cap.url)) as here:
+        async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "unknown_outcome"

@@ -19,6 +19,7 @@ from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
+from tests.waiting import until
 
 ONE = order_id(1)
 BOTH = pytest.mark.parametrize("version", ["v4", "v2"])
@@ -278,6 +279,7 @@ async def test_a_post_whose_answer_is_lost_is_unknown_and_the_probe_finds_it(
             lost, later = await writer.execute([post, effect(POST, key=order_id(2))])
             assert isinstance(lost, OutcomeUnknown)
             assert isinstance(later, RetryLater)
+            await until(lambda: between.quiet)
             found = await writer.probe(post)
             assert isinstance(found, Done)
             assert await writer.probe(effect(POST, key=order_id(2))) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from bridge.model.event import row_version
 from bridge.model.types import FieldType
 from connectors.tryton.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between
-from tests.connectors.desk import Desk, command, desk
+from tests.connectors.desk import SETTLE, Desk, command, desk, settling
 from tests.connectors.tryton.place import SPECS, Shop, gateway, system, tables
 from tests.services.tryton import Tryton
-from tests.waiting import until
 
 TEXT = FieldType("string")
 OUTSIDE = Tier.OUTSIDE_THE_LOOP
@@ -60,11 +59,12 @@ def shop(tryton: Tryton) -> Shop:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, url: str, timeout: float = 3, settle: float = 0.2
+    folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 3
 ) -> AsyncIterator[Desk]:
-    """An executor of the ERP at `url`."""
-    of = system(url, options={"timeout": timeout, "settle": settle})
-    async with desk(folder, SPEC, TrytonWriter(of), await tables(of)) as here:
+    """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
+    of = system(url, options={"timeout": timeout, "settle": SETTLE})
+    sleep = settling(settled)
+    async with desk(folder, SPEC, TrytonWriter(of), await tables(of), sleep) as here:
         yield here
 
 
@@ -91,7 +91,7 @@ async def test_a_create_whose_answer_is_lost_never_makes_two_sales(
     one = command("order", shop.customers[0][0], comment=str(tmp_path))
     async with Between(tryton.address).serving() as between:
         between.rule = rule = Once(reaction, "sale.sale.create")
-        async with serving(tmp_path, between.url(tryton.url)) as here:
+        async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "succeeded", receipt
@@ -105,15 +105,25 @@ async def test_a_create_that_outlasts_its_time_out_is_waited_for_and_makes_one_s
 ) -> None:
     """It goes on at the ERP when nobody listens any more; here another transaction holds it up."""
     first, slow = (command("order", shop.customers[0][0], comment="x") for _ in range(2))
-    async with serving(tmp_path, tryton.url, timeout=1, settle=4) as here:
+    held, given_up = asyncio.Event(), asyncio.Event()
+
+    def settled() -> bool:
+        if not held.is_set():
+            return shop.referring(first.id) != []
+        given_up.set()
+        return shop.referring(slow.id) != []
+
+    async with serving(tmp_path, tryton.url, settled, timeout=1) as here:
         await here.send(first)
         assert (await here.receipt(first)).outcome == "succeeded"
         tryton.reset()
         with closing(sqlite3.connect(tryton.file)) as other:
             other.execute("BEGIN IMMEDIATE")
+            held.set()
             await here.send(slow)
-            await until(lambda: CREATE in tryton.calls())
-            await asyncio.sleep(1.5)
+            async with asyncio.timeout(20):
+                await given_up.wait()
+            assert CREATE in tryton.calls()
             assert shop.referring(slow.id) == []
             other.rollback()
         receipt = await here.receipt(slow)
@@ -132,7 +142,7 @@ async def test_a_sale_confirmed_twice_by_a_repeated_command_is_confirmed_once(
     async with Between(tryton.address).serving() as between:
         if reaction is not None:
             between.rule = Once(reaction, "sale.sale.confirm")
-        async with serving(tmp_path, between.url(tryton.url)) as here:
+        async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as here:
             await here.send(one, one)
             first = await here.receipt(one)
             await here.send(one)
@@ -185,7 +195,7 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
     one = command("quote", shop.sell())
     async with Between(tryton.address).serving() as between:
         between.rule = rule = Once(CUT, "sale.sale.quote")
-        async with serving(tmp_path, between.url(tryton.url)) as here:
+        async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "unknown_outcome"

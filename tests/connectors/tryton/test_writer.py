@@ -19,6 +19,7 @@ from connectors.tryton.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.connectors.tryton.place import Shop, system
 from tests.services.tryton import OUTSIDER, Tryton
+from tests.waiting import until
 
 MOMENT = datetime(2026, 2, 28, 10, 30, tzinfo=UTC)
 Guard = Callable[[Shape | None, Any], None]
@@ -312,6 +313,7 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
         between.rule = fits("model.sale.sale.create", reaction)
         async with writing(between.url(tryton.url), timeout=2) as writer:
             lost, later = await writer.execute([one, one])
+            await until(lambda: between.quiet)
             found = await writer.probe(one)
     assert isinstance(lost, OutcomeUnknown)
     assert isinstance(later, RetryLater)
