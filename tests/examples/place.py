@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.place import Place
-from tests.services.process import free_ports
+from tests.services.ports import free_ports
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -14,7 +14,7 @@ import pytest
 from bridge.log.kafka import KafkaLog, KafkaSettings
 from bridge.log.port import Entry, Record, RecordTooLarge, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
-from tests.services.process import free_ports
+from tests.services.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka

@@ -18,7 +18,7 @@ from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from tests.log.certificates import Authority
 from tests.services import kafka as brokers
-from tests.services.process import free_ports
+from tests.services.ports import free_ports
 
 PASSWORD = "correct-horse"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"

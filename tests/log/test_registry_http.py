@@ -11,7 +11,7 @@ import pytest
 from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from tests.log.certificates import Authority
-from tests.services.process import free_ports
+from tests.services.ports import free_ports
 
 Answer = Callable[[str, str], tuple[int, object]]
 

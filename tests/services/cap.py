@@ -13,7 +13,8 @@ import httpx
 
 from tests.services.errors import Unavailable
 from tests.services.install import cap_modules
-from tests.services.process import Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import Process
 from tests.services.server import Elsewhere, Server, Service
 
 FILES = Path(__file__).parent / "files" / "cap"

@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
-from tests.services.process import BRIEF_JAVA, Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import BRIEF_JAVA, Process
 from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from tests.services.errors import Unavailable
-from tests.services.process import Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import Process
 from tests.services.server import Server, Service
 
 SCRIPT = Path(__file__).parent / "files" / "tracked" / "service.py"

@@ -15,7 +15,8 @@ from sqlalchemy.engine import make_url
 
 from tests.services.container import Container
 from tests.services.errors import Unavailable
-from tests.services.process import Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import Process
 from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = "postgres:17"

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +14,6 @@ from pathlib import Path
 GUARD = 'read -r line; kill -9 "$1" 2>/dev/null; sleep 1; rm -rf "$2"'
 #: For a Java server that lives for minutes: what its second compiler would gain costs more.
 BRIEF_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on; all differ."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
@@ -48,7 +35,7 @@ class Process:
         ready: Callable[[], bool],
         *,
         env: Mapping[str, str] | None = None,
-        seconds: float = 60,
+        seconds: float = 100,
     ) -> None:
         self.argv = list(argv)
         self.folder = folder

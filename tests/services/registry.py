@@ -9,7 +9,8 @@ import httpx
 from tests.services.container import Container
 from tests.services.errors import Unavailable
 from tests.services.install import REGISTRY_VERSION, registry_jar
-from tests.services.process import BRIEF_JAVA, Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import BRIEF_JAVA, Process
 from tests.services.server import Elsewhere, Server, Service
 
 IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"

@@ -17,6 +17,7 @@ from tests.conftest import PrivateCap, PrivateKafka, PrivatePostgres
 from tests.services.cap import Cap, order_id
 from tests.services.kafka import Kafka
 from tests.services.odatapy import Odatapy
+from tests.services.ports import free_ports
 from tests.services.postgres import Mode, Postgres
 from tests.services.registry import Registry
 
@@ -123,17 +124,40 @@ def test_a_server_ends_with_the_process_that_started_it(postgres: Postgres) -> N
     """A test run that is killed must not leave servers behind."""
     code = (
         "from tests.services import provide; import time\n"
-        "with provide.private_postgres() as p: print(p.pid, flush=True); time.sleep(60)"
+        "with provide.private_postgres() as p: print(p.pid, flush=True); time.sleep(600)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     assert starter.stdout is not None
     server = int(starter.stdout.readline())
     starter.kill()
     starter.communicate()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while alive(server) and time.monotonic() < until:
         time.sleep(0.05)
     assert not alive(server)
+
+
+def test_ports_are_handed_out_once_whoever_asks(postgres: Postgres) -> None:
+    """Also while nobody listens there: servers are stopped and started again."""
+    code = "from tests.services.ports import free_ports; print(*free_ports(40)); input()"
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    told = free_ports(40)
+    for one in asking:
+        assert one.stdout is not None
+        told += map(int, one.stdout.readline().split())
+    for one in asking:
+        one.communicate("\n")
+    assert len(set(told)) == 160
+    assert postgres.port not in told
 
 
 def alive(pid: int) -> bool:
@@ -168,7 +192,7 @@ async def consume(kafka: Kafka, topic: str, count: int) -> list[bytes | None]:
         isolation_level="read_committed",
     )
     await consumer.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         values = [(await consumer.getone()).value for _ in range(count)]
     await consumer.stop()
     return values

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.services.errors import Unavailable
 from tests.services.install import cache
-from tests.services.process import Process, free_ports
+from tests.services.ports import free_ports
+from tests.services.process import Process
 from tests.services.server import Service
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
 from tests.services.tryton_rpc import Rpc

@@ -20,7 +20,7 @@ from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
-from tests.services.process import free_ports
+from tests.services.ports import free_ports
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
