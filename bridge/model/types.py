@@ -95,6 +95,16 @@ def parse_type(text: str) -> FieldType:
     raise ConfigurationError(message)
 
 
+def holds(wide: FieldType, narrow: FieldType) -> bool:
+    """Whether a field of type `wide` holds every value of `narrow`, of the same kind, exactly."""
+    if wide.kind == narrow.kind == "decimal":
+        whole = wide.precision - wide.scale >= narrow.precision - narrow.scale
+        return whole and wide.scale >= narrow.scale
+    if wide.item is not None and narrow.item is not None:
+        return holds(wide.item, narrow.item)
+    return wide == narrow or (wide.kind, narrow.kind) == ("double", "float")
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of an entity, as it stands in the log."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import NAME
-from bridge.model.types import KEY_KINDS, Entity, Field, FieldType
+from bridge.model.types import KEY_KINDS, Entity, Field, FieldType, holds
 from bridge.plan.default import after_transforms
 from bridge.plan.steps import Plan, Step, Transform, Wire
 
@@ -47,8 +47,9 @@ def entity_type(spec: EntitySpec, shape: ShapeLike, previous: Entity | None = No
     """The entity that `spec` declares over a table of this shape.
 
     Declared fields, or one for each column. A field of `previous` whose column or declaration is
-    gone stays, at its place and with its type (it will be null). Raises ConfigurationError that
-    names the field and the way out.
+    gone stays, at its place and with its type (it will be null); one whose column is narrower, by
+    now or still (a stream is told again from before a column was widened), keeps its type. Raises
+    ConfigurationError that names the field and the way out.
     """
     columns = {column.name: column for column in shape.columns}
     fields: dict[str, Field] = {}
@@ -64,12 +65,20 @@ def entity_type(spec: EntitySpec, shape: ShapeLike, previous: Entity | None = No
         kind = field.type or after_transforms(
             field, [columns[name].type for name in field.columns], spec.qualified
         )
+        if field.type is None and previous is not None:
+            kind = _kept(field.name, kind, previous)
         fields[field.name] = Field(field.name, kind)
     ordered = [fields.pop(old.name, old) for old in (previous.fields if previous else ())]
     ordered.extend(fields.values())
     key = _key(spec, shape, previous)
     _check(spec, key, ordered, shape)
     return Entity(spec.system, spec.name, key, tuple(ordered), spec.relations, spec.version)
+
+
+def _kept(name: str, kind: FieldType, previous: Entity) -> FieldType:
+    """The type that the field had, where that holds every value of `kind` as it is."""
+    old = next((field.type for field in previous.fields if field.name == name), kind)
+    return old if holds(old, kind) else kind
 
 
 def make_plan(spec: EntitySpec, entity: Entity, shape: ShapeLike) -> Plan:

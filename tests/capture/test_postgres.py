@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from bridge.capture import control
 from bridge.capture.contract import Limits
 from bridge.capture.runner import Capture
-from bridge.model.errors import HistoryLost
+from bridge.model.errors import HistoryLost, RetryLater
 from bridge.observe import EntityPaused
 from tests.capture.legacy import BRIDGE, PostgresLegacy
 from tests.capture.rig import Rig, opened, until
@@ -24,6 +24,7 @@ from tests.capture.test_rows import reported
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bridge.log.port import Registry
     from tests.conftest import PrivatePostgres
     from tests.services.postgres import Postgres
 
@@ -262,6 +263,51 @@ async def test_changes_of_a_key_stay_in_order_when_a_column_came_and_went_betwee
     found = [each.change for each in await pg.told("t") if each.change is not None]
     assert [change["after"]["b"] for change in found] == [0, 1, 2, 3]
     assert found == sorted(found, key=lambda change: change["position"])
+
+
+async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: Rig) -> None:
+    """The wider type is registered by then, although nothing with it is in the log."""
+    pg.run("CREATE TABLE t (id bigint PRIMARY KEY, n numeric(10,2), f real)")
+    await pg.declare("t")
+    async with pg.capturing("one"):
+        pass
+    pg.run(
+        "INSERT INTO t VALUES (1, 1.25, 0.5)",
+        "ALTER TABLE t ALTER n TYPE numeric(14,2), ALTER f TYPE double precision",
+        "INSERT INTO t VALUES (2, 123456789012.25, 0.1)",
+    )
+    registry = Noting(pg.registry)
+    opened_, refused = False, 0
+
+    def refuse(step: str) -> None:
+        """Until the wider type was registered, and once more."""
+        nonlocal opened_, refused
+        opened_ = opened_ or step == "open.after"
+        if step == "append.before" and opened_ and refused < 1:
+            refused += len(registry.registered)
+            raise RetryLater("the log is away")
+
+    async with pg.capturing("two", steps=refuse, registry=registry) as capture:
+        await until(lambda: capture.pulse.progress.paused or keys(pg, "t", 2))
+        assert not capture.pulse.progress.paused
+    state = await pg.state("t")
+    assert (str(state[1]["n"]), state[1]["f"]) == ("1.25", 0.5)
+    assert (str(state[2]["n"]), state[2]["f"]) == ("123456789012.25", 0.1)
+
+
+class Noting:
+    """A registry that notes what is registered."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.registered: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+    async def register(self, subject: str, text: str) -> int:
+        self.registered.append(subject)
+        return await self._registry.register(subject, text)
 
 
 async def told(rig: Rig, entity: str, count: int) -> bool:

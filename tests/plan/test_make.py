@@ -82,6 +82,39 @@ def test_a_retyped_column_changes_its_field() -> None:
     assert entity_type(spec(), other, before).field("name").type == FieldType("integer")
 
 
+@pytest.mark.parametrize(
+    ("was", "becomes", "field"),
+    [
+        ("decimal(12,2)", "decimal(10,2)", "decimal(12,2)"),
+        ("decimal(12,4)", "decimal(10,2)", "decimal(12,4)"),
+        ("decimal(10,2)", "decimal(12,2)", "decimal(12,2)"),
+        ("decimal(10,2)", "decimal(10,4)", "decimal(10,4)"),
+        ("decimal(10,2)", "decimal(9,0)", "decimal(9,0)"),
+        ("double", "float", "double"),
+        ("float", "double", "double"),
+        ("array(double)", "array(float)", "array(double)"),
+        ("array(float)", "array(double)", "array(double)"),
+        ("string", "json", "json"),
+    ],
+)
+def test_a_column_that_is_narrower_keeps_its_fields_type(
+    was: str, becomes: str, field: str
+) -> None:
+    """A stream that is told again tells rows from before a column was widened once more."""
+    columns = [("ID", "int4", "integer"), ("v", "numeric", was)]
+    before = entity_type(spec(), shape(columns, key=("ID",)))
+    other = shape([columns[0], ("v", "numeric", becomes)], key=("ID",))
+    assert entity_type(spec(), other, before).field("v").type == parse_type(field)
+
+
+def test_a_declared_type_is_taken_as_declared() -> None:
+    columns = [("ID", "int4", "integer"), ("v", "numeric", "decimal(12,2)")]
+    before = entity_type(spec(), shape(columns, key=("ID",)))
+    declared = spec(FieldSpec("id", ("ID",)), FieldSpec("v", ("v",), parse_type("decimal(10,2)")))
+    after = entity_type(declared, shape(columns, key=("ID",)), before)
+    assert after.field("v").type == parse_type("decimal(10,2)")
+
+
 def test_a_key_column_that_is_gone_asks_for_a_new_entity_name() -> None:
     declared = spec(key=("id",))
     before = entity_type(declared, TABLE)
