@@ -34,6 +34,7 @@ _STATE_HINTS = {
     "28P01": "check the user and the password in `url`",
     "28000": "check the user in `url`, and whether pg_hba.conf has a line for it",
     "3D000": "check the database in `url`",
+    "42501": "let a user who may do that run what `bridgectl check` shows",
 }
 
 

@@ -279,6 +279,12 @@ async def test_a_missing_grant_stops_a_snapshot_with_the_table_named(
     await taken.close()
 
 
+async def test_a_set_up_that_the_role_may_not_make_names_who_may(ready: Legacy, role: str) -> None:
+    ready.run("DROP PUBLICATION bridge", "ALTER ROLE clerk REPLICATION")
+    with pytest.raises(ConfigurationError, match=r"CREATE PUBLICATION.*`bridgectl check` shows"):
+        await connector.setup(ready.system("t", url=role))
+
+
 async def test_hidden_rows_are_found_and_never_left_out_in_silence(
     ready: Legacy, role: str
 ) -> None:
