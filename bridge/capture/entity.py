@@ -11,7 +11,7 @@ from typing import Any
 from bridge.capture.window import Touched
 from bridge.connector import DELETE, Change, Shape
 from bridge.log.port import Entry, Registry
-from bridge.model.avro import change_schema, entity_of, key_schema, row_schema, schema_text
+from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
 from bridge.model.compat import KEY_SUFFIX, incompatibilities
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
@@ -57,13 +57,23 @@ class CapturedEntity:
         self._executors: dict[Shape, Executor] = {}
 
     async def open(self) -> None:
-        """Learn from the registry what the entity looked like so far."""
+        """Learn from the registry what the entity looked like so far. Raises ConfigurationError
+        where something else stands under its subjects.
+        """
         value = await self._registry.latest(f"{self.topic}-value")
         key = await self._registry.latest(f"{self.topic}-key")
         if value is None or key is None:
             return
-        fields = [field["name"] for field in json.loads(key.text)["fields"]]
-        self.type = replace(entity_of(json.loads(value.text)), key=tuple(fields))
+        try:
+            fields = [field["name"] for field in json.loads(key.text)["fields"]]
+            self.type = replace(entity_of(json.loads(value.text)), key=tuple(fields))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(
+                f"{self.spec.qualified}: the schemas {key.id} and {value.id} under the subjects "
+                f"{self.topic}-key and {self.topic}-value are not those of a captured entity "
+                f"({error}): something else registered them; use another entity name, or give the "
+                "bridge a topic prefix of its own"
+            ) from error
         self._value_schema, self._key_schema = value.id, key.id
 
     def executor(self, shape: Shape) -> Executor | None:
@@ -83,7 +93,7 @@ class CapturedEntity:
             if self.type is None:
                 raise
             raise Incompatible(str(error)) from error
-        if self.type is None or change_schema(found) != change_schema(self.type):
+        if self.type is None or _schemas(found) != _schemas(self.type):
             await self._register(found)
         self.type = found
         executor = Executor(
@@ -104,8 +114,8 @@ class CapturedEntity:
         for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):
             subject = f"{self.topic}-{part}"
             self._check(subject, found)
-            await self._registry.set_compatibility(subject, COMPATIBILITY)
             try:
+                await self._registry.set_compatibility(subject, COMPATIBILITY)
                 schema_id = await self._registry.register(subject, schema_text(schema))
             except Rejected as error:
                 raise Incompatible(
@@ -128,6 +138,11 @@ class CapturedEntity:
                 f"{'; '.join(reasons)}. Declare the fields as they were, or "
                 "capture the table under a new entity name"
             )
+
+
+def _schemas(entity: Entity) -> tuple[Schema, Schema]:
+    """The order of its key's fields stands in the first one only."""
+    return key_schema(entity), change_schema(entity)
 
 
 def touched(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bridge.capture import control
 from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.errors import ConfigurationError
 from bridge.observe import EntityPaused
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
@@ -82,6 +85,31 @@ async def test_another_key_pauses_the_entity(rig: Rig) -> None:
         rig.run("INSERT INTO t VALUES (3, 3)")
         await until(lambda: "t" in capture.pulse.progress.paused)
     assert "key" in capture.pulse.progress.paused["t"].reason
+
+
+async def test_another_order_of_the_key_pauses_the_entity(rig: Rig) -> None:
+    """Its bytes would be read the wrong way round: both fields are of one type."""
+    rig.run("CREATE TABLE t (id INTEGER NOT NULL, b INTEGER NOT NULL, PRIMARY KEY (id, b))")
+    await rig.declare(EntitySpec("erp", "t", "t", ("id", "b")))
+    async with rig.capturing("one"):
+        pass
+    await rig.declare(EntitySpec("erp", "t", "t", ("b", "id")))
+    async with rig.capturing("two") as capture:
+        rig.run("INSERT INTO t VALUES (3, 4)")
+        await until(lambda: "t" in capture.pulse.progress.paused)
+    assert "key" in capture.pulse.progress.paused["t"].reason
+    assert await rig.told("t") == []
+
+
+async def test_a_schema_of_somebody_elses_stops_with_its_subject_and_the_way_out(rig: Rig) -> None:
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)")
+    await rig.declare("t")
+    strange = '{"type": "record", "name": "Order", "fields": []}'
+    for part in ("key", "value"):
+        await rig.registry.register(f"{BRIDGE}.erp.t-{part}", strange)
+    with pytest.raises(ConfigurationError, match=r"acme\.erp\.t-value.* another entity name"):
+        async with rig.capturing():
+            pass
 
 
 async def knows(rig: Rig, key: int) -> bool:
