@@ -91,6 +91,8 @@ class State:
                 error=type(failure.error).__name__,
                 raw=executor.raw_text(failure.change),
             )
-            group.add(dead.topic("dead"), [dead.entry("dead", source, letter)])
+            entry = dead.entry("dead", source, letter)
+            group.add(dead.topic("dead"), [entry])
+            group.size += len(entry.value or b"")
             group.dead += 1
             group.notices.append(SetAside(failure.kind, source, reason))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 
 from bridge.capture import control, health
+from bridge.capture.entity import CapturedEntity, Target
+from bridge.capture.outbox import Group
+from bridge.capture.progress import Progress
+from bridge.capture.state import State
+from bridge.connector import CREATE, Change, Transaction
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from bridge.observe import DeadLetter
@@ -39,6 +44,27 @@ async def test_a_row_that_cannot_be_normalised_is_set_aside_with_its_place_and_r
     assert json.loads(first.raw or "")["new"] == {"id": 1, "amount": "nonsense"}
     assert json.loads(second.raw or "")["new"] == {"id": 3, "amount": "twelve"}
     assert second.position is not None
+
+
+async def test_what_is_set_aside_counts_against_a_transactions_size(rig: Rig) -> None:
+    """Else a table of which no row can be normalised would gather in memory while the log is slow."""
+    rig.run(TABLE)
+    await rig.declare(ENTITY)
+    wires = rig.wires()
+    await wires.dead.open()
+    entity = CapturedEntity(ENTITY, Target(BRIDGE, 1, 900_000, None), rig.registry)
+    [shape] = (await rig.legacy.connector.describe(rig.system())).values()
+    executor = await entity.adapt(shape)
+    told = Transaction(None, 1, None)
+    changes = [
+        Change(shape, CREATE, None, False, (at, "x" * 1000, None), at, told) for at in range(50)
+    ]
+    group = Group(Progress())
+    failures = executor.changes(changes, 0, 0, [])
+    State(wires, Progress(), {}).set_aside(entity, executor, failures, group)
+    assert group.dead == 50
+    assert group.size == sum(len(entry.value or b"") for entry in group.entries["acme.dead"])
+    assert group.size > 50_000
 
 
 async def count(rig: Rig, letters: int) -> bool:
