@@ -18,6 +18,7 @@ from bridge.agent.answer import Answer, collect, seal_answer
 from bridge.agent.context import BlockingContext, Context
 from bridge.agent.contract import Commands, Reads
 from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.model.command import Command
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from bridge.model.event import Event
 from bridge.observe import Handled, Observer
@@ -131,7 +132,7 @@ class Attempts:
             {"agent": self._agent.name, "handler": handler.name, "event": event.id},
         )
         context = Context(event, self._reads, self._clock, log)
-        returned = await self._call(handler, event, context)
+        returned = await self._answered(handler, event, context)
         return [
             seal_answer(
                 command,
@@ -142,8 +143,19 @@ class Attempts:
                 commands=self._commands,
                 now=self._clock(),
             )
-            for ordinal, command in enumerate(await collect(returned))
+            for ordinal, command in enumerate(returned)
         ]
+
+    async def _answered(self, handler: Handler, event: Event, context: Context) -> list[Command]:
+        try:
+            return await collect(await self._call(handler, event, context))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody wants the agent to end: something that the handler waited for was cancelled.
+            # Let through, the event would be neither done nor failed, and hold its partition up.
+            raise RuntimeError("something that the handler waited for was cancelled") from error
 
     async def _call(self, handler: Handler, event: Event, context: Context) -> Any:
         if inspect.isasyncgenfunction(handler.run):
@@ -168,5 +180,9 @@ class Attempts:
 
 
 def _run_plain(run: Callable[..., Any], event: Event, context: BlockingContext) -> Any:
-    returned = run(event, context)
-    return list(returned) if inspect.isgenerator(returned) else returned
+    try:
+        returned = run(event, context)
+        return list(returned) if inspect.isgenerator(returned) else returned
+    except StopIteration as error:
+        # No future can hold one: whoever waits for the thread would wait for ever (until 3.12).
+        raise RuntimeError("the handler raised StopIteration") from error

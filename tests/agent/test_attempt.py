@@ -91,6 +91,46 @@ async def test_a_handler_that_keeps_failing_is_given_up_with_its_error() -> None
     assert len(slept) == 2
 
 
+async def test_a_handler_that_waited_for_something_cancelled_has_failed() -> None:
+    """Else its event would be neither done nor parked, and its partition stand still."""
+
+    async def careless(event: Event, ctx: Any) -> None:
+        other = asyncio.create_task(asyncio.sleep(60))
+        other.cancel()
+        await other
+
+    agent = handler_of(careless, attempts=2)
+    with pytest.raises(Failed) as failed:
+        await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    assert "cancelled" in str(failed.value.__cause__)
+
+
+async def test_a_handler_ends_when_the_agent_does() -> None:
+    begun = asyncio.Event()
+
+    async def slow(event: Event, ctx: Any) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    agent = handler_of(slow)
+    running = asyncio.create_task(attempts(agent, [], []).handle(agent.handlers[0], EVENT))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_plain_handler_that_asks_an_iterator_for_too_much_has_failed() -> None:
+    def careless(event: Event, ctx: Any) -> None:
+        next(iter(()))
+
+    agent = handler_of(careless, attempts=2)
+    async with asyncio.timeout(10):
+        with pytest.raises(Failed) as failed:
+            await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    assert "StopIteration" in str(failed.value.__cause__)
+
+
 async def test_an_outage_of_the_legacy_system_never_uses_up_the_attempts() -> None:
     tries: list[int] = []
 
