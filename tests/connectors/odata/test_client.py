@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -21,6 +21,7 @@ from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
 from tests.services.ports import free_ports
+from tests.waiting import until
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -33,8 +34,16 @@ async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, Cl
     one = Between(cap.address)
     async with one.serving():
         client = Client(system(one.url(cap.url), options=options))
+
+        async def opened() -> bool:
+            """A slow service may answer later than the client waits."""
+            with suppress(RetryLater):
+                await client.open()
+                return True
+            return False
+
         try:
-            await client.open()
+            await until(opened)
             yield one, client
         finally:
             await client.close()
@@ -129,7 +138,7 @@ async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
 async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_unknown(
     cap: Cap, answer: Say | str
 ) -> None:
-    async with between(cap, timeout=1.5) as (one, client):
+    async with between(cap, timeout=3 if answer == HANG else 60) as (one, client):
         one.rule = always(answer)
         with pytest.raises(RetryLater):
             await client.get("Orders")

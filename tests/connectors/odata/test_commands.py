@@ -47,10 +47,10 @@ SPEC = SystemSpec("erp", "odata", SPECS, COMMANDS)
 
 @asynccontextmanager
 async def serving(
-    folder: Path, url: str, settled: Callable[[], bool] = lambda: True
+    folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 60
 ) -> AsyncIterator[Desk]:
     """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
-    of = system(url, options={"timeout": 3, "settle": SETTLE})
+    of = system(url, options={"timeout": timeout, "settle": SETTLE})
     sleep = settling(settled)
     async with desk(folder, SPEC, ODataWriter(of), await tables(of), sleep) as here:
         yield here
@@ -88,9 +88,11 @@ async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
     certainly never arrived.
     """
     one = command(name, order_id(1), number="7")
+    timeout = 3 if reaction == HANG else 60
     async with Between(cap.address).serving() as between:
         between.rule = rule = Once(reaction, "/Orders")
-        async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
+        url = between.url(cap.url)
+        async with serving(tmp_path, url, lambda: between.quiet, timeout) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "succeeded", receipt

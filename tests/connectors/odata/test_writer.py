@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -274,12 +274,22 @@ async def test_a_post_whose_answer_is_lost_is_unknown_and_the_probe_finds_it(
 ) -> None:
     async with Between(cap.address).serving() as between:
         between.rule = lambda asked: reaction if asked.method == "POST" else None
-        async with writing(between.url(cap.url), timeout=2) as writer:
+        timeout = 3 if reaction == HANG else 60
+        async with writing(between.url(cap.url), timeout=timeout) as writer:
             post = effect(POST)
+
+            async def known() -> bool:
+                """The service, to the writer: a slow one may answer later than it waits."""
+                with suppress(RetryLater):
+                    return await writer.probe(post) is None
+                return False
+
+            await until(known)
             lost, later = await writer.execute([post, effect(POST, key=order_id(2))])
             assert isinstance(lost, OutcomeUnknown)
             assert isinstance(later, RetryLater)
             await until(lambda: between.quiet)
+        async with writing(cap.url) as writer:
             found = await writer.probe(post)
             assert isinstance(found, Done)
             assert await writer.probe(effect(POST, key=order_id(2))) is None

@@ -19,6 +19,7 @@ from tests.between import CUT, DROP, HANG, Asked, Between
 from tests.connectors.desk import SETTLE, Desk, command, desk, settling
 from tests.connectors.tryton.place import SPECS, Shop, gateway, system, tables
 from tests.services.tryton import Tryton
+from tests.waiting import until
 
 TEXT = FieldType("string")
 OUTSIDE = Tier.OUTSIDE_THE_LOOP
@@ -59,7 +60,7 @@ def shop(tryton: Tryton) -> Shop:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 3
+    folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 60
 ) -> AsyncIterator[Desk]:
     """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
     of = system(url, options={"timeout": timeout, "settle": SETTLE})
@@ -89,9 +90,11 @@ async def test_a_create_whose_answer_is_lost_never_makes_two_sales(
 ) -> None:
     """Found by the command's id, which it carries; sent again only when it never arrived."""
     one = command("order", shop.customers[0][0], comment=str(tmp_path))
+    timeout = 3 if reaction == HANG else 60
     async with Between(tryton.address).serving() as between:
         between.rule = rule = Once(reaction, "sale.sale.create")
-        async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as here:
+        url = between.url(tryton.url)
+        async with serving(tmp_path, url, lambda: between.quiet, timeout) as here:
             await here.send(one)
             receipt = await here.receipt(one)
     assert receipt.outcome == "succeeded", receipt
@@ -121,9 +124,9 @@ async def test_a_create_that_outlasts_its_time_out_is_waited_for_and_makes_one_s
             other.execute("BEGIN IMMEDIATE")
             held.set()
             await here.send(slow)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await given_up.wait()
-            assert CREATE in tryton.calls()
+            await until(lambda: CREATE in tryton.calls())
             assert shop.referring(slow.id) == []
             other.rollback()
         receipt = await here.receipt(slow)

@@ -27,7 +27,7 @@ from tests.services.tryton_rpc import Rpc
 
 ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
 OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_every": 0}
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 def erp(tryton: Tryton, *uses: TableUse, user: str = "", **options: Any) -> System:
@@ -121,7 +121,7 @@ async def test_a_transaction_that_took_long_is_told_behind_later_ones(tryton: Tr
         write(tryton, second, qty=2)
         await follow.until(lambda: follow.changes)
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
-        run(tryton, late, stamp(seconds=50), first)
+        run(tryton, late, stamp(seconds=20), first)
         await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
         assert follow.last(first, "qty") == 7
         await follow.looked()
@@ -136,7 +136,7 @@ async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_loo
     async with following(of) as follow:
         await follow.looked()
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
-        run(tryton, late, stamp(seconds=50), first)
+        run(tryton, late, stamp(seconds=20), first)
         for number in range(10):
             write(tryton, second, qty=number)
             await follow.read()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -311,9 +311,19 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
     one = effect(CREATE, probe=FIND, party=party, ref=shop.reference())
     async with Between(tryton.address).serving() as between:
         between.rule = fits("model.sale.sale.create", reaction)
-        async with writing(between.url(tryton.url), timeout=2) as writer:
+        timeout = 3 if reaction == HANG else 60
+        async with writing(between.url(tryton.url), timeout=timeout) as writer:
+
+            async def known() -> bool:
+                """The ERP, to the writer: a slow one may answer later than it waits."""
+                with suppress(RetryLater):
+                    return await writer.probe(one) is None
+                return False
+
+            await until(known)
             lost, later = await writer.execute([one, one])
             await until(lambda: between.quiet)
+        async with writing(tryton.url) as writer:
             found = await writer.probe(one)
     assert isinstance(lost, OutcomeUnknown)
     assert isinstance(later, RetryLater)
