@@ -50,8 +50,10 @@ class Status:
     results: tuple[Mapping[str, Any], ...] = ()
 
     def age(self, now: int) -> float:
-        """Seconds since this source last made progress (or had none to make)."""
-        return max(0.0, (now - self.progressed_at) / SECOND)
+        """Seconds since this source last made progress (or had none to make). Where a clock was
+        set back since, how far off it is: a time to come says nothing of how the source fares.
+        """
+        return abs(now - self.progressed_at) / SECOND
 
     def healthy(self, now: int) -> bool:
         """Whether it makes progress, whatever its tasks look like, with every entity of it."""
@@ -84,7 +86,7 @@ class Pulse:
 
     def due(self, at: int, every: float) -> bool:
         """Whether it is time for another report; then `at` counts as its time."""
-        if at - self.reported_at < every * SECOND:
+        if 0 <= at - self.reported_at < every * SECOND:
             return False
         self.reported_at = at
         return True
@@ -108,7 +110,9 @@ class Pulse:
             self.behind = 0.0
 
     def _progress(self, at: int) -> None:
-        self.progressed_at = max(self.progressed_at, at - int(self.silent * SECOND))
+        # What is still to come is from before the clock was set back.
+        known = self.progressed_at if self.progressed_at <= at else 0
+        self.progressed_at = max(known, at - int(self.silent * SECOND))
 
     def last(self, at: int) -> Status:
         """The report as of `at`, with what was committed last."""

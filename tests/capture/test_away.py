@@ -212,3 +212,18 @@ def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds
     assert pulse.progressed_at == 100_000_000 - seconds * health.SECOND
     pulse.idle(110_000_000)
     assert pulse.progressed_at == 110_000_000 - seconds * health.SECOND
+
+
+def test_a_clock_that_was_set_back_keeps_no_report_from_being_made_or_told() -> None:
+    """Else nothing would be reported, and everything called healthy, for as long as the leap."""
+    pulse = health.Pulse("erp", "one", 0)
+    hour = 3600 * health.SECOND
+    pulse.idle(2 * hour)
+    assert pulse.due(2 * hour, 1.0)
+    last = pulse.last(2 * hour)
+    assert last.healthy(2 * hour + health.SECOND)
+    assert not last.healthy(hour)
+    assert pulse.due(hour, 1.0)
+    assert not pulse.due(hour, 1.0)
+    pulse.idle(hour)
+    assert pulse.last(hour).healthy(hour + health.SECOND)
