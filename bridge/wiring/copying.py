@@ -74,11 +74,13 @@ class Checkpoints:
 
     async def _job(self, job: Job, system: str, ids: SchemaIds) -> Job:
         topic = change_topic(self._bridge, system, job.entity)
-        again = []
-        for part in job.again:
-            keys = [await ids.frame(key, topic, "key") for key in part.keys]
-            again.append(Again(part.after, frozenset(key for key in keys if key is not None)))
-        return replace(job, again=tuple(again))
+
+        async def framed(keys: frozenset[bytes]) -> frozenset[bytes]:
+            moved = [await ids.frame(key, topic, "key") for key in keys]
+            return frozenset(key for key in moved if key is not None)
+
+        again = tuple([Again(part.after, await framed(part.keys)) for part in job.again])
+        return replace(job, again=again, spared=await framed(job.spared))
 
     async def _control(self, found: Progress) -> int:
         if self._requests is None:
