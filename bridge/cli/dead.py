@@ -111,18 +111,20 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.replay import hand_back
+        from bridge.replay import hand_back, refuse_others
 
         found = [await _letter(bridge, letter) for letter in wanted]
         parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
+        refuse_others(parked)
         if not yes:
             agents = ", ".join(sorted({letter.source for letter in parked}))
-            click.confirm(f"Hand {len(parked)} events back to {agents}?", abort=True, err=True)
-        count = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
+            count = f"{len(parked)} event{'s' * (len(parked) != 1)}"
+            click.confirm(f"Hand {count} back to {agents}?", abort=True, err=True)
+        back = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
         if as_json:
-            print_json({"handed_back": count, "letters": [_number(item) for item in found]})
+            print_json({"handed_back": back, "letters": [_number(item) for item in found]})
         else:
-            click.echo(f"handed back: {count}")
+            click.echo(f"handed back: {back}")
         return 0
 
     on_bridge(ctx, act)

@@ -1,6 +1,6 @@
 """Replay: events of the past once more, marked, into an agent, a topic or a file."""
 
-from bridge.replay.dead import hand_back
+from bridge.replay.dead import hand_back, refuse_others
 from bridge.replay.rewind import Progress, replay
 from bridge.replay.select import Selection
 from bridge.replay.sinks import IntoTopic, JsonLines, Nowhere, event_json, into_agent
@@ -14,5 +14,6 @@ __all__ = [
     "event_json",
     "hand_back",
     "into_agent",
+    "refuse_others",
     "replay",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
@@ -12,6 +13,23 @@ from bridge.model.errors import Rejected
 from bridge.model.fixed import RELEASED, DeadLetter
 from bridge.model.headers import ID, REPLAY
 from bridge.model.names import replay_topic
+
+#: What isn't handed back, and how it goes on.
+ELSEWISE: Final = {
+    "row": "a row of {source} comes by itself once it is mended in the legacy system",
+    "record": "a row of {source} that was too large comes by itself once it is smaller",
+    "command": "a command that could not be read has to be sent anew",
+}
+
+
+def refuse_others(letters: Sequence[DeadLetter]) -> None:
+    """Raise Rejected (`not_parked`) where one of them is no parked event, and say what it is."""
+    for letter in letters:
+        if letter.kind == "event" and letter.error != RELEASED:
+            continue
+        what = ELSEWISE.get(letter.kind, "{source} handed an event back already")
+        told = what.format(source=letter.source)
+        raise Rejected("not_parked", f"only parked events are handed back: {told}")
 
 
 async def hand_back(
@@ -22,6 +40,7 @@ async def hand_back(
     All or nothing, in one log transaction; how many. Raises Rejected for what is no parked event,
     or is no longer in the log.
     """
+    refuse_others(letters)
     copies = [(letter, await _copy(log, letter)) for letter in letters]
     agents = {letter.source: replay_topic(bridge, letter.source) for letter in letters}
     await log.create_topics(TopicSpec(topic) for topic in agents.values())
@@ -46,8 +65,6 @@ async def hand_back(
 
 async def _copy(log: Log, letter: DeadLetter) -> Entry:
     place = f"{letter.topic}:{letter.partition}:{letter.offset}"
-    if letter.kind != "event" or letter.error == RELEASED:
-        raise Rejected("not_parked", f"the dead letter of {place} is no parked event")
     headers = [(REPLAY, place.encode())]
     if letter.event_id:
         headers.append((ID, letter.event_id.encode()))

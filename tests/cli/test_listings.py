@@ -105,6 +105,14 @@ def test_dead_letters_tell_what_is_wrong_and_where(lived_once: Place) -> None:
     assert lived_once.call("dead", "--since", "now", "--json").code == 3
 
 
+def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Place) -> None:
+    (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
+    refused = lived_once.call("dead", "retry", row["letter"])
+    assert refused.code == 1
+    assert "comes by itself once it is mended" in refused.err
+    assert "Hand" not in refused.err, "nobody is asked about what can't be done"
+
+
 def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: Place) -> None:
     (row,) = lived_once.call("dead", "--kind", "event", "--json").rows
     shown = lived_once.call("dead", "show", row["letter"], "--json").rows[0]

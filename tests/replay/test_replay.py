@@ -224,7 +224,7 @@ async def test_parked_events_are_handed_back_and_their_keys_released(here: World
 
         await until(three)
     released = [d for d in await here.records("dead") if isinstance(d, DeadLetter)][-1]
-    with pytest.raises(Rejected, match="no parked event"):
+    with pytest.raises(Rejected, match="handed an event back already"):
         await hand_back(here.log, here.codec, BRIDGE, [released], datetime.now(UTC))
 
 
