@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -261,3 +263,29 @@ async def test_offsets_of_a_topic_that_another_process_made_can_be_committed(
         transaction.commit_offsets("g", {place: 3})
 
     assert await log.committed("g", [place]) == {place: 3}
+
+
+async def test_closing_lets_go_of_the_file_whatever_went_wrong_before(tmp_path: Path) -> None:
+    """A damaged record ends compaction, and with it the first step of closing."""
+    before = set(threading.enumerate())
+    log = EmbeddedLog(tmp_path / "log.db", compact_every=0.01)
+    await log.open()
+    await log.create_topics([TopicSpec("t", "compact", 1)])
+    member = await log.join("g", ["t"])
+    assert await member.read(1, 0.0) == []
+    await log.append("t", [Entry(b"k", b"v")] * 2000)
+    with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+        other.execute("UPDATE batch SET data = x'00'")
+    compacting = log._compacting
+    assert compacting is not None
+    await asyncio.wait([compacting], timeout=20)
+    why = compacting.exception()
+    assert why is not None
+    with pytest.raises(type(why)):
+        await log.close()
+    left = set(threading.enumerate()) - before
+    assert not {"Reader", "Writer"} & {thread.name for thread in left}
+    again = EmbeddedLog(tmp_path / "log.db")
+    await again.open()
+    assert (await again.groups())["g"].members == ()
+    await again.close()

@@ -30,7 +30,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
-from bridge.model.errors import RetryLater
+from bridge.model.errors import OutcomeUnknown, RetryLater
 
 PARTITIONS = 4
 MAX_RECORD_BYTES = 1_000_000
@@ -106,13 +106,15 @@ class EmbeddedLog:
         store, self._opened = self._opened, None
         if store is None:
             return
-        if self._compacting is not None:
-            self._compacting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._compacting
-        for leave in [*store.leaving]:
-            await leave()
-        await store.stop()
+        # Each of these happens whatever became of the others; what went wrong is raised at the end.
+        async with contextlib.AsyncExitStack() as ending:
+            ending.push_async_callback(store.stop)
+            for leave in store.leaving:
+                ending.push_async_callback(leave)
+            if self._compacting is not None:
+                self._compacting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._compacting
 
     # -- topics
 
@@ -137,8 +139,8 @@ class EmbeddedLog:
         """Every process may do this: whatever one of them removed is removable for the others."""
         while True:
             await asyncio.sleep(every)
-            # A full or locked disk: what could go now can go later.
-            with contextlib.suppress(RetryLater):
+            # A full, locked or failing disk: what could go now can go later.
+            with contextlib.suppress(RetryLater, OutcomeUnknown):
                 await self._store.refresh()
                 for each in self._store.catalogue.values():
                     await compact(self._store, each, force=False)

@@ -26,7 +26,7 @@ from bridge.log.embedded.reader import Reader
 from bridge.log.embedded.store import Store
 from bridge.log.embedded.write import commit_offsets
 from bridge.log.port import Rebalance, Record, TopicPartition
-from bridge.model.errors import Fenced, RetryLater
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 
 _SIGNS_A_SESSION = 3
 
@@ -91,11 +91,13 @@ class Member(Reader):
             return
         self._store.leaving.discard(self.close)
         self._signs.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._signs
-        # Where that can't be written now, the end of the session has the same effect, later.
-        with contextlib.suppress(RetryLater):
-            await self._store.writer.run(lambda connection: leave(connection, self._me))
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._signs
+        finally:
+            # Where that can't be written now, the end of the session has the same effect, later.
+            with contextlib.suppress(RetryLater, OutcomeUnknown):
+                await self._store.writer.run(lambda connection: leave(connection, self._me))
 
     def _id(self, place: TopicPartition) -> int:
         return place_id(self._store.catalogue, place)
@@ -179,8 +181,8 @@ class Member(Reader):
             await asyncio.sleep(self._me.session_ms / 1000 / _SIGNS_A_SESSION)
             began = asyncio.get_running_loop().time()
             now = self._store.clock()
-            # A locked or full disk: the next sign, or `read`, tries again.
-            with contextlib.suppress(RetryLater):
+            # A locked, full or failing disk: the next sign, or `read`, tries again.
+            with contextlib.suppress(RetryLater, OutcomeUnknown):
                 if await self._store.writer.run(lambda c, now=now: renew(c, self._me, now)):  # type: ignore[misc]
                     self._alive_until = began + self._me.session_ms / 1000
                 else:
