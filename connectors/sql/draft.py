@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.reflection import Inspector
 
 from bridge.connector import Shape, System, TableUse
 from bridge.model.errors import ConfigurationError
@@ -50,21 +52,44 @@ def _catalogue(system: System) -> tuple[list[str], list[Reference]]:
             names = [use.table for use in system.tables] or sorted(
                 name for name in inspector.get_table_names() if not _own(name)
             )
-            references: list[Reference] = []
-            for name in names:
-                schema, table = split_table(name)
-                if not inspector.has_table(table, schema=schema):
-                    continue  # `describe` names it, with what is like it
-                for found in inspector.get_foreign_keys(table, schema=schema):
-                    columns, targets = found["constrained_columns"], found["referred_columns"]
-                    if len(columns) == len(targets) == 1:
-                        other = found["referred_table"]
-                        if found["referred_schema"]:
-                            other = f"{found['referred_schema']}.{other}"
-                        references.append(Reference(name, columns[0], other, targets[0]))
-            return names, references
+            return names, _references(inspector, names, _search_path(connection))
     finally:
         engine.dispose()
+
+
+def _references(
+    inspector: Inspector, names: Sequence[str], path: Sequence[str | None]
+) -> list[Reference]:
+    """The foreign keys of these tables that lead to these tables, which may be named with their
+    schema or without, whatever the database does in its foreign keys. Those of a table that isn't
+    there are left out: `describe` names it, with what is like it.
+    """
+
+    def home(name: str) -> tuple[str | None, str] | None:
+        schema, table = split_table(name)
+        for place in (schema,) if schema else path:
+            if inspector.has_table(table, schema=place):
+                return place, table
+        return None
+
+    homes = {found: name for name in names if (found := home(name)) is not None}
+    references: list[Reference] = []
+    for (place, table), name in homes.items():
+        for key in inspector.get_foreign_keys(table, schema=place):
+            columns, targets = key["constrained_columns"], key["referred_columns"]
+            where, other = key["referred_schema"], key["referred_table"]
+            led = (where, other) if where else home(other)
+            if len(columns) == len(targets) == 1 and led in homes:
+                references.append(Reference(name, columns[0], homes[led], targets[0]))
+    return references
+
+
+def _search_path(connection: Connection) -> Sequence[str | None]:
+    """Where a table without a schema is looked for."""
+    if connection.dialect.name == "postgresql":
+        found: list[str] = connection.execute(sa.text("SELECT current_schemas(false)")).scalar_one()
+        return found
+    return [connection.dialect.default_schema_name]
 
 
 def _own(table: str) -> bool:

@@ -78,6 +78,63 @@ def test_postgresql_is_imported_with_its_secret_by_reference(
     assert checked.code == 0, checked.out
 
 
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ("public.sales,line,Customers", "public"),
+        ("sales,public.line,public.Customers", "public"),
+        ("public.sales,public.line,public.Customers", "public"),
+        ("sales,line,Customers", "crm, public"),
+        ("public.sales,line,public.Customers", "crm, public"),
+    ],
+)
+def test_relations_are_found_whether_tables_are_named_with_their_schema_or_without(
+    shop: Place, database: str, monkeypatch: pytest.MonkeyPatch, asked: str, path: str
+) -> None:
+    monkeypatch.setenv(
+        "SHOP_URL", f"{database}?options=-csearch_path%3D{path.replace(', ', '%2C')}"
+    )
+    with psycopg.connect(database, autocommit=True) as legacy:
+        legacy.execute("CREATE SCHEMA crm")
+        for statement in TABLES:
+            legacy.execute(statement.encode())
+    text = imported(shop, "postgres", "${env:SHOP_URL}", "--entities", asked)
+    assert sorted(related(text)) == [
+        "buyer: {entity: customers, from: buyer_id}",
+        "line: {entity: line, by: sale_no}",
+        "sale: {entity: sales, from: sale_no}",
+        "sales: {entity: sales, by: buyer_id}",
+    ]
+
+
+def test_relations_lead_into_other_schemas_and_never_to_a_namesake(
+    shop: Place, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_URL", database)
+    with psycopg.connect(database, autocommit=True) as legacy:
+        for statement in (
+            "CREATE SCHEMA crm",
+            "CREATE TABLE person (id int primary key)",
+            "CREATE TABLE crm.person (id int primary key)",
+            "CREATE TABLE crm.visit (id int primary key, crm_person int references crm.person)",
+            """CREATE TABLE visit (id int primary key, person_id int references person,
+                of_crm int references crm.visit)""",
+        ):
+            legacy.execute(statement.encode())
+    apart = imported(shop, "postgres", "${env:SHOP_URL}", "--entities", "visit,crm.person")
+    assert related(apart) == []
+    names = "visit,crm.visit,person,crm.person"
+    every = imported(shop, "postgres", "${env:SHOP_URL}", "--force", "--entities", names)
+    assert sorted(related(every)) == [
+        "crm_person: {entity: person_2, from: crm_person}",
+        "of_crm: {entity: visit_2, from: of_crm}",
+        "person: {entity: person, from: person_id}",
+        "visit: {entity: visit, by: of_crm}",
+        "visit: {entity: visit, by: person_id}",
+        "visit_2: {entity: visit_2, by: crm_person}",
+    ]
+
+
 def test_only_what_was_asked_for_is_imported(shop: Place) -> None:
     text = imported(shop, "journal", "sqlite:///../shop.db", "--entities", "sales, line")
     assert "Customers" not in text
