@@ -102,7 +102,7 @@ class Postgres(Service):
         """Drop a database with all that hangs on it: sessions and replication slots."""
         name = make_url(url).database
         self.execute(
-            "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots"
+            "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots"
             " WHERE database = %s AND active",
             [name],
         )

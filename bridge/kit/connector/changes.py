@@ -149,13 +149,18 @@ class ChangeTests(ConnectorTests):
     ) -> None:
         async with streaming(legacy) as stream:
             await stream.quiet()
-            began = time.monotonic()
-            batch = await stream.read(10, 0.5)
-            took = time.monotonic() - began
-        assert batch.changes == []
-        assert took < 5
-        # A source may have more to say than changes: that it is time to compare keys.
-        assert took > 0.3 or (can.deletes != "told" and batch.stale)
+            waited: list[float] = []
+            for _ in range(3):
+                began = time.monotonic()
+                batch = await stream.read(10, 0.3)
+                took = time.monotonic() - began
+                assert batch.changes == []
+                # A source may have more to say than changes: that it is time to compare keys.
+                if can.deletes == "told" or not batch.stale:
+                    waited.append(took)
+        # A busy machine makes a wait longer, but rarely each of them.
+        assert min(waited, default=0.3) < PATIENCE / 3
+        assert min(waited, default=0.3) > 0.2
 
     async def test_a_waiting_read_returns_when_a_change_comes(
         self, legacy: Legacy, can: Capabilities

@@ -13,7 +13,7 @@ from bridge.kit.connector.oracle import State
 from bridge.kit.connector.process import Captured
 from bridge.kit.connector.stream import streaming
 
-CLOSES_WITHIN = 10.0
+CLOSES_WITHIN = 30.0
 
 
 @needs("capture")

@@ -16,7 +16,7 @@ from bridge.kit.connector.load import order
 from bridge.kit.connector.records import Records, Told
 from bridge.model.errors import RetryLater
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that the suite waits for what must come."""
 LAST = 999_998
 """The number of a row that no load enters."""

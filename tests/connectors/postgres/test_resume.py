@@ -23,6 +23,7 @@ from tests.connectors.postgres.legacy import (
     row,
     told,
 )
+from tests.waiting import PATIENCE
 
 
 def places(changes: list[Change]) -> list[tuple[int, int]]:
@@ -63,7 +64,7 @@ async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(legacy: Leg
         while len(found) < len(whole):
             async with opened(legacy.system("t"), checkpoint) as (source, again):
                 assert again == checkpoint
-                batch = await source.read(size, 10.0)
+                batch = await source.read(size, PATIENCE)
                 assert batch.changes or batch.truncates
                 found += batch.changes
                 truncates += len(batch.truncates)
@@ -81,7 +82,7 @@ async def test_a_checkpoint_inside_a_transaction_is_acknowledged_only_up_to_its_
     legacy.publish("t")
     async with opened(legacy.system("t")) as (source, _):
         legacy.run("INSERT INTO t SELECT i, i FROM generate_series(1, 10) i")
-        batch = await source.read(4, 10.0)
+        batch = await source.read(4, PATIENCE)
         assert load(batch.checkpoint).steps == 4
         await source.ack(batch.checkpoint)
         await source.read(0, 0.1)

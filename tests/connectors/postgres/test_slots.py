@@ -187,7 +187,7 @@ async def test_a_slot_in_use_is_waited_for_and_then_named(table: Legacy) -> None
         with pytest.raises(RetryLater, match=r"still in use by server process \d+ after 0.5 s"):
             async with opened(table.system("t", slot_wait=0.5)):
                 pass
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 20, "by default it is 30 s"
 
 
 async def test_a_second_instance_takes_over_when_the_first_lets_go(table: Legacy) -> None:
@@ -202,7 +202,7 @@ async def test_a_second_instance_takes_over_when_the_first_lets_go(table: Legacy
         await asyncio.sleep(0.3)
         assert not waiting.done()
         await first.close()
-        assert await asyncio.wait_for(waiting, 10) == [1]
+        assert await asyncio.wait_for(waiting, 60) == [1]
 
 
 async def test_check_tells_what_would_stop_a_source_behind_the_log(legacy: Legacy) -> None:

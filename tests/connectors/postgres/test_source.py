@@ -277,7 +277,7 @@ async def test_a_watermark_comes_back_while_no_synchronous_standby_answers(
     try:
         legacy.server.execute("SELECT pg_reload_conf()")
         async with opened(legacy.system("t")) as (source, _):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await read_to(source, "alone")
     finally:
         legacy.server.execute("ALTER SYSTEM RESET synchronous_standby_names")
@@ -287,12 +287,12 @@ async def test_a_watermark_comes_back_while_no_synchronous_standby_answers(
 async def test_an_idle_read_returns_after_its_timeout_without_changes(legacy: Legacy) -> None:
     legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
     legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, begin):
+    async with opened(legacy.system("t", heartbeat=3600)) as (source, begin):
         before = asyncio.get_running_loop().time()
         batch = await source.read(10, 0.3)
         took = asyncio.get_running_loop().time() - before
     assert not batch.changes
-    assert 0.25 < took < 2
+    assert 0.25 < took < 20
     assert load(batch.checkpoint).lsn >= load(begin).lsn
 
 
@@ -303,7 +303,7 @@ async def test_an_idle_publication_moves_its_slot_on(legacy: Legacy) -> None:
         start = legacy.confirmed()
         legacy.run("INSERT INTO busy SELECT generate_series(1, 1000)")
         [[end]] = legacy.rows("SELECT pg_current_wal_insert_lsn()::text")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 batch = await source.read(10, 0.2)
                 assert not batch.changes
@@ -312,7 +312,7 @@ async def test_an_idle_publication_moves_its_slot_on(legacy: Legacy) -> None:
                 ]:
                     break
         await source.ack(batch.checkpoint)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while legacy.confirmed() == start:
                 await source.read(10, 0.1)
     assert batch.commit >= load(begin).lsn
@@ -395,22 +395,22 @@ async def test_a_source_that_is_not_read_for_long_is_not_ended_by_the_server(
 ) -> None:
     legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
     legacy.publish("t")
-    impatient = f"{legacy.url}?options=-c%20wal_sender_timeout%3D1s"
+    impatient = f"{legacy.url}?options=-c%20wal_sender_timeout%3D3s"
     async with opened(legacy.system("t", url=impatient)) as (source, _):
         # More than the socket holds, so that the server waits for us in the middle of it.
         legacy.run("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i")
         await collect(source, 10)
-        await asyncio.sleep(4)
+        await asyncio.sleep(7)
         assert len(await collect(source, 29_990)) == 29_990
 
 
 async def test_a_slot_that_waits_for_a_long_transaction_says_so(
     legacy: Legacy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.postgres.side._SLOT_WAIT", 1)
     legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
     legacy.publish("t")
-    with psycopg.connect(legacy.url) as other:
+    with psycopg.connect(legacy.url) as other, monkeypatch.context() as patched:
+        patched.setattr("connectors.postgres.side._SLOT_WAIT", 1)
         other.execute("INSERT INTO t VALUES (1)")
         with pytest.raises(RetryLater, match="transactions that run now"):
             async with opened(legacy.system("t")):
