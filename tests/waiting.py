@@ -7,8 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+PATIENCE = 60.0
+"""Seconds after which nothing is expected any more. Several workers share two cores with the servers
+that they start, so anything may take many times as long as alone; what comes isn't waited for.
+"""
 
-async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+
+async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Wait for a condition, which may be a coroutine function; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -22,7 +27,7 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
 
 
 async def ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:
-    """Tell a part that runs to stop; it does so soon, or the test fails."""
+    """Tell a part that runs to stop; it does so, or the test fails."""
     stop.set()
-    await asyncio.wait([task], timeout=8)
+    await asyncio.wait([task], timeout=PATIENCE)
     assert task.done()

@@ -41,7 +41,7 @@ async def test_events_become_commands_and_commands_effects_with_one_receipt_each
     async with running(here, watcher()), running(here, watcher()), executing(here):
         for at in range(0, 200, 20):
             await here.publish("sales_order", 1, rows[at : at + 20])
-        await until(all_answered, 60)
+        await until(all_answered)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert len(commands) == 100
@@ -67,9 +67,9 @@ async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: W
         return bool(await here.records("command"))
 
     async with running(here, watcher()):
-        await until(begun, 60)
+        await until(begun)
         async with running(here, watcher()):
-            await until(all_there, 60)
+            await until(all_there)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert len(commands) == len({c.id for c in commands}) == 200
 

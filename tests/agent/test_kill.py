@@ -11,6 +11,7 @@ import pytest
 
 from bridge.model.command import CommandRecord
 from tests.agent.world import World, world
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 400
@@ -57,7 +58,7 @@ async def test_killed_again_and_again_each_event_is_answered_by_exactly_one_comm
             await end(process)
         process = await start(tmp_path)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while len(await here.records("command")) < EVENTS:
                     await asyncio.sleep(0.1)
         finally:

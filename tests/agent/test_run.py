@@ -23,7 +23,7 @@ from bridge.observe import Notice, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
-from tests.waiting import ended, until
+from tests.waiting import PATIENCE, ended, until
 
 TOPIC = "acme.erp.sales_order"
 QUICK = Backoff(0.001, 0.01)
@@ -227,7 +227,7 @@ async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_bef
     await here.publish("sales_order", 2, [one, {**one, "ztext": "bad"}, one])
     async with running(here, agent) as task:
         with pytest.raises(AgentStopped, match="ValueError: can't be"):
-            await asyncio.wait_for(asyncio.shield(task), 10)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
     assert len(await here.records("command")) == 1
     assert await here.records("dead") == []
 

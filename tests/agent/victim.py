@@ -40,7 +40,7 @@ async def main(folder: Path) -> None:
             events=RegistryEvents(here.registry, {}),
             reads=Systems({"erp": gateway}),
             commands=Declared(),
-            session_timeout=1.0,
+            session_timeout=3.0,
         )
         await runner.run(asyncio.Event())
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.commands import CommandExecutor
@@ -19,7 +19,12 @@ from bridge.model.receipt import Receipt
 from bridge.observe import Observer, ignore
 from connectors.journal import connector
 from tests.agent.world import SPEC, World
-from tests.waiting import ended
+from tests.waiting import PATIENCE, ended
+
+SESSION = 60.0
+"""Seconds: none of these dies, and a slow machine must not make one look dead, or late."""
+HEIR = 10.0
+"""The same of one that takes over from a dead one: it notices that within a third of these."""
 
 
 def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) -> CommandRecord:
@@ -55,7 +60,9 @@ async def executing(
     steps: Steps = no_steps,
     observer: Observer = ignore,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     epochs: Epochs | None = None,
+    session: float = SESSION,
 ) -> AsyncIterator[asyncio.Task[None]]:
     made = writer or await connector.writer(here.system)
     executor = CommandExecutor(
@@ -69,7 +76,9 @@ async def executing(
         steps=steps,
         observer=observer,
         sleep=sleep,
+        clock=clock,
         epochs=epochs,
+        session_timeout=session,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))
@@ -80,9 +89,14 @@ async def executing(
         await made.close()
 
 
+def tomorrow() -> datetime:
+    """The clock of an executor that comes a day later."""
+    return datetime.now(UTC) + timedelta(days=1)
+
+
 async def receipts(here: World, count: int) -> dict[str, Receipt]:
     """The receipts by command id, once there are `count`; each command has one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while len(found := await here.records("receipt")) < count:
             await asyncio.sleep(0.02)
     assert len(found) == count

@@ -17,7 +17,7 @@ from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 ENDS = {outcome.value for outcome in Outcome}
 
@@ -151,12 +151,12 @@ async def test_the_same_key_with_another_content_is_rejected_and_the_same_conten
     await send(here, first, first, other)
     async with executing(here):
         await until(lambda: orders(here)["1"][0] == 6)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while len(await here.records("receipt")) < 2:
                 await asyncio.sleep(0.02)
         await send(here, first)
         await send(here, sealed("note_order", args=REASON, key="another"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while len(await here.records("receipt")) < 3:
                 await asyncio.sleep(0.02)
     found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]

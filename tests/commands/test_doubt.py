@@ -21,7 +21,7 @@ from bridge.model.command import CommandRecord
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
 from tests.agent.world import SPEC, world
 from tests.commands.killed import frozen, killed
-from tests.commands.place import executing, sealed, send
+from tests.commands.place import HEIR, executing, sealed, send
 from tests.commands.rpc import RpcWriter, Trouble, effects
 from tests.commands.test_unledgered import commands, ends, words
 from tests.waiting import ended
@@ -35,7 +35,7 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
     async with world(tmp_path, partitions=1) as here:
         await send(here, *sent)
         with frozen(tmp_path, "acted:1", "--rpc") as executor:
-            async with executing(here, writer=RpcWriter(tmp_path), ledger=False):
+            async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
                 assert await ends(here, *sent) == ["reconciled", "succeeded", "succeeded"]
             executor.send_signal(signal.SIGCONT)
             # It gets the partition back, and has to come past the others to do this one.

@@ -28,7 +28,7 @@ from connectors.sql.ledger import create_sql
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import SCHEMA, World, system_of, world
 from tests.commands.killed import frozen, killed
-from tests.commands.place import executing, sealed, send
+from tests.commands.place import HEIR, executing, sealed, send, tomorrow
 from tests.waiting import until
 
 ROW = "insert into vbak values ('0000000001', '1', 'A', 5, null, null)"
@@ -89,14 +89,14 @@ async def receipt(here: World, command_id: str) -> str:
         found[:] = [r.code or r.outcome.value for r in all_ if r.command_id == command_id]
         return bool(found)
 
-    await until(there, 40)
+    await until(there)
     assert len(found) == 1
     return found[0]
 
 
 async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(erp: Erp) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=12)
-    late = sealed("raise_total", key="late", deadline=soon)
+    today = datetime.now(UTC) + timedelta(hours=1)
+    late = sealed("raise_total", key="late", deadline=today)
     missing = sealed("raise_total", "2", key="missing")
     after = sealed("raise_total", key="after")
     async with world(erp.folder, partitions=1) as here:
@@ -104,8 +104,7 @@ async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(e
         erp.act(ROW)
         await send(here, late, missing)
         with frozen(erp.folder, "before_legacy", *erp.words) as executor:
-            await until(lambda: datetime.now(UTC) > soon)
-            async with executing(here, writer=erp.writer()):
+            async with executing(here, session=HEIR, writer=erp.writer(), clock=tomorrow):
                 assert await receipt(here, late.id) == "deadline"
                 assert await receipt(here, missing.id) == "not_found"
             # What was not there is there now.
@@ -120,15 +119,17 @@ async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(e
 async def test_what_took_effect_in_front_of_a_crash_is_told_though_its_time_is_over(
     erp: Erp,
 ) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=8)
-    command = sealed("raise_total", deadline=soon)
+    today = datetime.now(UTC) + timedelta(hours=1)
+    command = sealed("raise_total", deadline=today)
     async with world(erp.folder, partitions=1) as here:
         erp.start()
         erp.act(ROW)
         await send(here, command)
     killed(erp.folder, "after_legacy", *erp.words)
-    await until(lambda: datetime.now(UTC) > soon)
-    async with world(erp.folder, partitions=1) as here, executing(here, writer=erp.writer()):
+    async with (
+        world(erp.folder, partitions=1) as here,
+        executing(here, session=HEIR, writer=erp.writer(), clock=tomorrow),
+    ):
         assert await receipt(here, command.id) == "succeeded"
     assert erp.act(TOTAL) == [6]
 
@@ -209,6 +210,9 @@ class Lent:
             raise self._end
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        raise AssertionError("only offsets are written")
+
+    async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
         raise AssertionError("only offsets are written")
 
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:

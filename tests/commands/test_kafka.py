@@ -21,10 +21,10 @@ from bridge.model import headers
 from bridge.model.fixed import target
 from tests.agent.world import World, world
 from tests.commands.killed import frozen, killed
-from tests.commands.place import executing, orders, sealed, send
+from tests.commands.place import HEIR, executing, orders, sealed, send, tomorrow
 from tests.commands.rpc import RpcWriter, effects
 from tests.commands.test_unledgered import commands, ends
-from tests.waiting import until
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -61,7 +61,7 @@ class Broker:
 
     async def until_written(self, topic: str, count: int) -> None:
         """Wait for so many records, committed or not."""
-        async with asyncio.timeout(30), self._raw_consumer(topic) as consumer:
+        async with asyncio.timeout(PATIENCE), self._raw_consumer(topic) as consumer:
             seen = 0
             while seen < count:
                 found = await consumer.getmany(timeout_ms=100)
@@ -97,7 +97,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once(broker: Broker, s
     before = effects(broker.folder)
     async with (
         broker.world() as here,
-        executing(here, writer=RpcWriter(broker.folder), ledger=False),
+        executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False),
     ):
         found = await ends(here, *sent)
     assert effects(broker.folder) == {one.id: 1 for one in sent}
@@ -112,7 +112,7 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
     async with broker.world() as here:
         await send(here, one)
         with frozen(broker.folder, "after_intents", "--rpc", *broker.words) as executor:
-            async with executing(here, writer=RpcWriter(broker.folder), ledger=False):
+            async with executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False):
                 assert await ends(here, one) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             await send(here, after)
@@ -123,15 +123,14 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
 async def test_what_a_successor_has_ended_an_executor_frozen_before_its_effect_leaves_alone(
     broker: Broker,
 ) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=12)
-    late = sealed("raise_total", key="late", deadline=soon)
+    today = datetime.now(UTC) + timedelta(hours=1)
+    late = sealed("raise_total", key="late", deadline=today)
     after = sealed("raise_total", key="after")
     async with broker.world() as here:
         here.order(1, 1, 5)
         await send(here, late)
         with frozen(broker.folder, "before_legacy", *broker.words) as executor:
-            await until(lambda: datetime.now(UTC) > soon)
-            async with executing(here):
+            async with executing(here, session=HEIR, clock=tomorrow):
                 assert await ends(here, late) == ["deadline"]
             executor.send_signal(signal.SIGCONT)
             await send(here, after)

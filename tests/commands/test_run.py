@@ -22,7 +22,7 @@ from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import World, world
 from tests.commands.killed import killed
-from tests.commands.place import REASON, executing, orders, receipts, sealed, send
+from tests.commands.place import HEIR, REASON, executing, orders, receipts, sealed, send
 from tests.waiting import until
 
 
@@ -216,7 +216,7 @@ async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receip
     killed(tmp_path, step)
     with sqlite3.connect(tmp_path / "erp.db") as erp:
         assert erp.execute("select netwr from vbak").fetchone() == (6,)
-    async with world(tmp_path, partitions=1) as here, executing(here):
+    async with world(tmp_path, partitions=1) as here, executing(here, session=HEIR):
         found = await receipts(here, 1)
         await send(here, sealed("note_order", args=REASON))
         found = await receipts(here, 2)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from bridge.connector import Effect
 from bridge.model.command import CommandRecord
+from bridge.model.errors import OutcomeUnknown, Rejected
 from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World, world
 from tests.commands.killed import frozen, killed
-from tests.commands.place import executing, sealed, send
+from tests.commands.place import HEIR, executing, sealed, send, tomorrow
 from tests.commands.rpc import RpcWriter, away, effects, timed_out
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ async def words(here: World, command: CommandRecord) -> list[str]:
 
 async def ends(here: World, *sent: CommandRecord) -> list[str]:
     """The last word on each, once none is in progress."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             last = [(await words(here, one) or ["none"])[-1] for one in sent]
             if not {"none", "in_progress", "not_started"} & set(last):
@@ -94,7 +96,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can
     before = effects(tmp_path)
     async with world(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path)
-        async with executing(here, writer=writer, ledger=False):
+        async with executing(here, session=HEIR, writer=writer, ledger=False):
             found = await ends(here, *sent)
         assert effects(tmp_path) == {one.id: 1 for one in sent}
         happened = [before[one.id] == 1 for one in sent]
@@ -122,7 +124,9 @@ async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome
     killed(tmp_path, step, "--rpc")
     before = effects(tmp_path)
     async with world(tmp_path, partitions=1) as here:
-        async with executing(here, writer=RpcWriter(tmp_path, probes=False), ledger=False):
+        async with executing(
+            here, session=HEIR, writer=RpcWriter(tmp_path, probes=False), ledger=False
+        ):
             found = await ends(here, *sent)
         assert found == ["unknown" if step in IN_DOUBT else "succeeded"] * 2
         if step in IN_DOUBT:
@@ -142,7 +146,7 @@ async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays
     killed(tmp_path, step, "--rpc")
     async with (
         world(tmp_path, partitions=1) as here,
-        executing(here, writer=RpcWriter(tmp_path), ledger=False),
+        executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False),
     ):
         found = await ends(here, *sent)
     assert effects(tmp_path) == {one.id: 1 for one in sent}
@@ -266,17 +270,16 @@ async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_
 async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expires(
     tmp_path: Path,
 ) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=6)
+    today = datetime.now(UTC) + timedelta(hours=1)
     happened, did_not = (
-        sealed("raise_total", number, key=f"{number}", deadline=soon) for number in "12"
+        sealed("raise_total", number, key=f"{number}", deadline=today) for number in "12"
     )
     async with world(tmp_path, partitions=1) as here:
         await send(here, happened, did_not)
     killed(tmp_path, "acted:1", "--rpc")
-    await until(lambda: datetime.now(UTC) > soon)
     async with (
         world(tmp_path, partitions=1) as here,
-        executing(here, writer=RpcWriter(tmp_path), ledger=False),
+        executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False, clock=tomorrow),
     ):
         assert await ends(here, happened, did_not) == ["reconciled", "deadline"]
     assert effects(tmp_path) == {happened.id: 1}
@@ -290,10 +293,32 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
     async with world(tmp_path, partitions=1) as here:
         await send(here, one)
         with frozen(tmp_path, "after_intents", "--rpc") as executor:
-            async with executing(here, writer=RpcWriter(tmp_path), ledger=False):
+            async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
                 assert await ends(here, one) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             # It gets the partition back, and has to come past the first command to do this one.
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
     assert effects(tmp_path) == {one.id: 1, after.id: 1}
+
+
+async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_written(
+    here: World,
+) -> None:
+    """JSON can write halves of surrogate pairs; the log can't, and the executor would end."""
+    first, second = commands()
+    await send(here, first, second)
+
+    def refused(number: int, _: Effect) -> Exception | None:
+        return Rejected("legacy_error", "no \ud800 such") if number == 1 else None
+
+    writer = RpcWriter(
+        here.folder,
+        refused=refused,
+        lost=lambda number, _: OutcomeUnknown("\udfff") if number == 2 else None,
+    )
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, first, second) == ["legacy_error", "reconciled"]
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    [receipt] = [r for r in found if r.code == "legacy_error"]
+    assert receipt.message == "no ? such"

@@ -19,6 +19,9 @@ from connectors.sql.writer import SqlWriter
 from tests.agent.world import BRIDGE, SPEC, World, world
 from tests.commands.rpc import RpcWriter
 
+SESSION = 3.0
+"""Seconds: a third of its heir's, who looks for the dead no sooner (a broker's way is another)."""
+
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
@@ -63,7 +66,7 @@ async def main(given: argparse.Namespace) -> None:
             ledger=not given.rpc,
             tables=here.tables,
             steps=told,
-            session_timeout=6.0 if given.kafka else 1.0,
+            session_timeout=6.0 if given.kafka else SESSION,
         )
         await executor.run(asyncio.Event())
 
