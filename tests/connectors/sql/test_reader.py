@@ -123,19 +123,28 @@ async def test_a_column_that_is_added_appears_in_the_next_shape(place: Place) ->
 
 
 async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(server: Place) -> None:
+    """Each waits until three are there, which reads that follow each other never see."""
     server.run(
         "CREATE TABLE slow (id integer PRIMARY KEY)",
         "INSERT INTO slow VALUES (1)",
+        # A sequence is seen by everybody at once.
+        "CREATE SEQUENCE arrived",
+        """
+        CREATE FUNCTION meet() RETURNS text LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM nextval('arrived');
+            FOR moment IN 1..2000 LOOP
+                IF (SELECT last_value FROM arrived) >= 3 THEN RETURN 'met'; END IF;
+                PERFORM pg_sleep(0.01);
+            END LOOP;
+            RAISE EXCEPTION 'nobody else came';
+        END $$
+        """,
     )
-    sleeping = "(SELECT pg_sleep(0.4))::text"
-    reader = SqlReader(server.system("slow", connections=3), server.seeing(sleeping))
-    await reader.fetch("slow", [], [])
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
-    took = loop.time() - began
+    reader = SqlReader(server.system("slow", connections=3), server.seeing("meet()"))
+    found = await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
     await reader.close()
-    assert took < 1.1, "three reads of 0.4 s, one after the other, take 1.2 s"
+    assert [len(one.rows) for one in found] == [1, 1, 1]
 
 
 async def test_blank_padded_keys_are_compared_as_the_column_compares(server: Place) -> None:
