@@ -29,6 +29,8 @@ def table_findings(facts: Facts, system: System) -> Iterator[Finding]:
         if not loggable(table):
             yield _not_logged(table)
             continue
+        if table.kind == "p":
+            yield _partitioned(table)
         use = uses[table.configured]
         weak = weak_identity(table, facts)
         if weak is not None:
@@ -71,6 +73,16 @@ def _not_logged(table: Table) -> Finding:
         f"table {table.configured!r} is {what}: its changes are not in the WAL, so they can't be "
         "captured",
         fix,
+    )
+
+
+def _partitioned(table: Table) -> Finding:
+    """https://www.postgresql.org/docs/15/sql-createpublication.html, publish_via_partition_root."""
+    return Finding(
+        f"table {table.configured!r} is partitioned: PostgreSQL doesn't tell when one of its "
+        "partitions is truncated, dropped, attached or detached; after that run `bridgectl "
+        "snapshot ENTITY --reconcile`",
+        fatal=False,
     )
 
 

@@ -87,30 +87,35 @@ class Side:
         return slot_of(rows[0]) if rows else None
 
     async def covers(self, publication: str, tables: Sequence[Table]) -> None:
-        """Raises ConfigurationError unless the publication tells changes of all these tables:
-        the server would send nothing, and say nothing.
+        """Raises ConfigurationError unless the publication tells all changes of all these tables:
+        the server would not send them, and say nothing.
         """
         try:
             known = await published(self._connection, publication)
         except psycopg.Error as error:
             raise retry_or_fix(error, self._system, "cannot read the publication") from None
         missing = [table.quoted for table in tables if (table.schema, table.name) not in known]
-        if not missing:
-            return
-        exists = await self._run(
-            "SELECT 1 FROM pg_publication WHERE pubname = %s",
+        rows = await self._run(
+            "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication"
+            " WHERE pubname = %s",
             [publication],
             doing="cannot read the publication",
         )
-        fix = (
-            "; ".join(statements.add_table(publication, table) for table in missing)
-            if exists
-            else statements.create_publication(publication, missing)
-        )
+        if not rows:
+            wrong = "does not exist"
+            fix = statements.create_publication(publication, missing)
+        elif missing:
+            wrong = f"does not hold {', '.join(missing)}"
+            fix = "; ".join(statements.add_table(publication, table) for table in missing)
+        elif not rows[0][0]:
+            wrong = "leaves out some of inserts, updates, deletes and truncates"
+            fix = statements.publish_all_operations(publication)
+        else:
+            return
         raise ConfigurationError(
-            f"system {self._system.name!r}: publication {publication!r} "
-            f"{'does not hold ' + ', '.join(missing) if exists else 'does not exist'}: run "
-            f"`bridgectl setup {self._system.name}`, or: {fix}"
+            f"system {self._system.name!r}: publication {publication!r} {wrong}: run "
+            f"`bridgectl setup {self._system.name}`, or: {fix}; what it did not tell meanwhile "
+            "`bridgectl snapshot ENTITY --reconcile` finds"
         )
 
     async def create_slot(self, name: str) -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from bridge.connector import CREATE, DELETE, UPDATE
-from bridge.model.errors import RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.postgres.slot import load
 from tests.connectors.postgres.legacy import (
@@ -179,6 +179,34 @@ async def test_partitions_are_told_under_their_root(legacy: Legacy) -> None:
     assert rows[2][1] is not None
     assert rows[2][1]["id"] == 1
     assert [new["id"] for _, _, new in rows if new] == [1, 2, 1]
+
+
+async def test_a_partition_that_is_truncated_is_not_told(legacy: Legacy) -> None:
+    """PostgreSQL's own rule; should it change, check and the docs say too much."""
+    legacy.run(
+        "CREATE TABLE sale (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE sale_a PARTITION OF sale FOR VALUES FROM (0) TO (10)",
+    )
+    legacy.publish("sale")
+    async with opened(legacy.system("sale")) as (source, _):
+        legacy.run("INSERT INTO sale VALUES (1)", "TRUNCATE sale_a", "INSERT INTO sale VALUES (2)")
+        batches = await read_to(source, "here")
+        legacy.run("TRUNCATE sale")
+        batches += await read_to(source, "there")
+    assert len(changes_of(batches)) == 2
+    assert [cut.tables for batch in batches for cut in batch.truncates] == [("sale",)]
+
+
+async def test_a_publication_that_leaves_operations_out_is_refused(legacy: Legacy) -> None:
+    """The server would leave deletes out without a word."""
+    legacy.run(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "CREATE PUBLICATION bridge FOR TABLE t WITH (publish = 'insert, update, truncate')",
+    )
+    words = r"leaves out some of .*deletes.* SET \(publish = .*--reconcile"
+    with pytest.raises(ConfigurationError, match=words):
+        async with opened(legacy.system("t")):
+            pass
 
 
 async def test_tables_that_are_not_configured_are_left_out_and_still_counted(
