@@ -88,7 +88,12 @@ class LazyGroup(click.Group):
 def _fail(error: BridgeError) -> NoReturn:
     """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
     click.echo(str(error), err=True)
-    sys.exit(BAD_USAGE if isinstance(error, ConfigurationError) else FAILED)
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: BridgeError) -> int:
+    """Of a process that ends for this error."""
+    return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
 
 
 def _pipe_closed() -> NoReturn:

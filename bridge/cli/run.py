@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
 
+from bridge.cli.app import exit_code
 from bridge.cli.shared import configuration, finish, run_async
-from bridge.observe import Observer, both
+from bridge.model.errors import BridgeError
+from bridge.observe import Observer, PartState, both
 
 KINDS = ("capture", "agents", "commands")
 
@@ -30,28 +33,54 @@ def command(
     ctx: click.Context, *, only: tuple[str, ...], as_json: bool, verbose: bool, metrics: str | None
 ) -> None:
     """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM."""
-    config = configuration(ctx)
-    kinds = only or KINDS
+    with _refusals(as_json=as_json):
+        config = configuration(ctx)
+        kinds = only or KINDS
 
-    async def work(stop: asyncio.Event) -> int:
-        from bridge.cli.told import log_lines
-        from bridge.wiring.agents import load_agents
-        from bridge.wiring.running import parts, run, waited_for
+        async def work(stop: asyncio.Event) -> int:
+            from bridge.cli.told import log_lines
+            from bridge.wiring.agents import load_agents
+            from bridge.wiring.running import parts, run, waited_for
 
-        agents: Any = load_agents(config.agents) if "agents" in kinds else ()
-        with ExitStack() as stack:
-            observer = log_lines(as_json=as_json, verbose=verbose)
-            if metrics:
-                observer = both(observer, _served(stack, metrics))
-            async with waited_for(config, stop, observer) as bridge:
-                if bridge is None:
-                    return 0
-                ended = await run(parts(bridge, agents, kinds), stop, observer)
-        for name, reason in ended.failed.items():
-            click.echo(f"{name}: {reason}", err=True)
-        return 1 if ended.failed else 0
+            agents: Any = load_agents(config.agents) if "agents" in kinds else ()
+            with ExitStack() as stack:
+                observer = log_lines(as_json=as_json, verbose=verbose)
+                if metrics:
+                    observer = both(observer, _served(stack, metrics))
+                async with waited_for(config, stop, observer) as bridge:
+                    if bridge is None:
+                        return 0
+                    running = parts(bridge, agents, kinds)
+                    ended = await run(running, stop, observer)
+            # Each told its reason when it happened; where others went on, that may be long ago.
+            if len(ended.failed) < len(running):
+                _remind(observer, config.bridge, ended.failed)
+            return 1 if ended.failed else 0
 
-    finish(run_async(work, ends_itself=True))
+        finish(run_async(work, ends_itself=True))
+
+
+def _remind(observer: Observer, bridge: str, failed: Collection[str]) -> None:
+    """Say which parts had given up: the exit code comes from them."""
+    if failed:
+        why = f"gave up before: {', '.join(failed)}"
+        observer(PartState("bridge", bridge, "stopped", why))
+
+
+@contextmanager
+def _refusals(*, as_json: bool) -> Iterator[None]:
+    """What is refused before anything runs, in the form of the log where that is JSON: whoever
+    reads the log reads all of it. Otherwise it is for the group to tell.
+    """
+    try:
+        yield
+    except BridgeError as error:
+        if not as_json:
+            raise
+        from bridge.cli.told import refused
+
+        refused(error)
+        finish(exit_code(error))
 
 
 def _served(stack: ExitStack, address: str) -> Observer:

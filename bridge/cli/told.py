@@ -6,10 +6,13 @@ import logging
 import re
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict
 
+from bridge.config.problems import ConfigProblems
+from bridge.model.errors import BridgeError
 from bridge.observe import (
     Captured,
     Confirmed,
@@ -19,7 +22,9 @@ from bridge.observe import (
     HeldBack,
     Notice,
     Observer,
+    PartState,
     Read,
+    SourceState,
 )
 
 #: What happens all the time is told only to those who ask for it.
@@ -30,12 +35,32 @@ _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
 def log_lines(*, as_json: bool, verbose: bool) -> Observer:
     """An observer that writes one line a notice to stderr."""
+    log = _logger(as_json=as_json, verbose=verbose)
+
+    def observe(notice: Notice) -> None:
+        facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
+        getattr(log, _weight(notice))(_words(notice), **facts)
+
+    return observe
+
+
+def refused(error: BridgeError) -> None:
+    """What keeps a bridge from beginning, as lines of the log in JSON: one a problem."""
+    log = _logger(as_json=True, verbose=False)
+    if isinstance(error, ConfigProblems):
+        for problem in error.problems:
+            log.error("configuration", **asdict(problem))
+    else:
+        log.error("refused", reason=str(error))
+
+
+def _logger(*, as_json: bool, verbose: bool) -> Any:
     render = (
         structlog.processors.JSONRenderer()
         if as_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    log = structlog.wrap_logger(
+    return structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
@@ -48,19 +73,17 @@ def log_lines(*, as_json: bool, verbose: bool) -> Observer:
         ),
     )
 
-    def observe(notice: Notice) -> None:
-        facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
-        state = facts.get("state")
-        gave_up = state == "stopped" and "reason" in facts
-        warn = isinstance(notice, _WARN) or state in _WARN_STATES or gave_up
-        if warn:
-            log.warning(_words(notice), **facts)
-        elif isinstance(notice, _OFTEN):
-            log.debug(_words(notice), **facts)
-        else:
-            log.info(_words(notice), **facts)
 
-    return observe
+def _weight(notice: Notice) -> str:
+    """The level that a notice is told at. Pure."""
+    state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
+    if isinstance(notice, SourceState) and state == "stopped" and reason:
+        return "debug"  # the part that ends for it says so at once, with the same reason
+    if isinstance(notice, PartState) and state == "failed":
+        return "error"
+    if isinstance(notice, _WARN) or state in _WARN_STATES or (state == "stopped" and reason):
+        return "warning"
+    return "debug" if isinstance(notice, _OFTEN) else "info"
 
 
 def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
