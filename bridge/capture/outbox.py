@@ -1,7 +1,7 @@
 """Groups of records on their way into the log: one transaction each, filled while another commits.
 
-A reader puts what it has; the writer takes everything that is there. So a transaction holds what
-came while the one before it was committed: few records when little happens (no waiting), many
+A reader puts what it has; the writer takes everything that is there, and once more when its
+transaction has begun. So a transaction holds what came while the one before it ended: few records when little happens (no waiting), many
 under load (few transactions), and never more than the limits.
 """
 
@@ -98,6 +98,16 @@ class Outbox:
             self._moved.notify_all()
             return group
 
+    async def join(self, group: Group) -> None:
+        """Add what waits by now to the group that was taken last, as far as it fits."""
+        async with self._moved:
+            waiting = self._waiting
+            if waiting is not None and self._both_fit(group, waiting):
+                group.merge(waiting)
+                self._waiting = None
+                self._taken = self._put
+                self._moved.notify_all()
+
     async def done(self) -> None:
         """What was taken is in the log."""
         async with self._moved:
@@ -116,8 +126,7 @@ class Outbox:
         return self._written == self._put
 
     def _fits(self, group: Group) -> bool:
-        waiting = self._waiting
-        return waiting is None or (
-            waiting.changes + group.changes <= self._changes
-            and waiting.size + group.size <= self._size
-        )
+        return self._waiting is None or self._both_fit(self._waiting, group)
+
+    def _both_fit(self, one: Group, other: Group) -> bool:
+        return one.changes + other.changes <= self._changes and one.size + other.size <= self._size

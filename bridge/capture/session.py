@@ -22,6 +22,9 @@ from bridge.connector import Source
 from bridge.log.port import Entry, Producer
 from bridge.observe import Captured, EntityState, SourceState
 
+#: Changes up to which a transaction waits for its turn before it is filled: one that is large
+#: enough has its records on the way meanwhile.
+FEW = 200
 #: How often the runner comes by while a chunk is being read: marks are written between reads.
 NEARBY = 0.005
 
@@ -212,7 +215,7 @@ class Session:
         while True:
             group = await outbox.take()
             started = self.wires.monotonic()
-            await self._write(group)
+            await self._write(group, outbox)
             await outbox.done()
             self._told(group, self.wires.monotonic() - started)
             if group.ack is not None:
@@ -220,10 +223,10 @@ class Session:
                 await source.ack(group.ack)
                 steps("ack.after")
 
-    async def _write(self, group: Group) -> None:
+    async def _write(self, group: Group, outbox: Outbox | None = None) -> None:
         """One log transaction: the group's records and the progress that they bring about."""
         try:
-            await self._transaction(group)
+            await self._transaction(group, outbox)
         except BaseException:
             # Whether it was committed may be open; opening the producer anew settles it.
             self.broken = True
@@ -231,9 +234,13 @@ class Session:
         self.wires.steps("commit.after")
         self.progress = self.pulse.progress = group.progress
 
-    async def _transaction(self, group: Group) -> None:
+    async def _transaction(self, group: Group, outbox: Outbox | None) -> None:
         wires, source = self.wires, self.wires.system.name.encode()
         async with self.producer.transaction() as transaction:
+            if outbox is not None and group.changes <= FEW:
+                mark = {positions.topic(wires.bridge).name: [Entry(source, None)]}
+                await transaction.ready({**group.entries, **mark})
+                await outbox.join(group)
             wires.steps("append.before")
             for topic, entries in group.entries.items():
                 await transaction.append(topic, entries)

@@ -102,6 +102,14 @@ class Transaction(Protocol):
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
         """Add records, in order. They are visible to `read_committed` once committed."""
 
+    async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
+        """Return when such records, by topic, could travel at once; nothing is appended.
+
+        For whoever still gathers: on Kafka a transaction waits for the end of the last one before
+        it takes its first record, and what comes meanwhile can still go along. Calling it is never
+        needed; what goes wrong is raised by `append` or at the end.
+        """
+
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit, with this transaction, the next offsets that `group` should read."""
 

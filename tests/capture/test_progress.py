@@ -148,6 +148,24 @@ async def test_a_group_that_would_be_too_large_waits() -> None:
     assert (await outbox.take()).changes == 1
 
 
+async def test_what_came_until_a_commit_begins_may_join_it_where_it_fits() -> None:
+    outbox = Outbox(changes=3, size=100)
+    await outbox.put(group(b"a"))
+    taken = await outbox.take()
+    await outbox.join(taken)
+    await outbox.put(group(b"b"))
+    await outbox.join(taken)
+    await outbox.put(group(b"c", b"d"))
+    await outbox.join(taken)
+    assert [entry.key for entry in taken.entries["t"]] == [b"a", b"b"]
+    assert (taken.ack, taken.progress.owner, taken.changes) == (b"b", "b", 2)
+    await outbox.done()
+    assert not outbox.empty
+    assert (await outbox.take()).changes == 2
+    await outbox.done()
+    assert outbox.empty
+
+
 async def test_flushed_waits_for_what_was_put_before_and_not_for_more() -> None:
     outbox = Outbox(changes=10, size=100)
     await outbox.put(group(b"a"))

@@ -46,6 +46,17 @@ def test_a_transaction_remembers_one_group_only() -> None:
     assert "if self._txn_consumer_group is not None:\n            return None" in text
 
 
+def test_a_partition_can_be_added_before_there_is_a_batch_for_it() -> None:
+    """`partition_added` is looked up where it is called; a failure is told to who awaits the end."""
+    manager = transaction_manager.TransactionManager
+    assert "txn_manager.partition_added(tp)" in inspect.getsource(sender.AddPartitionsToTxnHandler)
+    assert "self._pending_txn_partitions.add(tp)" in inspect.getsource(
+        manager.maybe_add_partition_to_txn
+    )
+    for failing in (manager.error_transaction, manager.fatal_error):
+        assert "_transaction_waiter.set_exception(exc)" in inspect.getsource(failing)
+
+
 def test_what_is_used_of_the_clients_is_still_there() -> None:
     producer = inspect.getsource(aiokafka.AIOKafkaProducer.__init__)
     for name in ("_txn_manager", "_sender", "_message_accumulator"):

@@ -121,6 +121,32 @@ class TransactionSuite(Parts):
 
         await producer.close()
 
+    async def test_what_was_made_ready_may_be_appended_or_not(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("ready"), 3)
+        other = await topic(log, under_test.name("other"))
+        producer = await log.producer(under_test.name("producer"))
+        some = {name: [*numbered(2, 0, 0), *numbered(2, 0, 1)], other: [Entry(b"k", None)]}
+
+        async with producer.transaction() as transaction:
+            await transaction.ready(some)
+        with pytest.raises(Broken):
+            async with producer.transaction() as transaction:
+                await transaction.ready(some)
+                raise Broken
+        async with producer.transaction() as transaction:
+            await transaction.ready(some)
+            await transaction.ready(some)
+            await transaction.append(name, numbered(3, 0, 2))
+            await transaction.append(name, some[name])
+
+        got = await read_all(log, {**whole(name, 3), **whole(other)})
+        assert sorted((one.partition, one.value) for one in got) == [
+            (0, b"0"), (0, b"1"), (1, b"0"), (1, b"1"), (2, b"0"), (2, b"1"), (2, b"2"),
+        ]  # fmt: skip
+        await producer.close()
+
     async def test_one_transaction_may_hold_thousands_of_records(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
@@ -199,6 +225,7 @@ class TransactionSuite(Parts):
         for _ in range(2):
             with pytest.raises(Fenced):
                 async with old.transaction() as transaction:
+                    await transaction.ready({name: [Entry(b"k", None)]})
                     await transaction.append(name, [Entry(b"k", b"zombie")])
 
         assert await read_all(log, whole(name)) == []

@@ -24,6 +24,9 @@ class Transaction:
         """As the port says."""
         self.gathered.add(await self._store.topic(topic), entries, self._store.clock())
 
+    async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
+        """See the port: here nothing is waited for."""
+
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says."""
         for place, at in offsets.items():

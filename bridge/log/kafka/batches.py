@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.log.kafka.pack import Pack, packed
 from bridge.log.port import Entry
+from bridge.plan.murmur2 import partition
 
 
 class Batch:
@@ -52,6 +53,15 @@ class Batch:
         if self._buffer is None:
             self._buffer = self._pack.built(self._transactional, *self._state)
         return self._buffer
+
+
+def numbers(entries: Sequence[Entry], partitions: int) -> set[int]:
+    """The partitions, of so many, that these belong to; those that aren't there left out."""
+    found = {
+        partition(entry.key, partitions) if entry.partition is None else entry.partition
+        for entry in entries
+    }
+    return {number for number in found if 0 <= number < partitions}
 
 
 def batches(

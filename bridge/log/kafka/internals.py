@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,39 @@ def cause_of_death(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
 def next_group(producer: aiokafka.AIOKafkaProducer) -> None:
     """Make way for another group in one transaction: aiokafka remembers only the first."""
     producer._txn_manager._txn_consumer_group = None  # noqa: SLF001
+
+
+async def added(
+    producer: aiokafka.AIOKafkaProducer, places: Iterable[aiokafka.TopicPartition]
+) -> None:
+    """Add partitions to the open transaction before there are batches for them.
+
+    Raises what the transaction failed of meanwhile; an error that ends the producer too is also
+    told by `is_dead`.
+    """
+    manager = producer._txn_manager  # noqa: SLF001
+    missing = set(places) - manager.txn_partitions
+    if not missing:
+        return
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    tell = type(manager).partition_added
+
+    def partition_added(place: aiokafka.TopicPartition) -> None:
+        tell(manager, place)
+        missing.discard(place)
+        if not missing and not done.done():
+            done.set_result(None)
+
+    manager.partition_added = partition_added
+    try:
+        for place in tuple(missing):
+            manager.maybe_add_partition_to_txn(place)
+        failed = manager.wait_for_transaction_end()
+        await asyncio.wait([done, failed], return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            failed.result()
+    finally:
+        del manager.partition_added
 
 
 class _Pending(set[Any]):

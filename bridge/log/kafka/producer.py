@@ -12,7 +12,7 @@ import aiokafka
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.batches import Batch, batches
+from bridge.log.kafka.batches import Batch, batches, numbers
 from bridge.log.kafka.errors import told, translate
 from bridge.log.port import Entry, TopicPartition
 from bridge.model.errors import BridgeError, ConfigurationError, Fenced, OutcomeUnknown, RetryLater
@@ -58,6 +58,10 @@ class KafkaTransaction:
             # Part of the entries may be on its way: a block that goes on must not commit them.
             self.failure = error
             raise
+
+    async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
+        """See the port."""
+        await self._producer.ready(entries)
 
     def check(self) -> None:
         """Raise what an append raised, in case the block went on after it."""
@@ -126,6 +130,20 @@ class KafkaProducer:
                 return await send(self._client, topic, full)
         except (TimeoutError, KafkaError) as error:
             raise await self._died(error, f"append to {topic}") from error
+
+    async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
+        """Wait until the open transaction has the partitions of these records."""
+        places = {
+            aiokafka.TopicPartition(topic, number)
+            for topic, some in entries.items()
+            for number in numbers(some, await self._partitions(topic))
+        }
+        try:
+            async with asyncio.timeout(self._timeout):
+                await internals.added(self._client, places)
+        except (TimeoutError, KafkaError) as error:
+            raise await self._died(error, f"transaction of {self._id}") from error
+        self._check_alive()
 
     async def close(self) -> None:
         """Let go. An open transaction is aborted by the next owner or the broker's time-out."""
