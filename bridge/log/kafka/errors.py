@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from aiokafka import errors as kafka
 
+from bridge.log.kafka.settings import MAX_BATCH
 from bridge.log.port import RecordTooLarge
 from bridge.model.errors import BridgeError, ConfigurationError, Fenced, Rejected, RetryLater
 
@@ -53,6 +54,10 @@ HINTS: dict[type[BaseException], str] = {
     ),
     kafka.InvalidReplicationFactorError: "set replication to at most the number of brokers",
     kafka.InvalidTransactionTimeout: "raise the broker's transaction.max.timeout.ms",
+    **dict.fromkeys(
+        TOO_LARGE,
+        f"set the topic's max.message.bytes to {MAX_BATCH} or more: a batch of records has that size",
+    ),
     ssl.SSLCertVerificationError: "check security.ca and the name in the server's certificate",
 }
 
