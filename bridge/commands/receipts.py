@@ -93,7 +93,7 @@ class Course:
 
     def doubt(self, why: str, at: datetime) -> None:
         """It may have happened, and the system is asked."""
-        self.reach(State.UNKNOWN, at, message=why[:MAX_MESSAGE])
+        self.reach(State.UNKNOWN, at, message=kept(why))
         self.reach(State.RECONCILING, at)
 
     def end(self, receipt: Receipt, *, by: str = EXECUTOR) -> None:
@@ -107,6 +107,13 @@ class Course:
             message=receipt.message,
             version=receipt.version,
         )
+
+
+def kept(text: str) -> str:
+    """A message as the log can keep it: not too long, and UTF-8. What a system says may hold halves
+    of surrogate pairs (JSON can write them), and no record does.
+    """
+    return text.encode(errors="replace").decode()[:MAX_MESSAGE]
 
 
 def claims_only(code: str | None) -> bool:
@@ -138,7 +145,7 @@ def intent(record: CommandRecord, at: datetime) -> Receipt:
 
 def withdrawn(record: CommandRecord, why: str, at: datetime) -> Receipt:
     """The receipt that takes an intent back: nothing of it has happened."""
-    message = f"it has not been carried out, and is tried again: {why}"[:MAX_MESSAGE]
+    message = f"it has not been carried out, and is tried again: {why}"
     return refused(record, Outcome.UNKNOWN_OUTCOME, NOT_STARTED, message, at)
 
 
@@ -149,7 +156,7 @@ def unknown(record: CommandRecord, target: Target, why: str, at: datetime) -> Re
         f"{target.key} in {target.system}, then say what you found by `bridgectl commands settle "
         f"{record.id} --as succeeded|failed --reason TEXT`"
     )
-    return refused(record, Outcome.UNKNOWN_OUTCOME, UNKNOWN, message[:MAX_MESSAGE], at)
+    return refused(record, Outcome.UNKNOWN_OUTCOME, UNKNOWN, message, at)
 
 
 def reconciled(
@@ -169,7 +176,7 @@ def refused(
     record: CommandRecord, outcome: Outcome, code: str, message: str, at: datetime
 ) -> Receipt:
     """The receipt of a command that was not carried out."""
-    return Receipt(record.id, outcome, code, message, None, None, None, at)
+    return Receipt(record.id, outcome, code, kept(message), None, None, None, at)
 
 
 def succeeded(
@@ -190,7 +197,9 @@ def succeeded(
         # The effect is there all the same where its row has no version that the bridge can tell.
         with contextlib.suppress(RowError):
             version = version_of(decision.spec, decision.table, done.shape, done.after)
-    result, message = done.result, None
+    message = None
+    # It has taken effect: nothing in the system's answer may keep its receipt from being written.
+    result = None if done.result is None else done.result.encode(errors="replace").decode()
     if result is not None and len(result.encode()) > MAX_RESULT:
         result, message = None, f"the answer has more than {MAX_RESULT} bytes and isn't kept"
     position = position_of(done, epoch)
@@ -220,7 +229,7 @@ def failed(record: CommandRecord, error: Exception, at: datetime) -> Receipt:
         code = "misconfigured"
     else:
         code = "legacy_error"
-    return Receipt(record.id, outcome, code, str(error)[:MAX_MESSAGE], None, version, None, at)
+    return Receipt(record.id, outcome, code, kept(str(error)), None, version, None, at)
 
 
 def waves(keys: Sequence[bytes | None]) -> list[list[int]]:

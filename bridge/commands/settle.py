@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.commands.answered import Answered
-from bridge.commands.receipts import MAX_MESSAGE, UNKNOWN, Course, settled
+from bridge.commands.receipts import UNKNOWN, Course, kept, settled
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
 from bridge.model.command import CommandRecord
@@ -48,13 +48,13 @@ def settlement(
             command_id=command.id,
             outcome=found.outcome,
             code=SETTLED,
-            message=f"{found.by} looked: {found.reason}"[:MAX_MESSAGE],
+            message=kept(f"{found.by} looked: {found.reason}"),
             result=None,
             version=None,
             position=None,
             finished_at=at,
         ),
-        by=found.by,
+        by=kept(found.by),
     )
     return course
 

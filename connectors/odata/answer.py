@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from bridge.model.errors import Rejected
+
 Headers = Mapping[str, str]
 
 
@@ -81,7 +83,10 @@ def with_query(path: str, params: Mapping[str, str]) -> str:
 
 def shown(url: str) -> str:
     """A URL for people: without login and query, which may hold anything."""
-    split = urlsplit(url)
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        return "an address that is none"
     host = split.netloc.rpartition("@")[2]
     return f"{split.scheme}://{host}{split.path}" if host else split.path
 
@@ -99,26 +104,44 @@ def parsed(content_type: str, content: bytes) -> Any:
     if not content:
         return None
     if "json" in content_type.lower():
-        return json.loads(content, parse_float=Decimal)
+        try:
+            return json.loads(content, parse_float=Decimal)
+        except RecursionError:
+            raise Unreadable("nested too deeply") from None
     return content
+
+
+def status_of(told: Any) -> int:
+    """The status that an answer inside of a batch tells. Raises Unreadable for what is none."""
+    number = isinstance(told, (int, Decimal)) and not isinstance(told, bool)
+    if not number or not 100 <= told <= 599 or told != int(told):
+        raise Unreadable("an answer without a status")
+    return int(told)
 
 
 def page_of(body: Any) -> Page | None:
     """The page that the JSON of a collection holds, V4's and V2's; None where it is none."""
     if not isinstance(body, Mapping):
         return None
-    if isinstance(body.get("value"), list):
-        return Page(
-            body["value"],
-            body.get("@odata.nextLink") or body.get("@nextLink"),
-            body.get("@odata.deltaLink") or body.get("@deltaLink"),
-        )
     inside = body.get("d")
+    if isinstance(body.get("value"), list):
+        following = body.get("@odata.nextLink") or body.get("@nextLink")
+        return _page(
+            body["value"], following, body.get("@odata.deltaLink") or body.get("@deltaLink")
+        )
     if isinstance(inside, list):
-        return Page(inside, None, None)
+        return _page(inside, None, None)
     if isinstance(inside, Mapping) and isinstance(inside.get("results"), list):
-        return Page(inside["results"], inside.get("__next"), inside.get("__delta"))
+        return _page(inside["results"], inside.get("__next"), inside.get("__delta"))
     return None
+
+
+def _page(rows: Sequence[Any], following: Any, delta: Any) -> Page | None:
+    if not all(isinstance(row, Mapping) for row in rows):
+        return None
+    if not all(isinstance(link, str) for link in (following, delta) if link):
+        return None
+    return Page(rows, following or None, delta or None)
 
 
 def row_of(body: Any) -> Mapping[str, Any] | None:
@@ -130,9 +153,14 @@ def row_of(body: Any) -> Mapping[str, Any] | None:
 
 
 def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | None:
-    """The row's ETag, from its JSON or from the answer's headers."""
+    """The row's ETag, from its JSON or from the answer's headers. Raises Rejected (`bad_etag`)."""
     metadata = row.get("__metadata")
     found = row.get("@odata.etag") or row.get("@etag")
     if not found and isinstance(metadata, Mapping):
         found = metadata.get("etag")
-    return found or (headers or {}).get("etag") or None
+    found = found or (headers or {}).get("etag") or None
+    if found is not None and not (
+        isinstance(found, str) and found.isascii() and found.isprintable()
+    ):
+        raise Rejected("bad_etag", "the row's ETag is none that a request could carry")
+    return found

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from connectors.odata import multipart
-from connectors.odata.answer import Answer, Request, Unreadable
+from connectors.odata.answer import Answer, Headers, Request, Unreadable, status_of
 
 Format = Literal["json", "multipart"]
 
@@ -46,16 +46,26 @@ def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
         raise Unreadable("no `responses`")
     found: dict[str, Answer] = {}
     for one in responses:
-        if not isinstance(one, dict) or not isinstance(one.get("status"), (int, Decimal)):
-            raise Unreadable("a response without a status")
-        headers = one.get("headers") or {}
-        lower = {str(name).lower(): str(value) for name, value in headers.items()}
+        if not isinstance(one, dict):
+            raise Unreadable("a response that is no object")
         content = one.get("body")
         if isinstance(content, str):
-            content = content.encode()
-        found[str(one.get("id"))] = Answer(int(one["status"]), lower, content)
+            content = content.encode(errors="replace")
+        status = status_of(one.get("status"))
+        found[str(one.get("id"))] = Answer(status, _headers(one.get("headers")), content)
     aligned = [found.get(str(at + 1)) for at in range(count)]
     return _filled(aligned, list(found.values()), changeset=changeset)
+
+
+def _headers(told: Any) -> Headers:
+    """By their names in lower case; none where the service leaves them out. Raises Unreadable."""
+    if not told:
+        return {}
+    if not isinstance(told, dict):
+        raise Unreadable("headers that are none")
+    if not all(isinstance(value, (str, int, float, Decimal)) for value in told.values()):
+        raise Unreadable("a header that is no text")
+    return {name.lower(): str(value) for name, value in told.items()}
 
 
 def answers_multipart(

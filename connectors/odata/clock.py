@@ -26,6 +26,9 @@ ZONES = timedelta(hours=14)
 """How far ahead of UTC a local time may be: V2's moments without a zone."""
 
 
+YEARS = range(1971, 9000)
+"""Those that the Date of an answer may be of; behind others there is nothing to reckon with."""
+
 FAR = 60.0
 """Seconds by which a clock that was set back raises doubts about what was seen before."""
 
@@ -77,6 +80,8 @@ class Clock:
             self._date = found if found.tzinfo else found.replace(tzinfo=UTC)
         except ValueError:
             self._date = None
+        if self._date is not None and self._date.year not in YEARS:
+            self._date = None
         if first:
             self._begun = begun
 
@@ -102,7 +107,7 @@ class Clock:
             return None
         # Negative where the latest moment was seen by the last poll itself, some time after it began.
         passed = timedelta(seconds=self._polled - self._since)
-        start = self.latest - self._overlap + passed
+        start = _earlier(self.latest, self._overlap - passed)
         return start if start <= self.latest or skip_latest else self.latest
 
     def set_back(self) -> Back | None:
@@ -125,12 +130,22 @@ class Clock:
         self._polled = self._begun
 
 
+def _earlier(moment: datetime, by: timedelta) -> datetime:
+    """So much earlier; the first moment of all in front of which is none: `0001-01-01`, which many
+    programs write for "never".
+    """
+    try:
+        return moment - by
+    except OverflowError:
+        return datetime.min.replace(tzinfo=moment.tzinfo)
+
+
 def floor(value: Any) -> datetime | None:
     """A moment, also one finer than microseconds (which a row keeps as text), cut down to them."""
     if isinstance(value, str):
         found = _FINER.sub(r"\1", value)
         try:
             return instant(found)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return value if isinstance(value, datetime) else None

@@ -75,7 +75,7 @@ class DeltaPoller:
         return ""
 
     def _keys(self, page: Page) -> set[bytes]:
-        return {mark_of(self.table.key_of(self.table.row(json))) for json in page.rows}
+        return {mark_of(self.table.key_of(whole(self.table, json))) for json in page.rows}
 
     def restore(self, state: State) -> None:
         self._link = state["link"]
@@ -127,7 +127,7 @@ class DeltaPoller:
                 continue
             found = await self._item(json)
             if found is None:
-                return await self._anew("a removed row came without its key")
+                return await self._anew("a row came without its key")
             items.pop(found.key, None)
             if found.row is None or MISSING not in found.row:
                 items[found.key] = found
@@ -140,10 +140,12 @@ class DeltaPoller:
         if address is None:
             if MISSING in row:
                 row = await self._whole(row)
+            if not self.table.has_key(row):
+                return None
             key = self.table.key_of(row)
             return Item(CREATE if self._is_new(key) else UPDATE, key, row, mark_of(row))
         key = self.table.key_of(row)
-        if MISSING in key:
+        if not self.table.has_key(row):
             found = key_in(address, self.table.key, self.table.version)
             if found is None:
                 return None
@@ -154,9 +156,9 @@ class DeltaPoller:
         """The row, of which a delta response told only what has changed. As it was told where it
         is gone by now: its removal follows.
         """
-        key = self.table.key_of(row)
-        if MISSING in key:
+        if not self.table.has_key(row):
             return row
+        key = self.table.key_of(row)
         path = segment(f"{self.table.name}{self.table.predicate(key)}")
         try:
             answer = await self._asks.get(path, query(self.table))

@@ -89,8 +89,11 @@ class Exchange:
 
     def place(self, request: Request) -> str:
         """What was asked where, for people: without the query, which may hold anything."""
-        path = urlsplit(request.path).path
-        path = path.rpartition("/")[2] if urlsplit(request.path).netloc else path
+        try:
+            split = urlsplit(request.path)
+        except ValueError:
+            return f"{self._where}: {request.method} of a link that is no address"
+        path = split.path.rpartition("/")[2] if split.netloc else split.path
         return f"{self._where}: {request.method} {path if len(path) <= 100 else path[:100] + '...'}"
 
     async def _fetch_token(self) -> str:
@@ -152,7 +155,12 @@ class Exchange:
         often knows its own name alone, and any other host would be handed the login.
         """
         root = urlsplit(self._root)
-        target = urlsplit(urljoin(self._root, path))
+        try:
+            target = urlsplit(urljoin(self._root, path))
+        except ValueError:
+            raise Rejected(
+                "bad_request", f"{self._where}: the service gave a link that is no address"
+            ) from None
         same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
         if not same and not target.path.startswith(root.path):
             raise ConfigurationError(

@@ -34,6 +34,11 @@ from connectors.odata.answer import Answer, shown
 LONGEST = 400
 """Characters of a service's own words that are told on."""
 
+LONGEST_WAIT = 86_400.0
+"""Seconds: a service that wants to be left alone for longer is asked once a day all the same, or a
+slip of its pen would stop everything for good.
+"""
+
 _CODES = {
     404: "not_found",
     409: "conflict",
@@ -186,11 +191,12 @@ def retry_after(answer: Answer, now: datetime) -> float | None:
     """
     given = answer.headers.get("retry-after", "").strip()
     if given.isdecimal():
-        return float(given)
+        return min(float(given), LONGEST_WAIT)
     moment = _moment(given)
     if moment is None:
         return None
-    return max(0.0, (moment - (_moment(answer.headers.get("date", "")) or now)).total_seconds())
+    wait = (moment - (_moment(answer.headers.get("date", "")) or now)).total_seconds()
+    return min(max(0.0, wait), LONGEST_WAIT)
 
 
 def _moment(given: str) -> datetime | None:

@@ -7,6 +7,7 @@ import base64
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -89,7 +90,7 @@ class Entry:
     """What the client needs: who signs requests, by what TLS, and what must never be shown."""
 
     auth: httpx.Auth | None = field(repr=False)
-    tls: ssl.SSLContext | bool
+    tls: ssl.SSLContext
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -116,9 +117,15 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     return Entry(None, tls, ())
 
 
-def _tls(login: Login, where: str) -> ssl.SSLContext | bool:
+@cache
+def _usual() -> ssl.SSLContext:
+    """One for all: reading the authorities takes a tenth of a second, and a megabyte."""
+    return httpx.create_ssl_context()
+
+
+def _tls(login: Login, where: str) -> ssl.SSLContext:
     if login.certificate is None and login.ca is None:
-        return True
+        return _usual()
     try:
         context = ssl.create_default_context(cafile=str(login.ca) if login.ca else None)
         if login.certificate is not None:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from connectors.odata.answer import Answer, Headers, Request, Unreadable, parsed
+from connectors.odata.answer import Answer, Headers, Request, Unreadable, parsed, status_of
 
 LINE = b"\r\n"
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
@@ -58,8 +58,11 @@ def _part(request: Request, number: int) -> list[bytes]:
     return [*(line.encode() for line in lines), body]
 
 
-def decode(content_type: str, content: bytes) -> list[Answer | list[Answer]]:
+def decode(
+    content_type: str, content: bytes, *, inside: bool = False
+) -> list[Answer | list[Answer]]:
     """The answers in order; those of a change set as a list, or one error for the whole of it.
+    `inside`: of one.
 
     Raises Unreadable (or another ValueError) for what isn't whole.
     """
@@ -70,11 +73,13 @@ def decode(content_type: str, content: bytes) -> list[Answer | list[Answer]]:
     for part in _split(content, found[1] or found[2]):
         headers, body = _head(part)
         kind = headers.get("content-type", "")
-        if kind.lower().startswith("multipart/"):
-            inner = decode(kind, body)
-            answers.append([one for one in inner if isinstance(one, Answer)])
-        else:
+        if not kind.lower().startswith("multipart/"):
             answers.append(_answer(body, headers.get("content-id", "")))
+        elif inside:
+            raise Unreadable("a change set inside of a change set")
+        else:
+            inner = decode(kind, body, inside=True)
+            answers.append([one for one in inner if isinstance(one, Answer)])
     return answers
 
 
@@ -112,4 +117,4 @@ def _answer(http: bytes, number: str) -> Answer:
     length = headers.get("content-length", "")
     told = length.isdecimal() and int(length) <= len(body)
     body = body[: int(length)] if told else body.strip()
-    return Answer(int(words[1]), headers, parsed(headers.get("content-type", ""), body))
+    return Answer(status_of(int(words[1])), headers, parsed(headers.get("content-type", ""), body))

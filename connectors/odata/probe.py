@@ -8,11 +8,13 @@ from typing import Any
 from bridge.connector import Done, Effect
 from bridge.model.errors import (
     ConfigurationError,
+    HistoryLost,
     OutcomeUnknown,
     Rejected,
     RetryLater,
     Unsupported,
 )
+from bridge.plan.steps import MISSING
 from connectors.odata.address import row_path
 from connectors.odata.answer import Request, page_of, row_of, with_query
 from connectors.odata.binding import Bound, bind, condition
@@ -21,6 +23,7 @@ from connectors.odata.edm import value
 from connectors.odata.literal import payload
 from connectors.odata.model import EntitySet, Service
 from connectors.odata.statement import parse
+from connectors.odata.table import at
 
 _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 
@@ -101,7 +104,12 @@ class Probing:
         if answer.status == 404:
             return None
         self._client.check(request, answer)
-        return row_of(answer.body)
+        row = row_of(answer.body)
+        if row is None or any(
+            at(row, of.properties[name].path) in (None, MISSING) for name in of.key
+        ):
+            raise OutcomeUnknown(f"{of.name}: what came for a row is none; it is asked for again")
+        return row
 
     async def _any(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
         query = {"$top": "1", "$select": ",".join(of.key)}
@@ -111,7 +119,15 @@ class Probing:
         answer = await self._client.ask(request)
         self._client.check(request, answer)
         page = page_of(answer.body)
-        return page is not None and len(page.rows) > 0
+        if page is None:
+            raise OutcomeUnknown(f"{of.name}: what came for a list of rows is none")
+        if page.rows:
+            return True
+        # An empty page may stand in front of others.
+        try:
+            return any([later.rows async for later in self._client.further(page, of.name)])
+        except HistoryLost as error:
+            raise OutcomeUnknown(str(error)) from error
 
 
 def _key_of(one: Bound) -> Mapping[str, Any]:

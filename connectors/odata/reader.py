@@ -148,7 +148,9 @@ class ODataReader:
         self._client.check(request, answer)
         if single:
             row = row_of(answer.body)
-            return [] if row is None else [row]
+            if row is None:
+                raise ConfigurationError(f"{self._where}: {request.path[:60]}: no row came")
+            return [row]
         page = page_of(answer.body)
         if page is None:
             raise ConfigurationError(f"{self._where}: {request.path[:60]}: no list of rows came")

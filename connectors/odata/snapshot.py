@@ -40,8 +40,10 @@ class ODataSnapshot:
         params = query(of, filtered=filtered, top=0, select=select) | asked
         body = (await self._client.get(of.name, params)).body
         inside = body.get("d", body) if isinstance(body, dict) else {}
-        found = [inside.get(name) for name in ("@odata.count", "@count", "__count")]
-        return next((int(one) for one in found if one is not None), 0)
+        if not isinstance(inside, dict):
+            return 0
+        found = [str(inside.get(name)) for name in ("@odata.count", "@count", "__count")]
+        return next((int(one) for one in found if one.isdecimal() and len(one) < 19), 0)
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int

@@ -43,7 +43,7 @@ class Table:
 
     def row(self, json: Mapping[str, Any]) -> Row:
         """The raw row of a JSON object; what isn't in it is MISSING."""
-        return tuple(value(p, self.version, _at(json, p.path)) for p in self.properties)
+        return tuple(value(p, self.version, at(json, p.path)) for p in self.properties)
 
     def only_key(self, key: Sequence[Any]) -> Row:
         """A raw row in which nothing but the key is set."""
@@ -56,6 +56,13 @@ class Table:
         """The key of a raw row."""
         return tuple(row[place] for place in self.places)
 
+    def has_key(self, row: Row) -> bool:
+        """Whether a raw row tells its whole key."""
+        return not any(
+            part is None or part is MISSING or isinstance(part, (list, dict))
+            for part in self.key_of(row)
+        )
+
     def predicate(self, key: Sequence[Any]) -> str:
         """`('1')` or `(order='1',position=2)`, not percent-encoded. Raises Rejected."""
         parts = [literal(p, self.version, part) for p, part in zip(self.key, key, strict=True)]
@@ -65,7 +72,7 @@ class Table:
         return f"({','.join(named)})"
 
 
-def _at(json: Any, path: Sequence[str]) -> Any:
+def at(json: Any, path: Sequence[str]) -> Any:
     """What stands at a path: None inside of a complex value that is null."""
     for step in path:
         if json is None:

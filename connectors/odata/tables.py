@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.connector import System, TableUse
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.odata.model import Service
 from connectors.odata.table import Row, Table, table_of
@@ -35,5 +35,12 @@ class Tables:
 
 
 def whole(table: Table, row: Mapping[str, Any]) -> Row:
-    """The raw row of a read: what was asked for and isn't there is null, as some services write."""
-    return tuple(None if one is MISSING else one for one in table.row(row))
+    """The raw row of a read: what was asked for and isn't there is null, as some services write.
+
+    Raises RetryLater for one without its key, behind which no page could begin.
+    """
+    found = tuple(None if one is MISSING else one for one in table.row(row))
+    if not table.has_key(found):
+        names = ", ".join(p.name for p in table.key)
+        raise RetryLater(f"entity set {table.name!r}: a row came without its key ({names})")
+    return found

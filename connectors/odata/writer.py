@@ -183,7 +183,11 @@ class ODataWriter:
             return None
         self._client.check(request, answer)
         row = row_of(answer.body)
-        return None if row is None else Current(row, etag_of(row, answer.headers))
+        if row is None or not table.has_key(table.row(row)):
+            raise RetryLater(
+                f"{self._where}: {of.name}: what came for a row is none; nothing was sent"
+            )
+        return Current(row, etag_of(row, answer.headers))
 
     def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
         """The request with the version of the row that it changes."""
@@ -225,8 +229,9 @@ def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer
         results.append(_told(row))
         # An action answers with whatever it likes, and PATCH with nothing at times.
         if table is not None and one.of is not None and one.of.name == table.name:
+            told = table.row(row)
             complete = all(each.path[0] in row for each in table.properties)
-            after = whole(table, row) if complete else None
+            after = whole(table, row) if complete and table.has_key(told) else None
     return Done(
         rows=len(bounds),
         result=canonical_json(results) if results else None,
@@ -254,7 +259,12 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if "@" in name or name.startswith("__") or isinstance(value, (dict, list)):
             continue
-        exact = isinstance(value, (str, bool)) or value is None
+        exact = isinstance(value, bool) or value is None
         small = isinstance(value, int) and abs(value) <= 2**53
-        told[name] = value if exact or small else str(value)
+        told[_utf8(name)] = value if exact or small else _utf8(str(value))
     return told
+
+
+def _utf8(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON may hold and no receipt."""
+    return text.encode(errors="replace").decode()

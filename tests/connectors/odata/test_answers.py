@@ -10,7 +10,7 @@ import pytest
 
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
 from connectors.odata import batch
-from connectors.odata.answer import Answer, Unreadable, segment, with_query
+from connectors.odata.answer import Answer, Unreadable, parsed, segment, shown, with_query
 from connectors.odata.broken import lost
 from connectors.odata.faults import fault, retry_after
 
@@ -73,6 +73,30 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     assert isinstance(away, RetryLater)
     assert away.after == 20
     assert retry_after(Answer(503, {"retry-after": "soon"}, None), NOW) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["9" * 400, "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
+)
+def test_a_time_to_wait_that_never_ends_is_a_day(given: str) -> None:
+    assert retry_after(Answer(503, {"retry-after": given}, None), NOW) == 86_400
+
+
+def test_json_that_is_nested_too_deeply_can_not_be_read() -> None:
+    with pytest.raises(Unreadable):
+        parsed("application/json", b"[" * 100_000)
+
+
+def test_change_sets_inside_of_change_sets_can_not_be_read() -> None:
+    inner = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b--\r\n"
+    with pytest.raises(Unreadable):
+        batch.answers_multipart(MIXED + "out", changeset(inner), 1, changeset=True)
+
+
+@pytest.mark.parametrize("place", ["http://[", "//[::1/", "\x00"])
+def test_addresses_that_are_none_can_be_shown(place: str) -> None:
+    assert isinstance(shown(place), str)
 
 
 def part(status: int, body: str, before: str = "", inside: str = "") -> str:

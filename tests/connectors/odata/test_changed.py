@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.odata.clock import Clock
+import pytest
+
+from connectors.odata.clock import Clock, floor
 from tests.connectors.odata.polls import keys, now, polling, short
 from tests.services.cap import Cap
 
@@ -182,3 +184,25 @@ def test_a_service_that_sends_no_date_bounds_nothing() -> None:
     clock.see(at)
     assert clock.latest == at
     assert clock.start(skip_latest=False) == at - timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT"]
+)
+@pytest.mark.parametrize(
+    "moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+def test_moments_at_the_end_of_time_are_reckoned_with(moment: datetime, date: str) -> None:
+    """`0001-01-01` is what many programs write for "never"; a set may hold nothing else."""
+    clock = Clock(30.0, lambda: 5.0)
+    clock.forget()
+    clock.told(date, 0.0, first=True)
+    clock.see(moment)
+    start = clock.start(skip_latest=False)
+    assert start is not None
+    assert start <= moment
+    assert clock.set_back() is None
+
+
+def test_a_moment_whose_instant_is_before_all_time_is_none() -> None:
+    assert floor("0001-01-01T00:00:00+14:00") is None

@@ -1,0 +1,189 @@
+"""Answers of a real service, each a little wrong: seeded, so that a failure can be looked at again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, MutableMapping, MutableSequence
+from typing import Any
+
+from tests.between import Asked, Between, Say
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    7,
+    200,
+    204,
+    404,
+    1e999,
+    float("nan"),
+    10**30,
+    "",
+    "x",
+    "é\ud800",
+    "http://[",
+    "//elsewhere/",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+14:00",
+    "/Date(99999999999999999)/",
+    "1e999999",
+    "a\r\nb: c",
+    [],
+    [[]],
+    [None],
+    [{}],
+    {},
+    {"value": 1},
+    {"error": 1},
+    {"results": {}},
+    {"d": []},
+)
+HEADERS: tuple[tuple[str, str], ...] = (
+    ("content-type", ""),
+    ("content-type", "text/html"),
+    ("content-type", "application/json"),
+    ("content-type", "multipart/mixed; boundary=x"),
+    ("content-type", "application/xml"),
+    ("content-encoding", "gzip"),
+    ("date", "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ("date", "Mon, 01 Jan 0001 00:00:00 GMT"),
+    ("date", "soon"),
+    ("etag", "é"),
+    ("location", "http://["),
+    ("retry-after", "9" * 400),
+    ("retry-after", "Fri, 31 Dec 9999 23:59:59 +0000"),
+    ("x-csrf-token", "required"),
+)
+STATUSES = (
+    200,
+    200,
+    200,
+    201,
+    204,
+    302,
+    303,
+    400,
+    401,
+    403,
+    404,
+    409,
+    410,
+    412,
+    428,
+    429,
+    500,
+    503,
+)
+_BYTES = (
+    b"",
+    b"\x00",
+    b"\xff",
+    b'"',
+    b"{",
+    b"]",
+    b"--",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"HTTP/1.1 ",
+    b"9" * 50,
+)
+
+
+class Mutating(Between):
+    """Forwards, and makes each answer but the metadata a little wrong while there is a `seed`."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.seed: int | None = None
+        self._drawn = random.Random(0)  # noqa: S311 - to be repeated
+        self._kept: dict[str, Say] = {}
+
+    def begin(self, seed: int | None) -> None:
+        """From now on by this seed."""
+        self.seed = seed
+        self._drawn = random.Random(seed)  # noqa: S311 - to be repeated
+
+    async def _forward(self, asked: Asked) -> Say:
+        if "$metadata" in asked.path:
+            if asked.path not in self._kept:
+                self._kept[asked.path] = await super()._forward(asked)
+            return self._kept[asked.path]
+        answer = await super()._forward(asked)
+        # Some answers stay as they are, so that later ones of an exchange are met.
+        if self.seed is None or self._drawn.random() < 0.3:
+            return answer
+        return mutated(answer, self._drawn)
+
+
+def mutated(answer: Say, drawn: random.Random) -> Say:
+    """The answer with one thing changed, now and then two."""
+    for _ in range(drawn.choice((1, 1, 1, 2))):
+        answer = drawn.choice((_json, _json, _json, _bytes, _header, _status))(answer, drawn)
+    return answer
+
+
+def _json(answer: Say, drawn: random.Random) -> Say:
+    """Something inside of its JSON, wherever that stands: whole, or in the parts of a batch."""
+    text = answer.body.decode("latin-1")
+    places = [
+        at for at, sign in enumerate(text) if sign == "{" and (at == 0 or text[at - 1] in "\n\r")
+    ]
+    if not places:
+        return _bytes(answer, drawn)
+    start = drawn.choice(places)
+    try:
+        found, end = json.JSONDecoder().raw_decode(text, start)
+    except ValueError:
+        return _bytes(answer, drawn)
+    spots = list(_spots(found))
+    if not spots:
+        return _bytes(answer, drawn)
+    _spoil(*drawn.choice(spots), drawn)
+    written = json.dumps(found)
+    return Say(
+        answer.status, (text[:start] + written + text[end:]).encode("latin-1"), answer.headers
+    )
+
+
+def _spots(found: Any) -> Iterator[tuple[Any, Any]]:
+    """Each container with each of its places."""
+    if isinstance(found, MutableMapping):
+        for name, inner in found.items():
+            yield found, name
+            yield from _spots(inner)
+    elif isinstance(found, MutableSequence):
+        for at, inner in enumerate(found):
+            yield found, at
+            yield from _spots(inner)
+
+
+def _spoil(inside: Any, place: Any, drawn: random.Random) -> None:
+    how = drawn.choice(("odd", "odd", "odd", "odd", "gone", "twice", "case"))
+    if how == "gone":
+        del inside[place]
+    elif how == "twice" and isinstance(inside, list):
+        inside.append(inside[place])
+    elif how == "case" and isinstance(inside, dict):
+        inside[place.upper()] = inside.pop(place)
+    else:
+        inside[place] = drawn.choice(ODD)
+
+
+def _bytes(answer: Say, drawn: random.Random) -> Say:
+    body = answer.body
+    at = drawn.randrange(len(body) + 1)
+    upto = drawn.choice((at, at + 1, at + drawn.randrange(20), len(body)))
+    return Say(answer.status, body[:at] + drawn.choice(_BYTES) + body[upto:], answer.headers)
+
+
+def _header(answer: Say, drawn: random.Random) -> Say:
+    name, value = drawn.choice(HEADERS)
+    kept = {known: told for known, told in answer.headers.items() if known.lower() != name}
+    return Say(answer.status, answer.body, {**kept, name: value})
+
+
+def _status(answer: Say, drawn: random.Random) -> Say:
+    return Say(drawn.choice(STATUSES), answer.body, answer.headers)
