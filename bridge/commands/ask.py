@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from bridge.commands.contract import AFTER_PROBE, BEFORE_PROBE, Steps
 from bridge.commands.work import Reconciled, Work
 from bridge.connector import Effect, Writer
-from bridge.model.errors import OutcomeUnknown, RetryLater, Unsupported
+from bridge.model.errors import ConfigurationError, OutcomeUnknown, RetryLater, Unsupported
 
 PAUSES = (0.0, 0.5, 2.0, 8.0)
 """Seconds before each probe of a command about which the one before had no answer."""
@@ -29,7 +29,9 @@ class Probes:
         self._steps = steps
 
     async def ask(self, effects: Sequence[Effect | None]) -> list[Reconciled | Exception | None]:
-        """As `Carrier.ask`; an effect that is None can't be asked about."""
+        """As `Carrier.ask`; an effect that is None can't be asked about. Once the system is away
+        no further question is put to it.
+        """
         answers: list[Reconciled | Exception | None] = [
             OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
         ]
@@ -42,14 +44,29 @@ class Probes:
             if pause:
                 await self._sleep(pause)
             again = []
+            away: RetryLater | None = None
             for index, effect in open_:
-                answers[index] = answer = await self._probe(effect)
+                answers[index] = answer = away or await self._probe(effect)
                 if isinstance(answer, OutcomeUnknown):
                     again.append((index, effect))
                 elif isinstance(answer, Unsupported):
                     answers[index] = OutcomeUnknown(str(answer))
+                elif isinstance(answer, RetryLater) and away is None:
+                    away = await self._away()
             open_ = again
         return answers
+
+    async def _away(self) -> RetryLater | None:
+        """Whether the whole system can't be asked, or it was that one question alone: the others
+        must neither wait for one time-out each, nor for a row that always fails.
+        """
+        try:
+            await self._writer.prepare()
+        except RetryLater as error:
+            return error
+        except ConfigurationError as error:
+            return RetryLater(str(error))
+        return None
 
     async def _probe(self, effect: Effect) -> Reconciled | Exception | None:
         self._steps(BEFORE_PROBE)
