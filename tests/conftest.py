@@ -191,9 +191,9 @@ def odatapy() -> "Iterator[Odatapy]":
 def tryton_server() -> "Iterator[Tryton]":
     from tests.services import provide
 
-    with available():
-        server = provide.tryton()
-    with server:
+    with ExitStack() as stack:
+        with available():
+            server = stack.enter_context(provide.tryton())
         yield server
 
 
@@ -205,13 +205,35 @@ def tryton(tryton_server: "Tryton") -> "Tryton":
     return tryton_server
 
 
-@pytest.fixture
-def private_tryton() -> "Iterator[Callable[..., Tryton]]":
-    """An ERP that ends with the test: one to stop, or whose sessions last `session_seconds`."""
+@pytest.fixture(scope="session")
+def tryton_on_postgres_server() -> "Iterator[Tryton]":
     from tests.services import provide
 
     with ExitStack() as stack:
-        yield lambda session_seconds=3600: stack.enter_context(provide.tryton(session_seconds))
+        with available():
+            server = stack.enter_context(provide.tryton(on="postgres"))
+        yield server
+
+
+@pytest.fixture
+def tryton_on_postgres(tryton_on_postgres_server: "Tryton") -> "Tryton":
+    """The same with its data in PostgreSQL, where transactions overlap."""
+    tryton_on_postgres_server.start()
+    tryton_on_postgres_server.reset()
+    return tryton_on_postgres_server
+
+
+@pytest.fixture
+def private_tryton() -> "Iterator[Callable[..., Tryton]]":
+    """An ERP that ends with the test: one to stop, or whose sessions last `session_seconds`; `on`
+    is as `provide.tryton` has it.
+    """
+    from tests.services import provide
+
+    with ExitStack() as stack:
+        yield lambda session_seconds=3600, on=None: stack.enter_context(
+            provide.tryton(session_seconds, on=on)
+        )
 
 
 @pytest.hookimpl(tryfirst=True)

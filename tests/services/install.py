@@ -113,15 +113,15 @@ def install_cap(into: Path) -> None:
     subprocess.run([npm, "install", *quiet], cwd=into, check=True, stdout=subprocess.DEVNULL)
 
 
-def install_packages() -> None:
-    """System packages that are missing, where this may install them."""
-    wanted = {
+def install_packages(*names: str) -> None:
+    """Those of the system's packages that are missing, where this may install them."""
+    there = {
         "postgresql": bool(list(Path("/usr/lib/postgresql").glob("*/bin/postgres")))
         or shutil.which("postgres") is not None,
         "default-jre-headless": shutil.which("java") is not None,
         "maven": shutil.which("mvn") is not None,
     }
-    missing = [name for name, there in wanted.items() if not there]
+    missing = [name for name in names if not there[name]]
     if not missing:
         return
     apt = shutil.which("apt-get")
@@ -140,18 +140,20 @@ def install_packages() -> None:
 def main() -> int:
     """Install what is missing; 1 if something could not be."""
     from examples.tryton import start
-    from tests.services.tryton import install_tryton, tryton_folder
+    from tests.services.tryton import install_dump, install_tryton, tryton_dump, tryton_folder
 
     steps: dict[str, Callable[[], None]] = {
         # No container holds it.
         "SAP CAP": lambda: _once(cap_folder(), install_cap),
         "Tryton": lambda: _once(tryton_folder(), install_tryton),
+        "PostgreSQL": lambda: install_packages("postgresql"),
+        "Tryton on PostgreSQL": lambda: _once(tryton_dump(), install_dump),
     }
     if engine_answers():
         _say("a Docker engine answers, so what it has in containers is not installed")
     else:
         steps |= {
-            "system packages": install_packages,
+            "Java and Maven": lambda: install_packages("default-jre-headless", "maven"),
             "kafka": lambda: _once(kafka_folder(), install_kafka),
             "registry": lambda: _once(registry_folder(), install_registry),
         }

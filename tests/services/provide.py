@@ -5,7 +5,9 @@ to be killed or set up specially.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
 
 from tests.services import cap as caps
 from tests.services import kafka as kafkas
@@ -85,8 +87,17 @@ def odatapy(*, keep: bool = False) -> Odatapy:
     return odatapys.local(keep=keep)
 
 
-def tryton(session_seconds: int = 30 * 24 * 3600) -> Tryton:
-    """Tryton's ERP with a company that can sell, always of one's own; to be entered. Raises
+@contextmanager
+def tryton(
+    session_seconds: int = 30 * 24 * 3600, *, on: Literal["sqlite", "postgres"] | None = None
+) -> Iterator[Tryton]:
+    """Tryton's ERP with a company that can sell, always of one's own, over a file of SQLite or a
+    server of PostgreSQL of its own; BRIDGE_TEST_TRYTON_ON says which where `on` doesn't. Raises
     Unavailable.
     """
-    return trytons.local(session_seconds)
+    if (on or os.environ.get("BRIDGE_TEST_TRYTON_ON")) == "postgres":
+        with postgreses.local() as server, trytons.over(server, session_seconds) as erp:
+            yield erp
+    else:
+        with trytons.local(session_seconds) as erp:
+            yield erp

@@ -1,22 +1,22 @@
 """Tryton, a whole ERP: parties, products, stock, accounts and sales, over JSON-RPC.
 
 It is installed into an environment of its own and run from there, because it is under the GPL and
-nothing of ours imports it. The prepared database is made once and copied for each server.
+nothing of ours imports it. The prepared company is made once for each kind of database, and copied
+for each server.
 """
 
 import hashlib
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 
+from tests.services import postgres
 from tests.services.errors import Unavailable
 from tests.services.install import cache
 from tests.services.ports import free_ports
@@ -24,15 +24,20 @@ from tests.services.process import Process
 from tests.services.server import Service
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
 from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_store import DATABASE, Database, File, Store
 
 SERIES = "8.2"
-PACKAGES = [f"{name}~={SERIES}.0" for name in ("trytond", "trytond-sale")]
+PACKAGES = [
+    *[f"{name}~={SERIES}.0" for name in ("trytond[postgresql]", "trytond-sale")],
+    # Its library in C comes along, so that no system package is needed.
+    "psycopg[binary]",
+]
 FILES = Path(__file__).parent / "files" / "tryton"
-DATABASE, USER = "erp", "admin"
+DUMP = "erp.dump"
+USER = "admin"
 CONFIGURATION = """\
 [database]
-uri = sqlite://
-path = {data}
+{store}
 [web]
 listen = 127.0.0.1:{port}
 [session]
@@ -45,23 +50,18 @@ calls = bridge_calls.Calls
 class Tryton(Service):
     """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
 
-    def __init__(self, made: Path, folder: Path, session_seconds: int) -> None:
+    def __init__(self, made: Path, folder: Path, store: Store, session_seconds: int) -> None:
         [port] = free_ports(1)
-        self.folder = folder
+        self.store = store
         self.address = f"http://127.0.0.1:{port}"
         self.url = self.url_of(USER)
         self._calls = folder / "calls.log"
         self._calls.touch()
-        super().__init__(_server(made, port, folder, session_seconds))
+        super().__init__(_server(made, port, folder, store, session_seconds))
 
     def url_of(self, user: str, password: str = PASSWORD) -> str:
         """The URL with another login."""
         return self.address.replace("://", f"://{user}:{password.replace(' ', '%20')}@") + "/erp"
-
-    @property
-    def file(self) -> Path:
-        """The database, for what nobody can do through the ERP."""
-        return self.folder / "data" / f"{DATABASE}.sqlite"
 
     @cached_property
     def rpc(self) -> Rpc:
@@ -92,15 +92,31 @@ def tryton_folder() -> Path:
     return cache() / f"tryton-{digest.hexdigest()[:12]}"
 
 
+def tryton_dump() -> Path:
+    """The folder of the same company, from PostgreSQL."""
+    return tryton_folder().with_name(tryton_folder().name.replace("tryton", "tryton-postgres"))
+
+
 def local(session_seconds: int = 30 * 24 * 3600) -> Tryton:
     """A server of its own over a copy of the prepared database."""
-    made = tryton_folder()
-    if not made.is_dir():
+    folder = _folder(tryton_folder())
+    file = File(folder)
+    file.load(tryton_folder() / file.path.name)
+    return Tryton(tryton_folder(), folder, file, session_seconds)
+
+
+def over(server: postgres.Postgres, session_seconds: int = 30 * 24 * 3600) -> Tryton:
+    """The same over a server of PostgreSQL that runs, is the ERP's alone, and has no company yet."""
+    folder = _folder(tryton_dump())
+    database = Database(server)
+    database.load(tryton_dump() / DUMP)
+    return Tryton(tryton_folder(), folder, database, session_seconds)
+
+
+def _folder(made: Path) -> Path:
+    if not (tryton_folder().is_dir() and made.is_dir()):
         raise Unavailable("Tryton is not installed: run `make services` (it needs pip)")
-    folder = Path(tempfile.mkdtemp(prefix="bridge-tryton-"))
-    (folder / "data").mkdir()
-    shutil.copy(made / f"{DATABASE}.sqlite", folder / "data")
-    return Tryton(made, folder, session_seconds)
+    return Path(tempfile.mkdtemp(prefix="bridge-tryton-"))
 
 
 def install_tryton(into: Path) -> None:
@@ -111,30 +127,36 @@ def install_tryton(into: Path) -> None:
     [modules] = (into / "venv").glob("lib/python*/site-packages/trytond/modules")
     shutil.copytree(FILES / "kit", modules / "kit", ignore=shutil.ignore_patterns("__pycache__"))
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        _create(into, folder)
-        server = Tryton(into, folder, 3600)
-        server.start()
-        try:
-            prepare(Rpc(server.address, DATABASE, USER, PASSWORD))
-        finally:
-            server.stop()
-        _copy(server.file, into / server.file.name)
+        file = File(Path(scratch))
+        file.path.touch()
+        _found(into, Path(scratch), file)
+        file.save(into / file.path.name)
 
 
-def _copy(file: Path, to: Path) -> None:
-    """A database with what stands in its write-ahead log."""
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(to)) as target:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode = DELETE")
+def install_dump(into: Path) -> None:
+    """The company in PostgreSQL, written to a file."""
+    with postgres.local() as server, tempfile.TemporaryDirectory() as scratch:
+        database = Database(server)
+        database.create()
+        _found(tryton_folder(), Path(scratch), database)
+        database.save(into / DUMP)
 
 
-def _create(made: Path, folder: Path) -> None:
-    """An empty company: every module's tables."""
-    (folder / "data").mkdir()
-    (folder / "data" / f"{DATABASE}.sqlite").touch()
+def _found(made: Path, folder: Path, store: Store) -> None:
+    """Make a company in an empty database."""
+    _create(made, folder, store)
+    server = Tryton(made, folder, store, 3600)
+    server.start()
+    try:
+        prepare(Rpc(server.address, DATABASE, USER, PASSWORD))
+    finally:
+        server.stop()
+
+
+def _create(made: Path, folder: Path, store: Store) -> None:
+    """Every module's tables."""
     (folder / "password").write_text(PASSWORD)
-    (folder / "admin.conf").write_text(f"[database]\nuri = sqlite://\npath = {folder / 'data'}\n")
+    (folder / "admin.conf").write_text(f"[database]\n{store.settings}\n")
     subprocess.run(
         [
             *_program(made, "admin"),
@@ -147,9 +169,9 @@ def _create(made: Path, folder: Path) -> None:
     )
 
 
-def _server(made: Path, port: int, folder: Path, session_seconds: int) -> Process:
+def _server(made: Path, port: int, folder: Path, store: Store, session_seconds: int) -> Process:
     settings = CONFIGURATION.format(
-        data=folder / "data", port=port, session_seconds=session_seconds
+        store=store.settings, port=port, session_seconds=session_seconds
     )
     (folder / "trytond.conf").write_text(settings)
     return Process(
@@ -184,4 +206,14 @@ def answers(address: str) -> bool:
         return False
 
 
-__all__ = ["CLERK", "OUTSIDER", "PASSWORD", "Tryton", "answers", "install_tryton", "local"]
+__all__ = [
+    "CLERK",
+    "OUTSIDER",
+    "PASSWORD",
+    "Tryton",
+    "answers",
+    "install_dump",
+    "install_tryton",
+    "local",
+    "over",
+]

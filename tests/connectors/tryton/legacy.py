@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -138,11 +136,9 @@ class TrytonLegacy:
         return sorted(rows, key=lambda row: str(row[KEY]))
 
     def typed(self, name: str, cases: Sequence[TypeCase]) -> None:
-        """As `Legacy.typed`. Ids are never used again, unless the file itself is told to."""
+        """As `Legacy.typed`. Ids are never used again, unless the database itself is told to."""
         assert list(cases) == list(self.types), f"{name} has one set of columns"
-        with closing(sqlite3.connect(self._erp.file)) as file, file:
-            file.execute(f"DELETE FROM {name}")
-            file.execute("DELETE FROM sqlite_sequence WHERE name = ?", [name])
+        self._erp.store.empty(name)
 
     def fill(self, name: str, cases: Sequence[TypeCase]) -> None:
         """As `Legacy.fill`; literals are JSON as Tryton has it."""

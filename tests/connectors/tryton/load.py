@@ -1,5 +1,5 @@
 """People who work with the ERP, at random: customers, and sales with lines. And what the ERP's
-database holds in the end, from its file.
+database holds in the end.
 
 Nothing here is shared with the connector.
 """
@@ -7,14 +7,11 @@ Nothing here is shared with the connector.
 from __future__ import annotations
 
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from decimal import Decimal
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
 from tests.connectors.tryton.place import Shop
@@ -30,13 +27,12 @@ COLUMNS = {
 _NUMBERS = ("unit_price", "untaxed_amount_cache")
 
 
-def rows(file: Path, model: str) -> dict[int, Row]:
+def rows(erp: Tryton, model: str) -> dict[int, Row]:
     """All rows of a model, by id."""
     names = COLUMNS[model]
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        found = database.execute(f"SELECT {', '.join(names)} FROM {model.replace('.', '_')}")
-        made = (dict(zip(names, row, strict=True)) for row in found)
-        return {row["id"]: plain(row) for row in made}
+    found = erp.store.run(f"SELECT {', '.join(names)} FROM {model.replace('.', '_')}")
+    made = (dict(zip(names, row, strict=True)) for row in found)
+    return {row["id"]: plain(row) for row in made}
 
 
 def plain(row: Row) -> Row:
@@ -52,7 +48,7 @@ def plain(row: Row) -> Row:
 
 
 def _number(value: Any) -> Decimal:
-    # The file holds them as bytes of text.
+    # A file of SQLite holds them as bytes of text.
     return Decimal(value.decode() if isinstance(value, bytes) else str(value)).normalize()
 
 

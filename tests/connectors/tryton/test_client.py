@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -32,8 +31,7 @@ async def problem(of: System) -> str:
 
 def forget_sessions(tryton: Tryton) -> None:
     """As when they expire."""
-    with closing(sqlite3.connect(tryton.file)) as file, file:
-        file.execute("DELETE FROM ir_session")
+    tryton.store.run("DELETE FROM ir_session")
 
 
 async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_commands(

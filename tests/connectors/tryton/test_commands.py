@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -120,15 +119,13 @@ async def test_a_create_that_outlasts_its_time_out_is_waited_for_and_makes_one_s
         await here.send(first)
         assert (await here.receipt(first)).outcome == "succeeded"
         tryton.reset()
-        with closing(sqlite3.connect(tryton.file)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with tryton.store.held("sale_sale"):
             held.set()
             await here.send(slow)
             async with asyncio.timeout(60):
                 await given_up.wait()
             await until(lambda: CREATE in tryton.calls())
             assert shop.referring(slow.id) == []
-            other.rollback()
         receipt = await here.receipt(slow)
     assert (receipt.outcome, receipt.code) == ("succeeded", "reconciled"), receipt
     assert len(shop.referring(slow.id)) == 1

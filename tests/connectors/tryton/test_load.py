@@ -142,7 +142,7 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
         for load in loads:
             load.end()
         for entity, model in ENTITIES.items():
-            check_equal(bridge, entity, rows(erp.file, model))
+            check_equal(bridge, entity, rows(erp, model))
     done, lost = sum(load.done for load in loads), sum(load.lost for load in loads)
     print(f"{done} acts, {lost} without an answer")  # noqa: T201 - as above
     assert done > 10 * ROUNDS, "the load did next to nothing"

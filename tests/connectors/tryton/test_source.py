@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,8 +92,7 @@ async def following(of: System, after: bytes | None = None) -> AsyncIterator[Fol
 
 def run(tryton: Tryton, statement: str, *values: Any) -> None:
     """Into the ERP's database, past the ERP."""
-    with closing(sqlite3.connect(tryton.file, timeout=30)) as file, file:
-        file.execute(statement, values)
+    tryton.store.run(statement, *values)
 
 
 def stamp(**ago: float) -> str:

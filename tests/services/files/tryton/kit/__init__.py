@@ -3,8 +3,13 @@
 It is copied into the ERP's own environment and loaded by the ERP alone.
 """
 
+import time
+from collections.abc import Sequence
+from typing import Any
+
 from trytond.model import ModelSQL, ModelView, fields  # type: ignore[import-not-found]
 from trytond.pool import Pool  # type: ignore[import-not-found]
+from trytond.rpc import RPC  # type: ignore[import-not-found]
 
 
 class Order(ModelSQL, ModelView):  # type: ignore[misc]
@@ -14,6 +19,29 @@ class Order(ModelSQL, ModelView):  # type: ignore[misc]
     customer = fields.Char("Customer", strip=False)
     qty = fields.Integer("Quantity")
     price = fields.Numeric("Price", digits=(13, 2))
+
+    @classmethod
+    def __setup__(cls) -> None:
+        super().__setup__()
+        cls.__rpc__["together"] = RPC(readonly=False)
+
+    @classmethod
+    def together(cls, steps: Sequence[Any]) -> list[list[int]]:
+        """Work upon any models in one transaction, as imports do: `[model, method, records or
+        values, ...]`, or a number of seconds to wait. Returns the ids of what each step made.
+        """
+        made = []
+        for step in steps:
+            if isinstance(step, (int, float)):
+                time.sleep(step)
+                continue
+            name, method, first, *more = step
+            model = Pool().get(name)
+            found = getattr(model, method)(
+                first if method == "create" else model.browse(first), *more
+            )
+            made.append([one.id for one in found] if method == "create" else [])
+        return made
 
 
 class Typed(ModelSQL, ModelView):  # type: ignore[misc]
