@@ -1,10 +1,13 @@
 """`bridgectl check`: every problem at once, with its place and what mends it."""
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.cli.check.declared import probe_problems, statement_problems
 from bridge.cli.check.log import differences, expected, topic_findings
 from bridge.config import load
+from bridge.config.target import log_target
 from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
@@ -162,6 +165,16 @@ def test_topics_that_are_otherwise_than_configured(place: Place) -> None:
 def test_another_number_of_partitions_is_no_mere_warning() -> None:
     (what, _) = next(iter(differences(TopicSpec("t"), TopicInfo(TopicSpec("t"), 3), 6)))
     assert what.startswith("3 partitions instead of 6")
+
+
+@pytest.mark.parametrize(("said", "told"), [("", 0), ("?partitions=4", 0), ("?partitions=6", 1)])
+def test_partitions_are_compared_where_the_configuration_says_how_many(
+    place: Place, said: str, told: int
+) -> None:
+    """A log that was copied from the embedded one has four, and the line that moves it says none."""
+    config = replace(load(place.config), log=log_target(f"kafka://k1:9092{said}", place.folder))
+    spec = TopicSpec("demo.erp.customer", "compact", history_ms=config.history_ms)
+    assert len(topic_findings(config, {spec.name: TopicInfo(spec, 4)})) == told
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     text = place.config.read_text()
     place.config.write_text(text.replace("bridge: demo", "bridge: moved"))
     live(place)
-    url = f"kafka://{kafka.bootstrap}?registry={registry.url}&partitions=4"
+    url = f"kafka://{kafka.bootstrap}?registry={registry.url}"
     before = place.call("tail", "sales_order", "--no-follow", "--json").rows
     (copied,) = place.call("log", "copy", "--to", url, "--json").rows
     assert copied["left"] == 0

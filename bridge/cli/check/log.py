@@ -34,12 +34,15 @@ def expected(config: Config) -> list[TopicSpec]:
 def differences(
     wanted: TopicSpec, there: TopicInfo, partitions: int | None
 ) -> Iterator[tuple[str, str]]:
-    """What of a topic is otherwise than wanted, and a hint. `partitions` as configured."""
+    """What of a topic is otherwise than wanted, and a hint.
+
+    `partitions` as the configuration says it, None where it doesn't.
+    """
     number = wanted.partitions or partitions
     if number is not None and there.partitions != number:
         yield (
             f"{there.partitions} partitions instead of {number}: the order of a key would be lost",
-            "set `partitions` to what is there, or move to a new bridge name",
+            "set `partitions` to what is there, or leave it out",
         )
     if there.spec.cleanup != wanted.cleanup:
         yield (
@@ -71,7 +74,10 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Foun
     """Every difference between the topics and the configuration. Pure."""
     found: list[Found] = []
     target = config.log
-    partitions = target.kafka.partitions if target.kafka is not None else target.partitions
+    # A default is for topics to come: those that `log copy` made have as many as before.
+    said = target.kafka is None or "partitions" in target.kafka.model_fields_set
+    stated = target.kafka.partitions if target.kafka is not None else target.partitions
+    partitions = stated if said else None
     for wanted in expected(config):
         there = topics.get(wanted.name)
         if there is None:
