@@ -15,9 +15,9 @@ from bridge.capture.progress import (
     Job,
     abandon,
     advance,
-    asked_by_capture,
     enqueue,
     finish,
+    nobody_asks_again,
     prefer,
 )
 from bridge.capture.reconcile import Reconcile
@@ -106,7 +106,7 @@ class Jobs:
         """Whoever asked for it is told so; what nobody else would ask for again is kept, since the
         log would lack rows, or hold rows that are gone, for ever.
         """
-        if not asked_by_capture(job):
+        if not nobody_asks_again(job):
             self._state.become(abandon(self._state.progress, job, why))
             return
         self._snapshots.drop()

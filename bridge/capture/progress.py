@@ -21,6 +21,8 @@ KEPT_RESULTS = 20
 
 FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwards-"
 """What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
+ACCEPTED = "accepted-"
+"""The same of those that follow from a loss that a person accepted: nobody waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,9 @@ def prefer(progress: Progress, job: Job) -> Progress:
     return replace(progress, jobs=(job, *others))
 
 
-def asked_by_capture(job: Job) -> bool:
-    """Whether nobody but capture asked for it, so that nobody else would ask again."""
-    return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS))
+def nobody_asks_again(job: Job) -> bool:
+    """Whether nobody looks at what becomes of it but capture, so that nobody would ask again."""
+    return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
 
 
 def finish(progress: Progress, deleted: int) -> Progress:
@@ -322,6 +324,7 @@ def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:
 
 
 __all__ = [
+    "ACCEPTED",
     "AFTERWARDS",
     "FIRST",
     "FORMAT",
@@ -334,11 +337,11 @@ __all__ = [
     "Result",
     "abandon",
     "advance",
-    "asked_by_capture",
     "dump",
     "enqueue",
     "finish",
     "load",
+    "nobody_asks_again",
     "pause",
     "prefer",
     "resume",

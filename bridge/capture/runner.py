@@ -18,7 +18,7 @@ from bridge.capture.catalogue import described, uses
 from bridge.capture.contract import Wires
 from bridge.capture.entity import CapturedEntity, Target
 from bridge.capture.health import Pulse
-from bridge.capture.progress import Job, Progress, enqueue
+from bridge.capture.progress import ACCEPTED, Job, Progress, enqueue
 from bridge.capture.session import Session
 from bridge.log.port import Entry, Producer, TopicSpec
 from bridge.model.errors import (
@@ -221,7 +221,7 @@ class Capture:
                     paused={},
                 )
                 for name in self._entities:
-                    anew = enqueue(anew, Job(f"{asked.id}-{name}", name, reconcile=True))
+                    anew = enqueue(anew, Job(f"{ACCEPTED}{asked.id}-{name}", name, reconcile=True))
                 return anew
         return None
 

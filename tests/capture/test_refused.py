@@ -16,8 +16,8 @@ from bridge.capture.contract import Limits
 from bridge.capture.patience import Patience
 from bridge.capture.progress import AFTERWARDS, Job
 from bridge.capture.runner import Capture
-from bridge.connector import Batch, Chunk, Condition, Snapshot, Source, System
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.connector import Batch, Checkpoint, Chunk, Condition, Snapshot, Source, System
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected
 from bridge.observe import SourceState
 from tests.capture.legacy import BRIDGE
 from tests.capture.polled import TABLE, PolledLegacy
@@ -32,13 +32,15 @@ REFUSALS = [
 
 class Refusing(fake.PolledConnector):
     """Refuses to have tables read, as a service does for a while; counts how often it was asked.
-    With `looks` false it never gets through with looking at all of its tables.
+    With `looks` false it never gets through with looking at all of its tables. `lost`: it
+    can't go on from where it was.
     """
 
     def __init__(self) -> None:
         self.refused: dict[str, BridgeError] = {}
         self.asked: list[str] = []
         self.looks = True
+        self.lost = False
 
     async def snapshot(self, system: System) -> Snapshot:
         return RefusingSnapshot(self, system)
@@ -51,6 +53,11 @@ class NeverThrough(fake.PollingSource):
     def __init__(self, connector: Refusing, system: System) -> None:
         super().__init__(system)
         self._connector = connector
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        if self._connector.lost and after is not None:
+            raise HistoryLost("the slot is gone")
+        return await super().open(after)
 
     async def read(self, limit: int, timeout: float) -> Batch:
         batch = await super().read(limit, timeout)
@@ -161,6 +168,26 @@ async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(rig: 
         del connector(rig).refused["t"]
         await rig.equal("t")
         assert not [one for one in capture.pulse.progress.results if one.failed]
+
+
+async def test_what_follows_from_a_loss_that_was_accepted_is_not_given_up(rig: Rig) -> None:
+    """Nobody waits for it: given up, the log would hold for ever what went meanwhile."""
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put(*({"id": key, "b": key} for key in range(20)))
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        await until(lambda: not capture.pulse.progress.jobs)
+    legacy.drop(*range(5, 10))
+    connector(rig).lost = True
+    connector(rig).refused["t"] = REFUSALS[0]
+    await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with running(rig) as capture:
+        await waiting(rig, str(REFUSALS[0]))
+        del connector(rig).refused["t"]
+        await rig.equal("t")
+        assert not [one for one in capture.pulse.progress.results if one.failed]
+        assert capture.pulse.progress.epoch == 1
 
 
 async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(rig: Rig) -> None:
