@@ -15,6 +15,7 @@ from connectors.postgres import statements
 from connectors.postgres.catalog import Table, quote
 from connectors.postgres.facts import Facts, Index
 from connectors.postgres.options import options_of
+from connectors.postgres.shapes import untold
 
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 _TEXTS = re.compile(r"'(?:[^']|'')*'")
@@ -100,16 +101,20 @@ def identity_columns(
     return None
 
 
+def _places(table: Table, facts: Facts) -> list[tuple[int, str, str]]:
+    """Oid, replica identity and quoted name of what holds a table's rows: its partitions, if any."""
+    if table.kind != "p":
+        return [(table.oid, table.replica_identity, table.quoted)]
+    return [
+        (leaf.oid, leaf.replica_identity, f"{quote(leaf.schema)}.{quote(leaf.name)}")
+        for leaf in facts.leaves.get(table.oid, ())
+    ]
+
+
 def weak_identity(table: Table, facts: Facts) -> Finding | None:
     """Why updates and deletes of this table, or of a partition of it, can't be told."""
     every = frozenset(attribute.name for attribute in table.attributes)
-    places = [(table.oid, table.replica_identity, table.quoted)]
-    if table.kind == "p":
-        places = [
-            (leaf.oid, leaf.replica_identity, f"{quote(leaf.schema)}.{quote(leaf.name)}")
-            for leaf in facts.leaves.get(table.oid, ())
-        ]
-    for oid, setting, quoted in places:
+    for oid, setting, quoted in _places(table, facts):
         if identity_columns(oid, setting, every, facts) is None:
             danger = (
                 "its updates and deletes fail as long as it is published"
@@ -142,27 +147,26 @@ def _mend(quoted: str, setting: str, indexes: tuple[Index, ...], table: Table) -
 def _key(table: Table, use: TableUse, facts: Facts) -> Iterator[Finding]:
     """The declared key must be unique, and be told with deletes and changed keys."""
     indexes = facts.indexes.get(table.oid, ())
-    if not use.key:
-        if not any(index.primary for index in indexes):
-            yield Finding(
-                f"table {table.configured!r} has no primary key: declare the entity's `key`, or "
-                "add one",
-                f"ALTER TABLE {table.quoted} ADD PRIMARY KEY (...)",
-            )
+    primary = next((index.columns for index in indexes if index.primary), frozenset())
+    key = frozenset(use.key) or primary
+    if not key:
+        yield Finding(
+            f"table {table.configured!r} has no primary key: declare the entity's `key`, or add one",
+            f"ALTER TABLE {table.quoted} ADD PRIMARY KEY (...)",
+        )
         return
-    key = frozenset(use.key)
     every = frozenset(attribute.name for attribute in table.attributes)
     if not key <= every:
         return  # said among the columns
-    told = identity_columns(table.oid, table.replica_identity, every, facts) or frozenset()
-    if not key <= told:
-        fix = statements.identity_full(table.quoted)
-        yield Finding(
-            f"table {table.configured!r}: the key column "
-            f"{', '.join(map(repr, sorted(key - told)))} is not part of its replica identity, so a "
-            "delete wouldn't tell which row it was",
-            fix,
-        )
+    for oid, setting, quoted in _places(table, facts):
+        told = identity_columns(oid, setting, every, facts) or frozenset()
+        if not key <= told:
+            whole = statements.identity_full(quoted)
+            yield Finding(
+                untold(table.configured, sorted(key - told)),
+                statements.identity_default(quoted) if key <= primary else whole,
+            )
+            break
     if not any(index.columns <= key for index in indexes):
         columns = ", ".join(map(quote, use.key))
         yield Finding(

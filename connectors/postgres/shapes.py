@@ -14,7 +14,8 @@ import psycopg
 from bridge.connector import Batch, Column, Shape, System
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
-from connectors.postgres.catalog import Attribute, Catalog, Table, all_binary, choose
+from connectors.postgres import statements
+from connectors.postgres.catalog import Attribute, Catalog, Table, all_binary, choose, quote
 from connectors.postgres.frames import Frames, Relation
 from connectors.postgres.trouble import retry_or_fix
 
@@ -26,6 +27,9 @@ class Shapes:
         self._system = system
         self._catalog = catalog
         self.tables: list[Table] = []
+        #: Tables whose deletes don't tell which row they were, and what mends that.
+        self.troubles: dict[str, str] = {}
+        self._keys = {use.table: use.key for use in system.tables}
         self._configured: dict[tuple[str, str], str] = {}
         self._known: dict[Relation, Shape | None] = {}
         self._latest: dict[str, Shape] = {}
@@ -74,7 +78,25 @@ class Shapes:
 
     def of(self, relation: Relation) -> Shape | None:
         """The shape of a learned relation; the same object for as long as nothing changes."""
-        return self._known[relation]
+        shape = self._known[relation]
+        if shape is not None:
+            self._judge(relation, shape)
+        return shape
+
+    def _judge(self, relation: Relation, shape: Shape) -> None:
+        """The replica identity may be another one by now."""
+        key = self._keys.get(shape.table) or [one.name for one in shape.columns if one.key]
+        told = {one.name for one in relation.columns if one.key or relation.identity == "f"}
+        lacking = [name for name in key if name not in told]
+        if not lacking:
+            self.troubles.pop(shape.table, None)
+            return
+        quoted = f"{quote(relation.namespace)}.{quote(relation.name)}"
+        self.troubles[shape.table] = (
+            f"{untold(shape.table, lacking)}; deletes are set aside as dead letters: run "
+            f"{statements.identity_full(quoted)}, then compare what they were about: bridgectl "
+            "snapshot ENTITY --reconcile"
+        )
 
     async def _make(self, relation: Relation) -> Shape:
         table = self._configured[relation.namespace, relation.name]
@@ -168,3 +190,11 @@ def absent(name: str, near: Sequence[Table]) -> str:
     closed = [table.schema for table in near if not table.schema_granted]
     grant = f", and run: GRANT USAGE ON SCHEMA {closed[0]} TO the bridge's role" if closed else ""
     return f"{said} on the search path; write `from: {places}`{grant}"
+
+
+def untold(table: str, columns: Sequence[str]) -> str:
+    """What to say of a table whose replica identity lacks columns of the key."""
+    return (
+        f"table {table!r}: the key column {', '.join(map(repr, columns))} is not part of its replica "
+        "identity, so a delete wouldn't tell which row it was"
+    )

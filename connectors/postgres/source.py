@@ -108,6 +108,8 @@ class PostgresSource:
         batch.checkpoint = self._resume().dump()
         # The next transaction's commit record may begin at `lsn` itself.
         batch.commit = lsn - 1
+        if self._shapes is not None and self._shapes.troubles:
+            batch.troubles = dict(self._shapes.troubles)
         batch.lag_bytes = max(0, max(self._frames.received, self._side_opened().wal_end) - lsn)
         return batch
 

@@ -205,6 +205,18 @@ async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy
     assert await findings(system) == []
 
 
+async def test_a_primary_key_must_be_told_with_deletes_too(ready: Legacy) -> None:
+    ready.run(
+        "ALTER TABLE t ALTER s SET NOT NULL, ADD UNIQUE (s)",
+        "ALTER TABLE t REPLICA IDENTITY USING INDEX t_s_key",
+    )
+    system = ready.system("t")
+    finding = await only(system)
+    assert "'id' is not part of its replica identity" in finding.what
+    assert finding.fix == 'ALTER TABLE "public"."t" REPLICA IDENTITY DEFAULT'
+    await mends(ready, finding, system)
+
+
 async def test_columns_that_are_missing_or_generated_are_named(ready: Legacy) -> None:
     ready.run("ALTER TABLE t ADD g int GENERATED ALWAYS AS (id * 2) STORED")
     missing, generated = await findings(ready.system(TableUse("t", (), ("id", "g", "nope"))))

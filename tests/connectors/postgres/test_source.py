@@ -6,7 +6,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.connector import CREATE, DELETE, UPDATE, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.postgres.slot import load
@@ -91,6 +91,30 @@ async def test_a_replica_identity_index_tells_its_columns(legacy: Legacy) -> Non
         created, deleted = await collect(source, 2)
     assert [column.key for column in created.shape.columns] == [True, False]
     assert told(deleted) == (DELETE, {"id": None, "code": "a"}, None)
+
+
+async def test_a_replica_identity_that_lacks_the_key_is_a_trouble_until_it_is_mended(
+    legacy: Legacy,
+) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL UNIQUE)")
+    legacy.publish("t")
+    async with opened(legacy.system("t")) as (source, _):
+        legacy.run("INSERT INTO t VALUES (1, 'a')")
+        assert [batch.troubles for batch in await read_to(source, "whole")][-1] == {}
+        legacy.run(
+            "ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key",
+            "DELETE FROM t",
+        )
+        [*_, last] = await read_to(source, "weak")
+        assert "'id' is not part of its replica identity" in last.troubles["t"]
+        assert 'ALTER TABLE "public"."t" REPLICA IDENTITY FULL' in last.troubles["t"]
+        legacy.run("ALTER TABLE t REPLICA IDENTITY DEFAULT", "INSERT INTO t VALUES (2, 'b')")
+        [*_, last] = await read_to(source, "mended")
+        assert last.troubles == {}
+    async with opened(legacy.system(TableUse("t", ("code",)))) as (source, _):
+        legacy.run("INSERT INTO t VALUES (3, 'c')")
+        [*_, last] = await read_to(source, "declared")
+        assert "'code' is not part" in last.troubles["t"]
 
 
 async def test_truncate_names_its_tables_between_the_changes(legacy: Legacy) -> None:
