@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from bridge.gateway import Gateway, Systems
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
 from bridge.model.declare import Limits
+from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.fixed import DeadLetter
 from bridge.observe import Notice, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
+from tests.capture.test_failures import Breaking
 from tests.waiting import PATIENCE, ended, until
 
 TOPIC = "acme.erp.sales_order"
@@ -128,6 +131,41 @@ async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
     async with running(here, watcher()):
         await until(nine)
     assert len(await here.records("command")) == 9
+
+
+@pytest.mark.parametrize(
+    ("when", "error"),
+    [
+        ("before", RetryLater),
+        ("before", OutcomeUnknown),
+        ("before", Fenced),
+        ("after", OutcomeUnknown),
+    ],
+)
+async def test_a_transaction_that_failed_or_whose_answer_was_lost_adds_and_loses_nothing(
+    here: World, when: str, error: type[BridgeError]
+) -> None:
+    breaking = Breaking(here.log)
+    here = replace(here, log=breaking)
+    here.customers(3)
+    broken: list[Exception] = getattr(breaking, when)
+    broken += [error("it broke"), error("it broke")]
+    await here.publish("sales_order", 1, [here.order(n, 1, 5) for n in range(1, 10)])
+
+    async def nine() -> bool:
+        return len(await here.records("command")) >= 9
+
+    async with running(here, watcher()):
+        await until(nine)
+        await here.publish("sales_order", 1, [here.order(n, 1, 5) for n in range(10, 13)])
+        await until(lambda: twelve(here))
+    assert not broken
+    commands = [c.key for c in await here.records("command") if isinstance(c, CommandRecord)]
+    assert sorted(commands) == sorted(f'{{"order_no":"{n}"}}' for n in range(1, 13))
+
+
+async def twelve(here: World) -> bool:
+    return len(await here.records("command")) >= 12
 
 
 async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(here: World) -> None:
