@@ -56,8 +56,11 @@ class HttpRegistry:
     @property
     def name(self) -> str:
         """For people, without secrets."""
-        url = httpx.URL(self._url)
-        return str(url.copy_with(userinfo=b""))
+        try:
+            return str(httpx.URL(self._url).copy_with(userinfo=b""))
+        except httpx.InvalidURL:
+            # What can't be read may hold a password anywhere.
+            return "(its url is none)"
 
     async def open(self) -> None:
         """Connect and log in. Raises RetryLater or ConfigurationError as the registry answers."""
@@ -147,6 +150,11 @@ class HttpRegistry:
             raise RetryLater(f"the registry {self.name} is not open")
         try:
             answer = await self._client.request(method, self._url + path, json=body)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise ConfigurationError(
+                "registry.url is no address of a registry: write http://HOST:PORT/PATH (Apicurio: "
+                "/apis/ccompat/v7), and the login as registry.username and registry.password"
+            ) from None
         except httpx.HTTPError as error:
             if _certificate(error):
                 raise ConfigurationError(
@@ -156,8 +164,6 @@ class HttpRegistry:
             raise RetryLater(
                 f"registry {self.name} is away: {str(error) or type(error).__name__}"
             ) from error
-        except httpx.InvalidURL as error:
-            raise ConfigurationError(f"registry url {self.name!r}: {error}") from error
         return self._told(answer, f"{method} {path}", missing=missing)
 
     def _told(self, answer: httpx.Response, asked: str, *, missing: bool) -> Any:
