@@ -28,15 +28,17 @@ class Probes:
         self._sleep = sleep
         self._steps = steps
 
-    async def ask(self, effects: Sequence[Effect | None]) -> list[Reconciled | Exception | None]:
+    async def ask(
+        self, effects: Sequence[Effect | None], *, settled: bool = False
+    ) -> list[Reconciled | Exception | None]:
         """As `Carrier.ask`; an effect that is None can't be asked about. Once the system is away
-        no further question is put to it.
+        no further question is put to it. `settled`: nothing has to be waited for.
         """
         answers: list[Reconciled | Exception | None] = [
             OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
         ]
         open_ = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
-        if open_ and self._writer.settle > 0:
+        if open_ and not settled and self._writer.settle > 0:
             await self._sleep(self._writer.settle)
         for pause in PAUSES:
             if not open_:

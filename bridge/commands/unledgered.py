@@ -14,7 +14,7 @@ from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps,
 from bridge.commands.intents import Intents
 from bridge.commands.known import Known
 from bridge.commands.receipts import KEY_REUSED
-from bridge.commands.work import Ending, Work, aligned
+from bridge.commands.work import Ending, Reconciled, Work, aligned
 from bridge.connector import Done, Writer
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
 from bridge.model.receipt import Outcome
@@ -95,6 +95,7 @@ class Unledgered:
         outcomes = await self._execute(going, until)
         late: list[Work] = []
         unknown: list[Work] = []
+        refused: list[Work] = []
         away: dict[str, tuple[Work, RetryLater]] = {}
         for work, outcome in zip(going, outcomes, strict=True):
             endings[work.index] = outcome
@@ -105,6 +106,9 @@ class Unledgered:
                 unknown.append(work)
             elif isinstance(outcome, RetryLater):
                 away[work.id] = work, outcome
+            elif isinstance(outcome, Exception) and (work.doubtful or unheard[work.index]):
+                refused.append(work)
+        await self._refused_again(refused, endings)
         if away:
             self._away = True
             await self._intents.withdraw(away, owned)
@@ -113,6 +117,23 @@ class Unledgered:
                 work.course.doubt(str(endings[work.index]), self._clock())
             late += self._asked_enough(await self._reconciled(unknown, endings), endings, unheard)
         return late
+
+    async def _refused_again(self, works: Sequence[Work], endings: dict[int, Ending]) -> None:
+        """These were sent more than once, perhaps, and refused now. What stood in their way may be
+        their own first request, which took effect after the system was asked about it: its key is
+        there, its row has another version or is gone. So it is asked again before they are failed.
+        """
+        if not works:
+            return
+        answers = await self._probes.ask(effects_of(works), settled=True)
+        for work, answer in zip(works, answers, strict=True):
+            if answer is None:
+                continue
+            endings[work.index] = answer
+            if isinstance(answer, Reconciled):
+                self._known.learn(work, answer)
+            else:
+                self._known.begun([work])
 
     def _asked_enough(
         self, works: Sequence[Work], endings: dict[int, Ending], unheard: Counter[int]

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SETTLE = 120.0
+"""Seconds in which most servers have given a request up (IIS and Dynamics 365 after two minutes)."""
+
 
 class HttpLimits(BaseModel):
     """The part of the `capture:` mapping that is about HTTP, for reads and commands too."""
@@ -15,12 +18,13 @@ class HttpLimits(BaseModel):
     timeout: float = Field(
         default=30, gt=0, le=600, description="Seconds that an answer is waited for."
     )
-    settle: float = Field(
-        default=60,
+    settle: float | None = Field(
+        default=None,
         ge=0,
         le=3600,
         description="Seconds after which a command whose answer was lost has happened or never "
-        "will: how long the service, and what stands before it, may still work on a request.",
+        "will: at least as long as the service, and what stands before it, may work on a request. "
+        "Default: twice `timeout`, and at least 120.",
     )
     url_length: int = Field(
         default=2000, ge=200, le=100_000, description="Characters that a URL may have at most."
@@ -31,6 +35,14 @@ class HttpLimits(BaseModel):
     read_keys: int = Field(
         default=1000, ge=1, le=100_000, description="Keys that one lookup may carry at most."
     )
+
+    @property
+    def settling(self) -> float:
+        """`settle`, or what it is where nothing is said: a service is thought to work on a request
+        for as long as its answer is waited for, and servers give up after two minutes or less in
+        most cases.
+        """
+        return max(SETTLE, 2 * self.timeout) if self.settle is None else self.settle
 
 
 def limits_of(options: Any) -> HttpLimits:

@@ -54,7 +54,7 @@ class ODataWriter:
 
     def __init__(self, system: System, client: Client | None = None) -> None:
         self._client = client or Client(system)
-        self._settle = limits_of(system.options).settle
+        self._settle = limits_of(system.options).settling
         self._tables = Tables(system)
         self._where = f"system {system.name!r}: writing"
         self._ready = False

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bridge.connector import Effect
+from bridge.connector import Done, Effect
 from bridge.model.command import CommandRecord
-from bridge.model.errors import OutcomeUnknown, Rejected
+from bridge.model.errors import OutcomeUnknown, Rejected, Unsupported
 from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
@@ -322,3 +322,57 @@ async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_wr
     found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     [receipt] = [r for r in found if r.code == "legacy_error"]
     assert receipt.message == "no ? such"
+
+
+class Slow(RpcWriter):
+    """Takes effect a moment after it was asked whether it had, and refuses a second time: by the
+    key that is there, the version that has changed. `then` is what probes say from then on.
+    """
+
+    def __init__(self, folder: Path, then: Done | Exception | None) -> None:
+        super().__init__(folder)
+        self._then = then
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        self.calls += 1
+        if self.calls == 1:
+            return [OutcomeUnknown("the call timed out") for _ in effects]
+        return [Rejected("conflict", "it is there already") for _ in effects]
+
+    async def probe(self, effect: Effect) -> Done | None:
+        self.probed.append(effect.command_id)
+        if len(self.probed) == 1:
+            return None
+        if isinstance(self._then, Exception):
+            raise self._then
+        return self._then
+
+
+@pytest.mark.parametrize(
+    ("then", "end"),
+    [
+        (Done(1), "reconciled"),
+        (None, "conflict"),
+        (Unsupported("somebody else's, perhaps"), "unknown"),
+    ],
+)
+async def test_a_refusal_of_what_was_sent_again_may_be_the_work_of_its_own_first_request(
+    here: World, then: Done | Exception | None, end: str
+) -> None:
+    """The system took longer than it was waited for; failed would be a lie."""
+    [one] = commands(1)
+    await send(here, one)
+    writer = Slow(here.folder, then)
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, one) == [end]
+    assert writer.calls == 2
+    assert len(writer.probed) == 2
+
+
+async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
+    [one] = commands(1)
+    await send(here, one)
+    writer = RpcWriter(here.folder, refused=lambda *_: Rejected("conflict", "no"))
+    async with executing(here, writer=writer, ledger=False):
+        assert await ends(here, one) == ["conflict"]
+    assert writer.probed == []

@@ -395,3 +395,22 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
         for there in (always(Say(404)), always(Say(403)), nothing):
             between.rule = there
             await writer.prepare()
+
+
+@pytest.mark.parametrize(
+    ("options", "settle"),
+    [
+        ({}, 120),
+        ({"timeout": 5}, 120),
+        ({"timeout": 300}, 600),
+        ({"timeout": 300, "settle": 2}, 2),
+        ({"settle": 0}, 0),
+    ],
+)
+async def test_a_service_is_given_at_least_the_time_that_servers_take(
+    options: dict[str, float], settle: float
+) -> None:
+    """Asked too early whether a command has happened, it says no, and gets it twice."""
+    writer = ODataWriter(system("http://127.0.0.1:1/", options=options))
+    assert writer.settle == settle
+    await writer.close()
