@@ -6,7 +6,8 @@ by `private_postgres(settings)`, `private_kafka(settings)` or `private_registry(
 
 `cap` is SAP CAP's ERP, empty at the start of each test that asks for it (OData V4 at `cap.url`);
 `odata_v2` is the same server for tests of V2 (`odata_v2.v2`); `odatapy` is a V4 service with delta
-links; `private_cap(auth, csrf=..., page=..., token_seconds=...)` one that is set up specially.
+links, empty, too; `private_cap(auth, csrf=..., page=..., token_seconds=...)` one of CAP that is set up
+specially: the one of the test before where that wanted the same, with nothing left in it.
 """
 
 import os
@@ -158,33 +159,66 @@ def odata_v2(cap: "Cap") -> "Cap":
     return cap
 
 
+@pytest.fixture(scope="session")
+def spare_caps() -> "Iterator[list[tuple[object, Cap]]]":
+    """At most one server of `private_cap`, with how it was set up: starting one costs seconds."""
+    spare: list[tuple[object, Cap]] = []
+    yield spare
+    for _, server in spare:
+        server.close()
+
+
 @pytest.fixture
-def private_cap() -> Iterator[PrivateCap]:
+def private_cap(spare_caps: "list[tuple[object, Cap]]") -> Iterator[PrivateCap]:
     from tests.services import provide
 
-    with ExitStack() as stack:
+    used: list[tuple[object, Cap]] = []
 
-        def start(
-            auth: "Auth" = "basic",
-            *,
-            csrf: bool = False,
-            page: int | None = None,
-            token_seconds: float = 3600,
-        ) -> "Cap":
+    def start(
+        auth: "Auth" = "basic",
+        *,
+        csrf: bool = False,
+        page: int | None = None,
+        token_seconds: float = 3600,
+    ) -> "Cap":
+        wanted = (auth, csrf, page, token_seconds)
+        server = None
+        if spare_caps:
+            as_before, server = spare_caps.pop()
+            if as_before != wanted:
+                server.close()
+                server = None
+        if server is None:
             server = provide.private_cap(auth, csrf=csrf, page=page, token_seconds=token_seconds)
-            return stack.enter_context(server)
+        used.append((wanted, server))
+        server.start()
+        server.empty()
+        server.forget()
+        server.reset()
+        return server
 
-        yield start
+    yield start
+    for _, server in used[:-1]:
+        server.close()
+    spare_caps += used[-1:]
 
 
-@pytest.fixture
-def odatapy() -> "Iterator[Odatapy]":
+@pytest.fixture(scope="session")
+def odatapy_server() -> "Iterator[Odatapy]":
     from tests.services import provide
 
     with available():
         server = provide.odatapy()
     with server:
         yield server
+
+
+@pytest.fixture
+def odatapy(odatapy_server: "Odatapy") -> "Odatapy":
+    odatapy_server.start()
+    odatapy_server.empty()
+    odatapy_server.reset()
+    return odatapy_server
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,10 @@ class Odatapy(Service):
         """Every delta link handed out so far is answered with 410."""
         httpx.post(f"{self.address}/-/expire", timeout=30, trust_env=False).raise_for_status()
 
+    def empty(self) -> None:
+        """Remove every row, and what became of them."""
+        httpx.post(f"{self.address}/-/empty", timeout=30, trust_env=False).raise_for_status()
+
     def reset(self) -> None:
         """Count from 0."""
         httpx.post(f"{self.address}/-/reset", timeout=30, trust_env=False).raise_for_status()

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.conftest import PrivateCap, PrivateKafka, PrivatePostgres
+from tests.conftest import PrivateKafka, PrivatePostgres
 from tests.services.cap import Cap, order_id
 from tests.services.kafka import Kafka
 from tests.services.odatapy import Odatapy
@@ -95,13 +95,12 @@ def test_cap_serves_orders_by_v4_and_v2_and_counts_requests(cap: Cap) -> None:
     assert cap.count()[:2] == (1, 1)
 
 
-def test_cap_keeps_its_data_over_a_stop(private_cap: PrivateCap) -> None:
-    server = private_cap("none")
-    server.fill(orders=3)
-    with server.client() as client:
+def test_cap_keeps_its_data_over_a_stop(cap: Cap) -> None:
+    cap.fill(orders=3)
+    with cap.client() as client:
         before = client.get("Orders").json()
-        server.stop()
-        server.start()
+        cap.stop()
+        cap.start()
         assert client.get("Orders").json() == before
 
 

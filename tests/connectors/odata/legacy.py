@@ -51,7 +51,7 @@ class ODataLegacy:
         self.table = table
         self._url = url
         self._client = client
-        self._options = {"poll": 0.05, "overlap": 2, "reconcile": 0.3, **(options or {})}
+        self._options = {"poll": 0.1, "overlap": 2, "reconcile": 0.3, **(options or {})}
         self._empty = empty
 
     def system(self, *tables: str) -> System:

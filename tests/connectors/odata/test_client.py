@@ -17,7 +17,6 @@ from bridge.model.errors import (
 )
 from connectors.odata.client import Client
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
-from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
 from tests.services.ports import free_ports
@@ -170,10 +169,9 @@ async def test_a_link_that_has_expired_is_lost_history_and_any_other_410_is_not(
 
 
 async def test_links_to_another_name_of_the_service_are_followed_and_to_other_places_not(
-    private_cap: PrivateCap,
+    cap: Cap,
 ) -> None:
     """A proxy may hide a service that only knows its own name; nobody else gets the login."""
-    cap = private_cap(page=2)
     cap.fill(orders=5)
     for host, path in (("erp.internal:8000", "/odata/v4/erp/"), ("evil.example", "/steal/")):
         link = f"http://{host}{path}Orders?$skiptoken=2"
@@ -193,7 +191,7 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
                 ):
                     await anext(pages)
             else:
-                assert len((await anext(pages)).rows) == 2
+                assert len((await anext(pages)).rows) == 3
 
 
 async def test_pages_that_go_in_a_circle_end(cap: Cap) -> None:

@@ -28,7 +28,7 @@ def imported(place: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
     """What the import writes: its text and what it says."""
     file = place.folder / "systems" / "erp.yaml"
     url = url.replace(PASSWORD, "${env:ERP_PASSWORD}")
-    done = place.call("schema", "import", "odata", url, "-o", str(file), *words)
+    done = place.inside("schema", "import", "odata", url, "-o", str(file), *words)
     assert done.code == 0, done
     written = file.read_text()
     assert not words or written.count(PASSWORD) == 0
@@ -40,7 +40,7 @@ def imported(place: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
 def passes(place: Place) -> Answer:
     """`check`, against the service too; it changes nothing."""
     before = (place.folder / "systems" / "erp.yaml").read_text()
-    done = place.call("check")
+    done = place.inside("check")
     assert done.code == 0, done
     assert (place.folder / "systems" / "erp.yaml").read_text() == before
     place.stores_no_secret()

@@ -101,7 +101,7 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
             return None
         login = {"Authorization": asked.headers["authorization"]}
         path = asked.path if filters else re.sub(r"&?\$filter=[^&]*", "", asked.path)
-        told = httpx.get(cap.address + path, headers=login, trust_env=False).json()
+        told = httpx.get(cap.address + path, headers=login, trust_env=False, timeout=60).json()
         body = json.dumps({"value": told["value"][:2]}).encode()
         return Say(200, body, {"Content-Type": "application/json"})
 

@@ -66,7 +66,7 @@ async def test_a_token_is_asked_for_once_and_again_before_it_expires(
 async def test_a_token_that_is_refused_is_replaced_and_the_request_is_sent_again(
     private_cap: PrivateCap,
 ) -> None:
-    cap = private_cap("oauth")
+    cap = private_cap("oauth", token_seconds=100)
     client = client_of(cap.bare, oauth2={**CLIENT, "token_url": cap.token_url})
     await client.open()
     cap.forget()
@@ -78,7 +78,7 @@ async def test_a_token_that_is_refused_is_replaced_and_the_request_is_sent_again
 async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret(
     private_cap: PrivateCap,
 ) -> None:
-    cap = private_cap("oauth")
+    cap = private_cap("oauth", token_seconds=100)
     oauth2 = {"client_id": "client", "client_secret": "Wr0ng", "token_url": cap.token_url}
     client = client_of(cap.bare, oauth2=oauth2)
     with pytest.raises(
@@ -92,7 +92,7 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
 async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
     private_cap: PrivateCap,
 ) -> None:
-    cap = private_cap("oauth")
+    cap = private_cap("oauth", token_seconds=100)
 
     def away(reaction: Say | str) -> Rule:
         return lambda asked: reaction if asked.path == "/-/token" else None

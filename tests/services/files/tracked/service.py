@@ -2,8 +2,8 @@
 
 Sets: `Suites` and `kit_types` (the tables of the connector suite), `Orders` to `Customers`, `Kinds`
 (every type).
-What tests ask besides, under /-/: GET count, POST reset, POST expire (delta links older than now
-are answered with 410). SIGTERM writes state.pickle, which the next start reads; with `keep` it is
+What tests ask besides, under /-/: GET count, POST reset, POST empty (all as at the start), POST
+expire (delta links older than now are answered with 410). SIGTERM writes state.pickle, which the next start reads; with `keep` it is
 written before each answer to a write, so that SIGKILL loses nothing that was answered.
 """
 
@@ -198,6 +198,7 @@ def main(port: int, *, keep: bool) -> None:
     """Serve until SIGTERM."""
     store = InMemoryDataStore()
     processor = Processor(store)
+    nothing = pickle.dumps(store.snapshot())
     if STATE.exists():
         snapshot, processor.floor = pickle.loads(STATE.read_bytes())  # noqa: S301 - our own file
         store.restore(snapshot)
@@ -219,6 +220,9 @@ def main(port: int, *, keep: bool) -> None:
             return told
         if asked == "/-/reset":
             counted["requests"] = 0
+        if asked == "/-/empty":
+            processor.floor = 0
+            store.restore(pickle.loads(nothing))  # noqa: S301 - our own
         if asked == "/-/expire":
             processor.floor = int(store.change_token) + 1
             # So that a link made from now on is beyond those that were.
