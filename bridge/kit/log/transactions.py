@@ -127,7 +127,8 @@ class TransactionSuite(Parts):
         name = await topic(log, under_test.name("ready"), 3)
         other = await topic(log, under_test.name("other"))
         producer = await log.producer(under_test.name("producer"))
-        some = {name: [*numbered(2, 0, 0), *numbered(2, 0, 1)], other: [Entry(b"k", None)]}
+        plain: list[Entry] = [(b"k", None, (), None, None)]  # type: ignore[list-item]
+        some = {name: [*numbered(2, 0, 0), *numbered(2, 0, 1)], other: plain}
 
         async with producer.transaction() as transaction:
             await transaction.ready(some)

@@ -58,8 +58,7 @@ class Batch:
 def numbers(entries: Sequence[Entry], partitions: int) -> set[int]:
     """The partitions, of so many, that these belong to; those that aren't there left out."""
     found = {
-        partition(entry.key, partitions) if entry.partition is None else entry.partition
-        for entry in entries
+        partition(key, partitions) if number is None else number for key, _, _, _, number in entries
     }
     return {number for number in found if 0 <= number < partitions}
 
