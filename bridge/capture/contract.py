@@ -60,7 +60,8 @@ class Limits:
 
     `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
     `rows` a chunk. `keep_alive`: how often an idle source's position is written. `wait`: how long
-    one read waits.
+    one read waits. `successor`: how long an instance that was fenced looks for the name of the one
+    that took over.
     """
 
     changes: int = 10_000
@@ -72,6 +73,7 @@ class Limits:
     status: float = 1.0
     backoff: float = 0.2
     longest_backoff: float = 30.0
+    successor: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from bridge.capture.entity import CapturedEntity, Target
 from bridge.capture.health import Pulse
 from bridge.capture.progress import ACCEPTED, Job, Progress, enqueue
 from bridge.capture.session import Session
+from bridge.capture.successor import successor
 from bridge.log.port import Entry, Producer, TopicSpec
 from bridge.model.errors import (
     BridgeError,
@@ -40,7 +41,7 @@ class Capture:
     """Captures one source for as long as `run` runs. `instance` names this one among others.
 
     Failures that pass are waited for, with backoff and jitter, for ever. What ends `run`: Fenced
-    (another instance took over), HistoryLost and ConfigurationError (the message says what to
+    (another instance took over, and has said so), HistoryLost and ConfigurationError (the message says what to
     do), or its cancellation, after which nothing is left open. Whatever happens, and whenever,
     the log holds each change once.
     """
@@ -110,6 +111,16 @@ class Capture:
                 ) from lost
             session = self._session(producer, accepted)
             await session.run()
+        except Fenced as error:
+            await self._let_go()
+            self._tell("retrying", f"{error}: looking for its name")
+            await self._report()
+            taken_by = await successor(self._wires, self._instance)
+            if taken_by:
+                raise Fenced(
+                    f"capture of {self._source!r}: instance {taken_by} took over from this one "
+                    f"({self._instance})"
+                ) from error
         except (RetryLater, OutcomeUnknown) as error:
             soon = session.wrote_changes or monotonic() - begun >= limits.longest_backoff
             if not soon or (isinstance(error, RetryLater) and error.after):

@@ -178,6 +178,22 @@ async def test_a_second_instance_ends_the_first_in_order(rig: Rig) -> None:
     assert first.pulse.state == "stopped"
 
 
+async def test_an_instance_that_was_fenced_by_nobody_goes_on(rig: Rig) -> None:
+    """A broker fences the owner of a transaction that took too long; and whoever takes over may
+    die before it has begun. Else nobody would capture any more.
+    """
+    rig.run(TABLE)
+    await rig.declare("t")
+    async with rig.capturing("one", limits=replace(rig.limits, successor=0.5)) as capture:
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+        await (await rig.log.producer(f"{BRIDGE}.capture.erp")).close()
+        rig.run("INSERT INTO t VALUES (2, 'y')")
+        await rig.equal("t")
+        assert capture.pulse.state == "streaming"
+    assert await ops(rig) == [(1, "create"), (2, "create")]
+
+
 async def test_an_instance_that_was_cut_off_from_the_log_does_not_fence_its_successor(
     rig: Rig,
 ) -> None:
