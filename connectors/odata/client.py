@@ -66,6 +66,15 @@ class Client:
         """How many characters a path may have, so that the URL is not too long."""
         return max(100, self._limits.url_length - self._exchange.root_length)
 
+    def within(self, path: str, params: Mapping[str, str]) -> str:
+        """`path` with `params`; without `$select` where the URL would be too long: then all
+        properties come, and those that nobody asked for are left alone.
+        """
+        whole = with_query(path, params)
+        if len(whole) <= self.room or "$select" not in params:
+            return whole
+        return with_query(path, {name: one for name, one in params.items() if name != "$select"})
+
     async def open(self) -> None:
         """Log in, by reading the metadata."""
         await self.metadata()
@@ -129,7 +138,7 @@ class Client:
         `params` are not. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
         """
         headers = {"Prefer": prefer} if prefer else {}
-        path = path if absolute else with_query(path, params or {})
+        path = path if absolute else self.within(path, params or {})
         request = await self._dressed(Request("GET", path, None, headers))
         answer = await self._exchange.ask(request)
         if absolute and answer.status == 410:

@@ -52,7 +52,7 @@ def requests_for(
     `longest`: characters of a URL's part below the service's root.
     """
     if form == "single":
-        select = {"$select": table.select}
+        select = _select(table, longest)
         named = [dict(zip(columns, key, strict=True)) for key in keys]
         paths = [row_path(table.set, table.version, key) for key in named]
         return [Request("GET", with_query(path, select)) for path in paths]
@@ -61,14 +61,17 @@ def requests_for(
     top = {} if limit is None else {"$top": str(limit)}
     longest -= len(with_query("", top))
     return [
-        Request("GET", read_path(table, {"$filter": text, **top}))
+        Request("GET", with_query(table.name, {**_select(table, longest), "$filter": text, **top}))
         for text in _filters(table, form, columns, asked, longest)
     ]
 
 
-def read_path(table: Table, params: dict[str, str]) -> str:
-    """The path of a read of the entity set, with the columns that are used."""
-    return with_query(table.name, {"$select": table.select, **params})
+def _select(table: Table, longest: int) -> dict[str, str]:
+    """The columns that are used; nothing where naming them would leave the keys less than half of
+    the URL: then all columns come, and the others are left alone.
+    """
+    select = {"$select": table.select}
+    return select if len(with_query("", select)) * 2 <= longest else {}
 
 
 def _filters(
@@ -80,7 +83,8 @@ def _filters(
 ) -> Iterator[str]:
     most = LONGEST_IN if form == "in" else LONGEST_OR
     chunk: list[str] = []
-    room = longest - len(read_path(table, {"$filter": _joined(form, columns, [])}))
+    empty = {**_select(table, longest), "$filter": _joined(form, columns, [])}
+    room = longest - len(with_query(table.name, empty))
     left = room
     for one in asked:
         text = one[0] if form == "in" else _equal(columns, one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,11 +19,20 @@ PAGE = 5000
 """Rows of a page that are asked for; services have limits of their own."""
 
 
+AGAIN = 50
+"""Lookups by one read a key after which filters are tried again: perhaps they were refused because
+of a key.
+"""
+
+_Asked = tuple[str, tuple[str, ...]]
+"""An entity set, and the columns that it was asked by."""
+
+
 class ODataReader:
     """`bridge.connector.Reader`: one request a lookup, a GET or a `$batch` of several.
 
-    Which form of filter the service takes is found out by asking, once, and remembered; so is
-    whether it takes a `$batch`. Answers claim no visibility. A key that holds a null equals
+    Which form of filter an entity set takes is found out by asking, once, and remembered; so is
+    whether the service takes a `$batch`. Answers claim no visibility. A key that holds a null equals
     nothing.
     """
 
@@ -31,7 +41,8 @@ class ODataReader:
         self._limits = limits_of(system.options)
         self._tables = Tables(system)
         self._where = f"system {system.name!r}: reading"
-        self._form: dict[bool, Form] = {}
+        self._forms: dict[_Asked, Form] = {}
+        self._poor: Counter[_Asked] = Counter()
         self._batches = True
 
     @property
@@ -98,11 +109,8 @@ class ODataReader:
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
         """The rows, by the form that the service is known to take, or by the first that it does."""
-        composite = len(columns) > 1
-        known = self._form.get(composite)
-        forms = [known] if known else [one for one in forms_of(of.version) if can(one, of, columns)]
-        if known and not can(known, of, columns):
-            raise self._bad(f"{of.name} can't be asked for by {', '.join(columns)}")
+        asked = of.name, tuple(columns)
+        forms = self._to_try(of, asked)
         refused: Rejected | None = None
         for form in forms:
             try:
@@ -117,10 +125,23 @@ class ODataReader:
                 continue
             # One that the service takes by its key says nothing about filters.
             if form != "single" or refused is not None:
-                self._form[composite] = form
+                self._forms[asked] = form
             return rows
         assert refused is not None, "one of the forms was tried"  # noqa: S101
-        raise self._bad(str(refused)) from refused
+        raise self._bad(
+            f"{of.name} can't be asked for by {', '.join(columns)}: {refused}"
+        ) from refused
+
+    def _to_try(self, of: Table, asked: _Asked) -> Sequence[Form]:
+        """The form that is known, or all that there are, the best first."""
+        known = self._forms.get(asked)
+        if known == "single":
+            self._poor[asked] += 1
+            if self._poor[asked] > AGAIN:
+                self._poor[asked], known = 0, None
+        if known is not None:
+            return [known]
+        return [one for one in forms_of(of.version) if can(one, of, asked[1])]
 
     async def _rows(
         self, requests: Sequence[Request], limit: int | None

@@ -20,7 +20,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.odata.address import row_path
-from connectors.odata.answer import Answer, Request, etag_of, row_of, with_query
+from connectors.odata.answer import Answer, Request, etag_of, row_of
 from connectors.odata.binding import Bound, bind
 from connectors.odata.client import Client
 from connectors.odata.limits import limits_of
@@ -176,7 +176,7 @@ class ODataWriter:
         self, service: Service, of: EntitySet, key: Mapping[str, Any]
     ) -> Current | None:
         table = self._tables.of(service, of.name)
-        path = with_query(row_path(of, service.version, key), {"$select": table.select})
+        path = self._client.within(row_path(of, service.version, key), {"$select": table.select})
         request = Request("GET", path)
         answer = await self._client.ask(request)
         if answer.status == 404:

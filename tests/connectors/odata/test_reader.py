@@ -8,16 +8,25 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Rows, TableUse
+from bridge.connector import Done, Effect, Rows, Shape, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
-from connectors.odata.reader import ODataReader
+from connectors.odata.reader import AGAIN, ODataReader
+from connectors.odata.snapshot import ODataSnapshot
+from connectors.odata.source import ODataSource
+from connectors.odata.writer import ODataWriter
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.place import USES, gateway, system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 
+JSON = {"Content-Type": "application/json"}
 IDS = [(order_id(number),) for number in range(500)]
+
+
+def anyhow(shape: Shape | None, row: Any) -> None:
+    """A guard that lets every row pass."""
+    del shape, row
 
 
 def named(found: Rows, *columns: str) -> list[tuple[Any, ...]]:
@@ -184,3 +193,74 @@ async def test_quotes_slashes_and_percent_signs_in_keys_are_the_keys_own(cap: Ca
         found = await reader.fetch("Suites", ["order_no"], [(key,) for key in odd])
         assert sorted(named(found, "order_no")) == sorted((key,) for key in odd)
         await reader.close()
+
+
+async def test_an_entity_set_that_refuses_filters_says_nothing_of_the_others(cap: Cap) -> None:
+    """Some sets of a service can be reached by their rows alone; lookups by references would end."""
+    cap.fill(orders=3, customers=2)
+
+    def poor(asked: Asked) -> Say | None:
+        return Say(400, b"{}", JSON) if "Customers?" in asked.path else None
+
+    between = Between(cap.address)
+    async with between.serving():
+        between.rule = poor
+        reader = ODataReader(system(between.url(cap.url)))
+        assert len((await reader.fetch("Customers", ["ID"], [("C0",), ("C1",)])).rows) == 2
+        assert len((await reader.fetch("Orders", ["customer_ID"], [("C0",), ("C1",)])).rows) == 3
+        between.asked.clear()
+        assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+        assert len(between.asked) == 1
+        await reader.close()
+
+
+async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap) -> None:
+    """An agent may ask for any key; from then on each lookup would be one read a key."""
+    cap.fill(orders=3)
+
+    def strict(asked: Asked) -> Say | None:
+        bad = "$filter" in asked.path and order_id(999) in asked.path
+        return Say(400, b"{}", JSON) if bad else None
+
+    between = Between(cap.address)
+    async with between.serving():
+        between.rule = strict
+        reader = ODataReader(system(between.url(cap.url)))
+        assert (await reader.fetch("Orders", ["ID"], [(order_id(999),)])).rows == []
+        for _ in range(AGAIN + 2):
+            await reader.fetch("Orders", ["ID"], IDS[:1])
+        between.asked.clear()
+        assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+        assert "$filter" in between.asked[0].path
+        await reader.close()
+
+
+@pytest.mark.parametrize("version", ["v4", "v2"])
+async def test_no_url_is_too_long_because_of_its_many_columns(cap: Cap, version: str) -> None:
+    """Naming columns saves bytes; without them all come, and those that nobody wants are left alone."""
+    cap.fill(orders=30, lines=1)
+    of = system(url_of(cap, version), options={"url_length": 200})
+    reader = ODataReader(of)
+    writer, snapshot = ODataWriter(of), ODataSnapshot(of)
+    source = ODataSource(of)
+    await reader.fetch("Orders", ["ID"], IDS[:1])
+    cap.reset()
+    found = await reader.fetch("Orders", ["ID"], IDS[:30])
+    assert sorted(named(found, "ID")) == IDS[:30]
+    assert {column.name for column in found.shape.columns} == set(USES[0].columns)
+    chunk = await snapshot.chunk("Orders", None, None, 10)
+    assert len(chunk.rows[0]) == len(USES[0].columns)
+    await source.open(None)
+    key = {"ID": order_id(1)}
+    one = Effect("x", "x", "PATCH Orders(:key) note='x'", {"key": key["ID"]}, "Orders", key, anyhow)
+    [done] = await writer.execute([one])
+    assert isinstance(done, Done), done
+    for part in (reader, writer, snapshot, source):
+        await part.close()
+    paths = [path for path in cap.count().paths if "Orders" in path]
+    assert paths
+    long = [path for path in paths if len(cap.address + path.partition(" ")[2]) > 200]
+    # Where the next page begins takes its room, whatever is asked for.
+    assert [path for path in long if "$select" in path or "%20gt%20" not in path] == []
+    assert any("$select" in path for path in paths)
+    assert any("$filter" in path and "$select" not in path for path in paths)
