@@ -21,7 +21,16 @@ from bridge.connector.kind import (
     StatementProblem,
     unsupported,
 )
-from bridge.connector.reading import Chunk, Condition, ListsKeys, Reader, Rows, Snapshot, Visibility
+from bridge.connector.reading import (
+    Chunk,
+    Condition,
+    ListsKeys,
+    Reader,
+    Rows,
+    Snapshot,
+    Visibility,
+    distinct_keys,
+)
 from bridge.connector.stream import (
     CREATE,
     DELETE,
@@ -78,5 +87,6 @@ __all__ = [
     "Visibility",
     "Watermark",
     "Writer",
+    "distinct_keys",
     "unsupported",
 ]

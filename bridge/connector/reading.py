@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from bridge.connector.stream import Shape
+from bridge.model.errors import Rejected
 
 Condition = Mapping[str, Any]
 """Entity fields and the values that they must equal; the value may be a sequence (any of)."""
@@ -69,6 +70,22 @@ class Rows:
     shape: Shape
     rows: list[Any]
     visibility: Visibility | None = None
+
+
+def distinct_keys(
+    table: str, columns: Sequence[str], keys: Sequence[tuple[Any, ...]], most: int
+) -> list[tuple[Any, ...]]:
+    """The keys of a lookup that can find anything, none twice: one that holds a null equals nothing.
+
+    For readers: `most` is their `max_keys`. Raises Rejected (`bad_key`) for keys that don't fit.
+    """
+    if len(keys) > most:
+        raise Rejected("bad_key", f"{len(keys)} keys for {table!r} in one lookup: at most {most}")
+    if keys and not columns:
+        raise Rejected("bad_key", f"keys for {table!r} without columns")
+    if any(len(key) != len(columns) for key in keys):
+        raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
+    return list(dict.fromkeys(key for key in keys if None not in key))
 
 
 class Reader(Protocol):

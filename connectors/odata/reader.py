@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.connector import Rows, System
+from bridge.connector import Rows, System, distinct_keys
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.answer import Answer, Request, page_of, row_of
 from connectors.odata.client import Client
@@ -58,17 +58,11 @@ class ODataReader:
         limit: int | None = None,
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        if len(keys) > self.max_keys:
-            raise self._bad(f"{len(keys)} keys for {table!r} at once: at most {self.max_keys}")
-        if keys and not columns:
-            raise self._bad(f"keys for {table!r} without columns")
-        if any(len(key) != len(columns) for key in keys):
-            raise self._bad(f"a key for {table!r} has not {len(columns)} values")
+        asked = distinct_keys(table, columns, keys, self.max_keys)
         of = self._tables.of(await self._client.metadata(), table)
         for name in columns:
             if name not in of.set.properties:
                 raise self._bad(f"entity set {table!r} has no property {name!r}")
-        asked = list(dict.fromkeys(key for key in keys if None not in key))
         if columns and not asked:
             return Rows(of.shape, [])
         if not columns:

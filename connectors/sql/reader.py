@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Rows, System
+from bridge.connector import Rows, System, distinct_keys
 from bridge.model.errors import Rejected
 from connectors.sql.dialect import SqlDialect, dialect_of
 from connectors.sql.engine import make_engine
@@ -46,18 +46,11 @@ class SqlReader:
         limit: int | None = None,
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        if len(keys) > self.max_keys:
-            raise Rejected(
-                "bad_key", f"{len(keys)} keys for {table!r} in one query: at most {self.max_keys}"
-            )
-        if keys and not columns:
-            raise Rejected("bad_key", f"keys for {table!r} without columns")
-        if any(len(key) != len(columns) for key in keys):
-            raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
+        asked = distinct_keys(table, columns, keys, self.max_keys)
 
         def act(connection: Connection) -> Rows:
             with naming(f"{self._where} table {table!r}", "bad_key"):
-                return self._read(connection, table, columns, keys, limit)
+                return self._read(connection, table, columns, asked, limit)
 
         with naming(self._where):
             return await self._threads.run(act, **self._options)
@@ -67,7 +60,7 @@ class SqlReader:
         connection: Connection,
         table: str,
         columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
+        asked: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> Rows:
         shape = self._tables.shape(connection, table)
@@ -76,7 +69,6 @@ class SqlReader:
             if column not in natives:
                 raise Rejected("bad_key", f"table {table!r} has no column {column!r}")
         names = naming_of(connection)
-        asked = list(dict.fromkeys(key for key in keys if None not in key))
         conditions: list[Query] = []
         if columns:
             conditions.append(
