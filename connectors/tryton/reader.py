@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.connector import Rows, System
+from bridge.connector import Rows, System, distinct_keys
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.client import Client
@@ -30,21 +30,14 @@ class TrytonReader:
         limit: int | None = None,
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        if len(keys) > self.max_keys:
-            raise Rejected(
-                "bad_key", f"{len(keys)} keys for {table!r} in one query: at most {self.max_keys}"
-            )
-        if keys and not columns:
-            raise Rejected("bad_key", f"keys for {table!r} without columns")
-        if any(len(key) != len(columns) for key in keys):
-            raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
+        asked = distinct_keys(table, columns, keys, self.max_keys)
         try:
             known = await self._tables.table(table)
         except NoSession:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
-        domain: Domain = any_of(known, columns, keys) if columns else []
+        domain: Domain = any_of(known, columns, asked) if columns else []
         try:
             rows = await self._client.search_read(table, domain, known.names, limit=limit)
         except Refused as error:
