@@ -11,6 +11,10 @@ PATIENCE = 60.0
 """Seconds after which nothing is expected any more. Several workers share two cores with the servers
 that they start, so anything may take many times as long as alone; what comes isn't waited for.
 """
+SOON = 20.0
+"""Seconds that stand for the five in which a bridge promises to end: the machine may keep it from its
+processor for longer. What it must not wait for goes on for a minute.
+"""
 
 
 async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:

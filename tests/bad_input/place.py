@@ -19,10 +19,9 @@ from urllib.parse import quote
 from click.testing import CliRunner
 
 from bridge.cli.app import group
+from tests.waiting import PATIENCE
 
 PROGRAM = Path(sys.executable).with_name("bridgectl")
-#: A busy machine starts programs slowly; a condition that comes is never waited for that long.
-PATIENCE = 40.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Place:
             check=False,
             input=given,
             env=self.environment,
-            timeout=90,
+            timeout=2 * PATIENCE,
         )
         self.clean(done.stdout + done.stderr, " ".join(words))
         return Answer(done.returncode, done.stdout, done.stderr)
@@ -163,7 +162,7 @@ class Place:
             yield run
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(timeout=20) == 0, told.read_text()
+                assert process.wait(timeout=PATIENCE) == 0, told.read_text()
         finally:
             if process.poll() is None:
                 process.kill()

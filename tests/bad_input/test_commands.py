@@ -93,7 +93,7 @@ def test_what_people_send_is_refused_in_words_before_it_is_sent(made: Erp) -> No
     made.place.fails(*calls[0][0], code=2, says=["reason is missing"])
     assert made.place.call("commands").code == 3
     with made.place.running():
-        sent = made.place.call(*send, "change_order", "--key", "7", *right, "--wait", "30")
+        sent = made.place.call(*send, "change_order", "--key", "7", *right, "--wait", "60")
         assert sent.code == 0, sent
     assert made.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
 

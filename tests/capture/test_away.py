@@ -181,7 +181,7 @@ async def test_health_claims_no_progress_while_the_server_is_silent(
     if postgres.pid is None:
         raise Unavailable("this test stops a server process, so the server must be a local program")
     name = make_url(pg.legacy.url).database  # type: ignore[attr-defined]
-    pg.run(TABLE, f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '4s'")
+    pg.run(TABLE, f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '12s'")
     await pg.declare("t")
     async with pg.capturing() as capture:
         pulse, now = capture.pulse, pg.wires().clock

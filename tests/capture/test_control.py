@@ -17,6 +17,7 @@ from bridge.model.errors import HistoryLost
 from tests.capture.legacy import BRIDGE, Legacy, PostgresLegacy, SqliteLegacy
 from tests.capture.rig import Rig, opened, until
 from tests.capture.test_failures import lose_history
+from tests.waiting import PATIENCE
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
@@ -80,7 +81,7 @@ async def test_a_loss_can_be_accepted_behind_what_is_no_request(rig: Rig) -> Non
     lose_history(rig)
     await junk(rig)
     with pytest.raises(HistoryLost):
-        await asyncio.wait_for(Capture(rig.wires(), "two").run(), 10)
+        await asyncio.wait_for(Capture(rig.wires(), "two").run(), PATIENCE)
     await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
     async with rig.capturing("three") as capture:
         await until(lambda: not capture.pulse.progress.jobs)

@@ -20,6 +20,7 @@ from bridge.observe import EntityPaused
 from tests.capture.legacy import BRIDGE, PostgresLegacy
 from tests.capture.rig import Rig, opened, until
 from tests.capture.test_rows import reported
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -369,7 +370,7 @@ async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(pg: 
         "UPDATE t SET a = 'unseen' WHERE id = 2",
     )
     with pytest.raises(HistoryLost, match=r"bridge_erp.*--accept-loss"):
-        await asyncio.wait_for(Capture(pg.wires(), "two").run(), 20)
+        await asyncio.wait_for(Capture(pg.wires(), "two").run(), PATIENCE)
     await control.send(pg.log, BRIDGE, control.request("erp", "accept_loss"))
     async with pg.capturing("three") as capture:
         await pg.equal("t")

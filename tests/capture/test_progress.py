@@ -25,6 +25,7 @@ from bridge.capture.progress import (
 )
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
+from tests.waiting import PATIENCE
 
 NAMES = st.text("abc_", min_size=1, max_size=5)
 CURSORS = st.none() | st.lists(st.text() | st.integers()).map(tuple)
@@ -175,4 +176,4 @@ async def test_flushed_waits_for_what_was_put_before_and_not_for_more() -> None:
     await outbox.put(group(b"b"))
     assert not flushed.done()
     await outbox.done()
-    await asyncio.wait_for(flushed, 1)
+    await asyncio.wait_for(flushed, PATIENCE)

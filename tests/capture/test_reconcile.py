@@ -17,6 +17,7 @@ from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
 from tests.capture.test_rows import ENTITY, TABLE, reported
 from tests.capture.test_snapshots import SMALL, Interrupted
+from tests.waiting import PATIENCE
 
 ROWS = 300
 GONE = {number for number in range(1, ROWS + 1) if number % 3 == 0}
@@ -65,7 +66,7 @@ async def interrupt(rig: Rig, step: str, time: int) -> str:
 async def run_to(rig: Rig, step: str, time: int) -> None:
     capture = Capture(rig.wires(steps=interrupted_at(rig, step, time)), "two")
     with pytest.raises(Interrupted):
-        await asyncio.wait_for(capture.run(), 20)
+        await asyncio.wait_for(capture.run(), PATIENCE)
 
 
 async def ops(rig: Rig) -> Counter[tuple[int, str]]:

@@ -16,6 +16,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from bridge.cli.app import group
+from tests.waiting import PATIENCE
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 PROGRAM = Path(sys.executable).with_name("bridgectl")
@@ -78,7 +79,9 @@ class Place:
 
     def sql(self, *statements: str) -> None:
         """What users of the ERP do, each a transaction."""
-        with contextlib.closing(sqlite3.connect(self.folder / "var" / "erp.db", timeout=10)) as erp:
+        with contextlib.closing(
+            sqlite3.connect(self.folder / "var" / "erp.db", timeout=PATIENCE)
+        ) as erp:
             for statement in statements:
                 with erp:
                     erp.execute(statement)
@@ -94,9 +97,9 @@ class Place:
                 yield bridge
             finally:
                 bridge.terminate()
-                bridge.wait(timeout=20)
+                bridge.wait(timeout=PATIENCE)
 
-    def until(self, *words: str, count: int = 1, seconds: float = 30) -> Answer:
+    def until(self, *words: str, count: int = 1, seconds: float = PATIENCE) -> Answer:
         """The answer of a listing once it has `count` rows."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -156,5 +159,5 @@ def live(place: Place) -> float:
         place.until("tail", "sales_order", "--key", "4712", "--no-follow", "--json", count=2)
         begun = time.monotonic()
         bridge.terminate()
-        assert bridge.wait(timeout=20) == 0
+        assert bridge.wait(timeout=PATIENCE) == 0
         return time.monotonic() - begun

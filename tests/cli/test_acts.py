@@ -9,7 +9,7 @@ from tests.cli.place import Place, order
 
 def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place) -> None:
     words = ("commands", "send", "erp.block_order", "--key", "4711", "--arg", "reason=by hand")
-    sent, ended = bridge_runs.call(*words, "--by", "Ann O'Neil", "--wait", "20", "--json").rows
+    sent, ended = bridge_runs.call(*words, "--by", "Ann O'Neil", "--wait", "60", "--json").rows
     assert ended["outcome"] == "succeeded"
     assert ended["id"].startswith("person-ann-o-neil:")
     assert parse_position(ended["position"]).commit > 0
@@ -20,14 +20,14 @@ def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place)
 
 def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> None:
     words = ("commands", "send", "block_order", "--key", "4711", "--idempotency-key", "ticket-7")
-    first = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "20", "--json")
-    second = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "20", "--json")
+    first = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "60", "--json")
+    second = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "60", "--json")
     assert first.rows[0]["id"] == second.rows[0]["id"]
     assert first.rows[1] == second.rows[1]
     assert (first.code, second.code) == (0, 0)
     effects = bridge_runs.call("tail", "sales_order", "--key", "4711", "--no-follow", "--json").rows
     assert len([row for row in effects if row["caused_by"] == first.rows[0]["id"]]) == 1
-    other = bridge_runs.call(*words, "--arg", "reason=another", "--wait", "20", "--json")
+    other = bridge_runs.call(*words, "--arg", "reason=another", "--wait", "60", "--json")
     assert (other.code, other.rows[1]["code"]) == (1, "key_reused")
     (shown,) = bridge_runs.call("commands", "show", first.rows[0]["id"], "--json").rows
     assert (shown["state"], shown["args"]) == ("succeeded", {"reason": "once"})
@@ -35,11 +35,11 @@ def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> Non
 
 def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Place) -> None:
     words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
-    answer = bridge_runs.call(*words, "--expect", "0" * 64, "--wait", "20", "--json")
+    answer = bridge_runs.call(*words, "--expect", "0" * 64, "--wait", "60", "--json")
     assert answer.code == 1
     assert answer.rows[1]["code"] == "conflict"
     (seen,) = bridge_runs.call("get", "sales_order", "4711", "--meta", "--json").rows
-    expect = ("--expect", seen["expect"]["erp.block_order"], "--wait", "20", "--json")
+    expect = ("--expect", seen["expect"]["erp.block_order"], "--wait", "60", "--json")
     assert bridge_runs.call(*words, *expect).code == 0
     assert bridge_runs.call(*words, *expect).rows[1]["code"] == "conflict"
 

@@ -27,7 +27,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
         place.until("tail", "sales_order", "--key", "4801", "--no-follow", "--json")
         assert place.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
         words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
-        assert place.call(*words, "--wait", "20").code == 0
+        assert place.call(*words, "--wait", "60").code == 0
 
     after = place.call("tail", "sales_order", "--no-follow", "--json").rows
     assert {row["id"] for row in before} < {row["id"] for row in after}

@@ -1,5 +1,6 @@
 """`bridgectl` as its users have it: a process, with signals, pipes and a start that is quick."""
 
+import os
 import select
 import signal
 import subprocess
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.place import PROGRAM, Place, live, made, order
+from tests.waiting import PATIENCE, SOON
 
 
 def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) -> None:
-    assert live(made(tmp_path / "demo")) < 5
+    assert live(made(tmp_path / "demo")) < SOON
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -28,8 +30,8 @@ def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, numb
         assert '"op": "create"' in line
         tail.send_signal(number)
         begun = time.monotonic()
-        assert tail.wait(timeout=10) == 0
-        assert time.monotonic() - begun < 5
+        assert tail.wait(timeout=PATIENCE) == 0
+        assert time.monotonic() - begun < SOON
         assert tail.stderr is not None
         assert tail.stderr.read() == ""
 
@@ -50,13 +52,11 @@ def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> N
 
 def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: Place) -> None:
     command = f"'{PROGRAM}' -c '{lived_once.config}' tail customer --from beginning | head -1"
-    begun = time.monotonic()
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=20
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
-    assert time.monotonic() - begun < 10
 
 
 def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
 
 
 def test_the_overview_answers_at_once_and_imports_nothing_heavy() -> None:
-    begun = time.monotonic()
+    used = os.times().children_user
     subprocess.run([str(PROGRAM), "--help"], capture_output=True, check=True)
-    assert time.monotonic() - begun < 2  # 0.1 s on an idle machine
+    assert os.times().children_user - used < 1  # 0.1 s of a processor that is idle
     code = "import sys, bridge.cli.app; print([m for m in ('pydantic', 'sqlalchemy', 'rich', 'asyncio', 'fastavro') if m in sys.modules])"
     python = PROGRAM.with_name("python")
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)

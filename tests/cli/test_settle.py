@@ -77,7 +77,7 @@ def test_who_waits_for_a_receipt_waits_past_an_intent(lived: Place) -> None:
     record = asked_for(lived, given_up=False)
     with lived.running():
         words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
-        same = ("--by", "bot", "--idempotency-key", "ticket", "--wait", "20", "--json")
+        same = ("--by", "bot", "--idempotency-key", "ticket", "--wait", "60", "--json")
         answer = lived.call(*words, *same)
     sent, ended = answer.rows
     assert answer.code == 1

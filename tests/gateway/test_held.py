@@ -22,6 +22,7 @@ from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import Store, Table
+from tests.waiting import PATIENCE
 
 
 class Busy(fake.FileReader):
@@ -111,7 +112,7 @@ async def test_a_read_does_not_wait_for_longer_than_anybody_would(erp: System) -
     gateway = door(erp, Busy(erp, 3600.0), [])
     for number in (1, 2, 3):
         with pytest.raises(RetryLater, match="the ERP is busy") as error:
-            await asyncio.wait_for(gateway.get("orders", number), 5)
+            await asyncio.wait_for(gateway.get("orders", number), PATIENCE)
     assert error.value.after is not None
     assert 3590 < error.value.after <= 3600
 

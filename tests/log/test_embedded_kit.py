@@ -18,9 +18,6 @@ class TestEmbedded(LogSuite):
         return LogUnderTest(
             build="bridge.log.embedded:from_url",
             url=f"sqlite:///{tmp_path}/log.db",
-            session_timeout=1.0,
-            takes_over_within=10.0,
             compact=compact,
-            compacts_within=5.0,
             idle_cpu=0.02,
         )

@@ -95,7 +95,7 @@ def _one_line(pem: str) -> str:
 
 
 def settings(server: str, **security: str) -> KafkaSettings:
-    return KafkaSettings((server,), Security(**security), timeout=20.0)
+    return KafkaSettings((server,), Security(**security), timeout=60.0)
 
 
 async def works(wanted: KafkaSettings) -> None:
@@ -114,7 +114,7 @@ async def works(wanted: KafkaSettings) -> None:
     for consumer in (reader, member):
         got: list[bytes | None] = []
         while len(got) < 2:
-            got += [record.value for record in await consumer.read(10, 5.0)]
+            got += [record.value for record in await consumer.read(10, 20.0)]
         assert got == [b"plain", b"transaction"]
     await log.close()
 

@@ -30,7 +30,7 @@ async def compact_at_once(log: Log, topic: str) -> None:
         ],
     )
     client = AdminClient({"bootstrap.servers": servers})
-    client.incremental_alter_configs([resource])[resource].result(10)
+    client.incremental_alter_configs([resource])[resource].result(60)
 
 
 class TestKafkaLog(LogSuite):

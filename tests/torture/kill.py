@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.torture.place import Place
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 Harm = Callable[[], None]
@@ -60,7 +61,7 @@ class Child:
     def end(self) -> None:
         """SIGTERM: it ends in order."""
         self._process.terminate()
-        code = self._process.wait(20)
+        code = self._process.wait(PATIENCE)
         self._log.close()
         assert code == 0, f"capture ended with {code}:\n{self.output()}"
 
@@ -112,7 +113,7 @@ def at_step(place: Place, step: str, nth: int, seed: int, *, pause: float) -> in
         place.load(seed, pause)
         place.ask_for_snapshot(reconcile=step == "deletes.before")
     child = Child(place, step, nth)
-    if not child.died(30):
+    if not child.died(PATIENCE):
         child.kill()
         raise AssertionError(f"capture never came to step {step!r} for time {nth}")
     if first:
@@ -126,7 +127,7 @@ def at_step(place: Place, step: str, nth: int, seed: int, *, pause: float) -> in
 def begin(place: Place) -> None:
     """Let capture start for the first time: what happens from now on must be in the log."""
     child = Child(place)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not place.started():
         assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
         time.sleep(0.05)

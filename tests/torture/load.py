@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
+from tests.waiting import PATIENCE
+
 TABLE = "CREATE TABLE items (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40), n BIGINT, big TEXT)"
 
 
@@ -79,6 +81,6 @@ class Loader(threading.Thread):
 
     def end(self) -> None:
         self._stop_now.set()
-        self.join(30)
+        self.join(PATIENCE)
         if self._error is not None:
             raise self._error

@@ -22,6 +22,7 @@ from tests.services.postgres import Postgres
 from tests.torture import found, truth
 from tests.torture.compare import Happened, compare
 from tests.torture.load import TABLE, Loader
+from tests.waiting import PATIENCE
 
 PASSWORD = "TORTURE_PASSWORD"
 ENTITY = """\
@@ -116,7 +117,7 @@ class Place(ABC):
         for loader in loaders:
             loader.end()
 
-    def verdict(self, seconds: float = 60.0) -> int:
+    def verdict(self, seconds: float = 2 * PATIENCE) -> int:
         """Wait until the log has everything, then hold it against the oracle; the changes."""
         happened = self.happened()
         deadline = time.monotonic() + seconds
@@ -162,7 +163,7 @@ class SqlitePlace(Place):
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self.folder / "erp.db", isolation_level=None, timeout=30, check_same_thread=False
+            self.folder / "erp.db", isolation_level=None, timeout=PATIENCE, check_same_thread=False
         )
 
     def _make(self) -> None:
@@ -271,7 +272,7 @@ class _Sessions:
     def run(self, statements: list[str], commit: bool) -> None:
         try:
             if self._session is None:
-                self._session = psycopg.connect(self._url, connect_timeout=5)
+                self._session = psycopg.connect(self._url, connect_timeout=30)
             for statement in statements:
                 self._session.execute(statement)
             if commit:

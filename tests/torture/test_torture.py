@@ -13,6 +13,7 @@ from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_each_step_loses_and_repeats_nothing(tmp_path: Path, step: str) -> None:
     place = SqlitePlace(tmp_path, EmbeddedFile(tmp_path), "acme")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bridge.kit.log.parts import Parts, read_all, read_count, whole
+from bridge.kit.log.parts import PATIENCE, Parts, read_all, read_count, whole
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Record, TopicSpec
 
@@ -88,12 +88,12 @@ class CompactionSuite(Parts):
         await log.create_topics([TopicSpec(name, "compact", 1)])
         await log.append(name, [Entry(b"a", b"%d" % at) for at in range(10)])
         reader = await log.reader(whole(name))
-        first = await reader.read(2, 5.0)
+        first = await reader.read(2, PATIENCE)
         offsets = [record.offset for record in await read_all(log, whole(name))]
 
         await compacted(log, under_test, name, [(b"a", b"9")])
         again = await log.reader(dict.fromkeys(whole(name), offsets[4]))
-        got = await again.read(1, 5.0)
+        got = await again.read(1, PATIENCE)
 
         assert [record.value for record in first] == [b"0", b"1"]
         assert [(record.value, record.offset) for record in got] == [(b"9", offsets[9])]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from bridge.kit.log.parts import (
+    PATIENCE,
     Parts,
     after,
     assigned_to,
@@ -93,15 +94,15 @@ class GroupSuite(Parts):
         name = await topic(log, under_test.name("leave"))
         group = under_test.name("group")
         await log.append(name, numbered(10))
-        first = await log.join(group, [name], session_timeout=30.0)
+        first = await log.join(group, [name], session_timeout=2 * PATIENCE)
         got = await read_count(first, 10)
         place = TopicPartition(name, 0)
         await first.commit({place: got[5].offset})
         assert await log.committed(group, [place]) == {place: got[5].offset}
         await first.close()
 
-        second = await log.join(group, [name], session_timeout=30.0)
-        again = await read_count(second, 5, patience=10.0)
+        second = await log.join(group, [name], session_timeout=2 * PATIENCE)
+        again = await read_count(second, 5)
 
         assert [record.value for record in again] == [b"5", b"6", b"7", b"8", b"9"]
         await second.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bridge.kit.log.parts import PATIENCE
 from bridge.kit.log.under_test import LogUnderTest
 
 
@@ -45,7 +46,7 @@ class Child:
             self._lines.put(line)
         self._lines.put(None)
 
-    def said(self, what: str, patience: float = 30.0) -> Any:
+    def said(self, what: str, patience: float = PATIENCE) -> Any:
         """The next line that has `what`; its value. Fails when the child ends before."""
         while True:
             try:
@@ -94,7 +95,7 @@ class Child:
         self._process.kill()
         self._process.wait()
 
-    def ends(self, patience: float = 30.0) -> int:
+    def ends(self, patience: float = PATIENCE) -> int:
         """Wait for its end; the exit code."""
         return self._process.wait(patience)
 

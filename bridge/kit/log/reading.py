@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 
-from bridge.kit.log.parts import Parts, read_all, read_count, topic, whole
+from bridge.kit.log.parts import PATIENCE, Parts, read_all, read_count, topic, whole
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Record, TopicPartition
 
@@ -28,7 +28,7 @@ class ReadingSuite(Parts):
 
         got: list[Record] = []
         while len(got) < 10:
-            some = await reader.read(3, 5.0)
+            some = await reader.read(3, PATIENCE)
             assert 1 <= len(some) <= 3
             got += some
             assert reader.position(TopicPartition(name, 0)) == some[-1].offset + 1
@@ -48,7 +48,7 @@ class ReadingSuite(Parts):
 
         assert (await read_count(reader, 5))[0].value == b"15"
         reader.seek(place, offsets[2])
-        assert (await reader.read(1, 5.0))[0].value == b"2"
+        assert (await reader.read(1, PATIENCE))[0].value == b"2"
         reader.seek(place, offsets[18])
         assert [record.value for record in await read_count(reader, 2)] == [b"18", b"19"]
         await reader.close()
@@ -75,7 +75,7 @@ class ReadingSuite(Parts):
         name = await topic(log, under_test.name("prefetched"))
         await log.append(name, numbered(50))
         reader = await log.reader(whole(name))
-        got = await reader.read(10, 5.0)
+        got = await reader.read(10, PATIENCE)
 
         reader.pause(whole(name))
         assert await reader.read(10, 0.1) == []
@@ -95,7 +95,7 @@ class ReadingSuite(Parts):
 
         assert await reader.read(10, 0.4) == []
 
-        assert 0.35 <= time.monotonic() - began < 2.0
+        assert 0.35 <= time.monotonic() - began < PATIENCE / 3
         await reader.close()
 
     async def test_a_waiting_reader_wakes_when_another_client_appends(
@@ -105,7 +105,7 @@ class ReadingSuite(Parts):
         other = under_test.make()
         await other.open()
         reader = await log.reader(whole(name))
-        waiting = asyncio.create_task(reader.read(10, 15.0))
+        waiting = asyncio.create_task(reader.read(10, PATIENCE))
         await asyncio.sleep(0.3)
         began = time.monotonic()
 
@@ -113,7 +113,7 @@ class ReadingSuite(Parts):
         got = await waiting
 
         assert [record.value for record in got] == [b"v"]
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < PATIENCE / 2
         await reader.close()
         await other.close()
 

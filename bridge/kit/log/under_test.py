@@ -19,7 +19,8 @@ class LogUnderTest:
     (which must survive JSON); it returns a Log that is not opened yet. Each call makes another
     client of the same log.
 
-    `session_timeout`: seconds, the shortest session in which a member of this log lives well.
+    `session_timeout`: seconds, the shortest session in which a member of this log lives well, on a
+    machine that is slow for seconds too.
     `takes_over_within`: seconds from a member's death to the first records of its partitions at
     another member, session included.
     `compact`: makes the log compact a topic as soon as it may (None: it does so by itself);
@@ -31,10 +32,10 @@ class LogUnderTest:
     build: str
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    session_timeout: float = 1.0
-    takes_over_within: float = 20.0
+    session_timeout: float = 3.0
+    takes_over_within: float = 60.0
     compact: Callable[[Log, str], Awaitable[None]] | None = None
-    compacts_within: float = 30.0
+    compacts_within: float = 60.0
     idle_cpu: float = 0.05
     examples: int = 20
 
