@@ -21,7 +21,8 @@ def say(text):
 class Erp:
     def __init__(self, url):
         password = os.environ["PASSWORD"]
-        self.http = httpx.Client(base_url=url, auth=("bridge", password), trust_env=False)
+        login = ("bridge", password)
+        self.http = httpx.Client(base_url=url, auth=login, trust_env=False, timeout=60)
 
     def get(self, path, **options):
         query = "&".join(f"${name}={quote(str(value))}" for name, value in options.items())

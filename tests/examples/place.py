@@ -45,16 +45,17 @@ class Example(Place):
             assert starter.poll() is None, self.told
         finally:
             starter.terminate()
-            starter.wait(30)
+            starter.wait(60)
 
-    def wait(self, condition: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Until it holds; fails with what was said."""
         end = time.monotonic() + seconds
         while not condition():
             log = self.folder / "run.log"
             said = self.told + (log.read_text() if log.exists() else "")
             assert time.monotonic() < end, f"waited {seconds} s in vain\n{said}"
-            time.sleep(0.1)
+            # Each look costs the ERP more than it costs us.
+            time.sleep(0.5)
 
 
 def copied(name: str, port: int, folder: Path) -> Example:

@@ -17,7 +17,7 @@ from tests.services.errors import Unavailable
 from tests.services.install import cache
 
 PORT = 4004
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Erp:
@@ -69,7 +69,7 @@ def test_an_order_whose_goods_are_in_stock_is_confirmed_and_any_other_is_held_on
     tmp_path: Path,
 ) -> None:
     here = example(tmp_path)
-    with here.started("--acts", "0", "--pause", "0.2"):
+    with here.started("--acts", "0", "--pause", "1"):
         erp = Erp(here)
         with here.running():
             here.wait(lambda: erp.states()["1002"][0] == "H" and erp.states()["1003"][0] == "C")

@@ -19,7 +19,7 @@ from tests.services.install import cache
 
 PORT = 8000
 NAMES = tuple(company.STOCK)
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Erp:
@@ -65,7 +65,7 @@ def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_rema
     tmp_path: Path,
 ) -> None:
     here = example(tmp_path)
-    with here.started("--acts", "0", "--pause", "0.2"):
+    with here.started("--acts", "0", "--pause", "1"):
         erp = Erp(here)
         with here.running():
             here.wait(lambda: erp.state("1") == erp.state("3") == "processing")
