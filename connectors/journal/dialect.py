@@ -107,7 +107,9 @@ class Dialect(Protocol):
         """A number that changes when a table was altered; cheap."""
 
     def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
-        """Up to `limit` rows behind `after`, in commit order."""
+        """Up to `limit` rows behind `after`, in commit order; fewer where they are wide, and none
+        only where none are left.
+        """
 
     def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
         """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""

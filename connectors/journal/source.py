@@ -116,9 +116,9 @@ class JournalSource:
             token = self._watch.token()
             if token is None or token != self._token:
                 found = await self._entries(limit, until)
-                self._token = token if len(found) < limit else None
                 if found:
                     return self._batch(found)
+                self._token = token
             left = until - self._monotonic()
             if left <= 0:
                 return self._batch([])

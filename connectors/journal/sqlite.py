@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from sys import getsizeof
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,10 @@ HEAD = "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEG
 LAST = f"COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{NAMES.journal}'), 0)"
 SLOTS_AT = 5
 """Columns of the journal before its value slots."""
+READ_BYTES = 8 << 20
+"""About so much is read at once, whatever `limit` says: memory is bounded by it."""
+AT_ONCE = 25
+"""Rows between two looks at how much was read."""
 MAX_SLOTS = 1900
 """SQLite allows 2,000 columns."""
 
@@ -206,11 +211,21 @@ class SqliteJournal:
         return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
 
     def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
-        """Up to `limit` rows behind `after`, in commit order."""
-        rows = connection.exec_driver_sql(
+        """Up to `limit` rows behind `after`, in commit order; fewer where they are wide."""
+        result = connection.exec_driver_sql(
             f"SELECT * FROM {NAMES.journal} WHERE seq > ? ORDER BY seq LIMIT ?", (after[0], limit)
         )
-        return [Entry((row[0],), row[1], row[2], row[3], row[4], row[SLOTS_AT:]) for row in rows]
+        found: list[Entry] = []
+        size = 0
+        while size < READ_BYTES and (rows := result.fetchmany(AT_ONCE)):
+            found += [
+                Entry((row[0],), row[1], row[2], row[3], row[4], row[SLOTS_AT:]) for row in rows
+            ]
+            # Rows of one table are alike: measuring each would cost as much as reading it.
+            sizes = [sum(map(getsizeof, row)) for row in (rows[0], rows[-1])]
+            size += len(rows) * sum(sizes) // len(sizes)
+        result.close()
+        return found
 
     def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
         """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""

@@ -81,6 +81,21 @@ async def test_acknowledged_rows_are_deleted_and_only_these(legacy: Legacy) -> N
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(3,)]
 
 
+async def test_wide_rows_end_a_batch_before_its_limit(legacy: Legacy) -> None:
+    """Memory is bounded by the bytes of a batch, not by its rows."""
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t"))
+    ids = f"json_each('{list(range(1, 201))}')"
+    legacy.run(f"INSERT INTO t SELECT value, zeroblob(300000) FROM {ids}")
+    batches = [await source.read(2500, 0)]
+    while batches[-1].changes:
+        batches.append(await source.read(2500, 0))
+    assert max(len(batch.changes) for batch in batches) < 100
+    told = [change.new[0] for batch in batches for change in batch.changes]
+    assert told == list(range(1, 201))
+    await source.close()
+
+
 async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
     legacy: Legacy,
 ) -> None:
