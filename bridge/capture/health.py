@@ -82,7 +82,14 @@ class Pulse:
     changes: int = 0
     dead: int = 0
     reported_at: int = 0
+    #: Changes and dead letters that the last report counted.
+    reported: tuple[int, int] = (0, 0)
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was committed since the last report."""
+        return self.reported != (self.changes, self.dead)
 
     def due(self, at: int, every: float) -> bool:
         """Whether it is time for another report; then `at` counts as its time."""
@@ -118,8 +125,9 @@ class Pulse:
         """The report as of `at`, with what was committed last."""
         return self.status(self.progress, at)
 
-    def status(self, progress: Progress, at: int) -> Status:
-        """The report as of `at`, with what is being committed."""
+    def status(self, progress: Progress, at: int, changes: int = 0, dead: int = 0) -> Status:
+        """The report as of `at`, with what is being committed along with it."""
+        self.reported = (self.changes + changes, self.dead + dead)
         return Status(
             system=self.system,
             state=self.state,
@@ -131,8 +139,8 @@ class Pulse:
             epoch=progress.epoch,
             behind=self.behind,
             lag_bytes=self.lag_bytes,
-            changes=self.changes,
-            dead=self.dead,
+            changes=self.reported[0],
+            dead=self.reported[1],
             paused={name: asdict(why) for name, why in progress.paused.items()},
             troubles=dict(self.troubles),
             snapshots=tuple(

@@ -131,7 +131,9 @@ class Session:
             group = await stream.group(batch)
             self._troubled(batch.troubles, state)
             now = self.wires.monotonic()
-            if group.entries or state.changed or now - written >= limits.keep_alive:
+            # A burst's last transactions came too soon after a report to have one of their own.
+            quiet = limits.status if self.pulse.owes and outbox.empty else limits.keep_alive
+            if group.entries or state.changed or now - written >= quiet:
                 state.changed = False
                 written = now
                 await outbox.put(group)
@@ -249,7 +251,8 @@ class Session:
             )
             now = wires.clock()
             if self.pulse.due(now, wires.limits.status):
-                report = health.dump(self.pulse.status(group.progress, now))
+                told = self.pulse.status(group.progress, now, group.changes, group.dead)
+                report = health.dump(told)
                 await transaction.append(health.topic(wires.bridge).name, [Entry(source, report)])
             wires.steps("append.after")
 
