@@ -13,25 +13,21 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from time import monotonic
 
 from bridge.commands.answered import Answered
-from bridge.commands.answers import answer
 from bridge.commands.contract import (
-    AFTER_RECEIPTS,
-    BEFORE_RECEIPTS,
     Epochs,
     NoEpochs,
     Steps,
     Table,
     no_steps,
 )
+from bridge.commands.ends import Ends
 from bridge.commands.execute import Execution
 from bridge.commands.intents import Intents
 from bridge.commands.items import Item, Items, Part
 from bridge.commands.ledgered import Ledgered, Owners
-from bridge.commands.outcome import PartOutcome, outcome_of
-from bridge.commands.receipts import STATE, Course, claims_only
+from bridge.commands.receipts import Course
 from bridge.commands.unledgered import Unledgered
 from bridge.commands.waiting import Waiting
 from bridge.commands.work import Carrier
@@ -40,9 +36,8 @@ from bridge.log.fixed import FixedCodec
 from bridge.log.owned import OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.model.declare import SystemSpec
-from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
-from bridge.observe import CommandMoved, Observer, ignore
-from bridge.observe import DeadLetter as DeadLetterNotice
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.observe import Observer, ignore
 
 IDLE = 0.5
 BATCH = 500
@@ -87,17 +82,16 @@ class CommandExecutor:
         self._log = log
         self._codec = codec
         self._writer = writer
-        self._observer = observer
         self._waiting = Waiting(system.name, observer)
         self._clock = clock
         self._sleep = sleep
-        self._steps = steps
         self._session_timeout = session_timeout
         self._group = executor_group(bridge, system.name)
         self._items = Items(system.name, codec, clock)
         instance = secrets.token_hex(8)
         self._answered = Answered(log, codec, instance)
         self._epochs = epochs or NoEpochs()
+        self._ends = Ends(self._group, codec, self._answered, observer, steps=steps)
         self._owners: Owners | None = None
         carrier: Carrier
         if ledger:
@@ -110,7 +104,7 @@ class CommandExecutor:
             carrier = Ledgered(writer, self._owners, clock=clock, sleep=sleep, steps=steps)
         else:
             intents = Intents(
-                instance, codec, self._answered, clock=clock, steps=steps, told=self._told
+                instance, codec, self._answered, clock=clock, steps=steps, told=self._ends.told
             )
             carrier = Unledgered(
                 writer,
@@ -130,8 +124,6 @@ class CommandExecutor:
             self._epochs,
             clock=clock,
         )
-        self._offsets: dict[TopicPartition, int] = {}
-        self._wrote_at = monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Execute commands until `stop` is set; ends after the batch under way.
@@ -177,7 +169,7 @@ class CommandExecutor:
                 self._waiting.tried(failures, why)
                 if not through:
                     await _pause(owned, WAITS[min(failures, len(WAITS)) - 1])
-            await self._move_offsets(owned)
+            await self._ends.move_offsets(owned)
 
     async def _step(self, owned: OwnedPartitions) -> bool:
         """One batch; False when some of it has to wait."""
@@ -192,13 +184,14 @@ class CommandExecutor:
             raise
         for place, part in parts.items():
             try:
-                through &= await self._finish(owned, place, part, courses[place])
+                upto = await self._ends.write(owned, place, part, courses[place])
             except RetryLater:
                 # The effects are there; the ledger answers for them next time.
-                _again(owned, {place: part.records[0].offset})
+                upto = part.records[0].offset
+            if upto is not None:
+                _again(owned, {place: upto})
                 through = False
-        if monotonic() - self._wrote_at >= OFFSETS_EVERY:
-            await self._move_offsets(owned)
+        await self._ends.move_offsets(owned, OFFSETS_EVERY)
         return through
 
     async def _take(self, owned: OwnedPartitions, parts: dict[TopicPartition, Part]) -> bool:
@@ -229,74 +222,6 @@ class CommandExecutor:
         for (place, offset), course in zip(items, carried_out, strict=True):
             courses[place][offset] = course
         return courses
-
-    async def _finish(
-        self,
-        owned: OwnedPartitions,
-        place: TopicPartition,
-        part: Part,
-        courses: Mapping[int, Course | None],
-    ) -> bool:
-        """Write what is through, up to the first command that waits; False when one does."""
-        outcome = outcome_of(part, courses, self._codec)
-        if not outcome.entries:
-            self._offsets[place] = outcome.upto
-        if not outcome.entries or await self._commit(owned, place, outcome):
-            for letter in outcome.letters:
-                self._observer(DeadLetterNotice("command", letter.source, letter.reason))
-            for course in outcome.courses:
-                self._ended(course)
-        if outcome.waits:
-            _again(owned, {place: outcome.upto})
-        return not outcome.waits
-
-    async def _commit(
-        self, owned: OwnedPartitions, place: TopicPartition, outcome: PartOutcome
-    ) -> bool:
-        """False when the partition was lost: its commands come again, here or elsewhere, and the
-        ledger and the receipts tell then what happened.
-        """
-        self._steps(BEFORE_RECEIPTS)
-        try:
-            async with owned.transaction(place) as transaction:
-                for topic, some in outcome.entries.items():
-                    await transaction.append(topic, some)
-                transaction.commit_offsets(self._group, {place: outcome.upto})
-        except (Fenced, OutcomeUnknown):
-            return False
-        self._steps(AFTER_RECEIPTS)
-        self._offsets.pop(place, None)
-        return True
-
-    async def _move_offsets(self, owned: OwnedPartitions) -> None:
-        self._wrote_at = monotonic()
-        offsets, self._offsets = self._offsets, {}
-        for place, upto in offsets.items():
-            try:
-                async with owned.transaction(place) as transaction:
-                    transaction.commit_offsets(self._group, {place: upto})
-            except (Fenced, OutcomeUnknown):
-                continue
-            except RetryLater:
-                self._offsets.setdefault(place, upto)
-
-    def _ended(self, course: Course) -> None:
-        """What it came to is in the log."""
-        command, receipt = course.command, course.receipt
-        if receipt is not None and not claims_only(receipt.code):
-            self._answered.add(command.id, answer(command.digest, receipt.outcome))
-        self._told(course)
-        if course.answered is not None:
-            state = STATE[course.answered]
-            self._observer(CommandMoved(command.id, command.name, state, "", repeated=True))
-
-    def _told(self, course: Course) -> None:
-        """Its steps since the last time are in the log."""
-        command = course.command
-        for step in course.steps[course.written :]:
-            self._observer(
-                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
-            )
 
 
 def _first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:

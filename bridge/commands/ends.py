@@ -1,0 +1,108 @@
+"""Writes what the partitions of a batch came to: receipts, audit records, dead letters, offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+
+from bridge.commands.answered import Answered
+from bridge.commands.answers import answer
+from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Places, Steps
+from bridge.commands.items import Part
+from bridge.commands.outcome import PartOutcome, outcome_of
+from bridge.commands.receipts import STATE, Course, claims_only
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import TopicPartition
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.observe import CommandMoved, DeadLetter, Observer
+
+
+class Ends:
+    """One log transaction a partition, then the observer is told. Used by one task.
+
+    Offsets behind which there was nothing to write are kept, and moved now and then.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        codec: FixedCodec,
+        answered: Answered,
+        observer: Observer,
+        *,
+        steps: Steps,
+    ) -> None:
+        self._group = group
+        self._codec = codec
+        self._answered = answered
+        self._observer = observer
+        self._steps = steps
+        self._offsets: dict[TopicPartition, int] = {}
+        self._wrote_at = monotonic()
+
+    async def write(
+        self, owned: Places, place: TopicPartition, part: Part, courses: Mapping[int, Course | None]
+    ) -> int | None:
+        """Write what is through, up to the first command that waits; returns its offset, None where
+        all are through. Raises RetryLater while the log is away.
+        """
+        outcome = outcome_of(part, courses, self._codec)
+        if not outcome.entries:
+            self._offsets[place] = outcome.upto
+        if not outcome.entries or await self._commit(owned, place, outcome):
+            for letter in outcome.letters:
+                self._observer(DeadLetter("command", letter.source, letter.reason))
+            for course in outcome.courses:
+                self._ended(course)
+        return outcome.upto if outcome.waits else None
+
+    async def move_offsets(self, owned: Places, every: float = 0.0) -> None:
+        """Move the group past records behind which there was nothing to write, unless that was done
+        within the last `every` seconds.
+        """
+        if monotonic() - self._wrote_at < every:
+            return
+        self._wrote_at = monotonic()
+        offsets, self._offsets = self._offsets, {}
+        for place, upto in offsets.items():
+            try:
+                async with owned.transaction(place) as transaction:
+                    transaction.commit_offsets(self._group, {place: upto})
+            except (Fenced, OutcomeUnknown):
+                continue
+            except RetryLater:
+                self._offsets.setdefault(place, upto)
+
+    def told(self, course: Course) -> None:
+        """Its steps since the last time are in the log."""
+        command = course.command
+        for step in course.steps[course.written :]:
+            self._observer(
+                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
+            )
+
+    async def _commit(self, owned: Places, place: TopicPartition, outcome: PartOutcome) -> bool:
+        """False when the partition was lost: its commands come again, here or elsewhere, and the
+        ledger and the receipts tell then what happened.
+        """
+        self._steps(BEFORE_RECEIPTS)
+        try:
+            async with owned.transaction(place) as transaction:
+                for topic, some in outcome.entries.items():
+                    await transaction.append(topic, some)
+                transaction.commit_offsets(self._group, {place: outcome.upto})
+        except (Fenced, OutcomeUnknown):
+            return False
+        self._steps(AFTER_RECEIPTS)
+        self._offsets.pop(place, None)
+        return True
+
+    def _ended(self, course: Course) -> None:
+        """What it came to is in the log."""
+        command, receipt = course.command, course.receipt
+        if receipt is not None and not claims_only(receipt.code):
+            self._answered.add(command.id, answer(command.digest, receipt.outcome))
+        self.told(course)
+        if course.answered is not None:
+            state = STATE[course.answered]
+            self._observer(CommandMoved(command.id, command.name, state, "", repeated=True))
