@@ -75,9 +75,9 @@ def _capture() -> list[str]:
     return [
         "# How changes are noticed: Tryton keeps for each row when it was made and last written.",
         "capture:",
-        "  poll: 2        # between two looks for changes",
-        "  overlap: 300   # how long a transaction of the ERP may last",
-        "  reconcile: 600  # between two looks for deletions that nothing tells",
+        "  poll: 2         # seconds between two looks for changes",
+        "  overlap: 300    # seconds that a transaction of the ERP may last",
+        "  reconcile: 600  # seconds between two looks for deletions that nothing tells",
     ]
 
 
