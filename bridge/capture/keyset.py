@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
+from bridge.model.errors import RetryLater
+
+T = TypeVar("T")
 _LIVE, _TOUCHED = 0, 1
 _CACHE_KB = 8_000
+#: So many writes wait at most; then whoever tells more waits for the oldest.
+_WAITING = 8
 
 
 class KeySet:
@@ -15,10 +23,16 @@ class KeySet:
     `live` and `dead` tell what the log says, in its order; `touched` is what the stream or the
     table showed, and wins over the log whenever it is told. The file has no name and vanishes
     with the process.
+
+    A thread of its own works on the file, in the order of the calls: keys of a large table come
+    in any order, so that telling some thousand of them takes a while. Raises RetryLater, at some
+    later call, when there is no room for the file. Used by one task.
     """
 
     def __init__(self) -> None:
-        self._file = sqlite3.connect("", isolation_level=None)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bridge-keys")
+        self._waiting: deque[Future[None]] = deque()
+        self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._file.execute("PRAGMA journal_mode=OFF")
         self._file.execute("PRAGMA synchronous=OFF")
         self._file.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
@@ -26,41 +40,77 @@ class KeySet:
             "CREATE TABLE keys (key BLOB PRIMARY KEY, state INTEGER NOT NULL) WITHOUT ROWID"
         )
 
-    def scanned(self, records: Iterable[tuple[bytes, bool]]) -> None:
-        """Records of the log in order: keys, and whether the record leaves the key alive."""
+    def scanned(self, records: Iterable[tuple[bytes, bool]]) -> Future[None]:
+        """Records of the log in order: keys, and whether the record leaves the key alive. What is
+        returned is done when they are in the file.
+        """
         last = dict(records)
-        self._file.execute("BEGIN")
-        self._file.executemany(
-            "INSERT OR IGNORE INTO keys VALUES (?, ?)",
-            ((key, _LIVE) for key, alive in last.items() if alive),
-        )
-        self._file.executemany(
-            "DELETE FROM keys WHERE key = ? AND state = ?",
-            ((key, _LIVE) for key, alive in last.items() if not alive),
-        )
-        self._file.execute("COMMIT")
+
+        def act() -> None:
+            self._file.execute("BEGIN")
+            self._file.executemany(
+                "INSERT OR IGNORE INTO keys VALUES (?, ?)",
+                ((key, _LIVE) for key, alive in last.items() if alive),
+            )
+            self._file.executemany(
+                "DELETE FROM keys WHERE key = ? AND state = ?",
+                ((key, _LIVE) for key, alive in last.items() if not alive),
+            )
+            self._file.execute("COMMIT")
+
+        return self._write(act)
 
     def touched(self, keys: Iterable[bytes]) -> None:
         """These were met in the table or in the stream."""
-        self._file.execute("BEGIN")
-        self._file.executemany(
-            "INSERT OR REPLACE INTO keys VALUES (?, ?)", ((key, _TOUCHED) for key in keys)
-        )
-        self._file.execute("COMMIT")
+        met = [(key, _TOUCHED) for key in keys]
+
+        def act() -> None:
+            self._file.execute("BEGIN")
+            self._file.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?)", met)
+            self._file.execute("COMMIT")
+
+        if met:
+            self._write(act)
 
     def left(self, page: int) -> Iterator[list[bytes]]:
         """Keys that only the log knows, in order, in pages. The set may not change meanwhile."""
         after = b""
+        while self._waiting:
+            self._waiting.popleft().result()
         while True:
-            rows = self._file.execute(
-                "SELECT key FROM keys WHERE state = ? AND key > ? ORDER BY key LIMIT ?",
-                (_LIVE, after, page),
-            ).fetchall()
+            rows = self._submit(lambda after=after: self._behind(after, page)).result()  # type: ignore[misc]
             if not rows:
                 return
             yield [row[0] for row in rows]
             after = rows[-1][0]
 
+    def _behind(self, after: bytes, page: int) -> list[tuple[bytes]]:
+        return self._file.execute(
+            "SELECT key FROM keys WHERE state = ? AND key > ? ORDER BY key LIMIT ?",
+            (_LIVE, after, page),
+        ).fetchall()
+
+    def _write(self, act: Callable[[], None]) -> Future[None]:
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= _WAITING):
+            self._waiting.popleft().result()
+        written = self._submit(act)
+        self._waiting.append(written)
+        return written
+
+    def _submit(self, act: Callable[[], T]) -> Future[T]:
+        return self._thread.submit(_told, act)
+
     def close(self) -> None:
-        """Delete the file."""
+        """Delete the file. Waits for what is being written."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
         self._file.close()
+
+
+def _told(act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except sqlite3.Error as error:
+        raise RetryLater(
+            f"comparing a table with the log needs room for a temporary file of its keys: {error}; "
+            "free some, or point SQLITE_TMPDIR to another folder"
+        ) from error

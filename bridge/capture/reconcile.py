@@ -49,7 +49,7 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
                 for record in records
                 if record.offset < end[TopicPartition(topic, record.partition)]
             ]
-            keys.scanned(
+            written = keys.scanned(
                 (record.key, record.value is not None) for record in there if record.key is not None
             )
             keys.touched(
@@ -57,6 +57,8 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
                 for record in there
                 if record.key is not None and position_of(record) > since
             )
+            # Not cancelled with whoever waits: the file goes on with what it was told.
+            await asyncio.shield(asyncio.wrap_future(written))
             read += len(records)
     finally:
         await reader.close()
@@ -121,4 +123,4 @@ class Reconcile:
         if self._scan is not None:
             self._scan.cancel()
             await asyncio.gather(self._scan, return_exceptions=True)
-        self.keys.close()
+        await asyncio.to_thread(self.keys.close)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.capture.keyset import KeySet
+from bridge.model.errors import RetryLater
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
 
@@ -34,4 +37,25 @@ def test_what_is_left_is_alive_in_the_log_and_was_never_met(
             met.update(told)
     left = [key for found in keys.left(page) for key in found]
     assert left == sorted(key for key, living in alive.items() if living and key not in met)
+    keys.close()
+
+
+def test_whoever_tells_keys_does_not_wait_for_the_file() -> None:
+    """It is the event loop that tells them, and a large file takes its time."""
+    keys, gate = KeySet(), threading.Event()
+    keys._thread.submit(gate.wait, 20)
+    keys.scanned([(b"a", True), (b"b", True)])
+    keys.touched([b"a"])
+    assert not gate.is_set()
+    gate.set()
+    assert list(keys.left(10)) == [[b"b"]]
+    keys.close()
+
+
+def test_a_file_without_room_is_retry_later() -> None:
+    keys = KeySet()
+    keys._file.execute("PRAGMA max_page_count = 4")
+    keys.touched(number.to_bytes(400) for number in range(1000))
+    with pytest.raises(RetryLater, match="SQLITE_TMPDIR"):
+        list(keys.left(10))
     keys.close()
