@@ -56,7 +56,10 @@ UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command"})
 """Codes of records that don't hold together: their id may be another command's."""
 
 WAITS = {
-    Tier.IN_THE_LOOP: "the command is in the loop: a person has to approve it",
+    Tier.IN_THE_LOOP: (
+        "the command is in the loop: a person has to approve it, and this version has no approvals "
+        "yet; with `tier: outside_the_loop` it would run"
+    ),
     Tier.ON_THE_LOOP: (
         "the command is on the loop: it runs after its veto window, which this version does not "
         "keep yet, so a person has to approve it"
