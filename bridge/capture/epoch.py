@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.capture import positions
 from bridge.capture.positions import BATCH, PATIENCE
-from bridge.capture.progress import load
+from bridge.capture.stored import load
 from bridge.log.port import Consumer, Log, TopicPartition
 from bridge.model.errors import RetryLater
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.capture.progress import Progress, load
+from bridge.capture.progress import Progress
+from bridge.capture.stored import load
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.model.errors import RetryLater
 from bridge.model.names import POSITIONS, internal_topic

@@ -14,9 +14,10 @@ from bridge.capture.entity import CapturedEntity
 from bridge.capture.health import Pulse
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import FIRST, Job, Progress, abandon, dump, enqueue
+from bridge.capture.progress import FIRST, Job, Progress, abandon, enqueue
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
+from bridge.capture.stored import dump
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer

@@ -149,7 +149,7 @@ async def _follow(
 ) -> int:
     """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
     from bridge.capture import positions
-    from bridge.capture.progress import load
+    from bridge.capture.stored import load
     from bridge.log.port import TopicPartition
 
     place = TopicPartition(positions.topic(bridge.name).name, 0)

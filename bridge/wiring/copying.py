@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from bridge.capture import control, positions
-from bridge.capture.progress import Again, Job, Progress, dump, load
+from bridge.capture.progress import Again, Job, Progress
+from bridge.capture.stored import dump, load
 from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.copying.ids import SchemaIds

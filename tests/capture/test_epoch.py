@@ -9,7 +9,8 @@ import pytest
 
 from bridge.capture import positions
 from bridge.capture.epoch import Epoch
-from bridge.capture.progress import Progress, dump
+from bridge.capture.progress import Progress
+from bridge.capture.stored import dump
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 

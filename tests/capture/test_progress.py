@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 
 from bridge.capture import control
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import (
-    Again,
-    Job,
-    Pause,
-    Progress,
-    Result,
-    dump,
-    enqueue,
-    finish,
-    load,
-    pause,
-)
+from bridge.capture.progress import Again, Job, Pause, Progress, Result, enqueue, finish, pause
+from bridge.capture.stored import dump, load
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
 from tests.waiting import PATIENCE
