@@ -207,4 +207,11 @@ class Bench(AbstractContextManager["Bench"]):
         if self._runner is None:
             work.close()
             raise RuntimeError("use the bench in a `with` block: with agent.test(...) as t")
-        return self._runner.run(work)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._runner.run(work)
+        work.close()
+        raise RuntimeError(
+            "the bench runs handlers itself: use it in a plain test, not an async one"
+        )

@@ -186,3 +186,9 @@ def test_where_takes_fields_or_a_function() -> None:
         t.emit("erp.thing", "create", {"id": 2, "status": "done"})
         t.emit("erp.thing", "create", {"id": 3, "status": "late"})
     assert seen == [("field", 1), ("field", 3), ("function", 3)]
+
+
+async def test_the_bench_says_that_it_wants_a_plain_test() -> None:
+    agent = Agent("tester")
+    with agent.test() as bench, pytest.raises(RuntimeError, match="in a plain test"):
+        bench.emit("erp.thing", "create", {"id": 1})
