@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from bridge.capture.comparisons import Comparisons
 from bridge.capture.entity import CapturedEntity, keys_of, row_keys
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.patience import Patience
 from bridge.capture.progress import (
-    AFTERWARDS,
-    STALE,
-    TRUNCATED,
     Job,
     abandon,
     advance,
-    enqueue,
     finish,
     nobody_asks_again,
     prefer,
@@ -24,7 +21,7 @@ from bridge.capture.reconcile import Reconcile
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.window import Touched, Window
-from bridge.connector import Change, Stale, Truncate
+from bridge.connector import Change
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from bridge.observe import SnapshotProgress
@@ -45,8 +42,8 @@ class Jobs:
         self._snapshots = snapshots
         self._outbox = outbox
         self._reconcile: Reconcile | None = None
+        self.comparisons = Comparisons(state, snapshots)
         self._possible = state.wires.connector.capabilities().snapshot
-        self._every_change = state.wires.connector.capabilities().every_change
         self._patience = Patience(state.wires.limits)
 
     @property
@@ -167,58 +164,6 @@ class Jobs:
             self._reconcile.spare(set_aside)
             self._state.become(advance(progress, self._reconcile.stamped(progress.jobs[0])))
 
-    def truncated(self, cut: Truncate, group: Group) -> None:
-        """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
-        for table in cut.tables:
-            for entity in self._state.by_table.get(table, ()):
-                name = entity.spec.name
-                if name in self._state.progress.paused:
-                    continue
-                if not self._possible:
-                    self._state.pause(entity, f"table {table!r} was truncated", group)
-                    continue
-                commit = cut.transaction.commit or self._state.wires.clock()
-                self._compare(Job(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
-
-    def stale(self, told: Stale, group: Group) -> None:
-        """The source can't tell what happened to these tables: the log is compared with them.
-
-        What it told before stays in the log; a comparison under way has perhaps met rows whose
-        changes are missed, so that it begins anew, unless only deletes are.
-        """
-        for table in told.tables:
-            for entity in self._state.by_table.get(table, ()):
-                name = entity.spec.name
-                if name in self._state.progress.paused:
-                    continue
-                if not self._possible:
-                    self._state.pause(entity, f"table {table!r}: {told.reason}", group)
-                    continue
-                if told.deletes_only and self._compares(name):
-                    continue
-                number = self._state.wires.clock()
-                self._compare(
-                    Job(
-                        f"{STALE}{name}-{number:x}",
-                        name,
-                        reconcile=True,
-                        deletes_only=told.deletes_only,
-                        reason=told.reason,
-                    )
-                )
-
-    def _compares(self, entity: str) -> bool:
-        jobs = self._state.progress.jobs
-        return any(job.entity == entity and job.reconcile for job in jobs)
-
-    def _compare(self, job: Job) -> None:
-        self._state.become(enqueue(self._state.progress, job))
-        under_way = self._snapshots.job
-        if under_way is not None and all(
-            each.id != under_way.id for each in self._state.progress.jobs
-        ):
-            self._snapshots.drop()
-
     async def watermark(self, name: str, commit: int, group: Group) -> None:
         """A watermark came by: write the chunk whose window ends here."""
         window = self._snapshots.passed(name)
@@ -282,25 +227,11 @@ class Jobs:
                 deleted = await self._delete(executor, entity, commit, number, group)
             state.become(finish(state.progress, deleted))
             self._snapshots.drop()
-            if not (self._every_change or job.deletes_only or self._compares(job.entity)):
-                self._afterwards(job.entity)
+            if not job.deletes_only:
+                self.comparisons.afterwards(job.entity)
         group.notices.append(
             SnapshotProgress(entity.spec.qualified, job.rows, max(job.total, job.rows), done)
         )
-
-    def _afterwards(self, entity: str) -> None:
-        """Rows that were read and went before the source looked at them are news to it at no time:
-        their keys are compared once it has looked at what was there when they were read.
-        """
-        number = self._state.wires.clock()
-        job = Job(
-            f"{AFTERWARDS}{entity}-{number:x}",
-            entity,
-            reconcile=True,
-            deletes_only=True,
-            reason="rows may have come and gone between two looks while they were read",
-        )
-        self._state.become(enqueue(self._state.progress, job))
 
     async def _delete(
         self, executor: Executor, entity: CapturedEntity, commit: int, number: int, group: Group

@@ -45,11 +45,11 @@ class Stream:
                 state.move(format_position(state.progress.epoch, commit, MAX_NUMBER))
                 await self._jobs.watermark(cut.name, commit, group)
             else:
-                self._jobs.truncated(cut, group)
+                self._jobs.comparisons.truncated(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
         self._jobs.looked(batch.looks)
         for stale in batch.stale:
-            self._jobs.stale(stale, group)
+            self._jobs.comparisons.stale(stale, group)
         if batch.commit:
             state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
         state.progress = replace(
