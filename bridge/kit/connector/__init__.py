@@ -19,30 +19,26 @@ class TestMine(ConnectorSuite):
 For anything else write a class with the methods of `Legacy`. It needs pytest and pytest-asyncio.
 """
 
-import pytest
+from __future__ import annotations
 
-for _module in (
-    "base", "changes", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
-    "weaker", "window", "writing",
-):  # fmt: skip
-    # Before the parts are imported: their assertions then say what they compared.
-    pytest.register_assert_rewrite(f"bridge.kit.connector.{_module}")
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from bridge.kit.connector.legacy import (  # noqa: E402
-    COLUMNS,
-    KEY,
-    Create,
-    Delete,
-    Lack,
-    Legacy,
-    Operation,
-    Rekey,
-    Truncate,
-    TypeCase,
-    Update,
-)
-from bridge.kit.connector.sql import SqlLegacy  # noqa: E402
-from bridge.kit.connector.suite import ConnectorSuite  # noqa: E402
+if TYPE_CHECKING:
+    from bridge.kit.connector.legacy import COLUMNS as COLUMNS
+    from bridge.kit.connector.legacy import KEY as KEY
+    from bridge.kit.connector.legacy import Create as Create
+    from bridge.kit.connector.legacy import Delete as Delete
+    from bridge.kit.connector.legacy import Lack as Lack
+    from bridge.kit.connector.legacy import Legacy as Legacy
+    from bridge.kit.connector.legacy import Operation as Operation
+    from bridge.kit.connector.legacy import Rekey as Rekey
+    from bridge.kit.connector.legacy import Truncate as Truncate
+    from bridge.kit.connector.legacy import TypeCase as TypeCase
+    from bridge.kit.connector.legacy import Update as Update
+    from bridge.kit.connector.sql import SqlLegacy as SqlLegacy
+    from bridge.kit.connector.suite import ConnectorSuite as ConnectorSuite
 
 __all__ = [
     "COLUMNS",
@@ -59,3 +55,23 @@ __all__ = [
     "TypeCase",
     "Update",
 ]
+
+_HOMES = {**dict.fromkeys(__all__, "legacy"), "ConnectorSuite": "suite", "SqlLegacy": "sql"}
+_ASSERTING = (
+    "base", "changes", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
+    "weaker", "window", "writing",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when it is asked for: the suite's child processes, which are many, need no pytest."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    for module in _ASSERTING:
+        # Before the parts are imported: their assertions then say what they compared.
+        if f"{__name__}.{module}" not in sys.modules:
+            pytest.register_assert_rewrite(f"{__name__}.{module}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -9,8 +9,9 @@ from bridge.connector import CREATE, DELETE, UPDATE, Capabilities
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
 from bridge.kit.connector.load import Load, order
+from bridge.kit.connector.opening import PATIENCE
 from bridge.kit.connector.oracle import State
-from bridge.kit.connector.stream import PATIENCE, streaming
+from bridge.kit.connector.stream import streaming
 
 
 @needs("capture")

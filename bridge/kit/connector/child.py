@@ -16,8 +16,8 @@ from typing import Any
 
 from bridge.connector import Connector, System
 from bridge.kit.connector.legacy import Legacy
+from bridge.kit.connector.opening import open_source
 from bridge.kit.connector.records import Records, Told
-from bridge.kit.connector.stream import open_source
 
 
 class _Only:

@@ -10,8 +10,9 @@ import pytest
 
 from bridge.connector import Batch, Chunk, ListsKeys, Snapshot, Stale
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Operation, Rekey, Update
+from bridge.kit.connector.opening import PATIENCE
 from bridge.kit.connector.records import Record, Told
-from bridge.kit.connector.stream import PATIENCE, Stream
+from bridge.kit.connector.stream import Stream
 
 Key = tuple[Any, ...]
 States = list[Record | None]

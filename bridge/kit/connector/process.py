@@ -14,8 +14,8 @@ from typing import Any
 from bridge.connector import Stale
 from bridge.kit.connector.child import dumped, loaded, unpacked
 from bridge.kit.connector.legacy import Legacy
+from bridge.kit.connector.opening import PATIENCE
 from bridge.kit.connector.records import Told
-from bridge.kit.connector.stream import PATIENCE
 
 
 class Captured:

@@ -7,8 +7,9 @@ import pytest
 from bridge.kit.connector.base import ConnectorTests, needs, refused
 from bridge.kit.connector.legacy import COLUMNS, Create, Legacy, Truncate
 from bridge.kit.connector.load import order
+from bridge.kit.connector.opening import open_source
 from bridge.kit.connector.records import Record, Records
-from bridge.kit.connector.stream import Stream, open_source, streaming
+from bridge.kit.connector.stream import Stream, streaming
 from bridge.model.errors import BridgeError, ConfigurationError
 
 TYPED = "kit_types"

@@ -10,14 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from bridge.connector import Batch, Change, Checkpoint, Source, System
+from bridge.connector import Batch, Change, Checkpoint, Source
 from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import order
+from bridge.kit.connector.opening import PATIENCE, open_source
 from bridge.kit.connector.records import Records, Told
-from bridge.model.errors import RetryLater
 
-PATIENCE = 60.0
-"""Seconds that the suite waits for what must come."""
 LAST = 999_998
 """The number of a row that no load enters."""
 
@@ -101,25 +99,6 @@ def _in_order(batch: Batch) -> list[Change | str]:
             found.append(marks.pop(0).name)
         found.append(change)
     return [*found, *(mark.name for mark in marks)]
-
-
-async def open_source(
-    legacy: Legacy, system: System, after: Checkpoint | None
-) -> tuple[Source, Checkpoint]:
-    """An open source; one whose predecessor is still being noticed dead is asked for again."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        source = await legacy.connector.source(system)
-        try:
-            return source, await source.open(after)
-        except RetryLater:
-            await source.close()
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.2)
-        except BaseException:
-            await source.close()
-            raise
 
 
 @asynccontextmanager

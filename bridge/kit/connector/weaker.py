@@ -17,8 +17,9 @@ from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.follower import Follower, Witness, check_promise, sifted
 from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
 from bridge.kit.connector.load import Load, Running, order
+from bridge.kit.connector.opening import PATIENCE
 from bridge.kit.connector.process import Captured
-from bridge.kit.connector.stream import PATIENCE, streaming
+from bridge.kit.connector.stream import streaming
 from bridge.kit.connector.window import Window
 
 MOST_BYTES = 64 * 1024

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from bridge.connector import READ, Change, Chunk, Snapshot
+from bridge.kit.connector.opening import PATIENCE
 from bridge.kit.connector.records import Record, Told
-from bridge.kit.connector.stream import PATIENCE, Stream
+from bridge.kit.connector.stream import Stream
 
 
 class Window:

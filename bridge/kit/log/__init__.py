@@ -15,9 +15,20 @@ It needs pytest, pytest-asyncio and hypothesis. Tests use topics and groups with
 server may serve them all, and at the same time.
 """
 
-import pytest
+from __future__ import annotations
 
-for _module in (
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridge.kit.log.suite import LogSuite as LogSuite
+    from bridge.kit.log.under_test import LogUnderTest as LogUnderTest
+
+__all__ = ["LogSuite", "LogUnderTest"]
+
+_HOMES = {"LogSuite": "suite", "LogUnderTest": "under_test"}
+_ASSERTING = (
     "compaction",
     "crashes",
     "groups",
@@ -27,10 +38,18 @@ for _module in (
     "records",
     "topics",
     "transactions",
-):
-    pytest.register_assert_rewrite(f"bridge.kit.log.{_module}")
+)
 
-from bridge.kit.log.suite import LogSuite  # noqa: E402 - after its modules are registered
-from bridge.kit.log.under_test import LogUnderTest  # noqa: E402
 
-__all__ = ["LogSuite", "LogUnderTest"]
+def __getattr__(name: str) -> Any:
+    """Loaded when it is asked for: the suite's child processes, which are many, need no pytest."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    for module in _ASSERTING:
+        # Before the parts are imported: their assertions then say what they compared.
+        if f"{__name__}.{module}" not in sys.modules:
+            pytest.register_assert_rewrite(f"{__name__}.{module}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
