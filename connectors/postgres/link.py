@@ -109,6 +109,9 @@ class Link:
         except psycopg.Error as error:
             await link.close()
             raise retry_or_fix(error, system, "cannot set up the session") from None
+        except BaseException:
+            await link.close()
+            raise
         return link
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:

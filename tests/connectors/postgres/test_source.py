@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from decimal import Decimal
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import MISSING
+from connectors.postgres.link import Link
 from connectors.postgres.slot import load
 from tests.connectors.postgres.legacy import (
     Legacy,
@@ -470,3 +472,19 @@ async def test_a_slot_that_waits_for_a_long_transaction_says_so(
         other.commit()
     async with opened(legacy.system("t")) as (source, _):
         assert not (await source.read(10, 0.1)).changes
+
+
+async def test_a_connection_that_is_given_up_while_it_is_made_is_closed(legacy: Legacy) -> None:
+    """At whatever moment; else the server keeps it until somebody collects it."""
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
+    system = legacy.system("t")
+    for number in range(40):
+        opening = asyncio.create_task(Link.open(system, "given up"))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await asyncio.wait([opening], timeout=number / 1000)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        if not opening.cancelled() and opening.exception() is None:
+            await opening.result().close()
+    gc.collect()
