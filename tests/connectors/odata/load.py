@@ -108,7 +108,7 @@ class Load(threading.Thread):
         try:
             with self._client() as client:
                 erp = Erp(client, self._table)
-                while not self._over.wait(self._dice.choice([0, 0, 0.005, 0.03])):
+                while not self._over.wait(self._dice.choice([0, 0.02, 0.05, 0.2])):
                     self._act(erp)
         except BaseException as error:  # noqa: BLE001 - told by `end`
             self._error = error

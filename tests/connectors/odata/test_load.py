@@ -1,7 +1,7 @@
 """A random load on real services under restarts of both sides: the log ends as the service does.
 
 The bridge is `bridgectl run`, killed by SIGKILL; services are stopped, and killed where they keep
-their data. `BRIDGE_LOAD_ROUNDS` (3) and `BRIDGE_LOAD_SEED` make it longer, and other.
+their data. `BRIDGE_LOAD_ROUNDS` (2) and `BRIDGE_LOAD_SEED` make it longer, and other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.services import provide
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
-ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "2"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 #: Properties of the two services as entity fields: names only, so that rows compare as they are.
@@ -87,16 +87,16 @@ class Bridge:
             process.wait()
             assert code is None, f"the bridge ended by itself with {code}:\n{self.output()}"
 
-    def moved(self, seconds: float = 60) -> None:
+    def moved(self, seconds: float = 120) -> None:
         """Wait until it has written another change since now."""
         before = self.log.progress().get("counter", 0)
         self.until(lambda: self.log.progress().get("counter", 0) > before, seconds)
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{self.output()}"
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]
@@ -120,7 +120,7 @@ def own() -> Iterator[Cap]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 30 * ROUNDS)
+@pytest.mark.timeout(240 + 60 * ROUNDS)
 class TestLoad:
     """One load for each way to notice changes."""
 
@@ -187,7 +187,7 @@ def judge(bridge: Bridge, form: Form, loads: list[Load]) -> None:
     assert there == {key: states[-1] for key, states in truth.items() if states[-1]}
 
     try:
-        bridge.until(lambda: bridge.log.rows() == there, 40)
+        bridge.until(lambda: bridge.log.rows() == there)
     finally:
         check(bridge.log.told(), truth)
     told = sum(len(records) for records in bridge.log.told().values())

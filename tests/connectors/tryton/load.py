@@ -69,7 +69,7 @@ class Load(threading.Thread):
     def run(self) -> None:
         """Until `end`."""
         try:
-            while not self._over.wait(self._dice.choice([0, 0, 0.01, 0.05])):
+            while not self._over.wait(self._dice.choice([0, 0.02, 0.05, 0.2])):
                 self._act()
         except BaseException as error:  # noqa: BLE001 - told by `end`
             self._error = error

@@ -115,7 +115,7 @@ def checked(
     (place.folder / "erp.yaml").write_text(
         SYSTEM.format(url=url, name="note", run=run, probe=probe, customer=customer)
     )
-    done = place.call("check")
+    done = place.inside("check")
     return done.code, " ".join(done.said.split())
 
 

@@ -24,7 +24,7 @@ def place(tmp_path: Path) -> Place:
 def asked(place: Place, tryton: Tryton, *words: str, user: str = "admin") -> Answer:
     file = place.folder / "systems" / "erp.yaml"
     url = tryton.url_of(user, "${env:ERP_PASSWORD}")
-    return place.call("schema", "import", "tryton", url, "-o", str(file), *words)
+    return place.inside("schema", "import", "tryton", url, "-o", str(file), *words)
 
 
 def imported(place: Place, tryton: Tryton, *words: str, **more: str) -> tuple[str, dict[str, Any]]:
@@ -71,7 +71,7 @@ def test_what_business_users_know_is_imported_and_passes_untouched(
     assert read["entities"]["product_template"]["fields"]["name"]["type"] == "string"
     assert "# invoice_report_cache: {from: invoice_report_cache, type: bytes}" in written
     assert "# State (selection) draft, quotation, confirmed, processing, done, cancelled" in written
-    done = place.call("check")
+    done = place.inside("check")
     assert done.code == 0, done
     assert PASSWORD not in written
     place.stores_no_secret()
@@ -94,7 +94,7 @@ def test_the_commands_of_a_draft_are_right_when_they_are_uncommented(
         "run": "BUTTON sale.sale(:key)/confirm",
         "probe": "FIND sale.sale(:key) state=['confirmed', 'processing', 'done']",
     }
-    done = place.call("check")
+    done = place.inside("check")
     assert done.code == 0, done
 
 
@@ -116,6 +116,6 @@ def test_what_the_user_may_not_read_is_left_out_and_says_so(tryton: Tryton, plac
     assert '# sale.sale: model.sale.sale.search_read: You are not allowed to access "Sale".' in (
         written
     )
-    done = place.call("check")
+    done = place.inside("check")
     assert done.code == 0, done
     assert "this user may not read ir.model.log" in " ".join(done.said.split())

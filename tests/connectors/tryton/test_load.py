@@ -1,7 +1,7 @@
 """A random load on a real ERP under restarts of both sides: the log ends as the ERP's database does.
 
 The bridge is `bridgectl run`, killed by SIGKILL; the ERP is stopped, and killed. Both are read from
-their files. `BRIDGE_LOAD_ROUNDS` (4) and `BRIDGE_LOAD_SEED` make it longer, and other.
+their files. `BRIDGE_LOAD_ROUNDS` (3) and `BRIDGE_LOAD_SEED` make it longer, and other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.services.tryton import PASSWORD, Tryton
 from tests.torture import found as reading
 from tests.torture.found import Found
 
-ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 ENTITIES = {"party": "party.party", "sale": "sale.sale", "line": "sale.line"}
@@ -82,16 +82,16 @@ class Bridge:
         told: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
         return told
 
-    def moved(self, seconds: float = 60) -> None:
+    def moved(self, seconds: float = 120) -> None:
         """Wait until it has written another change since now."""
         before = self.progress().get("counter", 0)
         self.until(lambda: self.progress().get("counter", 0) > before, seconds)
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{self.output()}"
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]
@@ -112,7 +112,7 @@ class Bridge:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 30 * ROUNDS)
+@pytest.mark.timeout(240 + 60 * ROUNDS)
 def test_the_log_ends_as_the_erp_does_under_kills_of_both(
     tmp_path: Path, private_tryton: Callable[..., Tryton]
 ) -> None:
@@ -151,7 +151,7 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
 def check_equal(bridge: Bridge, entity: str, there: dict[int, Row]) -> None:
     """Give the log time to catch up, then hold it against the ERP's rows."""
     assert there
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (told := bridge.rows(entity)) != there and time.monotonic() < deadline:
         time.sleep(0.2)
     lacking = {key: row for key, row in there.items() if told.get(key) != row}
