@@ -121,7 +121,7 @@ def _check_target(spec: CommandSpec, target: Target) -> None:
 def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         key, args = json.loads(record.key), json.loads(record.args)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Rejected("bad_command", f"{record.name}: key or args are not JSON") from error
     if not isinstance(key, dict) or not isinstance(args, dict):
         raise Rejected("bad_command", f"{record.name}: key and args are JSON objects")
@@ -129,8 +129,16 @@ def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Rejected(
             "bad_id", f"{record.name}: the id does not follow from agent and idempotency key"
         )
-    if record.digest != sha256_hex(record.name, key, args, record.expect):
+    if record.digest != _digest(record, key, args):
         raise Rejected(
             "bad_digest", f"{record.name}: the digest is not that of name, key, args and expect"
         )
     return key, args
+
+
+def _digest(record: CommandRecord, key: Mapping[str, Any], args: Mapping[str, Any]) -> str:
+    try:
+        return sha256_hex(record.name, key, args, record.expect)
+    except (ValueError, RecursionError) as error:
+        # Halves of surrogate pairs, or nested without end: no digest could be made of that.
+        raise Rejected("bad_command", f"{record.name}: key or args have no digest") from error

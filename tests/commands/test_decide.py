@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.commands.decide import Await, Execute, Refuse, decide
 from bridge.commands.declare import check_args
@@ -143,3 +145,44 @@ def test_an_argument_that_is_null_counts_as_missing() -> None:
     with pytest.raises(Rejected, match="reason is missing"):
         check_args(SPEC, {"reason": None})
     assert check_args(SPEC, {"reason": "a", "level": None})["level"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "args"),
+    [
+        ("[" * 100_000, "{}"),
+        ('{"order_no": "1"}', '{"reason": ' + "[" * 900 + "]" * 900 + "}"),
+        ('{"order_no": "1"}', '{"reason": "\\ud800"}'),
+        ('{"order_no": "1"}', '{"\\ud800": 1, "b": 2}'),
+        ('{"order_no": "\\udfff"}', "{}"),
+    ],
+    ids=["deep key", "deep args", "surrogate", "surrogate name", "surrogate key"],
+)
+def test_content_of_which_no_digest_can_be_made_is_rejected(key: str, args: str) -> None:
+    """Whoever may write commands could end the executor by it, again and again."""
+    record = replace(sealed(Command("erp.block_order", {"order_no": "1"})), key=key, args=args)
+    refused = decided(record)
+    assert isinstance(refused, Refuse)
+    assert refused.code == "bad_command"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(("reason", "level", "kind", "amount", "other"))
+
+
+@given(key=JSON, args=st.dictionaries(NAMES, JSON, max_size=4), expect=st.none() | st.text())
+def test_whatever_a_command_holds_something_is_decided(
+    key: Any, args: dict[str, Any], expect: str | None
+) -> None:
+    command = Command("erp.block_order", {"order_no": key}, args=args, expect=expect)
+    try:
+        record = sealed(command)
+    except (ValueError, TypeError, Rejected):
+        return
+    assert isinstance(decided(record), Execute | Refuse)
