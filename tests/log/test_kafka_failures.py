@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from bridge.log.kafka import KafkaLog, KafkaSettings
 from bridge.log.port import Entry, Record, RecordTooLarge, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
+from tests.conftest import available
+from tests.services import provide
 from tests.services.ports import free_ports
 from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
 
-Broker = Callable[[], "Kafka"]
 GIVES_UP = 12.0
 """Seconds after which a log gives up where a test waits for that, and long enough for what has to
 succeed besides.
@@ -34,10 +35,20 @@ def name() -> str:
     return f"fail{secrets.token_hex(4)}"
 
 
+@pytest.fixture(scope="module")
+def mortal() -> "Iterator[Kafka]":
+    """A broker for tests that kill it: one after the other, as starting costs."""
+    with available():
+        broker = provide.private_kafka(brief=True)
+    with broker:
+        yield broker
+
+
 @pytest.fixture
-async def away(private_kafka: Broker) -> "Kafka":
+def away(mortal: "Kafka") -> "Kafka":
     """A broker that the test may kill."""
-    return private_kafka()
+    mortal.start()
+    return mortal
 
 
 @pytest.fixture(params=[60.0])
@@ -46,7 +57,6 @@ async def log(request: pytest.FixtureRequest, away: "Kafka", name: str) -> Async
     await log.open()
     await log.create_topics([TopicSpec(name)])
     yield log
-    away.start()
     await log.close()
 
 
@@ -83,7 +93,7 @@ async def test_a_broker_that_was_killed_and_is_back_is_only_a_wait(
     log: KafkaLog, away: "Kafka", name: str
 ) -> None:
     producer = await log.producer(name)
-    for restart in range(3):
+    for restart in range(2):
         async with producer.transaction() as transaction:
             await transaction.append(name, [Entry(b"k", b"%d a" % restart)])
             away.kill()
@@ -92,7 +102,7 @@ async def test_a_broker_that_was_killed_and_is_back_is_only_a_wait(
             await back
     await producer.close()
 
-    assert await values(log, name) == [b"%d %c" % (at, c) for at in range(3) for c in b"ab"]
+    assert await values(log, name) == [b"%d %c" % (at, c) for at in range(2) for c in b"ab"]
 
 
 async def test_readers_and_members_go_on_when_the_broker_is_back(
