@@ -14,7 +14,7 @@ from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model import headers
-from bridge.model.errors import RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.receipt import Outcome
 
 AT_ONCE = 2000
@@ -133,15 +133,28 @@ class Answered:
         if intent is not None and intent.partition(b"/")[0] == self._instance:
             self._awaited.discard(intent)
             return
-        told_id = command_id.decode()
+        told_id = command_id.decode(errors="replace")
         if outcome == headers.WITHDRAWN:
             self._turns.pop(told_id, None)
             self._answers.withdraw(told_id)
             return
-        found = answer(digest.decode(), Outcome(outcome.decode()))
+        found = answer(digest.decode(errors="replace"), self._outcome(outcome, record))
         if found.outcome == Outcome.UNKNOWN_OUTCOME:
             self._turn += 1
             self._turns[told_id] = self._turn
         else:
             self._turns.pop(told_id, None)
         self._answers.add(told_id, found)
+
+    def _outcome(self, told: bytes, record: Record) -> Outcome:
+        """Raises ConfigurationError for one that this version doesn't know: left out, its command
+        would be carried out again.
+        """
+        try:
+            return Outcome(told.decode())
+        except ValueError:
+            raise ConfigurationError(
+                f"{self._log.name}: the receipt at partition {record.partition}, offset "
+                f"{record.offset} of {self._topic} tells an outcome that this version doesn't know "
+                f"({told[:40]!r}): run the version of legacy-bridge that wrote it"
+            ) from None

@@ -132,7 +132,9 @@ class CommandExecutor:
         """
         try:
             await self._prepare(stop)
-            await self._run(stop)
+            # Told to end meanwhile: then nobody joins a group, nor waits for a log that is away.
+            if not stop.is_set():
+                await self._run(stop)
         finally:
             await self._answered.close()
             await self._epochs.close()

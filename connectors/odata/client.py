@@ -9,11 +9,11 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from bridge.connector import System
 from bridge.model.errors import (
+    BridgeError,
     ConfigurationError,
     HistoryLost,
     Rejected,
@@ -26,7 +26,6 @@ from connectors.odata.answer import Answer, Page, Request, page_of, with_query
 from connectors.odata.broken import broken
 from connectors.odata.csdl import parse
 from connectors.odata.exchange import Exchange
-from connectors.odata.faults import fault
 from connectors.odata.limits import limits_of
 from connectors.odata.model import Service, Version
 
@@ -249,7 +248,10 @@ class Client:
             whole = _whole(requests, form, version, changeset=changeset)
             answer = await self._exchange.ask(whole)
             if self._form is None and answer.status in batches.REFUSED:
-                refused = str(fault(answer, form, writes=False, now=datetime.now(UTC)))
+                try:
+                    self._exchange.check(whole, answer)
+                except BridgeError as error:
+                    refused = str(error)
                 continue
             self._exchange.check(whole, answer)
             try:
@@ -258,7 +260,7 @@ class Client:
                 raise broken(self._exchange.place(whole), writes=whole.writes) from None
             self._form = form
             return found
-        raise Unsupported(f"{self._where}: the service takes no $batch ({refused})")
+        raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
 
 
 def _whole(

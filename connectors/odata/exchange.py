@@ -129,6 +129,9 @@ class Exchange:
             if not own:
                 place = f"{self._where}: the token's server {shown(str(asked))}"
             raise self._hidden(lost(error, place, writes=request.writes and own)) from error
+        except (ConfigurationError, RetryLater) as error:
+            # The token's server, whose words may repeat what it was sent.
+            raise self._hidden(error) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
             # It was never sent. What is wrong with it may hold a secret.
             raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None

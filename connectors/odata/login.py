@@ -107,14 +107,22 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     tls = _tls(login, where)
     if login.oauth2 is not None:
         secret = login.oauth2.client_secret.get_secret_value()
-        return Entry(Tokens(login.oauth2, where, clock), tls, (secret,))
+        return Entry(
+            Tokens(login.oauth2, where, clock),
+            tls,
+            (secret, _basic(login.oauth2.client_id, secret)),
+        )
     if login.api_key is not None:
         key = login.api_key.value.get_secret_value()
         return Entry(Header(login.api_key.header, key), tls, (key,))
     if user:
-        header = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return Entry(httpx.BasicAuth(user, password), tls, (password, header))
+        return Entry(httpx.BasicAuth(user, password), tls, (password, _basic(user, password)))
     return Entry(None, tls, ())
+
+
+def _basic(user: str, password: str) -> str:
+    """What stands in the header of a basic login."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @cache

@@ -11,8 +11,10 @@ import pytest
 
 from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
-from bridge.log.port import Log
+from bridge.log.port import Entry, Log
+from bridge.model import headers
 from bridge.model.command import CommandRecord, command_id
+from bridge.model.errors import ConfigurationError
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World
@@ -180,3 +182,12 @@ async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) ->
         found = await receipts(here, 2)
     assert set(found) == {command.id, new.id}
     assert orders(here)["1"] == (5, None, "new")
+
+
+async def test_a_receipt_of_a_newer_version_ends_the_executor_with_a_sentence(here: World) -> None:
+    """Left out, its command would be carried out again."""
+    told = [(headers.ID, b"bot:1"), (headers.DIGEST, b"x"), (headers.OUTCOME, b"postponed")]
+    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
+    answered = Answered(here.log, here.codec)
+    with pytest.raises(ConfigurationError, match=r"offset 0 of .*receipts.*'postponed'"):
+        await answered.catch_up()

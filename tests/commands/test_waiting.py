@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.commands import executor_group
 from bridge.commands.waiting import Waiting
 from bridge.connector import Done, Effect
 from bridge.model.errors import RetryLater
@@ -56,3 +57,18 @@ def test_what_passes_at_once_and_what_somebody_else_does_is_no_news() -> None:
     for failures, why in [(1, "a lock"), (0, ""), (1, ""), (2, ""), (0, "")]:
         waiting.tried(failures, why)
     assert seen == []
+
+
+async def test_told_to_end_while_its_system_is_away_an_executor_joins_nobody(here: World) -> None:
+    """Joining may take seconds, or wait for a log that is away as well."""
+
+    class Never(Away):
+        async def prepare(self) -> None:
+            self.prepared += 1
+            raise RetryLater("erp is being serviced")
+
+    writer = Never(here.folder)
+    async with executing(here, writer=writer, ledger=False):
+        await until(lambda: writer.prepared)
+    group = executor_group(here.bridge, "erp")
+    assert group not in await here.log.groups()

@@ -14,7 +14,9 @@ from bridge.model.errors import (
     OutcomeUnknown,
     Rejected,
     RetryLater,
+    Unsupported,
 )
+from connectors.odata.answer import Request
 from connectors.odata.client import Client
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
@@ -243,3 +245,14 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
         client = Client(system(one.url(cap.url)))
         assert list((await client.metadata()).sets) == ["Ones"]
         await client.close()
+
+
+async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_messages(
+    cap: Cap,
+) -> None:
+    async with between(cap) as (one, client):
+        said = {"error": {"message": f"what is {PASSWORD}?"}}
+        one.rule = always(Say(400, json.dumps(said).encode(), JSON))
+        with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as told:
+            await client.batch([Request("GET", "Orders"), Request("GET", "Lines")])
+        assert PASSWORD not in str(told.value)

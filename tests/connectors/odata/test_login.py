@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from cryptography import x509
@@ -18,7 +21,7 @@ from pydantic import ValidationError
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.odata.client import Client
 from connectors.odata.login import Login
-from tests.between import CUT, Between, Rule, Say
+from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
 from tests.services.cap import Cap
@@ -87,6 +90,33 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
         await client.open()
     assert "Wr0ng" not in str(told.value)
     await client.close()
+
+
+@pytest.mark.parametrize("send", ["header", "form"])
+async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messages(
+    send: str,
+) -> None:
+    def repeating(asked: Asked) -> Say:
+        said = f"no: {asked.headers.get('authorization')} {unquote_plus(asked.body.decode())}"
+        body = json.dumps({"error": said}).encode()
+        return Say(400, body, {"Content-Type": "application/json"})
+
+    between = alone(repeating)
+    async with between.serving():
+        oauth2 = {
+            "client_id": "client",
+            "client_secret": "s3cr&t",
+            "token_url": f"{between.address}/token",
+            "send": send,
+        }
+        client = client_of(f"{between.address}/erp/", oauth2=oauth2)
+        with pytest.raises(ConfigurationError, match="hands out no token") as told:
+            await client.open()
+        await client.close()
+    said = str(told.value)
+    assert "***" in said
+    assert "s3cr" not in said
+    assert base64.b64encode(b"client:s3cr&t").decode() not in said
 
 
 async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
