@@ -6,9 +6,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, HistoryLost
+from connectors.tryton.gaps import MOST as MOST_GAPS
+from connectors.tryton.gaps import Gaps
 from connectors.tryton.known import Fingerprint
 from connectors.tryton.recent import Recent
 
@@ -20,7 +23,8 @@ MOST = 8_000
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Of one model. `known` is None of what has no ids to be compared; `reconciled` and `again` are
+    """Of one model. `known` is None of what has no ids to be compared, `gaps` those among them, which
+    may be filled by rows that come late; `reconciled` and `again` are
     seconds since 1970 of our own clock: when all ids were last compared, and when the model has to
     be compared with the log once more (0: not).
     """
@@ -29,6 +33,7 @@ class Saved:
     known: Fingerprint | None = None
     reconciled: float = 0.0
     again: float = 0.0
+    gaps: Gaps | None = None
 
 
 def pack(models: Mapping[str, Saved]) -> bytes:
@@ -50,7 +55,7 @@ def pack(models: Mapping[str, Saved]) -> bytes:
 
 
 def _pack(models: Mapping[str, Saved], most: int) -> bytes:
-    packed = {}
+    packed: dict[str, dict[str, Any]] = {}
     for name, saved in models.items():
         recent = saved.recent.newest(most)
         ids = sorted(recent.told)
@@ -59,14 +64,21 @@ def _pack(models: Mapping[str, Saved], most: int) -> bytes:
             "at": recent.at,
             "since": recent.since,
             "floor": recent.floor,
-            "ids": [key - before for before, key in zip([0, *ids], ids, strict=False)],
+            "ids": _distances(ids),
             "ago": [recent.at - recent.told[key] for key in ids],
             "known": saved.known,
             "reconciled": saved.reconciled,
             "again": saved.again,
         }
+        if saved.gaps is not None:
+            gaps = saved.gaps.newest(min(MOST_GAPS, most // 8))
+            packed[name]["gaps"] = [gaps.last, _distances(sorted(gaps.ids))]
     text = json.dumps({"v": VERSION, "models": packed}, separators=(",", ":"))
     return zlib.compress(text.encode())
+
+
+def _distances(ids: list[int]) -> list[int]:
+    return [key - before for before, key in zip([0, *ids], ids, strict=False)]
 
 
 def unpack(checkpoint: bytes, where: str) -> dict[str, Saved]:
@@ -84,14 +96,17 @@ def unpack(checkpoint: bytes, where: str) -> dict[str, Saved]:
 
 
 def _loaded(one: Mapping[str, Any]) -> Saved:
-    at, told, key = int(one["at"]), {}, 0
-    for distance, ago in zip(one["ids"], one["ago"], strict=True):
-        key += int(distance)
-        told[key] = at - int(ago)
-    known = one["known"]
+    at, known = int(one["at"]), one["known"]
+    told = {
+        key: at - int(ago)
+        for key, ago in zip(accumulate(map(int, one["ids"])), one["ago"], strict=True)
+    }
+    last, distances = one.get("gaps", (0, None))
     return Saved(
         Recent(at, int(one["since"]), int(one["floor"]), told),
         None if known is None else Fingerprint(*map(int, known)),
         float(one["reconciled"]),
         float(one["again"]),
+        # Earlier versions didn't look for gaps.
+        None if distances is None else Gaps(int(last), set(accumulate(map(int, distances)))),
     )

@@ -20,7 +20,15 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.tryton.address import address_of, options_of
-from connectors.tryton.faults import LoginRefused, NoSession, Refused, fault_of, raised, refused
+from connectors.tryton.faults import (
+    LoginRefused,
+    NoSession,
+    Refused,
+    fault_of,
+    raised,
+    refused,
+    undone,
+)
 from connectors.tryton.values import dumps, loads
 
 UNAUTHORIZED = 401
@@ -257,15 +265,16 @@ class Client:
             # Without its query, which may hold anything.
             to = answer.headers.get("Location", "?").partition("?")[0]
             raise NoSession(f"{where}: the service has moved to {to}; change `url`")
-        no = refused(status, where, _seconds(answer.headers.get("Retry-After")))
+        after = _seconds(answer.headers.get("Retry-After"))
+        no = refused(status, where, after)
         if no is not None:
             raise no
+        if status == httpx.codes.SERVICE_UNAVAILABLE and (why := undone(answer.text)):
+            # Tryton has tried again by itself a few times.
+            raise RetryLater(f"{where}: the ERP's database is busy ({why})", after=after)
         if changes:
             raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have happened")
-        raise RetryLater(
-            f"{where}: the ERP failed or is busy ({status})",
-            after=_seconds(answer.headers.get("Retry-After")),
-        )
+        raise RetryLater(f"{where}: the ERP failed or is busy ({status})", after=after)
 
 
 def _said(error: BaseException) -> str:

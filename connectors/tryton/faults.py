@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
@@ -42,10 +43,12 @@ class Refused(Rejected):
 _RECORDS = re.compile(r"^[0-9a-f]{32}\.(?=.)")
 _BUSY = re.compile(
     r"database (table )?is locked|could not serialize access|could not obtain lock"
-    r"|deadlock detected|due to (lock|statement) timeout",
+    r"|deadlock detected|due to (lock|statement) timeout|couldn't get a connection after",
     re.IGNORECASE,
 )
-"""What the databases under Tryton say when a transaction came in the way of another one."""
+"""What the databases under Tryton say when a transaction came in the way of another one, or could
+not even begin. Not "the connection is lost": that may have been while it was committed.
+"""
 KINDS = ("UserError", "UserWarning", "ConcurrencyException", "LoginException")
 
 
@@ -83,9 +86,17 @@ def raised(fault: Fault, where: str) -> BridgeError:
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )
-    if not fault.kind and _BUSY.search(fault.text):
-        return RetryLater(f"{where}: the ERP's database is busy ({fault.text})")
+    if not fault.kind and (why := undone(fault.text)):
+        return RetryLater(f"{where}: the ERP's database is busy ({why})")
     return Refused("legacy_error", f"{where}: {fault.text or 'the ERP failed'}", fault)
+
+
+def undone(said: str) -> str:
+    """Why a call was rolled back by the ERP's database, in its words; empty where that isn't sure.
+    `said`: a fault's text, or the page of a 503, by which Tryton tells what its database refused.
+    """
+    found = _BUSY.search(unescape(said))
+    return found.group() if found else ""
 
 
 def short(warning: str) -> str:

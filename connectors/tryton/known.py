@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from connectors.tryton.gaps import gaps_of
+
 
 class Fingerprint(NamedTuple):
     """Of a set of ids: a number that none exceeds, how many, and their exclusive or."""
@@ -44,6 +46,7 @@ class Known:
         self._sorted = array("q", sorted(ids))
         self._since: set[int] = set()
         self.print = fingerprint(self._sorted)
+        self.gaps = gaps_of(self._sorted)
 
     def __contains__(self, key: int) -> bool:
         place = bisect_left(self._sorted, key)
@@ -55,6 +58,7 @@ class Known:
         if key not in self:
             self._since.add(key)
             self.print = self.print.plus(key)
+            self.gaps.known(key)
 
     def compare(self, listed: Sequence[int]) -> tuple[list[int], list[int]]:
         """Ids that are no longer among the listed, which must be in order: they are unknown from now
@@ -73,6 +77,7 @@ class Known:
             self._sorted = array("q", [key for key in before if key not in lost])
             for key in gone:
                 self.print = self.print.less(key)
+                self.gaps.gone(key)
         return gone, come
 
 

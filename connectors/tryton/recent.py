@@ -44,13 +44,15 @@ class Recent:
     """What was told of one model lately.
 
     `at` is the time up to which all was told that a look at the whole overlap found, `since` the
-    time from which on `told` (id to time) is complete; nothing before `floor` is asked for.
+    time from which on `told` (id to time) is complete; nothing before `floor` is asked for. `seen` is
+    the newest time that any look since the start has seen.
     """
 
     at: int = 0
     since: int = 0
     floor: int = 0
     told: dict[int, int] = field(default_factory=dict)
+    seen: int = 0
 
     def begin(self, overlap: int) -> int:
         """Where a window of this length begins."""
@@ -61,6 +63,15 @@ class Recent:
         return sorted(
             (row for row in rows if self.told.get(row.id) != row.at), key=attrgetter("at", "id")
         )
+
+    def saw(self, rows: Iterable[Stamp], *, at_once: bool) -> int:
+        """A look saw these. Returns the time up to which it may reach: what was committed while it
+        was read page by page may lack on a page that was read before, so that a look of several
+        pages counts from when it began, and no more is sure of that than what was seen earlier.
+        """
+        before = max(self.seen, self.at)
+        self.seen = max([before, *(row.at for row in rows)])
+        return self.seen if at_once else before
 
     def is_new(self, row: Stamp, overlap: int) -> bool:
         """Whether the row itself was never told, only to be asked of what is news."""
@@ -98,7 +109,7 @@ class Recent:
         """The ERP's clock stands before rows that were told: what it writes now looks older."""
         if now < self.at:
             self.since = max(self.since, self.begin(overlap))
-            self.at, self.floor = now, 0
+            self.at, self.seen, self.floor = now, now, 0
 
     def newest(self, count: int) -> Recent:
         """A copy that remembers at most so many rows: older ones will be told once more."""

@@ -56,6 +56,7 @@ class Trail:
         try:
             rows = await self._look.window(LOG, recent.begin(window), *deleted(every))
             entries = recent.news(rows)
+            upto = recent.saw(rows, at_once=len(rows) < self._client.options.page)
             if len(rows) > self._look.most:
                 recent.leap(max(row.at for row in rows))
                 return {name for names in watched.values() for name in names}
@@ -75,7 +76,7 @@ class Trail:
         for one in entries:
             recent.tell(one)
             if whole:
-                recent.reach(one.at)
+                recent.reach(min(one.at, upto))
         recent.prune(self._overlap)
         return found
 

@@ -12,6 +12,7 @@ from bridge.connector import Stale
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import Saved
 from connectors.tryton.fields import ID
+from connectors.tryton.gaps import MOST, Gaps
 from connectors.tryton.known import Fingerprint, Known, fingerprint
 from connectors.tryton.look import Look
 from connectors.tryton.options import TrytonOptions
@@ -24,13 +25,13 @@ CLOCK_SLACK = 2 * MICRO
 
 
 class Found(NamedTuple):
-    """A row that is news: as it was seen, whether it was never told, and by a look at the whole
-    overlap.
+    """A row that is news: as it was seen, whether it was never told, and up to when the look reaches
+    that saw it: only one at the whole overlap does.
     """
 
     row: Stamp
     new: bool
-    whole: bool
+    reach: int = 0
 
 
 @dataclass(slots=True)
@@ -66,12 +67,14 @@ class Watched:
         self._tables = tables
         self._look = look
         self._overlap = int(options.overlap * MICRO)
+        self._page = options.page
         self._interval = options.reconcile
         self._monotonic, self._clock = monotonic, clock
         self._saved = saved
         self._recent = saved.recent if saved else Recent()
         self._known: Known | None = None
         self._print: Fingerprint | None = saved.known if saved else None
+        self._gaps: Gaps | None = saved.gaps if saved else None
         self._reconciled = self._again = 0.0
         self._listed_at = self._took = 0.0
         #: Until a look succeeds, which tells it.
@@ -85,14 +88,14 @@ class Watched:
         """
         if self._known is None or self._stale:
             return self._saved
-        return Saved(self._recent, self._print, self._reconciled, self._again)
+        return Saved(self._recent, self._print, self._reconciled, self._again, self._gaps)
 
     def settle(self) -> None:
         """All deletes that were found are told. Not before: after a restart the ids alone tell of
         those that weren't.
         """
         if self._known is not None:
-            self._print = self._known.print
+            self._print, self._gaps = self._known.print, self._known.gaps.newest(MOST)
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -113,12 +116,16 @@ class Watched:
         if saved is None and not first:
             self._compare("it is captured from now on")
         if saved is not None and saved.known is not None:
-            last = saved.known.last
             self._again = saved.again
-            if fingerprint(listed, last) != saved.known:
+            # Those above are still to be told, and those that came late among the others.
+            old = listed[: bisect_right(listed, saved.known.last)]
+            if saved.gaps is not None:
+                old = array("q", [key for key in old if key not in saved.gaps.ids])
+            # Some of them may be older than any look reaches.
+            self.wanted = len(old) < len(listed)
+            listed = old
+            if fingerprint(listed, saved.known.last) != saved.known:
                 self._compare("rows went while nobody looked", deletes_only=True)
-            # Those above are still to be told.
-            listed = listed[: bisect_right(listed, last)]
         self._recent, self._known = recent, Known(listed)
         if saved is None:
             self.settle()
@@ -138,8 +145,10 @@ class Watched:
             self._leap(recent, rows)
             await self._begin_anew(seen, f"more than {self._look.most} rows changed at once")
         else:
+            upto = recent.saw(rows, at_once=len(rows) < self._page)
             seen.news = [
-                Found(row, recent.is_new(row, self._overlap), whole) for row in recent.news(rows)
+                Found(row, recent.is_new(row, self._overlap), upto if whole else 0)
+                for row in recent.news(rows)
             ]
         if 0 < self._again <= self._clock():
             # Transactions that were under way when it was compared have ended.
@@ -187,7 +196,12 @@ class Watched:
             # Only the log knows their keys.
             self._compare("rows were deleted", deletes_only=True)
         known = {found.row.id for found in seen.news}
-        seen.news += [Found(Stamp(0, key, 0), True, False) for key in come if key not in known]
+        for key in come:
+            if key in self._recent.told:
+                # Told just before a restart, and deletes that were found with it were not.
+                self._known.add(key)
+                known.add(key)
+        seen.news += [Found(Stamp(0, key, 0), True) for key in come if key not in known]
 
     async def _list(self) -> array[int]:
         began = self._monotonic()
@@ -204,8 +218,7 @@ class Watched:
             self._recent.tell(now)
             if self._known is not None:
                 self._known.add(now.id)
-        if found.whole:
-            self._recent.reach(found.row.at)
+        self._recent.reach(min(found.row.at, found.reach))
 
     def tell_gone(self, key: int) -> None:
         """That a row was deleted is told."""

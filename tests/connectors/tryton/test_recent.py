@@ -19,12 +19,15 @@ Version = tuple[int, int]
 
 @dataclass(frozen=True)
 class Look:
-    """A look at the ERP `after` the last one; telling each row takes `slow`."""
+    """A look at the ERP `after` the last one; telling each row takes `slow`, and the second page is
+    read `paged` after the first.
+    """
 
     after: int
     whole: bool
     slow: int
     restart: bool
+    paged: int = 0
 
 
 looks = st.builds(
@@ -33,6 +36,7 @@ looks = st.builds(
     st.integers(0, 3).map(lambda one: not one),
     st.sampled_from([0, 0, 0, 80]),
     st.integers(0, 5).map(lambda one: not one),
+    st.sampled_from([0, 0, 30, 90]),
 )
 # Pauses between a row's transactions, and how long each lasts.
 rows = st.lists(
@@ -68,7 +72,7 @@ def seen(histories: list[list[Version]], now: int) -> list[Stamp]:
 def test_every_row_ends_as_it_is_and_is_told_as_new_once(
     steps: list[list[tuple[int, int]]], plan: list[Look]
 ) -> None:
-    """Late commits, looks of both lengths, slow telling, restarts: as long as no transaction lasts
+    """Late commits, looks of both lengths and of two pages, slow telling, restarts: as long as no transaction lasts
     longer than the overlap.
     """
     histories = [history(one) for one in steps]
@@ -79,7 +83,11 @@ def test_every_row_ends_as_it_is_and_is_told_as_new_once(
         now += look.after
         window = OVERLAP if look.whole else OVERLAP // 10
         begin = recent.begin(window)
-        for row in recent.news([one for one in seen(histories, now) if one.at >= begin]):
+        pages = (range(2), seen(histories, now)), (range(2, 9), seen(histories, now + look.paged))
+        found = [row for ids, rows in pages for row in rows if row.id in ids and row.at >= begin]
+        now += look.paged
+        upto = recent.saw(found, at_once=not look.paged)
+        for row in recent.news(found):
             if recent.is_new(row, OVERLAP):
                 new.append(row.id)
             now += look.slow
@@ -87,7 +95,7 @@ def test_every_row_ends_as_it_is_and_is_told_as_new_once(
             told[row.id] = at_last.at
             recent.tell(at_last)
             if look.whole:
-                recent.reach(row.at)
+                recent.reach(min(row.at, upto))
         recent.prune(OVERLAP)
         if look.restart:
             recent = unpack(pack({"m": Saved(recent)}), "here")["m"].recent
@@ -104,6 +112,18 @@ def test_a_row_that_was_written_again_while_it_waited_hides_no_other() -> None:
     assert recent.begin(OVERLAP) <= 1500
     other = Stamp(1500, 2, 1)
     assert recent.news([other, Stamp(9000, 1, 1)]) == [other]
+
+
+def test_what_is_committed_while_the_pages_are_read_is_within_the_next_look() -> None:
+    """It began within the overlap before the first page, on which it lacked."""
+    recent = Recent(at=1000)
+    assert recent.saw([Stamp(1050, 1, 1)], at_once=True) == 1050
+    recent.reach(1050)
+    late = Stamp(1060 - OVERLAP, 2, 1)
+    reach = recent.saw([Stamp(1200, 9, 1)], at_once=False)
+    recent.reach(min(1200, reach))
+    assert recent.begin(OVERLAP) <= late.at
+    assert recent.saw([late], at_once=False) == 1200, "as it was seen before"
 
 
 @given(rows)

@@ -56,8 +56,8 @@ TYPES = [
     TypeCase("multiselection", '["a", "b"]', "array(string)", ["a", "b"]),
     TypeCase("binary", sent("bytes", base64="+/8="), "bytes", b"\xfb\xff"),
     TypeCase("dict", '{"b": 1, "a": "\u00e9"}', "json", '{"a": "\u00e9", "b": 1}'),
-    TypeCase("reference", '"res.user,1"', "string", "res.user,1"),
-    TypeCase("many2one of res.user", "1", "integer", 1),
+    TypeCase("reference", '"res.user,3"', "string", "res.user,3"),
+    TypeCase("many2one of res.user", "3", "integer", 3),
 ]
 
 

@@ -1,0 +1,220 @@
+"""Transactions that overlap, on PostgreSQL: they appear in the order of their ends, and carry the
+moments at which they began and ids that they were given in between.
+
+All other tests of the connector run there as well with BRIDGE_TEST_TRYTON_ON=postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from bridge.connector import CREATE, DELETE, UPDATE, Done
+from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
+from tests.connectors.tryton.test_source import ORDER, Follow, erp, following, order, write
+from tests.connectors.tryton.test_writer import effect, outcome, writing
+from tests.services.tryton import PASSWORD, USER, Tryton
+from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_store import DATABASE, Database
+from tests.waiting import until
+
+ORDERS = "kit.order"
+#: Models that tests hold up, and a row of each.
+HOLD = {"kit.switched": {"name": "x"}, "kit.typed": {"char": "x"}}
+
+
+@pytest.fixture
+def tryton(tryton_on_postgres: Tryton) -> Tryton:
+    return tryton_on_postgres
+
+
+def database(tryton: Tryton) -> Database:
+    assert isinstance(tryton.store, Database)
+    return tryton.store
+
+
+def waiting(tryton: Tryton) -> int:
+    """How many transactions wait for another one."""
+    [[found]] = tryton.store.run("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return int(found)
+
+
+def session(tryton: Tryton) -> Rpc:
+    return Rpc(tryton.address, DATABASE, USER, PASSWORD)
+
+
+@asynccontextmanager
+async def under_way(
+    tryton: Tryton, *steps: Sequence[Any], behind: str = "kit.switched"
+) -> AsyncIterator[None]:
+    """A transaction of the ERP that has done these steps, and commits with the end of this."""
+    last = [behind, "create", [HOLD[behind]]]
+    with tryton.store.held(behind.replace(".", "_")):
+        before = waiting(tryton)
+        call = asyncio.create_task(
+            asyncio.to_thread(session(tryton).call, "model.kit.order.together", [*steps, last])
+        )
+        await until(lambda: waiting(tryton) > before)
+        yield
+    await call
+
+
+async def moved(tryton: Tryton, follow: Follow, seconds: float) -> None:
+    """Rows are told whose moments are this much younger than now."""
+    first = order(tryton)
+    wanted = f"SELECT 1 FROM kit_order WHERE id = ? AND create_date > ? + interval '{seconds} s'"
+    [[begun]] = tryton.store.run("SELECT create_date FROM kit_order WHERE id = ?", first)
+    while not tryton.store.run(wanted, last := order(tryton), begun):
+        await follow.read()
+    await follow.until(lambda: (CREATE, ORDERS, last) in follow.told())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_commits_late_is_told_behind_what_began_and_ended_meanwhile(
+    tryton: Tryton, restart: bool
+) -> None:
+    old, gone = order(tryton, qty=0), order(tryton)
+    of = erp(tryton, ORDER)
+    steps: list[Any] = [
+        [ORDERS, "create", [{"order_no": "late"}]],
+        [ORDERS, "write", [old], {"qty": 2}],
+        [ORDERS, "delete", [gone]],
+    ]
+    async with following(of) as follow:
+        async with under_way(tryton, *steps):
+            young = order(tryton)
+            await follow.until(lambda: (CREATE, ORDERS, young) in follow.told())
+            before = follow.told()
+        if restart:
+            await follow.source.close()
+            async with following(of, follow.checkpoint) as again:
+                await again.looked()
+                told, last = again.told(), again.last
+                assert [one.deletes_only for one in again.stale] == [True], "a row went"
+        else:
+            await follow.until(lambda: (DELETE, ORDERS, gone) in follow.told())
+            told, last = follow.told()[len(before) :], follow.last
+            assert follow.stale == []
+    [late] = tryton.rpc.search(ORDERS, ["order_no", "=", "late"], ["id", "<", young])
+    assert (CREATE, ORDERS, late) in told
+    assert (UPDATE, ORDERS, old) in told
+    assert last(old, "qty") == 2
+    assert [one for one in told if one[2] == young] == [], "it was told"
+    write(tryton, late, order_no="done")
+
+
+async def test_rows_of_a_transaction_longer_than_the_overlap_are_found_by_their_ids_after_a_restart(
+    tryton: Tryton,
+) -> None:
+    """Their ids lie below the last one that was told."""
+    of, long_one = erp(tryton, ORDER, overlap=1), {"order_no": "long"}
+    async with following(of) as follow:
+        async with under_way(tryton, [ORDERS, "create", [long_one, long_one]]):
+            await moved(tryton, follow, 1.5)
+            await follow.source.close()
+        long = tryton.rpc.search(ORDERS, ["order_no", "=", "long"])
+        assert all((CREATE, ORDERS, one) not in follow.told() for one in long)
+        assert all(one < follow.told()[-1][2] for one in long)
+    async with following(of, follow.checkpoint) as again:
+        await again.until(lambda: {(CREATE, ORDERS, one) for one in long} <= set(again.told()))
+        await again.looked()
+        assert again.stale == [], "nothing went"
+        assert len(again.told()) == len(set(again.told()))
+    for one in long:
+        write(tryton, one, order_no="done")
+
+
+async def test_a_guarded_command_that_waited_for_another_transaction_meets_its_change(
+    tryton: Tryton,
+) -> None:
+    key = order(tryton, qty=0)
+    asked = []
+    one = effect("WRITE kit.order(:key) qty=5", key, lambda _, row: asked.append(row), table=ORDERS)
+    async with writing(tryton.url) as writer:
+        await writer.prepare()
+        async with under_way(tryton, [ORDERS, "write", [key], {"qty": 1}]):
+            call = asyncio.create_task(outcome(writer, one))
+            await until(lambda: waiting(tryton) == 2)
+        found = await call
+    assert isinstance(found, Rejected), found
+    assert found.code == "conflict"
+    assert asked, "it was guarded"
+    assert tryton.rpc.read(ORDERS, [key], "qty")[0]["qty"] == 1
+
+
+async def test_a_command_without_a_guard_comes_behind_the_transaction_that_it_waited_for(
+    tryton: Tryton,
+) -> None:
+    key = order(tryton, qty=0)
+    async with writing(tryton.url) as writer:
+        await writer.prepare()
+        async with under_way(tryton, [ORDERS, "write", [key], {"qty": 1, "customer": "C"}]):
+            one = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
+            call = asyncio.create_task(outcome(writer, one))
+            await until(lambda: waiting(tryton) == 2)
+        assert isinstance(await call, Done)
+    assert tryton.rpc.read(ORDERS, [key], "qty", "customer") == [
+        {"id": key, "qty": 5, "customer": "C"}
+    ]
+
+
+@asynccontextmanager
+async def contended(tryton: Tryton) -> AsyncIterator[None]:
+    """Each write of an order comes in the way of another transaction."""
+    tryton.store.run(
+        "CREATE FUNCTION contended() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+        " 'could not serialize access due to concurrent update' USING ERRCODE = '40001'; END $$"
+    )
+    tryton.store.run(
+        "CREATE TRIGGER contended BEFORE UPDATE ON kit_order"
+        " FOR EACH ROW EXECUTE FUNCTION contended()"
+    )
+    try:
+        yield
+    finally:
+        tryton.store.run("DROP FUNCTION contended CASCADE")
+
+
+async def test_a_command_that_came_in_the_way_of_others_again_and_again_is_tried_later(
+    tryton: Tryton,
+) -> None:
+    """Tryton gives up after a few tries. Nothing happened, so that nobody has to find out."""
+    key = order(tryton, qty=0)
+    one = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
+    async with writing(tryton.url) as writer:
+        async with contended(tryton):
+            found = await outcome(writer, one)
+            assert isinstance(found, RetryLater), found
+            assert "busy (could not serialize access)" in str(found)
+        assert isinstance(await outcome(writer, one), Done)
+
+
+async def test_a_command_whose_database_dies_is_unknown_until_it_is_back_and_asked(
+    tryton: Tryton,
+) -> None:
+    """It may have been killed behind the commit."""
+    key = order(tryton, qty=0)
+    one = effect("WRITE kit.order(:key) qty=5", key, lambda *_: None, table=ORDERS)
+    server = database(tryton).server
+    async with writing(tryton.url) as writer:
+        await writer.prepare()
+        with suppress(Exception), tryton.store.held("kit_order"):
+            call = asyncio.create_task(outcome(writer, one))
+            await until(lambda: waiting(tryton) == 1)
+            server.kill()
+            found = await call
+        server.start()
+        assert isinstance(found, OutcomeUnknown), found
+        await until(lambda: answers(tryton))
+        assert await writer.probe(one) is None
+        assert isinstance(await outcome(writer, one), Done)
+
+
+def answers(tryton: Tryton) -> bool:
+    with suppress(OSError):
+        return bool(tryton.rpc.search("res.user"))
+    return False
