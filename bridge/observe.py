@@ -49,7 +49,7 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class EntityPaused:
-    """One entity is paused by itself; the others go on."""
+    """One entity is paused by itself; the others go on. Told anew at each start until it is resumed."""
 
     entity: str
     reason: str
@@ -58,7 +58,7 @@ class EntityPaused:
 @dataclass(frozen=True, slots=True)
 class EntityState:
     """`troubled`: one entity can't be captured for now, and goes on by itself once it can be;
-    `captured`: it is again. The others go on.
+    `captured`: it is again, also one that was paused. The others go on.
     """
 
     entity: str

@@ -66,6 +66,7 @@ class Pulse:
 
     `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
     written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
+    `paused`: entities that were told to be so.
     """
 
     system: str
@@ -79,6 +80,7 @@ class Pulse:
     silent: float = 0.0
     waiting: Mapping[str, str] = field(default_factory=dict)
     troubles: Mapping[str, str] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
     changes: int = 0
     dead: int = 0
     reported_at: int = 0

@@ -21,7 +21,7 @@ from bridge.capture.stored import dump
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
-from bridge.observe import Captured, EntityState, SourceState
+from bridge.observe import Captured, EntityPaused, EntityState, SourceState
 
 #: Changes up to which a transaction waits for its turn before it is filled: one that is large
 #: enough has its records on the way meanwhile.
@@ -82,6 +82,11 @@ class Session:
         jobs = Jobs(state, snapshots, outbox)
         requests: list[tuple[int, Request | None]] = []
         self._initial(state)
+        # Those that are paused since an earlier run: whoever watches this one was told of none.
+        for name, why in self.progress.paused.items():
+            if name not in self.pulse.paused:
+                self.wires.observer(EntityPaused(self._qualified(name), why.reason))
+        self.pulse.paused = frozenset(self.progress.paused)
         self.tell("streaming")
         try:
             await first_to_raise(
@@ -167,6 +172,15 @@ class Session:
                 self.wires.observer(EntityState(qualified, what, found.get(name, "")))
         self.pulse.reported_at = 0
         state.changed = True
+
+    def _resumed(self, progress: Progress) -> None:
+        """Tell which entities are paused no longer."""
+        for name in sorted(self.pulse.paused.difference(progress.paused)):
+            self.wires.observer(EntityState(self._qualified(name), "captured"))
+        self.pulse.paused = frozenset(progress.paused)
+
+    def _qualified(self, name: str) -> str:
+        return f"{self.wires.system.name}.{name}"
 
     def _waits(self, why: Mapping[str, str]) -> None:
         """Changes are streamed, and snapshots wait for something."""
@@ -260,6 +274,7 @@ class Session:
     def _told(self, group: Group, seconds: float) -> None:
         behind = self.pulse.committed(self.wires.clock(), group.changes, group.dead, group.newest)
         observer = self.wires.observer
+        self._resumed(group.progress)
         for notice in group.notices:
             observer(notice)
         if group.changes or group.dead:

@@ -50,7 +50,7 @@ class Metrics:
             "bridge_part_running", "1 while the part runs", ["kind", "name"], registry=registry
         )
         self._paused = Gauge(
-            "bridge_entity_paused", "1 since the entity was paused", ["entity"], registry=registry
+            "bridge_entity_paused", "1 while the entity is paused", ["entity"], registry=registry
         )
         self._troubled = Gauge(
             "bridge_entity_troubled",
@@ -98,6 +98,8 @@ class Metrics:
                 self._paused.labels(notice.entity).set(1)
             case EntityState():
                 self._troubled.labels(notice.entity).set(notice.state == "troubled")
+                if notice.state == "captured":
+                    self._paused.labels(notice.entity).set(0)
             case DeadLetter():
                 self._dead.labels(notice.kind, notice.source).inc()
             case Handled():

@@ -7,7 +7,7 @@ import pytest
 from bridge.capture import control
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError
-from bridge.observe import EntityPaused
+from bridge.observe import EntityPaused, EntityState
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
 
@@ -66,12 +66,16 @@ async def test_an_incompatible_table_is_paused_alone_until_it_is_resumed(rig: Ri
     assert sorted(await rig.state("t")) == [1, 2]
     rig.run("DELETE FROM t WHERE id = 1")
     await rig.declare("t", "u")
+    rig.notices.clear()
     async with rig.capturing("three") as capture:
         assert capture.pulse.progress.paused["t"].skipped == 1
         rig.run("INSERT INTO t VALUES (4, 4)")
         await control.send(rig.log, BRIDGE, control.request("erp", "resume", "t"))
         await rig.equal("t")
         await until(lambda: not capture.pulse.progress.paused)
+        await until(lambda: EntityState("erp.t", "captured") in rig.notices)
+    # Whoever watches from this start on has to know, and that it is over.
+    assert [notice for notice in rig.notices if isinstance(notice, EntityPaused)] == [paused]
     assert sorted(await rig.state("t")) == [2, 3, 4]
 
 

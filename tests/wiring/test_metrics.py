@@ -6,7 +6,15 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError
-from bridge.observe import Captured, CommandMoved, Handled, Read, SourceState
+from bridge.observe import (
+    Captured,
+    CommandMoved,
+    EntityPaused,
+    EntityState,
+    Handled,
+    Read,
+    SourceState,
+)
 from bridge.wiring.metrics import Metrics, served
 
 
@@ -33,3 +41,12 @@ def test_notices_become_metrics_that_can_be_scraped() -> None:
 def test_an_address_that_cannot_be_used_is_named(address: str) -> None:
     with pytest.raises(ConfigurationError, match="--metrics"), served(Metrics(), address):
         pass
+
+
+def test_an_entity_that_was_resumed_counts_as_paused_no_longer() -> None:
+    metrics = Metrics()
+    paused = "bridge_entity_paused"
+    metrics(EntityPaused("erp.customer", "another key"))
+    assert metrics.registry.get_sample_value(paused, {"entity": "erp.customer"}) == 1
+    metrics(EntityState("erp.customer", "captured"))
+    assert metrics.registry.get_sample_value(paused, {"entity": "erp.customer"}) == 0
