@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -17,7 +18,7 @@ from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
 from bridge.commands.patient import Patient
 from bridge.config import Config, SystemConfig
-from bridge.connector import Connector, System, unsupported
+from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Systems
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log, Registry, TopicSpec
@@ -68,6 +69,8 @@ class Bridge:
         self._connectors: dict[str, tuple[Connector, System]] = {}
         self._tables: dict[str, EntityTables] = {}
         self._reads: Systems | None = None
+        self._making_reads = asyncio.Lock()
+        self._writers: dict[str, Writer] = {}
 
     def system(self, name: str) -> tuple[Connector, System]:
         """A system's connector, and the system as its connector sees it.
@@ -143,27 +146,32 @@ class Bridge:
         connector, system = self.system(name)
         if not connector.capabilities().read:
             raise Unsupported(unsupported(connector.name, "reads"))
+        # First: while the system is away nothing is made that somebody would have to close.
+        tables = await self.tables(name)
         return Gateway(
             name,
             await connector.reader(system),
-            await self.tables(name),
+            tables,
             self.systems[name].spec.limits,
             observer=self.observer,
         )
 
     async def reads(self) -> Systems:
-        """The gateways of every system that can be read; one a bridge, closed with it."""
-        if self._reads is not None:
+        """The gateways of every system that can be read; one a bridge, closed with it, whoever
+        asks for them at the same time: each keeps the limits of its system.
+        """
+        async with self._making_reads:
+            if self._reads is not None:
+                return self._reads
+            gateways: dict[str, Gateway] = {}
+            async with AsyncExitStack() as made:
+                for name in self.systems:
+                    if self.system(name)[0].capabilities().read:
+                        gateways[name] = await self.gateway(name)
+                        made.push_async_callback(gateways[name].close)
+                self._stack.push_async_callback(made.pop_all().aclose)
+            self._reads = Systems(gateways)
             return self._reads
-        self._reads = found = Systems(
-            {
-                name: await self.gateway(name)
-                for name in self.systems
-                if self.system(name)[0].capabilities().read
-            }
-        )
-        self._stack.push_async_callback(found.close)
-        return found
 
     async def commands(self) -> DeclaredCommands:
         """The declared commands of all systems, with the keys of their entities."""
@@ -187,13 +195,18 @@ class Bridge:
     async def executor(
         self, name: str, *, steps: Callable[[str], None] | None = None
     ) -> CommandExecutor:
-        """The executor of one system's commands, its Writer closed with the bridge."""
+        """The executor of one system's commands, in place of the one before. Its Writer is closed
+        with the bridge.
+        """
         connector, system = self.system(name)
         if not connector.capabilities().write:
             raise Unsupported(unsupported(connector.name, "commands"))
         ledger = connector.capabilities().ledger
-        writer = await connector.writer(system)
-        self._stack.push_async_callback(writer.close)
+        tables = await self.tables(name)
+        known = self._writers.pop(name, None)
+        if known is not None:
+            await known.close()
+        writer = self._writers[name] = await connector.writer(system)
         if not ledger:
             writer = Patient(writer)
         return CommandExecutor(
@@ -203,11 +216,16 @@ class Bridge:
             codec=self.codec,
             writer=writer,
             ledger=ledger,
-            tables=await self.tables(name),
+            tables=tables,
             epochs=Epoch(self.log, self.name, name),
             observer=self.observer,
             steps=steps or (lambda _: None),
         )
+
+    async def close(self) -> None:
+        """Close what `executor` made. Called by `opened`."""
+        while self._writers:
+            await self._writers.popitem()[1].close()
 
 
 def instance_name() -> str:
@@ -229,5 +247,6 @@ async def opened(config: Config, observer: Observer = ignore) -> AsyncIterator[B
         stack.push_async_callback(registry.close)
         await registry.open()
         bridge = Bridge(config, log, registry, observer, stack)
+        stack.push_async_callback(bridge.close)
         await bridge.codec.open()
         yield bridge
