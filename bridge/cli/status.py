@@ -174,10 +174,9 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
     if row.get("reason"):
         click.echo(f"{name}: {row['reason']}")
     for entity, why in row.get("paused", {}).items():
-        click.echo(
-            f"{name}.{entity} is paused: {why['reason']} (then `bridgectl snapshot {name}.{entity} "
-            "--resume`)"
-        )
+        # The reason says how it goes on, and mostly begins with the entity.
+        reason = why["reason"].removeprefix(f"{name}.{entity}: ")
+        click.echo(f"{name}.{entity} is paused: {reason}")
     for entity, why in row.get("troubles", {}).items():
         click.echo(f"{name}.{entity} can't be captured for now: {why}")
     for job in row.get("snapshots", []):
