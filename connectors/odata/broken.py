@@ -55,6 +55,17 @@ def broken(place: str, *, writes: bool) -> BridgeError:
     return RetryLater(f"{place}: the answer breaks off or is no JSON")
 
 
+def too_large(place: str, largest: int, *, writes: bool) -> BridgeError:
+    """The error for an answer that nobody could keep."""
+    size = f"the answer has more than {largest // 2**20} MB"
+    if writes:
+        return OutcomeUnknown(f"{place}: {size}; whether it was done is unknown")
+    return ConfigurationError(
+        f"{place}: {size}: the service gives all rows at once, or very large ones; let it page, or "
+        "ask for fewer (`page`, `batch`, `read_keys` under `capture:`)"
+    )
+
+
 def _tls(error: BaseException) -> ssl.SSLError | None:
     seen: BaseException | None = error
     while seen is not None:

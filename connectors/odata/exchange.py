@@ -14,7 +14,7 @@ import httpx
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
-from connectors.odata.broken import broken, lost
+from connectors.odata.broken import broken, lost, too_large
 from connectors.odata.faults import fault, is_csrf, is_page
 from connectors.odata.limits import limits_of
 from connectors.odata.login import entry
@@ -25,14 +25,24 @@ KEEP = 2.0
 that is sent into one that ends has an unknown outcome for nothing.
 """
 
+LARGEST = 256 * 2**20
+"""Bytes of an answer that are taken. A service that knows no pages would fill the memory."""
+
 
 class Exchange:
     """Asks one service. Any number of tasks may use it at once; connects when it is needed."""
 
-    def __init__(self, system: System, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        system: System,
+        clock: Callable[[], float] = time.time,
+        *,
+        largest: int = LARGEST,
+    ) -> None:
         self._where = f"system {system.name!r}"
         self._root, self._query = _root(system)
         self._clock = clock
+        self._largest = largest
         limits = limits_of(system.options)
         way = entry(system, clock)
         told = {one for secret in way.secrets for one in (secret, quote(secret, safe=""))}
@@ -115,13 +125,14 @@ class Exchange:
     async def _once(self, request: Request, url: str, headers: Mapping[str, str]) -> Answer:
         place = self.place(request)
         try:
-            response = await self._http.request(
+            async with self._http.stream(
                 request.method,
                 url,
                 content=_content(request.body),
                 headers=dict(headers),
                 extensions={BEGIN: request.begin},
-            )
+            ) as response:
+                content = await self._content_of(response, place, writes=request.writes)
         except httpx.HTTPError as error:
             # The question for a token is an exchange of its own: the write was not sent yet.
             asked = error.request.url
@@ -136,16 +147,27 @@ class Exchange:
             # It was never sent. What is wrong with it may hold a secret.
             raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
         told = {name.lower(): value for name, value in response.headers.items()}
-        raw = Answer(response.status_code, told, response.content or None)
+        raw = Answer(response.status_code, told, content or None)
         if is_page(raw):
             return raw
         try:
-            body = parsed(told.get("content-type", ""), response.content)
+            body = parsed(told.get("content-type", ""), content)
         except ValueError:
             if not raw.good:
                 return raw
             raise broken(place, writes=request.writes) from None
         return Answer(raw.status, told, body)
+
+    async def _content_of(self, response: httpx.Response, place: str, *, writes: bool) -> bytes:
+        """The whole body, as long as it is no danger to everything else in this process."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.aiter_bytes():
+            size += len(part)
+            if size > self._largest:
+                raise too_large(place, self._largest, writes=writes)
+            parts.append(part)
+        return b"".join(parts)
 
     def _headers(self, request: Request) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}

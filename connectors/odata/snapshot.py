@@ -129,24 +129,36 @@ class ODataSnapshot:
         """
         _, link, skip = after or [LINK, "", 0]
         prefer = f"odata.maxpagesize={limit}"
-        page: Page
-        if link:
+        followed = {link}
+        while True:
             try:
-                page = await self._client.page(link, prefer=prefer, absolute=True)
-            except (HistoryLost, Rejected):
-                return await self._linked(of, filtered, None, limit)
-        else:
-            page = await self._client.page(of.name, query(of, filtered=filtered), prefer=prefer)
-        some = page.rows[skip : skip + limit]
-        rows = [whole(of, json) for json in some]
-        if skip + len(some) < len(page.rows):
-            return Chunk(of.shape, rows, [LINK, link, skip + len(some)])
-        if not page.next_link:
-            return Chunk(of.shape, rows, None)
-        if not rows:
+                page = await self._page(of, filtered, link, prefer)
+            except (HistoryLost, Rejected) as error:
+                if not link:
+                    raise
+                if "" in followed:
+                    raise RetryLater(str(error)) from error
+                link, skip = "", 0
+                followed.add(link)
+                continue
+            some = page.rows[skip : skip + limit]
+            rows = [whole(of, json) for json in some]
+            if skip + len(some) < len(page.rows):
+                return Chunk(of.shape, rows, [LINK, link, skip + len(some)])
+            if not page.next_link:
+                return Chunk(of.shape, rows, None)
+            if page.next_link in followed:
+                raise RetryLater(f"entity set {of.name!r}: the pages go in a circle")
+            if rows:
+                return Chunk(of.shape, rows, [LINK, page.next_link, 0])
             # A service may answer with an empty page in the middle; a chunk never is one.
-            return await self._linked(of, filtered, [LINK, page.next_link, 0], limit)
-        return Chunk(of.shape, rows, [LINK, page.next_link, 0])
+            link, skip = page.next_link, 0
+            followed.add(link)
+
+    async def _page(self, of: Table, filtered: str, link: str, prefer: str) -> Page:
+        if link:
+            return await self._client.page(link, prefer=prefer, absolute=True)
+        return await self._client.page(of.name, query(of, filtered=filtered), prefer=prefer)
 
     async def close(self) -> None:
         """End the connections."""

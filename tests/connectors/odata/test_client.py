@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from bridge.model.errors import (
 )
 from connectors.odata.answer import Request
 from connectors.odata.client import Client
+from connectors.odata.exchange import Exchange
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
@@ -256,3 +258,19 @@ async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_me
         with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as told:
             await client.batch([Request("GET", "Orders"), Request("GET", "Lines")])
         assert PASSWORD not in str(told.value)
+
+
+async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(cap: Cap) -> None:
+    """A service that knows no pages answers with the whole set, compressed to almost nothing."""
+    one = Between(cap.address)
+    async with one.serving():
+        large = gzip.compress(b'{"value": []' + b" " * 5 * 2**20 + b"}")
+        one.rule = always(Say(200, large, {**JSON, "Content-Encoding": "gzip"}))
+        exchange = Exchange(system(one.url(cap.url)), largest=2**20)
+        with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 1 MB"):
+            await exchange.ask(Request("GET", "Orders"))
+        with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 1 MB"):
+            await exchange.ask(Request("POST", "Orders", {"ID": "1"}))
+        one.rule = always(Say(200, b"{}", JSON))
+        assert (await exchange.ask(Request("GET", "Orders"))).body == {}
+        await exchange.close()

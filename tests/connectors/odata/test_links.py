@@ -173,3 +173,47 @@ async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None
         between.rule = circle
         with pytest.raises(Rejected, match="in a circle"):
             await polls.poll()
+
+
+@pytest.mark.parametrize("rows", [[], [{"ID": 1, "name": "a"}]])
+async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[str, Any]]) -> None:
+    """Followed for ever, with rows or without, the snapshot would neither end nor tell why."""
+    told = {"value": rows, "@odata.nextLink": "Things?$skiptoken=1"}
+
+    def circle(asked: Asked) -> Say:
+        if "$metadata" in asked.path:
+            return Say(200, METADATA, {"Content-Type": "application/xml"})
+        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+    between = alone(circle)
+    async with between.serving():
+        snapshot = ODataSnapshot(system(f"{between.address}/"))
+
+        async def to_its_end() -> None:
+            after: list[Any] | None = None
+            for _ in range(3):
+                after = (await snapshot.chunk("Things", None, after, 10)).last
+
+        with pytest.raises(RetryLater, match="the pages go in a circle"):
+            await to_its_end()
+        await snapshot.close()
+    assert len(between.asked) < 6
+
+
+async def test_very_many_empty_pages_are_followed_to_their_end() -> None:
+    def far(asked: Asked) -> Say:
+        if "$metadata" in asked.path:
+            return Say(200, METADATA, {"Content-Type": "application/xml"})
+        found = re.search(r"skiptoken=(\d+)", asked.path)
+        at = int(found[1]) if found else 0
+        told: dict[str, object] = {"value": [], "@odata.nextLink": f"Things?$skiptoken={at + 1}"}
+        if at == 400:
+            told = {"value": [{"ID": 1, "name": "a"}]}
+        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+    between = alone(far)
+    async with between.serving():
+        snapshot = ODataSnapshot(system(f"{between.address}/"))
+        chunk = await snapshot.chunk("Things", None, None, 10)
+        assert len(chunk.rows) == 1
+        await snapshot.close()
