@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import NAMES
 from tests.docs.pages import ROOT, Page, blocks, pages
 
 
@@ -60,3 +61,9 @@ def test_every_make_target_that_is_named_exists() -> None:
     }
     assert said
     assert said <= targets
+
+
+def test_every_benchmark_is_in_the_table_of_benchmarks() -> None:
+    text = next(one for one in pages() if one.name == "docs/benchmarks.md").prose
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
+    assert {f"`{name}`" for name in NAMES} <= set(rows)
