@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from tenacity import (
@@ -35,6 +37,8 @@ from bridge.observe import SourceState
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
 OWNER = "{bridge}.capture.{system}"
+#: Seconds that an orderly end waits for its last report to be written.
+TAKING_LEAVE = 1.0
 
 
 class Capture:
@@ -79,6 +83,10 @@ class Capture:
         except Exception as error:
             self._tell("stopped", str(error) or repr(error))
             await self._report()
+            raise
+        except asyncio.CancelledError:
+            self._tell("stopped")
+            await self._leave()
             raise
         finally:
             await self._let_go()
@@ -247,6 +255,17 @@ class Capture:
         self._pulse.state, self._pulse.reason = state, reason
         self._pulse.reported_at = 0
         self._wires.observer(SourceState(self._source, state, reason))
+
+    async def _leave(self) -> None:
+        """Report an orderly end. Else people would read for half a minute that it runs, and for
+        ever what it had done up to the report before. A log that is away holds up no end, and what
+        another instance may have taken over is that one's to report.
+        """
+        if self._producer is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKING_LEAVE):
+                await self._report()
 
     async def _report(self) -> None:
         """Write a status record of its own, because no transaction will carry it."""

@@ -264,7 +264,7 @@ async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
         rig.run("INSERT INTO t VALUES (1, 'x')")
         await rig.equal("t")
         await until(lambda: counted(rig))
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+        found = (await health.statuses(rig.log, BRIDGE))["erp"]
     assert found.state == "streaming"
     assert found.age(found.at) < PATIENCE / 2
     assert found.healthy(found.at)

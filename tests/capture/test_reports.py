@@ -44,6 +44,20 @@ async def test_a_report_counts_the_changes_that_it_comes_with(rig: Rig) -> None:
         assert await counted(rig, 1)
 
 
+async def test_an_orderly_end_is_reported_with_the_last_figures(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    rig.limits = replace(QUICK, keep_alive=3600, status=3600)
+    async with rig.capturing() as capture:
+        rig.run("INSERT INTO t VALUES (1, 'x')")
+        await rig.equal("t")
+        assert not await counted(rig, 1)
+    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    assert (found.state, found.reason, found.changes) == ("stopped", "", 1)
+    assert found.position == capture.pulse.progress.position
+    assert found.snapshots == ()
+
+
 async def counted(rig: Rig, changes: int) -> bool:
     found: Mapping[str, health.Status] = await health.statuses(rig.log, BRIDGE)
     return "erp" in found and found["erp"].changes == changes
