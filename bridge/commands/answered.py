@@ -39,6 +39,7 @@ class Answered:
         """What this process is about to do or did, without a receipt yet that it knows of."""
         self._turns: dict[str, int] = {}
         self._turn = 0
+        self._begun: set[str] = set()
         self._awaited: set[bytes] = set()
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
@@ -56,6 +57,10 @@ class Answered:
         found out about it before is no longer certain then.
         """
         return self._turns.get(command_id, 0)
+
+    def begun(self, command_id: str) -> bool:
+        """Whether the last word on it is somebody else's that it is being carried out."""
+        return command_id in self._begun
 
     def add(self, command_id: str, given: Answer) -> None:
         """A receipt that this process has written."""
@@ -134,6 +139,7 @@ class Answered:
             self._awaited.discard(intent)
             return
         told_id = command_id.decode(errors="replace")
+        (self._begun.add if intent is not None else self._begun.discard)(told_id)
         if outcome == headers.WITHDRAWN:
             self._turns.pop(told_id, None)
             self._answers.withdraw(told_id)

@@ -65,7 +65,8 @@ def _said(receipt: Receipt) -> str:
 
 async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, course: Course) -> None:
     """Write both in one transaction. Of two people at the same moment only one does: the other gets
-    Rejected (`not_unknown`) or Fenced. Raises what the log raises.
+    Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to carry it out,
+    because it was sent again. Raises what the log raises.
     """
     receipt = course.receipt
     assert receipt is not None, "a settlement has a receipt"  # noqa: S101 - for the types
@@ -80,6 +81,11 @@ async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, cours
             raise Rejected(
                 "not_unknown",
                 f"{course.command.id} has just been settled as {last.outcome} by somebody else",
+            )
+        if answered.begun(course.command.id):
+            raise Rejected(
+                "not_unknown",
+                f"{course.command.id} was sent again, and an executor is at it: look what comes of it",
             )
         async with producer.transaction() as transaction:
             entry = codec.entry("receipt", target, receipt, told)

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.commands.receipts import intent, refused, settled, unknown
 from bridge.commands.settle import Finding, settle, settlement
+from bridge.model import headers
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome, Receipt
@@ -71,6 +72,25 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: World)
         await settle(here.log, here.codec, here.bridge, place, ben)
     assert [type(end) for end in ends].count(type(None)) == 1
     assert len(await here.records("receipt")) == 2
+
+
+async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: World) -> None:
+    """It was sent again after a person had looked: that would be two ends, one of them wrong."""
+    command = sealed("raise_total")
+    place = target("erp", "sales_order", json.loads(command.key))
+    last = unknown(command, place, "?", NOW)
+    again = [(headers.INTENT, b"somebody/1")]
+    for receipt, more in ((last, []), (intent(command, NOW), again)):
+        told = [*settled(receipt, command.digest), *more]
+        entry = here.codec.entry("receipt", place, receipt, told)
+        await here.log.append(here.codec.topic("receipt"), [entry])
+    course = settlement(command, last, FOUND, NOW)
+    with pytest.raises(Rejected, match="an executor is at it"):
+        await settle(here.log, here.codec, here.bridge, place, course)
+    entry = here.codec.entry("receipt", place, last, settled(last, command.digest))
+    await here.log.append(here.codec.topic("receipt"), [entry])
+    await settle(here.log, here.codec, here.bridge, place, course)
+    assert len(await here.records("receipt")) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Runs an executor of the test's ERP and dies (SIGKILL) or freezes (SIGSTOP) at the named step."""
+"""Runs an executor of the test's ERP and dies (SIGKILL) or freezes (SIGSTOP) at the named step.
+
+Kafka and PostgreSQL are loaded where they are asked for: this is started many times.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,7 @@ from pathlib import Path
 
 from bridge.commands import CommandExecutor
 from bridge.connector import Writer
-from bridge.log.kafka import from_url
 from connectors.journal import connector
-from connectors.postgres.dialect import POSTGRES
-from connectors.sql.writer import SqlWriter
 from tests.agent.world import BRIDGE, SPEC, World, world
 from tests.commands.rpc import RpcWriter
 
@@ -42,6 +42,9 @@ async def writer_of(given: argparse.Namespace, here: World, told: Callable[[str]
             given.folder, probes=not given.blind, acted=lambda number: told(f"acted:{number}")
         )
     if given.postgres:
+        from connectors.postgres.dialect import POSTGRES
+        from connectors.sql.writer import SqlWriter
+
         return SqlWriter(replace(here.system, url=given.postgres), POSTGRES)
     return await connector.writer(here.system)
 
@@ -55,7 +58,11 @@ async def main(given: argparse.Namespace) -> None:
             stops += 1
             os.kill(os.getpid(), signal.SIGSTOP if given.freeze else signal.SIGKILL)
 
-    log = from_url(given.kafka) if given.kafka else None
+    log = None
+    if given.kafka:
+        from bridge.log.kafka import from_url
+
+        log = from_url(given.kafka)
     async with world(given.folder, partitions=1, log=log, bridge=given.bridge) as here:
         executor = CommandExecutor(
             SPEC,
