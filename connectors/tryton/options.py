@@ -47,11 +47,12 @@ class TrytonOptions(BaseModel):
         description="Added for one model, such as `product.product: {locations: [4]}`, by which "
         "its function fields are computed.",
     )
-    settle: float = Field(
-        default=60.0,
+    settle: float | None = Field(
+        default=None,
         ge=0,
-        le=3600,
-        description="Seconds after which a command whose answer was lost has happened or never will.",
+        le=86_400,
+        description="Seconds after which a command whose answer was lost has happened or never will; "
+        "as `overlap` where it isn't set, because it may wait for a transaction that lasts as long.",
     )
 
 

@@ -58,8 +58,11 @@ class TrytonWriter:
 
     @property
     def settle(self) -> float:
-        """As `bridge.connector.Writer.settle`: what the options say."""
-        return self._client.options.settle
+        """As `bridge.connector.Writer.settle`: a call that nobody listens to any more may still wait
+        for a row that another transaction holds.
+        """
+        options = self._client.options
+        return options.overlap if options.settle is None else options.settle
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`: logs in; later, whether the ERP answers. What was

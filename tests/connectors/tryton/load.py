@@ -1,15 +1,16 @@
-"""People who work with the ERP, at random: customers, and sales with lines. And what the ERP's
-database holds in the end.
+"""People and imports that work with the ERP, at random: customers, and sales with lines. And what the
+ERP's database holds in the end, and held in between.
 
 Nothing here is shared with the connector.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
@@ -52,16 +53,50 @@ def _number(value: Any) -> Decimal:
     return Decimal(value.decode() if isinstance(value, bytes) else str(value)).normalize()
 
 
-class Load(threading.Thread):
-    """Somebody who works until told to end, and waits where the ERP is away."""
+HISTORY = """\
+CREATE TABLE history (number bigserial, model text, id integer, transaction bigint, state jsonb);
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO history (model, id, transaction, state)
+  VALUES (TG_TABLE_NAME, NEW.id, txid_current(), to_jsonb(NEW));
+  RETURN NULL;
+END $$;
+"""
+REMEMBER = """\
+INSERT INTO history (model, id, transaction, state) SELECT '{0}', id, 0, to_jsonb({0}) FROM {0};
+CREATE TRIGGER remember AFTER INSERT OR UPDATE ON {0} FOR EACH ROW EXECUTE FUNCTION remember();
+"""
+
+
+def remember(erp: Tryton) -> None:
+    """From now on PostgreSQL keeps each state of each row."""
+    erp.store.run(HISTORY)
+    for model in COLUMNS:
+        erp.store.run(REMEMBER.format(model.replace(".", "_")))
+
+
+def remembered(erp: Tryton, model: str) -> dict[int, list[Row]]:
+    """Every state that a row had when a transaction was committed, by id, oldest first."""
+    found = erp.store.run(
+        "SELECT DISTINCT ON (id, transaction) number, state::text FROM history"
+        " WHERE model = ? ORDER BY id, transaction, number DESC",
+        model.replace(".", "_"),
+    )
+    states: dict[int, list[Row]] = {}
+    for _, text in sorted(found):
+        state = json.loads(text)
+        row = plain({name: state[name] for name in COLUMNS[model]})
+        states.setdefault(row["id"], []).append(row)
+    return states
+
+
+class Worker(threading.Thread):
+    """Works until told to end, and waits where the ERP is away."""
 
     def __init__(self, erp: Tryton, seed: int) -> None:
         super().__init__(daemon=True)
         self._shop = Shop(erp)
         self._rpc = self._shop.rpc
         self._dice = random.Random(seed)  # noqa: S311 - a seeded load
-        self._parties: list[int] = []
-        self._sales: list[int] = []
         self._over = threading.Event()
         self._error: BaseException | None = None
         self.done = self.refused = self.lost = 0
@@ -83,6 +118,33 @@ class Load(threading.Thread):
             raise self._error
 
     def _act(self) -> None:
+        try:
+            self._once()
+            self.done += 1
+        except RpcError:
+            # What another act made of the row meanwhile forbids it, or it is gone.
+            self.refused += 1
+        except (OSError, HTTPException):
+            # It may have happened. The next one waits until the ERP is back.
+            self.lost += 1
+            time.sleep(0.2)
+
+    def _once(self) -> None:
+        raise NotImplementedError
+
+    def _any(self, some: Sequence[int]) -> int | None:
+        return self._dice.choice(some) if some else None
+
+
+class Load(Worker):
+    """Somebody whose acts take no time."""
+
+    def __init__(self, erp: Tryton, seed: int) -> None:
+        super().__init__(erp, seed)
+        self._parties: list[int] = []
+        self._sales: list[int] = []
+
+    def _once(self) -> None:
         acts: list[Callable[[], object]] = [
             self._new_party,
             self._rename,
@@ -95,19 +157,7 @@ class Load(threading.Thread):
             self._quote,
             *[self._forget_sale] * 2,
         ]
-        try:
-            self._dice.choice(acts)()
-            self.done += 1
-        except RpcError:
-            # What another act made of the row meanwhile forbids it, or it is gone.
-            self.refused += 1
-        except (OSError, HTTPException):
-            # It may have happened. The next one waits until the ERP is back.
-            self.lost += 1
-            time.sleep(0.2)
-
-    def _any(self, some: list[int]) -> int | None:
-        return self._dice.choice(some) if some else None
+        self._dice.choice(acts)()
 
     def _new_party(self) -> None:
         names = ["Nov\u00e1kov\u00e1", "Brown & Co", "O'Neil", "\U0001f69a"]
@@ -161,3 +211,30 @@ class Load(threading.Thread):
     def _lines(self, sale: int | None = None) -> list[int]:
         key = sale or self._any(self._sales)
         return self._rpc.search("sale.line", ["sale", "=", key])[:1] if key else []
+
+
+class Import(Worker):
+    """Transactions that last for seconds, upon what everybody works upon."""
+
+    def _once(self) -> None:
+        parties = self._rpc.search("party.party", ["code", "=", None])[-20:]
+        sales = self._rpc.search("sale.sale")[-20:]
+        steps: list[Any] = []
+        for _ in range(self._dice.randint(2, 5)):
+            steps += self._step(self._any(parties), self._any(sales))
+            steps.append(self._dice.choice([0.0, 0.5, 1.5]))
+        self._rpc.call("model.kit.order.together", steps)
+
+    def _step(self, party: int | None, sale: int | None) -> list[Any]:
+        name, line = f"import {self._dice.random()}", self._shop.sale(2, self._dice.randrange(3))
+        steps: list[Any] = [
+            ["party.party", "create", [{"name": name}, {"name": name}]],
+            ["sale.sale", "create", [line]],
+        ]
+        if party is not None:
+            steps.append(["party.party", "write", [party], {"name": name}])
+            steps.append(["party.party", "delete", [party]])
+        if sale is not None:
+            steps += 2 * [["sale.sale", "write", [sale], {"comment": name}]]
+            steps.append(["sale.sale", "quote", [sale]])
+        return [self._dice.choice(steps)]

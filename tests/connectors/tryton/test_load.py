@@ -1,7 +1,8 @@
 """A random load on a real ERP under restarts of both sides: the log ends as the ERP's database does.
 
-The bridge is `bridgectl run`, killed by SIGKILL; the ERP is stopped, and killed. Both are read from
-their files. `BRIDGE_LOAD_ROUNDS` (3) and `BRIDGE_LOAD_SEED` make it longer, and other.
+The bridge is `bridgectl run`, killed by SIGKILL; the ERP is stopped, and killed, and its database
+where that is a server. There transactions overlap, some last for seconds, and each state that is told
+was one. `BRIDGE_LOAD_ROUNDS` (3) and `BRIDGE_LOAD_SEED` make it longer, and other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,19 @@ from typing import Any
 import pytest
 
 from tests.connectors.tryton.legacy import capturer
-from tests.connectors.tryton.load import COLUMNS, Load, Row, plain, rows
+from tests.connectors.tryton.load import (
+    COLUMNS,
+    Import,
+    Load,
+    Row,
+    Worker,
+    plain,
+    remember,
+    remembered,
+    rows,
+)
 from tests.services.tryton import PASSWORD, Tryton
+from tests.services.tryton_store import Database
 from tests.torture import found as reading
 from tests.torture.found import Found
 
@@ -35,7 +47,7 @@ ENTITIES = {"party": "party.party", "sale": "sale.sale", "line": "sale.line"}
 class Bridge:
     """`bridgectl run --only capture` over a folder."""
 
-    def __init__(self, folder: Path, erp: Tryton, user: str) -> None:
+    def __init__(self, folder: Path, erp: Tryton, user: str, overlap: int) -> None:
         self._folder = folder
         self._log = folder / "bridge.db"
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,7 +58,7 @@ class Bridge:
             "connector: tryton",
             f"url: {erp.address}/erp",
             f'login: {{user: {user}, password: "${{env:ERP_PASSWORD}}"}}',
-            "capture: {poll: 0.2, overlap: 20, overlap_every: 2,",
+            f"capture: {{poll: 0.2, overlap: {overlap}, overlap_every: 2,",
             "  reconcile: 12, page: 20}",
             "entities:",
         ]
@@ -116,11 +128,48 @@ class Bridge:
 def test_the_log_ends_as_the_erp_does_under_kills_of_both(
     tmp_path: Path, private_tryton: Callable[..., Tryton]
 ) -> None:
+    erp = private_tryton(on="sqlite")
+    loads = [Load(erp, SEED + number) for number in (1, 2)]
+    bridge = Bridge(tmp_path, erp, capturer(erp), overlap=20)
+    worked_upon(bridge, erp, loads, [erp.kill, erp.stop])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240 + 60 * ROUNDS)
+def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
+    tmp_path: Path, private_tryton: Callable[..., Tryton]
+) -> None:
+    erp = private_tryton(on="postgres")
+    remember(erp)
+    loads = [Load(erp, SEED + number) for number in (1, 2)]
+    imports = [Import(erp, SEED + number) for number in (3, 4, 5)]
+    # Imports wait for each other's rows, and a busy machine for its processors.
+    bridge = Bridge(tmp_path, erp, capturer(erp), overlap=90)
+    assert isinstance(erp.store, Database)
+    server = erp.store.server
+    worked_upon(
+        bridge,
+        erp,
+        [*loads, *imports],
+        [server.kill, erp.kill, server.stop, erp.stop],
+        server.start,
+    )
+    for entity, model in ENTITIES.items():
+        check_true(bridge, entity, remembered(erp, model))
+
+
+def worked_upon(
+    bridge: Bridge,
+    erp: Tryton,
+    loads: Sequence[Worker],
+    ends: Sequence[Callable[[], None]],
+    first: Callable[[], None] = lambda: None,
+) -> None:
+    """Kill the bridge and the ERP in turns while they work; `ends` are ways to end the ERP, `first`
+    is to be started before it.
+    """
     dice = random.Random(SEED)  # noqa: S311 - seeded, so that a failure can be repeated
     print(f"seed {SEED}, rounds {ROUNDS}")  # noqa: T201 - shown when it fails
-    erp = private_tryton()
-    bridge = Bridge(tmp_path, erp, capturer(erp))
-    loads = [Load(erp, SEED + number) for number in (1, 2)]
     with ExitStack() as stack:
         stack.callback(bridge.kill)
         for load in loads:
@@ -135,8 +184,9 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
                 time.sleep(dice.uniform(0, 1))
                 bridge.start()
             else:
-                dice.choice([erp.kill, erp.stop])()
+                ends[number // 2 % len(ends)]()
                 time.sleep(dice.uniform(0, 0.5))
+                first()
                 erp.start()
         bridge.moved()
         for load in loads:
@@ -146,6 +196,7 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
     done, lost = sum(load.done for load in loads), sum(load.lost for load in loads)
     print(f"{done} acts, {lost} without an answer")  # noqa: T201 - as above
     assert done > 10 * ROUNDS, "the load did next to nothing"
+    assert all(load.done for load in loads)
 
 
 def check_equal(bridge: Bridge, entity: str, there: dict[int, Row]) -> None:
@@ -169,3 +220,11 @@ def check_equal(bridge: Bridge, entity: str, there: dict[int, Row]) -> None:
         assert all(life.count("create") <= 1 for life in lives), f"{entity} {key}: {ops}"
         stones = [at for at, one in enumerate(records) if one.change is None]
         assert stones == [at + 1 for at in gone], f"{entity} {key}: a delete has its tombstone"
+
+
+def check_true(bridge: Bridge, entity: str, states: dict[int, list[Row]]) -> None:
+    """Whatever the log tells of a row was so when a transaction had ended."""
+    for key, records in bridge.told(entity).items():
+        for one in records:
+            if one.change and one.change["after"]:
+                assert plain(one.change["after"]) in states[key], f"{entity} {key} never was so"

@@ -445,6 +445,38 @@ async def test_rows_of_a_many2many_are_added(tryton: Tryton, shop: Shop) -> None
     assert sorted(shop.one(party, "categories", model="party.party")["categories"]) == [one, two]
 
 
+BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("could not serialize access due to concurrent update", RetryLater),
+        ("could not obtain lock on relation &quot;ir_sequence_strict&quot;", RetryLater),
+        ("deadlock detected", RetryLater),
+        ("database is locked", RetryLater),
+        ("couldn&#39;t get a connection after 30.00 sec", RetryLater),
+        ("the connection is lost", OutcomeUnknown),
+        ("", OutcomeUnknown),
+    ],
+)
+async def test_what_the_erps_database_took_back_did_not_happen_and_what_it_lost_is_unknown(
+    tryton: Tryton, said: str, kind: type[Exception]
+) -> None:
+    key = tryton.rpc.create("kit.order", {"order_no": "1"})
+    one = effect("WRITE kit.order(:key) qty=1", key, table="kit.order")
+    between = Between(tryton.address)
+    async with between.serving(), writing(between.url(tryton.url)) as writer:
+        between.rule = fits("model.kit.order.write", Say(503, BUSY.format(said).encode()))
+        found = await outcome(writer, one)
+    assert type(found) is kind, found
+
+
+def test_an_answer_that_was_lost_is_waited_for_as_long_as_a_transaction_may_last() -> None:
+    for options, seconds in (({}, 300), ({"overlap": 900}, 900), ({"settle": 5}, 5)):
+        assert TrytonWriter(system("http://a:b@erp/x", options=options)).settle == seconds
+
+
 @pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
 async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_erp_is_there(
     tryton: Tryton, reaction: str | Say
