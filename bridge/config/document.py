@@ -51,12 +51,14 @@ def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
     return node
 
 
-def read(path: Path, shown: str) -> Document:
-    """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML."""
+def read(path: Path, shown: str, hint: str = "") -> Document:
+    """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML; `hint`
+    goes with a file that can't be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        problem = Problem(shown, 0, "", f"can't be read: {error.strerror}")
+        problem = Problem(shown, 0, "", f"can't be read: {error.strerror}", hint)
         raise ConfigProblems([problem]) from None
     except UnicodeDecodeError as error:
         problem = Problem(shown, 0, "", f"is not UTF-8 (byte {error.start})")

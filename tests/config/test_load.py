@@ -90,6 +90,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "command 'block_order' is for 'missing', which is not declared" in text
 
 
+def test_a_bridge_file_that_is_elsewhere_says_how_to_name_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigProblems, match=r"bridge\.yaml: can't be read.*-c FILE"):
+        load(tmp_path / "bridge.yaml", ENVIRON)
+
+
 def test_two_entities_on_one_table_are_refused(tmp_path: Path) -> None:
     """Both would tell each change under the same event id, and so derive the same command ids."""
     system = copy.deepcopy(SYSTEM)
