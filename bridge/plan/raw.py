@@ -103,7 +103,7 @@ def raw_text(plan: Plan, change: Any, limit: int) -> str:
         return found
 
     rows = {"old": shown(change[2]), "new": shown(change[4])}
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return _json(rows)
 
 
 def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
@@ -119,17 +119,26 @@ def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
             value = plain(decoder(wire)(form, content))
         except Exception:  # noqa: BLE001 - what can't be decoded is shown in hexadecimal
             value = "\\x" + content.hex()
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else _json(value)
     # Surrogates and other text that UTF-8 can't hold would make the letter itself unreadable.
     clean = text.encode(errors="backslashreplace")
-    if len(clean) > cut:
+    told = clean.decode() if isinstance(value, str) else value
+    # What counts is how long it is in the letter, where a control character takes six bytes.
+    if len(_json(told).encode(errors="backslashreplace")) > cut:
         content = content if isinstance(content, bytes) else clean
+        start = clean[: cut // 2].decode(errors="ignore")
+        if len(_json(start).encode()) > cut:
+            start = clean[: cut // 8].decode(errors="ignore")
         return {
-            "start": clean[: cut // 2].decode(errors="ignore"),
+            "start": start,
             "length": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-    return clean.decode() if isinstance(value, str) else value
+    return told
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def oversized(plan: Plan, change: Any, limit: int) -> tuple[Oversized, ...]:

@@ -187,6 +187,19 @@ def test_a_record_that_is_too_large_names_its_columns_with_length_and_hash(
     assert text.startswith(found["new"]["big"]["start"])
 
 
+@pytest.mark.parametrize("sign", ["\x01", '"', "\ud800", "x", "€"])
+@pytest.mark.parametrize("length", [300, 830, 5000])
+def test_a_dead_letter_fits_the_limit_whatever_its_text_becomes_in_json(
+    form: ModuleType, sign: str, length: int
+) -> None:
+    """One that didn't would stop the whole system."""
+    text = sign * length
+    bad = change(UPDATE, (None, text, text), True, (None, text, text))
+    letter = form.Executor(PLAN, "acme", 1, 2, 5, 20_000).raw_text(bad)
+    assert len(letter.encode()) < 10_000
+    assert set(json.loads(letter)["new"]) == {"id", "name", "big"}
+
+
 def test_the_limit_counts_key_value_and_headers(form: ModuleType) -> None:
     good = change(CREATE, None, False, (1, "a", "b"))
     [entry], _ = run(form, good)
