@@ -89,7 +89,7 @@ class WeakerTests(ConnectorTests):
         self, legacy: Legacy
     ) -> None:
         witness = Witness(legacy)
-        running = Running(witness, Load(seed=21, lacks=legacy.lacks), transactions=150)
+        running = Running(witness, Load(seed=21, lacks=legacy.lacks), transactions=60)
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
             running.start()

@@ -24,7 +24,7 @@ from connectors.tryton.options import TrytonOptions
 from tests.services.tryton import PASSWORD, Tryton
 
 QUICK = {
-    "poll": 0.05,
+    "poll": 0.15,
     "overlap": 5,
     "overlap_every": 0,
     "reconcile": 0.6,
