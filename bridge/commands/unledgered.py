@@ -69,6 +69,7 @@ class Unledgered:
         answers = await self._probes.ask(effects_of([works[index] for index in asked]))
         for index, answer in zip(asked, answers, strict=True):
             endings[index] = answer
+            works[index].denied = answer is None
         return endings
 
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
@@ -106,7 +107,7 @@ class Unledgered:
                 unknown.append(work)
             elif isinstance(outcome, RetryLater):
                 away[work.id] = work, outcome
-            elif isinstance(outcome, Exception) and (work.doubtful or unheard[work.index]):
+            elif isinstance(outcome, Exception) and work.denied:
                 refused.append(work)
         await self._refused_again(refused, endings)
         if away:

@@ -19,7 +19,8 @@ from bridge.model.errors import Rejected
 class Work:
     """One command and its place in the batch. `intended`: its last word in the log is that it may
     have happened. `doubtful`: it may have happened already, so that what was decided counts only
-    once the system has said that it has not; `turn` is `Answered.turn` as of then.
+    once the system has said that it has not; `turn` is `Answered.turn` as of then. `denied`: the system
+    was asked, and has said so.
     """
 
     index: int
@@ -29,6 +30,7 @@ class Work:
     intended: bool = False
     doubtful: bool = False
     turn: int = 0
+    denied: bool = False
 
     @property
     def id(self) -> str:
