@@ -12,6 +12,7 @@ from bridge.model.canonical import plain
 from bridge.model.errors import RowError
 from bridge.plan.convert import decoder
 from bridge.plan.plain import AS_BINARY, AS_OBJECT, AS_TEXT
+from bridge.plan.refuse import shown
 from bridge.plan.steps import MISSING, Plan, Wire
 
 
@@ -90,7 +91,7 @@ def raw_text(plan: Plan, change: Any, limit: int) -> str:
     }
     cut = cut_at(plan, limit)
 
-    def shown(raw: Any) -> dict[str, Any] | None:
+    def columns(raw: Any) -> dict[str, Any] | None:
         if raw is None:
             return None
         found: dict[str, Any] = {}
@@ -102,7 +103,7 @@ def raw_text(plan: Plan, change: Any, limit: int) -> str:
             )
         return found
 
-    rows = {"old": shown(change[2]), "new": shown(change[4])}
+    rows = {"old": columns(change[2]), "new": columns(change[4])}
     return _json(rows)
 
 
@@ -110,8 +111,9 @@ def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
     if form == AS_OBJECT:
         try:
             value = plain(content)
-        except (TypeError, ValueError):
-            value = repr(content)
+            _json(value)
+        except (TypeError, ValueError, RecursionError):
+            value = shown(content)
     elif form == AS_TEXT:
         value = content.decode(errors="backslashreplace")
     else:
@@ -154,7 +156,8 @@ def oversized(plan: Plan, change: Any, limit: int) -> tuple[Oversized, ...]:
             if isinstance(content, (bytes, bytearray, memoryview)):
                 data = bytes(content)
             else:
-                data = str(content).encode(errors="backslashreplace")
+                text = content if isinstance(content, str) else shown(content)
+                data = text.encode(errors="backslashreplace")
             name = plan.columns[index]
             if len(data) > cut and name not in found:
                 digest = "" if index in plan.masked else hashlib.sha256(data).hexdigest()

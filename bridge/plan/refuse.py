@@ -19,10 +19,18 @@ class Refusal(ValueError):
         """The reason, with the value's beginning unless `masked`."""
         if masked or self.value is None:
             return self.reason
-        text = repr(self.value)
+        text = shown(self.value)
         return f"{self.reason}: {text if len(text) <= SHOWN else text[:SHOWN] + '...'}"
 
 
 def unfit(kind: str, value: Any) -> Refusal:
     """A value of a Python type that never fits `kind`."""
     return Refusal(f"a {type(value).__name__} that doesn't fit {kind}", value)
+
+
+def shown(value: Any) -> str:
+    """Its `repr`; what has none (too deep, too many digits, an object's own error) is its type."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - whoever tells of a bad value must not fail for it
+        return f"<{type(value).__name__}>"

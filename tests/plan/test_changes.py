@@ -200,6 +200,19 @@ def test_a_dead_letter_fits_the_limit_whatever_its_text_becomes_in_json(
     assert set(json.loads(letter)["new"]) == {"id", "name", "big"}
 
 
+def test_a_value_that_nobody_can_write_down_is_set_aside_by_its_type(form: ModuleType) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    bad = change(CREATE, None, False, (1, deep, deep))
+    out, [failure] = run(form, bad)
+    assert out == []
+    assert "name" in str(failure.error)
+    letter = form.Executor(PLAN, "acme", 1, 2, 5).raw_text(bad)
+    assert json.loads(letter)["new"] == {"id": 1, "name": "<list>", "big": "<list>"}
+    assert run(form, bad, limit=10)[1][0].kind in {"row", "record"}
+
+
 def test_the_limit_counts_key_value_and_headers(form: ModuleType) -> None:
     good = change(CREATE, None, False, (1, "a", "b"))
     [entry], _ = run(form, good)
