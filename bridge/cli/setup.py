@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.shared import as_json, configuration, finish, run_async
 from bridge.cli.shown.rows import print_json
-from bridge.connector import Connector, System
 from bridge.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.connector import Connector, System
 
 
 @click.command(epilog="Example: bridgectl setup erp --show")

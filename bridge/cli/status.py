@@ -6,25 +6,27 @@ import asyncio
 import dataclasses
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from importlib.machinery import ExtensionFileLoader, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.shared import as_json, on_bridge
-from bridge.cli.shown.capable import words
 from bridge.cli.shown.rows import print_json, print_rows
 
 if TYPE_CHECKING:
     from bridge.capture.health import Status
     from bridge.wiring import Bridge
 
-#: Modules of which a compiled form may be there, and what they do.
+#: Modules of which a compiled form may be there, by what they do; and what they can't do without.
 COMPILED = {
-    "plans": "bridge.plan.execute",
-    "pgoutput frames": "connectors.postgres.frames",
-    "Kafka batches": "bridge.log.kafka.pack",
+    "plans": ("bridge.plan.execute", ()),
+    "pgoutput frames": ("connectors.postgres.frames", ("psycopg",)),
+    "Kafka batches": ("bridge.log.kafka.pack", ("aiokafka",)),
 }
 FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 
@@ -50,7 +52,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             for name in bridge.systems
         ]
         groups = summed(await group_rows(bridge.log, await bridge.log.groups()))
-        forms = {what: FORMS[compiled(module)] for what, module in COMPILED.items()}
+        forms = {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
         if as_json:
             _print_json(bridge, systems, groups, forms)
         else:
@@ -62,6 +64,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
 def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> dict[str, Any]:
     """A system with its connector and what its capture reported last; `now` in microseconds."""
+    from bridge.cli.shown.capable import words
+
     connector, system = bridge.system(name)
     row: dict[str, Any] = {
         "system": name,
@@ -101,13 +105,16 @@ def _silent(status: Status, now: int) -> bool:
     return now - status.at > TOO_OLD * SECOND
 
 
-def compiled(module: str) -> bool | None:
-    """Whether a module runs in its compiled form; None where it isn't installed."""
-    try:
-        flag: bool = importlib.import_module(module).COMPILED
-    except ImportError:
+def compiled(module: str, needs: Iterable[str] = ()) -> bool | None:
+    """Whether a module has its compiled form, which is then the one that runs; None where it, or
+    what it needs, isn't installed. Nothing is imported for it but the package at its root.
+    """
+    root, *inner, _ = module.split(".")
+    folders = [str(Path(folder, *inner)) for folder in importlib.import_module(root).__path__]
+    found = PathFinder.find_spec(module, folders)
+    if found is None or not all(map(find_spec, needs)):
         return None
-    return flag
+    return isinstance(found.loader, ExtensionFileLoader)
 
 
 def _print_json(

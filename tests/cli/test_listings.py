@@ -1,7 +1,10 @@
 """Commands that read the log which a bridge left behind."""
 
+import importlib
+
 import pytest
 
+from bridge.cli.status import COMPILED, compiled
 from tests.cli.place import Place
 
 
@@ -165,11 +168,14 @@ def test_topics_and_groups(lived_once: Place) -> None:
 
 
 def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place) -> None:
-    from bridge.plan.execute import COMPILED
-
     rows = lived_once.call("status", "--json").rows
-    form = next(row for row in rows if row["kind"] == "bridge")["runs"]["plans"]
-    assert form == ("compiled" if COMPILED else "interpreted")
+    forms = next(row for row in rows if row["kind"] == "bridge")["runs"]
+    for what, (module, _) in COMPILED.items():
+        runs = importlib.import_module(module).COMPILED
+        assert forms[what] == ("compiled" if runs else "interpreted")
+    assert compiled("bridge.plan.steps") is False
+    assert compiled("bridge.plan.steps", ["not_installed_anywhere"]) is None
+    assert compiled("bridge.plan.not_there") is None
     (system,) = (row for row in rows if row["kind"] == "system")
     assert (system["system"], system["connector"]) == ("erp", "journal")
     assert system["changes"] >= 0

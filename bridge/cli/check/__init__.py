@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.shared import as_json, configuration, finish, run_async
-from bridge.config.problems import ConfigProblems
 
 if TYPE_CHECKING:
     from bridge.cli.check.found import Found
@@ -29,6 +28,7 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     included).
     """
     from bridge.cli.check.found import exit_code, of_problem, show
+    from bridge.config import ConfigProblems
 
     try:
         config = configuration(ctx)
