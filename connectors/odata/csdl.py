@@ -30,7 +30,7 @@ def parse(metadata: bytes, content_type: str = "") -> Service:
     """What a metadata document says; raises ConfigurationError for what is none."""
     body = metadata.lstrip(b"\xef\xbb\xbf \t\r\n")
     if "json" in content_type.lower() or body.startswith(b"{"):
-        return build(read_json(body))
+        return _from_json(body)
     if not body.startswith(b"<"):
         raise ConfigurationError(
             "$metadata is neither XML nor JSON: is the url the service's root, as in "
@@ -44,6 +44,17 @@ def parse(metadata: bytes, content_type: str = "") -> Service:
         )
     version = attributes(root).get("Version", "")
     return build(read_edmx(root) if version.startswith("1.") else read_xml(root))
+
+
+def _from_json(body: bytes) -> Service:
+    """Of JSON any part may be of another kind than CSDL says: that is no fault of this program."""
+    try:
+        return build(read_json(body))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"$metadata is JSON, but not as CSDL JSON is ({type(error).__name__}: {error}): is the "
+            "url the service's root, as in https://host/path/?"
+        ) from error
 
 
 def read_xml(root: Element) -> RawModel:

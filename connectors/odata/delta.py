@@ -98,6 +98,8 @@ class DeltaPoller:
         try:
             page = await self._asks.page(self._link, prefer=self._prefer, absolute=True)
         except (HistoryLost, Rejected) as error:
+            if isinstance(error, Rejected) and error.code == "legacy_error":
+                raise  # It fails by itself (a deadlock), and says nothing of the link.
             # Also a link that the service doesn't know any more (404) or can't read (400).
             return await self._anew(str(error))
         self._following = page.next_link or page.delta_link or ""

@@ -29,7 +29,8 @@ def parse_xml(text: bytes) -> Element:
     try:
         parser.feed(text)
         root: Element = parser.close()
-    except ParseError as error:
+    except (ParseError, LookupError, ValueError) as error:
+        # The latter are encodings that are none, or that no parser knows.
         raise ConfigurationError(f"$metadata is no XML: {error}") from None
     return root
 

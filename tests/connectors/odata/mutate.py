@@ -138,29 +138,30 @@ def _json(answer: Say, drawn: random.Random) -> Say:
         found, end = json.JSONDecoder().raw_decode(text, start)
     except ValueError:
         return _bytes(answer, drawn)
-    spots = list(_spots(found))
-    if not spots:
+    places_of = list(spots(found))
+    if not places_of:
         return _bytes(answer, drawn)
-    _spoil(*drawn.choice(spots), drawn)
+    spoil(*drawn.choice(places_of), drawn)
     written = json.dumps(found)
     return Say(
         answer.status, (text[:start] + written + text[end:]).encode("latin-1"), answer.headers
     )
 
 
-def _spots(found: Any) -> Iterator[tuple[Any, Any]]:
+def spots(found: Any) -> Iterator[tuple[Any, Any]]:
     """Each container with each of its places."""
     if isinstance(found, MutableMapping):
         for name, inner in found.items():
             yield found, name
-            yield from _spots(inner)
+            yield from spots(inner)
     elif isinstance(found, MutableSequence):
         for at, inner in enumerate(found):
             yield found, at
-            yield from _spots(inner)
+            yield from spots(inner)
 
 
-def _spoil(inside: Any, place: Any, drawn: random.Random) -> None:
+def spoil(inside: Any, place: Any, drawn: random.Random) -> None:
+    """One place of a container becomes something odd, goes, or moves."""
     how = drawn.choice(("odd", "odd", "odd", "odd", "gone", "twice", "case"))
     if how == "gone":
         del inside[place]

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.model.errors import Rejected
 from connectors.odata.delta import DeltaPoller
+from tests.between import Between, Say, nothing
 from tests.connectors.odata.polls import polling
 from tests.services.odatapy import Odatapy
 
@@ -153,3 +154,24 @@ async def test_a_service_that_stops_tracking_is_told_with_the_way_out(
         polls.asks.bend = lambda body: {k: v for k, v in body.items() if k != "@odata.deltaLink"}
         with pytest.raises(Rejected, match="means: changed"):
             await polls.poll()
+
+
+async def test_a_service_that_fails_for_a_moment_keeps_its_link(
+    odatapy: Odatapy, erp: httpx.Client
+) -> None:
+    """A deadlock (a 500 with words) says nothing of the link. Thrown away, the set would be read
+    whole and compared each time, and a row that came back be told as changed.
+    """
+    put(erp, "one", 1)
+    between = Between(odatapy.address)
+    async with between.serving(), polling(between.url(odatapy.url), "Suites") as polls:
+        drop(erp, "one")
+        assert await polls.poll() == [("delete", "one", None)]
+        put(erp, "one", 2)
+        body = b'{"error": {"message": "deadlock"}}'
+        between.rule = lambda _: Say(500, body, {"Content-Type": "application/json"})
+        with pytest.raises(Rejected, match="deadlock"):
+            await polls.poll()
+        between.rule = nothing
+        assert await polls.poll() == [("create", "one", 2)]
+        assert polls.stale == []

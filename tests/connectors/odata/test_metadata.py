@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+import re
 import time
 
 import httpx
@@ -13,6 +16,7 @@ from connectors.odata.edm import field_type
 from connectors.odata.importing import draft
 from connectors.odata.model import Navigation, Service
 from tests.connectors.odata.documents import JSON, V2, V4
+from tests.connectors.odata.mutate import spoil, spots
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
@@ -259,3 +263,41 @@ def seconds(count: int) -> float:
     written = draft(parse(document))
     assert f"from: S{count - 1}" in written
     return time.process_time() - begun
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "utf-7", "base64"])
+def test_metadata_in_an_encoding_that_is_none_is_told(encoding: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"\$metadata is no XML"):
+        parse(f'<?xml version="1.0" encoding="{encoding}"?><Edmx/>'.encode())
+
+
+def test_metadata_that_is_nested_without_end_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="not as CSDL JSON is"):
+        parse(b'{"S": ' + b"[" * 100_000)
+    with pytest.raises(ConfigurationError):
+        parse(b"<a>" * 50_000 + b"</a>" * 50_000)
+
+
+@pytest.mark.parametrize("document", ["V4", "V2", "JSON"])
+def test_metadata_that_is_a_little_wrong_is_read_or_told(document: str) -> None:
+    whole: bytes = {"V4": V4, "V2": V2, "JSON": JSON}[document]
+    drawn = random.Random(7)  # noqa: S311 - to be repeated
+    read = told = 0
+    for _ in range(300):
+        try:
+            parse(_spoiled(whole, drawn))
+            read += 1
+        except ConfigurationError:
+            told += 1
+    assert read
+    assert told
+
+
+def _spoiled(whole: bytes, drawn: random.Random) -> bytes:
+    if whole.startswith(b"{"):
+        found = json.loads(whole)
+        spoil(*drawn.choice(list(spots(found))), drawn)
+        return json.dumps(found).encode()
+    pieces = [one.span() for one in re.finditer(rb'"[^"]*"|<[^>]*>|[A-Za-z.]+', whole)]
+    (start, end), (other, upto) = drawn.choice(pieces), drawn.choice(pieces)
+    return whole[:start] + whole[other:upto] + whole[end:]
