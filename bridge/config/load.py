@@ -51,7 +51,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     collector = Collector(os.environ if environ is None else environ)
     path = path.absolute()
     folder = path.parent
-    document = read(path, path.name, "in another folder? name it by -c FILE or BRIDGE_CONFIG")
+    hint = f"looked in {folder}; another file is named by -c FILE or BRIDGE_CONFIG"
+    document = read(path, path.name, hint)
     model = collector.model(document, BridgeModel)
     if model is None:
         raise ConfigProblems(collector.problems)

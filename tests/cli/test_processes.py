@@ -71,6 +71,18 @@ def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
     assert code(*config, "snapshot", "customer", "--where", "x") == 2
 
 
+def test_a_missing_configuration_is_told_with_the_folder_and_how_to_name_another(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [str(PROGRAM), "status"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("bridge.yaml: can't be read: No such file or directory (")
+    for part in (str(tmp_path), "-c FILE", "BRIDGE_CONFIG"):
+        assert part in done.stderr
+
+
 def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
     (lived.folder / "var" / "bridge.db").write_bytes(b"this is no database" * 100)
     done = subprocess.run(
