@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bridge.capture.contract import STEPS
 from tests.services import provide
-from tests.torture.kill import OFTEN, at_step, torture
+from tests.torture.kill import OFTEN, at_first, at_step, filled, torture
 from tests.torture.place import Broker, EmbeddedFile, Log, Place, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
@@ -48,7 +48,10 @@ def _each_step(place: Callable[[str], Place], seed: int) -> int:
     changes = 0
     for number, step in enumerate(STEPS):
         nth = 2 if step in OFTEN else 1
-        changes += at_step(place(f"step_{number}"), step, nth, seed, pause=0.002)
+        here = place(f"step_{number}")
+        if not at_first(step):
+            filled(here)
+        changes += at_step(here, step, nth, seed, pause=0.002)
         _say(f"killed at {step}, time {nth}")
     return changes
 

@@ -104,12 +104,24 @@ def torture(
     return settle(place)
 
 
+def at_first(step: str) -> bool:
+    """Whether it is a step of the first start."""
+    return step.startswith("first")
+
+
+def filled(place: Place) -> None:
+    """What a kill at a step begins with: capture was here, and rows came since."""
+    begin(place)
+    place.fill()
+
+
 def at_step(place: Place, step: str, nth: int, seed: int, *, pause: float) -> int:
-    """One kill at the nth time of a step, under load and during a snapshot; then the verdict."""
-    first = step.startswith("first")
+    """One kill at the nth time of a step, under load and during a snapshot; then the verdict.
+
+    `place` is `filled`, or new for steps of the first start.
+    """
+    first = at_first(step)
     if not first:
-        begin(place)
-        place.fill()
         place.load(seed, pause)
         place.ask_for_snapshot(reconcile=step == "deletes.before")
     child = Child(place, step, nth)

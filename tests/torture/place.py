@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import time
 from abc import ABC, abstractmethod
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +74,15 @@ class Place(ABC):
         self.bridge = bridge
         self.loaders: list[Loader] = []
         (folder / "systems").mkdir()
-        (folder / "bridge.yaml").write_text(f"bridge: {bridge}\nlog: {log.setting}\n")
+        self.describe()
         (folder / "systems" / "erp.yaml").write_text(self._system() + ENTITY)
         self._make()
         asyncio.run(self._set_up())
+
+    def describe(self) -> None:
+        """Write the bridge's file."""
+        text = f"bridge: {self.bridge}\nlog: {self.log.setting}\n"
+        (self.folder / "bridge.yaml").write_text(text)
 
     @abstractmethod
     def _system(self) -> str:
@@ -157,6 +164,14 @@ class Place(ABC):
 
 class SqlitePlace(Place):
     """The journal connector over SQLite; the oracle's triggers are the test's own."""
+
+    def copied(self, folder: Path) -> SqlitePlace:
+        """The same in another folder, while nobody uses it. Its log is the embedded one."""
+        shutil.copytree(self.folder, folder)
+        twin = copy(self)
+        twin.folder, twin.log, twin.loaders = folder, EmbeddedFile(folder), []
+        twin.describe()
+        return twin
 
     def _system(self) -> str:
         return "system: erp\nconnector: journal\nurl: sqlite:///../erp.db\n"

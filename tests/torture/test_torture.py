@@ -8,23 +8,36 @@ import pytest
 
 from bridge.capture.contract import STEPS
 from tests.conftest import PrivateKafka, PrivatePostgres
-from tests.torture.kill import OFTEN, at_step, torture
+from tests.torture.kill import OFTEN, at_first, at_step, filled, settle, torture
 from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
 
-@pytest.mark.timeout(400)
+def embedded(folder: Path) -> SqlitePlace:
+    return SqlitePlace(folder, EmbeddedFile(folder), "acme")
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> SqlitePlace:
+    """To be copied: capture was here, and has told of thousands of rows."""
+    place = embedded(tmp_path_factory.mktemp("begun"))
+    filled(place)
+    settle(place)
+    return place
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_a_kill_at_each_step_loses_and_repeats_nothing(tmp_path: Path, step: str) -> None:
-    place = SqlitePlace(tmp_path, EmbeddedFile(tmp_path), "acme")
+def test_a_kill_at_each_step_loses_and_repeats_nothing(
+    tmp_path: Path, begun: SqlitePlace, step: str
+) -> None:
+    place = embedded(tmp_path) if at_first(step) else begun.copied(tmp_path / "copy")
     assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.002) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    place = SqlitePlace(tmp_path, EmbeddedFile(tmp_path), "acme")
-    assert torture(place, kills=8, seed=20_26, harms=[], pause=0.002) > 0
+    assert torture(embedded(tmp_path), kills=8, seed=20_26, harms=[], pause=0.002) > 0
 
 
 @pytest.mark.slow
