@@ -15,7 +15,7 @@ from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.lane import Written
 from bridge.agent.parked import ParkedKeys
 from bridge.log.fixed import FixedCodec
-from bridge.log.port import Entry, Record
+from bridge.log.port import Entry, Record, TopicPartition
 from bridge.model import headers
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.event import Event
@@ -120,7 +120,8 @@ class Handling:
                     "again, or let it park such events with on_failure"
                 ) from cause
             if self._parked is not None and not event.replayed:
-                self._parked.add(event.entity, record.key)
+                place = TopicPartition(record.topic, record.partition)
+                self._parked.add(event.entity, record.key, place)
             return [self._set_aside(record, event, handler, cause, failed.attempts)]
 
     async def _is_parked(self, event: Event, record: Record) -> bool:

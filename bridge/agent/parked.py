@@ -30,6 +30,9 @@ class ParkedKeys:
         self._entities = entities
         self._clock = clock
         self._keys: set[tuple[str, bytes | None]] = set()
+        #: Those whose letters are not read yet, by the partitions of their events.
+        self._coming: dict[tuple[str, bytes | None], TopicPartition] = {}
+        self._lost = False
         self._reader: Consumer | None = None
         self._looked = 0.0
         self._looking = asyncio.Lock()
@@ -47,18 +50,26 @@ class ParkedKeys:
         if self._reader is not None:
             await self._reader.close()
 
-    def add(self, entity: str, key: bytes | None) -> None:
-        """An event of this key is being parked."""
-        self._keys.add((entity, key))
+    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
+        """An event of this key, which stands in `place`, is being parked."""
+        self._coming[entity, key] = place
+
+    def forget(self, places: frozenset[TopicPartition]) -> None:
+        """These partitions are gone, and with them the letters that were not written yet."""
+        self._coming = {each: at for each, at in self._coming.items() if at not in places}
+        # Some may have been written all the same.
+        self._lost = True
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """Whether the key is parked. One that is may have been released a second ago."""
-        if (entity, key) not in self._keys:
+        wanted = (entity, key)
+        if not (self._lost or wanted in self._keys or wanted in self._coming):
             return False
         async with self._looking:
-            if self._clock() - self._looked >= LOOK_AGAIN:
+            if self._lost or self._clock() - self._looked >= LOOK_AGAIN:
                 await self._catch_up()
-        return (entity, key) in self._keys
+                self._lost = False
+        return wanted in self._keys or wanted in self._coming
 
     async def _catch_up(self) -> None:
         assert self._reader is not None, "open comes first"  # noqa: S101
@@ -71,7 +82,11 @@ class ParkedKeys:
             for record in records:
                 if record.value is None:
                     continue
-                letter = await self._codec.decode("dead", record.value)
+                try:
+                    letter = await self._codec.decode("dead", record.value)
+                except ValueError:
+                    # Somebody else's record parks nothing; `bridgectl dead` shows it.
+                    continue
                 if isinstance(letter, DeadLetter):
                     self._note(letter)
 
@@ -82,6 +97,7 @@ class ParkedKeys:
         if entity is None:
             return
         place = (entity, letter.key)
+        self._coming.pop(place, None)
         if letter.error == RELEASED:
             self._keys.discard(place)
         else:

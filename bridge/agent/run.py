@@ -151,6 +151,8 @@ class AgentRunner:
             lane = self._lanes.pop(place, None)
             if lane is not None:
                 lane.drop()
+        if self._parked is not None:
+            self._parked.forget(partitions)
 
     async def assigned(
         self, partitions: frozenset[TopicPartition]
