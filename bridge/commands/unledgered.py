@@ -22,6 +22,9 @@ from bridge.model.receipt import Outcome
 ROUNDS = 3
 """How often one is asked for that never answered and, as the probe told, did not happen."""
 
+WRITTEN = 3
+"""How often intents are written in a row that are too old by the time that they can be read."""
+
 
 class Unledgered:
     """`Carrier` for writers without a ledger.
@@ -177,7 +180,14 @@ class Unledgered:
                 return [], 0.0
             self._away = False
         until = 0.0
+        written = 0
         while works:
+            if written == WRITTEN:
+                raise RetryLater(
+                    f"announcing commands in the log took longer than {self._fresh_for:g} s, "
+                    f"{WRITTEN} times in a row: too long to be sure that nobody else carries them out"
+                )
+            written += 1
             until = elapsed() + self._fresh_for
             self._known.nothing(works)
             lost = await self._intents.write(works, owned)

@@ -10,13 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from bridge.commands.answered import Answered
+from bridge.commands.contract import NoEpochs, no_steps
+from bridge.commands.execute import Execution
+from bridge.commands.intents import Intents
+from bridge.commands.items import Item, Items
+from bridge.commands.unledgered import WRITTEN, Unledgered
 from bridge.connector import Done, Effect
+from bridge.log.owned import owned_partitions
 from bridge.model.command import CommandRecord
-from bridge.model.errors import OutcomeUnknown, Rejected, Unsupported
+from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
 from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
-from tests.agent.world import World, world
+from tests.agent.world import SPEC, World, world
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, sealed, send, tomorrow
 from tests.commands.rpc import RpcWriter, away, effects, timed_out
@@ -376,3 +383,30 @@ async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
     async with executing(here, writer=writer, ledger=False):
         assert await ends(here, one) == ["conflict"]
     assert writer.probed == []
+
+
+async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(here: World) -> None:
+    """Written again and again, they would fill it, and nobody would know what is waited for."""
+    await send(here, *commands())
+    writer, answered = RpcWriter(here.folder), Answered(here.log, here.codec, "me")
+    intents = Intents(
+        "me", here.codec, answered, clock=utc, steps=no_steps, told=lambda _course: None
+    )
+    carrier = Unledgered(writer, intents, answered, fresh_for=0.0, clock=utc, steps=no_steps)
+    named = {command.qualified: command for command in SPEC.commands}
+    execution = Execution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
+    topic = here.codec.topic("command")
+    async with owned_partitions(here.log, here.bridge, "test", [topic]) as owned:
+        records = await owned.read(10, PATIENCE)
+        parts = await Items("erp", here.codec, utc).parts(records)
+        items = [one for part in parts.values() for one in part.items.values()]
+        with pytest.raises(RetryLater, match="announcing commands in the log took longer"):
+            await execution.carry_out([one for one in items if isinstance(one, Item)], owned)
+    await answered.close()
+    assert writer.calls == 0
+    written = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert [r.code for r in written] == ["in_progress"] * 2 * WRITTEN
+
+
+def utc() -> datetime:
+    return datetime.now(UTC)
