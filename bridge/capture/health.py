@@ -7,6 +7,7 @@ object of `Status`. It is a report, not a state: nothing is ever read back from 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -17,6 +18,7 @@ from bridge.capture.progress import Progress
 from bridge.log.port import Log, TopicPartition, TopicSpec
 from bridge.model.names import internal_topic
 
+_told = logging.getLogger(__name__)
 SECOND: Final = 1_000_000
 #: Progress older than this many seconds is a fault: three keep-alives were missed.
 TOO_OLD: Final = 30.0
@@ -173,17 +175,30 @@ def dump(status: Status) -> bytes:
 
 
 def load(value: bytes) -> Status:
-    """The report in a record's value; fields of a later version are left out."""
-    found = json.loads(value)
-    known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
-    for name in ("snapshots", "results"):
-        known[name] = tuple(known.get(name, ()))
-    return Status(**known)
+    """The report in a record's value; fields of a later version are left out. Raises ValueError
+    when it isn't one.
+    """
+    try:
+        found = json.loads(value)
+        known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
+        for name in ("snapshots", "results"):
+            known[name] = tuple(known.get(name, ()))
+        return Status(**known)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"not a status report: {error}") from error
 
 
 async def statuses(log: Log, bridge: str) -> dict[str, Status]:
-    """The newest report of every source of this bridge."""
+    """The newest report of every source of this bridge. Records that are none are left out, with a
+    warning: others may have written them, and nothing hangs on them.
+    """
     place = TopicPartition(internal_topic(bridge, STATUS), 0)
     if place.topic not in await log.topics():
         return {}
-    return {key.decode(): load(value) for key, value in (await newest(log, place, None)).items()}
+    found: dict[str, Status] = {}
+    for key, value in (await newest(log, place, None)).items():
+        try:
+            found[key.decode()] = load(value)
+        except ValueError as error:
+            _told.warning("a record of %s is left out: %s", place.topic, error)
+    return found

@@ -15,7 +15,7 @@ import pytest
 from bridge.capture import control, health
 from bridge.capture.runner import Capture
 from bridge.connector import Batch, Connector, Source, System
-from bridge.log.port import Log, Producer, Transaction
+from bridge.log.port import Entry, Log, Producer, Transaction
 from bridge.model.errors import (
     ConfigurationError,
     Fenced,
@@ -255,6 +255,16 @@ async def test_a_missing_table_stops_the_source_with_a_sentence(rig: Rig) -> Non
     rig.run("DROP TABLE t")
     with pytest.raises(ConfigurationError, match="'t'"):
         await asyncio.wait_for(Capture(rig.wires(), "one").run(), PATIENCE)
+
+
+async def test_a_record_that_is_no_report_leaves_the_reports_readable(rig: Rig) -> None:
+    rig.run(TABLE)
+    await rig.declare("t")
+    async with rig.capturing():
+        rubbish = (b"rubbish", b"[1]", b"{}", b"\xff", b"[" * 100_000)
+        entries = [Entry(b"x%d" % at, value) for at, value in enumerate(rubbish)]
+        await rig.log.append(health.topic(BRIDGE).name, [Entry(b"\xff", b"{}"), *entries])
+        assert set(await health.statuses(rig.log, BRIDGE)) == {"erp"}
 
 
 async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
