@@ -30,6 +30,7 @@ async def check(system: System) -> list[Finding]:
     try:
         service = await client.metadata()
         found = [Finding(text) for text in _unknown_sets(system, service)]
+        found += _hasty(system)
         for some in await _each(system, lambda use: _table(client, service, system, use)):
             found += some
         return found
@@ -117,6 +118,21 @@ def _unknown_sets(system: System, service: Service) -> list[str]:
         f"system {system.name!r}: capture.sets names {name!r}, on which no entity stands"
         for name in options_of(system.options).sets
         if name not in captured or name not in service.sets
+    ]
+
+
+def _hasty(system: System) -> list[Finding]:
+    limits = options_of(system.options)
+    if not system.commands or limits.settling >= limits.timeout:
+        return []
+    return [
+        Finding(
+            f"system {system.name!r}: `settle` ({limits.settling:g} s) is shorter than `timeout` "
+            f"({limits.timeout:g} s): a command whose answer is lost is asked about while the "
+            "service may still be at it, and perhaps sent twice",
+            "leave `settle` out, or say how long the service may work on a request",
+            fatal=False,
+        )
     ]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
+from connectors.odata.connector import connector
 from connectors.odata.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Rule, Say, nothing
 from tests.conftest import PrivateCap
@@ -414,3 +415,18 @@ async def test_a_service_is_given_at_least_the_time_that_servers_take(
     writer = ODataWriter(system("http://127.0.0.1:1/", options=options))
     assert writer.settle == settle
     await writer.close()
+
+
+async def test_check_tells_of_a_settling_time_in_which_nobody_may_answer(cap: Cap) -> None:
+    """Such as that of an example, which was written for a small service."""
+
+    async def told(commands: bool, **options: float) -> list[tuple[str, bool]]:
+        found = await connector.check(replace(system(cap.url, options=options), commands=commands))
+        return [(one.what, one.fatal) for one in found if "settle" in one.what]
+
+    [(what, fatal)] = await told(True, settle=2)
+    assert "`settle` (2 s) is shorter than `timeout` (30 s)" in what
+    assert not fatal
+    assert await told(True) == []
+    assert await told(True, settle=2, timeout=2) == []
+    assert await told(False, settle=2) == []
