@@ -112,11 +112,7 @@ class Capture:
         except HistoryLost as lost:
             accepted = await self._accepted(session.progress)
             if accepted is None:
-                raise HistoryLost(
-                    f"{lost}. To give up what lies between, ask for it with `bridgectl snapshot "
-                    f"{self._source} --accept-loss` and start again: everything is read anew, and "
-                    "deletes that were missed are written"
-                ) from lost
+                raise HistoryLost(self._ways_out(str(lost))) from lost
             session = self._session(producer, accepted)
             await session.run()
         except Fenced as error:
@@ -255,6 +251,16 @@ class Capture:
         self._pulse.state, self._pulse.reason = state, reason
         self._pulse.reported_at = 0
         self._wires.observer(SourceState(self._source, state, reason))
+
+    def _ways_out(self, lost: str) -> str:
+        """What a source says of lost history, with the way out that all have. Most name it."""
+        accept = f"`bridgectl snapshot {self._source} --accept-loss`"
+        if accept in lost:
+            return f"{lost}. Then start `bridgectl run` again"
+        return (
+            f"{lost}. To give up what lies between, ask for it with {accept} and start again: "
+            "everything is read anew, and deletes that were missed are written"
+        )
 
     async def _leave(self) -> None:
         """Report an orderly end. Else people would read for half a minute that it runs, and for
