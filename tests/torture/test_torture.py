@@ -31,7 +31,7 @@ def test_a_kill_at_each_step_loses_and_repeats_nothing(
     tmp_path: Path, begun: SqlitePlace, step: str
 ) -> None:
     place = embedded(tmp_path) if at_first(step) else begun.copied(tmp_path / "copy")
-    assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.002) > 0
+    assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.01) > 0
 
 
 @pytest.mark.slow
