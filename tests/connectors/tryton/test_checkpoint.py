@@ -78,6 +78,7 @@ GOOD = {"at": 1, "since": 0, "floor": 0, "ids": [1], "ago": [0], "known": None}
         squeezed({"v": 1, "models": {"m": GOOD}}),
         squeezed({"v": 1, "models": {"m": {**GOOD, "ids": [1, 2], "reconciled": 0, "again": 0}}}),
         squeezed({"v": 1, "models": {"m": {**GOOD, "known": [1], "reconciled": 0, "again": 0}}}),
+        squeezed({"v": 1, "models": {"m": {**GOOD, "gaps": [1], "reconciled": 0, "again": 0}}}),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_with_the_way_out(damaged: bytes) -> None:

@@ -250,7 +250,7 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
         "WRITE sale.sale(:key) comment=:nope": ("bad_statement", ":nope is no parameter"),
         "WRITE sale.sale(:key) party=987654": (
             "legacy_error",
-            "is not valid according to its domain",
+            'The value "987654" for field "Party"',
         ),
         "WRITE sale.nope(:key) comment=1": ("bad_statement", "no model 'sale.nope'"),
         "BUTTON sale.sale(:key)/confrim": (
