@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.app import FAILED
 from bridge.cli.given.values import condition, key_of
 from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
+from bridge.model.errors import RowError
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -54,7 +56,8 @@ def command(
     """Read rows of ENTITY by KEY, or all of a condition. Keys of several fields are JSON or
     f=v,f=v.
 
-    Exit code 3 when a key isn't there or no row fulfils the condition.
+    Exit code 3 when a key isn't there or no row fulfils the condition, 1 when a row can't be
+    normalised; the others are shown.
     """
     if keys and texts:
         raise click.UsageError("give keys or --where, not both")
@@ -73,17 +76,41 @@ def command(
             where = condition(kind, texts)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
+        bad: dict[str, RowError] = {}
+
+        async def one(text: str, key: Any) -> Any:
+            try:
+                return (await reads.get_many(name, [key]))[0]
+            except RowError as error:
+                bad[f"{name} {text}"] = error
+                return None
+
         if keys:
-            found = await reads.get_many(name, wanted)
+            # Reads that wait together are one query, and a row that is wrong spoils no other.
+            found = await asyncio.gather(*map(one, keys, wanted))
         else:
-            found = list(await reads.query(name, where, limit))
-        missing = [text for text, row in zip(keys, found, strict=False) if row is None]
+            try:
+                found = list(await reads.query(name, where, limit))
+            except RowError as error:
+                bad[f"{name}, one of the rows"] = error
+                found = []
+        for which, why in bad.items():
+            click.echo(f"{which} can't be normalised: {why}", err=True)
+        missing = [
+            text
+            for text, row in zip(keys, found, strict=False)
+            if row is None and f"{name} {text}" not in bad
+        ]
         rows = [row for row in found if row is not None]
         if related is not None:
             rows = _flat(await reads.related_many(name, rows, related))
         for text in missing:
             click.echo(f"{name} {text} is not there", err=True)
+        if not (keys or rows or bad):
+            click.echo(f"no row of {name} fits", err=True)
         _print(bridge, rows, meta=meta, as_json=as_json)
+        if bad:
+            return FAILED
         return NOTHING_FOUND if missing or not rows else 0
 
     on_bridge(ctx, act)

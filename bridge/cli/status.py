@@ -177,7 +177,11 @@ def _print_abilities(row: Mapping[str, Any]) -> None:
 
 
 def _print_trouble(row: Mapping[str, Any]) -> None:
+    from bridge.cli.shown.records import local_time
+
     name = row["system"]
+    if row["state"] in ("stopped", "not running"):
+        click.echo(f"{name}: as of {local_time(row['reported_at'])}, when it was reported last")
     if row.get("reason"):
         click.echo(f"{name}: {row['reason']}")
     for entity, why in row.get("paused", {}).items():

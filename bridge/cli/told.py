@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -58,7 +59,9 @@ def _logger(*, as_json: bool, verbose: bool) -> Any:
     render = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        )
     )
     return structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bridge.cli.app import COMMANDS, group
+from tests.cli.place import Place
 
 
 def every(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -35,3 +36,18 @@ def test_the_overview_lists_every_command() -> None:
 def test_completion_scripts_name_the_program(shell: str) -> None:
     shown = CliRunner().invoke(group, ["completion", shell])
     assert "_BRIDGECTL_COMPLETE" in shown.output
+
+
+def test_a_misspelt_command_is_told_with_what_is_like_it() -> None:
+    told = CliRunner().invoke(group, ["statu"])
+    assert told.exit_code == 2
+    assert "No such command 'statu'. Did you mean 'status'" in told.stderr
+
+
+def test_no_color_is_heeded(lived_once: Place) -> None:
+    words = ["-c", str(lived_once.config), "check", "--offline"]
+    painted = CliRunner().invoke(group, words, color=True)
+    assert "\x1b[" in painted.stdout
+    plain = CliRunner(env={"NO_COLOR": "1"}).invoke(group, words, color=True)
+    assert "\x1b[" not in plain.stdout
+    assert plain.stdout

@@ -184,6 +184,26 @@ def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place)
     assert "erp" in lived_once.call("status").out
 
 
+def test_status_of_a_bridge_that_ended_says_as_of_when_its_figures_are(lived_once: Place) -> None:
+    (system,) = (row for row in lived_once.call("status", "--json").rows if row["kind"] == "system")
+    assert system["state"] in ("stopped", "not running")
+    assert (system["changes"], system["dead"], system["snapshots"]) == (47, 1, [])
+    assert "erp: as of " in lived_once.call("status").out
+
+
+def test_a_row_that_cannot_be_normalised_is_named_and_spoils_no_other(lived_once: Place) -> None:
+    answer = lived_once.call("get", "sales_order", "4711", "4713", "--json")
+    assert [row["order_no"] for row in answer.rows] == ["4711"]
+    assert answer.code == 1
+    assert "erp.sales_order 4713 can't be normalised: column 'gbstk'" in answer.err
+    assert "is not there" not in answer.err
+    several = lived_once.call("get", "sales_order")
+    assert several.code == 1
+    assert "erp.sales_order, one of the rows can't be normalised: column 'gbstk'" in several.err
+    nothing = lived_once.call("get", "sales_order", "--where", "status=done")
+    assert (nothing.code, nothing.err) == (3, "no row of erp.sales_order fits\n")
+
+
 def test_get_reads_rows_by_key_and_by_condition(lived_once: Place) -> None:
     (row,) = lived_once.call("get", "sales_order", "4711", "--json").rows
     assert (row["order_no"], row["total"], row["status"]) == ("4711", "10.00", "partial")
