@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from bridge.capture.contract import CONTROL
 from bridge.capture.positions import between
-from bridge.capture.progress import Job, Progress, abandon, enqueue, resume
+from bridge.capture.progress import RESUMED, Job, Progress, abandon, enqueue, resume
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.errors import Rejected
 from bridge.model.names import internal_topic
@@ -154,10 +154,10 @@ def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: 
                 progress = abandon(progress, other, f"cancelled by {asked.id}")
         elif asked.action == "resume":
             if name in progress.paused:
-                progress = enqueue(resume(progress, name), job)
+                progress = enqueue(resume(progress, name), replace(job, reason=RESUMED))
         elif asked.action == "snapshot":
             if name in progress.paused and asked.reconcile:
-                progress = resume(progress, name)
+                progress, job = resume(progress, name), replace(job, reason=RESUMED)
             progress = enqueue(progress, job)
     return progress
 

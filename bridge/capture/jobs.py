@@ -10,6 +10,7 @@ from bridge.capture.entity import CapturedEntity, keys_of, row_keys
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.patience import Patience
 from bridge.capture.progress import (
+    RESUMED,
     Job,
     abandon,
     advance,
@@ -101,8 +102,13 @@ class Jobs:
 
     def _refused(self, job: Job, why: str) -> None:
         """Whoever asked for it is told so; what nobody else would ask for again is kept, since the
-        log would lack rows, or hold rows that are gone, for ever.
+        log would lack rows, or hold rows that are gone, for ever. For the same reason an entity that
+        can't be compared after its pause is paused again.
         """
+        if job.reason == RESUMED:
+            entity = self._state.entities[job.entity]
+            self._state.wires.observer(self._state.paused(entity, why))
+            return
         if not nobody_asks_again(job):
             self._state.become(abandon(self._state.progress, job, why))
             return

@@ -18,6 +18,8 @@ FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwar
 """What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
 ACCEPTED = "accepted-"
 """The same of those that follow from a loss that a person accepted: nobody waits for them."""
+RESUMED = "its entity was paused"
+"""The `reason` of a comparison that a person asked for to go on with a paused entity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ __all__ = [
     "ACCEPTED",
     "AFTERWARDS",
     "FIRST",
+    "RESUMED",
     "STALE",
     "TRUNCATED",
     "Again",

@@ -62,12 +62,16 @@ class State:
 
     def pause(self, entity: CapturedEntity, reason: str, group: Group) -> None:
         """Pause one entity by itself; the reason goes on to say how it is resumed."""
+        group.notices.append(self.paused(entity, reason))
+
+    def paused(self, entity: CapturedEntity, reason: str) -> EntityPaused:
+        """The same outside of a group: returns what the observer is to be told."""
         reason = (
             f"{reason}. Once that is mended: bridgectl snapshot {entity.spec.qualified} --resume"
         )
         why = Pause(reason, self.progress.position, self.wires.clock())
         self.become(pause(self.progress, entity.spec.name, why))
-        group.notices.append(EntityPaused(entity.spec.qualified, reason))
+        return EntityPaused(entity.spec.qualified, reason)
 
     def set_aside(
         self,

@@ -19,7 +19,7 @@ from bridge.capture.progress import AFTERWARDS, Job
 from bridge.capture.runner import Capture
 from bridge.connector import Batch, Checkpoint, Chunk, Condition, Snapshot, Source, System
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected
-from bridge.observe import SourceState
+from bridge.observe import EntityPaused, SourceState
 from tests.capture.legacy import BRIDGE
 from tests.capture.polled import TABLE, PolledLegacy
 from tests.capture.rig import QUICK, Rig, opened, until
@@ -204,6 +204,37 @@ async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(rig: Rig)
 
         await until(ended)
         assert ended() == [str(REFUSALS[0])]
+
+
+async def test_an_entity_that_can_not_be_compared_after_its_pause_is_paused_again(rig: Rig) -> None:
+    """Else it would go on without what was left out meanwhile, and nobody would know."""
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put({"id": 1, "b": 1})
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        with legacy.store.transaction() as tables:
+            tables["t"] = replace(tables["t"], columns=TABLE.columns | {"b": "string"})
+        legacy.put({"id": 2, "b": "two"})
+        await until(lambda: "t" in capture.pulse.progress.paused)
+        with legacy.store.transaction() as tables:
+            tables["t"] = replace(tables["t"], columns=TABLE.columns)
+        legacy.put({"id": 2, "b": 2}, {"id": 3, "b": 3})
+        connector(rig).refused["t"] = REFUSALS[0]
+        asked = control.request("erp", "resume", "t")
+        await control.send(rig.log, BRIDGE, asked)
+
+        def ended() -> list[str]:
+            return [one.failed for one in capture.pulse.progress.results if one.id == asked.id]
+
+        await until(ended)
+        assert str(REFUSALS[0]) in ended()[0]
+        assert "--resume" in capture.pulse.progress.paused["t"].reason
+        assert [n.entity for n in rig.notices if isinstance(n, EntityPaused)] == ["erp.t"] * 2
+        del connector(rig).refused["t"]
+        await control.send(rig.log, BRIDGE, control.request("erp", "resume", "t"))
+        await rig.equal("t")
+        assert not capture.pulse.progress.paused
 
 
 async def test_what_waits_for_looks_of_the_source_is_overtaken(rig: Rig) -> None:
