@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -45,6 +46,7 @@ SIGNALS = {
     "immediate": signal.SIGQUIT,
     "kill": signal.SIGKILL,
 }
+HELD = "pre-existing shared memory block"
 Mode = Literal["smart", "fast", "immediate", "kill"]
 
 
@@ -62,6 +64,20 @@ class Postgres(Service):
     def bindir(self) -> Path:
         """Where `pg_recvlogical` and its like stand."""
         return bindir()
+
+    def start(self) -> None:
+        """As `Service.start`. Sessions of a server that was killed hold its memory until they notice."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                super().start()
+            except RuntimeError as error:
+                if HELD not in str(error) or time.monotonic() > until:
+                    raise
+                self._server.end(signal.SIGKILL)
+                time.sleep(0.05)
+            else:
+                return
 
     def stop(self, mode: Mode = "fast") -> None:
         """Stop the server; `kill` is SIGKILL to the postmaster. The data stays."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -134,6 +136,26 @@ def test_a_server_ends_with_the_process_that_started_it(postgres: Postgres) -> N
     while alive(server) and time.monotonic() < until:
         time.sleep(0.05)
     assert not alive(server)
+
+
+def test_a_database_that_was_killed_starts_once_its_last_session_has_noticed(
+    private_postgres: PrivatePostgres,
+) -> None:
+    server = private_postgres()
+    with psycopg.connect(server.url) as session:
+        frozen = session.info.backend_pid
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            server.kill()
+            starting = threading.Thread(target=server.start, daemon=True)
+            starting.start()
+            starting.join(1)
+            assert starting.is_alive()
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        starting.join(60)
+        session.close()
+    assert server.execute("SELECT 1") == [(1,)]
 
 
 def test_ports_are_handed_out_once_whoever_asks(postgres: Postgres) -> None:
