@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import psycopg
 import pytest
 
 from bridge.connector import CREATE, DELETE, UPDATE, Done
@@ -29,6 +30,7 @@ HOLD = {"kit.switched": {"name": "x"}, "kit.typed": {"char": "x"}}
 
 @pytest.fixture
 def tryton(tryton_on_postgres: Tryton) -> Tryton:
+    database(tryton_on_postgres).server.start()
     return tryton_on_postgres
 
 
@@ -202,7 +204,7 @@ async def test_a_command_whose_database_dies_is_unknown_until_it_is_back_and_ask
     server = database(tryton).server
     async with writing(tryton.url) as writer:
         await writer.prepare()
-        with suppress(Exception), tryton.store.held("kit_order"):
+        with suppress(psycopg.OperationalError), tryton.store.held("kit_order"):
             call = asyncio.create_task(outcome(writer, one))
             await until(lambda: waiting(tryton) == 1)
             server.kill()
