@@ -14,7 +14,7 @@ import click
 
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
-from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
+from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.model.fixed import RELEASED, DeadLetter
 
@@ -106,7 +106,10 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Hand parked events back to their agents, in the order given, all or none."""
+    """Hand parked events back to their agents, in the order given, all or none.
+
+    What was handed back already isn't once more: when its handler fails again, it gets a new number.
+    """
     wanted = [parse_letter(letter) for letter in letters]
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
@@ -114,12 +117,15 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         from bridge.replay import hand_back, refuse_others
 
         found = [await _letter(bridge, letter) for letter in wanted]
+        gone = released(await _letters(bridge, BEGINNING))
+        if again := [_number(letter) for letter in found if _place(letter) in gone]:
+            raise click.ClickException(f"handed back already: {', '.join(again)}")
         parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
         refuse_others(parked)
         if not yes:
             agents = ", ".join(sorted({letter.source for letter in parked}))
             count = f"{len(parked)} event{'s' * (len(parked) != 1)}"
-            click.confirm(f"Hand {count} back to {agents}?", abort=True, err=True)
+            agreed(f"Hand {count} back to {agents}?")
         back = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
         if as_json:
             print_json({"handed_back": back, "letters": [_number(item) for item in found]})

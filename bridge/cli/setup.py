@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.shared import as_json, configuration, finish, run_async
+from bridge.cli.shared import agreed, as_json, configuration, finish, run_async
 from bridge.cli.shown.rows import print_json
 from bridge.model.errors import ConfigurationError
 
@@ -48,10 +48,7 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     if not as_json:
         _print(system, statements, as_json=False)
     if not yes:
-        question = f"Run this on {asked.shown_url}?"
-        if not click.confirm(question, default=False, err=True):
-            click.echo("nothing was run", err=True)
-            finish(1)
+        agreed(f"Run this on {asked.shown_url}?")
 
     async def act(stop: asyncio.Event) -> int:
         del stop

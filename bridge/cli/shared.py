@@ -24,6 +24,7 @@ __all__ = [
     "GRACE",
     "NOTHING_FOUND",
     "NothingFound",
+    "agreed",
     "as_json",
     "cell",
     "configuration",
@@ -134,6 +135,19 @@ def _when_reader_leaves(loop: asyncio.AbstractEventLoop, end: Callable[[], None]
 
     # Nothing ever comes to read at this end: epoll wakes us for the error that the pipe has then.
     loop.add_reader(file, left)
+
+
+def agreed(question: str) -> None:
+    """Ask on stderr; raises click.Abort for a no. What asks has an option --yes for scripts."""
+    try:
+        yes = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.ClickException("nothing was done: nobody is there to ask; give --yes") from None
+    if not yes:
+        raise click.Abort
 
 
 def finish(code: int) -> None:

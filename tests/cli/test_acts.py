@@ -170,6 +170,9 @@ def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
     (lived.folder / "agents" / "stumbler.py").write_text(mended)
     with lived.running():
         assert lived.call("dead", "retry", letter["letter"], given="n\n").code == 1
+        nobody = lived.call("dead", "retry", letter["letter"])
+        assert nobody.code == 1
+        assert "nobody is there to ask; give --yes" in nobody.err
         assert (
             lived.call("dead", "retry", letter["letter"], "--yes", "--json").rows[0]["handed_back"]
             == 1
@@ -178,6 +181,10 @@ def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
     assert lived.call("dead", "--kind", "event", "--json").code == 3
     (back,) = lived.call("dead", "--kind", "event", "--all", "--json").rows
     assert (back["letter"], back["handed_back"]) == (letter["letter"], True)
+    twice = lived.call("dead", "retry", letter["letter"], "--yes")
+    assert twice.code == 1
+    assert f"handed back already: {letter['letter']}" in twice.err
+    assert len(lived.call("dead", "--kind", "event", "--all", "--json").rows) == 1
 
 
 def test_setup_shows_asks_and_runs_once(place: Place) -> None:

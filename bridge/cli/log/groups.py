@@ -11,7 +11,7 @@ import click
 from bridge.cli.given.start import PLACE, Start
 from bridge.cli.given.start import offsets as offsets_of
 from bridge.cli.given.topics import topic_of
-from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
+from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_rows
 from bridge.log.port import GroupInfo, Log, TopicPartition
 
@@ -164,5 +164,5 @@ async def _apply(
         return
     question = f"Set {len(new)} partitions of group {group!r}?"
     if not yes:
-        click.confirm(question, abort=True, err=True)
+        agreed(question)
     await log.reset_offsets(group, new)
