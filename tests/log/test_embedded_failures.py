@@ -16,7 +16,7 @@ import pytest
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 from .conftest import OpenEmbedded
 
@@ -194,26 +194,31 @@ async def test_a_write_that_fails_spares_those_that_share_its_flush(
 
 
 async def test_an_append_that_was_cancelled_before_its_turn_never_happens(
-    tmp_path: Path, open_embedded: OpenEmbedded
+    open_embedded: OpenEmbedded,
 ) -> None:
     log = await open_embedded()
     await log.create_topics([TopicSpec("t", partitions=1)])
-    blocking = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
-    blocking.execute("BEGIN IMMEDIATE")
-    first = asyncio.create_task(log.append("t", [Entry(b"first", b"")]))
-    await asyncio.sleep(0.1)
+    writer = log._store.writer
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(_: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait()
+
+    first = asyncio.create_task(writer.run(long))
+    await until(begun.is_set)
     second = asyncio.create_task(log.append("t", [Entry(b"second", b"")]))
-    await asyncio.sleep(0.1)
+    await until(lambda: not writer._jobs.empty())
 
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
-    blocking.execute("ROLLBACK")
-    blocking.close()
+    go_on.set()
     await first
+    await log.append("t", [Entry(b"third", b"")])
 
     reader = await log.reader({TopicPartition("t", 0): 0})
-    assert [record.key for record in await reader.read(10, 1.0)] == [b"first"]
+    assert [record.key for record in await reader.read(10, PATIENCE)] == [b"third"]
 
 
 async def test_closing_the_log_ends_those_who_wait_and_leaves_their_groups(
