@@ -153,6 +153,7 @@ def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
         [*loads, *imports],
         [server.kill, erp.kill, server.stop, erp.stop],
         server.start,
+        rounds=ROUNDS - 1,
     )
     for entity, model in ENTITIES.items():
         check_true(bridge, entity, remembered(erp, model))
@@ -164,19 +165,21 @@ def worked_upon(
     loads: Sequence[Worker],
     ends: Sequence[Callable[[], None]],
     first: Callable[[], None] = lambda: None,
+    *,
+    rounds: int = ROUNDS,
 ) -> None:
     """Kill the bridge and the ERP in turns while they work; `ends` are ways to end the ERP, `first`
     is to be started before it.
     """
     dice = random.Random(SEED)  # noqa: S311 - seeded, so that a failure can be repeated
-    print(f"seed {SEED}, rounds {ROUNDS}")  # noqa: T201 - shown when it fails
+    print(f"seed {SEED}, rounds {rounds}")  # noqa: T201 - shown when it fails
     with ExitStack() as stack:
         stack.callback(bridge.kill)
         for load in loads:
             load.start()
         bridge.start()
         bridge.until(lambda: set(ENTITIES) <= set(bridge.progress().get("taken", ())))
-        for number in range(ROUNDS):
+        for number in range(rounds):
             bridge.moved()
             time.sleep(dice.uniform(0, 1.5))
             if number % 2 == 0:
@@ -195,7 +198,7 @@ def worked_upon(
             check_equal(bridge, entity, rows(erp, model))
     done, lost = sum(load.done for load in loads), sum(load.lost for load in loads)
     print(f"{done} acts, {lost} without an answer")  # noqa: T201 - as above
-    assert done > 10 * ROUNDS, "the load did next to nothing"
+    assert done > 10 * rounds, "the load did next to nothing"
     assert all(load.done for load in loads)
 
 
