@@ -79,7 +79,7 @@ def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erp]:
     if request.param == "odata":
         cap: Cap = request.getfixturevalue("cap")
         with service(folder, cap) as made:
-            made.edit(**{"settle: 20": "settle: 60"})
+            made.edit(**{"settle: 2": "settle: 60"})
             made.put("Customers", "C1", name="Ann")
             yield Erp(made.place, made.between, "C1")
         return

@@ -49,9 +49,10 @@ def test_a_command_that_waits_for_approval_says_so(lived: Place) -> None:
     file.write_text(file.read_text().replace("tier: outside_the_loop", "tier: in_the_loop"))
     with lived.running():
         words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
-        sent = lived.call(*words, "--json").rows[0]
+        same = (*words, "--idempotency-key", "once")
+        sent = lived.call(*same, "--json").rows[0]
         lived.until("commands", "--state", "awaiting_approval", "--id", sent["id"], "--json")
-        answer = lived.call(*words, "--idempotency-key", "once", "--wait", "3")
+        answer = lived.call(*same, "--wait", "1")
     assert answer.code == 1
     assert "awaiting_approval" in answer.err
 
