@@ -1,9 +1,12 @@
 """The same commands on a real Kafka, after the embedded log was copied into it."""
 
+import time
+
 from tests.cli.place import Place, live, order
 from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
 from tests.services.registry import Registry
+from tests.waiting import PATIENCE
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
@@ -28,6 +31,14 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
         assert place.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
         words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
         assert place.call(*words, "--wait", "60").code == 0
+        # The marks of transactions, which take offsets on Kafka, are nothing that waits.
+        end = time.monotonic() + PATIENCE
+        while lags := {
+            row["group"]: row["lag"]
+            for row in place.call("log", "groups", "--json").rows
+            if row["group"].startswith("moved.") and row["lag"]
+        }:
+            assert time.monotonic() < end, lags
 
     after = place.call("tail", "sales_order", "--no-follow", "--json").rows
     assert {row["id"] for row in before} < {row["id"] for row in after}

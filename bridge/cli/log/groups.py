@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +11,16 @@ import click
 from bridge.cli.given.start import PLACE, Start
 from bridge.cli.given.start import offsets as offsets_of
 from bridge.cli.given.topics import topic_of
+from bridge.cli.reading import history
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_rows
-from bridge.log.port import GroupInfo, Log, TopicPartition
+from bridge.log.port import GroupInfo, Log, Record, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
+
+#: A lag of up to so many offsets of a partition is counted record by record.
+NEAR = 100
 
 
 @click.command(epilog="Example: bridgectl log groups --partitions")
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_context
 def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: bool) -> None:
-    """List consumer groups: members, and how many offsets lie before the end."""
+    """List consumer groups: members, and how much lies before the end: records, or offsets where
+    it is much.
+    """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
@@ -52,7 +58,7 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
         }
     )
     ends = await log.end_offsets(places)
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "group": name,
             "members": len(info.members),
@@ -66,6 +72,31 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
         for place in places
         if place in info.committed
     ]
+    await _count_near(log, rows)
+    return rows
+
+
+async def _count_near(log: Log, rows: Iterable[dict[str, Any]]) -> None:
+    """Make small lags numbers of records: on Kafka the marks of transactions take offsets, too, and
+    the one behind the last record would keep a group that has handled everything behind for ever.
+    """
+    near = [row for row in rows if 0 < row["lag"] <= NEAR]
+    begin: dict[TopicPartition, int] = {}
+    for row in near:
+        place = TopicPartition(row["topic"], row["partition"])
+        begin[place] = min(row["committed"], begin.get(place, row["committed"]))
+    first = await log.beginning_offsets(begin)
+    begin = {place: max(offset, first[place]) for place, offset in begin.items()}
+    there: list[Record] = []
+    async for records in history(log, begin):
+        there += records
+    for row in near:
+        row["lag"] = sum(
+            1
+            for record in there
+            if (record.topic, record.partition) == (row["topic"], row["partition"])
+            and record.offset >= row["committed"]
+        )
 
 
 def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
