@@ -25,21 +25,19 @@ def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
         idempotency_key="ticket",
     )
     about = target("erp", "sales_order", KEY)
-    words = [intent(record, THEN)]
+    announced = intent(record, THEN)
+    words = [(announced, [*settled(announced, record.digest), (headers.INTENT, b"gone/1")])]
     if given_up:
-        words.append(unknown(record, about, "the call timed out", THEN))
+        nobody = unknown(record, about, "the call timed out", THEN)
+        words.append((nobody, settled(nobody, record.digest)))
 
     async def write() -> None:
         async with opened(load(place.config)) as bridge:
             codec = bridge.codec
             await bridge.log.append(codec.topic("command"), [codec.entry("command", about, record)])
-            more = [(headers.INTENT, b"gone/1")]
             await bridge.log.append(
                 codec.topic("receipt"),
-                [
-                    codec.entry("receipt", about, word, [*settled(word, record.digest), *more])
-                    for word in words
-                ],
+                [codec.entry("receipt", about, word, told) for word, told in words],
             )
 
     asyncio.run(write())
