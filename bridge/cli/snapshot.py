@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WAIT = 1.0
 #: A source writes at least every ten seconds how far it is.
 SILENT = 25.0
+#: One that has just been started may not have written over its predecessor's last word yet.
+STARTING = 5.0
 
 
 @click.command(epilog="Example: bridgectl snapshot erp.sales_order --where status=open")
@@ -186,7 +188,7 @@ async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
 
     status = (await statuses(bridge.log, bridge.name)).get(system)
     state = status.state if status is not None else "never started"
-    if silent > SILENT or (status is not None and state == "stopped"):
+    if silent > (STARTING if state == "stopped" else SILENT):
         why = f": {status.reason}" if status is not None and status.reason else ""
         raise RetryLater(
             f"capture of {system} doesn't run ({state}{why}); the request is kept and carried out "

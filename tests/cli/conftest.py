@@ -1,10 +1,12 @@
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.place import Place, live, made
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -30,6 +32,10 @@ def lived(lived_once: Place, tmp_path: Path) -> Place:
 
 @pytest.fixture
 def bridge_runs(lived: Place) -> Iterator[Place]:
-    """The copy with `bridgectl run` on it."""
+    """The copy with `bridgectl run` on it, once it captures."""
     with lived.running():
+        end = time.monotonic() + PATIENCE
+        while "streaming" not in {row.get("state") for row in lived.call("status", "--json").rows}:
+            assert time.monotonic() < end, (lived.folder / "run.log").read_text()
+            time.sleep(0.1)
         yield lived
