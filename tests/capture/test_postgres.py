@@ -100,13 +100,21 @@ def give_up_waiting(session: psycopg.Connection) -> Iterator[None]:
     """
     import threading
 
-    timer = threading.Timer(0.05, session.cancel)
-    timer.start()
+    over = threading.Event()
+
+    def cancel() -> None:
+        # Again and again: on a slow machine the first may come before there is anything to cancel.
+        while not over.wait(0.05):
+            session.cancel()
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
     try:
         with suppress(psycopg.errors.QueryCanceled):
             yield
     finally:
-        timer.cancel()
+        over.set()
+        canceller.join()
 
 
 async def test_a_snapshot_is_right_where_the_log_is_ahead_of_what_reads_show(

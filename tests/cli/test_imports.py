@@ -83,7 +83,8 @@ def loaded(place: Place, *calls: str) -> dict[str, set[str]]:
     )
     found = {}
     for words, code, err, modules in map(json.loads, done.stdout.splitlines()):
-        assert code == 0, (words, err)
+        # `status` says by its code that a bridge which ended a while ago isn't healthy.
+        assert code == 0 or words.startswith("status"), (words, err)
         found[words] = set(modules)
     assert list(found) == list(calls)
     return found
