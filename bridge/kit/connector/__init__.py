@@ -21,9 +21,9 @@ For anything else write a class with the methods of `Legacy`. It needs pytest an
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bridge.kit.lazy import loader
 
 if TYPE_CHECKING:
     from bridge.kit.connector.legacy import COLUMNS as COLUMNS
@@ -62,16 +62,4 @@ _ASSERTING = (
     "weaker", "window", "writing",
 )  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Loaded when it is asked for: the suite's child processes, which are many, need no pytest."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import pytest
-
-    for module in _ASSERTING:
-        # Before the parts are imported: their assertions then say what they compared.
-        if f"{__name__}.{module}" not in sys.modules:
-            pytest.register_assert_rewrite(f"{__name__}.{module}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+__getattr__ = loader(__name__, _HOMES, _ASSERTING)

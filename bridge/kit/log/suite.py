@@ -6,6 +6,7 @@ import pytest
 
 from bridge.kit.log.compaction import CompactionSuite
 from bridge.kit.log.crashes import CrashSuite
+from bridge.kit.log.fencing import FencingSuite
 from bridge.kit.log.groups import GroupSuite
 from bridge.kit.log.model import ModelSuite
 from bridge.kit.log.owned import OwnedSuite
@@ -22,6 +23,7 @@ class LogSuite(
     TopicSuite,
     GroupSuite,
     TransactionSuite,
+    FencingSuite,
     CompactionSuite,
     OwnedSuite,
     CrashSuite,
