@@ -13,6 +13,7 @@ from bridge.model import fixed, headers, wire
 from bridge.model.canonical import instant_text
 from bridge.model.fixed import FIXED, KINDS, FixedKey, FixedRecord, Kind
 from bridge.model.names import fixed_topic
+from bridge.single_flight import SingleFlight
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 
@@ -29,6 +30,7 @@ class FixedCodec:
         self._bridge = bridge
         self._frames: dict[Kind, tuple[bytes, bytes]] = {}
         self._writers: dict[int, Any] = {}
+        self._writer_flights: SingleFlight[int, Any] = SingleFlight()
 
     async def open(self) -> None:
         """Register the schemas. Raises RetryLater or Rejected as the registry does."""
@@ -74,11 +76,17 @@ class FixedCodec:
         schema_id = wire.schema_id(value)
         writer = self._writers.get(schema_id)
         if writer is None:
-            try:
-                text = await self._registry.schema(schema_id)
-            except KeyError:
-                raise ValueError(f"schema id {schema_id} is not in the registry") from None
-            writer = self._writers[schema_id] = _parsed(text)
+            writer = await self._writer_flights.result(
+                schema_id, lambda: self._read_writer(schema_id)
+            )
+        return writer
+
+    async def _read_writer(self, schema_id: int) -> Any:
+        try:
+            text = await self._registry.schema(schema_id)
+        except KeyError:
+            raise ValueError(f"schema id {schema_id} is not in the registry") from None
+        writer = self._writers[schema_id] = _parsed(text)
         return writer
 
     def _headers(self, kind: Kind, value: FixedRecord) -> list[tuple[str, bytes]]:

@@ -26,6 +26,7 @@ from bridge.model.declare import CommandSpec, EntitySpec
 from bridge.model.errors import ConfigurationError, Unsupported
 from bridge.model.names import FIXED, change_topic, fixed_topic, split_entity
 from bridge.observe import Observer, ignore
+from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import as_system, load_connector
 from bridge.wiring.declared import DeclaredCommands
 from bridge.wiring.events import RegistryEvents
@@ -68,6 +69,7 @@ class Bridge:
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
         self._tables: dict[str, EntityTables] = {}
+        self._table_flights: SingleFlight[str, EntityTables] = SingleFlight()
         self._reads: Systems | None = None
         self._making_reads = asyncio.Lock()
         self._writers: dict[str, Writer] = {}
@@ -115,9 +117,13 @@ class Bridge:
         """
         known = self._tables.get(name)
         if known is None:
-            connector, system = self.system(name)
-            known = self._tables[name] = await tables_of(connector, system, self.systems[name])
+            known = await self._table_flights.result(name, lambda: self._read_tables(name))
         return known
+
+    async def _read_tables(self, name: str) -> EntityTables:
+        connector, system = self.system(name)
+        tables = self._tables[name] = await tables_of(connector, system, self.systems[name])
+        return tables
 
     def capture(self, name: str, *, steps: Callable[[str], None] | None = None) -> Capture:
         """Capture of one system. Raises ConfigurationError when its options are wrong."""

@@ -13,6 +13,7 @@ from bridge.model.declare import EntitySpec
 from bridge.model.event import Event
 from bridge.model.types import Entity
 from bridge.plan.record import Decoder
+from bridge.single_flight import SingleFlight
 
 
 class RegistryEvents:
@@ -22,6 +23,7 @@ class RegistryEvents:
         self._registry = registry
         self._entities = entities
         self._decoders: dict[int, tuple[Entity, Decoder]] = {}
+        self._flights: SingleFlight[int, tuple[Entity, Decoder]] = SingleFlight()
 
     async def event(self, record: Record) -> Event | None:
         """The event, or None for a tombstone. Raises RetryLater while the registry is away,
@@ -56,13 +58,17 @@ class RegistryEvents:
     async def _decoder(self, schema_id: int) -> tuple[Entity, Decoder]:
         known = self._decoders.get(schema_id)
         if known is None:
-            try:
-                text = await self._registry.schema(schema_id)
-            except KeyError:
-                raise ValueError(f"schema id {schema_id} is not in the registry") from None
-            entity = _declared(entity_of(json.loads(text)), self._entities)
-            known = self._decoders[schema_id] = (entity, Decoder(text, entity))
+            known = await self._flights.result(schema_id, lambda: self._read_decoder(schema_id))
         return known
+
+    async def _read_decoder(self, schema_id: int) -> tuple[Entity, Decoder]:
+        try:
+            text = await self._registry.schema(schema_id)
+        except KeyError:
+            raise ValueError(f"schema id {schema_id} is not in the registry") from None
+        entity = _declared(entity_of(json.loads(text)), self._entities)
+        decoder = self._decoders[schema_id] = (entity, Decoder(text, entity))
+        return decoder
 
 
 def _declared(entity: Entity, specs: Mapping[str, EntitySpec]) -> Entity:

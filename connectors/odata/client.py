@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -20,6 +19,7 @@ from bridge.model.errors import (
     RetryLater,
     Unsupported,
 )
+from bridge.single_flight import SingleFlight
 from connectors.odata import batch as batches
 from connectors.odata import multipart
 from connectors.odata.answer import Answer, Page, Request, page_of, with_query
@@ -57,7 +57,7 @@ class Client:
         self._limits = limits_of(system.options)
         self._exchange = Exchange(system, clock)
         self._service: Service | None = None
-        self._reading = asyncio.Lock()
+        self._reading: SingleFlight[str, Service] = SingleFlight()
         self._form: batches.Format | None = None
 
     @property
@@ -94,16 +94,17 @@ class Client:
 
     async def metadata(self) -> Service:
         """What the service offers; read once. Raises ConfigurationError where it is none."""
-        async with self._reading:
-            if self._service is None:
-                try:
-                    self._service = self._parsed(await self._document())
-                except Rejected as error:
-                    raise ConfigurationError(
-                        f"{error}; `url` should be the root of the service, as in "
-                        "https://host/path/"
-                    ) from error
-            return self._service
+        if self._service is None:
+            self._service = await self._reading.result("$metadata", self._read_metadata)
+        return self._service
+
+    async def _read_metadata(self) -> Service:
+        try:
+            return self._parsed(await self._document())
+        except Rejected as error:
+            raise ConfigurationError(
+                f"{error}; `url` should be the root of the service, as in https://host/path/"
+            ) from error
 
     async def _document(self) -> Answer:
         """As XML, which every service had once; as JSON from those that have nothing else."""

@@ -8,6 +8,7 @@ from typing import Any
 from bridge.connector import Column, Shape, System, TableUse
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.plan.steps import Wire
+from bridge.single_flight import SingleFlight
 from connectors.tryton.client import Client
 from connectors.tryton.faults import Refused
 from connectors.tryton.fields import ID, VERSION, Model, ModelField, inward, model_of
@@ -82,15 +83,20 @@ class Tables:
         self._uses = {use.table: use for use in system.tables}
         self._client = client
         self._known: dict[str, Table] = {}
+        self._flights: SingleFlight[str, Table] = SingleFlight()
         self._where = f"system {system.name!r}"
 
     async def table(self, name: str) -> Table:
         """Raises ConfigurationError where there is no such model."""
         known = self._known.get(name)
         if known is None:
-            model = await read_model(self._client, name, self._where)
-            known = self._known[name] = Table(model, self._uses.get(name, TableUse(name)))
+            known = await self._flights.result(name, lambda: self._read(name))
         return known
+
+    async def _read(self, name: str) -> Table:
+        model = await read_model(self._client, name, self._where)
+        table = self._known[name] = Table(model, self._uses.get(name, TableUse(name)))
+        return table
 
     async def all(self, names: Iterable[str]) -> dict[str, Table]:
         """Several of them."""

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 
 from bridge.model.errors import ConfigurationError
+from bridge.single_flight import SingleFlight
 from connectors.tryton.catalogue import read_model
 from connectors.tryton.client import Client
 from connectors.tryton.fields import Model
@@ -26,18 +27,22 @@ class Definitions:
         self._where = where
         self._models: dict[str, Model] = {}
         self._methods: frozenset[str] | None = None
+        self._model_flights: SingleFlight[str, Model] = SingleFlight()
+        self._method_flights: SingleFlight[str, frozenset[str]] = SingleFlight()
 
     async def model(self, name: str) -> Model:
         """Raises ConfigurationError where there is no such model."""
         known = self._models.get(name)
         if known is None:
-            known = self._models[name] = await read_model(self._client, name, self._where)
+            known = self._models[name] = await self._model_flights.result(
+                name, lambda: read_model(self._client, name, self._where)
+            )
         return known
 
     async def check_button(self, model: str, button: str) -> None:
         """Raises ConfigurationError where the model has no such button."""
         if self._methods is None:
-            self._methods = await self._client.methods()
+            self._methods = await self._method_flights.result("", self._client.methods)
         there = _buttons(self._methods, model)
         if button not in there:
             near = difflib.get_close_matches(button, there, 3, 0.5) or there

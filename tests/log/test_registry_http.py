@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from bridge.log.port import Record
 from bridge.log.registry.http import HttpRegistry
+from bridge.model import wire
+from bridge.model.avro import change_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.model.types import Entity, Field, FieldType
+from bridge.plan.record import Decoder
+from bridge.wiring.events import RegistryEvents
 from tests.log.certificates import Authority
 from tests.services.ports import free_ports
+
+CHANGE_SCHEMA = schema_text(
+    change_schema(Entity("erp", "o", ("no",), (Field("no", FieldType("string")),)))
+)
 
 Answer = Callable[[str, str], tuple[int, object]]
 
@@ -183,3 +193,51 @@ async def test_an_address_that_is_none_is_a_sentence_without_its_words(url: str)
         await registry.open()
     assert "hush" not in str(wrong.value)
     assert wrong.value.__cause__ is None
+
+
+async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were 500 requests, which held the loop for seconds and took minutes with the retries."""
+    server, url = await serving(lambda *_: (200, {"schema": CHANGE_SCHEMA}))
+    registry = HttpRegistry(url)
+    await registry.open()
+    made = 0
+
+    class Counting(Decoder):
+        def __init__(self, text: str, entity: Entity) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(text, entity)
+
+    monkeypatch.setattr("bridge.wiring.events.Decoder", Counting)
+    events = RegistryEvents(registry, {})
+    record = Record("t.erp.o", 0, 0, 0, b"", wire.header(7) + b"\xff", ())
+    results = await asyncio.gather(
+        *(events.event(record) for _ in range(500)),
+        *(registry.schema(7) for _ in range(500)),
+        return_exceptions=True,
+    )
+    await registry.close()
+    assert sum(isinstance(each, ValueError) for each in results) == 500
+    assert results[500:] == [CHANGE_SCHEMA] * 500
+    assert [each for each in server.asked if "/schemas/ids/" in each] == [
+        "GET /apis/ccompat/v7/schemas/ids/7"
+    ]
+    assert made == 1
+
+
+async def test_concurrent_registrations_of_one_schema_are_one_request(serving: Serving) -> None:
+    server, url = await serving(
+        lambda method, path: (
+            (404, {"error_code": 40401})
+            if method == "GET" and path.endswith("/versions")
+            else (200, {"id": 7, "schema": '"string"'})
+        )
+    )
+    registry = HttpRegistry(url)
+    await registry.open()
+    ids = await asyncio.gather(*(registry.register("s-value", '"string"') for _ in range(50)))
+    await registry.close()
+    assert set(ids) == {7}
+    assert sum(each.startswith("POST") for each in server.asked) == 1

@@ -18,6 +18,7 @@ from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.topics import NEWER, entries_of, spec_of
 from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.single_flight import SingleFlight
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class KafkaAdmin:
         self._client = client
         self._settings = settings
         self._counts: dict[str, int] = {}
+        self._count_flights: SingleFlight[str, None] = SingleFlight()
 
     async def close(self) -> None:
         await self._client.close()
@@ -49,7 +51,7 @@ class KafkaAdmin:
         """The number of partitions, as first seen. Raises ConfigurationError: no such topic."""
         known = self._counts.get(topic)
         if known is None:
-            await self._until_shown([topic], MISSING)
+            await self._count_flights.result(topic, lambda: self._until_shown([topic], MISSING))
             known = self._counts.get(topic)
         if known is None:
             raise ConfigurationError(

@@ -11,7 +11,6 @@ warning, and named when its id is asked for: others may have written it, and not
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import Any
@@ -28,6 +27,7 @@ from bridge.log.port import (
 from bridge.model import compat
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import SCHEMAS, internal_topic
+from bridge.single_flight import CoalescedRun
 
 _READ = 1000
 #: Seconds in which a read has to move on, while there is something to be read.
@@ -44,7 +44,7 @@ class EmbeddedRegistry:
         self._log = log
         self._place = TopicPartition(internal_topic(bridge, SCHEMAS), 0)
         self._reader: Consumer | None = None
-        self._reading = asyncio.Lock()
+        self._reading = CoalescedRun()
         self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self._subjects: dict[str, list[str]] = {}
@@ -119,20 +119,22 @@ class EmbeddedRegistry:
 
     async def _catch_up(self) -> None:
         """Read to the end, as it is now."""
-        async with self._reading:
-            reader = self._reader
-            if reader is None:
-                raise RetryLater(f"the registry {self.name} is not open")
-            end = (await self._log.end_offsets([self._place]))[self._place]
-            while (at := reader.position(self._place)) < end:
-                records = await reader.read(_READ, _WAIT)
-                if not records and reader.position(self._place) == at:
-                    raise RetryLater(
-                        f"the registry {self.name} could not be read from offset {at} to its end "
-                        f"{end} within {_WAIT:.0f} s"
-                    )
-                for record in records:
-                    self._take(record)
+        await self._reading.run(self._read_to_end)
+
+    async def _read_to_end(self) -> None:
+        reader = self._reader
+        if reader is None:
+            raise RetryLater(f"the registry {self.name} is not open")
+        end = (await self._log.end_offsets([self._place]))[self._place]
+        while (at := reader.position(self._place)) < end:
+            records = await reader.read(_READ, _WAIT)
+            if not records and reader.position(self._place) == at:
+                raise RetryLater(
+                    f"the registry {self.name} could not be read from offset {at} to its end "
+                    f"{end} within {_WAIT:.0f} s"
+                )
+            for record in records:
+                self._take(record)
 
     def _take(self, record: Record) -> None:
         schema_id = record.offset + 1

@@ -21,6 +21,7 @@ from tenacity import (
 from bridge.log.port import RegisteredSchema
 from bridge.model import compat
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.single_flight import SingleFlight
 
 _TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -52,6 +53,8 @@ class HttpRegistry:
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, str], int] = {}
         self._registering = asyncio.Lock()
+        self._schema_flights: SingleFlight[int, str] = SingleFlight()
+        self._register_flights: SingleFlight[tuple[str, str], int] = SingleFlight()
 
     @property
     def name(self) -> str:
@@ -87,6 +90,11 @@ class HttpRegistry:
         known = self._ids.get((subject, text))
         if known is not None:
             return known
+        return await self._register_flights.result(
+            (subject, text), lambda: self._register(subject, text)
+        )
+
+    async def _register(self, subject: str, text: str) -> int:
         async with self._registering:
             earlier = [version.text for version in await self.versions(subject)]
             wanted = compat.valid(subject, text)
@@ -101,13 +109,17 @@ class HttpRegistry:
 
     async def schema(self, schema_id: int) -> str:
         """The text of a schema. Raises KeyError when the id isn't known."""
-        known = self._texts.get(schema_id)
-        if known is None:
-            answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
-            if answer is None:
-                raise KeyError(schema_id)
-            known = self._texts[schema_id] = str(answer["schema"])
-        return known
+        text = self._texts.get(schema_id)
+        if text is not None:
+            return text
+        return await self._schema_flights.result(schema_id, lambda: self._read_schema(schema_id))
+
+    async def _read_schema(self, schema_id: int) -> str:
+        answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
+        if answer is None:
+            raise KeyError(schema_id)
+        text = self._texts[schema_id] = str(answer["schema"])
+        return text
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
