@@ -18,6 +18,7 @@ from bridge.capture.contract import CONTROL
 from bridge.capture.positions import between
 from bridge.capture.progress import RESUMED, Job, Progress, abandon, enqueue, resume
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.model.encoded import condition_from_json
 from bridge.model.errors import Rejected
 from bridge.model.names import internal_topic
 
@@ -123,13 +124,16 @@ def load(value: bytes | None) -> Request:
 
 def _possible(where: object) -> bool:
     """Whether it is columns with the values, or lists of values, that they must equal; or None."""
-    return where is None or (
-        isinstance(where, dict)
-        and all(
-            isinstance(one, str | int | float | None)
-            for value in where.values()
-            for one in (value if isinstance(value, list) else [value])
-        )
+    if where is None:
+        return True
+    try:
+        values = condition_from_json(where).values()  # type: ignore[arg-type,union-attr]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all(
+        isinstance(choice, str | int | float | bytes | None)
+        for value in values
+        for choice in (value if isinstance(value, list) else [value])
     )
 
 

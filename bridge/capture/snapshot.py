@@ -17,6 +17,7 @@ from bridge.capture.reads import Reads
 from bridge.capture.unproven import Earlier, Unproven
 from bridge.capture.window import Emission, Touched, Window, Windows
 from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibility
+from bridge.model.encoded import condition_from_json
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.
@@ -108,7 +109,8 @@ class Snapshots:
             return count
         if self._reads.free:
             self._asked = _Asked(job.id)
-            self._reads.start(lambda reader: reader.count(table, job.where), f"count of {table}")
+            where = condition_from_json(job.where)
+            self._reads.start(lambda reader: reader.count(table, where), f"count of {table}")
         return None
 
     def begin(self, table: str, job: Job) -> None:
@@ -153,7 +155,8 @@ class Snapshots:
     async def _chunk(self, reader: Snapshot, job: Job, after: list[object] | None) -> Chunk:
         if job.deletes_only and isinstance(reader, ListsKeys):
             return await reader.keys(self._table, after, self._rows)
-        return await reader.chunk(self._table, job.where, after, self._rows)
+        where = condition_from_json(job.where)
+        return await reader.chunk(self._table, where, after, self._rows)
 
     async def _settle(self, job: str) -> str:
         """Take what a read that is through has brought; marks its end, and returns that watermark,

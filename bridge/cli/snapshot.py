@@ -125,7 +125,7 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
 
 async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
     """The condition in the source's columns and values, as JSON can hold them."""
-    from bridge.model.canonical import plain
+    from bridge.model.encoded import condition_to_json
     from bridge.model.names import split_entity
 
     system, bare = split_entity(name)
@@ -137,7 +137,8 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
     fields = tuple(where)
     values = table.outward(fields, [where[field] for field in fields])
     return {
-        column: plain(value) for column, value in zip(table.columns(fields), values, strict=True)
+        column: condition_to_json(value)
+        for column, value in zip(table.columns(fields), values, strict=True)
     }
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.encoded import EncodedText
 from bridge.model.errors import Rejected
 from bridge.plan.fit import fitter, text_of
 from bridge.plan.moment import zone_of
@@ -158,10 +159,10 @@ def _unmap(pairs: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
     return unmap
 
 
-def _encode(name: str) -> Callable[[Any], bytes]:
-    def encode(value: Any) -> bytes:
+def _encode(name: str) -> Callable[[Any], EncodedText]:
+    def encode(value: Any) -> EncodedText:
         try:
-            return text_of(value).encode(name)
+            return EncodedText(text_of(value).encode(name))
         except UnicodeEncodeError:
             raise Refusal(f"text that code page {name} doesn't have", value) from None
 

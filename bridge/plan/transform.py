@@ -58,7 +58,10 @@ def _code_page(name: str) -> Function:
 
     def decode(value: Any) -> str:
         if isinstance(value, str):
-            raise Refusal("text that is decoded already; `code_page` is for bytes")
+            if not value.isascii():
+                raise Refusal("text that is decoded already; `code_page` is for bytes")
+            # A driver that hands over text where it is valid UTF-8 (SQLite): the same bytes.
+            value = value.encode()
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise Refusal(f"a {type(value).__name__}, where `code_page` needs bytes", value)
         try:

@@ -12,6 +12,12 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
+from bridge.model.encoded import EncodedText
+
+
+def driver_value(value: Any) -> Any:
+    """A source value for drivers that know bytes by their exact type."""
+    return bytes(value) if isinstance(value, EncodedText) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class SqlDialect:
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
     bind: turns a source value into what the driver takes.
+    encoded_text: whether text of a code page must be bound as text (see `connectors.sql.texts`).
     table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
     the types than the connector; raises ConfigurationError when there is no such table.
     """
@@ -68,7 +75,8 @@ class SqlDialect:
     seen: Seen | None = None
     position: str = ""
     position_after: bool = False
-    bind: Callable[[Any], Any] = lambda value: value
+    bind: Callable[[Any], Any] = driver_value
+    encoded_text: bool = False
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
 
 
@@ -100,7 +108,9 @@ def _postgres_array(native: str) -> str:
     return {"CHAR": "bpchar", "CHARACTER": "bpchar"}.get(named.upper(), named) + "[]"
 
 
-SQLITE = SqlDialect(name="sqlite", max_keys=1000, lookup="rows", bind=sqlite_value)
+SQLITE = SqlDialect(
+    name="sqlite", max_keys=1000, lookup="rows", bind=sqlite_value, encoded_text=True
+)
 POSTGRESQL = SqlDialect(
     name="postgresql",
     max_keys=5000,

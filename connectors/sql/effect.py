@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,12 +11,14 @@ from sqlalchemy.engine import Connection, CursorResult
 
 from bridge.connector import Done, Effect, Shape
 from bridge.model.canonical import canonical_json
+from bridge.model.encoded import EncodedText
 from bridge.model.errors import BridgeError, Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import translated
 from connectors.sql.query import equals, rows_where
 from connectors.sql.rows import Tables, naming_of
 from connectors.sql.statement import bound
+from connectors.sql.texts import statement_for
 
 
 class Lost(Exception):
@@ -52,9 +55,14 @@ def _act(connection: Connection, dialect: SqlDialect, tables: Tables, effect: Ef
         shape, row = current_row(connection, dialect, tables, effect, lock=True)
         effect.guard(shape, row)
     values = bound(effect.statement, effect.parameters, dialect.bind)
+    if any(isinstance(value, EncodedText) for value in values.values()):
+        binary = _binary_keys(tables.shape(connection, effect.table), effect.key)
+        values = {
+            name: bytes(value) if id(value) in binary else value for name, value in values.items()
+        }
     if effect.begin is not None:
         effect.begin()
-    answer = connection.execute(sa.text(effect.statement), values)
+    answer = connection.execute(statement_for(effect.statement, values), values)
     count, result = _counted(answer)
     if count == 0:
         raise Rejected("not_found", f"command {effect.command_id!r} affected no row")
@@ -66,6 +74,14 @@ def _act(connection: Connection, dialect: SqlDialect, tables: Tables, effect: Ef
         )
     shape, row = current_row(connection, dialect, tables, effect, lock=False)
     return Done(rows=max(count, 0), result=result, after=row, shape=shape)
+
+
+def _binary_keys(shape: Shape, key: Mapping[str, Any]) -> set[int]:
+    """Which objects of the key are for columns that hold their code page as binary values: a
+    statement's parameters are the same objects.
+    """
+    blobs = {column.name for column in shape.columns if column.native.upper() == "BLOB"}
+    return {id(value) for name, value in key.items() if name in blobs}
 
 
 def _counted(answer: CursorResult[Any]) -> tuple[int, str | None]:
@@ -95,7 +111,7 @@ def current_row(
         [equals(dialect, names, effect.key)],
         suffix=dialect.for_update if lock else "",
     )
-    found = connection.execute(sa.text(query.text), query.parameters)
+    found = connection.execute(statement_for(query.text, query.parameters), query.parameters)
     columns, rows = tuple(found.keys()), [tuple(row) for row in found]
     shape = tables.fitting(connection, effect.table, columns)
     return shape, rows[0] if rows else None

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from bridge.connector import System
+from bridge.model.encoded import EncodedText
 from bridge.model.errors import ConfigurationError
 
 BEGIN = "bridge_begin"
@@ -126,7 +127,7 @@ def text_or_bytes(value: bytes) -> str | bytes:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return value
+        return EncodedText(value)
 
 
 def connect_sqlite(path: Path, timeout: float | None = None) -> Callable[[], sqlite3.Connection]:

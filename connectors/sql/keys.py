@@ -8,8 +8,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from bridge.model.encoded import EncodedText
+
 _READ: dict[str, Callable[[str], Any]] = {
     "bytes": bytes.fromhex,
+    "text": EncodedText.fromhex,
     "decimal": Decimal,
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
@@ -24,6 +27,8 @@ def packed(value: Any) -> Any:
     """One key value as JSON: text, booleans and null as they are, the rest as [kind, text]."""
     if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, EncodedText):
+        return ["text", value.hex()]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return ["bytes", bytes(value).hex()]
     if isinstance(value, int):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sql.dialect import SqlDialect
+from connectors.sql.texts import stored_forms
 
 HIT = "bridge_hit"
 SEEN = "bridge_seen"
@@ -59,6 +60,8 @@ def matches(
             return Query(f"{names[0]} = ANY({arrays[0]})", values)
         rows = f"SELECT * FROM unnest({', '.join(arrays)})"
         return Query(f"({', '.join(names)}) IN ({rows})", values)
+    if dialect.encoded_text:
+        keys = [form for key in keys for form in stored_forms(key)]
     filled = padded(keys)
     parameters = {
         f"k{row}_{at}": dialect.bind(value)
@@ -114,6 +117,8 @@ def equals(
         name = f"r.{naming.column(column)}"
         several = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
         choices = list(value) if several else [value]
+        if dialect.encoded_text:
+            choices = [form for choice in choices for (form,) in stored_forms((choice,))]
         options = []
         if any(choice is None for choice in choices):
             options.append(f"{name} IS NULL")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, TableUse, Visibility
@@ -14,6 +13,7 @@ from bridge.model.errors import ConfigurationError
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.query import Naming, Query
 from connectors.sql.shapes import read_table
+from connectors.sql.texts import statement_for
 
 
 def naming_of(connection: Connection) -> Naming:
@@ -32,7 +32,7 @@ class Found:
 
 def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Found:
     """All rows of `query` as the driver gives them."""
-    result = connection.execute(sa.text(query.text), query.parameters)
+    result = connection.execute(statement_for(query.text, query.parameters), query.parameters)
     names = tuple(result.keys())
     rows = [tuple(row) for row in result]
     if dialect.seen is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Chunk, Condition, System
@@ -15,6 +14,7 @@ from connectors.sql.keys import packed, unpacked
 from connectors.sql.query import Query, behind, equals, rows_where
 from connectors.sql.rows import Tables, naming_of, run_query
 from connectors.sql.session import Threads
+from connectors.sql.texts import statement_for
 
 
 class SqlSnapshot:
@@ -39,7 +39,8 @@ class SqlSnapshot:
             text = f"SELECT count(*) FROM {names.table(table)} r"
             if condition.text:
                 text += f" WHERE {condition.text}"
-            return int(connection.execute(sa.text(text), condition.parameters).scalar_one())
+            statement = statement_for(text, condition.parameters)
+            return int(connection.execute(statement, condition.parameters).scalar_one())
 
         with naming(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)
