@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from bridge.gateway.limit import Limiter
+from bridge.model.contain import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -63,7 +64,7 @@ class Batcher(Generic[Key, Value]):
                 # Whoever asks while all connections are busy comes along with the next query.
                 try:
                     await self._limiter.acquire()
-                except RetryLater as error:
+                except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
                     self._refuse(error)
                     return
                 batch = self._take()
@@ -74,7 +75,7 @@ class Batcher(Generic[Key, Value]):
         finally:
             self._dispatching = False
 
-    def _refuse(self, error: RetryLater) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Everybody who waits gets this instead of an answer."""
         waiting, self._waiting = self._waiting, {}
         for answers in waiting.values():
@@ -89,20 +90,32 @@ class Batcher(Generic[Key, Value]):
         return taken
 
     async def _answer(self, batch: dict[Key, list[asyncio.Future[Value | None]]]) -> None:
+        """Ask, and answer everybody in the batch, whatever comes of it."""
+        error: Exception = RuntimeError("the query ended without an answer")
         try:
             await self._ask(batch, list(batch))
-        except asyncio.CancelledError:
-            for answers in batch.values():
-                _fail(answers, RetryLater("the gateway is closing"))
+        except asyncio.CancelledError as cancelled:
+            if self._closed:
+                error = RetryLater("the gateway is closing")
+                raise
+            error = contained(cancelled, "the query")
+        except Exception as failed:  # noqa: BLE001 - handed to everybody who waits for it
+            error = failed
+        except KeyboardInterrupt:
             raise
+        except BaseException as escaping:  # noqa: BLE001 - ends this query, and not the bridge
+            error = contained(escaping, "the query")
         finally:
             self._limiter.release()
+            for answers in batch.values():
+                _fail(answers, error)
 
     async def _ask(
         self, batch: dict[Key, list[asyncio.Future[Value | None]]], keys: list[Key]
     ) -> None:
+        """Answer these keys; the first half apart from the second where one of them is refused."""
         try:
-            found = await self._fetch(keys, sum(len(batch[key]) for key in keys))
+            values = await self._fetch(keys, sum(len(batch[key]) for key in keys))
         except POISON as error:
             if len(keys) == 1:
                 _fail(batch[keys[0]], error)
@@ -121,9 +134,10 @@ class Batcher(Generic[Key, Value]):
                 _fail(batch[key], error)
         else:
             for key in keys:
+                value = values.get(key)
                 for answer in batch[key]:
                     if not answer.done():
-                        answer.set_result(found.get(key))
+                        answer.set_result(value)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from bridge.gateway import Gateway, Systems
+from bridge.gateway.batch import Batcher
+from bridge.gateway.limit import Limiter
 from bridge.model.declare import Limits
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.provenance import provenance
 from bridge.model.types import Relation
 from bridge.observe import Notice, Read
 from tests.gateway.reader import MemoryReader, PaddedTable
+from tests.waiting import PATIENCE
 
 CUSTOMER = PaddedTable("customer", "KNA1", ["ID", "NAME"], ["id"])
 ORDER = PaddedTable(
@@ -166,6 +169,47 @@ async def test_everybody_hears_that_the_system_is_away_and_the_next_read_works()
     assert len(reader.queries) == 1
     reader.away = False
     assert await door.get("customer", "1") is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no such thing"),
+        SystemExit(3),
+        GeneratorExit(),
+        BaseExceptionGroup("several", [SystemExit(3)]),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read_works(
+    error: BaseException,
+) -> None:
+    reader = legacy()
+    fetch = reader.fetch
+
+    async def fail(*_: Any) -> Any:
+        raise error
+
+    reader.fetch = fail  # type: ignore[method-assign]
+    door = gateway(reader, Limits(connections=1))
+    async with asyncio.timeout(PATIENCE):
+        answers = await asyncio.gather(
+            *(door.get("customer", str(n)) for n in (1, 2)), return_exceptions=True
+        )
+        assert all(isinstance(answer, Exception) for answer in answers)
+        reader.fetch = fetch  # type: ignore[method-assign]
+        assert await door.get("customer", "1") is not None
+
+
+async def test_a_reader_whose_answer_is_none_fails_its_readers_only() -> None:
+    async def nothing(keys: list[int], asked: int) -> Any:
+        return None
+
+    batcher: Batcher[int, int] = Batcher(nothing, Limiter(Limits()), 10)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(AttributeError):
+            await batcher.load(1)
 
 
 async def test_relations_of_many_rows_are_one_query_each() -> None:
