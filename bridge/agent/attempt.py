@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
@@ -19,6 +21,7 @@ from bridge.agent.context import BlockingContext, Context
 from bridge.agent.contract import Commands, Reads
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.model.command import Command
+from bridge.model.contain import EscapingError, contained
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from bridge.model.event import Event
 from bridge.observe import Handled, Observer
@@ -45,6 +48,10 @@ class Failed(Exception):
         self.attempts = attempts
 
 
+def _never(_task: asyncio.Task[Any]) -> bool:
+    return False
+
+
 class Attempts:
     """Runs handlers: what they read with, seal with, and how they are tried again."""
 
@@ -59,7 +66,11 @@ class Attempts:
         backoff: Backoff = Backoff(),
         threads: Executor | None = None,
         observer: Observer,
+        is_ended: Callable[[asyncio.Task[Any]], bool] = _never,
     ) -> None:
+        """`is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or
+        a library of it, cancelled it.
+        """
         self._agent = agent
         self._reads = reads
         self._commands = commands
@@ -68,6 +79,7 @@ class Attempts:
         self._backoff = backoff
         self._threads = threads
         self._observer = observer
+        self._is_ended = is_ended
         self._logger = logging.getLogger(f"bridge.agent.{agent.name}")
 
     async def handle(self, handler: Handler, event: Event) -> list[Answer]:
@@ -147,27 +159,52 @@ class Attempts:
         ]
 
     async def _answered(self, handler: Handler, event: Event, context: Context) -> list[Command]:
+        """What the handler returned. Whatever it raises comes out as an Exception, so that it has
+        failed like any other and ends nothing but itself.
+        """
         try:
-            return await collect(await self._call(handler, event, context))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            returned = await collect(await self._call(handler, event, context))
+        except Exception:
+            await self._forget_cancelling()
+            raise
+        except BaseException as error:
+            task = _current_task()
+            if task is None or self._is_ended(task) or _interrupted(error):
                 raise
-            # Nobody wants the agent to end: something that the handler waited for was cancelled.
             # Let through, the event would be neither done nor failed, and hold its partition up.
-            raise RuntimeError("something that the handler waited for was cancelled") from error
+            await self._forget_cancelling()
+            if isinstance(error, asyncio.CancelledError):
+                raise EscapingError(
+                    "something that the handler waited for, or its own task, was cancelled"
+                ) from error
+            raise contained(error, "the handler") from error
+        await self._forget_cancelling()
+        return returned
+
+    async def _forget_cancelling(self) -> None:
+        """A library cancelled the task of its handler (as some do for a time-out), and nobody took
+        that back: it is meant for the handler, which has ended.
+        """
+        task = _current_task()
+        if task is None or not task.cancelling() or self._is_ended(task):
+            return
+        while task.uncancel():
+            pass
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
 
     async def _call(self, handler: Handler, event: Event, context: Context) -> Any:
-        if inspect.isasyncgenfunction(handler.run):
-            return handler.run(event, context)
-        if inspect.iscoroutinefunction(handler.run):
+        if handler.form == "coroutine":
             return await handler.run(event, context)
+        if handler.form == "async_generator":
+            return handler.run(event, context)
         loop = asyncio.get_running_loop()
         blocking = BlockingContext(context, loop)
         # A plain generator is run to its end in the thread, where its reads may wait.
         returned = await loop.run_in_executor(
             self._threads, _run_plain, handler.run, event, blocking
         )
+        # An async function behind a plain wrapper: its reads are awaited, as `blocking` notices.
         return await returned if inspect.isawaitable(returned) else returned
 
     def _notice(
@@ -182,7 +219,26 @@ class Attempts:
 def _run_plain(run: Callable[..., Any], event: Event, context: BlockingContext) -> Any:
     try:
         returned = run(event, context)
-        return list(returned) if inspect.isgenerator(returned) else returned
+        return list(returned) if isinstance(returned, Iterator) else returned
     except StopIteration as error:
         # No future can hold one: whoever waits for the thread would wait for ever (until 3.12).
         raise RuntimeError("the handler raised StopIteration") from error
+    except BaseException as error:
+        # Nor does a task live on that is woken with some of these.
+        raise contained(error, "the handler") from error
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """None outside of the loop: where a coroutine is closed."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether this is Ctrl-C: of a test bench, since a bridge's handlers run in other threads."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+    )

@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from bridge.agent.contract import Reads
 from bridge.agent.errors import NotFound
 from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
 
-T = TypeVar("T")
 DEFAULT_LIMIT = 100
 
 
@@ -76,7 +75,11 @@ class Context:
 
 
 class BlockingContext:
-    """The context of a plain function, which runs in a thread: the same reads, waited for."""
+    """The context of a plain function, which runs in a thread: the same reads, waited for.
+
+    Where an event loop runs in the calling thread a read returns an awaitable instead: an async
+    function behind a plain wrapper or a lambda is given this context and awaits its reads.
+    """
 
     __slots__ = ("_context", "_loop")
 
@@ -103,7 +106,7 @@ class BlockingContext:
         """As Context.get."""
         return self._wait(self._context.get(entity, key))
 
-    def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+    def get_many(self, entity: str, keys: Sequence[Any]) -> Any:
         """As Context.get_many."""
         return self._wait(self._context.get_many(entity, keys))
 
@@ -113,7 +116,7 @@ class BlockingContext:
 
     def query(
         self, entity: str, where: Mapping[str, Any] | None = None, limit: int = DEFAULT_LIMIT
-    ) -> list[Any]:
+    ) -> Any:
         """As Context.query."""
         return self._wait(self._context.query(entity, where, limit))
 
@@ -121,5 +124,11 @@ class BlockingContext:
         """As Context.version."""
         return self._context.version(row)
 
-    def _wait(self, reading: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(reading, self._loop).result()
+    def _wait(self, reading: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(reading, self._loop).result()
+        if running is self._loop:
+            return reading
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, self._loop))

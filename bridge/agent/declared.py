@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from bridge.agent.handler_form import Form, form_of, signature_problem
+from bridge.model.contain import contained
 from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import split_entity
@@ -21,7 +23,7 @@ Run = TypeVar("Run", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One handler: which events it wants, and the function that gets them."""
+    """One handler: which events it wants, and the function that gets them, of which form."""
 
     name: str
     entity: str
@@ -29,6 +31,7 @@ class Handler:
     where: Where | None
     echo: bool
     run: Callable[..., Any]
+    form: Form
 
     def wants(self, event: Event) -> bool:
         """Whether the event is of its entity and operations and fulfils `where`.
@@ -40,7 +43,10 @@ class Handler:
         if self.where is None:
             return True
         if callable(self.where):
-            return bool(self.where(event))
+            try:
+                return bool(self.where(event))
+            except BaseException as error:
+                raise contained(error, f"`where` of handler {self.name!r}") from error
         row = event.after if event.after is not None else event.before
         return row is not None and all(_matches(row[n], want) for n, want in self.where.items())
 
@@ -115,25 +121,46 @@ class DeclaredAgent:
         `echo`: also what this agent's own commands caused. It returns None, a Command, several,
         or yields them. Raises ConfigurationError for what can't be meant.
         """
-        split_entity(entity)
+        self._check_entity(entity)
         wanted = frozenset({ops} if isinstance(ops, str) else ops)
         if unknown := wanted - OPS or (not wanted and {"nothing"}):
             raise ConfigurationError(
                 f"agent {self.name!r} on {entity}: ops has {', '.join(sorted(unknown))}; "
                 f"use some of {', '.join(sorted(OPS))}"
             )
+        if not (where is None or callable(where) or isinstance(where, Mapping)):
+            raise ConfigurationError(
+                f"agent {self.name!r} on {entity}: where is a {type(where).__name__}; it is a "
+                'function of the event or fields and their values, {"status": "open"}'
+            )
 
         def declare(run: Run) -> Run:
+            if not callable(run):
+                raise ConfigurationError(
+                    f"agent {self.name!r} on {entity}: a {type(run).__name__} can't be called"
+                )
             name = getattr(run, "__name__", type(run).__name__)
+            if problem := signature_problem(run):
+                raise ConfigurationError(f"agent {self.name!r}, handler {name!r} {problem}")
             if any(known.name == name and known.entity == entity for known in self._handlers):
                 raise ConfigurationError(
                     f"agent {self.name!r} has two handlers {name!r} on {entity}: give one "
                     "another name, because command ids are made of it"
                 )
-            self._handlers.append(Handler(name, entity, wanted, where, echo, run))
+            self._handlers.append(Handler(name, entity, wanted, where, echo, run, form_of(run)))
             return run
 
         return declare
+
+    def _check_entity(self, entity: object) -> None:
+        if isinstance(entity, str):
+            split_entity(entity)
+            return
+        what = getattr(entity, "__name__", repr(entity))
+        raise ConfigurationError(
+            f"agent {self.name!r}: `on` was given {what} instead of an entity; write "
+            f'@agent.on("system.entity") above the handler'
+        )
 
     def is_echo(self, handler: Handler, event: Event) -> bool:
         """Whether a command of this agent caused the event and the handler doesn't want that."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +14,11 @@ from bridge.agent.attempt import Attempts, Failed
 from bridge.agent.contract import CommandTarget
 from bridge.agent.shelf import Shelf
 from bridge.model.command import Command
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.types import Entity, Field, FieldType
 from bridge.observe import Handled, Notice
+from tests.waiting import PATIENCE
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 THING = Entity("erp", "thing", ("id",), (Field("id", FieldType("integer")),))
@@ -34,7 +37,12 @@ class Declared:
         return self._targets[name]
 
 
-def attempts(agent: Agent, notices: list[Notice], slept: list[float]) -> Attempts:
+def attempts(
+    agent: Agent,
+    notices: list[Notice],
+    slept: list[float],
+    is_ended: Callable[[Any], bool] = lambda _: False,
+) -> Attempts:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         await asyncio.sleep(0)
@@ -45,11 +53,12 @@ def attempts(agent: Agent, notices: list[Notice], slept: list[float]) -> Attempt
     declared = Declared(**{"erp.touch": CommandTarget("erp", "thing", ("id",), ("id",))})
     return Attempts(
         agent,
-        Shelf({}, {}, {}, clock),
+        Shelf({"erp.thing": [{"id": 1}]}, {}, {}, clock),
         declared,
         clock=clock,
         sleep=sleep,
         observer=notices.append,
+        is_ended=is_ended,
     )
 
 
@@ -113,7 +122,8 @@ async def test_a_handler_ends_when_the_agent_does() -> None:
         await asyncio.sleep(60)
 
     agent = handler_of(slow)
-    running = asyncio.create_task(attempts(agent, [], []).handle(agent.handlers[0], EVENT))
+    work = attempts(agent, [], [], lambda _: True)
+    running = asyncio.create_task(work.handle(agent.handlers[0], EVENT))
     await begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -129,6 +139,162 @@ async def test_a_plain_handler_that_asks_an_iterator_for_too_much_has_failed() -
         with pytest.raises(Failed) as failed:
             await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
     assert "StopIteration" in str(failed.value.__cause__)
+
+
+async def careless_of_its_own_task(event: Event, ctx: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(60)
+
+
+def raiser(error: BaseException) -> Callable[[Event, Any], Any]:
+    async def fail(event: Event, ctx: Any) -> None:
+        raise error
+
+    return fail
+
+
+def plain_raiser(error: BaseException) -> Callable[[Event, Any], Any]:
+    def fail(event: Event, ctx: Any) -> None:
+        raise error
+
+    return fail
+
+
+def yielder(error: BaseException) -> Callable[[Event, Any], Any]:
+    async def fail(event: Event, ctx: Any) -> Any:
+        yield Command("erp.touch", key=1)
+        raise error
+
+    return fail
+
+
+ENDINGS = (
+    SystemExit(0),
+    SystemExit("bye"),
+    GeneratorExit(),
+    BaseExceptionGroup("several", [SystemExit(1), ValueError()]),
+    asyncio.CancelledError(),
+    type("Unusual", (BaseException,), {})(),
+)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        careless_of_its_own_task,
+        *(form(error) for form in (raiser, plain_raiser, yielder) for error in ENDINGS),
+    ],
+)
+async def test_whatever_a_handler_ends_by_it_has_failed_and_is_tried_again(
+    run: Callable[..., Any],
+) -> None:
+    """Raised on, each of these ends the bridge or leaves the event's partition standing still."""
+    agent = handler_of(run, attempts=2)
+    slept: list[float] = []
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(Failed) as failed:
+            await attempts(agent, [], slept).handle(agent.handlers[0], EVENT)
+    assert failed.value.attempts == 2
+    assert isinstance(failed.value.__cause__, Exception)
+    assert len(slept) == 1
+
+
+async def test_a_handler_that_a_library_cancelled_and_that_ended_well_has_not_failed() -> None:
+    """Time-outs of older libraries cancel the task and don't take it back."""
+
+    async def in_time(event: Event, ctx: Any) -> Command:
+        with contextlib.suppress(asyncio.CancelledError):
+            await careless_of_its_own_task(event, ctx)
+        return Command("erp.touch", key=1)
+
+    agent = handler_of(in_time)
+    [answer] = await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    assert answer.record.name == "erp.touch"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+class Called:
+    async def __call__(self, event: Event, ctx: Any) -> Command:
+        return await reading(event, ctx)
+
+
+class CalledPlain:
+    def __call__(self, event: Event, ctx: Any) -> Any:
+        return reading(event, ctx)
+
+
+async def reading(event: Event, ctx: Any) -> Command:
+    assert (await ctx.get("erp.thing", 1)).id == 1
+    return Command("erp.touch", key=1)
+
+
+async def yielding(event: Event, ctx: Any) -> Any:
+    assert (await ctx.get("erp.thing", 1)).id == 1
+    yield Command("erp.touch", key=1)
+
+
+def timed(run: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(event: Event, ctx: Any) -> Any:
+        return run(event, ctx)
+
+    return wrapper
+
+
+def in_a_loop_of_its_own(event: Event, ctx: Any) -> Command:
+    return asyncio.run(reading(event, ctx))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        reading,
+        yielding,
+        timed(reading),
+        timed(yielding),
+        functools.wraps(reading)(timed(reading)),
+        functools.partial(reading),
+        Called(),
+        CalledPlain(),
+        lambda event, ctx: reading(event, ctx),  # noqa: PLW0108 - what is tested
+        in_a_loop_of_its_own,
+    ],
+)
+async def test_an_async_function_reads_whatever_it_is_wrapped_in(run: Callable[..., Any]) -> None:
+    agent = handler_of(run)
+    async with asyncio.timeout(PATIENCE):
+        answers = await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    assert [answer.record.name for answer in answers] == ["erp.touch"]
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        (lambda _event: None, "two arguments"),
+        (lambda: None, "two arguments"),
+        (lambda _event, _ctx, _more: None, "two arguments"),
+        ("check", "can't be called"),
+    ],
+)
+def test_a_handler_that_cannot_be_called_is_refused_where_it_is_declared(
+    run: Any, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        handler_of(run)
+
+
+def test_on_without_a_call_is_refused_where_it_stands() -> None:
+    agent = Agent("tester")
+    with pytest.raises(ConfigurationError, match=r"`on` was given reading instead of an entity"):
+        agent.on(reading)  # type: ignore[arg-type]
+
+
+def test_a_where_that_is_neither_function_nor_fields_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="where is a str"):
+        Agent("tester").on("erp.thing", where="status")  # type: ignore[arg-type]
 
 
 async def test_an_outage_of_the_legacy_system_never_uses_up_the_attempts() -> None:
