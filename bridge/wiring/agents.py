@@ -45,6 +45,10 @@ def _load(name: str) -> list[Agent]:
         raise ConfigurationError(f"agent {name}: {error}") from error
     except AttributeError:
         raise ConfigurationError(f"agent {name}: {home} has no {attribute!r}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigurationError(f"agent {name}: {type(error).__name__}: {error}") from error
     if not isinstance(item, Agent):
         raise ConfigurationError(f"agent {name}: is a {type(item).__name__}, not an Agent")
     return [item]
@@ -59,7 +63,9 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() too: else the bridge ends without a word
         del sys.modules[name]
         raise ConfigurationError(
             f"{_place(path, error)}: {type(error).__name__}: {error}"
@@ -67,7 +73,7 @@ def _from_file(path: Path) -> ModuleType:
     return module
 
 
-def _place(path: Path, error: Exception) -> str:
+def _place(path: Path, error: BaseException) -> str:
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:

@@ -98,6 +98,16 @@ def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) ->
     assert place.call("check", "--offline").code == 2
 
 
+@pytest.mark.parametrize("command", [("check", "--offline"), ("run",)])
+def test_an_agents_file_that_ends_the_program_is_named(
+    place: Place, command: tuple[str, ...]
+) -> None:
+    (place.folder / "agents" / "scripted.py").write_text("import sys\n\nsys.exit(0)\n")
+    answer = place.call(*command)
+    assert answer.code == 2
+    assert "scripted.py:3: SystemExit: 0" in answer.out + answer.err
+
+
 def test_connectors_and_their_options(place: Place) -> None:
     edit(
         place,

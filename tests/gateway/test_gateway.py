@@ -191,7 +191,7 @@ async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read
     async def fail(*_: Any) -> Any:
         raise error
 
-    reader.fetch = fail  # type: ignore[method-assign]
+    reader.fetch = fail  # type: ignore[method-assign, assignment]
     door = gateway(reader, Limits(connections=1))
     async with asyncio.timeout(PATIENCE):
         answers = await asyncio.gather(
