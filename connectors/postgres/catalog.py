@@ -32,8 +32,8 @@ CANDIDATES: LiteralString = """
 COLUMNS: LiteralString = """
     SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
-           coalesce(a.attnum = ANY(p.indkey::int2[]), false),
-           coalesce(a.attnum = ANY(r.indkey::int2[]), false)
+           coalesce(array_position((p.indkey::int2[])[0:p.indnkeyatts - 1], a.attnum), 0),
+           coalesce(a.attnum = ANY((r.indkey::int2[])[0:r.indnkeyatts - 1]), false)
       FROM pg_catalog.pg_attribute a
       LEFT JOIN pg_catalog.pg_index p ON p.indrelid = a.attrelid AND p.indisprimary
       LEFT JOIN pg_catalog.pg_index r ON r.indrelid = a.attrelid AND r.indisreplident
@@ -54,8 +54,9 @@ TYPES: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A column as pg_attribute has it; `primary` / `identity`: part of the primary key / of the
-    index that is the replica identity.
+    """A column as pg_attribute has it. `primary`: its place in the primary key's index, from 1 (0:
+    not part of it); `identity`: part of the index that is the replica identity. Columns that an
+    index only carries along (INCLUDE) are part of neither.
     """
 
     name: str
@@ -64,13 +65,15 @@ class Attribute:
     native: str
     not_null: bool
     generated: bool
-    primary: bool
+    primary: int
     identity: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as pg_class has it, and how the configuration names it."""
+    """A table as pg_class has it, and how the configuration names it. `attributes` may be a part of
+    its columns; `primary_key` is as `primary_key_of` has it.
+    """
 
     configured: str
     schema: str
@@ -86,6 +89,7 @@ class Table:
     granted: bool
     rows_hidden: bool
     attributes: tuple[Attribute, ...] = field(default=())
+    primary_key: tuple[str, ...] = field(default=())
 
     @property
     def quoted(self) -> str:
@@ -97,8 +101,22 @@ class Table:
         return replace(self, configured=configured)
 
     def with_(self, attributes: tuple[Attribute, ...]) -> Table:
-        """The same with its columns."""
+        """The same with all its columns."""
+        return replace(self, attributes=attributes, primary_key=primary_key_of(attributes))
+
+    def only(self, attributes: tuple[Attribute, ...]) -> Table:
+        """The same with a part of its columns; its key stays what it is."""
         return replace(self, attributes=attributes)
+
+
+def primary_key_of(attributes: Iterable[Attribute]) -> tuple[str, ...]:
+    """The primary key's columns in the order of its index. None where one of them is generated:
+    the stream doesn't send it, and rows that differ in nothing else would be taken for one.
+    """
+    key = sorted((one for one in attributes if one.primary), key=lambda one: one.primary)
+    if any(one.generated for one in key):
+        return ()
+    return tuple(one.name for one in key)
 
 
 def quote(name: str) -> str:
@@ -162,8 +180,8 @@ def types_of(rows: Iterable[Sequence[Any]]) -> dict[int, TypeRow]:
     return {row[0]: TypeRow(*row) for row in rows}
 
 
-def column_of(attribute: Attribute, types: Mapping[int, TypeRow]) -> Column:
-    """A column whose types are known."""
+def column_of(attribute: Attribute, types: Mapping[int, TypeRow], key: Sequence[str]) -> Column:
+    """A column whose types are known; `key` are the primary key's."""
     decoded = decode(attribute.oid, attribute.typmod, types)
     return Column(
         name=attribute.name,
@@ -171,7 +189,7 @@ def column_of(attribute: Attribute, types: Mapping[int, TypeRow]) -> Column:
         type=decoded.type,
         wire=decoded.wire,
         nullable=not attribute.not_null,
-        key=attribute.primary,
+        key=attribute.name in key,
     )
 
 
@@ -218,7 +236,7 @@ class Catalog:
         """The shape of learned columns; `table.replica_identity` tells whether old rows are whole."""
         return Shape(
             table.configured,
-            tuple(column_of(attribute, self._types) for attribute in columns),
+            tuple(column_of(attribute, self._types, table.primary_key) for attribute in columns),
             wire,
             "full" if table.replica_identity == "f" else "none",
         )

@@ -61,7 +61,7 @@ def sent(table: Table, known: Mapping[tuple[str, str], Published], version: int)
     attributes = known.get((table.schema, table.name), Published()).of(table)
     if version < _GENERATED:  # lists name generated columns too, which are never sent
         attributes = tuple(one for one in attributes if not one.generated)
-    return table.with_(attributes)
+    return table.only(attributes)
 
 
 async def describe(system: System) -> dict[str, Shape]:

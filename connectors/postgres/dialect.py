@@ -19,6 +19,7 @@ from connectors.postgres.catalog import (
     attributes_of,
     choose,
     column_of,
+    primary_key_of,
     tables_of,
     types_of,
     wanted,
@@ -53,15 +54,14 @@ def read_table(connection: Connection, name: str, declared: Sequence[str]) -> Sh
         if not found:
             break
         types |= found
-    keyed = any(attribute.primary for attribute in attributes)
+    primary = primary_key_of(attributes)
     described = [
         replace(
             column,
             wire=read_wire(column.wire),
-            key=attribute.primary if keyed else attribute.name in declared,
         )
         for attribute in attributes
-        for column in [column_of(attribute, types)]
+        for column in [column_of(attribute, types, primary or declared)]
     ]
     return Shape(name, tuple(described), Wire.PYTHON)
 

@@ -149,6 +149,15 @@ def _key(table: Table, use: TableUse, facts: Facts) -> Iterator[Finding]:
     indexes = facts.indexes.get(table.oid, ())
     primary = next((index.columns for index in indexes if index.primary), frozenset())
     key = frozenset(use.key) or primary
+    generated = sorted(one.name for one in table.attributes if one.primary and one.generated)
+    if generated and not use.key:
+        yield Finding(
+            f"table {table.configured!r}: {', '.join(map(repr, generated))} is part of the primary "
+            "key and a generated column, which replication doesn't send: rows that differ in "
+            "nothing else would overwrite each other in the log; declare the entity's `key` with "
+            "other columns that are unique and never null"
+        )
+        return
     if not key:
         yield Finding(
             f"table {table.configured!r} has no primary key: declare the entity's `key`, or add one",

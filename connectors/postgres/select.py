@@ -1,12 +1,13 @@
 """Statements that read a table's rows. Pure; values go in as quoted literals, because COPY takes
-no parameters, and without a cast, so that they take the type of the column they stand beside.
+no parameters, and mostly without a cast, so that they take the type of the column they stand beside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,10 @@ from bridge.connector import Condition
 from bridge.model.errors import Rejected
 from connectors.postgres.catalog import Attribute, Table, literal, quote
 from connectors.postgres.types import Decoded
+
+#: What a chunk's SELECT calls the table. Its columns are always named with it: an ORDER BY takes a
+#: bare name for a column of the SELECT list first, which may be the text of the table's.
+ROW = "r"
 
 
 def value_text(value: Any) -> str:
@@ -37,12 +42,12 @@ def value_text(value: Any) -> str:
 
 
 def column_text(attribute: Attribute, decoded: Decoded) -> str:
-    """The column in a SELECT list; as text where its binary form can't be decoded."""
+    """The column in a chunk's SELECT list; as text where its binary form can't be decoded."""
     name = quote(attribute.name)
     if decoded.binary:
-        return name
+        return f"{ROW}.{name}"
     cast = "text[]" if decoded.wire == "array(text)" else "text"
-    return f"{name}::{cast} AS {name}"
+    return f"{ROW}.{name}::{cast} AS {name}"
 
 
 def condition_text(where: Condition | None) -> str:
@@ -60,13 +65,41 @@ def condition_text(where: Condition | None) -> str:
     return " AND ".join(parts)
 
 
-def behind_text(key: Sequence[str], after: Sequence[Any] | None) -> str:
-    """Rows that sort behind `after`: a comparison of rows, which an index on the key serves."""
+def behind_text(
+    key: Sequence[str],
+    after: Sequence[Any] | None,
+    nullable: Collection[str] = (),
+    casts: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Rows that sort after `after`, as PostgreSQL sorts: nulls last. Without `nullable` columns a
+    comparison of rows, which an index on the key serves.
+
+    `casts`: the types of columns whose operators don't tell what a literal beside them is.
+    """
     if after is None:
         return ""
-    left = ", ".join(quote(name) for name in key)
-    right = ", ".join(literal(str(value)) for value in after)
-    return f"({left}) > ({right})"
+    names = [f"{ROW}.{quote(name)}" for name in key]
+    values = [
+        None
+        if value is None
+        else literal(str(value)) + (f"::{casts[name]}" if name in casts else "")
+        for name, value in zip(key, after, strict=True)
+    ]
+    if None not in values and not any(name in nullable for name in key):
+        return f"({', '.join(names)}) > ({', '.join(map(str, values))})"
+    alternatives = []
+    equal: list[str] = []
+    for column, name, value in zip(key, names, values, strict=True):
+        if value is None:
+            equal.append(f"{name} IS NULL")
+            continue
+        more = f"{name} > {value}"
+        if column in nullable:
+            more = f"({more} OR {name} IS NULL)"
+        alternatives.append(" AND ".join([*equal, more]))
+        equal.append(f"{name} = {value}")
+    ranged = [f"{names[0]} >= {values[0]}"] if values[0] and key[0] not in nullable else []
+    return " AND ".join([*ranged, f"({' OR '.join(alternatives) or 'false'})"])
 
 
 def from_text(table: Table) -> str:
@@ -80,14 +113,19 @@ def chunk_text(
     key: Sequence[str],
     conditions: Sequence[str],
     limit: int,
+    *,
+    ties: bool = False,
 ) -> str:
-    """The SELECT of one chunk, in key order."""
+    """The SELECT of one chunk, in key order; with `ties` never without a row whose key is the
+    last one's too, as of keys that hold nulls there may be many.
+    """
     filters = " AND ".join(f"({condition})" for condition in conditions if condition)
     where = f" WHERE {filters}" if filters else ""
-    order = ", ".join(quote(name) for name in key)
+    order = ", ".join(f"{ROW}.{quote(name)}" for name in key)
+    first = f"FETCH FIRST {int(limit)} ROWS WITH TIES" if ties else f"LIMIT {int(limit)}"
     return (
-        f"SELECT {', '.join(columns)} FROM {from_text(table)}{where} "
-        f"ORDER BY {order} LIMIT {int(limit)}"
+        f"SELECT {', '.join(columns)} FROM {from_text(table)} AS {ROW}{where} "
+        f"ORDER BY {order} {first}"
     )
 
 

@@ -15,7 +15,15 @@ from bridge.connector import Batch, Column, Shape, System
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.postgres import statements
-from connectors.postgres.catalog import Attribute, Catalog, Table, all_binary, choose, quote
+from connectors.postgres.catalog import (
+    Attribute,
+    Catalog,
+    Table,
+    all_binary,
+    choose,
+    primary_key_of,
+    quote,
+)
 from connectors.postgres.frames import Frames, Relation
 from connectors.postgres.trouble import retry_or_fix
 
@@ -137,9 +145,11 @@ def key_names(relation: Relation, now: dict[str, Attribute]) -> frozenset[str]:
     the catalogue has them now, else (the table is gone) the replica identity's.
     """
     told = frozenset(column.name for column in relation.columns if column.key)
+    primary = frozenset(primary_key_of(now.values()))
     if relation.identity == "d" and told:
-        return told
-    primary = frozenset(attribute.name for attribute in now.values() if attribute.primary)
+        # The stream leaves a generated column of the key out, and the rest is no key.
+        partial = not primary and any(attribute.primary for attribute in now.values())
+        return frozenset() if partial else told
     if primary and primary <= {column.name for column in relation.columns}:
         return primary
     return told if relation.identity == "i" else frozenset()

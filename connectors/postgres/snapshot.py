@@ -13,9 +13,9 @@ import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from bridge.connector import Chunk, Condition, Shape, System
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
-from connectors.postgres.catalog import Attribute, Catalog, Table
+from connectors.postgres.catalog import Attribute, Catalog, Table, literal
 from connectors.postgres.copyrows import rows_of, values_of
 from connectors.postgres.describe import Published, published, sent
 from connectors.postgres.link import Link
@@ -28,13 +28,15 @@ from connectors.postgres.select import (
     copy_text,
     from_text,
 )
-from connectors.postgres.shapes import find_tables
+from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.trouble import retry_or_fix
 from connectors.postgres.visibility import Visible, parse_snapshot
 
 #: A chunk ends early when its rows hold so many bytes: memory is bounded by it.
 CHUNK_BYTES = 16 << 20
 _TAKE = 5000
+#: The oid of text[], to which arrays without a binary form are cast.
+_TEXT_ARRAY = 1009
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -86,22 +88,39 @@ class PostgresSnapshot:
     ) -> Chunk:
         """As `bridge.connector.Snapshot.chunk`; fewer rows than `limit` where they are wide."""
         await self._ready()
+        if after is None:
+            # The name may lead to another table than it did for the job before.
+            self._tables.pop(table, None)
         found = await self._find(table)
-        key = self._key(found)
         try:
             view = await self._begin(found)
+            key, values = self._cursor(view.table, after)
+            columns = view.table.attributes
+            nullable = {one.name for one in columns if not one.not_null}
+            casts = {
+                one.name: one.native
+                for one in columns
+                if not self._catalog.decoded(one.oid, one.typmod).binary
+            }
             conditions = [
-                self._filter(found) or "", condition_text(where), behind_text(key, after)
-            ]  # fmt: skip
-            select = chunk_text(view.table, view.columns, key, conditions, limit)
+                self._filter(found) or "",
+                condition_text(where),
+                behind_text(key, values, nullable, casts),
+            ]
+            ties = not nullable.isdisjoint(key)
+            select = chunk_text(view.table, view.columns, key, conditions, limit, ties=ties)
             rows, cut = await self._copy(copy_text(select), len(view.columns))
             await self._link.rows("ROLLBACK" if cut else "COMMIT")
             last = None
-            if rows and (cut or len(rows) == limit):
+            if rows and (cut or len(rows) >= limit):
                 last = await self._last(view, key, rows[-1])
             return Chunk(view.shape, rows, last, view.visibility)
         except psycopg.Error as error:
             raise self._failed(error, table) from None
+        except BridgeError:
+            # Its lock would keep the table's owner from changing the table.
+            await self._ready()
+            raise
 
     async def close(self) -> None:
         """Never raises for a lost connection."""
@@ -114,11 +133,13 @@ class PostgresSnapshot:
         await link.rows(_BEGIN)
         # A change of the table's shape waits until the rows are read, or is seen whole.
         await link.rows(f"LOCK TABLE {from_text(found)} IN ACCESS SHARE MODE")
-        [[seen]] = await link.rows("SELECT pg_current_snapshot()::text")
+        [[seen, oid]] = await link.rows(
+            f"SELECT pg_current_snapshot()::text, to_regclass({literal(found.quoted)})::oid::int8"
+        )
         attributes = (await self._catalog.attributes([found.oid])).get(found.oid)
-        if attributes is None:
+        if attributes is None or oid != found.oid:
             self._tables.pop(found.configured, None)
-            raise RetryLater(f"{self._place}: table {found.configured!r} was made anew just now")
+            raise RetryLater(f"{self._place}: table {found.configured!r} was replaced just now")
         await self._catalog.learn({attribute.oid for attribute in attributes})
         table = sent(found.with_(attributes), self._published, link.connection.info.server_version)
         return _View(
@@ -160,25 +181,27 @@ class PostgresSnapshot:
         return rows, cut
 
     async def _last(self, view: _View, key: tuple[str, ...], row: bytes) -> list[Any]:
-        """The key columns' text, by PostgreSQL's own conversion from their binary form."""
+        """Each key column's name and text, by PostgreSQL's own conversion from its binary form."""
         values = values_of(row)
         names = [attribute.name for attribute in view.table.attributes]
-        found: list[str | None] = []
+        found: list[list[str | None]] = []
         for name in key:
             at = names.index(name)
             attribute = view.table.attributes[at]
             content = values[at]
             decoded = self._catalog.decoded(attribute.oid, attribute.typmod)
             if content is None:
-                found.append(None)
+                found.append([name, None])
             elif decoded.binary:
-                found.append(await self._text_of(content, attribute))
+                found.append([name, await self._text_of(content, attribute.oid)])
+            elif decoded.wire == "array(text)":
+                found.append([name, await self._text_of(content, _TEXT_ARRAY)])
             else:
-                found.append(content.decode())
+                found.append([name, content.decode()])
         return found
 
-    async def _text_of(self, content: bytes, attribute: Attribute) -> str:
-        results = await self._link.converted(content, attribute.oid)
+    async def _text_of(self, content: bytes, oid: int) -> str:
+        results = await self._link.converted(content, oid)
         if results.status != ExecStatus.TUPLES_OK:
             raise psycopg.errors.error_from_result(results)
         return (results.get_value(0, 0) or b"").decode()
@@ -195,29 +218,57 @@ class PostgresSnapshot:
             self._set(await Link.open(self._system, "snapshot", patient=True))
 
     async def _find(self, name: str) -> Table:
+        if name not in self._keys:
+            known = ", ".join(sorted(self._keys)) or "none"
+            raise ConfigurationError(f"{self._place}: table {name!r} is not configured ({known})")
         if name not in self._tables:
             try:
-                tables = await find_tables(self._system, self._catalog)
+                tables, missing = await chosen_tables(self._catalog, [name])
                 self._published = await published(
                     self._link.connection, options_of(self._system).publication
                 )
             except psycopg.Error as error:
                 raise self._failed(error, name) from None
-            self._tables = {table.configured: table for table in tables}
-        if name not in self._tables:
-            known = ", ".join(sorted(self._tables)) or "none"
-            raise ConfigurationError(f"{self._place}: table {name!r} is not configured ({known})")
+            if missing:
+                raise ConfigurationError(f"{self._place}: {missing[0]}")
+            self._tables[name] = tables[0]
         return self._tables[name]
 
-    def _key(self, table: Table) -> tuple[str, ...]:
-        primary = tuple(one.name for one in table.attributes if one.primary)
-        key = primary or self._keys.get(table.configured, ())
+    def _cursor(
+        self, table: Table, after: list[Any] | None
+    ) -> tuple[tuple[str, ...], list[str | None] | None]:
+        """By which columns a chunk is ordered, and the values behind which it begins.
+
+        A job goes on in the order in which it began, which an earlier release took from the table
+        instead of its index; where that is no order of the key any more, it begins again.
+        """
+        key = table.primary_key or self._keys.get(table.configured, ())
         if not key:
             raise ConfigurationError(
-                f"{self._place}: table {table.configured!r} has no primary key, so it can't be read "
-                "in chunks; declare `key` with columns that are unique and never null"
+                f"{self._place}: table {table.configured!r} has no primary key that the stream "
+                "sends, so it can't be read in chunks; declare `key` with columns that are unique "
+                "and never null"
             )
-        return key
+        unsent = set(key).difference(one.name for one in table.attributes)
+        if unsent:
+            raise ConfigurationError(
+                f"{self._place}: table {table.configured!r}: the key column "
+                f"{', '.join(map(repr, sorted(unsent)))} is not published, so that no event would "
+                "have a key; publish it, or declare another `key`"
+            )
+        if not after:
+            return key, None
+        if isinstance(after[0], str) or after[0] is None:
+            # As an earlier release wrote it: no names.
+            in_table = [one.name for one in table.attributes if one.name in table.primary_key]
+            began = tuple(in_table) or key
+            values = after
+        else:
+            began = tuple(name for name, _ in after)
+            values = [value for _, value in after]
+        if set(began) != set(key) or len(values) != len(began):
+            return key, None
+        return began, values
 
     def _filter(self, table: Table) -> str | None:
         known = self._published.get((table.schema, table.name))
