@@ -18,6 +18,8 @@ class Unreadable(ValueError):
     """An answer breaks off, or is not what it says it is."""
 
 
+MOST_DIGITS = 19
+"""Of a number of rows: more are none."""
 WRITES = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
 _SAFE = "()',:@!*~$/="
 """Characters of a query's value that need no encoding, so that URLs stay short and readable. Some
@@ -67,12 +69,14 @@ class Answer:
 class Page(NamedTuple):
     """Rows as JSON objects; where the next page and the next changes are.
 
-    Some services hand out a delta link with each page: the first one misses nothing.
+    Some services hand out a delta link with each page: the first one misses nothing. `total`: how many
+    rows there are in all, where that was asked for and is told.
     """
 
     rows: Sequence[Mapping[str, Any]]
     next_link: str | None
     delta_link: str | None
+    total: int | None = None
 
 
 def with_query(path: str, params: Mapping[str, str]) -> str:
@@ -125,23 +129,34 @@ def page_of(body: Any) -> Page | None:
         return None
     inside = body.get("d")
     if isinstance(body.get("value"), list):
-        following = body.get("@odata.nextLink") or body.get("@nextLink")
-        return _page(
-            body["value"], following, body.get("@odata.deltaLink") or body.get("@deltaLink")
+        # V3's annotations have no sign before them.
+        following, delta, count = (
+            next(
+                filter(None, (body.get(f"{sign}{name}") for sign in ("@odata.", "@", "odata."))),
+                None,
+            )
+            for name in ("nextLink", "deltaLink", "count")
         )
+        return _page(body["value"], following, delta, count)
     if isinstance(inside, list):
-        return _page(inside, None, None)
+        return _page(inside, None, None, None)
     if isinstance(inside, Mapping) and isinstance(inside.get("results"), list):
-        return _page(inside["results"], inside.get("__next"), inside.get("__delta"))
+        count = inside.get("__count")
+        return _page(inside["results"], inside.get("__next"), inside.get("__delta"), count)
     return None
 
 
-def _page(rows: Sequence[Any], following: Any, delta: Any) -> Page | None:
+def _count(number: Any) -> int | None:
+    text = str(number)
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < MOST_DIGITS else None
+
+
+def _page(rows: Sequence[Any], following: Any, delta: Any, count: Any) -> Page | None:
     if not all(isinstance(row, Mapping) for row in rows):
         return None
     if not all(isinstance(link, str) for link in (following, delta) if link):
         return None
-    return Page(rows, following or None, delta or None)
+    return Page(rows, following or None, delta or None, _count(count))
 
 
 def row_of(body: Any) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""V2's metadata (EDMX 1.0), with SAP's annotations. V3's differs in nothing that is read here."""
+"""V2's metadata (EDMX 1.0), with SAP's annotations. V3's is refused before (`connectors.odata.csdl`)."""
 
 from __future__ import annotations
 

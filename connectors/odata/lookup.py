@@ -46,31 +46,43 @@ def requests_for(
     *,
     longest: int,
     limit: int | None = None,
+    counted: bool = False,
 ) -> list[Request]:
     """The reads that find the rows of `keys`, at most `limit` each. Raises Rejected (`bad_key`).
 
-    `longest`: characters of a URL's part below the service's root.
+    `longest`: characters of a URL's part below the service's root. `counted`: the answer says how many
+    rows there are, whatever it holds.
     """
     if form == "single":
-        select = _select(table, longest)
+        select = _select(table, columns, longest)
         named = [dict(zip(columns, key, strict=True)) for key in keys]
         paths = [row_path(table.set, table.version, key) for key in named]
         return [Request("GET", with_query(path, select)) for path in paths]
     askable(table.set, columns)
     asked = [literals(table.set, table.version, columns, key) for key in keys]
-    top = {} if limit is None else {"$top": str(limit)}
-    longest -= len(with_query("", top))
+    more = {} if limit is None else {"$top": str(limit)}
+    if counted:
+        more |= counting(table.version)
+    longest -= len(with_query("", more))
+    select = _select(table, columns, longest)
     return [
-        Request("GET", with_query(table.name, {**_select(table, longest), "$filter": text, **top}))
-        for text in _filters(table, form, columns, asked, longest)
+        Request("GET", with_query(table.name, {**select, "$filter": text, **more}))
+        for text in _filters(table, form, columns, asked, longest=longest, select=select)
     ]
 
 
-def _select(table: Table, longest: int) -> dict[str, str]:
-    """The columns that are used; nothing where naming them would leave the keys less than half of
+def counting(version: Version) -> dict[str, str]:
+    """The query option that asks how many rows there are."""
+    return {"$count": "true"} if version == "v4" else {"$inlinecount": "allpages"}
+
+
+def _select(table: Table, columns: Sequence[str], longest: int) -> dict[str, str]:
+    """The columns that are used, and those that are asked by, so that the rows can be held against the
+    question; nothing where naming them would leave the keys less than half of
     the URL: then all columns come, and the others are left alone.
     """
-    select = {"$select": table.select}
+    names = [*table.select.split(","), *(name.partition("/")[0] for name in columns)]
+    select = {"$select": ",".join(dict.fromkeys(names))}
     return select if len(with_query("", select)) * 2 <= longest else {}
 
 
@@ -79,11 +91,13 @@ def _filters(
     form: Form,
     columns: Sequence[str],
     asked: Sequence[tuple[str, ...]],
+    *,
     longest: int,
+    select: dict[str, str],
 ) -> Iterator[str]:
     most = LONGEST_IN if form == "in" else LONGEST_OR
     chunk: list[str] = []
-    empty = {**_select(table, longest), "$filter": _joined(form, columns, [])}
+    empty = {**select, "$filter": _joined(form, columns, [])}
     room = longest - len(with_query(table.name, empty))
     left = room
     for one in asked:

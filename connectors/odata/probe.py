@@ -16,15 +16,18 @@ from bridge.model.errors import (
 )
 from bridge.plan.steps import MISSING
 from connectors.odata.address import row_path
-from connectors.odata.answer import Request, page_of, row_of, with_query
+from connectors.odata.answer import Page, Request, page_of, row_of, with_query
 from connectors.odata.binding import Bound, bind, condition
 from connectors.odata.client import Client
 from connectors.odata.edm import value
 from connectors.odata.literal import payload
 from connectors.odata.model import EntitySet, Service
+from connectors.odata.row_check import holds_fields, is_row_of, row_values
 from connectors.odata.statement import parse
 from connectors.odata.table import at
 
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a filter must find."""
 _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 
 
@@ -76,7 +79,7 @@ class Probing:
                 row = await self._row(one.of, one.key)
                 found = row is not None and holds(row, one, self._service)
             else:
-                found = await self._any(one.of, one.fields)
+                found = await self._any(effect, one.of, one.fields)
             if not found:
                 return None
         return Done(rows=1)
@@ -109,25 +112,84 @@ class Probing:
             at(row, of.properties[name].path) in (None, MISSING) for name in of.key
         ):
             raise OutcomeUnknown(f"{of.name}: what came for a row is none; it is asked for again")
+        if not is_row_of(of, self._service.version, key, row):
+            raise Unsupported(
+                f"{of.name}: the service gives another row than the one with the key that is asked for, "
+                "so that nothing can be told by it"
+            )
         return row
 
-    async def _any(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
-        query = {"$top": "1", "$select": ",".join(of.key)}
+    async def _any(self, effect: Effect, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+        """Whether there is a row with these values. Raises Unsupported where the service doesn't heed
+        `$filter`: a row that nobody asked for is no hit, and an empty answer no miss.
+        """
+        rows = await self._filtered(of, fields)
+        if any(holds_fields(of, self._service.version, fields, row) for row in rows):
+            return True
+        if rows:
+            raise Unsupported(
+                self._ignored(effect, of, "gives rows that don't hold what was asked")
+            )
+        if fields and not await self._filters(of, fields):
+            raise Unsupported(self._ignored(effect, of, "doesn't find a row that is there"))
+        return False
+
+    def _ignored(self, effect: Effect, of: EntitySet, how: str) -> str:
+        return (
+            f"command {effect.command_id!r}: `probe:` can't tell: the service doesn't heed `$filter` of "
+            f"{of.name}, and {how}. Ask for the row by its key in `probe:`, as in GET "
+            f"{of.name}(:key), or have the service answer its filters"
+        )
+
+    async def _filtered(self, of: EntitySet, fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        query = {"$top": "1", "$select": self._select(of, fields)}
         if fields:
             query["$filter"] = condition(of, self._service, fields)
+        page = await self._page(of, query)
+        rows = list(page.rows)
+        # An empty page may stand in front of others.
+        try:
+            if not rows:
+                rows += [
+                    row async for one in self._client.further(page, of.name) for row in one.rows
+                ]
+        except HistoryLost as error:
+            raise OutcomeUnknown(str(error)) from error
+        return rows
+
+    def _select(self, of: EntitySet, fields: Mapping[str, Any]) -> str:
+        tops = (of.properties[name].path[0] for name in fields if name in of.properties)
+        return ",".join(dict.fromkeys([*of.key, *tops]))
+
+    async def _page(self, of: EntitySet, query: Mapping[str, str]) -> Page:
         request = Request("GET", with_query(of.name, query))
         answer = await self._client.ask(request)
         self._client.check(request, answer)
         page = page_of(answer.body)
         if page is None:
             raise OutcomeUnknown(f"{of.name}: what came for a list of rows is none")
-        if page.rows:
-            return True
-        # An empty page may stand in front of others.
-        try:
-            return any([later.rows async for later in self._client.further(page, of.name)])
-        except HistoryLost as error:
-            raise OutcomeUnknown(str(error)) from error
+        return page
+
+    async def _filters(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+        """Whether the same filter finds a row that is there by the values that it has; of an empty
+        set, yes.
+        """
+        names, version = list(fields), self._service.version
+        for _ in range(2):  # The row may change in between.
+            query = {"$top": str(CONTROL_ROWS), "$select": self._select(of, fields)}
+            page = await self._page(of, query)
+            values = [row_values(of, version, names, row) for row in page.rows]
+            whole = [one for one in values if not any(part in (None, MISSING) for part in one)]
+            if not page.rows:
+                return True
+            if not whole:
+                raise OutcomeUnknown(
+                    f"{of.name}: no row holds {', '.join(names)}, by which it could be seen whether the "
+                    "service filters by it"
+                )
+            if await self._filtered(of, dict(zip(names, whole[0], strict=True))):
+                return True
+        return False
 
 
 def _key_of(one: Bound) -> Mapping[str, Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.connector import Rows, System, distinct_keys
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.answer import Answer, Request, page_of, row_of
 from connectors.odata.client import Client
+from connectors.odata.completeness import Completeness
 from connectors.odata.limits import limits_of
 from connectors.odata.lookup import Form, can, forms_of, requests_for
+from connectors.odata.row_check import has_foreign, row_values
 from connectors.odata.table import Table
 from connectors.odata.tables import Tables, whole
 
@@ -24,6 +28,18 @@ AGAIN = 50
 of a key.
 """
 
+RETRY_IGNORED_S = 900.0
+"""Seconds after which a form that the service ignored is tried again: it may have been corrected."""
+
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a filter must find."""
+
+IGNORES: Mapping[Form, str] = {
+    "in": "the service doesn't heed `in`",
+    "or": "the service doesn't heed `$filter`",
+    "single": "the service gives another row than the one with that key",
+}
+
 _Asked = tuple[str, tuple[str, ...]]
 """An entity set, and the columns that it was asked by."""
 
@@ -32,18 +48,34 @@ class ODataReader:
     """`bridge.connector.Reader`: one request a lookup, a GET or a `$batch` of several.
 
     Which form of filter an entity set takes is found out by asking, once, and remembered; so is
-    whether the service takes a `$batch`. Answers claim no visibility. A key that holds a null equals
+    whether the service takes a `$batch`. Rows are held against the keys: a form that the service
+    takes and ignores is not used again. Answers claim no visibility. A key that holds a null equals
     nothing.
     """
 
-    def __init__(self, system: System, client: Client | None = None) -> None:
+    def __init__(
+        self,
+        system: System,
+        client: Client | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client or Client(system)
         self._limits = limits_of(system.options)
         self._tables = Tables(system)
         self._where = f"system {system.name!r}: reading"
+        self._monotonic = monotonic
         self._forms: dict[_Asked, Form] = {}
         self._poor: Counter[_Asked] = Counter()
         self._batches = True
+        self._complete = Completeness(self._client)
+        #: Forms that were ignored, and when. `in` is the framework's: then no set of the system heeds it.
+        self._ignored: dict[tuple[_Asked, Form], float] = {}
+        self._in_ignored: float | None = None
+        #: Forms that have found a row: that they find none means that there is none.
+        self._proven: set[tuple[_Asked, Form]] = set()
+        #: Sets that refuse to count.
+        self._uncounted: set[str] = set()
 
     @property
     def max_keys(self) -> int:
@@ -57,7 +89,9 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None = None,
     ) -> Rows:
-        """As `bridge.connector.Reader.fetch`."""
+        """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch where the service ignores every
+        form of the question.
+        """
         asked = distinct_keys(table, columns, keys, self.max_keys)
         of = self._tables.of(await self._client.metadata(), table)
         for name in columns:
@@ -66,7 +100,8 @@ class ODataReader:
         if columns and not asked:
             return Rows(of.shape, [])
         if not columns:
-            return Rows(of.shape, self._raw(of, await self._all(of, limit), limit))
+            rows = await self._complete.every_row(of, PAGE, limit)
+            return Rows(of.shape, self._raw(of, rows, limit))
         found = await self._find(of, columns, asked, limit)
         return Rows(of.shape, self._raw(of, found, limit))
 
@@ -84,16 +119,7 @@ class ODataReader:
         unique = {of.key_of(raw): raw for raw in (whole(of, row) for row in rows)}
         return list(unique.values())[:limit]
 
-    async def _all(self, of: Table, limit: int | None) -> list[Mapping[str, Any]]:
-        params = {"$select": of.select}
-        if limit is not None:
-            params["$top"] = str(limit)
-        rows: list[Mapping[str, Any]] = []
-        async for page in self._client.pages(of.name, params, size=PAGE):
-            rows += page.rows
-            if limit is not None and len(rows) >= limit:
-                break
-        return rows
+    # -- which form ------------------------------------------------------------------------
 
     async def _find(
         self,
@@ -104,14 +130,14 @@ class ODataReader:
     ) -> list[Mapping[str, Any]]:
         """The rows, by the form that the service is known to take, or by the first that it does."""
         asked = of.name, tuple(columns)
-        forms = self._to_try(of, asked)
         refused: Rejected | None = None
-        for form in forms:
+        for form in self._to_try(of, asked):
             try:
-                requests = requests_for(
-                    of, form, columns, keys, longest=self._client.room, limit=limit
-                )
-                rows = await self._rows(requests, limit)
+                rows = await self._by(of, form, columns, keys, limit)
+            except AnswerMismatch as error:
+                self._ignore(asked, form)
+                refused = error
+                continue
             except Rejected as error:
                 # The form, or one of the keys: another form tells. A key that can't be written
                 # at all fails before anything is asked.
@@ -121,10 +147,14 @@ class ODataReader:
             if form != "single" or refused is not None:
                 self._forms[asked] = form
             return rows
-        assert refused is not None, "one of the forms was tried"  # noqa: S101
-        raise self._bad(
-            f"{of.name} can't be asked for by {', '.join(columns)}: {refused}"
-        ) from refused
+        names = ", ".join(columns)
+        if refused is None or isinstance(refused, AnswerMismatch):
+            raise AnswerMismatch(
+                f"{self._where}: {of.name} can't be asked for by {names}: {self._what(of, asked)}. "
+                "What came was not used. Have the service answer its filters, or ask by the whole "
+                f"key ({', '.join(of.set.key)})"
+            ) from refused
+        raise self._bad(f"{of.name} can't be asked for by {names}: {refused}") from refused
 
     def _to_try(self, of: Table, asked: _Asked) -> Sequence[Form]:
         """The form that is known, or all that there are, the best first."""
@@ -133,16 +163,116 @@ class ODataReader:
             self._poor[asked] += 1
             if self._poor[asked] > AGAIN:
                 self._poor[asked], known = 0, None
-        if known is not None:
+        if known is not None and not self._is_ignored(asked, known):
             return [known]
-        return [one for one in forms_of(of.version) if can(one, of, asked[1])]
+        forms = [form for form in forms_of(of.version) if can(form, of, asked[1])]
+        return [form for form in forms if not self._is_ignored(asked, form)]
+
+    def _ignore(self, asked: _Asked, form: Form) -> None:
+        now = self._monotonic()
+        self._ignored[asked, form] = now
+        self._forms.pop(asked, None)
+        self._proven.discard((asked, form))
+        if form == "in":
+            self._in_ignored = now
+
+    def _is_ignored(self, asked: _Asked, form: Form) -> bool:
+        times = [self._ignored.get((asked, form)), self._in_ignored if form == "in" else None]
+        return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
+
+    def _what(self, of: Table, asked: _Asked) -> str:
+        """What the service does, of the forms that were tried."""
+        forms = [form for form in forms_of(of.version) if self._is_ignored(asked, form)]
+        return "; ".join(IGNORES[form] for form in forms if can(form, of, asked[1]))
+
+    # -- one form --------------------------------------------------------------------------
+
+    async def _by(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> list[Mapping[str, Any]]:
+        """The rows that the service gives, held against the keys. Raises AnswerMismatch."""
+        asked = of.name, tuple(columns)
+        rows = await self._rows_of(of, form, columns, keys, limit)
+        if has_foreign(of.set, of.version, columns, keys, rows):
+            raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: rows came that nobody asked for")
+        if form == "single":
+            return rows
+        if rows:
+            self._proven.add((asked, form))
+        elif (asked, form) not in self._proven:
+            await self._control(of, form, columns)
+        return rows
+
+    async def _rows_of(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> list[Mapping[str, Any]]:
+        """With the number of rows where there may be several: so what is cut short shows."""
+        if len(keys) == 1 and set(columns) == set(of.set.key):
+            limit = 1
+        counted = (
+            form != "single"
+            and limit != 1
+            and of.set.countable
+            and of.name not in self._uncounted
+            and not self._complete.links(of.name)
+        )
+        room = self._client.room
+        if counted:
+            requests = requests_for(
+                of, form, columns, keys, longest=room, limit=limit, counted=True
+            )
+            try:
+                return await self._rows(of, requests, limit)
+            except AnswerMismatch:
+                raise
+            except Rejected:
+                # Perhaps because of the count alone, which the plainest form tells.
+                if form != "or":
+                    raise
+                requests = requests_for(of, form, columns, keys, longest=room, limit=limit)
+                rows = await self._rows(of, requests, limit)
+                self._uncounted.add(of.name)
+                return rows
+        requests = requests_for(of, form, columns, keys, longest=room, limit=limit)
+        return await self._rows(of, requests, limit)
+
+    async def _control(self, of: Table, form: Form, columns: Sequence[str]) -> None:
+        """A form that has found nothing yet must find a row that is there; of an empty set nothing is
+        known. Raises AnswerMismatch.
+        """
+        for _ in range(2):  # The row may go in between.
+            page = await self._client.page(
+                of.name,
+                {
+                    "$select": ",".join(dict.fromkeys([*of.set.key, *columns])),
+                    "$top": str(CONTROL_ROWS),
+                },
+            )
+            values = [row_values(of.set, of.version, columns, row) for row in page.rows]
+            key = next((one for one in values if all(map(_is_plain, one))), None)
+            if key is None:
+                return
+            if await self._rows_of(of, form, columns, [key], 1):
+                self._proven.add(((of.name, tuple(columns)), form))
+                return
+        raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: it doesn't find a row that is there")
 
     async def _rows(
-        self, requests: Sequence[Request], limit: int | None
+        self, of: Table, requests: Sequence[Request], limit: int | None
     ) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = []
         for request, answer in zip(requests, await self._answers(requests), strict=True):
-            rows += await self._of(request, answer)
+            rows += await self._of(of, request, answer, limit)
             if limit is not None and len(rows) >= limit:
                 break
         return rows
@@ -155,7 +285,9 @@ class ODataReader:
                 self._batches = False
         return [await self._client.ask(request) for request in requests]
 
-    async def _of(self, request: Request, answer: Answer) -> list[Mapping[str, Any]]:
+    async def _of(
+        self, of: Table, request: Request, answer: Answer, limit: int | None
+    ) -> list[Mapping[str, Any]]:
         """The rows of one answer, with those of its further pages; none where it is a 404."""
         single = "$filter=" not in request.path
         if single and answer.status == 404:
@@ -169,7 +301,8 @@ class ODataReader:
         page = page_of(answer.body)
         if page is None:
             raise ConfigurationError(f"{self._where}: {request.path[:60]}: no list of rows came")
-        rows = list(page.rows)
-        async for further in self._client.further(page, request.path):
-            rows += further.rows
-        return rows
+        return await self._complete.whole_answer(of, request.path, page, limit)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and isinstance(value, (str, int, float))

@@ -26,6 +26,7 @@ from connectors.odata.client import Client
 from connectors.odata.limits import limits_of
 from connectors.odata.model import EntitySet, Service
 from connectors.odata.probe import Probing
+from connectors.odata.row_check import is_row_of
 from connectors.odata.statement import parse
 from connectors.odata.table import Table
 from connectors.odata.tables import Tables, whole
@@ -186,6 +187,12 @@ class ODataWriter:
         if row is None or not table.has_key(table.row(row)):
             raise RetryLater(
                 f"{self._where}: {of.name}: what came for a row is none; nothing was sent"
+            )
+        if not is_row_of(of, service.version, key, row):
+            raise Rejected(
+                "answer_mismatch",
+                f"{self._where}: {of.name}: the service gives another row than the one with the key that "
+                "was asked for; nothing was sent",
             )
         return Current(row, etag_of(row, answer.headers))
 
