@@ -25,6 +25,7 @@ from bridge.model.contain import EscapingError, contained
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from bridge.model.event import Event
 from bridge.observe import Handled, Observer
+from bridge.waiting import PartWaiting, failure_of
 
 Sleep = Callable[[float], Awaitable[None]]
 GIVE_UP_AT_ONCE = (Rejected, Unsupported, ConfigurationError)
@@ -67,6 +68,7 @@ class Attempts:
         threads: Executor | None = None,
         observer: Observer,
         is_ended: Callable[[asyncio.Task[Any]], bool] = _never,
+        waiting: PartWaiting | None = None,
     ) -> None:
         """`is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or
         a library of it, cancelled it.
@@ -80,6 +82,7 @@ class Attempts:
         self._threads = threads
         self._observer = observer
         self._is_ended = is_ended
+        self._waiting = waiting or PartWaiting("agent", agent.name, observer)
         self._logger = logging.getLogger(f"bridge.agent.{agent.name}")
 
     async def handle(self, handler: Handler, event: Event) -> list[Answer]:
@@ -119,8 +122,13 @@ class Attempts:
             faults += 1
             return faults >= self._agent.attempts or isinstance(error, GIVE_UP_AT_ONCE)
 
-        def told(_state: tenacity.RetryCallState) -> None:
+        waits_for = f"handler {handler.name}"
+
+        def told(state: tenacity.RetryCallState) -> None:
             self._notice(handler, event, "retry", started, 0)
+            if state.outcome is not None and isinstance(state.outcome.exception(), RetryLater):
+                reason = f"{waits_for}, event {event.id}: {failure_of(state)}"
+                self._waiting.tried(state.attempt_number, reason, waits_for)
 
         retrying = tenacity.AsyncRetrying(
             stop=given_up,
@@ -135,6 +143,8 @@ class Attempts:
         except Exception as error:
             self._notice(handler, event, "parked", started, 0)
             raise Failed(handler, faults) from error
+        finally:
+            self._waiting.tried(0, "", waits_for)
         return answers
 
     async def once(self, handler: Handler, event: Event) -> list[Answer]:

@@ -23,6 +23,7 @@ from bridge.model.fixed import DeadLetter
 from bridge.model.provenance import KnownRow, Provenance
 from bridge.observe import DeadLetter as DeadLetterNotice
 from bridge.observe import Handled, Observer
+from bridge.waiting import PartWaiting, failure_of
 
 ENTRY_OVERHEAD = 512
 """Bytes to leave free for what a log adds to a record."""
@@ -50,6 +51,7 @@ class Handling:
         clock: Callable[[], datetime],
         sleep: Sleep,
         observer: Observer,
+        waiting: PartWaiting,
     ) -> None:
         self._agent = agent
         self._events = events
@@ -60,6 +62,7 @@ class Handling:
         self._clock = clock
         self._sleep = sleep
         self._observer = observer
+        self._waiting = waiting
 
     async def handle(self, record: Record) -> list[Written]:
         """What is to be written for `record`. Raises AgentStopped."""
@@ -86,10 +89,15 @@ class Handling:
             retry=tenacity.retry_if_exception_type(RetryLater),
             wait=tenacity.wait_random_exponential(0.1, 30),
             sleep=self._sleep,
+            before_sleep=lambda state: self._waiting.tried(
+                state.attempt_number, failure_of(state), "decode"
+            ),
             reraise=True,
         ):
             with attempt:
-                return await self._events.event(record)
+                event = await self._events.event(record)
+                self._waiting.tried(0, "", "decode")
+                return event
         raise AssertionError("tenacity ends with a result or an error")
 
     async def _through(self, handler: Handler, event: Event, record: Record) -> list[Written]:

@@ -31,6 +31,7 @@ from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import Observer, ignore
+from bridge.waiting import PartWaiting, failure_of
 
 MAX_THREADS = 64
 IDLE = 1.0
@@ -73,6 +74,7 @@ class AgentRunner:
         self._bridge = bridge
         self._log = log
         self._sleep = sleep
+        self._waiting = PartWaiting("agent", agent.name, observer)
         self._session_timeout = session_timeout
         self._group = agent_group(bridge, agent.name)
         self._entities = {
@@ -95,6 +97,7 @@ class AgentRunner:
             backoff=backoff or Backoff(),
             threads=self._threads,
             observer=observer,
+            waiting=self._waiting,
         )
         self._handling = Handling(
             agent,
@@ -106,6 +109,7 @@ class AgentRunner:
             clock=clock,
             sleep=sleep,
             observer=observer,
+            waiting=self._waiting,
         )
         self._lanes: dict[TopicPartition, Lane] = {}
         self._running = 0
@@ -185,6 +189,7 @@ class AgentRunner:
             await self.revoked(frozenset(self._lanes))
 
     async def _read(self, owned: OwnedPartitions) -> None:
+        failures = 0
         while self._failure is None:
             full = [place for place, lane in self._lanes.items() if lane.window.full]
             free = [lane for lane in self._lanes.values() if not lane.window.full]
@@ -196,9 +201,14 @@ class AgentRunner:
             )
             try:
                 records = await owned.read(room, CROWDED if full else IDLE)
-            except RetryLater:
+            except RetryLater as error:
+                failures += 1
+                self._waiting.tried(failures, str(error), "read")
                 await self._sleep(IDLE)
                 continue
+            if failures:
+                failures = 0
+                self._waiting.tried(0, "", "read")
             for record in records:
                 lane = self._lanes.get(TopicPartition(record.topic, record.partition))
                 # Without a lane the partition was lost since; its records come again.
@@ -263,6 +273,9 @@ class AgentRunner:
                 retry=tenacity.retry_if_exception_type(RetryLater),
                 wait=tenacity.wait_random_exponential(0.1, 5),
                 sleep=self._sleep,
+                before_sleep=lambda state: self._waiting.tried(
+                    state.attempt_number, failure_of(state), "write"
+                ),
                 reraise=True,
             ):
                 with attempt:
@@ -273,6 +286,7 @@ class AgentRunner:
                             await transaction.append(topic, entries)
                         transaction.commit_offsets(self._group, {lane.place: lane.upto})
                     lane.wrote(monotonic())
+                    self._waiting.tried(0, "", "write")
         except (Fenced, OutcomeUnknown):
             # The next read takes the partition again, or finds that it is another's now.
             if self._lanes.get(lane.place) is lane:

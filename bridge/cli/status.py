@@ -156,7 +156,9 @@ def _print(
         _print_trouble(row)
     if groups:
         click.echo()
-        print_rows(groups, ("group", "topic", "members", "partitions", "lag"), as_json=False)
+        print_rows(
+            groups, ("group", "topic", "members", "partitions", "lag", "missing"), as_json=False
+        )
 
 
 async def _means(bridge: Bridge, name: str) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from bridge.commands.items import Item, Items, Part
 from bridge.commands.ledgered import Ledgered, Owners
 from bridge.commands.receipts import Course
 from bridge.commands.unledgered import Unledgered
-from bridge.commands.waiting import Waiting
 from bridge.commands.work import Carrier
 from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import FixedCodec
@@ -38,6 +37,7 @@ from bridge.log.port import Log, Record, TopicPartition
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.observe import Observer, ignore
+from bridge.waiting import PartWaiting
 
 IDLE = 0.5
 BATCH = 500
@@ -82,7 +82,7 @@ class CommandExecutor:
         self._log = log
         self._codec = codec
         self._writer = writer
-        self._waiting = Waiting(system.name, observer)
+        self._waiting = PartWaiting("commands", system.name, observer)
         self._clock = clock
         self._sleep = sleep
         self._session_timeout = session_timeout

@@ -82,11 +82,16 @@ class TopicInfo:
 
 @dataclass(frozen=True, slots=True)
 class GroupInfo:
-    """A consumer group: its live members' ids and what it committed (next offset to read)."""
+    """A consumer group.
+
+    `members` ids of the live ones; `committed` the next offset to read, by partition; `topics` what
+    the live members read.
+    """
 
     name: str
     members: tuple[str, ...]
     committed: Mapping[TopicPartition, int]
+    topics: frozenset[str] = frozenset()
 
 
 class RecordTooLarge(Rejected):

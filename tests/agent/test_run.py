@@ -21,7 +21,7 @@ from bridge.model.command import CommandRecord
 from bridge.model.declare import Limits
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.fixed import DeadLetter
-from bridge.observe import Notice, Read
+from bridge.observe import Notice, PartState, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
@@ -40,7 +40,10 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def running(
-    here: World, agent: Agent, notices: list[Notice] | None = None
+    here: World,
+    agent: Agent,
+    notices: list[Notice] | None = None,
+    registry: Any = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     observer = (notices if notices is not None else []).append
     gateway = Gateway(
@@ -51,7 +54,7 @@ async def running(
         bridge=here.bridge,
         log=here.log,
         codec=here.codec,
-        events=RegistryEvents(here.registry, {}),
+        events=RegistryEvents(registry or here.registry, {}),
         reads=Systems({"erp": gateway}),
         commands=Declared(),
         observer=observer,
@@ -162,6 +165,39 @@ async def test_a_transaction_that_failed_or_whose_answer_was_lost_adds_and_loses
     assert not broken
     commands = [c.key for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert sorted(commands) == sorted(f'{{"order_no":"{n}"}}' for n in range(1, 13))
+
+
+@pytest.mark.parametrize("action", ["decode", "handle"])
+async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(here: World, action: str) -> None:
+    """It was tried again and again without a word."""
+    away = True
+    agent = Agent("credit-watch")
+
+    @agent.on("erp.sales_order")
+    async def check(event: Event, ctx: Context) -> None:
+        if action == "handle" and away:
+            raise RetryLater("the carrier's service is away")
+
+    class AwayRegistry:
+        async def schema(self, schema_id: int) -> str:
+            if action == "decode" and away:
+                raise RetryLater("registry http://registry is away")
+            return await here.registry.schema(schema_id)
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 5)])
+    notices: list[Notice] = []
+
+    def states() -> list[tuple[str, str]]:
+        return [(n.state, n.reason) for n in notices if isinstance(n, PartState)]
+
+    async with running(here, agent, notices, AwayRegistry()):
+        await until(states)
+        away = False
+        await until(lambda: len(states()) > 1)
+    [(first, reason), second] = states()
+    assert first == "retrying"
+    assert "away" in reason
+    assert second == ("running", "")
 
 
 async def twelve(here: World) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.commands import executor_group
-from bridge.commands.waiting import Waiting
 from bridge.connector import Done, Effect
 from bridge.model.errors import RetryLater
 from bridge.observe import Notice, PartState
+from bridge.waiting import PartWaiting
 from tests.agent.world import World
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter
@@ -53,7 +53,7 @@ async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
 
 def test_what_passes_at_once_and_what_somebody_else_does_is_no_news() -> None:
     seen: list[Notice] = []
-    waiting = Waiting("erp", seen.append)
+    waiting = PartWaiting("commands", "erp", seen.append)
     for failures, why in [(1, "a lock"), (0, ""), (1, ""), (2, ""), (0, "")]:
         waiting.tried(failures, why)
     assert seen == []
@@ -72,3 +72,20 @@ async def test_told_to_end_while_its_system_is_away_an_executor_joins_nobody(her
         await until(lambda: writer.prepared)
     group = executor_group(here.bridge, "erp")
     assert group not in await here.log.groups()
+
+
+def test_a_part_that_waits_for_two_things_runs_again_when_both_are_there() -> None:
+    seen: list[Notice] = []
+    waiting = PartWaiting("agent", "credit-watch", seen.append)
+    for failures, why, action in [
+        (2, "a", "read"),
+        (3, "b", "write"),
+        (0, "", "read"),
+        (0, "", "write"),
+    ]:
+        waiting.tried(failures, why, action)
+    assert [(n.state, n.reason) for n in seen if isinstance(n, PartState)] == [
+        ("retrying", "a"),
+        ("retrying", "b"),
+        ("running", ""),
+    ]

@@ -121,7 +121,9 @@ async def test_a_reason_that_the_registry_gives_is_told(serving: Serving) -> Non
         return (200, {})
 
     _, url = await serving(
-        lambda m, p: (404, {}) if p.endswith("/versions") and m == "GET" else answer(m, p)
+        lambda m, p: (
+            (404, {"error_code": 40401}) if p.endswith("/versions") and m == "GET" else answer(m, p)
+        )
     )
     registry = HttpRegistry(url)
     await registry.open()
@@ -241,3 +243,70 @@ async def test_concurrent_registrations_of_one_schema_are_one_request(serving: S
     await registry.close()
     assert set(ids) == {7}
     assert sum(each.startswith("POST") for each in server.asked) == 1
+
+
+PROXY_404 = [(404, "<html>no such page</html>"), (404, {"message": "no route"}), (200, "<html>")]
+
+
+@pytest.mark.parametrize("answer", PROXY_404)
+async def test_a_404_that_is_not_the_registrys_own_is_waited_for(
+    serving: Serving, answer: tuple[int, object]
+) -> None:
+    """Good events became dead letters while a proxy answered for some seconds."""
+    away = iter([answer] * 3)
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    _, url = await serving(
+        lambda _, path: (
+            config if path.endswith("/config") else next(away, (200, {"schema": '"string"'}))
+        )
+    )
+    registry = HttpRegistry(url, patience=60.0)
+    await registry.open()
+    assert await registry.schema(7) == '"string"'
+    await registry.close()
+
+
+@pytest.mark.parametrize("answer", PROXY_404)
+async def test_a_proxy_that_goes_on_answering_is_an_absence_and_no_missing_schema(
+    serving: Serving, answer: tuple[int, object]
+) -> None:
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    _, url = await serving(lambda _, path: config if path.endswith("/config") else answer)
+    registry = HttpRegistry(url, patience=0.1)
+    await registry.open()
+    for call in (registry.schema(7), registry.latest("s-value"), registry.versions("s-value")):
+        with pytest.raises(RetryLater, match="perhaps a proxy does now"):
+            await call
+    await registry.close()
+
+
+async def test_a_schema_that_the_registry_has_not_got_yet_is_waited_for(serving: Serving) -> None:
+    """Registries of several nodes follow each other: a new schema comes to some of them later."""
+    behind = iter([(404, {"error_code": 40403, "message": "Schema 7 not found"})] * 3)
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    _, url = await serving(
+        lambda _, path: (
+            config if path.endswith("/config") else next(behind, (200, {"schema": '"string"'}))
+        )
+    )
+    registry = HttpRegistry(url, patience=60.0)
+    await registry.open()
+    assert await registry.schema(7) == '"string"'
+    await registry.close()
+
+
+async def test_a_schema_that_is_nowhere_is_waited_for_once(serving: Serving) -> None:
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    server, url = await serving(
+        lambda _, path: config if path.endswith("/config") else (404, {"error_code": 40403})
+    )
+    registry = HttpRegistry(url, patience=0.2)
+    await registry.open()
+    with pytest.raises(KeyError):
+        await registry.schema(7)
+    count = len(server.asked)
+    assert count > 2
+    with pytest.raises(KeyError):
+        await registry.schema(7)
+    assert len(server.asked) == count + 1
+    await registry.close()

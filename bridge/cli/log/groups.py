@@ -14,7 +14,7 @@ from bridge.cli.given.topics import topic_of
 from bridge.cli.reading import history
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_rows
-from bridge.log.port import GroupInfo, Log, Record, TopicPartition
+from bridge.log.port import GroupInfo, Log, Record, TopicInfo, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -38,42 +38,68 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
         found = await bridge.log.groups()
         chosen = {name: info for name, info in found.items() if group in (None, name)}
         rows = await group_rows(bridge.log, chosen)
-        columns: tuple[str, ...] = ("group", "topic", "partition", "committed", "end", "lag")
+        columns: tuple[str, ...] = (
+            "group",
+            "topic",
+            "partition",
+            "committed",
+            "end",
+            "lag",
+            "missing",
+        )
         if not partitions:
-            rows, columns = summed(rows), ("group", "topic", "members", "partitions", "lag")
+            rows, columns = (
+                summed(rows),
+                ("group", "topic", "members", "partitions", "lag", "missing"),
+            )
         return listed(rows, columns, as_json=as_json, nothing="no such group committed anything")
 
     on_bridge(ctx, act)
 
 
 async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str, Any]]:
-    """One row for each partition that a group committed for."""
+    """One row for each partition of the topics that a group reads or committed for. `missing`:
+    records that were removed before the group read them.
+    """
     there = await log.topics()
-    places = sorted(
-        {
-            place
-            for info in groups.values()
-            for place in info.committed
-            if place.topic in there and place.partition < there[place.topic].partitions
-        }
-    )
+    partitions = {name: _partitions(info, there) for name, info in groups.items()}
+    places = sorted({place for each in partitions.values() for place in each})
     ends = await log.end_offsets(places)
-    rows: list[dict[str, Any]] = [
-        {
-            "group": name,
-            "members": len(info.members),
-            "topic": place.topic,
-            "partition": place.partition,
-            "committed": info.committed[place],
-            "end": ends[place],
-            "lag": max(0, ends[place] - info.committed[place]),
-        }
-        for name, info in sorted(groups.items())
-        for place in places
-        if place in info.committed
-    ]
+    first = await log.beginning_offsets(places)
+    rows: list[dict[str, Any]] = []
+    for name, info in sorted(groups.items()):
+        for place in sorted(partitions[name]):
+            committed = info.committed.get(place)
+            # Where nothing is committed a group begins at the first record that is there.
+            start = first[place] if committed is None else max(committed, first[place])
+            rows.append(
+                {
+                    "group": name,
+                    "members": len(info.members),
+                    "topic": place.topic,
+                    "partition": place.partition,
+                    "committed": committed,
+                    "end": ends[place],
+                    "lag": max(0, ends[place] - start),
+                    "missing": 0 if committed is None else max(0, first[place] - committed),
+                    "start": start,
+                }
+            )
     await _count_near(log, rows)
+    for row in rows:
+        del row["start"]
     return rows
+
+
+def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
+    """All partitions of the topics that a group has to do with."""
+    names = info.topics.union(place.topic for place in info.committed)
+    return {
+        TopicPartition(name, number)
+        for name in names
+        if name in topics
+        for number in range(topics[name].partitions)
+    }
 
 
 async def _count_near(log: Log, rows: Iterable[dict[str, Any]]) -> None:
@@ -84,9 +110,7 @@ async def _count_near(log: Log, rows: Iterable[dict[str, Any]]) -> None:
     begin: dict[TopicPartition, int] = {}
     for row in near:
         place = TopicPartition(row["topic"], row["partition"])
-        begin[place] = min(row["committed"], begin.get(place, row["committed"]))
-    first = await log.beginning_offsets(begin)
-    begin = {place: max(offset, first[place]) for place, offset in begin.items()}
+        begin[place] = min(row["start"], begin.get(place, row["start"]))
     there: list[Record] = []
     async for records in history(log, begin):
         there += records
@@ -95,7 +119,7 @@ async def _count_near(log: Log, rows: Iterable[dict[str, Any]]) -> None:
             1
             for record in there
             if (record.topic, record.partition) == (row["topic"], row["partition"])
-            and record.offset >= row["committed"]
+            and record.offset >= row["start"]
         )
 
 
@@ -112,10 +136,12 @@ def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "members": row["members"],
                 "partitions": 0,
                 "lag": 0,
+                "missing": 0,
             },
         )
         one["partitions"] += 1
         one["lag"] += row["lag"]
+        one["missing"] += row["missing"]
     return list(found.values())
 
 

@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from bridge.log.kafka.committed import stable_offsets
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.settings import KafkaSettings
+from bridge.log.kafka.subscription import subscription
 from bridge.log.kafka.topics import NEWER, entries_of, spec_of
 from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
@@ -102,22 +103,26 @@ class KafkaAdmin:
     async def groups(self) -> Mapping[str, GroupInfo]:
         """Every consumer group with its members and commits."""
         listed = await self._ask("list of groups", self._client.list_consumer_groups)
-        return {
-            name: GroupInfo(name, await self.members(name), await self._all_committed(name))
-            for name in sorted({group[0] for group in listed if group[1] in {"consumer", ""}})
-        }
+        groups = {}
+        for name in sorted({group[0] for group in listed if group[1] in {"consumer", ""}}):
+            described = await self._members(name)
+            topics = frozenset[str]().union(*(subscription(each[3]) for each in described))
+            members = tuple(each[0] for each in described)
+            groups[name] = GroupInfo(name, members, await self._all_committed(name), topics)
+        return groups
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Ids of the live members of a group."""
+        return tuple(member[0] for member in await self._members(group))
+
+    async def _members(self, group: str) -> list[tuple[str, str, str, bytes, bytes]]:
+        """Id, client id, host, metadata and assignment of each live member."""
         answers = await self._ask(
             f"group {group}", lambda: self._client.describe_consumer_groups([group])
         )
-        return tuple(
-            member[0]
-            for answer in answers
-            for described in answer.groups
-            for member in described[5]
-        )
+        return [
+            member for answer in answers for described in answer.groups for member in described[5]
+        ]
 
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition]

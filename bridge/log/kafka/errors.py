@@ -35,6 +35,7 @@ MISCONFIGURED = (
     kafka.UnknownTopicOrPartitionError,
     kafka.UnsupportedVersionError,
     kafka.IncompatibleBrokerVersion,
+    kafka.UnsupportedCodecError,
     ssl.SSLCertVerificationError,
 )
 TOO_LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
@@ -53,6 +54,10 @@ HINTS: dict[type[BaseException], str] = {
         "group.max.session.timeout.ms"
     ),
     kafka.InvalidReplicationFactorError: "set replication to at most the number of brokers",
+    kafka.UnsupportedCodecError: (
+        "records of the topic are compressed, and what reads them is missing: pip install "
+        "'legacy-bridge[kafka]', or set the topic's compression.type to gzip or uncompressed"
+    ),
     kafka.InvalidTransactionTimeout: "raise the broker's transaction.max.timeout.ms",
     **dict.fromkeys(
         TOO_LARGE,

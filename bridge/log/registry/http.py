@@ -14,24 +14,30 @@ import httpx
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
+    stop_after_attempt,
     stop_after_delay,
     wait_random_exponential,
 )
 
 from bridge.log.port import RegisteredSchema
 from bridge.model import compat
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from bridge.single_flight import SingleFlight
 
 _TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: `error_code` of the API for a subject, version or schema that isn't there. Any other 404 is a
+#: proxy's, or that of a registry which isn't up yet.
+_ABSENT: Final = range(40401, 40500)
+_MAX_ABSENT_IDS: Final = 10_000
 
 
 class HttpRegistry:
     """`bridge.log.port.Registry` over HTTP. Safe for any number of tasks.
 
     `ca`: file of the certificate authority (PEM; empty: the system's). `timeout`: seconds for
-    one answer; `patience`: seconds in which it asks again while the registry is busy or away.
+    one answer; `patience`: seconds in which it asks again while the registry is busy or away, or
+    hasn't got a schema that was asked for: it may not have come to this node of it yet.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class HttpRegistry:
         self._client: httpx.AsyncClient | None = None
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, str], int] = {}
+        self._absent: set[int] = set()
+        self._answered = False
         self._registering = asyncio.Lock()
         self._schema_flights: SingleFlight[int, str] = SingleFlight()
         self._register_flights: SingleFlight[tuple[str, str], int] = SingleFlight()
@@ -79,6 +87,7 @@ class HttpRegistry:
         except BaseException:
             await self.close()
             raise
+        self._answered = True
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -108,18 +117,36 @@ class HttpRegistry:
         return schema_id
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the id isn't known."""
+        """The text of a schema. Raises KeyError when the id isn't known, after waiting for it."""
         text = self._texts.get(schema_id)
         if text is not None:
             return text
         return await self._schema_flights.result(schema_id, lambda: self._read_schema(schema_id))
 
     async def _read_schema(self, schema_id: int) -> str:
+        waits = schema_id not in self._absent
+        try:
+            async for attempt in AsyncRetrying(
+                stop=stop_after_delay(self._patience) if waits else stop_after_attempt(1),
+                wait=wait_random_exponential(multiplier=0.1, max=1.0),
+                retry=retry_if_exception_type(KeyError),
+                reraise=True,
+            ):
+                with attempt:
+                    text = await self.stored(schema_id)
+        except KeyError:
+            self._note_absent(schema_id)
+            raise
+        self._absent.discard(schema_id)
+        self._texts[schema_id] = text
+        return text
+
+    async def stored(self, schema_id: int) -> str:
+        """The text of a schema as the registry has it now. Raises KeyError when it has none."""
         answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
         if answer is None:
             raise KeyError(schema_id)
-        text = self._texts[schema_id] = str(answer["schema"])
-        return text
+        return str(answer["schema"])
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
@@ -182,7 +209,7 @@ class HttpRegistry:
         """What the answer holds, or the error that it stands for."""
         status = answer.status_code
         where = f"registry {self.name}, {asked}"
-        if status == httpx.codes.NOT_FOUND and missing:
+        if status == httpx.codes.NOT_FOUND and missing and _error_code(answer) in _ABSENT:
             return None
         if status in _BUSY:
             raise RetryLater(f"{where}: {status} {_reason(answer)}")
@@ -196,14 +223,28 @@ class HttpRegistry:
         if status == httpx.codes.UNPROCESSABLE_ENTITY:
             raise Rejected("invalid_schema", f"{where}: {_reason(answer)}")
         if not answer.is_success:
-            raise ConfigurationError(
+            raise self._foreign(
                 f"{where}: {status} {_reason(answer)}: is this the address of a registry with "
                 "Confluent's API (Apicurio: http://host:8080/apis/ccompat/v7)?"
             )
         try:
             return answer.json()
         except ValueError as error:
-            raise ConfigurationError(f"{where}: the answer is not JSON; check the url") from error
+            raise self._foreign(f"{where}: the answer is not JSON; check the url") from error
+
+    def _foreign(self, message: str) -> BridgeError:
+        """The error for an answer that no registry gives: at the start the address is wrong, later
+        something in between answers for a registry that was there.
+        """
+        if self._answered:
+            return RetryLater(f"{message} (it has answered before: perhaps a proxy does now)")
+        return ConfigurationError(message)
+
+    def _note_absent(self, schema_id: int) -> None:
+        """It was waited for; the next record that names it needn't wait as long."""
+        if len(self._absent) >= _MAX_ABSENT_IDS:
+            self._absent.clear()
+        self._absent.add(schema_id)
 
     def _verify(self) -> ssl.SSLContext | bool:
         if not self._ca:
@@ -221,6 +262,16 @@ def _certificate(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _error_code(answer: httpx.Response) -> int:
+    """The API's own code in an error's body; 0 where there is none."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return 0
+    code = body.get("error_code") if isinstance(body, dict) else None
+    return code if isinstance(code, int) else 0
 
 
 def _reason(answer: httpx.Response) -> str:

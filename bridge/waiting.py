@@ -1,0 +1,41 @@
+"""Tells people that a part waits because the other side is away, and when it goes on."""
+
+from __future__ import annotations
+
+from tenacity import RetryCallState
+
+from bridge.observe import Observer, PartState
+
+MIN_FAILURES = 2
+"""Tries in a row that came to nothing before it is told: a lock that isn't given once is no news."""
+
+
+class PartWaiting:
+    """Of one part, `kind` and `name` as of `PartState`: told after each try, tells what is new.
+
+    A part may wait for several things at once; it runs again once it waits for none of them.
+    """
+
+    def __init__(self, kind: str, name: str, observer: Observer) -> None:
+        self._kind = kind
+        self._name = name
+        self._observer = observer
+        self._waits: set[str] = set()
+
+    def tried(self, failures: int, why: str, action: str = "") -> None:
+        """So many tries of `action` in a row were not through, the last one because of that (empty:
+        nobody is away).
+        """
+        if failures == 0 and action in self._waits:
+            self._waits.discard(action)
+            if not self._waits:
+                self._observer(PartState(self._kind, self._name, "running"))
+        elif failures >= MIN_FAILURES and why and action not in self._waits:
+            self._waits.add(action)
+            self._observer(PartState(self._kind, self._name, "retrying", why))
+
+
+def failure_of(state: RetryCallState) -> str:
+    """What the last try raised, for `before_sleep` of tenacity."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return str(error) or type(error).__name__
