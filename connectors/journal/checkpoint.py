@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.model.errors import ConfigurationError
-from connectors.journal.dialect import Mark, State
+from connectors.journal.dialect import Entry, Mark, State
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Everything up to `mark` was read of the journal `incarnation`, which had `confirmed`
     acknowledged by then.
+
+    fingerprint: of the journal's row at `mark`; empty where it wasn't seen.
+    owner: who acknowledges, as this log calls itself in the journal's state.
+    broken: tables whose triggers were not there at `mark`.
     """
 
     incarnation: str
     mark: Mark
     confirmed: Mark | None
+    fingerprint: str = ""
+    owner: str = ""
+    broken: tuple[str, ...] = ()
 
     def pack(self) -> bytes:
         """As a checkpoint."""
         return json.dumps(
-            [self.incarnation, list(self.mark), self.confirmed and list(self.confirmed)]
+            [
+                self.incarnation,
+                list(self.mark),
+                self.confirmed and list(self.confirmed),
+                self.fingerprint,
+                self.owner,
+                list(self.broken),
+            ]
         ).encode()
 
 
 def unpack(checkpoint: bytes) -> Resume:
-    """What `Resume.pack` made; raises ConfigurationError for another connector's checkpoint."""
+    """What `Resume.pack` made; raises ConfigurationError for another connector's checkpoint.
+
+    One of an earlier version has neither fingerprint nor owner nor broken tables.
+    """
     try:
-        incarnation, mark, confirmed = json.loads(checkpoint)
+        incarnation, mark, confirmed, *rest = json.loads(checkpoint)
+        fingerprint, owner, broken = rest or ("", "", ())
         return Resume(
             str(incarnation),
             tuple(int(part) for part in mark),
             None if confirmed is None else tuple(int(part) for part in confirmed),
+            str(fingerprint),
+            str(owner),
+            tuple(str(table) for table in broken),
         )
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
@@ -42,8 +65,23 @@ def unpack(checkpoint: bytes) -> Resume:
         ) from error
 
 
-def lost(after: Resume | None, state: State) -> str | None:
-    """Why the journal can't tell every change since `after`; None when it can."""
+def fingerprint_of(entry: Entry) -> str:
+    """Tells a journal's row from every other one, whatever its number.
+
+    Columns that the journal got since then are null in it.
+    """
+    values = list(entry.values)
+    while values and values[-1] is None:
+        values.pop()
+    text = repr((entry.mark, entry.layout, entry.op, entry.made_at, entry.command, values))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def lost(after: Resume | None, state: State, entry: Entry | None) -> str | None:
+    """Why the journal can't tell every change since `after`; None when it can.
+
+    `entry` is the journal's row at `after.mark`, where it is there.
+    """
     if after is None:
         if state.confirmed is None:
             return None
@@ -53,9 +91,11 @@ def lost(after: Resume | None, state: State) -> str | None:
         )
     if after.incarnation != state.incarnation:
         return (
-            f"the journal was made anew (it is {state.incarnation}, the log's checkpoint is of "
-            f"{after.incarnation})"
+            f"the journal was made anew (it is {state.incarnation or 'without a name'}, the log's "
+            f"checkpoint is of {after.incarnation})"
         )
+    if state.confirmed is not None and state.owner and state.owner != after.owner:
+        return "the journal is acknowledged by a bridge with another log"
     if state.position < after.mark:
         return (
             f"the journal ends at number {state.position[0]}, the log's checkpoint is at "
@@ -73,4 +113,40 @@ def lost(after: Resume | None, state: State) -> str | None:
             f"the journal was acknowledged up to {state.confirmed and state.confirmed[0]}, but the "
             f"log knows of {after.confirmed[0]}: was a backup of the database restored?"
         )
+    if after.fingerprint and entry is not None and fingerprint_of(entry) != after.fingerprint:
+        return (
+            f"number {after.mark[0]} of the journal is another change than the one in the log: was "
+            "a backup of the database restored?"
+        )
     return None
+
+
+def gap(after: Mark, entries: Sequence[Entry], state: State) -> str | None:
+    """Why the rows behind `after` are not all that there were; None when they are.
+
+    A journal's numbers have no gaps: a transaction that is rolled back gives its numbers back.
+    """
+    if not entries:
+        if state.position == after:
+            return None
+        return _missing(after[0] + 1, state.position[0])
+    expected = after[0] + 1
+    if entries[0].mark[0] == expected and entries[-1].mark[0] == after[0] + len(entries):
+        return None
+    for entry in entries:
+        if entry.mark[0] != expected:
+            return _missing(expected, entry.mark[0] - 1)
+        expected += 1
+    return None
+
+
+def _missing(first: int, last: int) -> str:
+    numbers = (
+        f"number {first} of the journal is"
+        if first == last
+        else (f"numbers {first} to {last} of the journal are")
+    )
+    return (
+        f"{numbers} missing: rows of the journal were deleted that this log had not read, by a "
+        "person or by another bridge"
+    )

@@ -17,7 +17,7 @@ All functions are called from one thread at a time per connection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -33,6 +33,11 @@ Mark = tuple[int, ...]
 
 WATERMARK = 0
 """`Entry.layout` of a watermark; its name stands in `command`."""
+
+RENEWED = 0
+"""`Entry.op` of a row that set-up writes when it makes the triggers of a table that had some
+before: changes in front of it may be missing.
+"""
 
 
 class Entry(NamedTuple):
@@ -51,20 +56,31 @@ class Entry(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class State:
     """The journal's own state. `incarnation` is new each time that it is made; `position` the
-    last place given out, `confirmed` the last one acknowledged (None: nothing ever was).
+    last place given out, `confirmed` the last one acknowledged (None: nothing ever was), `owner`
+    who acknowledged it (None: unknown, as in a journal of an earlier version).
     """
 
     incarnation: str
     position: Mark
     confirmed: Mark | None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a table's changes are not journaled. `elsewhere`: its triggers tell another table's."""
+
+    why: str
+    elsewhere: bool = False
 
 
 class Watch(Protocol):
     """Tells cheaply, on the event loop, whether there may be something to read."""
 
-    def token(self) -> int | None:
-        """A number that has changed when anybody committed since the last look; None when it
-        can't be told just now. Must not wait, neither for a lock nor for a network.
+    def token(self) -> Hashable | None:
+        """A value that has changed when anybody committed since the last look, or put another
+        database in its place; None when it can't be told just now. Must not wait, neither for a
+        lock nor for a network.
         """
 
     def close(self) -> None:
@@ -83,10 +99,20 @@ class Dialect(Protocol):
         """The statement after which a log without a checkpoint may begin at this journal."""
 
     def is_there(self, connection: Connection) -> bool:
-        """Whether the journal's tables exist."""
+        """Whether the journal's tables and its state exist."""
+
+    def troubles(
+        self, connection: Connection, tables: Sequence[str], layouts: Sequence[Layout]
+    ) -> dict[str, Trouble]:
+        """Which of these tables are gone, or have no longer all of their triggers. `layouts` are
+        all that were ever used.
+        """
 
     def layouts(self, connection: Connection) -> list[Layout]:
         """Every layout ever used, oldest first; empty without a journal."""
+
+    def highest_layout(self, connection: Connection) -> int:
+        """The highest number of a layout in the journal's rows; 0 without any."""
 
     def create(self, connection: Connection, width: int) -> list[str]:
         """Statements that are still needed for a journal of rows of `width` columns."""
@@ -103,16 +129,23 @@ class Dialect(Protocol):
     def watch(self, system: System) -> Watch:
         """A look-out for commits; opens what it needs at the first look."""
 
-    def schema_token(self, connection: Connection) -> int:
-        """A number that changes when a table was altered; cheap."""
+    def schema_token(self, connection: Connection) -> Hashable:
+        """A value that changes when a table was altered; cheap."""
+
+    def entry(self, connection: Connection, mark: Mark) -> Entry | None:
+        """The row there; None when there is none."""
 
     def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
         """Up to `limit` rows behind `after`, in commit order; fewer where they are wide, and none
         only where none are left.
         """
 
-    def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
-        """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""
+    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> bool:
+        """Forget up to `limit` rows in front of `upto` in one short transaction; whether all are
+        gone. The row at `upto` stays: it tells whether this is still the same history.
+
+        Raises HistoryLost when another `owner` acknowledges.
+        """
 
     def watermark(self, connection: Connection, name: str) -> None:
         """Write a watermark in a short transaction."""

@@ -19,13 +19,13 @@ def layouts_for(
     connection: Connection, system: System, dialect: Dialect, found: Mapping[str, Catalogue]
 ) -> list[tuple[Catalogue, Layout]]:
     """Which layout each table of `found` should write; all of them have a key."""
-    known = dialect.layouts(connection)
+    known, used = dialect.layouts(connection), dialect.highest_layout(connection)
     tables: list[tuple[Catalogue, Layout]] = []
     for use in system.tables:
         if use.table not in found:
             continue
         catalogue = found[use.table]
-        layout = layout_for(use.table, catalogue, catalogue.identity(use.key), known)
+        layout = layout_for(use.table, catalogue, catalogue.identity(use.key), known, used)
         if layout not in known:
             known = [*known, layout]
         tables.append((catalogue, layout))

@@ -56,14 +56,17 @@ def layout_from(number: int, table: str, text: str) -> Layout:
 
 
 def layout_for(
-    table: str, catalogue: Catalogue, key: Sequence[str], known: Sequence[Layout]
+    table: str, catalogue: Catalogue, key: Sequence[str], known: Sequence[Layout], used: int = 0
 ) -> Layout:
-    """The known layout that fits the table as it is now, or a new one with the next number."""
+    """The known layout that fits the table as it is now, or a new one with the next number.
+
+    `used`: the highest number that rows of the journal have, whether or not it is still known.
+    """
     columns = tuple(replace(column, key=column.name in key) for column in catalogue.columns)
     for layout in reversed(known):
         if layout.table == table and layout.columns == columns:
             return layout
-    return Layout(max((layout.id for layout in known), default=0) + 1, table, columns)
+    return Layout(max([used, *(layout.id for layout in known)]) + 1, table, columns)
 
 
 @dataclass(frozen=True, slots=True)

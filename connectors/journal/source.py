@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from math import inf
 from typing import TypeVar
@@ -17,13 +18,14 @@ from bridge.connector import (
     Batch,
     Change,
     Checkpoint,
+    Stale,
     System,
     Transaction,
     Watermark,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
-from connectors.journal.checkpoint import Resume, lost, unpack
-from connectors.journal.dialect import WATERMARK, Dialect, Entry, Mark
+from connectors.journal.checkpoint import Resume, fingerprint_of, gap, lost, unpack
+from connectors.journal.dialect import RENEWED, WATERMARK, Dialect, Entry, Mark, Trouble
 from connectors.journal.layout import Frame, frame_for
 from connectors.sql.engine import BEGIN, BUSY_SECONDS, make_engine
 from connectors.sql.errors import naming
@@ -33,6 +35,7 @@ from connectors.sql.shapes import Catalogue, read_table
 T = TypeVar("T")
 WRITE_SECONDS = 1.0
 """How long one attempt to write waits for the lock: so long a source may take to close."""
+NOT_JOURNALED = "its journal triggers were gone for a while"
 BUSY_RETRY = 0.02
 """Seconds between two looks at a database whose writer holds its lock."""
 
@@ -72,8 +75,14 @@ class JournalSource:
         self._incarnation = ""
         self._mark: Mark = (0,)
         self._confirmed: Mark | None = None
-        self._token: int | None = None
-        self._schema: int | None = None
+        self._fingerprint = ""
+        self._owner = ""
+        self._token: Hashable | None = None
+        self._schema: Hashable | None = None
+        self._layouts: frozenset[int] = frozenset()
+        self._troubles: dict[str, Trouble] = {}
+        self._broken: frozenset[str] = frozenset()
+        """Tables that were not journaled at `_mark`, as the last checkpoint says."""
         self._durable: Mark | None = None
         self._forgotten_at = 0.0
         self._closed = False
@@ -89,16 +98,20 @@ class JournalSource:
                     f"`bridgectl setup {self._system.name}`, or see the statements with --show"
                 )
             state = self._dialect.state(connection)
-            reason = lost(resume, state)
-            if reason is not None:
-                raise HistoryLost(
-                    f"{self._where}: {reason}. Bring the log that belongs to it (`bridgectl log "
-                    f"copy`), or begin anew: {self._dialect.begin_anew}; then run `bridgectl "
-                    f"snapshot {self._name} --accept-loss`, which takes every entity anew with the "
-                    "deletes that were missed"
-                )
             mark = state.position if resume is None else resume.mark
-            return Resume(state.incarnation, mark, state.confirmed)
+            entry = self._dialect.entry(connection, mark)
+            reason = lost(resume, state, entry)
+            if reason is not None:
+                raise self._history_lost(reason)
+            return Resume(
+                state.incarnation,
+                mark,
+                state.confirmed,
+                "" if entry is None else fingerprint_of(entry),
+                # Becomes the journal's with the first acknowledgement, when it is in the log.
+                (resume and resume.owner) or secrets.token_hex(8),
+                resume.broken if resume else (),
+            )
 
         begun = await self._read(act)
         self._incarnation, self._mark, self._confirmed = (
@@ -106,7 +119,29 @@ class JournalSource:
             begun.mark,
             begun.confirmed,
         )
+        self._fingerprint, self._owner = begun.fingerprint, begun.owner
+        self._broken = frozenset(begun.broken)
         return begun.pack()
+
+    def _history_lost(self, reason: str) -> HistoryLost:
+        return HistoryLost(
+            f"{self._where}: {reason}. Bring the log that belongs to it (`bridgectl log "
+            f"copy`), or begin anew: {self._dialect.begin_anew}; then run `bridgectl "
+            f"snapshot {self._name} --accept-loss`, which takes every entity anew with the "
+            "deletes that were missed"
+        )
+
+    @property
+    def _resume(self) -> Resume:
+        """Where it is."""
+        return Resume(
+            self._incarnation,
+            self._mark,
+            self._confirmed,
+            self._fingerprint,
+            self._owner,
+            tuple(sorted(self._broken)),
+        )
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`; looks for commits every `poll_seconds`."""
@@ -116,7 +151,7 @@ class JournalSource:
             token = self._watch.token()
             if token is None or token != self._token:
                 found = await self._entries(limit, until)
-                if found:
+                if found or self._broken != self._troubles.keys():
                     return self._batch(found)
                 self._token = token
             left = until - self._monotonic()
@@ -126,28 +161,53 @@ class JournalSource:
 
     async def _entries(self, limit: int, until: float) -> list[Entry]:
         """The next entries. A lock is waited for until then; after that it is RetryLater."""
+        resume = self._resume
         while True:
             try:
-                return await self._read(lambda connection: self._look(connection, limit))
+                return await self._read(lambda connection: self._look(connection, resume, limit))
             except RetryLater:
                 if self._monotonic() >= until:
                     raise
                 await asyncio.sleep(BUSY_RETRY)
 
-    def _look(self, connection: Connection, limit: int) -> list[Entry]:
-        entries = self._dialect.entries(connection, self._mark, limit)
+    def _look(self, connection: Connection, resume: Resume, limit: int) -> list[Entry]:
+        """The next entries, in one read transaction with all that tells whether they are all."""
         schema = self._dialect.schema_token(connection)
         if schema != self._schema:
-            self._frames.clear()
+            self._look_at_schema(connection)
             self._schema = schema
-        unknown = {one.layout for one in entries} - self._frames.keys() - {WATERMARK}
-        if unknown:
+        state = self._dialect.state(connection)
+        entries = self._dialect.entries(connection, resume.mark, limit)
+        entry = self._dialect.entry(connection, resume.mark)
+        reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+        if reason is not None:
+            raise self._history_lost(reason)
+        used = {entry.layout for entry in entries} - {WATERMARK}
+        if used - self._layouts:
             self._learn(connection)
+        if strangers := used - self._layouts:
+            raise self._history_lost(
+                f"nobody knows any more what the rows of layout {min(strangers)} hold: rows of the "
+                "journal's layouts were deleted"
+            )
         return entries
+
+    def _look_at_schema(self, connection: Connection) -> None:
+        """Somebody changed tables or triggers, or this is the first look."""
+        self._frames.clear()
+        self._layouts = frozenset()
+        if not self._dialect.is_there(connection):
+            raise ConfigurationError(
+                f"{self._where}: its tables are gone; make them with `bridgectl setup {self._name}`"
+            )
+        layouts = self._dialect.layouts(connection)
+        self._troubles = self._dialect.troubles(connection, list(self._wanted), layouts)
 
     def _learn(self, connection: Connection) -> None:
         now: dict[str, Catalogue | None] = {}
-        for layout in self._dialect.layouts(connection):
+        layouts = self._dialect.layouts(connection)
+        self._layouts = frozenset(layout.id for layout in layouts)
+        for layout in layouts:
             use = self._wanted.get(layout.table)
             if use is None:
                 continue
@@ -162,20 +222,39 @@ class JournalSource:
     def _batch(self, entries: list[Entry]) -> Batch:
         changes: list[Change] = []
         watermarks: list[Watermark] = []
+        broken = frozenset(self._troubles)
+        missed = set(self._broken - broken)
         for entry in entries:
             if entry.layout == WATERMARK:
                 watermarks.append(Watermark(len(changes), entry.command or "", entry.mark[0]))
-            elif entry.layout in self._frames:
+                continue
+            frame = self._frames.get(entry.layout)
+            if frame is None:
                 # A layout without a frame is of a table that is not configured any more.
-                changes.append(change_of(entry, self._frames[entry.layout]))
+                continue
+            if entry.op == RENEWED:
+                missed.add(frame.shape.table)
+                continue
+            trouble = self._troubles.get(frame.shape.table)
+            if trouble is None or not trouble.elsewhere:
+                changes.append(change_of(entry, frame))
         if entries:
             self._mark = entries[-1].mark
-        checkpoint = Resume(self._incarnation, self._mark, self._confirmed).pack()
-        return Batch(changes, checkpoint, self._mark[0], watermarks)
+            self._fingerprint = fingerprint_of(entries[-1])
+        self._broken = broken
+        return Batch(
+            changes,
+            self._resume.pack(),
+            self._mark[0],
+            watermarks,
+            stale=[Stale(tuple(sorted(missed)), NOT_JOURNALED)] if missed else [],
+            troubles={table: trouble.why for table, trouble in self._troubles.items()},
+        )
 
     async def ack(self, upto: Checkpoint) -> None:
         """As `bridge.connector.Source.ack`."""
-        self._durable = unpack(upto).mark
+        resume = unpack(upto)
+        self._durable, self._owner = resume.mark, resume.owner or self._owner
         if self._monotonic() - self._forgotten_at >= self._forget_seconds:
             await self._forget()
 
@@ -186,7 +265,7 @@ class JournalSource:
         self._forgotten_at = self._monotonic()
 
         def act(connection: Connection) -> bool:
-            return self._dialect.confirm(connection, durable, self._forget_rows)
+            return self._dialect.confirm(connection, durable, self._forget_rows, self._owner)
 
         try:
             # Between two short transactions the legacy program gets its turn.
@@ -195,6 +274,8 @@ class JournalSource:
                     return
         except RetryLater:
             return
+        except HistoryLost as error:
+            raise self._history_lost(str(error)) from error
         self._confirmed = durable
 
     async def mark(self, name: str) -> None:

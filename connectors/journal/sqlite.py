@@ -8,7 +8,7 @@ writer, so the journal's numbers are in commit order and late commits don't exis
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from sys import getsizeof
 from typing import Any
@@ -17,18 +17,27 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.connector import CREATE, Finding, System
-from connectors.journal.dialect import Entry, Mark, State
+from bridge.model.errors import HistoryLost, RetryLater
+from connectors.journal.dialect import RENEWED, Entry, Mark, State, Trouble
 from connectors.journal.layout import Layout, layout_from
+from connectors.journal.presence import present_triggers, troubles
 from connectors.journal.triggers import NOW, Names, Trigger, trigger_names, triggers
 from connectors.sql.dialect import SQLITE, Marker, Seen, SqlDialect
-from connectors.sql.engine import connect_sqlite, parse_url, sqlite_path
+from connectors.sql.engine import connect_sqlite, file_identity, parse_url, sqlite_path
 from connectors.sql.shapes import Catalogue
 
 NAMES = Names()
 STATE = "bridge_journal_state"
 LAYOUT = "bridge_journal_layout"
 HEAD = "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEGER NOT NULL, "
-LAST = f"COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{NAMES.journal}'), 0)"
+LAST = (
+    f"max(COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{NAMES.journal}'), 0), "
+    f"COALESCE((SELECT max(seq) FROM {NAMES.journal}), 0))"
+)
+"""The last number given out. SQLite writes its own record of it at the end of a statement, so that
+one that failed with OR FAIL leaves rows behind that are in none. The journal's last row is never
+deleted, so that no number is given out twice.
+"""
 SLOTS_AT = 5
 """Columns of the journal before its value slots."""
 READ_BYTES = 8 << 20
@@ -76,16 +85,20 @@ class SqliteWatch:
 
     def __init__(self, system: System) -> None:
         self._path = sqlite_path(system, parse_url(system))
+        self._file: tuple[int, int] | None = None
         self._db: sqlite3.Connection | None = None
 
-    def token(self) -> int | None:
+    def token(self) -> Hashable | None:
         """As `Watch.token`; None while a writer holds the lock of a rollback journal."""
         try:
+            file = file_identity(self._path)
+            if file != self._file:
+                self.close()
             if self._db is None:
                 self._db = connect_sqlite(self._path, 0)()
-            found: int = self._db.execute("PRAGMA data_version").fetchone()[0]
-            return found
-        except sqlite3.OperationalError:
+                self._file = file
+            return file, self._db.execute("PRAGMA data_version").fetchone()[0]
+        except (sqlite3.OperationalError, RetryLater):
             # Busy, or something that the next read will name.
             return None
 
@@ -103,9 +116,18 @@ class SqliteJournal:
     begin_anew = f"UPDATE {STATE} SET confirmed = NULL"
 
     def is_there(self, connection: Connection) -> bool:
-        """Whether the journal's tables exist."""
-        names = sa.inspect(connection).get_table_names()
-        return all(name in names for name in (NAMES.journal, NAMES.aside, STATE, LAYOUT))
+        """Whether the journal's tables and its state exist."""
+        present = self._tables(connection)
+        return {NAMES.journal, NAMES.aside, STATE, LAYOUT} <= present and bool(
+            connection.exec_driver_sql(f"SELECT count(*) FROM {STATE}").scalar_one()
+        )
+
+    def _tables(self, connection: Connection) -> set[str]:
+        return set(
+            connection.exec_driver_sql(
+                "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            ).scalars()
+        )
 
     def layouts(self, connection: Connection) -> list[Layout]:
         """Every layout ever used, oldest first; empty without a journal."""
@@ -113,6 +135,13 @@ class SqliteJournal:
             return []
         rows = connection.exec_driver_sql(f"SELECT id, tbl, columns FROM {LAYOUT} ORDER BY id")
         return [layout_from(*row) for row in rows]
+
+    def highest_layout(self, connection: Connection) -> int:
+        """The highest number of a layout in the journal's rows; 0 without any."""
+        if NAMES.journal not in self._tables(connection):
+            return 0
+        query = f"SELECT COALESCE(max(layout), 0) FROM {NAMES.journal}"
+        return int(connection.exec_driver_sql(query).scalar_one())
 
     def create(self, connection: Connection, width: int) -> list[str]:
         """Statements that are still needed for a journal of rows of `width` columns."""
@@ -127,12 +156,24 @@ class SqliteJournal:
         if STATE not in present:
             columns = "one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL"
             needed += [
-                f"CREATE TABLE {STATE} ({columns}, confirmed INTEGER)",
+                f"CREATE TABLE {STATE} ({columns}, confirmed INTEGER, owner TEXT)",
                 f"INSERT INTO {STATE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))",
             ]
+        else:
+            needed += self._state_lacks(connection)
         if NAMES.command not in present:
             needed.append(COMMAND)
         return needed
+
+    def _state_lacks(self, connection: Connection) -> list[str]:
+        lacking = []
+        if "owner" not in {item["name"] for item in sa.inspect(connection).get_columns(STATE)}:
+            lacking.append(f"ALTER TABLE {STATE} ADD COLUMN owner TEXT")
+        if not connection.exec_driver_sql(f"SELECT count(*) FROM {STATE}").scalar_one():
+            lacking.append(
+                f"INSERT INTO {STATE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))"
+            )
+        return lacking
 
     def create_for(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> list[str]:
         """Statements that are still needed for one table: its layout and its triggers."""
@@ -145,7 +186,32 @@ class SqliteJournal:
         if not _in_place(connection, layout, wanted):
             needed += [f"DROP TRIGGER IF EXISTS {quote(name)}" for name in trigger_names(layout)]
             needed += [trigger.sql for trigger in wanted]
+            if self._missed(connection, catalogue, layout):
+                needed.append(
+                    f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
+                    f"VALUES ({layout.id}, {RENEWED}, {NOW}, 'triggers made')"
+                )
         return needed
+
+    def _missed(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> bool:
+        """Whether changes may be missing in front of the triggers that are made now: the table had
+        some before, and they are not there any more, or told less than these.
+        """
+        earlier = [known for known in self.layouts(connection) if known.table == layout.table]
+        if not earlier:
+            return False
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        )
+        present = {row.name: row.sql for row in rows}
+        return not any(
+            all(
+                present.get(trigger.name) == trigger.sql
+                for trigger in triggers(NAMES, known, catalogue.uniques, quote)
+            )
+            for known in earlier
+        )
 
     def _slots(
         self, connection: Connection, table: str, width: int, present: set[str]
@@ -197,18 +263,38 @@ class SqliteJournal:
 
     def state(self, connection: Connection) -> State:
         """Where the journal stands."""
-        incarnation, confirmed, last = connection.exec_driver_sql(
-            f"SELECT incarnation, confirmed, {LAST} FROM {STATE}"
-        ).one()
-        return State(incarnation, (last,), None if confirmed is None else (confirmed,))
+        state = (
+            connection.exec_driver_sql(f"SELECT *, {LAST} AS last FROM {STATE}").mappings().first()
+        )
+        if state is None:
+            return State("", (0,), None)
+        confirmed = state["confirmed"]
+        return State(
+            state["incarnation"],
+            (state["last"],),
+            None if confirmed is None else (confirmed,),
+            state.get("owner"),
+        )
 
     def watch(self, system: System) -> SqliteWatch:
         """A look-out for commits."""
         return SqliteWatch(system)
 
-    def schema_token(self, connection: Connection) -> int:
-        """https://www.sqlite.org/pragma.html#pragma_schema_version."""
-        return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+    def schema_token(self, connection: Connection) -> Hashable:
+        """https://www.sqlite.org/pragma.html#pragma_schema_version, and of which file."""
+        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+        return connection.info["file"], version
+
+    def entry(self, connection: Connection, mark: Mark) -> Entry | None:
+        """The row there; None when there is none."""
+        entries = self.entries(connection, (mark[0] - 1,), 1)
+        return entries[0] if entries and entries[0].mark == mark else None
+
+    def troubles(
+        self, connection: Connection, tables: Sequence[str], layouts: Sequence[Layout]
+    ) -> dict[str, Trouble]:
+        """Which of these tables are gone, or have no longer all of their triggers."""
+        return troubles(tables, layouts, self._tables(connection), present_triggers(connection))
 
     def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
         """Up to `limit` rows behind `after`, in commit order; fewer where they are wide."""
@@ -227,21 +313,31 @@ class SqliteJournal:
         result.close()
         return found
 
-    def confirm(self, connection: Connection, upto: Mark, limit: int) -> bool:
-        """Forget up to `limit` rows up to `upto` in one short transaction; whether all are gone."""
+    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> bool:
+        """Forget up to `limit` rows in front of `upto` in one short transaction; whether all are
+        gone. The row at `upto` stays.
+        """
         with connection.begin():
+            state = connection.exec_driver_sql(f"SELECT * FROM {STATE}").mappings().first()
+            if state is None:
+                raise HistoryLost(f"table {STATE!r} is empty: the journal has no name any more")
+            known = state.get("owner")
+            if state["confirmed"] is not None and known is not None and known != owner:
+                raise HistoryLost("the journal is acknowledged by a bridge with another log")
             gone = connection.exec_driver_sql(
                 f"DELETE FROM {NAMES.journal} WHERE seq IN (SELECT seq FROM {NAMES.journal} "
-                "WHERE seq <= ? ORDER BY seq LIMIT ?)",
+                "WHERE seq < ? ORDER BY seq LIMIT ?)",
                 (upto[0], limit),
             ).rowcount
             left = connection.exec_driver_sql(
-                f"SELECT min(seq) FROM {NAMES.journal} WHERE seq <= ?", (upto[0],)
+                f"SELECT min(seq) FROM {NAMES.journal} WHERE seq < ?", (upto[0],)
             ).scalar()
             reached = upto[0] if left is None else left - 1
             connection.exec_driver_sql(
                 f"UPDATE {STATE} SET confirmed = max(COALESCE(confirmed, 0), ?)", (reached,)
             )
+            if "owner" in state:
+                connection.exec_driver_sql(f"UPDATE {STATE} SET owner = ?", (owner,))
         return gone < limit or left is None
 
     def watermark(self, connection: Connection, name: str) -> None:

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from bridge.connector import System
 from bridge.model.encoded import EncodedText
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 
 BEGIN = "bridge_begin"
 """Execution option of a connection: the statement that opens its transactions on SQLite."""
@@ -150,14 +150,52 @@ def connect_sqlite(path: Path, timeout: float | None = None) -> Callable[[], sql
     return connect
 
 
-def _sqlite_engine(system: System, url: URL, connections: int, busy_seconds: float) -> Engine:
+def file_identity(path: Path) -> tuple[int, int]:
+    """Which file it is. Raises RetryLater while there is none, as when a backup is restored."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise RetryLater(f"there is no SQLite database at {path} just now") from None
+    return status.st_dev, status.st_ino
+
+
+def engine_of_file(path: Path, connections: int, busy_seconds: float) -> Engine:
+    """An engine that opens its connections again when another file was put in the database's place:
+    those that are open would read and write the old one for ever. `Connection.info["file"]` is the
+    identity of the file.
+    """
+    connect = connect_sqlite(path, busy_seconds)
+    opened: dict[int, tuple[int, int]] = {}
+
+    def create() -> sqlite3.Connection:
+        # Asked for before it is opened: a file that comes in between is seen at the next checkout.
+        identity = file_identity(path)
+        connection = connect()
+        opened[id(connection)] = identity
+        return connection
+
     engine = sa.create_engine(
         "sqlite://",
-        creator=connect_sqlite(sqlite_path(system, url), busy_seconds),
+        creator=create,
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
     )
+
+    def connected(connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = opened.pop(id(connection))
+
+    def checked_out(_: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        if record.info["file"] != file_identity(path):
+            raise sa.exc.DisconnectionError
+
+    sa.event.listen(engine, "connect", connected)
+    sa.event.listen(engine, "checkout", checked_out)
+    return engine
+
+
+def _sqlite_engine(system: System, url: URL, connections: int, busy_seconds: float) -> Engine:
+    engine = engine_of_file(sqlite_path(system, url), connections, busy_seconds)
 
     def begin(connection: Connection) -> None:
         options: dict[str, Any] = dict(connection.get_execution_options())

@@ -36,4 +36,4 @@ async def test_idle_positions_are_checkpointed_and_acknowledged(rig: Rig) -> Non
     await rig.declare("t")
     async with rig.capturing():
         rig.run("INSERT INTO t VALUES (1, 'a', 1)")
-        await until(lambda: rig.legacy.rows("SELECT count(*) FROM bridge_journal")[1][0][0] == 0)
+        await until(lambda: rig.legacy.rows("SELECT count(*) FROM bridge_journal")[1][0][0] == 1)
