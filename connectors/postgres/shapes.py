@@ -37,6 +37,8 @@ class Shapes:
         self.tables: list[Table] = []
         #: Tables whose deletes don't tell which row they were, and what mends that.
         self.troubles: dict[str, str] = {}
+        #: Oids of the relations that were last learned under names that aren't configured.
+        self.unconfigured: set[int] = set()
         self._keys = {use.table: use.key for use in system.tables}
         self._configured: dict[tuple[str, str], str] = {}
         self._known: dict[Relation, Shape | None] = {}
@@ -68,9 +70,11 @@ class Shapes:
 
         Frames(collect).feed(frames, Batch([], b"", 0))
         text = False
+        self.unconfigured = set()
         for relation in found:
             if (relation.namespace, relation.name) not in self._configured:
                 self._known[relation] = None
+                self.unconfigured.add(relation.oid)
                 continue
             oids = {column.type_oid for column in relation.columns}
             try:

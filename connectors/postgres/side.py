@@ -47,7 +47,7 @@ class Side:
     """One autocommit connection, shared by the source's tasks."""
 
     def __init__(self, connection: Session, system: System) -> None:
-        self._connection = connection
+        self.connection = connection
         self._system = system
         self._lock = asyncio.Lock()
         self.catalog = Catalog(connection)
@@ -91,7 +91,7 @@ class Side:
         the server would not send them, and say nothing.
         """
         try:
-            known = await published(self._connection, publication)
+            known = await published(self.connection, publication)
         except psycopg.Error as error:
             raise retry_or_fix(error, self._system, "cannot read the publication") from None
         missing = [table.quoted for table in tables if (table.schema, table.name) not in known]
@@ -123,14 +123,14 @@ class Side:
 
         Raises RetryLater when one of them goes on for long: trying again waits for it anew.
         """
-        limit = self._connection.limit or 0
+        limit = self.connection.limit or 0
         try:
             await self._run(
                 "SELECT set_config('statement_timeout', %s, false)",
                 [f"{_SLOT_WAIT}s"],
                 doing="cannot set up the session",
             )
-            self._connection.limit = limit + _SLOT_WAIT
+            self.connection.limit = limit + _SLOT_WAIT
             await self._run(
                 "SELECT pg_create_logical_replication_slot(%s, %s)",
                 [name, PLUGIN],
@@ -148,8 +148,8 @@ class Side:
             if state != _EXISTS:
                 raise
         finally:
-            self._connection.limit = limit
-            if not self._connection.closed:
+            self.connection.limit = limit
+            if not self.connection.closed:
                 await self._run(
                     "SELECT set_config('statement_timeout', '0', false)",
                     doing="cannot set up the session",
@@ -184,15 +184,15 @@ class Side:
 
     async def close(self) -> None:
         """Never raises for a lost connection. Waits for nobody who still asks."""
-        self._connection.cut()
-        await self._connection.close()
+        self.connection.cut()
+        await self.connection.close()
 
     async def _run(
         self, statement: LiteralString, values: list[Any] | None = None, *, doing: str
     ) -> list[tuple[Any, ...]]:
         async with self._lock:
             try:
-                cursor = await self._connection.execute(statement, values)
+                cursor = await self.connection.execute(statement, values)
                 return await cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 raise retry_or_fix(error, self._system, doing) from error

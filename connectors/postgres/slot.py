@@ -10,8 +10,8 @@ fresh slot from one that another log has already consumed
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, LiteralString
 
 from bridge.connector import Checkpoint
@@ -19,6 +19,8 @@ from bridge.model.errors import ConfigurationError, HistoryLost
 
 PLUGIN = "pgoutput"
 _ALIGNED = 8
+#: So many tables' oids fit into a checkpoint; of more, none are remembered over a restart.
+_MAX_BINDINGS = 400
 #: Of `pg_replication_slots s`, as `slot_of` takes them.
 SLOT_COLUMNS: LiteralString = (
     "s.slot_name, s.plugin, s.slot_type, s.database, CASE WHEN s.active THEN s.active_pid END,"
@@ -60,18 +62,35 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """The oids of a table and of its entry in the publication (0: it wasn't told for a while)."""
+
+    table: int
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """A checkpoint's content: start replication at `lsn`, leave out `steps` of the transaction
-    that commits there. `system` is the cluster's identifier.
+    that commits there. `system` is the cluster's identifier. `tables`: which tables the configured
+    names led to; none in the checkpoints of earlier releases.
     """
 
     lsn: int
     steps: int
     system: str
+    tables: Mapping[str, Binding] = field(default_factory=dict)
 
     def dump(self) -> Checkpoint:
         """The checkpoint's bytes."""
-        shown = {"lsn": lsn_text(self.lsn), "steps": self.steps, "system": self.system}
+        shown: dict[str, Any] = {
+            "lsn": lsn_text(self.lsn),
+            "steps": self.steps,
+            "system": self.system,
+        }
+        if self.tables and len(self.tables) <= _MAX_BINDINGS:
+            bindings = self.tables.items()
+            shown["tables"] = {name: [oids.table, oids.entry] for name, oids in bindings}
         return json.dumps(shown, separators=(",", ":")).encode()
 
 
@@ -79,7 +98,13 @@ def load(checkpoint: Checkpoint) -> Resume:
     """The content of a checkpoint. Raises ConfigurationError for another connector's."""
     try:
         found: dict[str, Any] = json.loads(checkpoint)
-        return Resume(lsn_number(found["lsn"]), int(found["steps"]), str(found["system"]))
+        bindings: dict[str, list[int]] = found.get("tables") or {}
+        return Resume(
+            lsn_number(found["lsn"]),
+            int(found["steps"]),
+            str(found["system"]),
+            {name: Binding(int(table), int(entry)) for name, (table, entry) in bindings.items()},
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             "the checkpoint in the log is not one of the connector 'postgres' "

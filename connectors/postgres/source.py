@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from bridge.connector import Batch, Checkpoint, Shape, System
 from bridge.model.errors import BridgeError, RetryLater
+from connectors.postgres.bindings import TableBindings
 from connectors.postgres.durable import Durable
 from connectors.postgres.frames import Frames, Relation
 from connectors.postgres.link import Link
@@ -52,6 +54,7 @@ class PostgresSource:
         self._link: Link | None = None
         self._side: Side | None = None
         self._shapes: Shapes | None = None
+        self._bindings: TableBindings | None = None
         self._frames = Frames(self._shape_of)
         self._identifier = ""
         self._patience = 0.0
@@ -74,7 +77,13 @@ class PostgresSource:
         self._shapes = Shapes(self._system, self._side.catalog)
         self._binary = await self._shapes.load()
         await self._side.covers(self._options.publication, self._shapes.tables)
+        self._bindings = TableBindings(self._system, self._side.connection)
+        self._bindings.resume(resume.tables if resume is not None else {})
         begin = await self._start(resume)
+        await self._bindings.look()
+        if self._bindings.waits:
+            await self._side.heartbeat()  # as in `_look`
+        begin = replace(begin, tables=self._bindings.current)
         self._tasks = [
             asyncio.create_task(self._stay_alive(), name="postgres status updates"),
             asyncio.create_task(self._beat(), name="postgres heartbeats"),
@@ -105,11 +114,11 @@ class PostgresSource:
                 break
             await self._opened().readable(min(deadline - now, patience))
         lsn, _ = self._frames.position()
+        batch.stale = self._bindings_opened().passed(lsn)
         batch.checkpoint = self._resume().dump()
         # The next transaction's commit record may begin at `lsn` itself.
         batch.commit = lsn - 1
-        if self._shapes is not None and self._shapes.troubles:
-            batch.troubles = dict(self._shapes.troubles)
+        batch.troubles = {**self._shapes_opened().troubles, **self._bindings_opened().troubles}
         batch.lag_bytes = max(0, max(self._frames.received, self._side_opened().wal_end) - lsn)
         return batch
 
@@ -221,7 +230,11 @@ class PostgresSource:
     async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
         shapes = self._shapes_opened()
         relations = [f for f in frames if f[0] == _XLOG and f[25] == _RELATION]
-        if relations and await shapes.learn(relations) and self._binary:
+        text = False
+        if relations:
+            text = await shapes.learn(relations)
+            self._bindings_opened().renamed(shapes.unconfigured)
+        if text and self._binary:
             # A type that can only be decoded from its text came up: begin here again, in text.
             self._binary = False
             await self._restart()
@@ -240,7 +253,7 @@ class PostgresSource:
 
     def _resume(self) -> Resume:
         lsn, steps = self._frames.position()
-        return Resume(lsn, steps, self._identifier)
+        return Resume(lsn, steps, self._identifier, dict(self._bindings_opened().current))
 
     # -- keeping alive -----------------------------------------------------------------
 
@@ -262,7 +275,16 @@ class PostgresSource:
         )
 
     async def _beat(self) -> None:
-        await self._every(self._options.heartbeat, self._side_opened().heartbeat)
+        await self._every(self._options.heartbeat, self._look)
+
+    async def _look(self) -> None:
+        """A heartbeat, and whether the tables are still the same."""
+        side, bindings = self._side_opened(), self._bindings_opened()
+        await side.heartbeat()
+        await bindings.look()
+        if bindings.waits:
+            # So that the stream passes the moment at which they were looked at.
+            await side.heartbeat()
 
     async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
         while True:
@@ -293,6 +315,11 @@ class PostgresSource:
         if self._side is None:
             raise RetryLater(f"{self._place}: the source is not open")
         return self._side
+
+    def _bindings_opened(self) -> TableBindings:
+        if self._bindings is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._bindings
 
     def _shapes_opened(self) -> Shapes:
         if self._shapes is None:

@@ -68,6 +68,7 @@ class PostgresLegacy:
     def __init__(self, url: str) -> None:
         self.connector: Connector = postgres
         self.url = url
+        self.options: dict[str, Any] = {"slot_wait": 10.0}
         self.db = psycopg.connect(url, autocommit=True, options="-c synchronous_commit=local")
 
     def run(self, *statements: str) -> None:
@@ -79,7 +80,7 @@ class PostgresLegacy:
         return [column.name for column in cursor.description or ()], cursor.fetchall()
 
     def system(self, tables: list[str]) -> System:
-        return _system(self.url, postgres.options(slot_wait=10.0), tables)
+        return _system(self.url, postgres.options(**self.options), tables)
 
     def close(self) -> None:
         self.db.close()
