@@ -111,4 +111,5 @@ def make_effect(
         guard=guard,
         many=spec.many,
         probe=spec.probe,
+        types={arg.name: arg.type for arg in spec.args},
     )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from bridge.connector.stream import Shape
+from bridge.model.types import FieldType
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A command, ready to be carried out.
 
-    `statement` with bound parameters `:name`; `parameters` source values. `table` and `key` name
+    `statement` with bound parameters `:name`; `parameters` source values, and `types` what those
+    that have a type are declared as. `table` and `key` name
     the row (source columns and values); `guard` is asked under the row's lock with the current
     raw row (None: not there) and raises Rejected (`conflict`, ...) to refuse.
     `many`: more than one row may be affected. `probe` is the command's own question to the system
@@ -35,6 +37,7 @@ class Effect:
     probe: str = ""
     partition: str = ""
     begin: Callable[[], None] | None = None
+    types: Mapping[str, FieldType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

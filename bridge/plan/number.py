@@ -16,6 +16,7 @@ MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
 #: Enough digits for every decimal type; inexact results are errors.
 EXACT = Context(prec=5000, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation, Inexact])
 
+_SINGLE = struct.Struct("<f")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
@@ -92,6 +93,23 @@ def single(value: Any) -> float:
     if narrow == wide or any(float(f"{narrow:.{n}g}") == wide for n in range(6, 10)):
         return narrow
     raise Refusal("a number that loses digits as a 32-bit float; declare double", value)
+
+
+def shortest_single(value: float) -> float:
+    """The float whose digits are the fewest that give this 32-bit one back, as PostgreSQL writes it:
+    0.1, where a `real` widened to 64 bits is 0.10000000149011612.
+    """
+    if not math.isfinite(value):
+        return value
+    content = _SINGLE.pack(value)
+    for digits in range(1, 10):
+        wide = float(f"{value:.{digits}g}")
+        try:
+            if _SINGLE.pack(wide) == content:
+                return wide
+        except OverflowError:
+            continue
+    return value
 
 
 def decimal(kind: FieldType) -> Callable[[Any], Decimal]:

@@ -1,7 +1,7 @@
 """PostgreSQL's text values to the same Python values as its binary ones.
 
-Texts as with `datestyle = ISO`, any `intervalstyle` of `iso_8601` or `postgres`, `bytea_output`
-`hex` or `escape`; instants with any offset.
+Texts as with `datestyle = ISO`, `lc_monetary = C`, any `intervalstyle` of `iso_8601` or `postgres`,
+`bytea_output` `hex` or `escape`; instants with any offset.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ FromText = Callable[[str], Any]
 
 _ISO_PART = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)([YMWDHS])")
 _CLOCK = re.compile(r"([+-]?)([0-9]+):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?")
+_MONEY = re.compile(r"-?\$[0-9]{1,3}(?:,[0-9]{3})*\.[0-9]{2}")
 _WORDS = {"year": 12, "years": 12, "mon": 1, "mons": 1}
 
 
@@ -52,8 +53,9 @@ def _bool(text: str) -> bool:
 
 
 def _money(text: str) -> Decimal:
-    digits = "".join(sign for sign in text if sign in "0123456789.-")
-    return Decimal(digits)
+    if not _MONEY.fullmatch(text):
+        raise Refusal("money in the form of a country, which lc_monetary = C doesn't write", text)
+    return Decimal(text.replace("$", "").replace(",", ""))
 
 
 def _bytea(text: str) -> bytes:

@@ -20,6 +20,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix, says_why
+from connectors.sql.read_settings import SET_FOR_SESSION
 
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
@@ -31,12 +32,8 @@ _TCP = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-_SETTINGS = (
-    "datestyle = 'ISO, YMD'", "intervalstyle = postgres", "timezone = 'UTC'",
-    "extra_float_digits = 1", "bytea_output = hex",
-    # Row security that hides rows is an error then, instead of a snapshot with gaps.
-    "row_security = off",
-)  # fmt: skip
+# Row security that hides rows is an error then, instead of a snapshot with gaps.
+_SETTINGS = (*SET_FOR_SESSION, "SET row_security = off")
 
 
 def libpq_url(url: str) -> str:
@@ -105,7 +102,7 @@ class Link:
         try:
             # What has no binary form is told as text, which these settle.
             for setting in _SETTINGS:
-                await link.rows(f"SET {setting}")
+                await link.rows(setting)
         except psycopg.Error as error:
             await link.close()
             raise retry_or_fix(error, system, "cannot set up the session") from None

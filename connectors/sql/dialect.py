@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
 from bridge.model.encoded import EncodedText
+from connectors.sql.read_settings import SET_FOR_READS, SET_LOGINS_OWN
 
 
 def driver_value(value: Any) -> Any:
@@ -57,6 +58,9 @@ class SqlDialect:
     begin: what opens a writing transaction where the driver leaves that to us (SQLite).
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
+    read_settings, own_settings: statements, in front of what the bridge reads in a writing
+    transaction, and in front of a command's statement (empty: nothing to set).
+    casts: whether parameters are written with a cast to their type, and results may come binary.
     bind: turns a source value into what the driver takes.
     encoded_text: whether text of a code page must be bound as text (see `connectors.sql.texts`).
     table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
@@ -75,6 +79,9 @@ class SqlDialect:
     seen: Seen | None = None
     position: str = ""
     position_after: bool = False
+    read_settings: str = ""
+    own_settings: str = ""
+    casts: bool = False
     bind: Callable[[Any], Any] = driver_value
     encoded_text: bool = False
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
@@ -123,6 +130,9 @@ POSTGRESQL = SqlDialect(
     ),
     position="(pg_current_wal_insert_lsn() - '0/0')::bigint",
     position_after=True,
+    read_settings=SET_FOR_READS,
+    own_settings=SET_LOGINS_OWN,
+    casts=True,
 )
 """Visibility is the PostgreSQL connector's: `replace(POSTGRESQL, seen=Seen(...))`."""
 MYSQL = SqlDialect(name="mysql", max_keys=1000, lookup="rows", for_update="FOR UPDATE")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.exc as sa_exc
-from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.engine import Connection
 
 from bridge.connector import Done, Effect, Shape
 from bridge.model.canonical import canonical_json
@@ -15,9 +16,10 @@ from bridge.model.encoded import EncodedText
 from bridge.model.errors import BridgeError, Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import translated
-from connectors.sql.query import equals, rows_where
+from connectors.sql.query import equals, matches, rows_where
 from connectors.sql.rows import Tables, naming_of
 from connectors.sql.statement import bound
+from connectors.sql.statement_form import BINARY, StatementForm, StatementForms
 from connectors.sql.texts import statement_for
 
 
@@ -26,44 +28,57 @@ class Lost(Exception):
 
 
 def carry_out(
-    connection: Connection, dialect: SqlDialect, tables: Tables, effect: Effect
+    connection: Connection,
+    dialect: SqlDialect,
+    tables: Tables,
+    effect: Effect,
+    forms: StatementForms | None = None,
 ) -> Done | Exception:
     """The effect behind a savepoint, which is rolled back when it is refused.
 
-    Raises Lost when the connection or the whole transaction broke.
+    A statement that the server refuses for the types of its parameters is sent in another form;
+    `forms` remembers which one it takes. Raises Lost when the connection or the whole transaction
+    broke.
     """
     where = f"command {effect.command_id!r}"
-    savepoint = connection.begin_nested()
-    try:
-        done = _act(connection, dialect, tables, effect)
-        savepoint.commit()
-        return done
-    except (BridgeError, sa_exc.SQLAlchemyError, OverflowError) as error:
+    forms = forms or StatementForms(dialect)
+    form = forms.of(effect)
+    refusal: Exception | None = None
+    while True:
+        savepoint = connection.begin_nested()
         try:
-            if connection.invalidated:
-                raise Lost(str(translated(error, where))) from error
-            savepoint.rollback()
-        except sa_exc.SQLAlchemyError as gone:
-            raise Lost(str(translated(gone, where))) from error
-        return translated(error, where)
+            done = _act(connection, dialect, tables, effect, form)
+            savepoint.commit()
+        except (BridgeError, sa_exc.SQLAlchemyError, OverflowError) as error:
+            try:
+                if connection.invalidated:
+                    raise Lost(str(translated(error, where))) from error
+                savepoint.rollback()
+            except sa_exc.SQLAlchemyError as gone:
+                raise Lost(str(translated(gone, where))) from error
+            refusal = refusal or error
+            following = forms.following(effect, form, error)
+            if following is None:
+                return translated(refusal, where)
+            form = following
+        else:
+            forms.keep(effect, form)
+            return done
 
 
-def _act(connection: Connection, dialect: SqlDialect, tables: Tables, effect: Effect) -> Done:
+def _act(
+    connection: Connection,
+    dialect: SqlDialect,
+    tables: Tables,
+    effect: Effect,
+    form: StatementForm,
+) -> Done:
     if dialect.marker is not None:
         connection.execute(sa.text(dialect.marker.write), {"id": effect.command_id})
     if effect.guard is not None:
         shape, row = current_row(connection, dialect, tables, effect, lock=True)
         effect.guard(shape, row)
-    values = bound(effect.statement, effect.parameters, dialect.bind)
-    if any(isinstance(value, EncodedText) for value in values.values()):
-        binary = _binary_keys(tables.shape(connection, effect.table), effect.key)
-        values = {
-            name: bytes(value) if id(value) in binary else value for name, value in values.items()
-        }
-    if effect.begin is not None:
-        effect.begin()
-    answer = connection.execute(statement_for(effect.statement, values), values)
-    count, result = _counted(answer)
+    count, result = _run(connection, dialect, tables, effect, form)
     if count == 0:
         raise Rejected("not_found", f"command {effect.command_id!r} affected no row")
     if count > 1 and not effect.many:
@@ -84,13 +99,41 @@ def _binary_keys(shape: Shape, key: Mapping[str, Any]) -> set[int]:
     return {id(value) for name, value in key.items() if name in blobs}
 
 
-def _counted(answer: CursorResult[Any]) -> tuple[int, str | None]:
-    """Rows affected (-1: the database doesn't tell) and what the statement returned, as JSON."""
-    if not answer.returns_rows:
-        return answer.rowcount, None
-    names = list(answer.keys())
-    rows = [dict(zip(names, row, strict=True)) for row in answer]
-    return len(rows), canonical_json(rows)
+def _run(
+    connection: Connection,
+    dialect: SqlDialect,
+    tables: Tables,
+    effect: Effect,
+    form: StatementForm,
+) -> tuple[int, str | None]:
+    """Run the statement under the login's own settings. Returns the rows affected (-1: the
+    database doesn't tell) and what the statement returned, as JSON.
+    """
+    values = bound(effect.statement, effect.parameters, dialect.bind)
+    if any(isinstance(value, EncodedText) for value in values.values()):
+        binary = _binary_keys(tables.shape(connection, effect.table), effect.key)
+        values = {
+            name: bytes(value) if id(value) in binary else value for name, value in values.items()
+        }
+    if dialect.own_settings:
+        connection.exec_driver_sql(dialect.own_settings)
+    if effect.begin is not None:
+        effect.begin()
+    answer = connection.execute(
+        form.clause(effect.statement, values), values, execution_options={BINARY: form.binary}
+    )
+    count = answer.rowcount
+    names = list(answer.keys()) if answer.returns_rows else None
+    rows = [tuple(row) for row in answer] if names is not None else []
+    if dialect.read_settings:
+        connection.exec_driver_sql(dialect.read_settings)
+    if names is None:
+        return count, None
+    if form.binary:
+        from connectors.sql.sent_values import with_texts
+
+        rows = with_texts(connection, rows)
+    return len(rows), canonical_json([dict(zip(names, row, strict=True)) for row in rows])
 
 
 def current_row(
@@ -103,15 +146,17 @@ def current_row(
     shape = tables.shape(connection, effect.table)
     if not effect.key:
         return shape, None
-    unseen = SqlDialect(name=dialect.name, limit=dialect.limit, bind=dialect.bind)
-    query = rows_where(
-        unseen,
-        names,
-        effect.table,
-        [equals(dialect, names, effect.key)],
-        suffix=dialect.for_update if lock else "",
-    )
+    condition = equals(dialect, names, effect.key)
+    if dialect.lookup == "any":
+        # As the Reader asks: `=` alone doesn't know every pair of a column's type and a value's.
+        natives = {column.name: column.native for column in shape.columns}
+        columns, values = list(effect.key), tuple(effect.key.values())
+        condition = matches(
+            dialect, names, columns, [values], [natives.get(name, "") for name in columns]
+        )
+    suffix = dialect.for_update if lock else ""
+    query = rows_where(replace(dialect, seen=None), names, effect.table, [condition], suffix=suffix)
     found = connection.execute(statement_for(query.text, query.parameters), query.parameters)
-    columns, rows = tuple(found.keys()), [tuple(row) for row in found]
-    shape = tables.fitting(connection, effect.table, columns)
+    rows = [tuple(row) for row in found]
+    shape = tables.fitting(connection, effect.table, tuple(found.keys()))
     return shape, rows[0] if rows else None

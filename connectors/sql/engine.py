@@ -15,6 +15,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from bridge.connector import System
 from bridge.model.encoded import EncodedText
 from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.sql.read_settings import SET_FOR_SESSION
+from connectors.sql.statement_form import BINARY
 
 BEGIN = "bridge_begin"
 """Execution option of a connection: the statement that opens its transactions on SQLite."""
@@ -29,39 +31,13 @@ _DRIVERS = {
 }
 
 
-# Types for which psycopg's Python objects say less than the text (the order of a json object, the
-# months of an interval, infinity), or which it can't hold at all.
-_AS_TEXT = [
-    "json",
-    "jsonb",
-    "money",
-    "date",
-    "time",
-    "timetz",
-    "timestamp",
-    "timestamptz",
-    "interval",
-    "inet",
-    "cidr",
-    "macaddr",
-    "macaddr8",
-    "int4range",
-    "int8range",
-    "numrange",
-    "daterange",
-    "tsrange",
-    "tstzrange",
-    "int4multirange",
-    "int8multirange",
-    "nummultirange",
-    "datemultirange",
-    "tsmultirange",
-    "tstzmultirange",
-]
-_POSTGRES_SESSION = (
-    "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET intervalstyle = postgres; "
-    "SET extra_float_digits = 1"
+#: Types whose Python objects say all that their text says; every other one is read as the server's
+#: own text, for which Python has no object or one that says less (the order of a json object, the
+#: months of an interval, infinity).
+_OBJECTS = frozenset(
+    {"bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "uuid", "bytea"}
 )
+_TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
 
 
 def parse_url(system: System) -> URL:
@@ -87,13 +63,20 @@ def make_engine(
     url = parse_url(system)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(system, url, connections, busy_seconds)
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        # An hstore is the server's text too, not a dict.
+        options = {"use_native_hstore": False, "client_encoding": "utf8"}
     try:
-        engine = sa.create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
+        engine = sa.create_engine(
+            url, pool_size=connections, max_overflow=0, pool_pre_ping=True, **options
+        )
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         message = f"system {system.name!r}: no driver for {url.drivername!r} is installed: {error}"
         raise ConfigurationError(message) from error
     if url.get_backend_name() == "postgresql":
         sa.event.listen(engine, "connect", read_as_text)
+        sa.event.listen(engine, "before_cursor_execute", _choose_format)
     return engine
 
 
@@ -101,13 +84,39 @@ def read_as_text(connection: Any, _record: object) -> None:
     """Let psycopg hand over the server's own text of types that Python would change."""
     from psycopg.types.string import TextLoader
 
-    for name in _AS_TEXT:
-        kind = connection.adapters.types[name]
-        for oid in (kind.oid, kind.array_oid):
-            connection.adapters.register_loader(oid, TextLoader)
+    from connectors.sql.sent_values import SentDumper, SentLoader, SentValue, SingleLoader
+
+    adapters = connection.adapters
+    for kind in adapters.types:
+        if kind.array_oid:
+            adapters.register_loader(kind.array_oid, TextLoader)
+        if kind.name in _OBJECTS:
+            continue
+        adapters.register_loader(kind.oid, TextLoader)
+        if kind.name not in _TEXTS:
+            for oid in filter(None, (kind.oid, kind.array_oid)):
+                adapters.register_loader(oid, SentLoader)
+    adapters.register_loader(0, SentLoader)
+    adapters.register_loader("float4", SingleLoader)
+    adapters.register_dumper(SentValue, SentDumper)
     with connection.cursor() as cursor:
-        cursor.execute(_POSTGRES_SESSION)
+        cursor.execute("; ".join(SET_FOR_SESSION))
     connection.commit()
+
+
+def _choose_format(
+    _connection: Connection,
+    cursor: Any,
+    _statement: str,
+    _parameters: Any,
+    context: Any,
+    _many: bool,
+) -> None:
+    """Ask for a binary result where the statement's options say so."""
+    if context is not None and context.execution_options.get(BINARY):
+        from psycopg.pq import Format
+
+        cursor.format = Format.BINARY
 
 
 def sqlite_path(system: System, url: URL) -> Path:

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from bridge.model.errors import ConfigurationError
 
 
-def parameters_of(statement: str) -> frozenset[str]:
-    r"""The `:name` parameters of a statement (`\\:` is a colon, `::` a cast)."""
-    return frozenset(sa.text(statement).compile().params)
+def parameters_of(statement: str) -> list[str]:
+    r"""The `:name` parameters of a statement (`\\:` is a colon, `::` a cast), in order."""
+    return list(sa.text(statement).compile().params)
 
 
 def bound(
@@ -23,7 +23,7 @@ def bound(
     Raises ConfigurationError when it names one that isn't declared.
     """
     named = parameters_of(statement)
-    unknown = sorted(named - parameters.keys())
+    unknown = sorted(set(named) - parameters.keys())
     if unknown:
         raise ConfigurationError(
             f"the statement {statement!r} names {', '.join(f':{name}' for name in unknown)}, which "

@@ -19,6 +19,7 @@ from connectors.sql.engine import BEGIN, make_engine
 from connectors.sql.errors import first_line, is_refusal, naming, sqlite_code, translated
 from connectors.sql.rows import Tables
 from connectors.sql.session import Threads
+from connectors.sql.statement_form import StatementForms
 
 CLAIMS = 3
 """How often a batch is begun again when another executor claimed one of its commands."""
@@ -58,6 +59,7 @@ class SqlWriter:
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "writer")
         self._tables = Tables(system.tables, self._dialect)
+        self._forms = StatementForms(self._dialect)
         self._clock = clock
         self._where = f"system {system.name!r}: writing"
         self._system = system
@@ -175,6 +177,9 @@ class SqlWriter:
                 return None
             outcomes = self._carry_out(connection, fresh)
             position = self._finish(connection, outcomes)
+            if fresh and self._dialect.own_settings:
+                # What is deferred to the commit is part of the effects.
+                connection.exec_driver_sql(self._dialect.own_settings)
             self._commit(transaction)
         if self._dialect.position_after:
             position = self._reached(connection)
@@ -206,7 +211,9 @@ class SqlWriter:
     ) -> dict[str, Done | Exception]:
         try:
             return {
-                effect.command_id: carry_out(connection, self._dialect, self._tables, effect)
+                effect.command_id: carry_out(
+                    connection, self._dialect, self._tables, effect, self._forms
+                )
                 for effect in effects
             }
         except Lost as error:

@@ -418,6 +418,21 @@ def test_what_has_no_place_in_the_log_is_an_error_in_both_forms(
         assert failure.error.column == "c"
 
 
+@pytest.mark.parametrize(
+    "shown", ["-12,34 €", "12.34", "1.234,00 €", "￥1,234", "$12.3", "($1.00)"]
+)
+def test_money_in_another_countrys_form_is_an_error_and_never_another_amount(
+    form: ModuleType, shown: str
+) -> None:
+    columns = [("id", "int4", "integer"), ("c", "money", "decimal(19,2)")]
+    _, plan = plan_of(shape(columns, Wire.PGOUTPUT))
+    out: list[Any] = []
+    raw = pgoutput([Text("1"), Text(shown)])
+    [failure] = form.Executor(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
+    assert out == []
+    assert failure.error.column == "c"
+
+
 def test_an_unknown_type_keeps_its_bytes_in_hexadecimal(form: ModuleType) -> None:
     entity, plan = plan_of(
         shape([("id", "int4", "integer"), ("c", "unknown", "string")], Wire.PGCOPY)

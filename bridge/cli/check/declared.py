@@ -24,7 +24,7 @@ def statement_problems(spec: CommandSpec, key: Sequence[str]) -> list[tuple[str,
 
     `key` the entity's key fields; empty: not known here, so that any `:key_FIELD` is taken.
     """
-    named, cast = parameters_of(spec.run), set(_CAST.findall(spec.run))
+    named, cast = set(parameters_of(spec.run)), set(_CAST.findall(spec.run))
     args = {arg.name for arg in spec.args}
     problems = [*_parameter_problems("statement", spec.run, spec, key)]
     problems.extend(
@@ -54,7 +54,7 @@ def _parameter_problems(
     known = args | keys | {"id"}
     for name in sorted(set(_CAST.findall(text)) & known):
         yield f"`:{name}::` isn't seen as a parameter: write CAST(:{name} AS ..)", True
-    for name in sorted(parameters_of(text) - known):
+    for name in sorted(set(parameters_of(text)) - known):
         if not key and name.startswith("key_"):
             continue
         if name == "key":

@@ -1,0 +1,31 @@
+"""The settings of a PostgreSQL session that decide which text a value has. Pure.
+
+What the bridge reads is read under fixed ones, so that a value has one form whoever reads it. A
+command's statement, and the triggers that it fires, run under those that the login has: a legacy
+program's `now()` and its dates of text mean what they mean everywhere else in that database.
+"""
+
+from __future__ import annotations
+
+READ_SETTINGS = {
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "iso_8601",
+    "timezone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    # As money's binary form is understood: two digits after the point.
+    "lc_monetary": "C",
+}
+
+SET_FOR_SESSION = tuple(f"SET {name} = '{value}'" for name, value in READ_SETTINGS.items())
+"""Statements, one a setting: they hold until the session ends."""
+
+_READS = ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in READ_SETTINGS.items()
+)
+_OWN = ", ".join(f"set_config('{name}', NULL, true)" for name in READ_SETTINGS)
+
+SET_FOR_READS = f"SELECT {_READS}"
+"""One statement: until the transaction ends, or other ones are set."""
+SET_LOGINS_OWN = f"SELECT {_OWN}"
+"""The same, to what they would be if the bridge had set none."""

@@ -1,0 +1,99 @@
+"""Values that a PostgreSQL server sent in its binary form, which no setting changes, and that
+become its own text by asking it: what a statement returned under the login's settings is told
+under those of reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader, PyFormat
+from psycopg.pq import Format
+from sqlalchemy.engine import Connection
+
+from bridge.plan.number import shortest_single
+
+_VOID = 2278
+_MAX_PARAMETERS = 10_000
+_SINGLE = struct.Struct(">f")
+
+
+class SentValue(bytes):
+    """The binary form of a value, and the oid of its type."""
+
+    oid: int
+
+
+class SentLoader(Loader):
+    """Keeps a value as it was sent."""
+
+    format = Format.BINARY
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        self._oid = oid
+
+    def load(self, data: Buffer) -> SentValue:
+        """The value with its type."""
+        value = SentValue(data)
+        value.oid = self._oid
+        return value
+
+
+class SingleLoader(Loader):
+    """A `real` by its shortest digits, as its text has it."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> float:
+        """The float that is written as the server writes it."""
+        return shortest_single(_SINGLE.unpack(data)[0])
+
+
+class SentDumper(Dumper):
+    """Sends a value back as it was sent."""
+
+    format = Format.BINARY
+
+    def get_key(self, obj: SentValue, format: PyFormat) -> Any:  # noqa: A002 - psycopg's name
+        """Values of different types have dumpers of their own."""
+        del format
+        return (self.cls, obj.oid)
+
+    def upgrade(self, obj: SentValue, format: PyFormat) -> Dumper:  # noqa: A002 - psycopg's name
+        """The dumper of this value's type."""
+        del format
+        dumper = SentDumper(self.cls)
+        dumper.oid = obj.oid
+        return dumper
+
+    def dump(self, obj: SentValue) -> Buffer:
+        """Its bytes."""
+        return bytes(obj)
+
+
+def with_texts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows with the server's text of each SentValue. Raises SQLAlchemyError for a type that the
+    server can't read back (an anonymous row).
+    """
+    waiting = [value for row in rows for value in row if isinstance(value, SentValue)]
+    texts: list[Any] = []
+    for start in range(0, len(waiting), _MAX_PARAMETERS):
+        texts += _texts(connection, waiting[start : start + _MAX_PARAMETERS])
+    following = iter(texts)
+    return [
+        tuple(next(following) if isinstance(value, SentValue) else value for value in row)
+        for row in rows
+    ]
+
+
+def _texts(connection: Connection, values: Sequence[SentValue]) -> list[Any]:
+    names = [None if value.oid == _VOID else f"v{at}" for at, value in enumerate(values)]
+    asked = {name: value for name, value in zip(names, values, strict=True) if name}
+    columns = ", ".join(f"CAST(:{name} AS text)" for name in asked)
+    found = iter(connection.execute(sa.text(f"SELECT {columns}"), asked).one() if asked else ())
+    return [next(found) if name else "" for name in names]

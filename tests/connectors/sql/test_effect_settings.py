@@ -1,0 +1,160 @@
+"""Effects run under the login's own settings; what the bridge reads doesn't depend on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from bridge.connector import Done, Effect
+from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.link import Link
+from connectors.sql.engine import make_engine
+from connectors.sql.read_settings import READ_SETTINGS
+from connectors.sql.reader import SqlReader
+from connectors.sql.writer import SqlWriter
+
+from .conftest import Place
+
+#: A legacy database of its country: its programs write and read days before months.
+SETTINGS = {
+    "datestyle": "SQL, DMY",
+    "timezone": "Asia/Tokyo",
+    "intervalstyle": "sql_standard",
+    "bytea_output": "escape",
+    "extra_float_digits": "0",
+    "lc_monetary": "C.UTF-8",
+}
+TABLES = """
+CREATE TABLE visit (id int PRIMARY KEY, told text, day date, at timestamptz, lasted interval,
+    raw bytea, rate float8, price money, zone text, style text);
+CREATE FUNCTION read_day() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.day := NEW.told::date; NEW.zone := current_setting('timezone');
+    NEW.style := NEW.day::text; RETURN NEW; END $$;
+CREATE TRIGGER read_day BEFORE UPDATE ON visit FOR EACH ROW EXECUTE FUNCTION read_day();
+INSERT INTO visit VALUES (1, '01/01/2026'), (2, '01/01/2026'), (3, '01/01/2026')
+"""
+LATE = """
+CREATE TABLE late (zone text, style text);
+CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO late VALUES (current_setting('timezone'), '31/12/2026'::date::text);
+    RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON visit DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION at_commit()
+"""
+SET = (
+    "UPDATE visit SET told = :told, at = timestamptz '2026-01-31 10:00:00.5+00',"
+    " lasted = '1 day 02:00', raw = '\\x00ff', rate = 0.1::float8 + 0.2, price = 1234.5"
+    " WHERE id = :key"
+)
+RETURNING = (
+    " RETURNING id, told, day, at, lasted, raw, rate, price, ARRAY[day] AS days,"
+    " daterange(day, NULL) AS since, at::text AS written"
+)
+
+
+def change(number: int, told: str, statement: str = SET) -> Effect:
+    return Effect(
+        f"bot:{number}", told, statement, {"told": told, "key": number}, "visit", {"id": number}
+    )
+
+
+async def carried_out(place: Place, effects: Sequence[Effect]) -> list[Done | Exception]:
+    writer = SqlWriter(place.system("visit"), POSTGRES)
+    outcomes = await writer.execute(effects)
+    await writer.close()
+    return outcomes
+
+
+@pytest.fixture
+def abroad(server: Place) -> Place:
+    [(name,)] = server.rows("SELECT current_database()")
+    server.run(TABLES)
+    server.run(
+        *(f"ALTER DATABASE \"{name}\" SET {key} = '{value}'" for key, value in SETTINGS.items())
+    )
+    server.make_ledger()
+    return server
+
+
+async def test_a_trigger_reads_dates_as_its_own_programs_write_them(abroad: Place) -> None:
+    refused, *outcomes = await carried_out(
+        abroad, [change(3, "12/31/2026"), change(1, "31/12/2026"), change(2, "03/04/2026")]
+    )
+    assert isinstance(refused, Exception)
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert abroad.rows(
+        "SELECT id, to_char(day, 'YYYY-MM-DD'), zone, style FROM visit ORDER BY id"
+    ) == [
+        (1, "2026-12-31", "Asia/Tokyo", "31/12/2026"),
+        (2, "2026-04-03", "Asia/Tokyo", "03/04/2026"),
+        (3, None, None, None),
+    ]
+
+
+async def test_what_is_deferred_to_the_commit_runs_under_them_too(abroad: Place) -> None:
+    abroad.run(LATE)
+    [outcome] = await carried_out(abroad, [change(1, "31/12/2026")])
+    assert isinstance(outcome, Done)
+    assert abroad.rows("SELECT * FROM late") == [("Asia/Tokyo", "31/12/2026")]
+
+
+async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: Place) -> None:
+    [outcome] = await carried_out(abroad, [change(1, "31/12/2026", SET + RETURNING)])
+    assert isinstance(outcome, Done)
+    assert outcome.result is not None
+    [row] = json.loads(outcome.result)
+    written = row.pop("written")
+    assert row == {
+        "id": 1,
+        "told": "31/12/2026",
+        "day": "2026-12-31",
+        "at": "2026-01-31 10:00:00.5+00",
+        "lasted": "P1DT2H",
+        "raw": "AP8=",
+        "rate": 0.30000000000000004,
+        "price": "$1,234.50",
+        "days": "{2026-12-31}",
+        "since": "[2026-12-31,)",
+    }
+    # What the statement itself makes text of is the login's.
+    assert written == "31/01/2026 19:00:00.5 JST"
+    reader = SqlReader(abroad.system("visit"), POSTGRES)
+    found = await reader.fetch("visit", ["id"], [(1,)])
+    await reader.close()
+    assert outcome.after == found.rows[0]
+    assert outcome.shape is not None
+    assert outcome.shape.columns == found.shape.columns
+
+
+@pytest.mark.parametrize(
+    "returning",
+    ["ROW(id, day) AS pair", "'=r/postgres'::aclitem AS right", "pg_sleep(0) AS nothing"],
+)
+async def test_what_has_no_binary_form_is_returned_as_text(abroad: Place, returning: str) -> None:
+    [outcome] = await carried_out(
+        abroad, [change(1, "31/12/2026", f"{SET} RETURNING 1.50 AS n, {returning}")]
+    )
+    assert isinstance(outcome, Done), outcome
+    [row] = json.loads(outcome.result or "")
+    [other] = [value for name, value in row.items() if name != "n"]
+    assert row["n"] == "1.50"
+    assert other in {"(1,31/12/2026)", "=r/postgres", ""}
+
+
+@pytest.mark.parametrize("replication", [True, False])
+async def test_every_session_that_reads_has_the_same_settings(
+    abroad: Place, replication: bool
+) -> None:
+    asked = ", ".join(f"current_setting('{name}')" for name in READ_SETTINGS)
+    system = abroad.system("visit")
+    engine = make_engine(system)
+    with engine.connect() as connection:
+        [read] = connection.exec_driver_sql(f"SELECT {asked}").all()
+    engine.dispose()
+    link = await Link.open(system, "test", replication=replication)
+    [streamed] = await link.rows(f"SELECT {asked}")
+    await link.close()
+    assert tuple(read) == streamed == tuple(READ_SETTINGS.values())
+    assert set(SETTINGS) == set(READ_SETTINGS)
