@@ -77,6 +77,18 @@ class SnapshotProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletesWithheld:
+    """A comparison of an entity with its table didn't show rows that the system has, when asked for
+    them by key (`present`), or can't be asked for (`unasked`): no delete was written for them.
+    """
+
+    entity: str
+    present: int
+    unasked: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Something went to the dead-letter topic; `kind` row, record, event."""
 
@@ -144,6 +156,7 @@ Notice = (
     | EntityPaused
     | EntityState
     | SnapshotProgress
+    | DeletesWithheld
     | DeadLetter
     | Handled
     | Read

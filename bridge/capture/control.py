@@ -18,6 +18,7 @@ from bridge.capture.contract import CONTROL
 from bridge.capture.positions import between
 from bridge.capture.progress import RESUMED, Job, Progress, abandon, enqueue, resume
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.encoded import condition_from_json
 from bridge.model.errors import Rejected
 from bridge.model.names import internal_topic
@@ -33,7 +34,9 @@ class Request:
     deletes for what is no longer in the table (`reconcile`). resume: a paused entity goes on, and
     is reconciled. cancel: the snapshots of `entity`. accept_loss: a source that stopped because
     its history is lost begins anew at its next start, in a new epoch, and everything is
-    reconciled. `entity` is the bare name; empty: every entity of the system.
+    reconciled. `entity` is the bare name; empty: every entity of the system. `max_deletes`: how many
+    deletes the comparison may write, as `bridge.model.delete_limit` reads it; empty: what the entity
+    declares.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Request:
     entity: str = ""
     where: Mapping[str, Any] | None = None
     reconcile: bool = False
+    max_deletes: str = ""
 
 
 def request(
@@ -51,6 +55,7 @@ def request(
     *,
     where: Mapping[str, Any] | None = None,
     reconcile: bool = False,
+    max_deletes: str = "",
 ) -> Request:
     """A request with an id of its own. Raises Rejected when it contradicts itself."""
     if where and reconcile:
@@ -61,7 +66,11 @@ def request(
         )
     if where is not None and not entity:
         raise Rejected("bad_request", f"a condition needs one entity of {system!r}: name it")
-    return Request(uuid.uuid4().hex[:12], system, action, entity, where, reconcile)
+    try:
+        parse_delete_limit(max_deletes)
+    except ValueError as error:
+        raise Rejected("bad_request", f"--max-deletes: {error}") from None
+    return Request(uuid.uuid4().hex[:12], system, action, entity, where, reconcile, max_deletes)
 
 
 def topic(bridge: str) -> TopicSpec:
@@ -103,7 +112,11 @@ def partition(bridge: str) -> TopicPartition:
 
 def dump(asked: Request) -> bytes:
     """The value of a request's record."""
-    return json.dumps(asdict(asked), separators=(",", ":")).encode()
+    fields = asdict(asked)
+    if not asked.max_deletes:
+        # A capture of an earlier version knows no such field, and would leave the request out.
+        del fields["max_deletes"]
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def load(value: bytes | None) -> Request:
@@ -114,8 +127,13 @@ def load(value: bytes | None) -> Request:
         raise ValueError(f"not a request to capture: {error}") from error
     if found.action not in get_args(Action):
         raise ValueError(f"capture knows no request {found.action!r}")
-    if not all(isinstance(text, str) for text in (found.id, found.system, found.entity)):
+    texts = (found.id, found.system, found.entity, found.max_deletes)
+    if not all(isinstance(text, str) for text in texts):
         raise ValueError("not a request to capture: id, system and entity are not all texts")
+    try:
+        parse_delete_limit(found.max_deletes)
+    except ValueError as error:
+        raise ValueError(f"not a request to capture: {error}") from None
     reconcile: object = found.reconcile
     if not isinstance(reconcile, bool) or not _possible(found.where):
         raise ValueError("not a request to capture: its condition or `reconcile` is none")
@@ -149,6 +167,7 @@ def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: 
             name,
             asked.where,
             reconcile=asked.reconcile or asked.action in {"resume", "accept_loss"},
+            max_deletes=asked.max_deletes,
         )
         why = _refusal(progress, asked, entities, name)
         if why:

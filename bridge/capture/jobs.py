@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.capture.comparisons import Comparisons
+from bridge.capture.confirmation import Confirmation, Implausible
 from bridge.capture.entity import CapturedEntity, keys_of, row_keys
 from bridge.capture.outbox import Group, Outbox
 from bridge.capture.patience import Patience
 from bridge.capture.progress import (
     RESUMED,
+    TRUNCATED,
     Job,
     abandon,
     advance,
@@ -24,8 +26,9 @@ from bridge.capture.state import State
 from bridge.capture.window import Touched, Window
 from bridge.connector import Change
 from bridge.log.port import Entry
+from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
-from bridge.observe import SnapshotProgress
+from bridge.observe import DeletesWithheld, SnapshotProgress
 from bridge.plan.execute import Executor
 from bridge.plan.raw import Failure
 
@@ -43,8 +46,11 @@ class Jobs:
         self._snapshots = snapshots
         self._outbox = outbox
         self._reconcile: Reconcile | None = None
+        self._confirmation: Confirmation | None = None
         self.comparisons = Comparisons(state, snapshots)
-        self._possible = state.wires.connector.capabilities().snapshot
+        capabilities = state.wires.connector.capabilities()
+        self._possible = capabilities.snapshot
+        self._every_change = capabilities.every_change
         self._patience = Patience(state.wires.limits)
 
     @property
@@ -55,7 +61,9 @@ class Jobs:
     @property
     def soon(self) -> bool:
         """Come by soon: a job is under way, and can go on."""
-        return self.active and not self._snapshots.postponed and self._next() is not None
+        confirming = self._confirmation
+        postponed = self._snapshots.postponed or (confirming is not None and confirming.waiting)
+        return self.active and not postponed and self._next() is not None
 
     @property
     def waiting(self) -> Mapping[str, str]:
@@ -63,7 +71,9 @@ class Jobs:
         if not self.active:
             return {}
         under_way = self._state.progress.jobs[0].id
-        why = {under_way: self._snapshots.why} if self._snapshots.why else {}
+        confirming = self._confirmation.why if self._confirmation is not None else ""
+        reason = self._snapshots.why or confirming
+        why = {under_way: reason} if reason else {}
         return {**self._patience.why, **why}
 
     async def step(self) -> None:
@@ -88,7 +98,12 @@ class Jobs:
                 job = replace(job, total=total)
                 self._state.become(advance(self._state.progress, job))
                 self._snapshots.begin(entity.spec.table, job)
-            await self._snapshots.step()
+            if self._snapshots.done:
+                await self._confirm(job, entity)
+            else:
+                await self._snapshots.step()
+        except Implausible as error:
+            self._state.wires.observer(self._state.paused(entity, str(error)))
         except (ConfigurationError, Rejected) as error:
             self._refused(job, str(error))
         except Unsupported as error:
@@ -105,6 +120,8 @@ class Jobs:
         log would lack rows, or hold rows that are gone, for ever. For the same reason an entity that
         can't be compared after its pause is paused again.
         """
+        if self._confirmation is not None:
+            self._confirmation.refused = True
         if job.reason == RESUMED:
             entity = self._state.entities[job.entity]
             self._state.wires.observer(self._state.paused(entity, why))
@@ -141,6 +158,11 @@ class Jobs:
         first = self._state.progress.jobs[0].id if self._state.progress.jobs else ""
         if self._snapshots.job is not None and self._snapshots.job.id != first:
             self._snapshots.drop()
+        if self._confirmation is not None and (
+            self._snapshots.job is None or self._confirmation.refused
+        ):
+            await self._confirmation.close()
+            self._confirmation = None
         if self._reconcile is not None and self._reconcile.job != first:
             await self._reconcile.close()
             self._reconcile = None
@@ -171,7 +193,12 @@ class Jobs:
             self._state.become(advance(progress, self._reconcile.stamped(progress.jobs[0])))
 
     async def watermark(self, name: str, commit: int, group: Group) -> None:
-        """A watermark came by: write the chunk whose window ends here."""
+        """A watermark came by: write the chunk whose window ends here, or the deletes that were
+        confirmed before it.
+        """
+        if self._confirmation is not None and self._confirmation.watermark == name:
+            await self._write_deletes(self._confirmation, commit, group)
+            return
         window = self._snapshots.passed(name)
         job = self._snapshots.job
         if window is None or job is None or not self.listens(job.entity):
@@ -218,43 +245,102 @@ class Jobs:
             job = self._reconcile.stamped(job)
         state.become(advance(state.progress, job))
         self._patience.came_on(job)
-        await self._end(executor, job, commit, len(chunk.rows), group)
-
-    async def _end(
-        self, executor: Executor, job: Job, commit: int, number: int, group: Group
-    ) -> None:
-        """Tell how far the job is, and end it when all of it was emitted."""
-        state = self._state
-        entity = state.entities[job.entity]
-        done = self._snapshots.done
+        unmet = None if self._reconcile is None else self._reconcile.keys
+        # What only the log knows is asked for before it is deleted: see `_confirm`.
+        done = self._snapshots.done and not (unmet is not None and any(unmet.left(1)))
         if done:
-            deleted = 0
-            if self._reconcile is not None:
-                deleted = await self._delete(executor, entity, commit, number, group)
-            state.become(finish(state.progress, deleted))
-            self._snapshots.drop()
-            if not job.deletes_only:
-                self.comparisons.afterwards(job.entity)
-        group.notices.append(
-            SnapshotProgress(entity.spec.qualified, job.rows, max(job.total, job.rows), done)
-        )
+            self._finish(job, 0)
+        self._report(job, group, done=done)
+
+    def _report(self, job: Job, group: Group, *, done: bool) -> None:
+        """Tell how far the job is."""
+        name = self._state.entities[job.entity].spec.qualified
+        total = max(job.total, job.rows)
+        group.notices.append(SnapshotProgress(name, job.rows, total, done))
+
+    def _finish(self, job: Job, deleted: int, failed: str = "") -> None:
+        """All of the job was emitted."""
+        self._state.become(finish(self._state.progress, deleted, failed))
+        self._snapshots.drop()
+        if not job.deletes_only:
+            self.comparisons.afterwards(job.entity)
+
+    # -- deletes -----------------------------------------------------------------------------
+
+    async def _confirm(self, job: Job, entity: CapturedEntity) -> None:
+        """The table was read: ask for what only the log knows, then mark where its deletes go."""
+        reconcile = self._reconcile
+        if reconcile is None:
+            return
+        if self._confirmation is None:
+            limit = entity.spec.max_deletes
+            if job.max_deletes:
+                limit = parse_delete_limit(job.max_deletes)
+            told_by_source = job.id.startswith(TRUNCATED)
+            self._confirmation = Confirmation(
+                self._state.wires, entity, reconcile.keys, None if told_by_source else limit
+            )
+        if not self._confirmation.watermark and await self._confirmation.step():
+            self._confirmation.watermark = await self._snapshots.mark("high")
+
+    async def _write_deletes(self, confirmed: Confirmation, commit: int, group: Group) -> None:
+        """Write the deletes that were confirmed, less those whose keys the stream brought since."""
+        state, job = self._state, self._snapshots.job
+        if job is None or self._reconcile is None or not self.listens(job.entity):
+            return
+        entity = state.entities[job.entity]
+        deleted = 0
+        if confirmed.shape is not None:
+            executor = await state.executor(entity, confirmed.shape, group)
+            if executor is None:
+                self._snapshots.drop()
+                return
+            deleted = await self._delete(executor, entity, commit, group)
+        # What is there all the same was not shown, or came since and is still to be told.
+        present = sum(map(len, self._reconcile.keys.left(PAGE))) - len(confirmed.unasked)
+        failed = self._withheld(entity, max(present, 0), confirmed.unasked, group)
+        self._finish(job, deleted, failed)
+        self._report(job, group, done=True)
+
+    def _withheld(
+        self, entity: CapturedEntity, present: int, unasked: Sequence[str], group: Group
+    ) -> str:
+        """Tell of keys that stay in the log. Returns why the comparison is no whole one, or ""."""
+        if not present and not unasked:
+            return ""
+        name, reasons = entity.spec.qualified, []
+        if present:
+            reasons.append(
+                f"reading the table of {name} did not show {present} rows that are there when they "
+                "are asked for by key: nothing was deleted for them, and the log may have them as "
+                "they were before; look at the system's order and paging, then compare again"
+            )
+        if unasked:
+            reasons.append(
+                f"{len(unasked)} rows of {name} can't be asked for, so that they stay in the log "
+                f"({unasked[0]})"
+            )
+        reason = "; ".join(reasons)
+        group.notices.append(DeletesWithheld(name, present, len(unasked), reason))
+        # A source that polls may tell of them with its next look.
+        return reason if unasked or self._every_change else ""
 
     async def _delete(
-        self, executor: Executor, entity: CapturedEntity, commit: int, number: int, group: Group
+        self, executor: Executor, entity: CapturedEntity, commit: int, group: Group
     ) -> int:
-        """Write deletes for what only the log knows, before the group and with its old progress:
-        should the process end in between, the reconcile begins anew and finds them done.
+        """Write deletes before the group and with its old progress: should the process end in
+        between, the reconcile begins anew and finds them done.
         """
         state = self._state
         deleted = 0
         if self._reconcile is None:
             return 0
         state.wires.steps("deletes.before")
-        for keys in self._reconcile.keys.left(PAGE):
+        for keys in self._reconcile.keys.gone(PAGE):
             page = Group(group.progress)
             entries: list[Entry] = []
             epoch, now = state.progress.epoch, state.wires.clock()
-            executor.deletes(keys, epoch, commit, number + deleted, now, entries)
+            executor.deletes(keys, epoch, commit, deleted, now, entries)
             page.add(entity.topic, entries)
             page.count(entity.spec.qualified, len(keys))
             await self._outbox.put(page)
@@ -263,6 +349,8 @@ class Jobs:
 
     async def close(self) -> None:
         """Stop what is under way."""
+        if self._confirmation is not None:
+            await self._confirmation.close()
         if self._reconcile is not None:
             await self._reconcile.close()
         await self._snapshots.close()

@@ -6,23 +6,30 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bridge.model.errors import RetryLater
 
 T = TypeVar("T")
-_LIVE, _TOUCHED = 0, 1
+_LIVE, _TOUCHED, _ABSENT = 0, 1, 2
 _CACHE_KB = 8_000
 #: So many writes wait at most; then whoever tells more waits for the oldest.
 _WAITING = 8
 
 
+class Counts(NamedTuple):
+    """How many keys are only in the log, and how many there are in all."""
+
+    unmet: int
+    keys: int
+
+
 class KeySet:
     """Which keys are in the log and were not met otherwise since.
 
-    `live` and `dead` tell what the log says, in its order; `touched` is what the stream or the
-    table showed, and wins over the log whenever it is told. The file has no name and vanishes
-    with the process.
+    `scanned` tells what the log says, in its order; `touched` is what the stream or the
+    table showed, and wins over the log whenever it is told; `absent` are keys of the log alone for
+    which the system was asked in vain. The file has no name and vanishes with the process.
 
     A thread of its own works on the file, in the order of the calls: keys of a large table come
     in any order, so that telling some thousand of them takes a while. Raises RetryLater, at some
@@ -72,23 +79,59 @@ class KeySet:
         if met:
             self._write(act)
 
+    def absent(self, keys: Iterable[bytes]) -> None:
+        """The system was asked for these, and has no such rows. What is touched stays so."""
+        missed = [(_ABSENT, key, _LIVE) for key in keys]
+
+        def act() -> None:
+            self._file.execute("BEGIN")
+            self._file.executemany("UPDATE keys SET state = ? WHERE key = ? AND state = ?", missed)
+            self._file.execute("COMMIT")
+
+        if missed:
+            self._write(act)
+
+    def forget_answers(self) -> None:
+        """Nothing was asked for."""
+        query = "UPDATE keys SET state = ? WHERE state = ?"
+
+        def act() -> None:
+            self._file.execute(query, (_LIVE, _ABSENT))
+
+        self._write(act)
+
+    def unmet_after(self, key: bytes, page: int) -> Future[list[bytes]]:
+        """The next keys, in order, that only the log knows and that nobody has asked for."""
+        return self._page(_LIVE, key, page)
+
+    def counts(self) -> Future[Counts]:
+        """As of now."""
+        query = "SELECT count(*) FILTER (WHERE state <> ?), count(*) FROM keys"
+        return self._submit(lambda: Counts(*self._file.execute(query, (_TOUCHED,)).fetchone()))
+
     def left(self, page: int) -> Iterator[list[bytes]]:
         """Keys that only the log knows, in order, in pages. The set may not change meanwhile."""
+        return self._pages(_LIVE, page)
+
+    def gone(self, page: int) -> Iterator[list[bytes]]:
+        """The same of those that are `absent`."""
+        return self._pages(_ABSENT, page)
+
+    def _pages(self, state: int, page: int) -> Iterator[list[bytes]]:
         after = b""
         while self._waiting:
             self._waiting.popleft().result()
-        while True:
-            rows = self._submit(lambda after=after: self._behind(after, page)).result()  # type: ignore[misc]
-            if not rows:
-                return
-            yield [row[0] for row in rows]
-            after = rows[-1][0]
+        while keys := self._page(state, after, page).result():
+            yield keys
+            after = keys[-1]
 
-    def _behind(self, after: bytes, page: int) -> list[tuple[bytes]]:
-        return self._file.execute(
-            "SELECT key FROM keys WHERE state = ? AND key > ? ORDER BY key LIMIT ?",
-            (_LIVE, after, page),
-        ).fetchall()
+    def _page(self, state: int, after: bytes, page: int) -> Future[list[bytes]]:
+        query = "SELECT key FROM keys WHERE state = ? AND key > ? ORDER BY key LIMIT ?"
+
+        def act() -> list[bytes]:
+            return [row[0] for row in self._file.execute(query, (state, after, page))]
+
+        return self._submit(act)
 
     def _write(self, act: Callable[[], None]) -> Future[None]:
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= _WAITING):

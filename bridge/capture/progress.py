@@ -54,7 +54,8 @@ class Job:
 
     `since`, of a reconcile: the position behind which every record of its topic was told by the
     stream or by this job, so that its key was met. `spared`: framed keys that were met and are in no
-    record, because their rows were set aside.
+    record, because their rows were set aside. `max_deletes`: what the person who asked for it said of
+    that limit (`bridge.model.delete_limit`); empty: nothing.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Job:
     reason: str = ""
     since: str = ""
     spared: frozenset[bytes] = frozenset()
+    max_deletes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,9 @@ def enqueue(progress: Progress, job: Job) -> Progress:
     if job.reconcile and not job.deletes_only:
         for other in progress.jobs:
             if other.entity == job.entity:
+                if other.id.startswith(TRUNCATED) and not job.max_deletes:
+                    # Nobody has to agree to what the source itself has told.
+                    job = replace(job, max_deletes="100%")
                 progress = abandon(progress, other, f"replaced by {job.id}")
     return replace(progress, jobs=(*progress.jobs, job))
 
@@ -162,13 +167,15 @@ def nobody_asks_again(job: Job) -> bool:
     return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
 
 
-def finish(progress: Progress, deleted: int) -> Progress:
-    """The first job is complete; one that read all rows counts as the entity's first snapshot."""
+def finish(progress: Progress, deleted: int, failed: str = "") -> Progress:
+    """The first job is complete; one that read all rows counts as the entity's first snapshot.
+    `failed`: what it could not do.
+    """
     job = progress.jobs[0]
     taken = progress.taken
     if job.where is None and not job.deletes_only:
         taken = {**taken, job.entity: progress.position}
-    progress = _ended(progress, job, deleted, "")
+    progress = _ended(progress, job, deleted, failed)
     return replace(progress, jobs=progress.jobs[1:], taken=taken)
 
 

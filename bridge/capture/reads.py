@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from bridge.capture.contract import Wires
-from bridge.connector import Snapshot
 from bridge.model.errors import BridgeError, RetryLater
 
 
-class Reads:
+class Closes(Protocol):
+    """What reads are made with: a connector's Snapshot or Reader."""
+
+    async def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=Closes)
+
+
+class Reads(Generic[R]):
     """Used by one task: `start` a call when `free`, and `take` its outcome when `done`.
 
-    `why` says what keeps reads from being made (empty: nothing).
+    `open_reader` makes what the calls are given; it is closed after a call that has to be tried
+    again. `why` says what keeps reads from being made (empty: nothing).
     """
 
-    def __init__(self, wires: Wires) -> None:
+    def __init__(self, wires: Wires, open_reader: Callable[[], Awaitable[R]]) -> None:
         self._wires = wires
-        self._reader: Snapshot | None = None
+        self._open_reader = open_reader
+        self._reader: R | None = None
         self._call: asyncio.Task[Any] | None = None
         self._wait = 0.0
         self._not_before = 0.0
@@ -45,12 +55,12 @@ class Reads:
         """A call ended, and nobody has taken its outcome yet."""
         return self._call is not None and self._call.done()
 
-    def start(self, call: Callable[[Snapshot], Awaitable[object]], name: str) -> None:
+    def start(self, call: Callable[[R], Awaitable[object]], name: str) -> None:
         """Begin a call."""
 
         async def act() -> object:
             if self._reader is None:
-                self._reader = await self._wires.connector.snapshot(self._wires.system)
+                self._reader = await self._open_reader()
             return await call(self._reader)
 
         self._call = asyncio.create_task(act(), name=name)

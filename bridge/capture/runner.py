@@ -236,7 +236,13 @@ class Capture:
                     paused={},
                 )
                 for name in self._entities:
-                    anew = enqueue(anew, Job(f"{ACCEPTED}{asked.id}-{name}", name, reconcile=True))
+                    job = Job(
+                        f"{ACCEPTED}{asked.id}-{name}",
+                        name,
+                        reconcile=True,
+                        max_deletes=asked.max_deletes,
+                    )
+                    anew = enqueue(anew, job)
                 return anew
         return None
 

@@ -51,7 +51,7 @@ class Snapshots:
         self._wires = wires
         self._source = source
         self._name = name
-        self._reads = Reads(wires)
+        self._reads = Reads(wires, lambda: wires.connector.snapshot(wires.system))
         self._asked = _Asked()
         self._estimate: tuple[str, int] = ("", 0)
         self._windows: Windows | None = None
@@ -144,7 +144,7 @@ class Snapshots:
         if self._polls:
             low = ""
         elif not low:
-            low = await self._mark("low")
+            low = await self.mark("low")
         window = windows.begin(read, low)
         after = None if read.after is None else list(read.after)
         self._asked = _Asked(windows.job.id, window)
@@ -185,11 +185,12 @@ class Snapshots:
             return ""
         self._wires.steps("chunk.after")
         windows.arrive(asked.window, found)
-        high = await self._mark("high")
+        high = await self.mark("high")
         windows.end(asked.window, high)
         return high
 
-    async def _mark(self, which: str) -> str:
+    async def mark(self, which: str) -> str:
+        """Write a watermark into the stream; returns its name."""
         self._marks += 1
         name = f"{self._name}.{self._marks}"
         self._wires.steps(f"{which}.before")

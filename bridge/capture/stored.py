@@ -79,6 +79,7 @@ def _dump_job(job: Job) -> dict[str, Any]:
         "reason": job.reason,
         "since": job.since,
         "spared": _dump_keys(job.spared),
+        "max_deletes": job.max_deletes,
     }
 
 
@@ -139,6 +140,7 @@ def _load_job(found: dict[str, Any]) -> Job:
         reason=found.get("reason", ""),
         since=found.get("since", ""),
         spared=_load_keys(found.get("spared", [])),
+        max_deletes=found.get("max_deletes", ""),
     )
 
 

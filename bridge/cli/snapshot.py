@@ -40,6 +40,14 @@ STARTING = 5.0
     "--reconcile", is_flag=True, help="Also write deletes for keys that are gone from the table."
 )
 @click.option(
+    "--max-deletes",
+    "max_deletes",
+    default="",
+    metavar="N|N%",
+    help="How many deletes a comparison may write, in rows or as a share of the entity, "
+    "in place of what its file says (a third).",
+)
+@click.option(
     "--resume",
     "action",
     flag_value="resume",
@@ -66,6 +74,7 @@ def command(
     name: str,
     texts: tuple[str, ...],
     reconcile: bool,
+    max_deletes: str,
     action: str | None,
     wait: bool,
     as_json: bool,
@@ -78,6 +87,9 @@ def command(
         raise click.UsageError(
             "--where goes with none of --reconcile, --resume, --cancel, --accept-loss"
         )
+
+    if max_deletes:
+        _check_limit(max_deletes, compares=reconcile or action in {"resume", "accept_loss"})
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
@@ -93,6 +105,7 @@ def command(
             entity,
             where=where,
             reconcile=reconcile,
+            max_deletes=max_deletes,
         )
         begin = await _end(bridge)
         await control.send(bridge.log, bridge.name, asked)
@@ -111,6 +124,17 @@ def command(
         return await _follow(bridge, system, asked.id, expected, begin, as_json=as_json)
 
     on_bridge(ctx, act)
+
+
+def _check_limit(text: str, *, compares: bool) -> None:
+    from bridge.model.delete_limit import parse_delete_limit
+
+    if not compares:
+        raise click.UsageError("--max-deletes goes with --reconcile, --resume or --accept-loss")
+    try:
+        parse_delete_limit(text)
+    except ValueError as error:
+        raise click.UsageError(f"--max-deletes: {error}") from None
 
 
 async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:

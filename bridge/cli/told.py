@@ -18,6 +18,7 @@ from bridge.observe import (
     Captured,
     Confirmed,
     DeadLetter,
+    DeletesWithheld,
     EntityPaused,
     Handled,
     HeldBack,
@@ -30,7 +31,7 @@ from bridge.observe import (
 
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, Read, Confirmed)
-_WARN = (DeadLetter, EntityPaused, HeldBack)
+_WARN = (DeadLetter, DeletesWithheld, EntityPaused, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
 

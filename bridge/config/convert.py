@@ -17,6 +17,7 @@ from bridge.model.declare import (
     SystemSpec,
     Tier,
 )
+from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.types import Relation, parse_type
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -56,6 +57,7 @@ def _entity(system: str, name: str, model: EntityModel) -> EntitySpec:
             for relation, item in model.relations.items()
         ),
         version=model.version or "",
+        max_deletes=parse_delete_limit("" if model.max_deletes is None else str(model.max_deletes)),
     )
 
 

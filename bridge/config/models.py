@@ -17,6 +17,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from bridge.model.delete_limit import PATTERN, parse_delete_limit
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import parse_type
 
@@ -88,6 +89,18 @@ def _field(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
+def _delete_limit(value: Any) -> Any:
+    if isinstance(value, str):
+        parse_delete_limit(value)
+    return value
+
+
+DeleteLimitText = (
+    Annotated[int, Field(strict=True, ge=0, le=999_999_999_999)]
+    | Annotated[str, StringConstraints(pattern=PATTERN), BeforeValidator(_delete_limit)]
+)
+
+
 class EntityModel(Strict):
     """An entity on top of a table."""
 
@@ -99,6 +112,11 @@ class EntityModel(Strict):
     relations: dict[Name, RelationModel] = Field(default_factory=dict)
     version: Name | None = Field(
         default=None, description="Field that the system raises at each change"
+    )
+    max_deletes: DeleteLimitText | None = Field(
+        default=None,
+        description="Deletes from one comparison with the table, in rows or as a share such as 25%, "
+        "beyond which the entity is paused; default: a third of an entity of 100 rows or more",
     )
 
 

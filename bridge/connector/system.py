@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
+
 
 @dataclass(frozen=True, slots=True)
 class TableUse:
     """A table that the configuration names: its declared key columns (empty: the primary key)
-    and the columns that are used (empty: all).
+    and the columns that are used (empty: all). A source that derives deletes by comparing, more of
+    them than `max_deletes`, yields `Stale` in their place.
     """
 
     table: str
     key: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    max_deletes: DeleteLimit = DEFAULT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

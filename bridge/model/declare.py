@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from bridge.model.types import FieldType, Relation
 
 
@@ -44,7 +45,8 @@ class FieldSpec:
 class EntitySpec:
     """One declared entity. No fields: every column of the table as the catalogue tells.
 
-    `key` empty: the table's primary key. `before` etc. come from the source's shape.
+    `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`: more
+    deletes than these from one comparison pause the entity.
     """
 
     system: str
@@ -54,6 +56,7 @@ class EntitySpec:
     fields: tuple[FieldSpec, ...] = ()
     relations: tuple[Relation, ...] = ()
     version: str = ""
+    max_deletes: DeleteLimit = DEFAULT_LIMIT
 
     @property
     def qualified(self) -> str:

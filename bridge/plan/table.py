@@ -62,6 +62,13 @@ class EntityTable:
         """
         return tuple(self._turn(field)(value) for field, value in zip(fields, values, strict=True))
 
+    def key(self, framed: bytes) -> tuple[Any, ...]:
+        """The key in a record of the log, in the source's own form: aligned with `columns` of the
+        entity's key fields. Raises Rejected (`bad_key`), and ValueError for bytes that are no key.
+        """
+        values = self._decoder.key(framed)
+        return self.outward(self.entity.key, [values[field] for field in self.entity.key])
+
     def row(self, shape: ShapeLike, raw: Any) -> LazyRow:
         """The row that a raw row of `shape` becomes. Raises RowError."""
         with self._using:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -90,8 +91,8 @@ def _tables(entities: Iterable[EntitySpec]) -> Iterable[TableUse]:
         )
         known = uses.get(entity.table)
         if known is None:
-            uses[entity.table] = TableUse(entity.table, key, columns)
+            uses[entity.table] = TableUse(entity.table, key, columns, entity.max_deletes)
             continue
         both = tuple(dict.fromkeys((*known.columns, *columns))) if known.columns and columns else ()
-        uses[entity.table] = TableUse(entity.table, known.key or key, both)
+        uses[entity.table] = replace(known, key=known.key or key, columns=both)
     return uses.values()

@@ -14,7 +14,8 @@ from connectors.odata.means import choose
 from connectors.odata.model import Service
 from connectors.odata.options import Means, Options
 from connectors.odata.polling import Asks, Item, Poller, State
-from connectors.odata.table import Table
+from connectors.odata.presence import MAX_KEYS_PER_PAGE, present_keys
+from connectors.odata.table import Row, Table
 
 LONGEST_WAIT = 300.0
 """Seconds after which a set that is refused is asked again at the latest."""
@@ -124,12 +125,35 @@ class Feed:
             why = why or ("" if state else "it could not be read until now")
             return Found([], self._well(why))
         step = await self._poller.step()
+        items, doubt = step.items, ""
+        if isinstance(self._poller, ListingPoller):
+            items, doubt = await self._confirmed(self._poller, items)
         self._stepped = True
         self._more = step.more
-        stale = self._well(step.stale)
+        stale = self._well(step.stale or doubt)
         if not step.more:
             stale += await self._compare()
-        return Found(step.items, stale)
+        return Found(items, stale)
+
+    async def _confirmed(self, poller: ListingPoller, items: list[Item]) -> tuple[list[Item], str]:
+        """Without deletes of rows that the service has, when it is asked for them by key. What it
+        doesn't say, and more of them than are plausible, is left to a comparison with the log:
+        then also why.
+        """
+        gone = [item for item in items if item.row is None]
+        if not gone:
+            return items, ""
+        present: set[Row] | None = None
+        implausible = self.use.max_deletes.exceeded(len(gone), poller.size)
+        if len(gone) <= MAX_KEYS_PER_PAGE and not implausible:
+            present = await present_keys(self._asks, poller.table, [item.key for item in gone])
+        if present is None:
+            for item in gone:
+                poller.took(item)
+            kept = [item for item in items if item.row is not None]
+            return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
+        # One that is there stays remembered: the next listing tells.
+        return [item for item in items if item.row is not None or item.key not in present], ""
 
     def took(self, item: Item) -> None:
         """An item of the last page was handed on."""

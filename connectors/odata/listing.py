@@ -140,6 +140,11 @@ class ListingPoller:
             )
         return last, None
 
+    @property
+    def size(self) -> int:
+        """How many rows are remembered."""
+        return len(self._known)
+
     def took(self, item: Item) -> None:
         if item.row is None:
             self._known.pop(item.key, None)

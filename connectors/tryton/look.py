@@ -95,6 +95,19 @@ class Look:
             if len(listed) < LISTED:
                 return found
 
+    async def present(self, model: str, ids: Sequence[int]) -> set[int]:
+        """Which of these ids the model has."""
+        found: set[int] = set()
+        inactive = {"active_test": False}
+        for at in range(0, len(ids), self._page):
+            asked = list(ids[at : at + self._page])
+            domain = [[ID, "in", asked]]
+            listed = await self._client.model(
+                model, "search", domain, 0, None, None, context=inactive
+            )
+            found.update(set(map(int, listed)).intersection(asked))
+        return found
+
     @property
     def now(self) -> int | None:
         """The time by the ERP's clock when it answered last, where it tells it; whole seconds."""

@@ -91,6 +91,7 @@ class TrytonSource:
                 options=self._options,
                 monotonic=self._monotonic,
                 clock=self._clock,
+                max_deletes=use.max_deletes,
             )
             try:
                 await one.begin(first=after is None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bridge.connector import Stale
+from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import Saved
 from connectors.tryton.fields import ID
@@ -60,8 +61,10 @@ class Watched:
         options: TrytonOptions,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
+        max_deletes: DeleteLimit = DEFAULT_LIMIT,
     ) -> None:
         self.name = name
+        self._max_deletes = max_deletes
         self.trouble = ""
         self.wanted = False
         self._tables = tables
@@ -191,7 +194,7 @@ class Watched:
             await self._begin_anew(seen, f"more than {self._look.most} rows came at once")
             return
         if table.key == (ID,):
-            seen.gone = gone
+            seen.gone = await self._confirmed(gone)
         elif gone:
             # Only the log knows their keys.
             self._compare("rows were deleted", deletes_only=True)
@@ -202,6 +205,25 @@ class Watched:
                 self._known.add(key)
                 known.add(key)
         seen.news += [Found(Stamp(0, key, 0), True) for key in come if key not in known]
+
+    async def _confirmed(self, gone: list[int]) -> list[int]:
+        """Those that the ERP doesn't have when it is asked for them. More than are plausible are left
+        to a comparison with the log.
+        """
+        if not gone or self._known is None:
+            return []
+        rows = self._known.print.size + len(gone)
+        if self._max_deletes.exceeded(len(gone), rows):
+            self._compare(f"the ERP doesn't list {len(gone)} of {rows} rows")
+            return []
+        # Unless the ERP answers, they are missing again from the next listing.
+        present = set(gone)
+        try:
+            present = await self._look.present(self.name, gone)
+        finally:
+            for key in present:
+                self._known.add(key)
+        return [key for key in gone if key not in present]
 
     async def _list(self) -> array[int]:
         began = self._monotonic()

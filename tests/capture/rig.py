@@ -55,6 +55,7 @@ class Rig:
     notices: list[Notice] = field(default_factory=list)
     entities: tuple[EntitySpec, ...] = ()
     limits: Limits = QUICK
+    bridge: str = BRIDGE
 
     def run(self, *statements: str) -> None:
         self.legacy.run(*statements)
@@ -64,13 +65,13 @@ class Rig:
 
     def wires(self, **changes: Any) -> Wires:
         made = Wires(
-            bridge=BRIDGE,
+            bridge=self.bridge,
             connector=self.legacy.connector,
             system=self.system(),
             entities=self.entities,
             log=self.log,
             registry=self.registry,
-            dead=FixedCodec(self.registry, BRIDGE),
+            dead=FixedCodec(self.registry, self.bridge),
             clock=lambda: time.time_ns() // 1000,
             monotonic=time.monotonic,
             observer=self.notices.append,
@@ -104,7 +105,7 @@ class Rig:
 
     async def told(self, entity: str) -> list[Told]:
         """Every record of an entity's topic."""
-        topic = f"{BRIDGE}.erp.{entity}"
+        topic = f"{self.bridge}.erp.{entity}"
         there = await self.log.topics()
         if topic not in there:
             return []
@@ -138,8 +139,8 @@ class Rig:
 
     async def dead(self) -> list[DeadLetter]:
         """Every dead letter."""
-        topic = f"{BRIDGE}.dead"
-        codec = FixedCodec(self.registry, BRIDGE)
+        topic = f"{self.bridge}.dead"
+        codec = FixedCodec(self.registry, self.bridge)
         found = []
         for number in range((await self.log.topics())[topic].partitions):
             for record in await between(self.log, TopicPartition(topic, number), 0):

@@ -46,6 +46,8 @@ JUNK: tuple[bytes | None, ...] = (
     like(where={"id": [[1]]}),
     like(reconcile="yes"),
     like(further=1),
+    like(max_deletes="lots"),
+    like(max_deletes=5),
 )
 
 

@@ -46,7 +46,8 @@ def interrupted_at(rig: Rig, step: str, time: int) -> Callable[[str], None]:
     seen: Counter[str] = Counter()
 
     def act(told: str) -> None:
-        seen[told] += told == "chunk.after" or seen["chunk.after"] > 0
+        first = ("chunk.after", "deletes.before")
+        seen[told] += told in first or seen["chunk.after"] > 0
         if told == "chunk.after" and seen[told] == 1:
             rig.run("UPDATE t SET amount = 'nonsense' WHERE id = 2")
         if told == step and seen[told] == time:

@@ -86,7 +86,7 @@ async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(rig:
 
 
 async def reported(rig: Rig, request: str) -> bool:
-    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await health.statuses(rig.log, rig.bridge)).get("erp")
     return found is not None and any(each["id"] == request for each in found.results)
 
 

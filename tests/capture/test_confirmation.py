@@ -1,0 +1,287 @@
+"""A delete that a comparison derives is written once the system says itself that the row is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bridge.capture import control, positions
+from bridge.capture.runner import Capture
+from bridge.connector import Capabilities, Chunk, Condition, Reader, Rows, Snapshot, System
+from bridge.log.registry.embedded import EmbeddedRegistry
+from bridge.model.delete_limit import parse_delete_limit
+from bridge.model.errors import RetryLater
+from bridge.observe import DeletesWithheld, EntityPaused
+from tests.capture.legacy import PostgresLegacy
+from tests.capture.polled import PolledLegacy
+from tests.capture.rig import QUICK, Rig, opened, until
+from tests.capture.test_rows import reported
+from tests.capture.test_snapshots import Interrupted
+from tests.connectors.polled import fake
+from tests.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
+
+ROWS = 240
+SMALL = replace(QUICK, rows=40)
+
+
+class Lies(fake.PolledConnector):
+    """A service that leaves rows out of what it lists, or out of what it is asked for, or gives
+    what nobody asked for.
+    """
+
+    def __init__(self) -> None:
+        self.unlisted: Callable[[int], bool] = lambda _: False
+        self.ignores_keys = False
+        self.reads = True
+        self.away = 0
+        self.asked: list[int] = []
+
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), read=self.reads)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        return _Snapshot(system, self)
+
+    async def reader(self, system: System) -> Reader:
+        assert self.reads, "it has no Reader"
+        return _Reader(system, self)
+
+
+class _Snapshot(fake.FileSnapshot):
+    def __init__(self, system: System, lies: Lies) -> None:
+        super().__init__(system)
+        self._lies = lies
+
+    def _chunk(
+        self, table: str, where: Condition | None, after: list[Any] | None, limit: int, only: str
+    ) -> Chunk:
+        chunk = super()._chunk(table, where, after, limit, only)
+        if where is None:
+            chunk.rows = [row for row in chunk.rows if not self._lies.unlisted(row[0])]
+        return chunk
+
+
+class _Reader(fake.FileReader):
+    def __init__(self, system: System, lies: Lies) -> None:
+        super().__init__(system)
+        self._lies = lies
+
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
+        if self._lies.away:
+            self._lies.away -= 1
+            raise RetryLater("the service is busy")
+        self._lies.asked.append(len(keys))
+        if self._lies.ignores_keys:
+            return await super().fetch(table, (), (), limit)
+        return await super().fetch(table, columns, keys, limit)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with lying(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def lying(folder: Path) -> AsyncIterator[Rig]:
+    legacy = PolledLegacy(folder / "erp.json", compare=0)
+    legacy.connector = Lies()
+    legacy.put(*({"id": key, "a": "row", "b": key} for key in range(1, ROWS + 1)))
+    async with opened(folder, legacy) as made:
+        await made.declare("t")
+        made.limits = SMALL
+        yield made
+
+
+def lies(rig: Rig) -> Lies:
+    assert isinstance(rig.legacy.connector, Lies)
+    return rig.legacy.connector
+
+
+def drop(rig: Rig, *keys: int) -> None:
+    assert isinstance(rig.legacy, PolledLegacy)
+    rig.legacy.drop(*keys)
+
+
+async def reconcile(rig: Rig, max_deletes: str = "") -> str:
+    asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes=max_deletes)
+    await control.send(rig.log, rig.bridge, asked)
+    await until(lambda: reported(rig, asked.id))
+    progress = await positions.progress_of(rig.log, rig.bridge, "erp")
+    assert progress is not None
+    (result,) = [one for one in progress.results if one.id == asked.id]
+    return result.failed or f"deleted {result.deleted}"
+
+
+async def deletes(rig: Rig) -> Counter[int]:
+    return Counter(told.key["id"] for told in await rig.told("t") if told.op == "delete")
+
+
+async def test_rows_that_a_listing_left_out_are_not_deleted(rig: Rig) -> None:
+    async with rig.capturing():
+        lies(rig).unlisted = lambda key: key % 2 == 0
+        drop(rig, 1, 3)
+        assert await reconcile(rig) == "deleted 2"
+    assert await deletes(rig) == {1: 1, 3: 1}
+    assert set(await rig.state("t")) == set(rig.table("t"))
+    (withheld,) = [one for one in rig.notices if isinstance(one, DeletesWithheld)]
+    assert (withheld.entity, withheld.present) == ("erp.t", ROWS // 2)
+    assert "did not show 120 rows" in withheld.reason
+    # In batches.
+    assert max(lies(rig).asked) == 25
+
+
+async def test_a_connector_without_a_reader_is_asked_through_its_snapshots(rig: Rig) -> None:
+    lies(rig).reads = False
+    async with rig.capturing():
+        lies(rig).unlisted = lambda key: key % 2 == 0
+        drop(rig, 1, 3)
+        assert await reconcile(rig) == "deleted 2"
+    assert set(await rig.state("t")) == set(rig.table("t"))
+
+
+async def test_a_service_that_ignores_what_it_is_asked_for_confirms_nothing(rig: Rig) -> None:
+    lies(rig).ignores_keys = True
+    async with rig.capturing():
+        drop(rig, 1, 3)
+        why = await reconcile(rig)
+    assert "erp.t: asked for one row by its key" in why
+    assert "ignores the condition" in why
+    assert not await deletes(rig)
+    assert len(lies(rig).asked) < 20
+
+
+async def test_a_system_that_is_away_meanwhile_is_asked_again(rig: Rig) -> None:
+    async with rig.capturing():
+        drop(rig, *range(1, 61))
+        lies(rig).away = 3
+        assert await reconcile(rig) == "deleted 60"
+    assert set(await rig.state("t")) == set(rig.table("t"))
+
+
+@asynccontextmanager
+async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
+    """The rig with an embedded log, or with Kafka's."""
+    async with lying(folder) as made:
+        if log == "embedded":
+            yield made
+            return
+        from bridge.log.kafka import from_url
+
+        other, bridge = from_url(f"kafka://{kafka.bootstrap}"), f"acme{uuid.uuid4().hex[:8]}"
+        await other.open()
+        registry = EmbeddedRegistry(other, bridge)
+        await registry.open()
+        try:
+            yield Rig(
+                made.legacy, other, registry, entities=made.entities, limits=SMALL, bridge=bridge
+            )
+        finally:
+            await registry.close()
+            await other.close()
+
+
+@pytest.mark.parametrize("log", ["embedded", "kafka"])
+async def test_more_deletes_than_are_plausible_wait_for_a_person(
+    log: str, tmp_path: Path, kafka: Kafka
+) -> None:
+    async with on(log, tmp_path, kafka) as rig:
+        async with rig.capturing():
+            drop(rig, *range(1, 101))
+            why = await reconcile(rig)
+            assert "the entity was paused: comparing its table with the log" in why
+        assert not await deletes(rig)
+        (paused,) = [one for one in rig.notices if isinstance(one, EntityPaused)]
+        assert "would delete 100 of 240 rows" in paused.reason
+        assert "bridgectl snapshot erp.t --reconcile --max-deletes 100" in paused.reason
+        # It stays so over a restart, and what a person says counts.
+        async with rig.capturing("two") as capture:
+            assert set(capture.pulse.progress.paused) == {"t"}
+            assert "paused" in await reconcile(rig, "99")
+            assert not await deletes(rig)
+            assert await reconcile(rig, "100") == "deleted 100"
+            assert not capture.pulse.progress.paused
+        assert set(await rig.state("t")) == set(rig.table("t"))
+
+
+async def test_what_the_file_says_is_plausible_is(rig: Rig) -> None:
+    (entity,) = rig.entities
+    rig.entities = (replace(entity, max_deletes=parse_delete_limit("50%")),)
+    async with rig.capturing():
+        drop(rig, *range(1, 121))
+        assert await reconcile(rig) == "deleted 120"
+        drop(rig, *range(121, 182))
+        assert "(50%)" in await reconcile(rig)
+
+
+@pytest.mark.parametrize("step", ["commit.after", "high.after", "deletes.before"])
+async def test_a_limit_that_a_person_gave_holds_over_a_restart(rig: Rig, step: str) -> None:
+    async with rig.capturing():
+        drop(rig, *range(1, 201))
+    asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="90%")
+    await control.send(rig.log, rig.bridge, asked)
+    seen: list[str] = []
+
+    def interrupt(at: str) -> None:
+        seen.append(at)
+        if at == step and seen.count("chunk.after") >= 1:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await asyncio.wait_for(Capture(rig.wires(steps=interrupt), "two").run(), PATIENCE)
+    async with rig.capturing("three"):
+        await until(lambda: reported(rig, asked.id))
+    assert await deletes(rig) == dict.fromkeys(range(1, 201), 1)
+
+
+async def test_rows_that_come_while_they_are_asked_for_are_not_deleted(tmp_path: Path) -> None:
+    """A row that was gone comes back after the system was asked: the stream tells of it first."""
+    async with lying(tmp_path) as rig:
+        async with rig.capturing():
+            drop(rig, 1, 2)
+            asked = control.request("erp", "snapshot", "t", reconcile=True)
+            back: list[str] = []
+
+            def come_back(at: str) -> None:
+                if at == "high.before" and lies(rig).asked and not back:
+                    back.append(at)
+                    assert isinstance(rig.legacy, PolledLegacy)
+                    rig.legacy.put({"id": 1, "a": "back", "b": 1})
+
+        async with rig.capturing("two", steps=come_back):
+            await control.send(rig.log, rig.bridge, asked)
+            await until(lambda: reported(rig, asked.id))
+            await rig.equal("t")
+        assert back
+
+
+async def test_a_truncate_that_the_stream_told_needs_no_person(
+    tmp_path: Path, database: str
+) -> None:
+    async with opened(tmp_path, PostgresLegacy(database)) as pg:
+        pg.run(
+            "CREATE TABLE t (id bigint PRIMARY KEY, a text)",
+            "INSERT INTO t SELECT i, 'row' FROM generate_series(1, 150) i",
+        )
+        await pg.declare("t")
+        async with pg.capturing():
+            pg.run("TRUNCATE t", "INSERT INTO t VALUES (7, 'after')")
+            await pg.equal("t")
+            assert not [one for one in pg.notices if isinstance(one, EntityPaused)]

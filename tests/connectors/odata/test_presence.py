@@ -1,0 +1,71 @@
+"""What a listing no longer shows is gone once the service says so itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bridge.connector import System, TableUse
+from connectors.odata.client import Client
+from connectors.odata.feed import Feed
+from connectors.odata.options import Options
+from tests.connectors.odata.polls import WORDS, Bent
+from tests.services.cap import Cap
+
+
+@asynccontextmanager
+async def feeding(cap: Cap, rows: int, page: int = 1000) -> AsyncIterator[tuple[Feed, Bent]]:
+    cap.write("Plains", *({"order_no": f"{n:03}", "qty": 1} for n in range(rows)))
+    options, use = Options(page=page), TableUse("Plains")
+    client = Client(System("kit", "erp", cap.url, "http://erp/", options, (use,), 2))
+    asks = Bent(client)
+    feed = Feed(asks, use, options, lambda: 1.0, lambda: 1.0)
+    try:
+        await feed.begin(await client.metadata(), None)
+        yield feed, asks
+    finally:
+        await client.close()
+
+
+def without(*hidden: str) -> Any:
+    """Answers in which lists lack these rows."""
+
+    def bend(body: Any) -> Any:
+        if "value" not in body:
+            return body
+        return {**body, "value": [row for row in body["value"] if row["order_no"] not in hidden]}
+
+    return bend
+
+
+async def poll(feed: Feed) -> tuple[list[tuple[str, str]], list[str]]:
+    """A whole poll: what it told, and why the table is to be compared with the log."""
+    told, stale, more = [], [], True
+    while more:
+        step = await feed.step()
+        for item in step.items:
+            feed.took(item)
+            told.append((WORDS[item.op], str(item.key[0])))
+        stale += [one.reason for one in step.stale]
+        more = feed.turn()
+    return told, stale
+
+
+async def test_a_row_that_a_listing_left_out_is_not_gone(cap: Cap) -> None:
+    async with feeding(cap, 9) as (feed, asks):
+        asks.bend = without("003", "005")
+        with cap.client() as erp:
+            erp.delete("Plains('005')").raise_for_status()
+        assert await poll(feed) == ([("delete", "005")], [])
+        asks.bend = lambda body: body
+        assert await poll(feed) == ([], [])
+
+
+async def test_more_than_are_plausible_are_left_to_a_comparison_with_the_log(cap: Cap) -> None:
+    async with feeding(cap, 120) as (feed, asks):
+        asks.bend = without(*(f"{n:03}" for n in range(41)))
+        told, stale = await poll(feed)
+        assert told == []
+        assert stale == ["a listing doesn't show 41 of 120 rows"]
+        assert await poll(feed) == ([], [])
