@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.capture.window import Touched
 from bridge.connector import DELETE, Change, Shape
-from bridge.log.port import Entry, Registry
+from bridge.log.port import Entry, RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
 from bridge.model.compat import KEY_SUFFIX, incompatibilities
 from bridge.model.declare import EntitySpec
@@ -43,12 +43,16 @@ class Target:
 
 
 class CapturedEntity:
-    """An entity of the source. `adapt` comes before rows of a shape; `open` before that."""
+    """An entity of the source. `adapt` comes before rows of a shape; `open` before that.
+
+    `foreign`: why nothing can be captured, where something else stands under its subjects.
+    """
 
     def __init__(self, spec: EntitySpec, target: Target, registry: Registry) -> None:
         self.spec = spec
         self.topic = change_topic(target.bridge, spec.system, spec.name)
         self.type: Entity | None = None
+        self.foreign = ""
         self._value_schema = 0
         self.partitions = target.partitions
         self._key_schema = 0
@@ -57,23 +61,19 @@ class CapturedEntity:
         self._executors: dict[Shape, Executor] = {}
 
     async def open(self) -> None:
-        """Learn from the registry what the entity looked like so far. Raises ConfigurationError
-        where something else stands under its subjects.
+        """Learn from the registry what the entity looked like so far, or that something else stands
+        under its subjects.
         """
+        self.foreign = ""
         value = await self._registry.latest(f"{self.topic}-value")
         key = await self._registry.latest(f"{self.topic}-key")
         if value is None or key is None:
             return
         try:
-            fields = [field["name"] for field in json.loads(key.text)["fields"]]
-            self.type = replace(entity_of(json.loads(value.text)), key=tuple(fields))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(
-                f"{self.spec.qualified}: the schemas {key.id} and {value.id} under the subjects "
-                f"{self.topic}-key and {self.topic}-value are not those of a captured entity "
-                f"({error}): something else registered them; use another entity name, or give the "
-                "bridge a topic prefix of its own"
-            ) from error
+            self.type = stored_type(self.spec.qualified, self.topic, key, value)
+        except ConfigurationError as error:
+            self.foreign = str(error)
+            return
         self._value_schema, self._key_schema = value.id, key.id
 
     def executor(self, shape: Shape) -> Executor | None:
@@ -86,6 +86,11 @@ class CapturedEntity:
         A column that is gone stays a field, which is null. Raises Incompatible, saying why and
         what to do.
         """
+        if self.foreign:
+            # Somebody may have put it right since.
+            await self.open()
+        if self.foreign:
+            raise Incompatible(self.foreign)
         try:
             found = entity_type(self.spec, shape, self.type)
             plan = make_plan(self.spec, found, shape)
@@ -138,6 +143,28 @@ class CapturedEntity:
                 f"{'; '.join(reasons)}. Declare the fields as they were, or "
                 "capture the table under a new entity name"
             )
+
+
+def stored_type(
+    qualified: str, topic: str, key: RegisteredSchema, value: RegisteredSchema
+) -> Entity:
+    """The entity as the newest schemas of its topic have it. Raises ConfigurationError where they
+    are something else's.
+    """
+    try:
+        fields = [field["name"] for field in json.loads(key.text)["fields"]]
+        entity = replace(entity_of(json.loads(value.text)), key=tuple(fields))
+        if entity.qualified != qualified:
+            raise ValueError(f"it is that of {entity.qualified}")  # noqa: TRY301
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{qualified}: the schemas {key.id} and {value.id}, the newest under the subjects "
+            f"{topic}-key and {topic}-value, are not those of this entity ({error}): something else "
+            "registered them. Delete those versions in the registry (DELETE "
+            f"/subjects/{topic}-value/versions/latest), use another entity name, or give the "
+            "bridge a name of its own"
+        ) from error
+    return entity
 
 
 def _schemas(entity: Entity) -> tuple[Schema, Schema]:

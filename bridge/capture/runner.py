@@ -18,7 +18,7 @@ from tenacity.wait import wait_base
 from bridge.capture import control, health, positions
 from bridge.capture.catalogue import described, uses
 from bridge.capture.contract import Wires
-from bridge.capture.entity import CapturedEntity, Target
+from bridge.capture.entity import CapturedEntity, Incompatible, Target
 from bridge.capture.health import Pulse
 from bridge.capture.progress import ACCEPTED, Job, Progress, enqueue
 from bridge.capture.session import Session
@@ -190,7 +190,7 @@ class Capture:
                 continue
             try:
                 await entity.adapt(shapes[table])
-            except ConfigurationError as error:
+            except (ConfigurationError, Incompatible) as error:
                 troubles[name] = str(error)
         if len(troubles) == len(self._entities):
             raise ConfigurationError("; ".join(dict.fromkeys(troubles.values())))

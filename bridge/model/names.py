@@ -21,8 +21,9 @@ COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD = (
     "dead",
 )
 FIXED = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
-#: Internal topics: checkpoints of sources; schemas of the embedded registry.
-POSITIONS, SCHEMAS = "positions", "schemas"
+#: Internal topics: checkpoints of sources; schemas of the embedded registry; what the log
+#: remembers of a registry's ids.
+POSITIONS, SCHEMAS, SCHEMA_IDS = "positions", "schemas", "schema_ids"
 
 
 def as_name(text: str, taken: Container[str] = ()) -> str:

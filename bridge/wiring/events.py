@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from bridge.log.port import Record, Registry
 from bridge.model import headers, wire
@@ -16,14 +17,22 @@ from bridge.plan.record import Decoder
 from bridge.single_flight import SingleFlight
 
 
+class SchemaDecoder(NamedTuple):
+    """What one schema id stands for; `topic_suffix` is the end of its entity's topic."""
+
+    entity: Entity
+    decoder: Decoder
+    topic_suffix: str
+
+
 class RegistryEvents:
     """Decodes records of change topics; asks the registry once for each schema id."""
 
     def __init__(self, registry: Registry, entities: Mapping[str, EntitySpec]) -> None:
         self._registry = registry
         self._entities = entities
-        self._decoders: dict[int, tuple[Entity, Decoder]] = {}
-        self._flights: SingleFlight[int, tuple[Entity, Decoder]] = SingleFlight()
+        self._decoders: dict[int, SchemaDecoder] = {}
+        self._flights: SingleFlight[int, SchemaDecoder] = SingleFlight()
 
     async def event(self, record: Record) -> Event | None:
         """The event, or None for a tombstone. Raises RetryLater while the registry is away,
@@ -31,9 +40,15 @@ class RegistryEvents:
         """
         if record.value is None:
             return None
-        entity, decoder = await self._decoder(wire.schema_id(record.value))
+        entity, decoder, suffix = await self._decoder(wire.schema_id(record.value))
         change = decoder.change(record.value)
         told = dict(record.headers)
+        if not record.topic.endswith(suffix) and _holds_changes(record.topic, told):
+            raise ValueError(
+                f"schema id {wire.schema_id(record.value)} is that of {entity.qualified}, and "
+                f"{record.topic} holds another entity: something else wrote the record, or the "
+                "registry is another one"
+            )
         return Event(
             entity=entity.qualified,
             op=change.op,
@@ -55,20 +70,27 @@ class RegistryEvents:
             replayed=headers.REPLAY in told,
         )
 
-    async def _decoder(self, schema_id: int) -> tuple[Entity, Decoder]:
+    async def _decoder(self, schema_id: int) -> SchemaDecoder:
         known = self._decoders.get(schema_id)
         if known is None:
             known = await self._flights.result(schema_id, lambda: self._read_decoder(schema_id))
         return known
 
-    async def _read_decoder(self, schema_id: int) -> tuple[Entity, Decoder]:
+    async def _read_decoder(self, schema_id: int) -> SchemaDecoder:
         try:
             text = await self._registry.schema(schema_id)
         except KeyError:
             raise ValueError(f"schema id {schema_id} is not in the registry") from None
         entity = _declared(entity_of(json.loads(text)), self._entities)
-        decoder = self._decoders[schema_id] = (entity, Decoder(text, entity))
+        decoder = SchemaDecoder(entity, Decoder(text, entity), f".{entity.qualified}")
+        self._decoders[schema_id] = decoder
         return decoder
+
+
+def _holds_changes(topic: str, record_headers: Mapping[str, bytes]) -> bool:
+    """Whether a topic holds the changes of one entity only; replays may be sent anywhere."""
+    internal = topic.startswith("_") or topic.count(".") != 2
+    return not internal and headers.REPLAY not in record_headers
 
 
 def _declared(entity: Entity, specs: Mapping[str, EntitySpec]) -> Entity:

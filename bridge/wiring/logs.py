@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.config import Config, LogTarget
 from bridge.log.port import Log, Registry
 from bridge.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.log.registry.remembered import VerifiableRegistry
 
 
 def make_log(config: Config, target: LogTarget | None = None) -> Log:
@@ -49,8 +54,20 @@ def make_log(config: Config, target: LogTarget | None = None) -> Log:
 
 
 def make_registry(config: Config, log: Log, target: LogTarget | None = None) -> Registry:
-    """The schema registry (not opened): the one over HTTP where configured, else embedded."""
+    """The schema registry (not opened): the one over HTTP where configured, else embedded. On
+    Kafka the log remembers its ids.
+    """
     target = target or config.log
+    registry = _registry(config, log, target)
+    if target.kafka is None:
+        # In the same file as the records: the one can't be lost without the other.
+        return registry
+    from bridge.log.registry.remembered import RememberedRegistry
+
+    return RememberedRegistry(registry, log, config.bridge)
+
+
+def _registry(config: Config, log: Log, target: LogTarget) -> VerifiableRegistry:
     model = target.kafka.registry if target.kafka is not None else None
     if model is None:
         from bridge.log.registry.embedded import EmbeddedRegistry

@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from bridge.agent import Agent
 from bridge.config import Config
+from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
 from bridge.wiring import garbage
@@ -25,15 +26,20 @@ Work = Callable[[asyncio.Event], Awaitable[None]]
 SHORTEST, LONGEST = 0.2, 30.0
 #: One attempt to open the log costs next to nothing, and nothing runs until it is there.
 LONGEST_OPENING = 5.0
+#: Seconds after which the registry's ids are compared with what the log remembers again.
+VERIFY_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that runs: `kind` is capture, agent or commands, `name` whose."""
+    """One thing that runs: `kind` is capture, agent, commands or registry, `name` whose. `watches`:
+    it only looks after the others, and ends with them.
+    """
 
     kind: str
     name: str
     work: Work
+    watches: bool = False
 
 
 @dataclass(slots=True)
@@ -44,7 +50,7 @@ class Ended:
 
 
 def parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list[Part]:
-    """The parts of these kinds, in the order in which data flows."""
+    """The parts of these kinds, in the order in which data flows; and what looks after them."""
     wanted = set(kinds)
     found: list[Part] = []
     if "capture" in wanted:
@@ -61,6 +67,9 @@ def parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list
             for name, config in bridge.systems.items()
             if config.spec.commands
         ]
+    if isinstance(bridge.registry, RememberedRegistry):
+        work = _verify(bridge.registry)
+        found.append(Part("registry", bridge.registry.name, work, watches=True))
     return found
 
 
@@ -115,8 +124,16 @@ async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) 
     ended = Ended()
     with garbage.seldom():
         async with asyncio.TaskGroup() as group:
-            for part in running:
-                group.create_task(_supervised(part, stop, observer, ended))
+            tasks = {
+                part: group.create_task(_supervised(part, stop, observer, ended))
+                for part in running
+            }
+            working = [task for part, task in tasks.items() if not part.watches]
+            if working:
+                await asyncio.wait(working)
+            for part, task in tasks.items():
+                if part.watches:
+                    task.cancel()
     return ended
 
 
@@ -158,6 +175,15 @@ def _capture(bridge: Bridge, name: str) -> Work:
             for task in (capturing, stopping):
                 task.cancel()
             await asyncio.gather(capturing, stopping, return_exceptions=True)
+
+    return work
+
+
+def _verify(registry: RememberedRegistry) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await registry.verify()
+            await _sleep(VERIFY_EVERY_S, stop)
 
     return work
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bridge.capture import control
+from bridge.log.port import RegisteredSchema
+from bridge.model.avro import change_schema, schema_text
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.types import Entity, Field, FieldType
 from bridge.observe import EntityPaused, EntityState
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
@@ -114,6 +119,59 @@ async def test_a_schema_of_somebody_elses_stops_with_its_subject_and_the_way_out
     with pytest.raises(ConfigurationError, match=r"acme\.erp\.t-value.* another entity name"):
         async with rig.capturing():
             pass
+
+
+class ForeignLatest:
+    """A registry with somebody else's schema as the newest under one subject, until `deleted`."""
+
+    def __init__(self, registry: Any, subject: str, text: str) -> None:
+        self._registry = registry
+        self._subject = subject
+        self._text = text
+        self.deleted = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+    async def latest(self, subject: str) -> RegisteredSchema | None:
+        if subject == self._subject and not self.deleted:
+            return RegisteredSchema(99, self._text)
+        version: RegisteredSchema | None = await self._registry.latest(subject)
+        return version
+
+
+OTHER_ENTITY = schema_text(
+    change_schema(Entity("web", "shop", ("id",), (Field("id", FieldType("integer")),)))
+)
+
+
+@pytest.mark.parametrize("text", ['"string"', '{"type": "record", "name": "X"}', OTHER_ENTITY])
+async def test_a_foreign_newest_version_pauses_that_entity_alone_until_it_is_gone(
+    rig: Rig, text: str
+) -> None:
+    """It ended the capture of the whole system."""
+    rig.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)",
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, a INTEGER)",
+        "INSERT INTO t VALUES (1, 1)",
+    )
+    await rig.declare("t", "u")
+    async with rig.capturing("one"):
+        pass
+    foreign: Any = ForeignLatest(rig.registry, f"{BRIDGE}.erp.t-value", text)
+    rig.registry = foreign
+    async with rig.capturing("two") as capture:
+        rig.run("INSERT INTO t VALUES (2, 2)", "INSERT INTO u VALUES (1, 1)")
+        await rig.equal("u")
+        await until(lambda: "t" in capture.pulse.progress.paused)
+        reason = capture.pulse.progress.paused["t"].reason
+        assert f"DELETE /subjects/{BRIDGE}.erp.t-value/versions/latest" in reason
+        assert "bridgectl snapshot erp.t --resume" in reason
+        foreign.deleted = True
+        await control.send(rig.log, BRIDGE, control.request("erp", "resume", "t"))
+        await rig.equal("t")
+        await until(lambda: not capture.pulse.progress.paused)
+    assert sorted(await rig.state("t")) == [1, 2]
 
 
 async def knows(rig: Rig, key: int) -> bool:

@@ -1,17 +1,19 @@
 """The registry over HTTP where things go wrong, against a small real server."""
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import fastavro
 import pytest
 
 from bridge.log.port import Record
 from bridge.log.registry.http import HttpRegistry
-from bridge.model import wire
-from bridge.model.avro import change_schema, schema_text
+from bridge.model import headers, wire
+from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.types import Entity, Field, FieldType
 from bridge.plan.record import Decoder
@@ -19,9 +21,8 @@ from bridge.wiring.events import RegistryEvents
 from tests.log.certificates import Authority
 from tests.services.ports import free_ports
 
-CHANGE_SCHEMA = schema_text(
-    change_schema(Entity("erp", "o", ("no",), (Field("no", FieldType("string")),)))
-)
+ENTITY = Entity("erp", "o", ("no",), (Field("no", FieldType("string")),))
+CHANGE_SCHEMA = schema_text(change_schema(ENTITY))
 
 Answer = Callable[[str, str], tuple[int, object]]
 
@@ -227,6 +228,42 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
         "GET /apis/ccompat/v7/schemas/ids/7"
     ]
     assert made == 1
+
+
+async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
+    serving: Serving,
+) -> None:
+    """After a registry gave ids again it would be read with the fields of the other entity."""
+    _, url = await serving(lambda *_: (200, {"schema": CHANGE_SCHEMA}))
+    registry = HttpRegistry(url)
+    await registry.open()
+    events = RegistryEvents(registry, {})
+    key, value = io.BytesIO(wire.header(6)), io.BytesIO(wire.header(7))
+    for out in (key, value):
+        out.seek(0, io.SEEK_END)
+    fastavro.schemaless_writer(key, fastavro.parse_schema(key_schema(ENTITY)), {"no": "1"})
+    change: dict[str, object] = {
+        "op": "create",
+        "before": None,
+        "after": {"no": "1"},
+        "unavailable": [],
+    }
+    about = {"position": "p", "transaction": None, "occurred_at": None, "captured_at": 0}
+    parsed = fastavro.parse_schema(json.loads(CHANGE_SCHEMA))
+    fastavro.schemaless_writer(value, parsed, {**change, **about})
+    with pytest.raises(ValueError, match=r"schema id 7 is that of erp\.o, and t\.erp\.p holds"):
+        await events.event(Record("t.erp.p", 0, 0, 0, b"", value.getvalue(), ()))
+    replayed = [(headers.REPLAY, b"erp:1")]
+    targets: list[tuple[str, list[tuple[str, bytes]]]] = [
+        ("t.erp.o", []),
+        ("_t.replay.watch", []),
+        ("any.other.topic", replayed),
+    ]
+    for topic, more in targets:
+        event = await events.event(Record(topic, 0, 0, 0, key.getvalue(), value.getvalue(), more))
+        assert event is not None
+        assert event.after["no"] == "1"
+    await registry.close()
 
 
 async def test_concurrent_registrations_of_one_schema_are_one_request(serving: Serving) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bridge.log.copying.state import COPIED, CopyState
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from bridge.model.names import POSITIONS, SCHEMAS, internal_topic
+from bridge.model.names import POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def ordered(
     there: Mapping[str, TopicInfo], bridge: str, leave_out: Iterable[str]
 ) -> dict[str, TopicInfo]:
     """This bridge's topics; the checkpoints last, since they say that the rest is there."""
-    left = {internal_topic(bridge, name) for name in (SCHEMAS, COPIED)} | {*leave_out}
+    left = {internal_topic(bridge, name) for name in (SCHEMAS, SCHEMA_IDS, COPIED)} | {*leave_out}
     mine = (f"{bridge}.", f"_{bridge}.")
     last = internal_topic(bridge, POSITIONS)
     names = (name for name in there if name.startswith(mine) and name not in left)

@@ -96,6 +96,13 @@ class EmbeddedRegistry:
             raise ConfigurationError(self._left_out[schema_id])
         return self._texts[schema_id]
 
+    async def stored(self, schema_id: int) -> str:
+        """As `schema`: this registry has what it has read."""
+        return await self.schema(schema_id)
+
+    def forget(self, schema_id: int) -> None:
+        """What was read stands in the topic for good."""
+
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
         found = await self.versions(subject)

@@ -124,6 +124,13 @@ class HttpRegistry:
         return await self._schema_flights.result(schema_id, lambda: self._read_schema(schema_id))
 
     async def _read_schema(self, schema_id: int) -> str:
+        text = self._texts[schema_id] = await self.stored(schema_id)
+        return text
+
+    async def stored(self, schema_id: int) -> str:
+        """The text of a schema as the registry has it now. Raises KeyError when it has none, after
+        waiting for it.
+        """
         waits = schema_id not in self._absent
         try:
             async for attempt in AsyncRetrying(
@@ -133,20 +140,22 @@ class HttpRegistry:
                 reraise=True,
             ):
                 with attempt:
-                    text = await self.stored(schema_id)
+                    text = await self._ask_schema(schema_id)
         except KeyError:
             self._note_absent(schema_id)
             raise
         self._absent.discard(schema_id)
-        self._texts[schema_id] = text
         return text
 
-    async def stored(self, schema_id: int) -> str:
-        """The text of a schema as the registry has it now. Raises KeyError when it has none."""
+    async def _ask_schema(self, schema_id: int) -> str:
         answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
         if answer is None:
             raise KeyError(schema_id)
         return str(answer["schema"])
+
+    def forget(self, schema_id: int) -> None:
+        """Ask again for this schema."""
+        self._texts.pop(schema_id, None)
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""

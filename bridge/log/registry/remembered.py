@@ -1,0 +1,261 @@
+"""A registry whose ids the log remembers, so that another registry in its place is noticed.
+
+A registry that lost its database gives ids again: an old id then stands for another schema, and
+old records are read with swapped fields. So the log keeps the fingerprint behind each id that the
+bridge wrote with, in the topic `_{bridge}.schema_ids`: one record an id, its key the id as text,
+its value the JSON object `{"fingerprint", "subject"}`. What the registry answers is compared with
+it; some ids are looked at again at the start and now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final, Protocol
+
+from bridge.log.port import (
+    Entry,
+    Log,
+    Record,
+    RegisteredSchema,
+    Registry,
+    TopicPartition,
+    TopicSpec,
+)
+from bridge.model import compat
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.names import SCHEMA_IDS, internal_topic
+from bridge.single_flight import CoalescedRun
+
+READ_LIMIT: Final = 1000
+#: Seconds in which a read has to move on, while there is something to be read.
+READ_TIMEOUT_S: Final = 30.0
+#: Ids that one look compares: the newest ones, and others in turn.
+NEWEST_IDS: Final = 4
+OTHER_IDS: Final = 6
+#: Seconds for which a look is good enough for what is to be registered.
+FRESH_S: Final = 30.0
+
+
+class VerifiableRegistry(Registry, Protocol):
+    """A registry that can be asked again for what it has answered before."""
+
+    @property
+    def name(self) -> str:
+        """For people, without secrets."""
+
+    async def stored(self, schema_id: int) -> str:
+        """The text of a schema as the registry has it now. Raises KeyError when it has none."""
+
+    def forget(self, schema_id: int) -> None:
+        """Ask again for this schema."""
+
+
+class OtherRegistry(RetryLater):
+    """The registry isn't the one that the log was written with. Nothing is read or registered."""
+
+
+class RememberedRegistry:
+    """`bridge.log.port.Registry` around another one. Safe for any number of tasks."""
+
+    def __init__(
+        self,
+        registry: VerifiableRegistry,
+        log: Log,
+        bridge: str,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`clock` in seconds."""
+        self._registry = registry
+        self._log = log
+        self._bridge = bridge
+        self._partition = TopicPartition(internal_topic(bridge, SCHEMA_IDS), 0)
+        self._next_offset: int | None = None
+        self._fingerprints: dict[int, str] = {}
+        self._subjects: set[str] = set()
+        self._reading = CoalescedRun()
+        self._remembering = asyncio.Lock()
+        self._turn = 0
+        self._clock = clock
+        self._verified_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """For people, without secrets."""
+        return self._registry.name
+
+    async def open(self) -> None:
+        """Connect, and compare. Raises ConfigurationError for another registry."""
+        await self._registry.open()
+        await self._log.create_topics([TopicSpec(self._partition.topic, "compact", 1)])
+        try:
+            await self.verify()
+        except OtherRegistry as error:
+            raise ConfigurationError(str(error)) from error
+
+    async def close(self) -> None:
+        """As the port says."""
+        await self._registry.close()
+
+    async def verify(self) -> None:
+        """Ask again for some of the ids that the log was written with: other ones each time.
+
+        Raises OtherRegistry when one of them stands for something else now, RetryLater while the
+        registry is away.
+        """
+        await self._catch_up()
+        schema_ids = self._sample()
+        texts = await asyncio.gather(*(self._stored(schema_id) for schema_id in schema_ids))
+        for schema_id, text in zip(schema_ids, texts, strict=True):
+            self._compare(schema_id, text)
+        self._verified_at = self._clock()
+
+    async def register(self, subject: str, text: str) -> int:
+        """As the port says; nothing is registered with another registry."""
+        if self._verified_at is None or self._clock() - self._verified_at > FRESH_S:
+            await self.verify()
+        schema_id = await self._registry.register(subject, text)
+        await self._agree(subject, schema_id, text)
+        return schema_id
+
+    async def schema(self, schema_id: int) -> str:
+        """As the port says. KeyError only for ids that the log doesn't remember."""
+        if schema_id not in self._fingerprints:
+            await self._catch_up()
+        try:
+            text = await self._registry.schema(schema_id)
+        except KeyError:
+            if schema_id not in self._fingerprints:
+                raise
+            raise self._other(f"has no schema {schema_id}") from None
+        self._compare(schema_id, text)
+        return text
+
+    async def latest(self, subject: str) -> RegisteredSchema | None:
+        """As the port says."""
+        version = await self._registry.latest(subject)
+        if version is None:
+            await self._check_absent(subject)
+        elif version.id in self._fingerprints:
+            self._compare(version.id, version.text)
+        elif self._is_own(subject, version.text):
+            # Written before the log remembered ids, or by another process.
+            for each in await self._registry.versions(subject):
+                await self._agree(subject, each.id, each.text)
+        return version
+
+    async def versions(self, subject: str) -> list[RegisteredSchema]:
+        """As the port says."""
+        versions = await self._registry.versions(subject)
+        if not versions:
+            await self._check_absent(subject)
+        for version in versions:
+            self._compare(version.id, version.text)
+        return versions
+
+    async def set_compatibility(self, subject: str, level: str) -> None:
+        """As the port says."""
+        await self._registry.set_compatibility(subject, level)
+
+    def _sample(self) -> list[int]:
+        newest_first = list(reversed(self._fingerprints))
+        newest, older = newest_first[:NEWEST_IDS], newest_first[NEWEST_IDS:]
+        start = self._turn % len(older) if older else 0
+        self._turn += OTHER_IDS
+        return newest + (older[start:] + older[:start])[:OTHER_IDS]
+
+    async def _stored(self, schema_id: int) -> str:
+        try:
+            return await self._registry.stored(schema_id)
+        except KeyError:
+            raise self._other(f"has no schema {schema_id}") from None
+
+    async def _check_absent(self, subject: str) -> None:
+        """Raises OtherRegistry for a subject that the log was written with."""
+        await self._catch_up()
+        if subject in self._subjects:
+            raise self._other(f"has nothing under the subject {subject}")
+
+    def _compare(self, schema_id: int, text: str) -> None:
+        fingerprint = self._fingerprints.get(schema_id)
+        if fingerprint is not None and fingerprint != _fingerprint(text):
+            self._registry.forget(schema_id)
+            raise self._other(f"has another schema under the id {schema_id}")
+
+    async def _agree(self, subject: str, schema_id: int, text: str) -> None:
+        """Compare the schema with what the log remembers of its id, or remember it."""
+        async with self._remembering:
+            if schema_id not in self._fingerprints:
+                await self._catch_up()
+            self._compare(schema_id, text)
+            if schema_id in self._fingerprints:
+                return
+            value = {"fingerprint": _fingerprint(text), "subject": subject}
+            entry = Entry(b"%d" % schema_id, json.dumps(value, separators=(",", ":")).encode())
+            await self._log.append(self._partition.topic, [entry])
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        await self._reading.run(self._read_to_end)
+
+    async def _read_to_end(self) -> None:
+        partition = self._partition
+        if self._next_offset is None:
+            self._next_offset = (await self._log.beginning_offsets([partition]))[partition]
+        end = (await self._log.end_offsets([partition]))[partition]
+        if self._next_offset >= end:
+            return
+        reader = await self._log.reader({partition: self._next_offset})
+        try:
+            while (offset := reader.position(partition)) < end:
+                records = await reader.read(READ_LIMIT, READ_TIMEOUT_S)
+                if not records and reader.position(partition) == offset:
+                    raise RetryLater(
+                        f"{self._log.name}: {partition.topic} could not be read from offset "
+                        f"{offset} to its end {end} within {READ_TIMEOUT_S:.0f} s"
+                    )
+                self._take(records)
+                self._next_offset = reader.position(partition)
+        finally:
+            await reader.close()
+
+    def _take(self, records: Iterable[Record]) -> None:
+        """The first word on an id counts; what is no record of ours says nothing."""
+        for record in records:
+            try:
+                schema_id, value = int(record.key or b""), json.loads(record.value or b"")
+                fingerprint, subject = value["fingerprint"], value["subject"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if isinstance(fingerprint, str) and isinstance(subject, str):
+                self._fingerprints.setdefault(schema_id, fingerprint)
+                self._subjects.add(subject)
+
+    def _is_own(self, subject: str, text: str) -> bool:
+        """Whether the schema is that of the entity whose topic has this subject."""
+        try:
+            schema = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        namespace = schema.get("namespace") if isinstance(schema, dict) else None
+        topic = f"{self._bridge}.{namespace}"
+        return subject in {f"{topic}-key", f"{topic}-value"}
+
+    def _other(self, finding: str) -> OtherRegistry:
+        self._verified_at = None
+        return OtherRegistry(
+            f"registry {self.name} {finding}, with which {self._log.name} was written "
+            f"({self._partition.topic} remembers it): it is another registry, or has lost its "
+            "database. Restore it, or set log.kafka.registry to the one before; records would be "
+            "read with other fields than they were written with"
+        )
+
+
+def _fingerprint(text: str) -> str:
+    """The schema's fingerprint; one of its own for what is no schema."""
+    try:
+        return compat.fingerprint(text)
+    except (ValueError, RecursionError):
+        return f"no schema: {text[:80]}"

@@ -1,0 +1,272 @@
+"""A registry that lost its database gives ids again: the log remembers what each one stood for."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Log, Registry, TopicPartition
+from bridge.log.registry.http import HttpRegistry
+from bridge.log.registry.remembered import FRESH_S, OtherRegistry, RememberedRegistry
+from bridge.model.errors import ConfigurationError
+from bridge.observe import Notice, PartState
+from bridge.wiring.running import Part, _verify, run
+from tests.log.conftest import OpenEmbedded
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.services.registry import Registry as Server
+
+BRIDGE = "acme"
+
+
+class MemoryRegistry:
+    """A registry's database in memory; `lose` empties it, as a container without a volume does."""
+
+    name = "http://registry"
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str] = {}
+        self.subjects: dict[str, list[int]] = {}
+        self.requests: list[str] = []
+
+    def lose(self) -> None:
+        self.texts, self.subjects = {}, {}
+
+    def client(self) -> HttpRegistry:
+        """A client of it that asks this database instead of a server."""
+        client = HttpRegistry("http://registry", patience=0.0)
+        client._ask = self._ask  # type: ignore[method-assign]
+        return client
+
+    async def _ask(self, method: str, path: str, body: object = None, **_: object) -> object:
+        self.requests.append(f"{method} {path}")
+        parts = path.strip("/").split("/")
+        if parts[0] == "config":
+            return {"compatibility": "NONE"}
+        if parts[0] == "schemas":
+            text = self.texts.get(int(parts[2]))
+            return None if text is None else {"schema": text}
+        ids = self.subjects.get(parts[1], [])
+        if method == "POST":
+            assert isinstance(body, dict)
+            return {"id": self._add(parts[1], body["schema"])}
+        if parts[-1] == "versions":
+            return [*range(1, len(ids) + 1)] or None
+        if not ids:
+            return None
+        schema_id = ids[-1] if parts[-1] == "latest" else ids[int(parts[-1]) - 1]
+        return {"id": schema_id, "schema": self.texts[schema_id]}
+
+    def _add(self, subject: str, text: str) -> int:
+        schema_id = next(
+            (each for each, known in self.texts.items() if known == text), len(self.texts) + 1
+        )
+        self.texts[schema_id] = text
+        ids = self.subjects.setdefault(subject, [])
+        if schema_id not in ids:
+            ids.append(schema_id)
+        return schema_id
+
+
+def schema(entity: str, *fields: str) -> str:
+    return json.dumps(
+        {
+            "type": "record",
+            "name": "Change",
+            "namespace": entity,
+            "fields": [
+                {"name": name, "type": ["null", "long"], "default": None} for name in fields
+            ],
+        }
+    )
+
+
+@pytest.fixture
+async def log(open_embedded: OpenEmbedded) -> EmbeddedLog:
+    return await open_embedded()
+
+
+@pytest.fixture
+def database() -> MemoryRegistry:
+    return MemoryRegistry()
+
+
+async def opened(registry: HttpRegistry, log: Log, **more: Callable[[], float]) -> Registry:
+    remembered = RememberedRegistry(registry, log, BRIDGE, **more)
+    await remembered.open()
+    return remembered
+
+
+async def test_ids_that_stand_for_other_schemas_are_refused_at_the_start(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    """Old records were read with swapped fields: the credit limit as the exposure."""
+    registry = await opened(database.client(), log)
+    old = schema("erp.customer", "credit_limit", "exposure")
+    assert await registry.register("acme.erp.customer-value", old) == 1
+    await registry.close()
+    database.lose()
+    await database.client().register(
+        "acme.erp.customer-value", schema("erp.customer", "exposure", "credit_limit")
+    )
+    with pytest.raises(ConfigurationError, match="has another schema under the id 1") as refused:
+        await opened(database.client(), log)
+    assert "_acme.schema_ids remembers it" in str(refused.value)
+    assert "log.kafka.registry" in str(refused.value)
+
+
+async def test_an_empty_registry_is_refused_before_anything_is_registered_with_it(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    registry = await opened(database.client(), log)
+    await registry.register("acme.erp.customer-value", schema("erp.customer", "a"))
+    database.lose()
+    with pytest.raises(ConfigurationError, match="has no schema 1"):
+        await opened(database.client(), log)
+    assert database.texts == {}
+
+
+async def test_a_registry_that_is_emptied_while_the_bridge_runs_is_refused_until_it_is_back(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    now = 0.0
+    registry = await opened(database.client(), log, clock=lambda: now)
+    text = schema("erp.customer", "a")
+    await registry.register("acme.erp.customer-value", text)
+    texts, subjects = database.texts, database.subjects
+    database.lose()
+    with pytest.raises(OtherRegistry, match="nothing under the subject"):
+        await registry.latest("acme.erp.customer-value")
+    with pytest.raises(OtherRegistry, match="nothing under the subject"):
+        await registry.versions("acme.erp.customer-value")
+    now += FRESH_S + 1
+    with pytest.raises(OtherRegistry, match="has no schema 1"):
+        await registry.register("acme.erp.order-value", schema("erp.order", "b"))
+    assert database.texts == {}
+    database.texts, database.subjects = texts, subjects
+    assert await registry.register("acme.erp.order-value", schema("erp.order", "b")) == 2
+
+
+async def test_a_reader_takes_nothing_from_another_registry_and_goes_on_with_the_right_one(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    writer = await opened(database.client(), log)
+    text = schema("erp.customer", "credit_limit", "exposure")
+    reader = await opened(database.client(), log)
+    await writer.register("acme.erp.customer-value", text)
+    texts = database.texts
+    database.texts = {1: schema("erp.customer", "exposure", "credit_limit")}
+    with pytest.raises(OtherRegistry, match="another schema under the id 1"):
+        await reader.schema(1)
+    database.texts = {}
+    with pytest.raises(OtherRegistry, match="has no schema 1"):
+        await reader.schema(1)
+    database.texts = texts
+    assert await reader.schema(1) == text
+
+
+async def test_an_id_that_the_log_never_used_is_missing_as_ever(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    registry = await opened(database.client(), log)
+    with pytest.raises(KeyError):
+        await registry.schema(99)
+    database.texts[99] = schema("other.thing", "x")
+    assert await registry.schema(99) == database.texts[99]
+    place = TopicPartition("_acme.schema_ids", 0)
+    assert (await log.end_offsets([place]))[place] == 0, "nobody wrote with it"
+
+
+async def test_versions_from_before_the_log_remembered_are_learned_unless_they_are_foreign(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    client = database.client()
+    await client.register("acme.erp.customer-value", schema("erp.customer", "a"))
+    await client.register("acme.erp.customer-value", schema("erp.customer", "a", "b"))
+    await client.register("acme.erp.order-value", schema("web.shop", "c"))
+    registry = await opened(database.client(), log)
+    for subject in ("acme.erp.customer-value", "acme.erp.order-value"):
+        assert await registry.latest(subject) is not None
+    database.lose()
+    database.texts = {1: schema("erp.customer", "b"), 2: schema("erp.customer", "a", "b")}
+    with pytest.raises(ConfigurationError, match="under the id 1"):
+        await opened(database.client(), log)
+    database.texts = {1: schema("erp.customer", "a"), 2: schema("erp.customer", "a", "b")}
+    await opened(database.client(), log)
+
+
+async def test_all_ids_are_compared_in_turn(log: EmbeddedLog, database: MemoryRegistry) -> None:
+    registry = RememberedRegistry(database.client(), log, BRIDGE)
+    await registry.open()
+    for number in range(30):
+        await registry.register(f"acme.erp.e{number}-value", schema(f"erp.e{number}", "a"))
+    database.requests.clear()
+    for _ in range(6):
+        await registry.verify()
+    compared = {each.rpartition("/")[2] for each in database.requests}
+    assert compared == {str(number) for number in range(1, 31)}
+
+
+async def test_a_running_bridge_tells_of_another_registry_and_of_its_end(
+    log: EmbeddedLog, database: MemoryRegistry
+) -> None:
+    """Nobody noticed. What looks after the others ends with them."""
+    registry = RememberedRegistry(database.client(), log, BRIDGE)
+    await registry.open()
+    await registry.register("acme.erp.customer-value", schema("erp.customer", "a"))
+    texts, database.texts = database.texts, {}
+    notices: list[Notice] = []
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: asyncio.Event) -> None:
+        await ended.wait()
+
+    def states() -> list[str]:
+        return [n.state for n in notices if isinstance(n, PartState) and n.kind == "registry"]
+
+    running = asyncio.create_task(
+        run(
+            [
+                Part("capture", "erp", wait),
+                Part("registry", registry.name, _verify(registry), watches=True),
+            ],
+            stop,
+            notices.append,
+        )
+    )
+    await until(lambda: "retrying" in states())
+    database.texts = texts
+    count = len(database.requests)
+    await until(lambda: len(database.requests) > count)
+    ended.set()
+    await running
+    [reason, *_] = [n.reason for n in notices if isinstance(n, PartState) and n.reason]
+    assert "has no schema 1" in reason
+
+
+async def test_apicurio_that_was_started_anew_is_refused(
+    log: EmbeddedLog, private_registry: "Callable[[], Server]"
+) -> None:
+    """The real one, with its database in memory."""
+    client = private_registry()
+    bridge = f"t{secrets.token_hex(4)}"
+    subject = f"{bridge}.erp.customer-value"
+    registry = RememberedRegistry(HttpRegistry(client.url), log, bridge)
+    await registry.open()
+    schema_id = await registry.register(subject, schema("erp.customer", "limit", "exposure"))
+    await registry.verify()
+    await asyncio.to_thread(client.kill)
+    await asyncio.to_thread(client.start)
+    foreign = HttpRegistry(client.url)
+    await foreign.open()
+    for number in range(schema_id):
+        await foreign.register(f"x{number}-value", schema(f"x.e{number}", "exposure", "limit"))
+    await foreign.close()
+    with pytest.raises(OtherRegistry, match=f"another schema under the id {schema_id}"):
+        await registry.verify()
+    await registry.close()
