@@ -10,7 +10,8 @@ from typing import Any
 from bridge.agent.contract import Commands, CommandTarget
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.model.command import Command, CommandRecord, default_idempotency_key, seal
-from bridge.model.errors import Rejected
+from bridge.model.error_text import describe_error
+from bridge.model.errors import BridgeError, Rejected
 from bridge.model.event import Event, RowVersion
 from bridge.model.fixed import Target, target
 
@@ -84,27 +85,54 @@ def seal_answer(
 
     Without an idempotency key of its own the id follows from agent, handler, event and ordinal,
     so that handling the event again gives the same id. Raises Rejected (`unknown_command`,
-    `bad_key`, `bad_value`).
+    `bad_key`, `bad_value`; `unavailable` as `commands`), and nothing else, whatever the handler put
+    into the command.
     """
+    try:
+        return _sealed(
+            command,
+            agent=agent,
+            handler=handler,
+            event=event,
+            ordinal=ordinal,
+            commands=commands,
+            now=now,
+        )
+    except BridgeError:
+        raise
+    except Exception as error:
+        raise Rejected(
+            "bad_value", f"a command of {handler.name}: {describe_error(error)}"
+        ) from error
+
+
+def _sealed(
+    command: Command,
+    *,
+    agent: DeclaredAgent,
+    handler: Handler,
+    event: Event,
+    ordinal: int,
+    commands: Commands,
+    now: datetime,
+) -> Answer:
+    if not isinstance(command.name, str):
+        raise Rejected("bad_value", f"a command's name is text, not {type(command.name).__name__}")
     declared = commands.target(command.name)
     key = key_of(command, declared)
     if isinstance(command.expect, RowVersion) and declared.guards:
         command = replace(command, expect=command.expect.guarded(declared.guards))
     elif command.expect is not None:
         command = replace(command, expect=str(command.expect))
-    try:
-        record = seal(
-            command,
-            key,
-            agent=agent.name,
-            agent_version=agent.version,
-            handler=handler.name,
-            caused_by=event.id,
-            requested_at=now,
-            idempotency_key=command.idempotency_key
-            or default_idempotency_key(agent.name, handler.name, event.id, ordinal),
-        )
-        place = target(declared.system, declared.entity, key)
-    except TypeError as error:
-        raise Rejected("bad_value", f"{command.name}: {error}") from error
-    return Answer(place, record, command)
+    record = seal(
+        command,
+        key,
+        agent=agent.name,
+        agent_version=agent.version,
+        handler=handler.name,
+        caused_by=event.id,
+        requested_at=now,
+        idempotency_key=command.idempotency_key
+        or default_idempotency_key(agent.name, handler.name, event.id, ordinal),
+    )
+    return Answer(target(declared.system, declared.entity, key), record, command)

@@ -16,7 +16,10 @@ from bridge.agent.declared import OPS, DeclaredAgent, Handler
 from bridge.agent.infer import PlainRow
 from bridge.agent.shelf import Shelf
 from bridge.model.command import Command
+from bridge.model.error_text import describe_error
+from bridge.model.errors import Rejected
 from bridge.model.event import Event
+from bridge.model.fixed import encode, encode_key
 from bridge.model.headers import event_id
 from bridge.model.names import split_entity
 from bridge.model.position import format_position
@@ -26,6 +29,8 @@ from bridge.model.types import Entity, Relation
 from bridge.observe import ignore
 
 T = TypeVar("T")
+MAX_COMMAND_BYTES = 899_000
+"""What a log takes unless `max_record_bytes` says otherwise, less the headers."""
 
 
 class _AnyCommand:
@@ -33,6 +38,21 @@ class _AnyCommand:
 
     def target(self, name: str) -> CommandTarget:
         return CommandTarget(*split_entity(name), ())
+
+
+def _check_record(answer: Answer) -> None:
+    """Refuse what the bridge would refuse to write. Raises Rejected."""
+    name = answer.record.name
+    try:
+        key, value = encode_key("command", answer.target), encode("command", answer.record)
+    except Exception as error:
+        raise Rejected("bad_value", f"{name}: {describe_error(error)}") from error
+    size = len(key) + len(value)
+    if size > MAX_COMMAND_BYTES:
+        raise Rejected(
+            "record_too_large",
+            f"command {name} takes {size} bytes; a log takes {MAX_COMMAND_BYTES}",
+        )
 
 
 class Bench(AbstractContextManager["Bench"]):
@@ -193,7 +213,10 @@ class Bench(AbstractContextManager["Bench"]):
 
     async def _at_once(self, handler: Handler, event: Event) -> list[Answer]:
         assert self._attempts is not None, "only while the bench is entered"  # noqa: S101
-        return await self._attempts.once(handler, event)
+        answers = await self._attempts.once(handler, event)
+        for answer in answers:
+            _check_record(answer)
+        return answers
 
     def _receipt(self, answer: Answer, same: bool) -> Receipt:
         if same:

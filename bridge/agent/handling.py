@@ -14,9 +14,10 @@ from bridge.agent.contract import Events
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.lane import Written
 from bridge.agent.parked import ParkedKeys
-from bridge.log.fixed import FixedCodec
-from bridge.log.port import Entry, Record, TopicPartition
+from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec, UnreadableRecord, entry_size
+from bridge.log.port import Record, TopicPartition
 from bridge.model import headers
+from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.fixed import DeadLetter
@@ -24,9 +25,6 @@ from bridge.model.provenance import KnownRow, Provenance
 from bridge.observe import DeadLetter as DeadLetterNotice
 from bridge.observe import Handled, Observer
 from bridge.waiting import PartWaiting, failure_of
-
-ENTRY_OVERHEAD = 512
-"""Bytes to leave free for what a log adds to a record."""
 
 
 class AgentStopped(BridgeError):
@@ -68,7 +66,7 @@ class Handling:
         """What is to be written for `record`. Raises AgentStopped."""
         try:
             event = await self._event(record)
-        except (ValueError, BridgeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the record holds, it is its own letter
             return [self._set_aside(record, None, None, error, 1)]
         if event is None:
             return []
@@ -124,7 +122,7 @@ class Handling:
             if self._agent.on_failure == "stop":
                 raise AgentStopped(
                     f"agent {self._agent.name!r}, handler {handler.name!r} failed for event "
-                    f"{event.id} ({type(cause).__name__}: {cause}); mend it and start the agent "
+                    f"{event.id} ({describe_error(cause)}); mend it and start the agent "
                     "again, or let it park such events with on_failure"
                 ) from cause
             if self._parked is not None and not event.replayed:
@@ -141,11 +139,14 @@ class Handling:
         more = [(headers.TRACEPARENT, event.traceparent.encode())] if event.traceparent else []
         if event.replayed:
             more.append((headers.REPLAY, event.id.encode()))
-        entry = self._codec.entry("command", answer.target, answer.record, more)
-        if _size(entry) > self._room:
+        try:
+            entry = self._codec.entry("command", answer.target, answer.record, more)
+        except UnreadableRecord as error:
+            raise Failed(_named(self._agent, answer), 1) from error
+        if entry_size(entry) > self._room:
             raise Failed(_named(self._agent, answer), 1) from Rejected(
                 "record_too_large",
-                f"command {answer.record.name} takes {_size(entry)} bytes; the log takes "
+                f"command {answer.record.name} takes {entry_size(entry)} bytes; the log takes "
                 f"{self._room}",
             )
         return Written(self._codec.topic("command"), entry)
@@ -158,12 +159,10 @@ class Handling:
         cause: BaseException,
         attempts: int,
     ) -> Written:
-        reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-        room = self._room - len(record.key or b"") - len(record.value or b"") - 2048
         letter = DeadLetter(
             kind="event",
             source=self._agent.name,
-            reason=reason[:1000],
+            reason=describe_error(cause),
             at=self._clock(),
             topic=record.topic,
             partition=record.partition,
@@ -171,15 +170,13 @@ class Handling:
             position=event.position if event else None,
             event_id=event.id if event else None,
             handler=handler.name if handler else None,
-            error=type(cause).__name__,
+            error=error_name(cause),
             attempts=attempts,
             key=record.key,
-            # It still stands in its topic; a record that just fits there may not fit here.
-            value=record.value if room >= 0 else None,
+            value=record.value,
         )
         self._observer(DeadLetterNotice("event", self._agent.name, letter.reason))
-        entry = self._codec.entry("dead", self._agent.name, letter)
-        return Written(self._codec.topic("dead"), entry)
+        return Written(self._codec.topic("dead"), self._codec.letter(letter, self._room))
 
 
 def _known(event: Event) -> Event:
@@ -206,8 +203,3 @@ def _wants(handler: Handler, event: Event) -> bool:
 
 def _named(agent: DeclaredAgent, answer: Answer) -> Handler:
     return next(one for one in agent.handlers if one.name == answer.record.handler)
-
-
-def _size(entry: Entry) -> int:
-    framing = sum(len(name) + len(value) + 8 for name, value in entry.headers)
-    return len(entry.key or b"") + len(entry.value or b"") + framing

@@ -14,7 +14,7 @@ from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model import headers
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import RetryLater
 from bridge.model.receipt import Outcome
 
 AT_ONCE = 2000
@@ -40,6 +40,7 @@ class Answered:
         self._turns: dict[str, int] = {}
         self._turn = 0
         self._begun: set[str] = set()
+        self._foreign: dict[str, str] = {}
         self._awaited: set[bytes] = set()
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
@@ -57,6 +58,12 @@ class Answered:
         found out about it before is no longer certain then.
         """
         return self._turns.get(command_id, 0)
+
+    def foreign(self, command_id: str) -> str:
+        """Where this command's receipt stands whose outcome this version doesn't know, and what it
+        says; empty where it has none. Only a person can tell whether the command has ended.
+        """
+        return self._foreign.get(command_id, "")
 
     def begun(self, command_id: str) -> bool:
         """Whether the last word on it is somebody else's that it is being carried out."""
@@ -134,7 +141,7 @@ class Answered:
         command_id, digest = told.get(headers.ID), told.get(headers.DIGEST)
         if command_id is None or digest is None:
             return
-        intent, outcome = told.get(headers.INTENT), told.get(headers.OUTCOME, b"")
+        intent, outcome = told.get(headers.INTENT), told.get(headers.OUTCOME) or b""
         if intent is not None and intent.partition(b"/")[0] == self._instance:
             self._awaited.discard(intent)
             return
@@ -144,7 +151,7 @@ class Answered:
             self._turns.pop(told_id, None)
             self._answers.withdraw(told_id)
             return
-        found = answer(digest.decode(errors="replace"), self._outcome(outcome, record))
+        found = answer(digest.decode(errors="replace"), self._outcome(outcome, record, told_id))
         if found.outcome == Outcome.UNKNOWN_OUTCOME:
             self._turn += 1
             self._turns[told_id] = self._turn
@@ -152,15 +159,18 @@ class Answered:
             self._turns.pop(told_id, None)
         self._answers.add(told_id, found)
 
-    def _outcome(self, told: bytes, record: Record) -> Outcome:
-        """Raises ConfigurationError for one that this version doesn't know: left out, its command
-        would be carried out again.
+    def _outcome(self, told: bytes, record: Record, command_id: str) -> Outcome:
+        """One that this version doesn't know counts as unknown, and is kept in mind: left out, its
+        command would be carried out again.
         """
         try:
-            return Outcome(told.decode())
+            known = Outcome(told.decode())
         except ValueError:
-            raise ConfigurationError(
-                f"{self._log.name}: the receipt at partition {record.partition}, offset "
-                f"{record.offset} of {self._topic} tells an outcome that this version doesn't know "
-                f"({told[:40]!r}): run the version of legacy-bridge that wrote it"
-            ) from None
+            self._foreign[command_id] = (
+                f"its receipt at partition {record.partition}, offset {record.offset} of "
+                f"{self._topic} tells an outcome that this version doesn't know ({told[:40]!r})"
+            )
+            return Outcome.UNKNOWN_OUTCOME
+        if known != Outcome.UNKNOWN_OUTCOME:
+            self._foreign.pop(command_id, None)
+        return known

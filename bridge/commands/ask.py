@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from bridge.commands.contract import AFTER_PROBE, BEFORE_PROBE, Steps
 from bridge.commands.work import Reconciled, Work
 from bridge.connector import Effect, Writer
-from bridge.model.errors import ConfigurationError, OutcomeUnknown, RetryLater, Unsupported
+from bridge.model.error_text import describe_error
+from bridge.model.errors import (
+    ConfigurationError,
+    Fenced,
+    OutcomeUnknown,
+    RetryLater,
+    Unsupported,
+)
 
 PAUSES = (0.0, 0.5, 2.0, 8.0)
 """Seconds before each probe of a command about which the one before had no answer."""
@@ -76,6 +83,10 @@ class Probes:
             done = await self._writer.probe(effect)
         except (OutcomeUnknown, RetryLater, Unsupported) as error:
             return error
+        except (ConfigurationError, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - it ends with this question
+            return OutcomeUnknown(f"asking for it failed: {describe_error(error)}")
         self._steps(AFTER_PROBE)
         return None if done is None else Reconciled(done)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +11,10 @@ from bridge.commands.contract import Table
 from bridge.commands.declare import check_args, find_command, make_effect
 from bridge.commands.guard import Expect
 from bridge.connector import Effect
-from bridge.model.canonical import sha256_hex
+from bridge.model.canonical import parse_canonical, sha256_hex
 from bridge.model.command import CommandRecord, command_id
 from bridge.model.declare import CommandSpec, Tier
+from bridge.model.error_text import describe_error
 from bridge.model.errors import Rejected
 from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome
@@ -51,6 +51,9 @@ class Refuse:
 
 
 Decision = Execute | Await | Refuse
+
+UNDECIDABLE = "undecidable"
+"""Code of a command that holds what nobody thought of: it was not carried out."""
 
 UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command"})
 """Codes of records that don't hold together: their id may be another command's."""
@@ -106,6 +109,9 @@ def _undated(
         effect = make_effect(spec, table, record, key=key, values=values, guard=guard)
     except Rejected as rejected:
         return Refuse(Outcome.REJECTED, rejected.code, str(rejected))
+    except Exception as error:  # noqa: BLE001 - whatever it holds ends this command alone
+        reason = f"{record.name} can't be decided: {describe_error(error)}"
+        return Refuse(Outcome.REJECTED, UNDECIDABLE, reason)
     waiting = WAITS.get(spec.tier)
     return Execute(spec, table, effect) if waiting is None else Await(spec, waiting, effect)
 
@@ -120,8 +126,8 @@ def _check_target(spec: CommandSpec, target: Target) -> None:
 
 def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        key, args = json.loads(record.key), json.loads(record.args)
-    except (ValueError, RecursionError) as error:
+        key, args = parse_canonical(record.key), parse_canonical(record.args)
+    except Exception as error:
         raise Rejected("bad_command", f"{record.name}: key or args are not JSON") from error
     if not isinstance(key, dict) or not isinstance(args, dict):
         raise Rejected("bad_command", f"{record.name}: key and args are JSON objects")
@@ -139,6 +145,6 @@ def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
 def _digest(record: CommandRecord, key: Mapping[str, Any], args: Mapping[str, Any]) -> str:
     try:
         return sha256_hex(record.name, key, args, record.expect)
-    except (ValueError, RecursionError) as error:
+    except Exception as error:
         # Halves of surrogate pairs, or nested without end: no digest could be made of that.
         raise Rejected("bad_command", f"{record.name}: key or args have no digest") from error

@@ -55,9 +55,10 @@ def check_args(spec: CommandSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(arg: ArgSpec, value: Any) -> Any:
     if arg.max_length is not None and len(value) > arg.max_length:
         raise Unfit(f"should have at most {arg.max_length} characters, not {len(value)}")
-    if arg.minimum is not None and value < value_of(arg.type, arg.minimum):
+    # Not `value < minimum`: NaN is neither below nor above anything.
+    if arg.minimum is not None and not value >= value_of(arg.type, arg.minimum):
         raise Unfit(f"should be at least {arg.minimum}, not {value}")
-    if arg.maximum is not None and value > value_of(arg.type, arg.maximum):
+    if arg.maximum is not None and not value <= value_of(arg.type, arg.maximum):
         raise Unfit(f"should be at most {arg.maximum}, not {value}")
     if arg.pattern and not re.fullmatch(arg.pattern, value):
         raise Unfit(f"should match {arg.pattern}")

@@ -9,7 +9,7 @@ from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Places, Steps
 from bridge.commands.items import Part
-from bridge.commands.outcome import PartOutcome, outcome_of
+from bridge.commands.outcome import OutcomeWriter, PartOutcome
 from bridge.commands.receipts import STATE, Course, claims_only
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import TopicPartition
@@ -20,7 +20,8 @@ from bridge.observe import CommandMoved, DeadLetter, Observer
 class Ends:
     """One log transaction a partition, then the observer is told. Used by one task.
 
-    Offsets behind which there was nothing to write are kept, and moved now and then.
+    Offsets behind which there was nothing to write are kept, and moved now and then. `room`: the
+    bytes that the log takes a record.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class Ends:
         answered: Answered,
         observer: Observer,
         *,
+        room: int,
         steps: Steps,
     ) -> None:
+        self._outcomes = OutcomeWriter(codec, room)
         self._group = group
-        self._codec = codec
         self._answered = answered
         self._observer = observer
         self._steps = steps
@@ -46,7 +48,7 @@ class Ends:
         """Write what is through, up to the first command that waits; returns its offset, None where
         all are through. Raises RetryLater while the log is away.
         """
-        outcome = outcome_of(part, courses, self._codec)
+        outcome = self._outcomes.outcome_of(part, courses)
         if not outcome.entries:
             self._offsets[place] = outcome.upto
         if not outcome.entries or await self._commit(owned, place, outcome):

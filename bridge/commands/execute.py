@@ -113,6 +113,11 @@ class Execution:
         if mine and before is not None and before.outcome != Outcome.UNKNOWN_OUTCOME:
             course.answered = before.outcome
             return None
+        foreign = self._answered.foreign(command.id)
+        if mine and foreign:
+            why = f"{foreign}, but the version of legacy-bridge that wrote it does"
+            course.end(unknown(command, item.target, why, now))
+            return None
         decision = decide(command, item.target, self._commands, self._tables, now)
         if mine:
             course.doubt("its last word in the log is that it may have happened", now)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.log.fixed import FixedCodec
+from bridge.log.fixed import FixedCodec, UnreadableRecord
 from bridge.log.port import Headers, Record, TopicPartition
 from bridge.model.command import CommandRecord
+from bridge.model.error_text import error_message, error_name
 from bridge.model.fixed import DeadLetter, Target
 
 
@@ -59,7 +60,7 @@ class Items:
             if isinstance(target, Target) and target.system != self._system:
                 return None
             command = await self._codec.decode("command", record.value or b"")
-        except (ValueError, EOFError, IndexError, TypeError) as error:
+        except UnreadableRecord as error:
             return self._dead(record, error)
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
             return self._dead(record, TypeError("the record is no command"))
@@ -70,12 +71,12 @@ class Items:
         return DeadLetter(
             kind="command",
             source=self._system,
-            reason=f"the record can't be read as a command: {error}"[:1000],
+            reason=f"the record can't be read as a command: {error_message(error)}",
             at=self._clock(),
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            error=type(error).__name__,
+            error=error_name(error.__cause__ or error),
             key=record.key,
             value=record.value,
         )

@@ -14,7 +14,15 @@ from bridge.commands.receipts import claims_only
 from bridge.commands.work import Ending, Work, aligned
 from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
-from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.error_text import describe_error
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    Fenced,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
 from bridge.model.receipt import State
 
 ASK_AGAIN = (0.05, 0.2, 1.0)
@@ -125,19 +133,38 @@ class Ledgered:
         now = self._clock()
         for work in works:
             work.course.reach(State.EXECUTING, now)
+        endings = await self._endings(works)
+        for work, ending in zip(works, endings, strict=True):
+            if isinstance(ending, Fenced):
+                self._owners.drop(work.item.place)
+        return endings
+
+    async def _endings(self, works: Sequence[Work]) -> list[Ending]:
         effects = [
             replace(work.effect, partition=_name(work.item.place))
             for work in works
             if work.effect is not None
         ]
         try:
-            endings: list[Ending] = [*aligned(works, await self._execute(works, effects))]
+            return [*aligned(works, await self._execute(works, effects))]
         except (RetryLater, OutcomeUnknown) as error:
             return [RetryLater(str(error)) for _ in works]
-        for work, ending in zip(works, endings, strict=True):
-            if isinstance(ending, Fenced):
-                self._owners.drop(work.item.place)
-        return endings
+        except (ConfigurationError, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - one effect's fault, and the others go on
+            if len(works) == 1:
+                return [await self._broken(works[0], error)]
+        # Whose it is shows when each is carried out by itself; what has happened the ledger knows.
+        return [ending for work in works for ending in await self._endings([work])]
+
+    async def _broken(self, work: Work, error: Exception) -> Ending:
+        """The end of a command at which the writer itself broke: as the ledger says."""
+        (answer,) = await self.ask([work])
+        if answer is not None:
+            return RetryLater(str(answer)) if isinstance(answer, OutcomeUnknown) else answer
+        if isinstance(error, BridgeError):
+            return error
+        return Rejected("connector_error", f"the connector failed: {describe_error(error)}")
 
     async def _execute(
         self, works: Sequence[Work], effects: Sequence[Effect]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bridge.commands.items import Item, Part
 from bridge.commands.receipts import Course, settled
-from bridge.log.fixed import FixedCodec
-from bridge.log.port import Entry
+from bridge.log.fixed import FixedCodec, UnreadableRecord, entry_size
+from bridge.log.port import Entry, Headers, Record
 from bridge.model import headers
-from bridge.model.fixed import DeadLetter
+from bridge.model.error_text import clean_text
+from bridge.model.fixed import DeadLetter, FixedKey, FixedRecord, Kind
+from bridge.model.receipt import Receipt
 
 
 @dataclass(slots=True)
@@ -30,31 +33,98 @@ class PartOutcome:
         self.entries.setdefault(topic, []).append(entry)
 
 
-def outcome_of(part: Part, courses: Mapping[int, Course | None], codec: FixedCodec) -> PartOutcome:
-    """Receipts, audit records and dead letters, up to the first command that waits; `courses` by
-    the offsets of their commands.
+class OutcomeWriter:
+    """Makes the records. None takes more than `room` bytes: what doesn't fit, or no record can hold,
+    is told in a few words instead, and in a dead letter where not even those fit.
     """
-    found = PartOutcome(part.records[-1].offset + 1)
-    for record in part.records:
-        item = part.items.get(record.offset)
-        if isinstance(item, DeadLetter):
-            found.letters.append(item)
-            found.add(codec.topic("dead"), codec.entry("dead", item.source, item))
-        elif item is not None:
-            course = courses[record.offset]
-            if course is None:
-                found.upto, found.waits = record.offset, True
-                break
-            found.courses.append(course)
-            _enter(item, course, codec, found)
-    return found
+
+    def __init__(self, codec: FixedCodec, room: int) -> None:
+        self._codec = codec
+        self._room = room
+
+    def outcome_of(self, part: Part, courses: Mapping[int, Course | None]) -> PartOutcome:
+        """Receipts, audit records and dead letters, up to the first command that waits; `courses`
+        by the offsets of their commands.
+        """
+        outcome = PartOutcome(part.records[-1].offset + 1)
+        for record in part.records:
+            item = part.items.get(record.offset)
+            if isinstance(item, DeadLetter):
+                self._bury(item, outcome)
+            elif item is not None:
+                course = courses[record.offset]
+                if course is None:
+                    outcome.upto, outcome.waits = record.offset, True
+                    break
+                outcome.courses.append(course)
+                self._enter(record, item, course, outcome)
+        return outcome
+
+    def _enter(self, record: Record, item: Item, course: Course, outcome: PartOutcome) -> None:
+        unwritable = []
+        if course.receipt is not None and not self._receipt(item, course.receipt, outcome):
+            unwritable.append("its receipt")
+        for step in course.steps[course.written :]:
+            forms = [step, replace(step, message=None, version=None)]
+            entry = self._fitting("audit", step.command_id, forms)
+            if entry is None:
+                unwritable.append(f"that it is {step.state}")
+            else:
+                outcome.add(self._codec.topic("audit"), entry)
+        if unwritable:
+            self._bury(_unwritten(record, item, course, unwritable), outcome)
+
+    def _receipt(self, item: Item, receipt: Receipt, outcome: PartOutcome) -> bool:
+        trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT and pair[1]]
+        more = [*settled(receipt, item.command.digest), *trace]
+        entry = self._fitting("receipt", item.target, [receipt, _brief(receipt)], more)
+        if entry is not None:
+            outcome.add(self._codec.topic("receipt"), entry)
+        return entry is not None
+
+    def _bury(self, letter: DeadLetter, outcome: PartOutcome) -> None:
+        outcome.letters.append(letter)
+        outcome.add(self._codec.topic("dead"), self._codec.letter(letter, self._room))
+
+    def _fitting(
+        self, kind: Kind, key: FixedKey, forms: Sequence[FixedRecord], more: Headers = ()
+    ) -> Entry | None:
+        """The first of these forms of one record that the log can hold."""
+        for form in forms:
+            with contextlib.suppress(UnreadableRecord):
+                entry = self._codec.entry(kind, key, form, more)
+                if entry_size(entry) <= self._room:
+                    return entry
+        return None
 
 
-def _enter(item: Item, course: Course, codec: FixedCodec, found: PartOutcome) -> None:
-    receipt = course.receipt
-    if receipt is not None:
-        trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT]
-        told = [*settled(receipt, item.command.digest), *trace]
-        found.add(codec.topic("receipt"), codec.entry("receipt", item.target, receipt, told))
-    for step in course.steps[course.written :]:
-        found.add(codec.topic("audit"), codec.entry("audit", step.command_id, step))
+def _unwritten(record: Record, item: Item, course: Course, unwritable: Sequence[str]) -> DeadLetter:
+    """The dead letter of a command whose end the log can't hold."""
+    last = course.steps[-1]
+    return DeadLetter(
+        kind="command",
+        source=item.target.system,
+        reason=clean_text(
+            f"the command is {last.state} ({last.code or 'without a code'}), but the log can't "
+            f"hold {', '.join(unwritable)}: the command is too large"
+        ),
+        at=last.at,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        error="RecordTooLarge",
+        key=record.key,
+        value=record.value,
+    )
+
+
+def _brief(receipt: Receipt) -> Receipt:
+    """The same end in as few words as say that something was left out."""
+    return replace(
+        receipt,
+        message="the receipt could not be written in full: "
+        + clean_text(receipt.message or "", 200),
+        result=None,
+        version=None,
+        position=None,
+    )

@@ -12,7 +12,8 @@ from bridge.commands.guard import Conflict, version_of
 from bridge.connector import Done
 from bridge.model import headers
 from bridge.model.command import CommandRecord
-from bridge.model.errors import ConfigurationError, Rejected, RowError
+from bridge.model.error_text import clean_text, describe_error, error_message
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
 from bridge.model.fixed import AuditRecord, Target
 from bridge.model.position import MAX_COMMIT, MAX_NUMBER, format_position
 from bridge.model.receipt import Outcome, Receipt, State
@@ -110,10 +111,8 @@ class Course:
 
 
 def kept(text: str) -> str:
-    """A message as the log can keep it: not too long, and UTF-8. What a system says may hold halves
-    of surrogate pairs (JSON can write them), and no record does.
-    """
-    return text.encode(errors="replace").decode()[:MAX_MESSAGE]
+    """A message as the log can keep it: not too long, and UTF-8."""
+    return clean_text(text, MAX_MESSAGE)
 
 
 def claims_only(code: str | None) -> bool:
@@ -191,12 +190,15 @@ def succeeded(
     after the effect.
     """
     if done.finished_at is not None:
-        at = EPOCH + timedelta(microseconds=done.finished_at)
+        with contextlib.suppress(OverflowError):
+            at = EPOCH + timedelta(microseconds=done.finished_at)
     version = None
     if decision is not None:
         # The effect is there all the same where its row has no version that the bridge can tell.
-        with contextlib.suppress(RowError):
+        with contextlib.suppress(Exception):
             version = version_of(decision.spec, decision.table, done.shape, done.after)
+    if version is not None:
+        version = clean_text(version)
     message = None
     # It has taken effect: nothing in the system's answer may keep its receipt from being written.
     result = None if done.result is None else done.result.encode(errors="replace").decode()
@@ -229,7 +231,10 @@ def failed(record: CommandRecord, error: Exception, at: datetime) -> Receipt:
         code = "misconfigured"
     else:
         code = "legacy_error"
-    return Receipt(record.id, outcome, code, kept(str(error)), None, version, None, at)
+    message = error_message(error, MAX_MESSAGE)
+    if not isinstance(error, BridgeError):
+        message = describe_error(error, MAX_MESSAGE)
+    return Receipt(record.id, outcome, code, message, None, version, None, at)
 
 
 def waves(keys: Sequence[bytes | None]) -> list[list[int]]:

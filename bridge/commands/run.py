@@ -31,7 +31,7 @@ from bridge.commands.receipts import Course
 from bridge.commands.unledgered import Unledgered
 from bridge.commands.work import Carrier
 from bridge.connector import LedgerWriter, Writer
-from bridge.log.fixed import FixedCodec
+from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec
 from bridge.log.owned import OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.model.declare import SystemSpec
@@ -91,7 +91,14 @@ class CommandExecutor:
         instance = secrets.token_hex(8)
         self._answered = Answered(log, codec, instance)
         self._epochs = epochs or NoEpochs()
-        self._ends = Ends(self._group, codec, self._answered, observer, steps=steps)
+        self._ends = Ends(
+            self._group,
+            codec,
+            self._answered,
+            observer,
+            room=log.max_record_bytes - ENTRY_OVERHEAD,
+            steps=steps,
+        )
         self._owners: Owners | None = None
         carrier: Carrier
         if ledger:

@@ -16,7 +16,14 @@ from bridge.commands.known import Known
 from bridge.commands.receipts import KEY_REUSED
 from bridge.commands.work import Ending, Reconciled, Work, aligned
 from bridge.connector import Done, Writer
-from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
+from bridge.model.error_text import describe_error
+from bridge.model.errors import (
+    ConfigurationError,
+    Fenced,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
 from bridge.model.receipt import Outcome
 
 ROUNDS = 3
@@ -229,9 +236,15 @@ class Unledgered:
             return []
         self._steps(BEFORE_LEGACY)
         self._known.begun(works)
+        outcomes: Sequence[Done | Exception]
         try:
-            outcomes = await self._writer.execute(effects)
+            outcomes = aligned(works, await self._writer.execute(effects))
         except (OutcomeUnknown, RetryLater) as error:
             outcomes = [error for _ in effects]
+        except (ConfigurationError, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - how far it came the system has to say
+            why = OutcomeUnknown(f"the connector failed: {describe_error(error)}")
+            outcomes = [why for _ in effects]
         self._steps(AFTER_LEGACY)
-        return aligned(works, outcomes)
+        return outcomes

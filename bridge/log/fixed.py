@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import fastavro
@@ -11,11 +12,19 @@ import fastavro
 from bridge.log.port import Entry, Registry
 from bridge.model import fixed, headers, wire
 from bridge.model.canonical import instant_text
-from bridge.model.fixed import FIXED, KINDS, FixedKey, FixedRecord, Kind
+from bridge.model.error_text import clean_text, describe_error
+from bridge.model.errors import BridgeError
+from bridge.model.fixed import FIXED, KINDS, DeadLetter, FixedKey, FixedRecord, Kind
 from bridge.model.names import fixed_topic
 from bridge.single_flight import SingleFlight
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
+ENTRY_OVERHEAD = 512
+"""Bytes to leave free for what a log adds to a record."""
+
+
+class UnreadableRecord(ValueError):
+    """A record of a fixed topic that can't be read, or can't be written, as one of its kind."""
 
 
 class FixedCodec:
@@ -55,22 +64,77 @@ class FixedCodec:
         value: FixedRecord,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Entry:
-        """The entry to append to `topic(kind)`; `headers` stand after the CloudEvents ones."""
+        """The entry to append to `topic(kind)`; `headers` stand after the CloudEvents ones.
+
+        Raises UnreadableRecord, and nothing else, for a record that isn't of that kind, or holds
+        what no schema can.
+        """
         key_frame, value_frame = self._frames[kind]
-        return Entry(
-            key_frame + fixed.encode_key(kind, key),
-            value_frame + fixed.encode(kind, value),
-            [*self._headers(kind, value), *headers],
+        try:
+            return Entry(
+                key_frame + fixed.encode_key(kind, key),
+                value_frame + fixed.encode(kind, value),
+                [*self._headers(kind, value), *headers],
+            )
+        except Exception as error:
+            raise UnreadableRecord(
+                f"not to be written as a {kind}: {describe_error(error)}"
+            ) from error
+
+    def letter(self, letter: DeadLetter, room: int) -> Entry:
+        """The entry of a dead letter, of at most `room` bytes where that is to be had, whatever it
+        holds: bytes that don't fit are left out (they still stand in its topic), then all texts
+        that nothing depends on.
+        """
+        for attempt in (
+            letter,
+            replace(letter, value=None),
+            replace(letter, value=None, key=None, raw=None),
+        ):
+            try:
+                entry = self.entry("dead", attempt.source, attempt)
+            except UnreadableRecord:
+                continue
+            if entry_size(entry) <= room:
+                return entry
+        bare = replace(
+            letter,
+            source=clean_text(letter.source, 200),
+            reason=clean_text(letter.reason),
+            position=None,
+            event_id=None,
+            handler=None,
+            error=None,
+            raw=None,
+            key=None,
+            value=None,
         )
+        return self.entry("dead", bare.source, bare)
 
     async def decode(self, kind: Kind, value: bytes) -> FixedRecord:
-        """The record in a framed value. Raises ValueError when it isn't one."""
-        return fixed.decode(kind, value[wire.HEADER_SIZE :], await self._writer(value))
+        """The record in a framed value.
+
+        Raises UnreadableRecord (a ValueError), and nothing else, when it isn't one, whatever the
+        bytes and whatever the schema; RetryLater while the registry is away.
+        """
+        try:
+            writer = await self._writer(value)
+            return fixed.decode(kind, value[wire.HEADER_SIZE :], writer)
+        except (UnreadableRecord, BridgeError):
+            raise
+        except Exception as error:
+            raise UnreadableRecord(f"not a {kind}: {describe_error(error)}") from error
 
     def decode_key(self, kind: Kind, key: bytes) -> FixedKey:
-        """The key in a framed key: a Target for commands and receipts, text for the others."""
-        wire.schema_id(key)
-        return fixed.decode_key(kind, key[wire.HEADER_SIZE :])
+        """The key in a framed key: a Target for commands and receipts, text for the others.
+
+        Raises UnreadableRecord as `decode`.
+        """
+        try:
+            wire.schema_id(key)
+            return fixed.decode_key(kind, key[wire.HEADER_SIZE :])
+        except Exception as error:
+            raise UnreadableRecord(f"not the key of a {kind}: {describe_error(error)}") from error
 
     async def _writer(self, value: bytes) -> Any:
         schema_id = wire.schema_id(value)
@@ -85,7 +149,7 @@ class FixedCodec:
         try:
             text = await self._registry.schema(schema_id)
         except KeyError:
-            raise ValueError(f"schema id {schema_id} is not in the registry") from None
+            raise UnreadableRecord(f"schema id {schema_id} is not in the registry") from None
         writer = self._writers[schema_id] = _parsed(text)
         return writer
 
@@ -100,6 +164,12 @@ class FixedCodec:
             (headers.TIME, instant_text(at).encode()),
             (headers.CONTENT_TYPE, headers.AVRO),
         ]
+
+
+def entry_size(entry: Entry) -> int:
+    """The bytes of an entry as a log counts them, with a few for each header's frame."""
+    framing = sum(len(name) + len(value or b"") + 8 for name, value in entry.headers)
+    return len(entry.key or b"") + len(entry.value or b"") + framing
 
 
 def _parsed(text: str) -> Any:

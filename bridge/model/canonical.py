@@ -16,6 +16,10 @@ from typing import Any
 from uuid import UUID
 
 MAX_SAFE_INTEGER = 2**53 - 1
+LONGEST_SAFE_INTEGER = 17
+"""Characters, its sign among them."""
+MAX_DECIMAL_EXPONENT = 200_000
+"""Decimal places before or after the point; PostgreSQL's numeric has up to 131,072."""
 
 
 def instant_text(value: datetime) -> str:
@@ -24,17 +28,21 @@ def instant_text(value: datetime) -> str:
 
 
 def plain(value: Any) -> Any:
-    """`value` with JSON's own types only. Raises TypeError for what has no canonical form."""
+    """`value` with JSON's own types only.
+
+    Raises TypeError for what has no canonical form, ValueError for numbers that are too long and for
+    names of an object that are the same once they are text.
+    """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= MAX_SAFE_INTEGER else str(value)
+        return value if abs(value) <= MAX_SAFE_INTEGER else str(value)  # over 4,300 digits: raises
     if isinstance(value, float):
         if not math.isfinite(value):
             return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
         return value
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return _decimal_text(value)
     if isinstance(value, datetime):
         return instant_text(value) if value.tzinfo else value.isoformat(timespec="microseconds")
     if isinstance(value, time):
@@ -46,18 +54,30 @@ def plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
+        named = {str(name): plain(item) for name, item in value.items()}
+        if len(named) != len(value):
+            message = "an object has two names that are the same once they are text"
+            raise ValueError(message)
+        return named
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     message = f"{type(value).__name__} has no canonical JSON form"
     raise TypeError(message)
 
 
+def _decimal_text(value: Decimal) -> str:
+    if not -MAX_DECIMAL_EXPONENT <= value.adjusted() <= MAX_DECIMAL_EXPONENT:
+        # Eleven characters such as 1e300000000 would become as many digits.
+        message = f"a decimal of more than {MAX_DECIMAL_EXPONENT} digits has no canonical form"
+        raise ValueError(message)
+    return format(value, "f")
+
+
 def _number(value: float) -> str:
     """ECMAScript's Number::toString for a finite double (RFC 8785, section 3.2.2.3)."""
     if value == 0:
         return "0"
-    mantissa, _, exponent = repr(value).partition("e")
+    mantissa, _, exponent = float.__repr__(value).partition("e")
     sign, mantissa = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction.rstrip("0")) if fraction.rstrip("0") else whole
@@ -88,8 +108,23 @@ def _write(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of `value`. Raises TypeError for what has no canonical form."""
+    """The one JSON text of `value`. Raises as `plain`, RecursionError for what is nested too deeply."""
     return _write(plain(value))
+
+
+def parse_canonical(text: str) -> Any:
+    """What a canonical JSON text says, so that its canonical form is the same text again.
+
+    A number beyond `MAX_SAFE_INTEGER` is a float, because such integers stand as text. Raises
+    ValueError, RecursionError.
+    """
+    return json.loads(text, parse_int=_parsed_number)
+
+
+def _parsed_number(text: str) -> int | float:
+    if len(text) > LONGEST_SAFE_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
+        return float(text)
+    return int(text)
 
 
 def sha256_hex(*parts: Any) -> str:

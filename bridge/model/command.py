@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 from bridge.model.canonical import canonical_json, sha256_hex
+from bridge.model.error_text import clean_text, error_message, value_text
+from bridge.model.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,8 @@ class Command:
 
     `key` is a mapping of key fields to values, or the bare value for a key of one field.
     `expect` is the version that the row must still have (None: don't compare).
-    `idempotency_key` defaults to agent, handler, event id and ordinal.
+    `idempotency_key` defaults to agent, handler, event id and ordinal. `deadline` has a time zone.
+    A command that no record can hold is a failure of its handler (`Rejected`, `bad_value`).
     """
 
     name: str
@@ -76,23 +82,114 @@ def seal(
 ) -> CommandRecord:
     """The record of `command` with its id and digest; `key` in full, field by field.
 
-    Raises TypeError when a key or an argument has no canonical JSON form.
+    Raises Rejected (`bad_value`), and nothing else, for what no record can hold: a field of another
+    type, a text that isn't Unicode, a deadline without a zone, an argument without a JSON form.
     """
-    key_text, args_text = canonical_json(dict(key)), canonical_json(dict(command.args))
+    try:
+        return _sealed(
+            command,
+            key,
+            agent=agent,
+            requested_at=requested_at,
+            idempotency_key=idempotency_key,
+            agent_version=agent_version,
+            handler=handler,
+            caused_by=caused_by,
+        )
+    except Rejected:
+        raise
+    except Exception as error:
+        name = value_text(command.name, 200)
+        raise Rejected("bad_value", f"{name}: {error_message(error)}") from error
+
+
+def _sealed(
+    command: Command,
+    key: Mapping[str, Any],
+    *,
+    agent: str,
+    requested_at: datetime,
+    idempotency_key: str,
+    agent_version: str | None,
+    handler: str | None,
+    caused_by: str | None,
+) -> CommandRecord:
+    name = _text(command, "name", command.name)
+    key_text = canonical_json(dict(key))
+    args_text = canonical_json(_args(command))
     return CommandRecord(
-        id=command_id(agent, idempotency_key),
+        id=command_id(agent, _text(command, "idempotency_key", idempotency_key)),
         idempotency_key=idempotency_key,
-        name=command.name,
+        name=name,
         key=key_text,
         args=args_text,
-        digest=sha256_hex(command.name, dict(key), dict(command.args), command.expect),
-        expect=command.expect,
+        digest=sha256_hex(name, dict(key), dict(command.args), command.expect),
+        expect=_optional_text(command, "expect", command.expect),
         agent=agent,
-        agent_version=agent_version,
-        handler=handler,
-        caused_by=caused_by,
-        reason=command.reason,
-        confidence=command.confidence,
-        deadline=command.deadline,
+        agent_version=_optional_text(command, "agent_version", agent_version),
+        handler=_optional_text(command, "handler", handler),
+        caused_by=_optional_text(command, "caused_by", caused_by),
+        reason=_optional_text(command, "reason", command.reason),
+        confidence=_confidence(command),
+        deadline=_deadline(command),
         requested_at=requested_at,
     )
+
+
+def _unfit(command: Command, field: str, expected: str, value: object) -> Rejected:
+    return Rejected(
+        "bad_value",
+        f"{value_text(command.name, 200)}: {field} is {expected}, not "
+        f"{type(value).__name__} {clean_text(repr(value), 60)}",
+    )
+
+
+def _text(command: Command, field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _unfit(command, field, "text", value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _unfit(command, field, "text without halves of surrogate pairs", value) from None
+    return value
+
+
+def _optional_text(command: Command, field: str, value: object) -> str | None:
+    return None if value is None else _text(command, field, value)
+
+
+def _args(command: Command) -> dict[str, Any]:
+    if not isinstance(command.args, Mapping):
+        raise _unfit(command, "args", "a mapping of names to values", command.args)
+    return dict(command.args)
+
+
+def _confidence(command: Command) -> float | None:
+    value: object = command.confidence
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise _unfit(command, "confidence", "a number", value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise _unfit(command, "confidence", "a finite number", value)
+    return number
+
+
+def _deadline(command: Command) -> datetime | None:
+    value: object = command.deadline
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise _unfit(command, "deadline", "a datetime with a time zone", value)
+    if value.utcoffset() is None:
+        raise _unfit(
+            command,
+            "deadline",
+            "a datetime with a time zone, such as datetime.now(UTC) + timedelta(minutes=5)",
+            value,
+        )
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise _unfit(command, "deadline", "in the years 1 to 9999 of UTC", value) from None

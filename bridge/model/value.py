@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
+from bridge.model.error_text import describe_error
 from bridge.model.types import FieldType
 
 MAX_LONG = 2**63 - 1
+_WHOLE = re.compile("-?[0-9]{1,100}")
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -22,10 +24,20 @@ class Unfit(ValueError):
 
 
 def value_of(kind: FieldType, given: Any) -> Any:
-    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises Unfit.
+    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises Unfit, and nothing else,
+    whatever `given` is.
 
     Takes both forms: JSON's, and a value that is of the type already.
     """
+    try:
+        return _converted(kind, given)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(f"can't be read as {kind} ({describe_error(error)})") from error
+
+
+def _converted(kind: FieldType, given: Any) -> Any:
     if kind.kind == "decimal":
         return _decimal(kind, given)
     if kind.kind == "array":
@@ -34,7 +46,12 @@ def value_of(kind: FieldType, given: Any) -> Any:
 
 
 def _unfit(expected: str, given: Any) -> Unfit:
-    return Unfit(f"should be {expected}, not {type(given).__name__} {given!r:.60}")
+    return Unfit(f"should be {expected}, not {type(given).__name__} {_excerpt(given)}")
+
+
+def _excerpt(given: Any) -> str:
+    """The beginning of a value that may be of any size."""
+    return repr(given[:60] if isinstance(given, (str, bytes)) else given)[:60]
 
 
 def _boolean(given: Any) -> bool:
@@ -45,7 +62,7 @@ def _boolean(given: Any) -> bool:
 
 def _integer(given: Any) -> int:
     # Integers that a JSON number can't hold exactly stand as text.
-    if isinstance(given, str) and given.lstrip("-").isdecimal():
+    if isinstance(given, str) and _WHOLE.fullmatch(given):
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int):
         raise _unfit("a whole number", given)
@@ -74,10 +91,13 @@ def _decimal(kind: FieldType, given: Any) -> Decimal:
     digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
     trailing = len(digits) - len("".join(map(str, digits)).rstrip("0")) if number else len(digits)
     if -exponent - trailing > kind.scale:
-        raise Unfit(f"should have at most {kind.scale} digits after the point, not {given!r:.60}")
+        raise Unfit(
+            f"should have at most {kind.scale} digits after the point, not {_excerpt(given)}"
+        )
     if number and number.adjusted() >= kind.precision - kind.scale:
-        raise Unfit(f"should be a {kind}; {given!r:.60} has too many digits before the point")
-    return number
+        raise Unfit(f"should be a {kind}; {_excerpt(given)} has too many digits before the point")
+    # A zero may be written with any exponent, which would become as many digits.
+    return number if number or exponent <= 0 else Decimal(0)
 
 
 def _string(given: Any) -> str:
@@ -91,7 +111,7 @@ def _bytes(given: Any) -> bytes:
         return given
     try:
         return base64.b64decode(_string(given), validate=True)
-    except (binascii.Error, Unfit):
+    except ValueError:
         raise _unfit("bytes as base64 text", given) from None
 
 
@@ -117,8 +137,13 @@ def _instant(text: str) -> datetime:
 
 def _with_zone(value: datetime, text: Any) -> datetime:
     if value.tzinfo is None:
-        raise Unfit(f"should be an instant with its zone, like 2026-01-31T10:00:00Z, not {text!r}")
-    return value.astimezone(UTC)
+        raise Unfit(
+            f"should be an instant with its zone, like 2026-01-31T10:00:00Z, not {text!r:.60}"
+        )
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise Unfit(f"should be in the years 1 to 9999 of UTC, which {text!r:.60} is not") from None
 
 
 def _timestamp(given: Any) -> datetime:
@@ -132,7 +157,14 @@ def _timestamp(given: Any) -> datetime:
 def _local(text: str) -> datetime:
     value = datetime.fromisoformat(text)
     if value.tzinfo is not None:
-        raise Unfit(f"should be a local time without a zone, not {text!r}")
+        raise Unfit(f"should be a local time without a zone, not {text!r:.60}")
+    return value
+
+
+def _clock_time(text: str) -> time:
+    value = time.fromisoformat(text)
+    if value.tzinfo is not None:
+        raise Unfit(f"should be a time without a zone, not {text!r:.60}")
     return value
 
 
@@ -145,7 +177,7 @@ _SIMPLE: dict[str, Callable[[Any], Any]] = {
     "json": _string,
     "bytes": _bytes,
     "date": _parsed("a date like 2026-01-31", date, date.fromisoformat),
-    "time": _parsed("a time like 10:00:00", time, time.fromisoformat),
+    "time": _parsed("a time like 10:00:00", time, _clock_time),
     "timestamp": _timestamp,
     "local_timestamp": _parsed("a local time like 2026-01-31T10:00:00", datetime, _local),
     "uuid": _parsed("a UUID", UUID, UUID),

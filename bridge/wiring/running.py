@@ -6,16 +6,19 @@ A part that gives up does not take the others with it: what it said is kept, and
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from bridge.agent import Agent
 from bridge.config import Config
 from bridge.log.registry.remembered import RememberedRegistry
+from bridge.model.error_text import describe_error, error_message
 from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
 from bridge.wiring import garbage
@@ -24,6 +27,7 @@ from bridge.wiring.bridge import Bridge, opened
 T = TypeVar("T")
 Work = Callable[[asyncio.Event], Awaitable[None]]
 SHORTEST, LONGEST = 0.2, 30.0
+TRACE_FRAMES = 5
 #: One attempt to open the log costs next to nothing, and nothing runs until it is there.
 LONGEST_OPENING = 5.0
 #: Seconds after which the registry's ids are compared with what the log remembers again.
@@ -104,7 +108,7 @@ async def _patiently(
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
         wait=wait_random_exponential(SHORTEST, longest),
-        before_sleep=lambda state: told(str(state.outcome.exception() if state.outcome else "")),
+        before_sleep=lambda state: told(_reason(state)),
         sleep=lambda seconds: _sleep(seconds, stop),
         reraise=True,
     ):
@@ -115,11 +119,16 @@ async def _patiently(
     return None
 
 
+def _reason(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    return error_message(error) if error else ""
+
+
 async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) -> Ended:
     """Run all until `stop` is set or every part has given up.
 
-    A defect (any error that the bridge does not raise on purpose) cancels the others and is raised
-    in an ExceptionGroup, so that nothing runs on while the log is closed under it.
+    A defect (any error that the bridge does not raise on purpose) ends the part that it is in, like
+    an error that is raised on purpose; its notice says where it is from.
     """
     ended = Ended()
     with garbage.seldom():
@@ -138,7 +147,7 @@ async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) 
 
 
 async def _supervised(part: Part, stop: asyncio.Event, observer: Observer, ended: Ended) -> None:
-    """A part whose log or system is away is begun again; other errors end it."""
+    """A part whose log or system is away is begun again; other errors end it, and it alone."""
 
     def say(state: str, reason: str = "") -> None:
         observer(PartState(part.kind, part.name, state, reason))
@@ -147,12 +156,30 @@ async def _supervised(part: Part, stop: asyncio.Event, observer: Observer, ended
         say("running")
         await part.work(stop)
 
+    def give_up(reason: str) -> None:
+        ended.failed[f"{part.kind} {part.name}"] = reason
+        say("failed", reason)
+
     try:
         await _patiently(work, stop, lambda why: say("retrying", why))
         say("stopped")
     except BridgeError as error:
-        ended.failed[f"{part.kind} {part.name}"] = str(error)
-        say("failed", str(error))
+        give_up(error_message(error))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody wants it to end: something that it waited for was cancelled.
+        give_up(_defect(error))
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - it ends this part, and is told
+        give_up(_defect(error))
+
+
+def _defect(error: BaseException) -> str:
+    """What to tell of an error that nobody raised on purpose: what it says, and where it is from."""
+    frames = traceback.extract_tb(error.__traceback__)[-TRACE_FRAMES:]
+    trace = ", ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(frames))
+    return f"a defect, please report it: {describe_error(error)} (in {trace or 'an unknown place'})"
 
 
 async def _sleep(seconds: float, stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from bridge.commands.answers import answer
 from bridge.log.port import Entry, Log
 from bridge.model import headers
 from bridge.model.command import CommandRecord, command_id
-from bridge.model.errors import ConfigurationError
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World
@@ -184,10 +184,16 @@ async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) ->
     assert orders(here)["1"] == (5, None, "new")
 
 
-async def test_a_receipt_of_a_newer_version_ends_the_executor_with_a_sentence(here: World) -> None:
-    """Left out, its command would be carried out again."""
+async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(here: World) -> None:
+    """Left out, its command would be carried out again; raised, every executor would stand still."""
     told = [(headers.ID, b"bot:1"), (headers.DIGEST, b"x"), (headers.OUTCOME, b"postponed")]
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
     answered = Answered(here.log, here.codec)
-    with pytest.raises(ConfigurationError, match=r"offset 0 of .*receipts.*'postponed'"):
-        await answered.catch_up()
+    await answered.catch_up()
+    assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.foreign("bot:1"))
+    assert answered.foreign("bot:2") == ""
+    told[2] = (headers.OUTCOME, b"succeeded")
+    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
+    await answered.catch_up()
+    assert answered.foreign("bot:1") == ""
+    await answered.close()

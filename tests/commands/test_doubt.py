@@ -140,7 +140,7 @@ class Breaks(RpcWriter):
         return outcomes
 
 
-async def test_an_executor_that_is_run_again_after_a_defect_asks_what_came_of_its_calls(
+async def test_after_a_defect_of_the_connector_the_executor_asks_what_came_of_its_calls(
     tmp_path: Path,
 ) -> None:
     sent = commands(2)
@@ -155,12 +155,10 @@ async def test_an_executor_that_is_run_again_after_a_defect_asks_what_came_of_it
             ledger=False,
             tables=here.tables,
         )
-        with pytest.raises(LookupError):
-            await executor.run(asyncio.Event())
         stop = asyncio.Event()
-        again = asyncio.create_task(executor.run(stop))
+        running = asyncio.create_task(executor.run(stop))
         assert await ends(here, *sent) == ["reconciled"] * 2
-        await ended(again, stop)
+        await ended(running, stop)
     assert effects(tmp_path) == {one.id: 1 for one in sent}
 
 

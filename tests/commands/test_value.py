@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.model.canonical import canonical_json
 from bridge.model.types import parse_type
 from bridge.model.value import Unfit, value_of
+from tests.hostile_values import EARLY, JSON_VALUES, LATE, VALUES, quick
 
 EXAMPLES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
@@ -81,3 +82,52 @@ def test_other_spellings_of_the_same_value_are_taken() -> None:
     assert value_of(parse_type("time"), "10:00:00") == time(10)
     some = UUID(int=7)
     assert value_of(parse_type("uuid"), str(some)) == some
+
+
+KINDS = [*EXAMPLES, "float", "json", "decimal(1000,1000)", "array(array(integer))", "array(bytes)"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whatever_is_sent_is_a_value_or_unfit(name: str) -> None:
+    """Nothing but Unfit comes out, and a value that is taken can be written as JSON again."""
+    kind = parse_type(name)
+
+    @quick
+    @given(JSON_VALUES | VALUES)
+    def holds(value: Any) -> None:
+        try:
+            taken = value_of(kind, value)
+        except Unfit as unfit:
+            taken = str(unfit)[:1000]
+        canonical_json(taken)
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("integer", "--5"),
+        ("integer", "9" * 5000),
+        ("integer", 10**5000),
+        ("integer", "٣"),
+        ("timestamp", LATE),
+        ("timestamp", EARLY),
+        ("bytes", "é"),
+        ("double", 10**400),
+        ("time", "10:00:00+05:00"),
+        ("decimal(9,2)", "1e300000000"),
+        ("array(integer)", ["--5"]),
+    ],
+    ids=lambda _: "",
+)
+def test_what_no_declared_type_holds_is_unfit(name: str, value: Any) -> None:
+    with pytest.raises(Unfit):
+        value_of(parse_type(name), value)
+
+
+def test_a_zero_of_any_exponent_is_zero() -> None:
+    """As text it would have three hundred million digits."""
+    assert str(value_of(parse_type("decimal(9,2)"), "0E+300000000")) == "0"
+    with pytest.raises(Unfit):
+        value_of(parse_type("decimal(9,2)"), "0E-300000000")

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.model.canonical import canonical_json, instant_text, plain, sha256_hex
+from bridge.model.canonical import (
+    canonical_json,
+    instant_text,
+    parse_canonical,
+    plain,
+    sha256_hex,
+)
+from tests.hostile_values import JSON_VALUES, quick
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
@@ -111,3 +118,33 @@ def test_a_digest_tells_its_parts_apart() -> None:
     assert sha256_hex("a", "b") != sha256_hex("ab")
     assert sha256_hex({"a": 1, "b": 2}) == sha256_hex({"b": 2, "a": 1})
     assert len(sha256_hex()) == 64
+
+
+@quick
+@given(JSON_VALUES)
+def test_what_was_written_is_read_and_written_again_as_the_same_text(value: Any) -> None:
+    """Floats that look like integers of more than 53 bits among them: a digest is made of it."""
+    text = canonical_json(value)
+    assert canonical_json(parse_canonical(text)) == text
+
+
+def test_a_float_beyond_the_safe_integers_stays_one() -> None:
+    assert canonical_json(parse_canonical(canonical_json([1e16, -1e16, 2**53]))) == (
+        '[10000000000000000,-10000000000000000,"9007199254740992"]'
+    )
+
+
+def test_a_decimal_of_endless_digits_is_refused_in_no_time() -> None:
+    for text in ("1e300000000", "1e-300000000", "0E-300000000"):
+        with pytest.raises(ValueError, match="no canonical form"):
+            canonical_json(Decimal(text))
+
+
+def test_a_float_of_another_library_is_written_as_a_number() -> None:
+    """numpy's say `np.float64(1.5)` when asked for their text."""
+
+    class Float(float):
+        def __repr__(self) -> str:
+            return f"np.float64({float(self)})"
+
+    assert canonical_json(Float(1.5)) == "1.5"

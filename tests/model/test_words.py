@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.model import headers, names
 from bridge.model.command import Command, command_id, default_idempotency_key, seal
-from bridge.model.errors import BridgeError, ConfigurationError, RowError
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
 from bridge.model.event import Event, Unavailable, row_version
 from bridge.model.position import (
     MAX_COMMIT,
@@ -120,7 +120,7 @@ def test_the_default_idempotency_key_tells_commands_of_one_event_apart() -> None
 
 
 def test_an_argument_without_a_canonical_form_is_refused() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(Rejected):
         sealed(Command("erp.block", "7", {"a": object()}))
 
 

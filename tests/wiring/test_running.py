@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from bridge.model.errors import ConfigurationError
-from bridge.observe import ignore
+from bridge.observe import Notice, PartState, ignore
 from bridge.wiring.running import Part, run
+from tests.hostile_values import TextlessError
+from tests.waiting import until
 
 
 def part(name: str, error: Exception | None, seen: list[str]) -> Part:
@@ -36,10 +38,33 @@ async def test_a_part_that_gives_up_leaves_the_others_running() -> None:
     assert seen == ["b stopped"]
 
 
-async def test_a_defect_ends_the_others_and_is_raised() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("by zero"), TextlessError(), ExceptionGroup("g", [ValueError()])],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_defect_ends_its_own_part_and_is_told(error: Exception) -> None:
     seen: list[str] = []
-    parts = [part("b", None, seen), part("a", ZeroDivisionError(), seen)]
-    with pytest.raises(ExceptionGroup) as caught:
-        await run(parts, asyncio.Event(), ignore)
-    assert caught.group_contains(ZeroDivisionError)
-    assert seen == ["b cancelled"]
+    notices: list[Notice] = []
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(
+        run([part("b", None, seen), part("a", error, seen)], stop, notices.append)
+    )
+    await until(lambda: any(isinstance(n, PartState) and n.state == "failed" for n in notices))
+    assert not running.done()
+    stop.set()
+    ended = await running
+    assert seen == ["b stopped"]
+    assert list(ended.failed) == ["agent a"]
+    assert type(error).__name__ in ended.failed["agent a"]
+    assert "test_running.py" in ended.failed["agent a"]
+
+
+async def test_a_part_that_something_it_waited_for_cancelled_has_failed() -> None:
+    """A library that cancels the task it runs in must not look like an orderly end."""
+
+    async def work(stop: asyncio.Event) -> None:
+        raise asyncio.CancelledError
+
+    ended = await run([Part("agent", "a", work)], asyncio.Event(), ignore)
+    assert "CancelledError" in ended.failed["agent a"]

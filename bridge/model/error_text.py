@@ -1,0 +1,41 @@
+"""What an error says, as any record, log line or terminal can keep it. Nothing here can fail:
+an error may be anybody's, with a text that is endless, no Unicode, or can't be made at all.
+"""
+
+from __future__ import annotations
+
+MAX_ERROR_CHARACTERS = 1000
+
+
+def clean_text(text: str, limit: int = MAX_ERROR_CHARACTERS) -> str:
+    """At most `limit` characters of `text`, as UTF-8 can hold them: what comes from elsewhere may
+    hold halves of surrogate pairs (JSON can write them), and no record can.
+    """
+    return text[:limit].encode(errors="replace").decode()
+
+
+def error_name(error: BaseException) -> str:
+    """The name of the error's class."""
+    try:
+        return clean_text(str(type(error).__name__))
+    except BaseException:  # noqa: BLE001 - whatever a foreign class does, this says something
+        return "Exception"
+
+
+def value_text(value: object, limit: int = MAX_ERROR_CHARACTERS) -> str:
+    """The text of any object."""
+    try:
+        return clean_text(str(value), limit)
+    except BaseException as failure:  # noqa: BLE001 - whatever a foreign class does, as above
+        return f"(its text can't be made: {error_name(failure)})"
+
+
+def error_message(error: BaseException, limit: int = MAX_ERROR_CHARACTERS) -> str:
+    """The error's own text; empty where it has none."""
+    return value_text(error, limit)
+
+
+def describe_error(error: BaseException, limit: int = MAX_ERROR_CHARACTERS) -> str:
+    """`ValueError: text`, or `ValueError` where it has no text; at most `limit` characters."""
+    name, message = error_name(error), error_message(error, limit)
+    return (f"{name}: {message}" if message else name)[:limit]

@@ -1,0 +1,239 @@
+"""Commands, records and receipts that nobody foresaw: each ends by itself, and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.commands.decide import Await, Execute, Refuse, decide
+from bridge.commands.receipts import settled, succeeded
+from bridge.connector import Done, Effect
+from bridge.log.port import Entry
+from bridge.model import headers
+from bridge.model.canonical import canonical_json, sha256_hex
+from bridge.model.command import CommandRecord, command_id
+from bridge.model.declare import ArgSpec, CommandSpec, Tier
+from bridge.model.fixed import DeadLetter, Target
+from bridge.model.receipt import Outcome, Receipt
+from bridge.model.types import parse_type
+from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.writer import SqlWriter
+from tests.agent.world import World
+from tests.commands.place import REASON, executing, orders, receipts, sealed, send
+from tests.commands.test_decide import TABLE
+from tests.hostile_values import HALF_EMOJI, JSON_VALUES, TextlessError, quick
+from tests.waiting import until
+
+TYPES = (
+    *("boolean", "integer", "float", "double", "decimal(9,2)", "string", "json", "bytes", "date"),
+    *("time", "timestamp", "local_timestamp", "uuid", "array(integer)", "array(decimal(9,2))"),
+)
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+def of_type(name: str) -> CommandSpec:
+    arg = ArgSpec("value", parse_type(name))
+    return CommandSpec("erp", "set", "sales_order", "update", (arg,), Tier.OUTSIDE_THE_LOOP)
+
+
+def written(key: Any, args: Any, **more: Any) -> CommandRecord:
+    """A record as any program may write it, of which no more is right than its digest."""
+    name = "erp.set"
+    fields: dict[str, Any] = {
+        "id": command_id("stranger", "1"),
+        "idempotency_key": "1",
+        "name": name,
+        "key": canonical_json(key),
+        "args": canonical_json(args),
+        "digest": sha256_hex(name, key, args, None),
+        "expect": None,
+        "agent": "stranger",
+        **dict.fromkeys(("agent_version", "handler", "caused_by", "reason", "confidence")),
+        "deadline": None,
+        "requested_at": NOW,
+        **more,
+    }
+    return CommandRecord(**fields)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_an_argument_of_any_type_and_any_value_is_decided(name: str) -> None:
+    commands = {"erp.set": of_type(name)}
+
+    @quick
+    @given(JSON_VALUES)
+    def holds(value: Any) -> None:
+        record = written({"order_no": "1"}, {"value": value})
+        place = Target("erp", "sales_order", record.key)
+        decision = decide(record, place, commands, {"sales_order": TABLE}, NOW)
+        assert isinstance(decision, (Execute, Refuse))
+        if isinstance(decision, Refuse):
+            assert decision.code == "bad_args"
+
+    holds()
+
+
+@quick
+@given(JSON_VALUES, st.sampled_from(["id", "name", "key", "args", "digest", "expect", "agent"]))
+def test_a_record_of_any_key_and_any_field_is_decided(key: Any, field: str) -> None:
+    record = written(key, {"value": "1"})
+    place = Target("erp", "sales_order", record.key)
+    commands = {"erp.set": of_type("string")}
+    changed: dict[str, Any] = {field: str(key)}
+    for each in (record, replace(record, **changed)):
+        decision = decide(each, place, commands, {"sales_order": TABLE}, NOW)
+        assert isinstance(decision, (Execute, Await, Refuse))
+
+
+class BrokenTable:
+    """A table whose plan has a defect."""
+
+    entity, table = TABLE.entity, TABLE.table
+
+    def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
+        return TABLE.columns(fields)
+
+    def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+        raise TextlessError
+
+    def row(self, shape: Any, raw: Any) -> Any:
+        raise TextlessError
+
+
+def test_a_defect_while_one_command_is_decided_rejects_that_command() -> None:
+    record = written({"order_no": "1"}, {"value": "1"})
+    place = Target("erp", "sales_order", record.key)
+    commands = {"erp.set": of_type("string")}
+    decision = decide(record, place, commands, {"sales_order": BrokenTable()}, NOW)
+    assert isinstance(decision, Refuse)
+    assert (decision.outcome, decision.code) == (Outcome.REJECTED, "undecidable")
+    assert "TextlessError" in decision.message
+
+
+def test_an_effect_is_succeeded_whatever_its_row_and_answer_are() -> None:
+    spec = of_type("string")
+    decision = Execute(spec, BrokenTable(), Effect("id", "d", "", {}, "", {}))
+    done = Done(1, result=HALF_EMOJI, after=(1,), shape=object(), finished_at=10**30)  # type: ignore[arg-type]
+    receipt = succeeded(written({}, {}), decision, done, NOW)
+    assert receipt.outcome == Outcome.SUCCEEDED
+    assert (receipt.result, receipt.version, receipt.finished_at) == ("?", None, NOW)
+
+
+async def test_poison_in_a_batch_has_its_receipts_or_letters_and_the_others_take_effect(
+    here: World,
+) -> None:
+    for number in range(1, 8):
+        here.order(number, 1, 5)
+    topic = here.codec.topic("command")
+    good = [sealed("note_order", str(number), args=REASON) for number in range(1, 8)]
+    await send(here, *good[:3])
+    own = here.codec.entry("command", Target("erp", "sales_order", "{}"), good[0])
+    foreign = await here.registry.register("other-value", '"string"')
+    frame = b"\0" + foreign.to_bytes(4, "big")
+    bad = sealed("note_order", "1", args={"reason": "x" * 61}, key="bad")
+    await here.log.append(
+        topic,
+        [
+            Entry(b"no key", own.value),
+            Entry(own.key, frame + b"\x02a"),
+            Entry(own.key, (own.value or b"")[:-9] + b"\xff" * 9),
+            Entry(None, None),
+            Entry(own.key, None),
+        ],
+    )
+    await send(here, bad, *good[3:])
+    async with executing(here) as task:
+        found = await receipts(here, 8)
+        await until(lambda: not task.done())
+    assert {found[each.id].outcome for each in good} == {Outcome.SUCCEEDED}
+    assert (found[bad.id].outcome, found[bad.id].code) == (Outcome.REJECTED, "bad_args")
+    letters = [each for each in await here.records("dead") if isinstance(each, DeadLetter)]
+    assert len(letters) == 5
+    assert {each.kind for each in letters} == {"command"}
+
+
+class BreakingWriter(SqlWriter):
+    """Meets a defect at each effect of the third order, before or after the others are there."""
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        if any("0000000003" in map(str, effect.key.values()) for effect in effects):
+            raise TextlessError
+        return await super().execute(effects)
+
+
+async def test_a_defect_of_the_connector_fails_the_command_that_it_meets_and_no_other(
+    here: World,
+) -> None:
+    for number in range(1, 6):
+        here.order(number, 1, 5)
+    sent = [sealed("note_order", str(number), args=REASON) for number in range(1, 6)]
+    await send(here, *sent)
+    async with executing(here, writer=BreakingWriter(here.system, SqliteJournal().sql)):
+        found = await receipts(here, 5)
+    ends = [(found[each.id].outcome, found[each.id].code) for each in sent]
+    assert ends == [
+        *[("succeeded", None)] * 2,
+        ("failed", "connector_error"),
+        *[("succeeded", None)] * 2,
+    ]
+
+
+async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alone(
+    here: World,
+) -> None:
+    """A later version may have written it: executing again could ship the order twice."""
+    for number in (1, 2):
+        here.order(number, 1, 5)
+    unclear, clear = (sealed("raise_total", str(number)) for number in (1, 2))
+    receipt = Receipt(unclear.id, Outcome.SUCCEEDED, None, None, None, None, None, NOW)
+    told = [(name, value) for name, value in settled(receipt, unclear.digest)]
+    told = [(name, b"compensated" if name == headers.OUTCOME else value) for name, value in told]
+    place = Target("erp", "sales_order", unclear.key)
+    entry = here.codec.entry("receipt", place, receipt, told)
+    await here.log.append(here.codec.topic("receipt"), [entry])
+    await send(here, unclear, clear)
+    async with executing(here):
+        await until(lambda: orders(here)["2"][0] == 6)
+        await until(lambda: len_of(here, 3))
+    assert orders(here)["1"][0] == 5
+    raw = await here.raw(here.codec.topic("receipt"))
+    last = await here.codec.decode(
+        "receipt", [r for r in raw if r.key == entry.key][-1].value or b""
+    )
+    assert isinstance(last, Receipt)
+    assert (last.outcome, last.code) == (Outcome.UNKNOWN_OUTCOME, "unknown")
+    assert "compensated" in (last.message or "")
+
+
+async def len_of(here: World, count: int) -> bool:
+    return len(await here.raw(here.codec.topic("receipt"))) >= count
+
+
+async def test_a_command_too_large_for_its_own_end_has_a_letter(here: World) -> None:
+    """Its receipt carries its key, its letter its bytes: neither fits a record any more."""
+    here.order(1, 1, 5)
+    room = here.log.max_record_bytes
+    large = written({"order_no": "x" * (room - 2500)}, {})
+    entry = here.codec.entry("command", Target("erp", "sales_order", "{}"), large)
+    loud = replace(sealed("note_order", "1", args=REASON), id="y" * (room * 9 // 20))
+    await here.log.append(
+        here.codec.topic("command"),
+        [
+            entry,
+            Entry(b"\xff" * (room // 2), b"\xff" * (room // 2 - 100)),
+            here.codec.entry("command", Target("erp", "sales_order", "{}"), loud),
+        ],
+    )
+    good = sealed("note_order", "1", args=REASON)
+    await send(here, good)
+    async with executing(here):
+        await until(lambda: orders(here)["1"][2] == "late")
+    letters = [each for each in await here.records("dead") if isinstance(each, DeadLetter)]
+    assert {each.offset is not None for each in letters} == {True}
+    assert len(letters) == 2
