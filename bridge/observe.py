@@ -48,6 +48,18 @@ class PartState:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMoved:
+    """A consumer group doesn't go on where it was: up to `missing` records were removed before it
+    read them, or it has no offsets and begins at the beginning.
+    """
+
+    group: str
+    topic: str
+    missing: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EntityPaused:
     """One entity is paused by itself; the others go on. Told anew at each start until it is resumed."""
 
@@ -153,6 +165,7 @@ Notice = (
     Captured
     | SourceState
     | PartState
+    | GroupMoved
     | EntityPaused
     | EntityState
     | SnapshotProgress

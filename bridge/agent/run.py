@@ -26,7 +26,7 @@ from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
 from bridge.agent.window import Slot, Window
 from bridge.log.fixed import FixedCodec
-from bridge.log.owned import OwnedPartitions, owned_partitions
+from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
@@ -74,6 +74,7 @@ class AgentRunner:
         self._bridge = bridge
         self._log = log
         self._sleep = sleep
+        self._observer = observer
         self._waiting = PartWaiting("agent", agent.name, observer)
         self._session_timeout = session_timeout
         self._group = agent_group(bridge, agent.name)
@@ -139,6 +140,7 @@ class AgentRunner:
                 self._group,
                 self.topics,
                 self,
+                watch=ObservedGroup(self._observer),
                 session_timeout=self._session_timeout,
             ) as owned:
                 await self._work(owned, stop)

@@ -20,6 +20,7 @@ from bridge.observe import (
     DeadLetter,
     DeletesWithheld,
     EntityPaused,
+    GroupMoved,
     Handled,
     HeldBack,
     Notice,
@@ -31,7 +32,7 @@ from bridge.observe import (
 
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, Read, Confirmed)
-_WARN = (DeadLetter, DeletesWithheld, EntityPaused, HeldBack)
+_WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
 
@@ -83,6 +84,8 @@ def _weight(notice: Notice) -> str:
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, SourceState) and state == "stopped" and reason:
         return "debug"  # the part that ends for it says so at once, with the same reason
+    if isinstance(notice, GroupMoved) and not notice.missing:
+        return "info"  # so does every agent that is new
     if isinstance(notice, PartState) and state == "failed":
         return "error"
     if isinstance(notice, _WARN) or state in _WARN_STATES or (state == "stopped" and reason):

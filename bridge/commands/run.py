@@ -32,8 +32,8 @@ from bridge.commands.unledgered import Unledgered
 from bridge.commands.work import Carrier
 from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec
-from bridge.log.owned import OwnedPartitions, owned_partitions
-from bridge.log.port import Log, Record, TopicPartition
+from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
+from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.observe import Observer, ignore
@@ -56,6 +56,19 @@ def executor_group(bridge: str, system: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class CommandWatch(ObservedGroup):
+    """Refuses to go on after commands that were removed before they were executed."""
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """Raises ConfigurationError that says how a person lets it go on."""
+        super().removed(error)
+        raise ConfigurationError(
+            f"{error}. No command is executed until a person has said that those are given up: "
+            f"find out from who sends them what they were, then `bridgectl log offsets skip "
+            f"{error.group}` and start the bridge again"
+        )
 
 
 class CommandExecutor:
@@ -83,6 +96,7 @@ class CommandExecutor:
         self._codec = codec
         self._writer = writer
         self._waiting = PartWaiting("commands", system.name, observer)
+        self._watch = CommandWatch(observer)
         self._clock = clock
         self._sleep = sleep
         self._session_timeout = session_timeout
@@ -166,6 +180,7 @@ class CommandExecutor:
             self._group,
             [self._codec.topic("command")],
             self._owners,
+            watch=self._watch,
             session_timeout=self._session_timeout,
         ) as owned:
             failures = 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from bridge.log.port import (
     Consumer,
@@ -19,10 +20,13 @@ from bridge.log.port import (
     Producer,
     Rebalance,
     Record,
+    RecordsRemoved,
     TopicPartition,
     Transaction,
+    gap_text,
 )
 from bridge.model.errors import Fenced, OutcomeUnknown
+from bridge.observe import GroupMoved, Observer, ignore
 
 
 class OwnedPartitions:
@@ -33,11 +37,19 @@ class OwnedPartitions:
     of those partitions, so a transaction must not wait for `read`.
     """
 
-    def __init__(self, log: Log, bridge: str, group: str, told: Rebalance | None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        bridge: str,
+        group: str,
+        told: Rebalance | None,
+        watch: GroupWatch,
+    ) -> None:
         self._log = log
         self._bridge = bridge
         self._group = group
         self._told = told
+        self._watch = watch
         self._owned: dict[TopicPartition, _Owner] = {}
         self._lost: set[TopicPartition] = set()
         """Ours by the group, but without a live producer: to be taken again."""
@@ -51,10 +63,16 @@ class OwnedPartitions:
         return self._member
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
-        """As `Consumer.read`. Partitions come, go and are recovered in here."""
+        """As `Consumer.read`. Partitions come, go and are recovered in here; records that were
+        removed are told to the watch, which may refuse to go on.
+        """
         if self._lost:
             await self._recover()
-        records = await self.member.read(limit, timeout)
+        try:
+            records = await self.member.read(limit, timeout)
+        except RecordsRemoved as error:
+            self._watch.removed(error)
+            return []
         if self._lost:
             return [r for r in records if TopicPartition(r.topic, r.partition) not in self._lost]
         return records
@@ -96,7 +114,20 @@ class OwnedPartitions:
     ) -> Mapping[TopicPartition, int] | None:
         """Told by the consumer: fence first; committed offsets are read after this returns."""
         await self._fence(partitions)
-        return None if self._told is None else await self._told.assigned(partitions)
+        chosen = None if self._told is None else await self._told.assigned(partitions)
+        await self._check_committed(partitions - (chosen or {}).keys())
+        return chosen
+
+    async def _check_committed(self, partitions: frozenset[TopicPartition]) -> None:
+        """Tell of partitions with records in which the group has no offset."""
+        committed = await self._log.committed(self._group, partitions)
+        new = [place for place, offset in committed.items() if offset is None]
+        if not new:
+            return
+        begin, end = await self._log.beginning_offsets(new), await self._log.end_offsets(new)
+        counts = {place: end[place] - begin[place] for place in new if end[place] > begin[place]}
+        if counts:
+            self._watch.begins(self._group, counts)
 
     async def _recover(self) -> None:
         """Take again what another owner took although the group says that it is ours.
@@ -157,6 +188,43 @@ class OwnedPartitions:
             await self.member.close()
 
 
+class GroupWatch(Protocol):
+    """Told by `OwnedPartitions.read` where a group doesn't go on where it was."""
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """Records in front of the group are gone. Raise to refuse what comes after them."""
+
+    def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
+        """The group has no offset in these partitions, so that it reads all that is there: up to
+        so many records of each.
+        """
+
+
+class ObservedGroup:
+    """A GroupWatch that tells an observer and goes on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """One notice a partition."""
+        for place, gap in sorted(error.gaps.items()):
+            reason = f"{gap_text(place, gap)}; it goes on at offset {gap.begin}"
+            self._observer(GroupMoved(error.group, place.topic, gap.missing, reason))
+
+    def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
+        """One notice a topic."""
+        topics: dict[str, int] = {}
+        for place, count in counts.items():
+            topics[place.topic] = topics.get(place.topic, 0) + count
+        for topic, count in sorted(topics.items()):
+            reason = (
+                f"has no offsets in {topic} ({len(counts)} partitions with records): it is new, or "
+                f"they were deleted or expired; up to {count} records are handled from the beginning"
+            )
+            self._observer(GroupMoved(group, topic, 0, reason))
+
+
 class _Owner:
     """A partition's producer and the lock of its one open transaction."""
 
@@ -182,6 +250,7 @@ async def owned_partitions(
     topics: Iterable[str],
     rebalance: Rebalance | None = None,
     *,
+    watch: GroupWatch | None = None,
     session_timeout: float = 10.0,
 ) -> AsyncIterator[OwnedPartitions]:
     """Join `group` as an owner of partitions; leaves it at the end of the block.
@@ -190,7 +259,7 @@ async def owned_partitions(
     after it was opened; a partition that was taken and taken back is told as revoked and
     assigned again, so what is under way for it must be dropped each time.
     """
-    owned = OwnedPartitions(log, bridge, group, rebalance)
+    owned = OwnedPartitions(log, bridge, group, rebalance, watch or ObservedGroup(ignore))
     await owned.start(topics, session_timeout)
     try:
         yield owned

@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from bridge.model.errors import Rejected
+from bridge.model.errors import BridgeError, Rejected
 
 Headers = Sequence[tuple[str, bytes]]
 Cleanup = Literal["delete", "compact"]
@@ -101,6 +101,48 @@ class RecordTooLarge(Rejected):
         super().__init__("record_too_large", message)
 
 
+class Gap(NamedTuple):
+    """Records that a group will not see: it stood at `position`, and reads on at `begin`.
+
+    `begin` at or before `position`: the topic was made again, or its end was lost.
+    """
+
+    position: int
+    begin: int
+
+    @property
+    def missing(self) -> int:
+        """How many offsets there were in between, markers of transactions among them."""
+        return max(0, self.begin - self.position)
+
+
+class RecordsRemoved(BridgeError):
+    """Records in front of a group were removed before it read them, by retention or by hand."""
+
+    def __init__(self, group: str, gaps: Mapping[TopicPartition, Gap]) -> None:
+        self.group = group
+        self.gaps = dict(gaps)
+        super().__init__(
+            "; ".join(
+                f"group {group}: {gap_text(place, gap)}" for place, gap in sorted(gaps.items())
+            )
+        )
+
+
+def gap_text(place: TopicPartition, gap: Gap) -> str:
+    """What is missing of a partition, in words."""
+    where = f"{place.topic}, partition {place.partition}"
+    if gap.missing:
+        return (
+            f"of {where}, up to {gap.missing} records from offset {gap.position} on were removed "
+            "before they were read (by retention, or by hand)"
+        )
+    return (
+        f"{where} ends before offset {gap.position}, up to which it was read: the topic was made "
+        "again, or its end was lost"
+    )
+
+
 class Transaction(Protocol):
     """Records for any topics and consumer offsets that become visible together or not at all."""
 
@@ -162,7 +204,9 @@ class Consumer(Protocol):
     async def read(self, limit: int, timeout: float) -> list[Record]:
         """Up to `limit` records as soon as there is one; [] after `timeout` seconds.
 
-        Waiting costs next to nothing and wakes up when something was committed.
+        Waiting costs next to nothing and wakes up when something was committed. A group's member
+        raises RecordsRemoved once for records that were removed in front of it, before it delivers
+        any that come after them; the next call goes on with those that are there.
         """
 
     def assignment(self) -> frozenset[TopicPartition]: ...

@@ -15,6 +15,7 @@ from bridge.observe import (
     DeadLetter,
     EntityPaused,
     EntityState,
+    GroupMoved,
     Handled,
     HeldBack,
     Notice,
@@ -48,6 +49,12 @@ class Metrics:
         )
         self._part = Gauge(
             "bridge_part_running", "1 while the part runs", ["kind", "name"], registry=registry
+        )
+        self._missing = Counter(
+            "bridge_group_missing_records",
+            "Records that were removed before a group read them, at most",
+            ["group", "topic"],
+            registry=registry,
         )
         self._paused = Gauge(
             "bridge_entity_paused", "1 while the entity is paused", ["entity"], registry=registry
@@ -94,6 +101,8 @@ class Metrics:
                 self._up.labels(notice.system).set(notice.state == "streaming")
             case PartState():
                 self._part.labels(notice.kind, notice.name).set(notice.state == "running")
+            case GroupMoved():
+                self._missing.labels(notice.group, notice.topic).inc(notice.missing)
             case EntityPaused():
                 self._paused.labels(notice.entity).set(1)
             case EntityState():

@@ -47,15 +47,19 @@ async def test_every_state_of_a_command_is_audited_in_order(here: World) -> None
     command = sealed("note_order", args=REASON)
     await send(here, command)
     notices: list[Notice] = []
+
+    def moves() -> list[str]:
+        return [n.state for n in notices if isinstance(n, CommandMoved)]
+
     async with executing(here, observer=notices.append):
         await receipts(here, 1)
-        await until(lambda: len(notices) == 4)
+        await until(lambda: len(moves()) == 4)
     trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
     states = ["received", "validated", "executing", "succeeded"]
     assert [a.state for a in trail] == states
     assert {a.digest for a in trail} == {command.digest}
     assert [a.by for a in trail] == ["tester", "executor", "executor", "executor"]
-    assert [n.state for n in notices if isinstance(n, CommandMoved)] == states
+    assert moves() == states
 
 
 async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares_the_rest(

@@ -120,3 +120,11 @@ async def test_who_ends_a_producer_and_is_cancelled_meanwhile_is_cancelled(kafka
         with pytest.raises(asyncio.CancelledError):
             await ending
         await client.stop()
+
+
+def test_a_position_that_is_out_of_range_is_given_up_by_a_method_of_its_state() -> None:
+    """So what was removed in front of a group is noticed; a state takes attributes."""
+    processing = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "tp_state.await_reset(self._default_reset_strategy)" in processing
+    assert "tp_state.position != fetch_offset" in processing
+    assert not hasattr(subscription_state.TopicPartitionState, "__slots__")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge.cli.log.copy import copy
-from bridge.cli.log.groups import groups, reset
+from bridge.cli.log.groups import groups, reset, skip
 from bridge.cli.log.topics import topics
 
 
@@ -20,5 +20,6 @@ def offsets() -> None:
 
 
 offsets.add_command(reset)
+offsets.add_command(skip)
 for part in (topics, groups, offsets, copy):
     command.add_command(part)

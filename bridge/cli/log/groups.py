@@ -1,4 +1,4 @@
-"""`bridgectl log groups` and `log offsets reset`: who reads what, how far, and from where next."""
+"""`bridgectl log groups`, `log offsets reset` and `skip`: who reads what, how far, and from where next."""
 
 from __future__ import annotations
 
@@ -208,6 +208,54 @@ def reset(
         ]
         await _apply(bridge.log, group, new, dry_run=dry_run, yes=yes)
         print_rows(rows, ("topic", "partition", "committed", "new"), as_json=as_json)
+        return 0
+
+    on_bridge(ctx, act)
+
+
+@click.command(epilog="Example: bridgectl log offsets skip acme.executor.erp --dry-run")
+@click.argument("group")
+@click.option("--dry-run", is_flag=True, help="Show what would be given up and change nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Give up records that were removed before GROUP read them: it goes on with the first that is
+    there. It must have no live member.
+
+    An executor refuses to go on until then, because commands among them were never executed.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        info = (await bridge.log.groups()).get(group)
+        if info is None:
+            raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
+        there = await bridge.log.topics()
+        places = [place for place in info.committed if place.topic in there]
+        begin = await bridge.log.beginning_offsets(places)
+        end = await bridge.log.end_offsets(places)
+        new = {
+            place: begin[place]
+            for place in sorted(places)
+            if not begin[place] <= info.committed[place] <= end[place]
+        }
+        rows = [
+            {
+                "group": group,
+                "topic": place.topic,
+                "partition": place.partition,
+                "committed": info.committed[place],
+                "new": offset,
+                "missing": max(0, offset - info.committed[place]),
+                "skipped": not dry_run,
+            }
+            for place, offset in new.items()
+        ]
+        if not rows:
+            raise NothingFound(f"nothing was removed that group {group!r} had still to read")
+        await _apply(bridge.log, group, new, dry_run=dry_run, yes=yes)
+        print_rows(rows, ("topic", "partition", "committed", "new", "missing"), as_json=as_json)
         return 0
 
     on_bridge(ctx, act)

@@ -25,7 +25,7 @@ from bridge.log.embedded.read import Found, committed_of, look
 from bridge.log.embedded.reader import Reader
 from bridge.log.embedded.store import Store
 from bridge.log.embedded.write import commit_offsets
-from bridge.log.port import Rebalance, Record, TopicPartition
+from bridge.log.port import Gap, Rebalance, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 
 _SIGNS_A_SESSION = 3
@@ -60,7 +60,12 @@ class Member(Reader):
             if generation != self._generation:
                 self._generation = -1
                 continue
+            gaps = {
+                each.place: Gap(each.offset, each.begin) for each in found if each.begin is not None
+            }
             self._cursor.store(found)
+            if gaps:
+                raise RecordsRemoved(self._me.group, gaps)
             records = self._cursor.take(limit)
             left = end - loop.time()
             if records or left <= 0:
@@ -108,7 +113,9 @@ class Member(Reader):
         def job(connection: sqlite3.Connection) -> tuple[list[Found], int]:
             generation = generation_of(connection, self._me.group)
             same = generation == self._generation
-            return (look(connection, wanted, limit) if same and wanted else []), generation
+            if not same or not wanted:
+                return [], generation
+            return look(connection, wanted, limit, back_to_begin=True), generation
 
         return await self._store.reader.run(job)
 

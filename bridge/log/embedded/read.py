@@ -30,26 +30,43 @@ class Wanted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Records of one partition from `offset` on; `next` is behind what was looked at."""
+    """Records of one partition from `offset` on; `next` is behind what was looked at. `begin`: the
+    first offset that is there, where `offset` is before it or past the end.
+    """
 
     place: TopicPartition
     offset: int
     records: list[Record]
     next: int
+    begin: int | None = None
 
 
-def look(connection: sqlite3.Connection, wanted: Sequence[Wanted], limit: int) -> list[Found]:
-    """Whole batches, partition by partition in the order asked for, until `limit` is reached."""
-    ends = dict(
-        connection.execute(
-            "SELECT id, next FROM partition WHERE id IN (SELECT value FROM json_each(?))",
+def look(
+    connection: sqlite3.Connection,
+    wanted: Sequence[Wanted],
+    limit: int,
+    *,
+    back_to_begin: bool = False,
+) -> list[Found]:
+    """Whole batches, partition by partition in the order asked for, until `limit` is reached.
+
+    `back_to_begin`: who stands past the end begins again; otherwise the end is waited for.
+    """
+    bounds = {
+        number: (first, end)
+        for number, first, end in connection.execute(
+            "SELECT id, first, next FROM partition WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps([each.id for each in wanted]),),
         ).fetchall()
-    )
+    }
     found: list[Found] = []
     count = size = 0
     for each in wanted:
-        if each.offset >= ends[each.id]:
+        first, end = bounds[each.id]
+        if back_to_begin and each.offset > end:
+            found.append(Found(each.place, each.offset, [], first, first))
+            continue
+        if each.offset >= end:
             continue
         records: list[Record] = []
         reached = each.offset
@@ -70,10 +87,11 @@ def look(connection: sqlite3.Connection, wanted: Sequence[Wanted], limit: int) -
                 break
         else:
             # Compaction may have taken what stood last.
-            reached = max(reached, ends[each.id])
+            reached = max(reached, end)
         rows.close()
         count += len(records)
-        found.append(Found(each.place, each.offset, records, reached))
+        begin = first if each.offset < first else None
+        found.append(Found(each.place, each.offset, records, reached, begin))
         if count >= limit or size >= BYTES_A_LOOK:
             break
     return found

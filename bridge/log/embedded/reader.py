@@ -49,7 +49,7 @@ class Cursor:
 
     def store(self, found: Iterable[Found]) -> None:
         """Have these at hand; found nothing means: stand behind the gap."""
-        for place, offset, records, reached in found:
+        for place, offset, records, reached, _ in found:
             if self.positions.get(place) != offset:
                 continue  # It was moved meanwhile.
             if records:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import aiokafka
@@ -14,7 +15,7 @@ from aiokafka.errors import CommitFailedError, KafkaError, RebalanceInProgressEr
 from bridge.log.kafka import internals
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.membership import Membership
-from bridge.log.port import Record, TopicPartition
+from bridge.log.port import Gap, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import Fenced, RetryLater
 
 
@@ -23,6 +24,14 @@ class Starts(Protocol):
 
     def __call__(
         self, partitions: frozenset[TopicPartition]
+    ) -> Awaitable[Mapping[TopicPartition, int]]: ...
+
+
+class Begins(Protocol):
+    """The first offsets that are there."""
+
+    def __call__(
+        self, partitions: Iterable[TopicPartition]
     ) -> Awaitable[Mapping[TopicPartition, int]]: ...
 
 
@@ -40,12 +49,19 @@ class KafkaConsumer:
         membership: Membership | None = None,
         starts: Starts | None = None,
         forget: Callable[[KafkaConsumer], None] | None = None,
+        *,
+        group: str = "",
+        begins: Begins | None = None,
     ) -> None:
+        """`group` and `begins` of a member only."""
         self._client = client
         self._name = name
         self._membership = membership
         self._starts = starts
         self._forget = forget
+        self._group = group
+        self._begins = begins
+        self._out_of_range: dict[TopicPartition, int] = {}
         self._ready: deque[Record] = deque()
         self._fetching: asyncio.Task[dict[Any, list[Any]]] | None = None
 
@@ -57,6 +73,8 @@ class KafkaConsumer:
             if self._membership is not None and self._membership.has_news:
                 await self._rebalance(self._membership)
                 continue
+            if self._out_of_range and self._membership is not None:
+                await self._raise_removed()
             if self._ready:
                 return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
             left = deadline - loop.time()
@@ -79,9 +97,8 @@ class KafkaConsumer:
             if (record.topic, record.partition) == partition:
                 return record.offset
         at = internals.position(self._client, aiokafka.TopicPartition(*partition))
-        if at is None:
-            raise KeyError(partition)
-        return at
+        # While the broker is asked where the partition begins now, it stands where it stood.
+        return self._out_of_range[partition] if at is None else at
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read this partition from `offset` on. Raises KeyError when it isn't assigned."""
@@ -153,8 +170,28 @@ class KafkaConsumer:
             return  # The group shared anew meanwhile.
         # Until now aiokafka may have fetched from older offsets.
         self._drop(partitions)
+        self._out_of_range.clear()
         for partition in partitions:
-            self._client.seek(aiokafka.TopicPartition(*partition), starts[partition])
+            self.start(partition, starts[partition])
+
+    def start(self, partition: TopicPartition, offset: int) -> None:
+        """Begin to read a partition that has just been assigned."""
+        client_partition = aiokafka.TopicPartition(*partition)
+        self._client.seek(client_partition, offset)
+        internals.on_reset(self._client, client_partition, partial(self._note, partition))
+
+    def _note(self, partition: TopicPartition, position: int) -> None:
+        self._out_of_range[partition] = position
+
+    async def _raise_removed(self) -> None:
+        """Raise RecordsRemoved for what aiokafka goes on after by itself."""
+        assert self._begins is not None, "a member knows where partitions begin"  # noqa: S101
+        mine = {place: at for place, at in self._out_of_range.items() if place in self.assignment()}
+        begins = await self._begins(mine)
+        self._out_of_range.clear()
+        if mine:
+            gaps = {place: Gap(at, begins[place]) for place, at in mine.items()}
+            raise RecordsRemoved(self._group, gaps)
 
     def _may_fetch(self) -> bool:
         """Whether fetching returns at once: not while a task does it, nor while joining."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -134,6 +134,27 @@ def position(consumer: aiokafka.AIOKafkaConsumer, partition: Any) -> int | None:
         return None
     state = assignment.state_value(partition)
     return int(state.position) if state.has_valid_position else None
+
+
+def on_reset(
+    consumer: aiokafka.AIOKafkaConsumer, partition: Any, call: Callable[[int], None]
+) -> None:
+    """`call` with the position that the broker says is out of range, before it is given up.
+
+    For as long as the partition stays assigned.
+    """
+    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001
+    if assignment is None or partition not in assignment.tps:
+        return
+    state = assignment.state_value(partition)
+    reset = type(state).await_reset
+
+    def await_reset(strategy: int) -> None:
+        if state.has_valid_position:
+            call(int(state.position))
+        reset(state, strategy)
+
+    state.await_reset = await_reset
 
 
 async def _stop_joining(consumer: aiokafka.AIOKafkaConsumer) -> None:

@@ -160,7 +160,13 @@ class KafkaLog:
 
         membership = Membership(rebalance)
         consumer = KafkaConsumer(
-            client, f"group {group}", membership, starts, self._consumers.discard
+            client,
+            f"group {group}",
+            membership,
+            starts,
+            self._consumers.discard,
+            group=group,
+            begins=self.beginning_offsets,
         )
         await self._start(client, f"group {group}")
         client.subscribe(wanted, listener=membership)
@@ -173,9 +179,9 @@ class KafkaLog:
         client = self._consumer(None)
         await self._start(client, "reader")
         client.assign([aiokafka.TopicPartition(*place) for place in offsets])
-        for place, at in offsets.items():
-            client.seek(aiokafka.TopicPartition(*place), at)
         consumer = KafkaConsumer(client, "reader", forget=self._consumers.discard)
+        for place, at in offsets.items():
+            consumer.start(place, at)
         self._consumers.add(consumer)
         return consumer
 

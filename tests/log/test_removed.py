@@ -1,0 +1,198 @@
+"""Records that are removed in front of a group, and offsets that are gone: said, on both logs."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.cli.log.groups import group_rows
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.kafka import from_url
+from bridge.log.owned import ObservedGroup, owned_partitions
+from bridge.log.port import (
+    Consumer,
+    Entry,
+    Gap,
+    Log,
+    Record,
+    RecordsRemoved,
+    TopicPartition,
+    TopicSpec,
+)
+from bridge.observe import GroupMoved, Notice
+from tests.log.removal import remove_embedded, remove_kafka
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
+
+Remove = Callable[[TopicPartition, int], Awaitable[None]]
+
+
+@dataclass
+class Harness:
+    """A log with a topic of ten records, and a way to remove the first of them."""
+
+    log: Log
+    remove: Remove
+    group: str
+    place: TopicPartition
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
+    log: Log
+    if request.param == "embedded":
+        log = EmbeddedLog(tmp_path / "log.db")
+
+        async def remove(place: TopicPartition, before: int) -> None:
+            await asyncio.to_thread(remove_embedded, tmp_path / "log.db", place, before)
+    else:
+        broker: Kafka = request.getfixturevalue("kafka")
+        log = from_url(f"kafka://{broker.bootstrap}")
+
+        async def remove(place: TopicPartition, before: int) -> None:
+            await remove_kafka(broker.bootstrap, place, before)
+
+    await log.open()
+    topic = f"r{secrets.token_hex(4)}"
+    await log.create_topics([TopicSpec(topic, partitions=1)])
+    for number in range(10):
+        await log.append(topic, [Entry(b"k", b"%d" % number)])
+    yield Harness(log, remove, f"g{secrets.token_hex(4)}", TopicPartition(topic, 0))
+    await log.close()
+
+
+async def first_words(member: Consumer) -> tuple[RecordsRemoved | None, list[Record]]:
+    """What a member says first, and the records that it delivers then."""
+    removed: RecordsRemoved | None = None
+    while True:
+        try:
+            records = await member.read(100, 1.0)
+        except RecordsRemoved as error:
+            assert removed is None, "said once"
+            removed = error
+            continue
+        if records:
+            return removed, records
+
+
+async def test_a_member_says_how_much_was_removed_while_it_was_away(harness: Harness) -> None:
+    """An agent went from order 1 to order 8 without a word."""
+    log, place = harness.log, harness.place
+    await log.reset_offsets(harness.group, {place: 2})
+    await harness.remove(place, 7)
+    [row] = await group_rows(log, {harness.group: (await log.groups())[harness.group]})
+    assert (row["missing"], row["lag"]) == (5, 3)
+    member = await log.join(harness.group, [place.topic])
+    removed, records = await first_words(member)
+    await member.close()
+    assert removed is not None
+    assert removed.gaps == {place: Gap(2, 7)}
+    assert f"group {harness.group}: of {place.topic}, partition 0, up to 5 records" in str(removed)
+    assert [record.value for record in records] == [b"7", b"8", b"9"]
+
+
+async def test_a_member_says_so_when_all_of_it_was_removed(harness: Harness) -> None:
+    log, place = harness.log, harness.place
+    await log.reset_offsets(harness.group, {place: 2})
+    await harness.remove(place, 10)
+    member = await log.join(harness.group, [place.topic])
+
+    async def read_on() -> None:
+        while True:
+            assert await member.read(100, 1.0) == []
+
+    with pytest.raises(RecordsRemoved) as removed:
+        await read_on()
+    assert removed.value.gaps[place].missing == 8
+    await log.append(place.topic, [Entry(b"k", b"next")])
+    again, records = await first_words(member)
+    await member.close()
+    assert again is None
+    assert [record.value for record in records] == [b"next"]
+
+
+async def test_a_member_says_so_while_it_runs(harness: Harness) -> None:
+    log, place = harness.log, harness.place
+    member = await log.join(harness.group, [place.topic])
+    assert await first_words(member)
+    await harness.remove(place, 7)
+    member.seek(place, 4)
+    removed, records = await first_words(member)
+    await member.close()
+    assert removed is not None
+    assert removed.gaps == {place: Gap(4, 7)}
+    assert records[0].value == b"7"
+
+
+async def test_a_topic_that_ends_before_the_groups_offset_was_made_again(harness: Harness) -> None:
+    """It was handled anew (Kafka) or never read (embedded) without a word."""
+    log, place = harness.log, harness.place
+    await log.reset_offsets(harness.group, {place: 500})
+    member = await log.join(harness.group, [place.topic])
+    removed, records = await first_words(member)
+    await member.close()
+    assert removed is not None
+    assert removed.gaps == {place: Gap(500, 0)}
+    assert "ends before offset 500" in str(removed)
+    assert len(records) == 10
+
+
+@dataclass
+class Collecting(ObservedGroup):
+    """Collects what a group is told."""
+
+    notices: list[Notice] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.notices.append)
+
+
+async def test_a_group_without_offsets_is_told_before_everything_is_handled(
+    harness: Harness,
+) -> None:
+    """They expire after a week, or somebody deletes them."""
+    log, place = harness.log, harness.place
+
+    async def notices_of_a_start() -> list[Notice]:
+        watch = Collecting()
+        async with owned_partitions(
+            log, "acme", harness.group, [place.topic], watch=watch
+        ) as owned:
+            records: list[Record] = []
+            while not records:
+                records = await owned.read(1, 1.0)
+            async with owned.transaction(place) as transaction:
+                transaction.commit_offsets(harness.group, {place: records[-1].offset + 1})
+        return watch.notices
+
+    [notice] = await notices_of_a_start()
+    assert isinstance(notice, GroupMoved)
+    assert (notice.group, notice.topic, notice.missing) == (harness.group, place.topic, 0)
+    assert "up to 10 records are handled from the beginning" in notice.reason
+    assert await notices_of_a_start() == []
+
+
+async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harness) -> None:
+    log, place = harness.log, harness.place
+    await log.reset_offsets(harness.group, {place: 2})
+    await harness.remove(place, 7)
+    watch = Collecting()
+    records: list[Record] = []
+    async with owned_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
+        while not records:
+            records = await owned.read(100, 1.0)
+    [notice] = watch.notices
+    assert isinstance(notice, GroupMoved)
+    assert notice.missing == 5
+    assert "it goes on at offset 7" in notice.reason
+    assert records[0].offset == 7
+
+
+def test_a_gap_never_counts_below_nothing() -> None:
+    gaps: Mapping[TopicPartition, Gap] = {TopicPartition("t", 0): Gap(500, 0)}
+    assert RecordsRemoved("g", gaps).gaps[TopicPartition("t", 0)].missing == 0
