@@ -66,10 +66,12 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
 
 
 def position_of(record: Record) -> str:
-    """The position in an event's id; empty for what has none, such as a tombstone."""
+    """The position in an event's id; empty for what has none, such as a tombstone. Others may have
+    written the record, so its id may be no text.
+    """
     for name, value in record.headers:
         if name == headers.ID:
-            return value.decode().rpartition(":")[2]
+            return value.decode(errors="replace").rpartition(":")[2]
     return ""
 
 

@@ -10,9 +10,13 @@ from dataclasses import replace
 import pytest
 
 from bridge.capture import control, reconcile
+from bridge.capture.keyset import KeySet
 from bridge.capture.progress import Job
 from bridge.capture.reconcile import Reconcile
 from bridge.capture.runner import Capture
+from bridge.log.port import Entry
+from bridge.model import headers
+from bridge.model.names import change_topic
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
 from tests.capture.test_rows import ENTITY, TABLE, reported
@@ -100,6 +104,18 @@ async def test_wherever_a_reconcile_is_interrupted_it_ends_right(rig: Rig, step:
     assert set(await rig.state("t")) == set(rig.table("t"))
     deletes = {key: count for (key, op), count in (await ops(rig)).items() if op == "delete"}
     assert deletes == dict.fromkeys(GONE, 1)
+
+
+@pytest.mark.parametrize("event_id", [b"\xbb\xff", b"", b"erp:\xff", b"erp:FFFF"])
+async def test_a_record_of_another_program_ends_no_scan(rig: Rig, event_id: bytes) -> None:
+    """Anybody who may write to the topic would otherwise end capture with the next reconcile."""
+    await prepared(rig)
+    topic = change_topic(BRIDGE, "erp", "t")
+    await rig.log.append(topic, [Entry(b"\xff\x00", b"\xff", [(headers.ID, event_id)])])
+    partitions = (await rig.log.topics())[topic].partitions
+    keys = KeySet()
+    assert await reconcile.scan(rig.log, topic, partitions, keys, "0000") > ROWS
+    keys.close()
 
 
 def test_what_is_spared_is_remembered_only_while_it_is_little() -> None:
