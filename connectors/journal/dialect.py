@@ -117,7 +117,7 @@ class Dialect(Protocol):
     def create(self, connection: Connection, width: int) -> list[str]:
         """Statements that are still needed for a journal of rows of `width` columns."""
 
-    def create_for(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> list[str]:
+    def create_for(self, connection: Connection, layout: Layout) -> list[str]:
         """Statements that are still needed for one table: its layout and its triggers."""
 
     def warnings(self, connection: Connection, tables: Sequence[Catalogue]) -> list[Finding]:

@@ -50,8 +50,8 @@ def needed(connection: Connection, system: System, dialect: Dialect) -> list[str
         raise ConfigurationError("; ".join(no_key(table) for table in without))
     tables = layouts_for(connection, system, dialect, found)
     statements = dialect.create(connection, widest(tables))
-    for catalogue, layout in tables:
-        statements += dialect.create_for(connection, catalogue, layout)
+    for _, layout in tables:
+        statements += dialect.create_for(connection, layout)
     return statements + ledger_sql(connection)
 
 
@@ -78,11 +78,12 @@ def findings(connection: Connection, system: System, dialect: Dialect) -> list[F
             Finding("the journal's tables are not complete", _script(base), create=True)
         )
     for catalogue, layout in tables:
-        statements = dialect.create_for(connection, catalogue, layout)
+        statements = dialect.create_for(connection, layout)
         if statements:
             what = (
-                f"the journal triggers of table {catalogue.table!r} are missing, are older than a "
-                "column of the table, or are not the newest triggers of the table"
+                f"the journal triggers of table {catalogue.table!r} are missing, are of an earlier "
+                "version, are older than a column, an index or a trigger of the table, or are not "
+                "the newest triggers of the table"
             )
             problems.append(Finding(what, _script(statements), create=True))
     for statement in ledger_sql(connection):

@@ -47,6 +47,18 @@ def present_triggers(connection: Connection) -> list[PresentTrigger]:
     return present
 
 
+def triggers_of(
+    table: str, layouts: Sequence[Layout], present: Sequence[PresentTrigger]
+) -> list[PresentTrigger]:
+    """Those on a table, and those that write its layouts though they are on another one."""
+    mine = {layout.id for layout in layouts if layout.table.lower() == table.lower()}
+    return [
+        trigger
+        for trigger in present
+        if trigger.table.lower() == table.lower() or trigger.layout in mine
+    ]
+
+
 def troubles(
     tables: Sequence[str],
     layouts: Sequence[Layout],

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from sys import getsizeof
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,8 +19,14 @@ from bridge.connector import CREATE, Finding, System
 from bridge.model.errors import HistoryLost, RetryLater
 from connectors.journal.dialect import RENEWED, Entry, Mark, State, Trouble
 from connectors.journal.layout import Layout, layout_from
-from connectors.journal.presence import present_triggers, troubles
-from connectors.journal.triggers import NOW, Names, Trigger, trigger_names, triggers
+from connectors.journal.presence import (
+    PresentTrigger,
+    present_triggers,
+    triggers_of,
+    troubles,
+)
+from connectors.journal.triggers import NOW, Names, Trigger, triggers
+from connectors.journal.uniques import table_rules
 from connectors.sql.dialect import SQLITE, Marker, Seen, SqlDialect
 from connectors.sql.engine import connect_sqlite, file_identity, parse_url, sqlite_path
 from connectors.sql.shapes import Catalogue
@@ -175,43 +180,36 @@ class SqliteJournal:
             )
         return lacking
 
-    def create_for(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> list[str]:
+    def create_for(self, connection: Connection, layout: Layout) -> list[str]:
         """Statements that are still needed for one table: its layout and its triggers."""
         quote = connection.dialect.identifier_preparer.quote_identifier
-        wanted = triggers(NAMES, layout, catalogue.uniques, quote)
+        known = self.layouts(connection)
+        rules = table_rules(connection, layout.table)
+        wanted = triggers(NAMES, layout, rules, quote)
+        present = triggers_of(layout.table, known, present_triggers(connection))
         needed = []
-        if layout not in self.layouts(connection):
+        if layout not in known:
             table, columns = layout.table.replace("'", "''"), layout.text().replace("'", "''")
             needed.append(f"INSERT INTO {LAYOUT} VALUES ({layout.id}, '{table}', '{columns}')")
-        if not _in_place(connection, layout, wanted):
-            needed += [f"DROP TRIGGER IF EXISTS {quote(name)}" for name in trigger_names(layout)]
+        if not _in_place(connection, layout.table, wanted, present):
+            needed += [f"DROP TRIGGER {quote(trigger.name)}" for trigger in present]
             needed += [trigger.sql for trigger in wanted]
-            if self._missed(connection, catalogue, layout):
+            earlier = [each for each in known if each.table == layout.table]
+            have = {trigger.name: trigger.sql for trigger in present}
+            whole = any(
+                have.items()
+                >= {(each.name, each.sql) for each in triggers(NAMES, old, rules, quote)}
+                for old in earlier
+            )
+            if earlier and not whole:
+                # Some were gone, or told less than these: changes in front may be missing.
                 needed.append(
                     f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
                     f"VALUES ({layout.id}, {RENEWED}, {NOW}, 'triggers made')"
                 )
+            if earlier:
+                needed.append(f"DELETE FROM {NAMES.aside}")
         return needed
-
-    def _missed(self, connection: Connection, catalogue: Catalogue, layout: Layout) -> bool:
-        """Whether changes may be missing in front of the triggers that are made now: the table had
-        some before, and they are not there any more, or told less than these.
-        """
-        earlier = [known for known in self.layouts(connection) if known.table == layout.table]
-        if not earlier:
-            return False
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        rows = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-        )
-        present = {row.name: row.sql for row in rows}
-        return not any(
-            all(
-                present.get(trigger.name) == trigger.sql
-                for trigger in triggers(NAMES, known, catalogue.uniques, quote)
-            )
-            for known in earlier
-        )
 
     def _slots(
         self, connection: Connection, table: str, width: int, present: set[str]
@@ -367,20 +365,24 @@ def _expressions(connection: Connection, table: str) -> list[Finding]:
     ]
 
 
-def _in_place(connection: Connection, layout: Layout, wanted: Sequence[Trigger]) -> bool:
+def _in_place(
+    connection: Connection,
+    table: str,
+    wanted: Sequence[Trigger],
+    present: Sequence[PresentTrigger],
+) -> bool:
     """Whether the triggers are as wanted, and newer than every other one of their table.
 
-    SQLite runs the newest trigger first. An older one of ours would tell a change only after
+    SQLite runs the newest trigger first. An older one of ours would journal a change only after
     what another trigger did in answer to it, and the log would end with the wrong row.
     """
-    rows: Sequence[Any] = connection.exec_driver_sql(
-        "SELECT rowid, name, sql FROM sqlite_schema WHERE type = 'trigger' "
-        "AND lower(tbl_name) = lower(?)",
-        (layout.table,),
-    ).all()
-    present = {name: sql for _, name, sql in rows}
-    if any(present.get(trigger.name) != trigger.sql for trigger in wanted):
+    if {(each.name, each.sql) for each in present} != {(each.name, each.sql) for each in wanted}:
         return False
-    ours = {trigger.name for trigger in wanted}
-    oldest = min(rowid for rowid, name, _ in rows if name in ours)
-    return all(rowid < oldest for rowid, name, _ in rows if name not in ours)
+    ours = {trigger.name for trigger in present}
+    oldest = min(trigger.rowid for trigger in present)
+    rows = connection.exec_driver_sql(
+        "SELECT rowid, name FROM sqlite_schema WHERE type = 'trigger' "
+        "AND lower(tbl_name) = lower(?)",
+        (table,),
+    )
+    return all(row.rowid < oldest for row in rows if row.name not in ours)
