@@ -182,28 +182,32 @@ def first_repeated(keys: Iterable[Sequence[Any]]) -> int | None:
 
 
 def first_misplaced(
-    keys: Iterable[Sequence[Any]], after: Sequence[Any] | None = None
+    keys: Iterable[Sequence[Any]],
+    after: Sequence[Any] | None = None,
+    *,
+    distinct: bool = True,
 ) -> int | None:
     """The index of the first key that is not greater than the one before it (`after`: than the
-    cursor); None: there is none, as far as the types' order is the same everywhere.
+    cursor); None: there is none, as far as the types' order is the same everywhere. Unless `distinct`,
+    equal ones may follow each other.
     """
     before = after
     for index, key in enumerate(keys):
-        if before is not None and _descends(before, key):
+        if before is not None and _descends(before, key, equal=distinct):
             return index
         before = key
     return None
 
 
-def _descends(before: Sequence[Any], key: Sequence[Any]) -> bool:
-    """Whether `key` is certainly not greater than `before`."""
+def _descends(before: Sequence[Any], key: Sequence[Any], *, equal: bool) -> bool:
+    """Whether `key` is certainly less than `before`, or (`equal`) the same."""
     for left, right in zip(before, key, strict=True):
         if _identical(left, right):
             continue
         if not _comparable(left, right):
             return False
         return bool(right < left)
-    return True
+    return equal
 
 
 def _comparable(left: Any, right: Any) -> bool:

@@ -9,23 +9,34 @@ from typing import Any
 from bridge.connector import Condition
 from bridge.model.errors import Rejected
 from connectors.odata.edm import literal
-from connectors.odata.model import Property
+from connectors.odata.model import Property, Version
 from connectors.odata.table import Table
 
 Query = dict[str, str]
 
 
-def behind(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
-    """A filter: rows behind `values` in the order of `properties`, which must be total.
+def after_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+    """A filter: rows greater than `values` in the order of `properties`, which must be total.
 
     `a gt 1 or (a eq 1 and (b gt 2 or (b eq 2 and c gt 3)))`
     """
+    return _beyond("gt", table, properties, values)
+
+
+def before_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+    """A filter: rows less than `values` in the order of `properties`."""
+    return _beyond("lt", table, properties, values)
+
+
+def _beyond(
+    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+) -> str:
     first, *rest = properties
     text = literal(first, table.version, values[0])
     if not rest:
-        return f"{first.name} gt {text}"
-    inner = behind(table, rest, values[1:])
-    return f"({first.name} gt {text} or ({first.name} eq {text} and {inner}))"
+        return f"{first.name} {operator} {text}"
+    inner = _beyond(operator, table, rest, values[1:])
+    return f"({first.name} {operator} {text} or ({first.name} eq {text} and {inner}))"
 
 
 def from_moment(table: Table, p: Property, at: datetime) -> str:
@@ -59,6 +70,7 @@ def query(
     order: Sequence[Property] = (),
     top: int | None = None,
     select: str | None = None,
+    counted: bool = False,
 ) -> Query:
     """The query options."""
     found: Query = {"$select": table.select if select is None else select}
@@ -68,9 +80,16 @@ def query(
         found["$orderby"] = ",".join(p.name for p in order)
     if top is not None:
         found["$top"] = str(top)
+    if counted:
+        found |= counting(table.version)
     if table.version == "v2":
         found["$format"] = "json"
     return found
+
+
+def counting(version: Version) -> Query:
+    """The query option that asks how many rows there are."""
+    return {"$count": "true"} if version == "v4" else {"$inlinecount": "allpages"}
 
 
 def key_can_page(table: Table) -> bool:

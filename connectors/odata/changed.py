@@ -12,14 +12,16 @@ service's own links often count rows, and skip one where another moved behind it
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.connector import CREATE, UPDATE
+from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page, page_of
-from connectors.odata.asking import behind, from_moment, key_can_page, query
+from connectors.odata.asking import after_key, from_moment, key_can_page, query
 from connectors.odata.clock import Clock, floor
+from connectors.odata.keyset_trial import KeysetTrial
 from connectors.odata.polling import Asks, Item, State, Step, Told, mark_of
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import whole
@@ -29,12 +31,23 @@ from connectors.sql.keys import unpacked as restored
 MAX_MARKS = 200_000
 """Rows told in one overlap of which the content is remembered; of older ones some come twice."""
 _END: tuple[None, None] = (None, None)
+LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
+"""Earlier than any change, and later than the first moment that databases hold."""
+FINDS_NOTHING = "`$filter` by the moment doesn't find rows that are there"
+SAMPLE_ROWS = 20
+"""Rows among which one with a moment is looked for."""
+TOLERANCE = timedelta(seconds=1)
+"""By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
 GROWTH = 4
 """How much larger a page is asked for where one holds nothing but rows of one moment."""
 
 
 class ChangedPoller:
-    """`connectors.odata.polling.Poller`: asks for rows from a moment on."""
+    """`connectors.odata.polling.Poller`: asks for rows from a moment on.
+
+    Raises AnswerMismatch where the service doesn't heed that question, or the order: then nothing that
+    it gives tells what has changed, and the set needs another way.
+    """
 
     name = "changed"
 
@@ -71,20 +84,26 @@ class ChangedPoller:
         self._stale = ""
         self._top = page
         self._keyed = key_can_page(table)
+        #: What finds every row with a moment.
+        self._any_moment = f"{self._moment.name} ne null"
+        self._tried = self._links = False
+        self._sizes = AnswerSizes()
+        self._sampled = False
 
     # -- where to begin --------------------------------------------------------------------
 
     async def begin(self) -> str:
         """Remembers what stands in the overlap by now, so that only what follows is told."""
-        p = self._moment
-        params = query(self.table, filtered=f"{p.name} ne null", top=1)
-        params["$orderby"] = f"{p.name} desc"
         self._told, self._sure, self._resumed = Told(), None, False
         self._cursor = self._link = None
         self._clock.forget()
-        page = await self._page_of(self.table.name, params)
+        page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
+        if not page.rows:
+            await self._look_without_filter()
+            page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
         for json in page.rows:
             self._clock.see(floor(whole(self.table, json)[self._at]))
+        await self._try()
         more = self._clock.latest is not None
         while more:
             step = await self.step()
@@ -93,6 +112,56 @@ class ChangedPoller:
             self.turn()
             more = step.more
         return ""
+
+    def _newest(self, filtered: str, rows: int) -> dict[str, str]:
+        params = query(self.table, filtered=filtered, top=rows)
+        params["$orderby"] = f"{self._moment.name} desc"
+        return params
+
+    async def _finds(self, filtered: str) -> bool:
+        return bool((await self._asks.page(self.table.name, self._newest(filtered, 1))).rows)
+
+    async def _sample(self) -> list[datetime]:
+        """Moments of the newest rows, asked for without a filter."""
+        page = await self._asks.page(self.table.name, self._newest("", SAMPLE_ROWS))
+        moments = [floor(whole(self.table, json)[self._at]) for json in page.rows]
+        return [at for at in moments if at is not None]
+
+    async def _look_without_filter(self) -> None:
+        """No row has a moment, the service says; it may not know what `ne null` is. Raises
+        AnswerMismatch where another question finds none either.
+        """
+        p, zone = self._moment, UTC if self._moment.edm == "Edm.DateTimeOffset" else None
+        if not await self._sample() or await self._finds(self._any_moment):
+            return
+        self._any_moment = from_moment(self.table, p, LONG_AGO.replace(tzinfo=zone))
+        if not await self._finds(self._any_moment):
+            raise self._mismatch(FINDS_NOTHING)
+
+    async def try_questions(self) -> None:
+        """See once whether the service heeds what is asked of it. Raises AnswerMismatch."""
+        if not await self._finds(self._any_moment):
+            await self._look_without_filter()
+        await self._try()
+
+    async def _try(self) -> None:
+        """See once whether pages can begin after a moment and a key."""
+        if self._tried or not self._keyed:
+            return
+        properties = [self._moment, *self.table.key]
+        if self._moment.name in self.table.set.key:
+            return
+        fault = await KeysetTrial(self._asks, self.table, properties, self._any_moment).run()
+        self._tried = fault is not None
+        if fault:
+            raise self._mismatch(fault)
+
+    def _mismatch(self, fault: str) -> AnswerMismatch:
+        return AnswerMismatch(
+            f"entity set {self.table.name!r}: its changes can't be asked for by {self._moment.name}: "
+            f"{fault}; say `means: listing` for it under capture.sets, or have the service heed "
+            "`$filter` and `$orderby`"
+        )
 
     def restore(self, state: State) -> None:
         self._clock.restore(_moment(state["latest"]), state["behind"])
@@ -122,12 +191,14 @@ class ChangedPoller:
         if self._cursor is None and self._link is None:
             self._poll_from(self._start())
         self._stale = ""
+        await self._try()
         while True:
             page = await self._read()
             rows = [whole(self.table, json) for json in page.rows]
+            await self._hold(rows, page)
             items = [self._item(row) for row in rows]
             items = [one for one in items if not self._told.has(one)]
-            following = self._following(rows, page, fresh=bool(items))
+            following = await self._following(rows, page, fresh=bool(items))
             if following is not None:
                 break
             # More rows than a page carry one moment, and the service shows less of it than it
@@ -135,6 +206,27 @@ class ChangedPoller:
             self._top *= GROWTH
         self._next = following
         return Step(items, more=following != _END, stale=self._stale)
+
+    async def _hold(self, rows: list[Row], page: Page) -> None:
+        """A page against what it was asked for. Raises AnswerMismatch."""
+        moments = [floor(row[self._at]) for row in rows]
+        since = self._from if self._cursor is None else self._cursor[0]
+        if since is not None and self._link is None:
+            earliest = since - TOLERANCE if since > LONG_AGO.replace(tzinfo=since.tzinfo) else since
+            if any(at is None or at < earliest for at in moments):
+                raise self._mismatch("rows came that are older than those that `$filter` asks for")
+        known = [(at,) for at in moments if at is not None]
+        if first_misplaced(known, distinct=False) is not None:
+            raise self._mismatch("rows come in another order than `$orderby` asks for")
+        first = self._cursor is None and self._link is None
+        if rows or page.next_link or not first:
+            return
+        if self._from is None:
+            await self._look_without_filter()
+            return
+        since = from_moment(self.table, self._moment, self._from)
+        if any(at >= self._from for at in await self._sample()) and not await self._finds(since):
+            raise self._mismatch(FINDS_NOTHING)
 
     def _start(self) -> datetime | None:
         if self._resumed and self._from is not None:
@@ -161,13 +253,13 @@ class ChangedPoller:
                 self._poll_from(self._from)
         first = self._cursor is None
         if self._cursor is not None and self._keyed:
-            filtered = behind(self.table, [self._moment, *self.table.key], self._cursor)
+            filtered = after_key(self.table, [self._moment, *self.table.key], self._cursor)
         elif self._cursor is not None:
             filtered = from_moment(self.table, self._moment, self._cursor[0])
         elif self._from is not None:
             filtered = from_moment(self.table, self._moment, self._from)
         else:
-            filtered = f"{self._moment.name} ne null"
+            filtered = self._any_moment
         order = [self._moment, *self.table.key] if self._keyed else [self._moment]
         # Where the service's own links are followed, a $top would end them.
         top = self._top if self._keyed else None
@@ -198,7 +290,7 @@ class ChangedPoller:
         self._clock.told(answer.headers.get("date", ""), begun, first=first)
         return found
 
-    def _following(
+    async def _following(
         self, rows: list[Row], page: Page, *, fresh: bool
     ) -> tuple[list[Any] | None, str | None] | None:
         """Where the next page begins; nothing twice: there is none; None: behind no other row.
@@ -207,7 +299,8 @@ class ChangedPoller:
         link to the others, is asked for more until it has nothing new.
         """
         full = self._keyed and len(rows) >= self._top
-        if not (page.next_link or (rows and (full or fresh))):
+        self._links = self._links or bool(page.next_link)
+        if not (page.next_link or (rows and (full or fresh))) and not await self._may_be_cut(rows):
             return _END
         moment = floor(rows[-1][self._at]) if rows else None
         if moment is not None:
@@ -217,6 +310,21 @@ class ChangedPoller:
         if page.next_link:
             return self._cursor, page.next_link
         return None if full and moment is not None else _END
+
+    async def _may_be_cut(self, rows: list[Row]) -> bool:
+        """Whether a page of what was told already may hide rows after it, to which there is no link."""
+        if self._links or not self._sizes.may_be_cut(len(rows), self._top):
+            return False
+        if not self._sampled:
+            # As many keys as come in one answer: fewer rows than those are no cut page.
+            self._sampled = True
+            params = query(self.table, top=self._page, select=",".join(self.table.set.key))
+            page = await self._asks.page(
+                self.table.name, params, prefer=f"odata.maxpagesize={self._page}"
+            )
+            self._links = bool(page.next_link)
+            self._sizes.may_be_cut(len(page.rows))
+        return not self._links and self._sizes.may_be_cut(len(rows), self._top)
 
     def _item(self, row: Row) -> Item:
         key = self.table.key_of(row)
@@ -238,7 +346,9 @@ class ChangedPoller:
     async def blind(self) -> bool:
         """Whether there are rows without a moment, which no look brings."""
         params = query(self.table, filtered=f"{self._moment.name} eq null", top=1)
-        return bool((await self._asks.page(self.table.name, params)).rows)
+        rows = (await self._asks.page(self.table.name, params)).rows
+        # A service that ignores the filter gives others.
+        return any(whole(self.table, json)[self._at] is None for json in rows)
 
     # -- what was told ---------------------------------------------------------------------
 

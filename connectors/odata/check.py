@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from bridge.connector import Finding, StatementProblem, System, TableUse
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from connectors.odata.asking import query
@@ -17,6 +18,9 @@ from connectors.odata.client import Client
 from connectors.odata.means import Chosen, choose
 from connectors.odata.model import Service
 from connectors.odata.options import options_of
+from connectors.odata.reader import ODataReader
+from connectors.odata.snapshot import ODataSnapshot
+from connectors.odata.table import table_of
 
 T = TypeVar("T")
 
@@ -144,7 +148,41 @@ async def _look(
     chosen = await choose(client, service, use, options)
     await client.page(use.table, query(chosen.table, top=1))
     poller = chosen.poller(client, options, time.monotonic)
-    return chosen, isinstance(poller, ChangedPoller) and await poller.blind()
+    if not isinstance(poller, ChangedPoller):
+        return chosen, False
+    try:
+        await poller.try_questions()
+    except AnswerMismatch:
+        if options.of(use.table).means is not None:
+            raise
+        chosen = await choose(client, service, use, options, but=("delta", "changed"))
+        return chosen, False
+    return chosen, await poller.blind()
+
+
+async def _heeded(
+    client: Client, service: Service, system: System, use: TableUse
+) -> Sequence[Finding]:
+    """Each question that snapshots and the gateway ask of a table, asked once and held against what
+    comes.
+    """
+    where, table = f"system {system.name!r}: entity set {use.table!r}", table_of(service, use)
+    findings: list[Finding] = []
+    snapshot, reader = ODataSnapshot(system, client), ODataReader(system, client)
+    try:
+        await snapshot.try_questions(use.table)
+    except AnswerMismatch as error:
+        findings.append(Finding(f"system {system.name!r}: {error}"))
+    if snapshot.fault(use.table):
+        findings.append(
+            Finding(
+                f"{where} can't be paged by its key: {snapshot.fault(use.table)}; the service's own links "
+                "are followed instead",
+                fatal=False,
+            )
+        )
+    faults = await reader.try_forms(table)
+    return [*findings, *(Finding(f"{where}: {text}", fatal=False) for text in faults)]
 
 
 async def _table(
@@ -153,10 +191,10 @@ async def _table(
     where, options = f"system {system.name!r}", options_of(system.options)
     try:
         chosen, blind = await _look(client, service, system, use)
+        found = list(await _heeded(client, service, system, use))
     except BridgeError as error:
         text = str(error)
         return [Finding(text if text.startswith(where) else f"{where}: {text}")]
-    found = []
     if chosen.means == "listing" and options.of(use.table).means is None:
         found.append(
             Finding(

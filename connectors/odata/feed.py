@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.connector import Stale, TableUse
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.delta import DeltaPoller, NoTracking
@@ -60,8 +61,9 @@ class Feed:
         self._state: State | None = None
         #: When it was compared with the log last, in seconds since 1970.
         self._compared = clock()
-        #: Delta links were announced, and none was given.
-        self._vain = False
+        #: Ways that were tried in vain: delta links were announced and none was given; the service
+        #: doesn't heed what the way asks.
+        self._avoided: set[Means] = set()
 
     @property
     def table(self) -> Table:
@@ -78,7 +80,8 @@ class Feed:
         """
         self._service, self._state, self.lacking = service, state, True
         if state is not None:
-            self._compared, self._vain = state["compared"], state["vain"]
+            self._compared = state["compared"]
+            self._avoided = {*state.get("avoided", ()), *(("delta",) if state["vain"] else ())}
         poller, table_stale = await self._made(service), ""
         if state is not None and state["means"] == poller.name and state["state"] is not None:
             poller.restore(state["state"])
@@ -90,8 +93,7 @@ class Feed:
         return table_stale
 
     async def _made(self, service: Service) -> Poller:
-        but: Means | None = "delta" if self._vain else None
-        chosen = await choose(self._asks, service, self.use, self._options, but=but)
+        chosen = await choose(self._asks, service, self.use, self._options, but=self._avoided)
         return chosen.poller(self._asks, self._options, self._monotonic)
 
     async def _begun(self, service: Service, poller: Poller) -> Poller:
@@ -103,10 +105,20 @@ class Feed:
                     f"entity set {self.use.table!r}: the service gives no delta link; say another "
                     "`means:` for it under capture.sets"
                 ) from None
-            self._vain = True
-            poller = await self._made(service)
-            await poller.begin()
+            self._avoided.add("delta")
+            return await self._begun(service, await self._made(service))
+        except AnswerMismatch:
+            if not self._avoids(poller):
+                raise
+            return await self._begun(service, await self._made(service))
         return poller
+
+    def _avoids(self, poller: Poller) -> bool:
+        """Whether another way is taken from now on, because the service doesn't heed what this asks."""
+        if poller.name != "changed" or self._options.of(self.use.table).means is not None:
+            return False
+        self._avoided.add("changed")
+        return True
 
     # -- polling ---------------------------------------------------------------------------
 
@@ -124,7 +136,13 @@ class Feed:
             state, why = self._state, await self.begin(service, self._state)
             why = why or ("" if state else "it could not be read until now")
             return Found([], self._well(why))
-        step = await self._poller.step()
+        try:
+            step = await self._poller.step()
+        except AnswerMismatch:
+            if self._avoids(self._poller):
+                # What was told by it counts for nothing: the set is compared with the log.
+                self._poller, self._state = None, None
+            raise
         items, doubt = step.items, ""
         if isinstance(self._poller, ListingPoller):
             items, doubt = await self._confirmed(self._poller, items)
@@ -213,7 +231,13 @@ class Feed:
 
     def saved(self, marks: int) -> State:
         """The resume state."""
-        found: State = {"means": "", "state": None, "compared": self._compared, "vain": self._vain}
+        found: State = {
+            "means": "",
+            "state": None,
+            "compared": self._compared,
+            "vain": "delta" in self._avoided,
+            "avoided": sorted(self._avoided),
+        }
         if self._poller is None:
             return self._state or found
         state = self._poller.saved(marks)

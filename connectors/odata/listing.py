@@ -14,13 +14,18 @@ from base64 import b85decode, b85encode
 from enum import Enum
 
 from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page
-from connectors.odata.asking import behind, key_can_page, query
+from connectors.odata.asking import after_key, key_can_page, query
+from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
 from connectors.odata.polling import MARK, Asks, Item, State, Step, mark_of
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import whole
 from connectors.sql.keys import packed, unpacked
+
+LOOKS_PER_WALK = 20
+"""Of so many looks one asks for more rows whatever the service counts: its count may be wrong."""
 
 
 class _Phase(Enum):
@@ -31,6 +36,9 @@ class _Phase(Enum):
 
 class ListingPoller:
     """`connectors.odata.polling.Poller`: reads all rows at each look.
+
+    Pages begin after a key where the service heeds `$filter` and `$orderby` (`keyset_trial`), and are read
+    until nothing comes, or as many rows came as the service counts. Otherwise its links are followed.
 
     `whole` is False where there are too many to be remembered; then only `stale` tells.
     """
@@ -49,10 +57,24 @@ class ListingPoller:
         self._next: tuple[Row | None, str | None] | None = None
         self._phase = _Phase.IDLE
         self.whole = True
+        self._keyed = key_can_page(table)
+        self._tried = False
+        #: Why pages can't begin after a key, where the metadata says that they can.
+        self._fault = ""
+        #: The service counts, and its counts have been right.
+        self._counts = table.set.countable
+        #: Rows counted by the first page of this look; rows of it read so far; links that it gave.
+        self._total: int | None = None
+        self._read_rows = self._links = 0
+        #: Its last count said that nothing follows.
+        self._counted_short = False
+        #: Looks until rows are asked for whatever it counts; now they are.
+        self._looks_left = 0
+        self._walks = True
 
     async def begin(self) -> str:
         """Remembers what is there by now."""
-        self._known, self.whole, self._phase = {}, True, _Phase.IDLE
+        self._known, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
         more = True
         while more and self.whole:
             step = await self.step()
@@ -84,13 +106,17 @@ class ListingPoller:
         if self._phase is _Phase.IDLE:
             self._phase, self._met = _Phase.READING, set()
             self._cursor, self._link = None, None
+            self._total, self._read_rows, self._links = None, 0, 0
+            self._walks, self._counted_short = not self._looks_left, False
+            self._looks_left = (self._looks_left or LOOKS_PER_WALK) - 1
+            await self._try()
         if self._phase is _Phase.CLOSING:
             return self._gone()
         page = await self._read()
         rows = [whole(self.table, json) for json in page.rows]
         items = []
+        self._next = await self._following(rows, page)
         self._met.update(self.table.key_of(row) for row in rows)
-        self._next = self._following(rows, page)
         for row in rows:
             key, mark = self.table.key_of(row), mark_of(row)
             known = self._known.get(key)
@@ -103,6 +129,14 @@ class ListingPoller:
         gone = [key for key in self._known if key not in self._met]
         return Step([Item(DELETE, key, None, mark_of(key)) for key in gone], more=False)
 
+    async def _try(self) -> None:
+        """See once whether pages can begin after a key."""
+        if self._keyed and not self._tried:
+            fault = await KeysetTrial(self._asks, self.table, self.table.key).run()
+            self._tried = fault is not None
+            if fault:
+                self._keyed, self._fault = False, fault
+
     async def _read(self) -> Page:
         prefer = f"odata.maxpagesize={self._page}"
         if self._link is not None:
@@ -112,33 +146,84 @@ class ListingPoller:
                 # The service doesn't know its link any more: this look begins again.
                 self._phase = _Phase.IDLE
                 raise
-        if not key_can_page(self.table):
-            return await self._asks.page(self.table.name, query(self.table), prefer=prefer)
-        filtered = "" if self._cursor is None else behind(self.table, self.table.key, self._cursor)
-        params = query(self.table, filtered=filtered, order=self.table.key, top=self._page)
+        if self._counts:
+            try:
+                return await self._first(prefer, counted=True)
+            except Rejected:
+                page = await self._first(prefer, counted=False)
+                self._counts = False
+                return page
+        return await self._first(prefer, counted=False)
+
+    async def _first(self, prefer: str, *, counted: bool) -> Page:
+        """The page after the cursor, or the first one of all."""
+        if not self._keyed:
+            return await self._asks.page(
+                self.table.name, query(self.table, counted=counted), prefer=prefer
+            )
+        key, cursor = self.table.key, self._cursor
+        filtered = "" if cursor is None else after_key(self.table, key, cursor)
+        params = query(self.table, filtered=filtered, order=key, top=self._page, counted=counted)
         return await self._asks.page(self.table.name, params, prefer=prefer)
 
-    def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
+    async def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
         """Where the next page begins; None: there is none. That a page is short is believed only
-        where nothing is missing: some services give fewer rows than they were asked for, and no
-        link to the others.
+        where as many rows came as the service counts: some services give fewer than they were asked
+        for, and no link to the others. Raises AnswerMismatch.
         """
-        if page.next_link and page.next_link == self._link:
-            self._phase = _Phase.IDLE
-            raise Rejected("refused", f"entity set {self.table.name!r}: the pages go in a circle")
-        if not rows or not key_can_page(self.table):
+        if self._link is None:
+            self._total, self._read_rows = page.total, 0
+        self._read_rows += len(rows)
+        self._links += bool(page.next_link)
+        if not self._keyed:
+            return await self._by_link(page)
+        keys = [self.table.key_of(row) for row in rows]
+        fault = paging_fault(self.table, keys, self._cursor)
+        if fault:
+            # The next look follows the service's links.
+            self._keyed, self._fault, self._phase = False, fault, _Phase.IDLE
+            raise AnswerMismatch(f"entity set {self.table.name!r}: {self._fault}")
+        if not rows or keys[-1] == self._cursor:
             # A service may answer with an empty page in the middle.
             return (self._cursor, page.next_link) if page.next_link else None
-        if not page.next_link and len(rows) < self._page and self._met >= self._known.keys():
+        if self._counted_short:
+            # It was counted to its end, and here are more.
+            self._counts = self._counted_short = False
+        if page.next_link or not (self._counts and page.total is not None):
+            return keys[-1], None
+        self._counted_short = page.total <= len(rows)
+        if self._counted_short and not self._walks:
+            unmet = self._known.keys() - self._met - set(keys)
+            return (keys[-1], None) if unmet else None
+        return keys[-1], None
+
+    async def _by_link(self, page: Page) -> tuple[Row | None, str | None] | None:
+        if page.next_link and page.next_link == self._link:
+            raise self._refusal("its links lead in a circle")
+        if page.next_link:
+            return self._cursor, page.next_link
+        read = self._read_rows
+        # Over several pages rows may go while they are read.
+        fewer = self._total is not None and self._total > read and not self._links
+        if not fewer and not (self._total is None and self._walks and read and not self._links):
             return None
-        last = self.table.key_of(rows[-1])
-        if last == self._cursor:
-            raise Rejected(
-                "refused",
-                f"entity set {self.table.name!r}: the service gives the same rows whatever key "
-                "they should be behind; it seems to ignore $filter",
+        beyond = await any_after(self._asks, self.table, "", read)
+        if fewer and beyond is not False:
+            raise self._refusal(
+                f"it counts {self._total} rows, gives {read}, and links to no further ones"
             )
-        return last, None
+        # Only a service that skips at all can show that there are more.
+        if beyond and await any_after(self._asks, self.table, "", FAR) is False:
+            raise self._refusal(f"it gives {read} rows, has more, and links to none of them")
+        return None
+
+    def _refusal(self, fault: str) -> AnswerMismatch:
+        self._phase = _Phase.IDLE
+        text = "; and by the service's own links ".join(filter(None, [self._fault, fault]))
+        return AnswerMismatch(
+            f"entity set {self.table.name!r}: rows would be left out: {text}. Have the service heed "
+            "`$filter` and `$orderby` of the key, or link to further pages"
+        )
 
     @property
     def size(self) -> int:

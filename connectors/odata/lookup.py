@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from connectors.odata.address import askable, literals, row_path
 from connectors.odata.answer import Request, with_query
+from connectors.odata.asking import counting
 from connectors.odata.model import Version
 from connectors.odata.table import Table
 
@@ -69,11 +70,6 @@ def requests_for(
         Request("GET", with_query(table.name, {**select, "$filter": text, **more}))
         for text in _filters(table, form, columns, asked, longest=longest, select=select)
     ]
-
-
-def counting(version: Version) -> dict[str, str]:
-    """The query option that asks how many rows there are."""
-    return {"$count": "true"} if version == "v4" else {"$inlinecount": "allpages"}
 
 
 def _select(table: Table, columns: Sequence[str], longest: int) -> dict[str, str]:

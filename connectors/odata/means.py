@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bridge.connector import TableUse
@@ -11,13 +11,12 @@ from connectors.odata.answer import page_of
 from connectors.odata.asking import query
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.delta import DeltaPoller, NoTracking
+from connectors.odata.keyset_trial import MOMENTS
 from connectors.odata.listing import ListingPoller
 from connectors.odata.model import EntitySet, Service
 from connectors.odata.options import Means, Options
 from connectors.odata.polling import Asks, Poller
 from connectors.odata.table import Table, set_of, table_of
-
-_MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,14 @@ class Chosen:
 
 
 async def choose(
-    asks: Asks, service: Service, use: TableUse, options: Options, *, but: Means | None = None
+    asks: Asks,
+    service: Service,
+    use: TableUse,
+    options: Options,
+    *,
+    but: Collection[Means] = (),
 ) -> Chosen:
-    """The way for a table; `but` is one that was tried in vain.
+    """The way for a table; `but` are those that were tried in vain.
 
     Asks the service where its metadata doesn't announce change tracking, which not all do that
     have it. Raises ConfigurationError for options that don't fit.
@@ -73,16 +77,17 @@ async def choose(
     changed = said.changed or one.changed or ""
     created = said.created or one.created
     for name, what in ((changed, "changed"), (created, "created")):
-        if name and (name not in one.properties or one.properties[name].edm not in _MOMENTS):
+        if name and (name not in one.properties or one.properties[name].edm not in MOMENTS):
             raise ConfigurationError(
                 f"entity set {one.name!r}: `{what}: {name}` under capture.sets is no property of "
                 "type Edm.DateTimeOffset or Edm.DateTime"
             )
     means = said.means
-    if means is None and but != "delta" and await tracked(asks, service, one, use):
+    if means is None and "delta" not in but and await tracked(asks, service, one, use):
         means = "delta"
     if means is None:
-        means = "changed" if changed and one.can_filter(changed) and one.sortable else "listing"
+        asks_by_time = changed and one.can_filter(changed) and one.sortable
+        means = "changed" if asks_by_time and "changed" not in but else "listing"
     if means != "changed":
         return Chosen(means, table_of(service, use))
     if not changed:

@@ -105,6 +105,32 @@ class ODataReader:
         found = await self._find(of, columns, asked, limit)
         return Rows(of.shape, self._raw(of, found, limit))
 
+    async def try_forms(self, of: Table) -> list[str]:
+        """What is wrong with the questions that lookups of this table ask, each asked once; of a set
+        without rows, nothing is known.
+        """
+        key = tuple(of.set.key)
+        if not all(name in of.set.properties and of.set.can_filter(name) for name in key):
+            return []
+        page = await self._client.page(of.name, {"$select": ",".join(key), "$top": "2"})
+        keys = [row_values(of.set, of.version, key, row) for row in page.rows[:2]]
+        faults: list[str] = []
+        if not keys:
+            return faults
+        for form in forms_of(of.version):
+            if not can(form, of, key):
+                continue
+            try:
+                rows = await self._by(of, form, key, keys[-1:], None)
+                if not rows:
+                    faults.append(f"{IGNORES[form]}: it doesn't find a row that is there")
+            except AnswerMismatch as error:
+                faults.append(f"lookups don't use what doesn't hold: {error}")
+            except Rejected as error:
+                if form != "in":
+                    faults.append(f"lookups of this form are refused ({form}): {error}")
+        return faults
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.connector import Chunk, Condition, System
+from bridge.connector.answer_check import AnswerMismatch, first_foreign
 from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
-from connectors.odata.answer import Page
-from connectors.odata.asking import behind, both, key_can_page, matching, query
+from connectors.odata.answer import MOST_DIGITS, Page, page_of
+from connectors.odata.asking import after_key, both, key_can_page, matching, query
 from connectors.odata.client import Client
+from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
+from connectors.odata.row_check import as_read
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import Tables, whole
 from connectors.sql.keys import packed, unpacked
@@ -17,53 +21,131 @@ LINK = "link"
 """What a cursor begins with that is a place behind one of the service's own links."""
 
 
+TRIAL_ROWS = 1000
+"""Rows asked for to see whether the service links to the rest."""
+
+
+def is_link_cursor(after: Sequence[Any]) -> bool:
+    """Whether a cursor is a place in the service's own order: a key's numbers are packed as lists."""
+    return len(after) > 2 and after[0] == LINK and isinstance(after[2], int)
+
+
 class ODataSnapshot:
     """`bridge.connector.Snapshot` and `ListsKeys`.
 
-    Each chunk begins behind the last key (`$filter`, `$orderby`). Where the metadata says that a
-    set can't be asked so, the service's own links are followed, in its own order.
+    Each chunk begins after the last key (`$filter`, `$orderby`), once it has been seen that the service
+    heeds both (`keyset_trial`) and as long as its pages show it. Otherwise, and where the metadata says
+    that a set can't be asked so, the service's own links are followed, in its own order, and their end
+    is held against the service's own count. What holds neither way is refused with AnswerMismatch.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, client: Client | None = None) -> None:
         self._system = system
-        self._client = Client(system)
+        self._client = client or Client(system)
         self._tables = Tables(system)
+        #: Sets that can be paged by key, and why others can't be.
+        self._tried: set[str] = set()
+        self._faults: dict[str, str] = {}
+        #: Of each walk under way: what was counted at its beginning, and rows read since.
+        self._walks: dict[tuple[str, str, str], tuple[int, int]] = {}
+        #: Of each walk by links: the row that it began with.
+        self._first: dict[str, Row] = {}
 
     async def count(self, table: str, where: Condition | None) -> int:
         """The number of rows, counted by the service; 0 where it doesn't count."""
         of = await self._table(table)
+        return await self._count(of, matching(of, where) if where else "")
+
+    async def _count(self, of: Table, filtered: str) -> int:
         if not of.set.countable:
             return 0
-        filtered = matching(of, where) if where else ""
-        asked = {"$count": "true"} if of.version == "v4" else {"$inlinecount": "allpages"}
-        select = of.set.key[0]
-        params = query(of, filtered=filtered, top=0, select=select) | asked
+        params = query(of, filtered=filtered, top=0, select=of.set.key[0], counted=True)
         body = (await self._client.get(of.name, params)).body
-        inside = body.get("d", body) if isinstance(body, dict) else {}
-        if not isinstance(inside, dict):
-            return 0
-        found = [str(inside.get(name)) for name in ("@odata.count", "@count", "__count")]
-        return next((int(one) for one in found if one.isdecimal() and len(one) < 19), 0)
+        page = page_of(body)
+        if page is not None and page.total is not None:
+            return page.total
+        # V2 may leave the list out where no row of it was asked for.
+        inside = body.get("d") if isinstance(body, dict) else None
+        text = str(inside.get("__count")) if isinstance(inside, dict) else ""
+        return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else 0
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
     ) -> Chunk:
-        """As `bridge.connector.Snapshot.chunk`."""
+        """As `bridge.connector.Snapshot.chunk`. Raises AnswerMismatch where the service ignores what
+        would make sure that no row is left out.
+        """
         of = await self._table(table)
-        filtered = matching(of, where) if where else ""
-        if not key_can_page(of):
-            return await self._linked(of, filtered, after, limit)
-        return await self._keyed(of, filtered, after, limit, of.select)
+        return await self._read(of, where, after, limit, of.select)
 
     async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
-        """As `bridge.connector.ListsKeys.keys`."""
+        """As `bridge.connector.ListsKeys.keys`. Raises as `chunk`."""
         of = await self._table(table)
-        if key_can_page(of):
-            found = await self._keyed(of, "", after, limit, ",".join(of.set.key))
-        else:
-            found = await self._linked(of, "", after, limit)
+        found = await self._read(of, None, after, limit, ",".join(of.set.key))
         found.rows = [of.only_key(of.key_of(row)) for row in found.rows]
         return found
+
+    async def _read(
+        self,
+        of: Table,
+        where: Condition | None,
+        after: list[Any] | None,
+        limit: int,
+        select: str,
+    ) -> Chunk:
+        filtered = matching(of, where) if where else ""
+        linked = after is not None and is_link_cursor(after)
+        if not linked and await self._pages_by_key(of, filtered):
+            try:
+                chunk = await self._keyed(of, filtered, after, limit, select)
+            except AnswerMismatch as error:
+                self._faults[of.name] = str(error)
+            else:
+                self._hold(of, where, chunk.rows)
+                return chunk
+        # What was read in an order that doesn't hold is read again.
+        chunk = await self._linked(of, filtered, after if linked else None, limit)
+        self._hold(of, where, chunk.rows)
+        return chunk
+
+    async def try_questions(self, table: str) -> None:
+        """See whether all rows of a table can be had. Raises AnswerMismatch."""
+        of = await self._table(table)
+        if await self._pages_by_key(of, ""):
+            return
+        # How the links end shows at once where there is none.
+        await self._linked(of, "", None, TRIAL_ROWS)
+
+    def fault(self, table: str) -> str:
+        """Why pages of a table can't begin after a key, though the metadata says that they can."""
+        return self._faults.get(table, "")
+
+    async def _pages_by_key(self, of: Table, filtered: str) -> bool:
+        if not key_can_page(of) or of.name in self._faults:
+            return False
+        if of.name not in self._tried:
+            fault = await KeysetTrial(self._client, of, of.key, filtered).run()
+            if fault is not None:
+                self._tried.add(of.name)
+            if fault:
+                self._faults[of.name] = fault
+                return False
+        return True
+
+    def _hold(self, of: Table, where: Condition | None, rows: Sequence[Row]) -> None:
+        """Rows against the condition. Raises AnswerMismatch."""
+        names = [p.name for p in of.properties]
+        for name, wanted in (where or {}).items():
+            if name not in names:
+                continue
+            several = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+            choices = [(as_read(of.set.properties[name], of.version, one),) for one in several]
+            place = names.index(name)
+            if first_foreign([(row[place],) for row in rows], choices) is not None:
+                raise AnswerMismatch(
+                    f"entity set {of.name!r}: rows came whose {name} was not asked for: the service "
+                    "doesn't heed `$filter`; take the snapshot without a condition"
+                )
 
     async def _table(self, name: str) -> Table:
         service = await self._client.metadata()
@@ -78,34 +160,55 @@ class ODataSnapshot:
     async def _keyed(
         self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
-        """As many of the service's pages as `limit` rows take.
+        """As many of the service's pages as `limit` rows take. Raises AnswerMismatch.
 
         The end is where nothing comes: some services give fewer rows than they were asked for, and
         no link to the others, and what is taken for missing would be deleted from the log.
         """
+        walk = of.name, filtered, select
+        if after is None:
+            self._walks[walk] = await self._count(of, filtered), 0
         rows: list[Row] = []
         cursor = None if after is None else [unpacked(part) for part in after]
         while True:
             wanted = limit - len(rows)
-            begin = "" if cursor is None else behind(of, of.key, cursor)
+            begin = "" if cursor is None else after_key(of, of.key, cursor)
             params = query(
                 of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select
             )
             prefer = f"odata.maxpagesize={wanted}"
             page = await self._filled(of, await self._client.page(of.name, params, prefer=prefer))
-            some = [whole(of, json) for json in page.rows[:wanted]]
-            rows += some
-            if not some:
+            page_rows = [whole(of, json) for json in page.rows]
+            fault = paging_fault(of, list(map(of.key_of, page_rows)), cursor)
+            if fault:
+                raise AnswerMismatch(fault)
+            page_rows = [row for row in page_rows if list(of.key_of(row)) != cursor][:wanted]
+            rows += page_rows
+            if not page_rows:
+                await self._ended(of, walk, len(rows))
                 return Chunk(of.shape, rows, None)
-            last = list(of.key_of(some[-1]))
-            if last == cursor:
-                raise ConfigurationError(
-                    f"entity set {of.name!r}: the service gives the same rows whatever key they "
-                    "should be behind; it seems to ignore $filter"
-                )
-            cursor = last
+            cursor = list(of.key_of(page_rows[-1]))
             if len(rows) >= limit:
+                self._walked(walk, len(rows))
                 return Chunk(of.shape, rows, [packed(part) for part in cursor])
+
+    def _walked(self, walk: tuple[str, str, str], rows: int) -> None:
+        if walk in self._walks:
+            counted, read = self._walks[walk]
+            self._walks[walk] = counted, read + rows
+
+    async def _ended(self, of: Table, walk: tuple[str, str, str], rows: int) -> None:
+        """All rows by key, of which there were as many at the beginning and are now. Raises
+        AnswerMismatch where a set that stood still gave fewer.
+        """
+        if walk not in self._walks:
+            return
+        counted, read = self._walks.pop(walk)
+        if read + rows < counted == await self._count(of, walk[1]):
+            raise AnswerMismatch(
+                f"the service counts {counted} rows and gives {read + rows} in the order of the key: it "
+                "sorts in another way than it compares"
+            )
 
     async def _filled(self, of: Table, page: Page) -> Page:
         """The page, or the first one behind it with rows: one without may stand in the middle.
@@ -124,10 +227,13 @@ class ODataSnapshot:
         return page
 
     async def _linked(self, of: Table, filtered: str, after: list[Any] | None, limit: int) -> Chunk:
-        """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip]. From the
-        beginning where the service doesn't know its link any more.
+        """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip, rows read,
+        rows counted at the beginning]. From the beginning where the service doesn't know its link any
+        more. Raises AnswerMismatch.
         """
-        _, link, skip = after or [LINK, "", 0]
+        _, link, skip, *more = after or [LINK, "", 0, 0, await self._count(of, filtered)]
+        # Checkpoints of earlier versions tell neither.
+        read, counted = more or (None, 0)
         prefer = f"odata.maxpagesize={limit}"
         followed = {link}
         while True:
@@ -138,22 +244,56 @@ class ODataSnapshot:
                     raise
                 if "" in followed:
                     raise RetryLater(str(error)) from error
-                link, skip = "", 0
+                link, skip, read = "", 0, 0
                 followed.add(link)
                 continue
-            some = page.rows[skip : skip + limit]
-            rows = [whole(of, json) for json in some]
-            if skip + len(some) < len(page.rows):
-                return Chunk(of.shape, rows, [LINK, link, skip + len(some)])
+            page_rows = [whole(of, json) for json in page.rows[skip : skip + limit]]
+            if page_rows and not skip:
+                self._begins_again(of, link, of.key_of(page_rows[0]))
+            read = None if read is None else read + len(page_rows)
+            if skip + len(page_rows) < len(page.rows):
+                return Chunk(
+                    of.shape, page_rows, [LINK, link, skip + len(page_rows), read, counted]
+                )
             if not page.next_link:
-                return Chunk(of.shape, rows, None)
+                await self._all_linked(of, filtered, read, counted)
+                return Chunk(of.shape, page_rows, None)
             if page.next_link in followed:
-                raise RetryLater(f"entity set {of.name!r}: the pages go in a circle")
-            if rows:
-                return Chunk(of.shape, rows, [LINK, page.next_link, 0])
+                raise self._refusal(of, "its links lead in a circle")
+            if page_rows:
+                return Chunk(of.shape, page_rows, [LINK, page.next_link, 0, read, counted])
             # A service may answer with an empty page in the middle; a chunk never is one.
             link, skip = page.next_link, 0
             followed.add(link)
+
+    def _begins_again(self, of: Table, link: str, first: Row) -> None:
+        if not link:
+            self._first[of.name] = first
+        elif self._first.get(of.name) == first:
+            raise self._refusal(of, "its link to the next page leads to the first one")
+
+    async def _all_linked(self, of: Table, filtered: str, read: int | None, counted: int) -> None:
+        """The last page has no link to another one: more rows may be there all the same. Raises
+        AnswerMismatch where the service counts more, or has more when so many are skipped.
+        """
+        if read is None:
+            return
+        fewer = read < min(counted, await self._count(of, filtered))
+        beyond = await any_after(self._client, of, filtered, read)
+        if fewer and beyond is not False:
+            raise self._refusal(
+                of, f"it counts {counted} rows, gives {read}, and links to no further ones"
+            )
+        if not counted and beyond and await any_after(self._client, of, filtered, FAR) is False:
+            raise self._refusal(of, f"it gives {read} rows, has more, and links to none of them")
+
+    def _refusal(self, of: Table, fault: str) -> AnswerMismatch:
+        faults = [self._faults.get(of.name, ""), fault]
+        text = "; and by the service's own links ".join(filter(None, faults))
+        return AnswerMismatch(
+            f"entity set {of.name!r}: rows would be left out: {text}. Have the service heed `$filter` and "
+            "`$orderby` of the key, or link to further pages"
+        )
 
     async def _page(self, of: Table, filtered: str, link: str, prefer: str) -> Page:
         if link:

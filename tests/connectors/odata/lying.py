@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -49,6 +50,8 @@ class LyingService:
         self.lies = set(lies)
         self.sets: dict[str, list[Row]] = {name: [] for name in SETS}
         self.between: Between = alone(self.answer)
+        #: How `$orderby` sorts texts; filters compare them as they are.
+        self.collate: Callable[[Any], Any] = lambda text: text
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._version = version
         self._page = page
@@ -117,7 +120,7 @@ class LyingService:
         rows = [row for row in rows if self._test(options.get("$filter", ""))(row)]
         order = options.get("$orderby", "")
         if order and not self.lies & {"order", "order of pages"}:
-            rows = _sorted(rows, order)
+            rows = self._sorted(rows, order)
         count = len(rows)
         start = 0 if "links" in self.lies else int(options.get("$skiptoken", "0"))
         rows = rows[start + int(options.get("$skip", "0")) :]
@@ -128,7 +131,7 @@ class LyingService:
         size = FEW if self.lies & {"pages cut", "links"} else size
         page, following = rows[:size], start + size if len(rows) > size else 0
         if order and "order of pages" in self.lies:
-            page = _sorted(page, order)
+            page = self._sorted(page, order)
         link = ""
         if following and "pages cut" not in self.lies:
             kept = {name: text for name, text in options.items() if name != "$skiptoken"}
@@ -155,6 +158,17 @@ class LyingService:
 
     def _json(self, row: Row) -> Row:
         return {name: str(one) if isinstance(one, Decimal) else one for name, one in row.items()}
+
+    def _sorted(self, rows: Sequence[Row], order: str) -> list[Row]:
+        ordered = list(rows)
+        for part in reversed(order.split(",")):
+            name, _, direction = part.strip().partition(" ")
+            ordered.sort(key=partial(self._place, name), reverse=direction == "desc")
+        return ordered
+
+    def _place(self, name: str, row: Row) -> Any:
+        value = row[name]
+        return (value is not None, self.collate(value) if name == KEY else value)
 
     def _test(self, text: str) -> Test:
         if not text or "filter" in self.lies:
@@ -206,17 +220,6 @@ def _say(status: int, body: Any, kind: str = "application/json") -> Say:
 
 def _error(status: int, words: str) -> Say:
     return _say(status, {"error": {"code": str(status), "message": words}})
-
-
-def _sorted(rows: Sequence[Row], order: str) -> list[Row]:
-    ordered = list(rows)
-    for part in reversed(order.split(",")):
-        name, _, direction = part.strip().partition(" ")
-        ordered.sort(
-            key=lambda row, name=name: (row[name] is not None, row[name]),  # type: ignore[misc]
-            reverse=direction == "desc",
-        )
-    return ordered
 
 
 TOKEN = re.compile(

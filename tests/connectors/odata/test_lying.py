@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,12 +39,25 @@ def system_of(service: LyingService, *tables: str, **options: Any) -> System:
     return System("acme", "erp", service.url, service.url, made, uses, 2)
 
 
+class Ticking:
+    """A clock that shows a second more each time that somebody looks."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
 @asynccontextmanager
-async def lying(*lies: str, version: str = "v4", **more: Any) -> AsyncIterator[LyingService]:
-    service = LyingService(*lies, version=version, **more)
+async def lying(*lies: str, version: str = "v4", page: int = 100) -> AsyncIterator[LyingService]:
+    service = LyingService(*lies, version=version, page=page)
     async with service.between.serving():
+        service.clock = Ticking(datetime.now(UTC) - timedelta(hours=1))
         for table in ("Suites", "Plains"):
             service.write(table, *map(row, NUMBERS))
+        service.clock = lambda: datetime.now(UTC)
         yield service
 
 

@@ -1,0 +1,128 @@
+"""Whether a set can be paged by its keys: `$orderby` and comparisons are heeded, and mean one order.
+
+Where one of them is ignored, or texts are sorted by one collation and compared by another, pages that
+begin after a key leave rows out without a word. The ends of the set tell: nothing is before the first
+row nor after the last one, and after the first one comes the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bridge.connector.answer_check import first_misplaced, first_repeated
+from bridge.model.errors import Rejected
+from connectors.odata.asking import after_key, before_key, both, query
+from connectors.odata.model import Property
+from connectors.odata.polling import Asks
+from connectors.odata.table import Row, Table
+from connectors.odata.tables import whole
+
+MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
+FAR = 10**9
+"""Rows, after which there is none unless `$skip` is ignored."""
+ATTEMPTS = 2
+"""Rows may come and go between two questions: only what fails twice is the service's behaviour."""
+
+
+class KeysetTrial:
+    """Asks one set by `properties`, whose order must be total. `filtered` holds for all questions."""
+
+    def __init__(
+        self, asks: Asks, table: Table, properties: Sequence[Property], filtered: str = ""
+    ) -> None:
+        self._asks = asks
+        self._table = table
+        self._properties = properties
+        self._filtered = filtered
+        names = [p.name for p in table.properties]
+        self._places = [names.index(p.name) for p in properties]
+
+    async def run(self) -> str | None:
+        """What the service does wrong; "": nothing; None: of so few rows, or by what it answers, that
+        can't be known.
+        """
+        fault: str | None = ""
+        for _ in range(ATTEMPTS):
+            try:
+                fault = await self._once()
+            except Rejected:
+                # It refuses one of the questions: whoever pages asks those that matter again.
+                return None
+            if not fault:
+                return fault
+        return fault
+
+    async def _once(self) -> str | None:
+        first = await self._keys(2)
+        if len(first) < 2:
+            return None
+        if not all(map(self._is_exact, first)):
+            return None
+        lowest, second = first
+        highest = (await self._keys(1, descending=True))[:1]
+        if highest == [lowest]:
+            return (
+                "it gives the same row first, whether `$orderby` asks for ascending or descending"
+            )
+        after = await self._keys(2, after_key(self._table, self._properties, lowest))
+        # A key that the service has more digits of than it tells is greater than itself.
+        following = [key for key in after if key != lowest]
+        if following[:1] != [second]:
+            return (
+                "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second"
+            )
+        if await self._others(before_key(self._table, self._properties, lowest), lowest):
+            return "`$filter` by `lt` finds rows before the one that `$orderby` gives first"
+        if highest and self._is_exact(highest[0]):
+            beyond = after_key(self._table, self._properties, highest[0])
+            if await self._others(beyond, highest[0]):
+                return "`$filter` by `gt` finds rows after the one that `$orderby` gives last"
+        return ""
+
+    async def _others(self, filtered: str, key: Row) -> list[Row]:
+        """Rows that a filter finds, but for `key` itself, and those that differ from it by digits of a
+        moment that the service doesn't tell.
+        """
+        moment = self._properties[0].edm in MOMENTS
+        keys = await self._keys(2, filtered)
+        return [one for one in keys if one != key and not (moment and one[0] == key[0])]
+
+    async def _keys(self, top: int, filtered: str = "", *, descending: bool = False) -> list[Row]:
+        select = ",".join(dict.fromkeys(p.path[0] for p in [*self._table.key, *self._properties]))
+        params = query(self._table, filtered=both(self._filtered, filtered), top=top, select=select)
+        sign = " desc" if descending else ""
+        params["$orderby"] = ",".join(f"{p.name}{sign}" for p in self._properties)
+        page = await self._asks.page(self._table.name, params)
+        rows = [whole(self._table, json) for json in page.rows[:top]]
+        return [tuple(row[place] for place in self._places) for row in rows]
+
+    def _is_exact(self, key: Row) -> bool:
+        """Whether the key can be asked by: a moment finer than microseconds stays a text."""
+        return all(
+            part is not None and not (p.edm in MOMENTS and isinstance(part, str))
+            for p, part in zip(self._properties, key, strict=True)
+        )
+
+
+def paging_fault(table: Table, keys: Sequence[Row], cursor: Sequence[Any] | None) -> str:
+    """What is wrong with the keys of a page that was asked for in their order, after `cursor`."""
+    after = None if cursor is None else tuple(cursor)
+    if first_repeated(keys) is not None:
+        return "a page holds a row twice"
+    if after in keys[1:]:
+        return "it gives the same rows, whatever key they should come after"
+    # A key that the service has more digits of than it tells is greater than itself.
+    following = [key for key in keys if key != after]
+    if first_misplaced(following, after) is not None:
+        return f"rows come in another order than that of {', '.join(p.name for p in table.key)}"
+    return ""
+
+
+async def any_after(asks: Asks, table: Table, filtered: str, rows: int) -> bool | None:
+    """Whether there is a row after so many; None where the service doesn't skip."""
+    params = query(table, filtered=filtered, top=1, select=table.set.key[0])
+    try:
+        return bool((await asks.page(table.name, params | {"$skip": str(rows)})).rows)
+    except Rejected:
+        return None
