@@ -122,6 +122,20 @@ class Handled:
 
 
 @dataclass(frozen=True, slots=True)
+class HandlerBlocks:
+    """A handler keeps its agent's event loop for itself: `seconds` of the last `window`. `where` is
+    the line of the handler that was running; `reason` says what to do.
+    """
+
+    agent: str
+    handler: str
+    seconds: float
+    window: float
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Reads asked of the gateway and the queries that they became."""
 
@@ -172,6 +186,7 @@ Notice = (
     | DeletesWithheld
     | DeadLetter
     | Handled
+    | HandlerBlocks
     | Read
     | HeldBack
     | CommandMoved

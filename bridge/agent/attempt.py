@@ -83,7 +83,9 @@ class Attempts:
         self._observer = observer
         self._is_ended = is_ended
         self._waiting = waiting or PartWaiting("agent", agent.name, observer)
-        self._logger = logging.getLogger(f"bridge.agent.{agent.name}")
+        self._logger = logging.LoggerAdapter(
+            logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
+        )
 
     async def handle(self, handler: Handler, event: Event) -> list[Answer]:
         """The commands of `handler` for `event`, sealed.
@@ -149,11 +151,7 @@ class Attempts:
 
     async def once(self, handler: Handler, event: Event) -> list[Answer]:
         """One try, whose error comes out as it is."""
-        log = logging.LoggerAdapter(
-            self._logger,
-            {"agent": self._agent.name, "handler": handler.name, "event": event.id},
-        )
-        context = Context(event, self._reads, self._clock, log)
+        context = Context(event, self._reads, self._clock, self._logger, handler.name)
         returned = await self._answered(handler, event, context)
         return [
             seal_answer(
@@ -173,7 +171,11 @@ class Attempts:
         failed like any other and ends nothing but itself.
         """
         try:
-            returned = await collect(await self._call(handler, event, context))
+            if handler.form == "coroutine":
+                returned = await handler.run(event, context)
+            else:
+                returned = await self._call(handler, event, context)
+            commands = [] if returned is None else await collect(returned)
         except Exception:
             await self._forget_cancelling()
             raise
@@ -188,8 +190,10 @@ class Attempts:
                     "something that the handler waited for, or its own task, was cancelled"
                 ) from error
             raise contained(error, "the handler") from error
-        await self._forget_cancelling()
-        return returned
+        task = _current_task()
+        if task is not None and task.cancelling():
+            await self._forget_cancelling()
+        return commands
 
     async def _forget_cancelling(self) -> None:
         """A library cancelled the task of its handler (as some do for a time-out), and nobody took
@@ -204,8 +208,6 @@ class Attempts:
             await asyncio.sleep(0)
 
     async def _call(self, handler: Handler, event: Event, context: Context) -> Any:
-        if handler.form == "coroutine":
-            return await handler.run(event, context)
         if handler.form == "async_generator":
             return handler.run(event, context)
         loop = asyncio.get_running_loop()

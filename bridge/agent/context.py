@@ -19,19 +19,30 @@ DEFAULT_LIMIT = 100
 class Context:
     """Lives for one attempt of one handler at one event."""
 
-    __slots__ = ("_clock", "_reads", "event", "log")
+    __slots__ = ("_clock", "_handler", "_log", "_logger", "_reads", "event")
 
     def __init__(
         self,
         event: Event,
         reads: Reads,
         clock: Callable[[], datetime],
-        log: logging.LoggerAdapter[logging.Logger],
+        logger: logging.LoggerAdapter[logging.Logger],
+        handler: str,
     ) -> None:
         self.event = event
-        self.log = log
         self._reads = reads
         self._clock = clock
+        self._logger = logger
+        self._handler = handler
+        self._log: logging.LoggerAdapter[logging.Logger] | None = None
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that knows agent, handler and event."""
+        if self._log is None:
+            facts = {**(self._logger.extra or {}), "handler": self._handler, "event": self.event.id}
+            self._log = logging.LoggerAdapter(self._logger.logger, facts)
+        return self._log
 
     @property
     def now(self) -> datetime:

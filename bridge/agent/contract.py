@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.log.port import Record
+from bridge.log.port import Record, TopicPartition
 from bridge.model.event import Event
 
 
@@ -39,6 +39,16 @@ class Events(Protocol):
         """The event, or None for a tombstone. Raises RetryLater while the registry is away,
         ValueError for a record that is no change.
         """
+
+
+class HoldsKeys(Protocol):
+    """The keys whose events are parked, of an agent with `on_failure: park_key`."""
+
+    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
+        """An event of this key, which stands in `place`, is being parked."""
+
+    async def holds(self, entity: str, key: bytes | None) -> bool:
+        """Whether the key is parked."""
 
 
 @dataclass(frozen=True, slots=True)

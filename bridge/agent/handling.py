@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 import tenacity
 
 from bridge.agent.answer import Answer
 from bridge.agent.attempt import Attempts, Failed, Sleep
-from bridge.agent.contract import Events
+from bridge.agent.contract import Events, HoldsKeys
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.lane import Written
-from bridge.agent.parked import ParkedKeys
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Record, TopicPartition
 from bridge.model import headers
@@ -43,7 +41,7 @@ class Handling:
         events: Events,
         attempts: Attempts,
         codec: FixedCodec,
-        parked: ParkedKeys | None,
+        parked: HoldsKeys | None,
         *,
         max_record_bytes: int,
         clock: Callable[[], datetime],
@@ -188,10 +186,10 @@ def _known(event: Event) -> Event:
         row if row is None or isinstance(row, KnownRow) else KnownRow(row, place, event.type)
         for row in (event.before, event.after)
     )
-    before, after = rows
-    if before is event.before and after is event.after:
-        return event
-    return replace(event, before=before, after=after)
+    # In place: nobody else has the event yet, and a copy of it costs more than decoding it did.
+    for name, row in zip(("before", "after"), rows, strict=True):
+        object.__setattr__(event, name, row)
+    return event
 
 
 def _wants(handler: Handler, event: Event) -> bool:

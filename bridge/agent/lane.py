@@ -1,4 +1,4 @@
-"""One partition of an agent: its window, its running handlers, what waits to be written."""
+"""One partition of an agent: its window, what waits to be written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Written(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """What is under way for one assignment of one partition; dropped when that ends.
+    """What is under way for one assignment of one partition; `dropped` when that ends: what is
+    under way counts no more. Handlers' threads look at it.
 
     `entries` and `upto` wait for their transaction; `wrote_at` is when the last one was.
     """
@@ -30,7 +31,6 @@ class Lane:
     place: TopicPartition
     window: Window[Record, Written]
     wrote_at: float
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     entries: list[Written] = field(default_factory=list)
     upto: int | None = None
     dropped: bool = False
@@ -52,12 +52,6 @@ class Lane:
     def wrote(self, now: float) -> None:
         """The transaction is through."""
         self.entries, self.upto, self.wrote_at = [], None, now
-
-    def drop(self) -> None:
-        """The partition is gone: what is under way for it counts no more."""
-        self.dropped = True
-        for task in self.tasks:
-            task.cancel()
 
     def by_topic(self) -> dict[str, list[Entry]]:
         """The waiting entries, in order a topic."""

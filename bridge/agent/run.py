@@ -1,7 +1,8 @@
 """Runs an agent on the log.
 
-Read, start what may start, write what is finished: three things that go on side by side. No log
-transaction is open while a handler runs. The commands of an event, its dead letters and the
+Read, start what may start, write what is finished: three things that go on side by side, in the
+bridge's event loop. Handlers have one of their own, in a thread (`handler_loop`): whatever they do,
+the agent keeps its membership and writes. No log transaction is open while a handler runs. The commands of an event, its dead letters and the
 offset behind it become visible in one short transaction, and only when every earlier event of
 its partition is finished: so each stands in the log once, whatever is killed
 (docs/decisions/2026-11-22-commands-wait-for-earlier-events.md).
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -19,8 +21,18 @@ from typing import Any
 import tenacity
 
 from bridge.agent.attempt import Attempts, Backoff, Sleep
+from bridge.agent.blocked_loop import BlockedLoopWatch
+from bridge.agent.bridge_calls import (
+    BridgeCalls,
+    BridgeEvents,
+    BridgeParkedKeys,
+    BridgePartWaiting,
+    BridgeReads,
+    bridge_observer,
+)
 from bridge.agent.contract import Commands, Events, Reads
 from bridge.agent.declared import DeclaredAgent
+from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.handling import Handling
 from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
@@ -40,6 +52,10 @@ CROWDED = 0.02
 """Seconds that it waits while a partition is full, since room comes without a word of the log."""
 GRACE = 2.0
 """Seconds that running handlers have to finish when the agent is to end."""
+LEAVE = 0.5
+"""Seconds that those which were cancelled then have to take their leave; blocking ones don't."""
+
+_Job = tuple[Lane, Slot[Record, Written]]
 
 
 def agent_group(bridge: str, agent: str) -> str:
@@ -81,6 +97,13 @@ class AgentRunner:
         self._entities = {
             change_topic(bridge, *split_entity(entity)): entity for entity in agent.entities
         }
+        self._codec = codec
+        self._events = events
+        self._reads = reads
+        self._commands = commands
+        self._observer = observer
+        self._clock = clock
+        self._backoff = backoff or Backoff()
         self._parked = (
             ParkedKeys(log, codec, agent.name, self._entities)
             if agent.on_failure == "park_key"
@@ -89,33 +112,14 @@ class AgentRunner:
         self._threads = ThreadPoolExecutor(
             min(agent.concurrency, MAX_THREADS), thread_name_prefix=f"agent-{agent.name}"
         )
-        attempts = Attempts(
-            agent,
-            reads,
-            commands,
-            clock=clock,
-            sleep=sleep,
-            backoff=backoff or Backoff(),
-            threads=self._threads,
-            observer=observer,
-            waiting=self._waiting,
-        )
-        self._handling = Handling(
-            agent,
-            events,
-            attempts,
-            codec,
-            self._parked,
-            max_record_bytes=log.max_record_bytes,
-            clock=clock,
-            sleep=sleep,
-            observer=observer,
-            waiting=self._waiting,
-        )
         self._lanes: dict[TopicPartition, Lane] = {}
         self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._finished = asyncio.Event()
+        self._starting = False
         self._failure: Exception | None = None
+        self._stopping = False
         self._ending = False
 
     @property
@@ -131,6 +135,15 @@ class AgentRunner:
         """
         replays = replay_topic(self._bridge, self._agent.name)
         await self._log.create_topics([TopicSpec(replays)])
+        self._handlers = self._open_handlers()
+        watch = BlockedLoopWatch(
+            self._agent.name,
+            self._agent.handlers,
+            self._handlers.thread.ident or 0,
+            self._handlers.to_handlers,
+            observer=self._observer,
+        )
+        watching = asyncio.create_task(watch.run(lambda: self._running > 0))
         try:
             if self._parked is not None:
                 await self._parked.open()
@@ -146,17 +159,57 @@ class AgentRunner:
                 await self._work(owned, stop)
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
+            await _ended(watching)
+            await self._handlers.close(LEAVE)
             if self._parked is not None:
                 await self._parked.close()
         if self._failure is not None:
             raise self._failure
+
+    def _open_handlers(self) -> HandlerLoop[_Job, list[Written]]:
+        """The handlers' loop, and all that runs in it."""
+        loop: HandlerLoop[_Job, list[Written]] = HandlerLoop(
+            f"handlers-{self._agent.name}",
+            lambda job: handling.handle(job[1].item),
+            self._handled,
+            lambda job: job[0].dropped,
+        )
+        calls = BridgeCalls(loop)
+        observer = bridge_observer(calls, self._observer)
+        waiting = BridgePartWaiting(calls, self._waiting)
+        attempts = Attempts(
+            self._agent,
+            BridgeReads(calls, self._reads),
+            self._commands,
+            clock=self._clock,
+            sleep=self._sleep,
+            backoff=self._backoff,
+            threads=self._threads,
+            observer=observer,
+            is_ended=loop.is_ended,
+            waiting=waiting,
+        )
+        handling = Handling(
+            self._agent,
+            BridgeEvents(calls, self._events),
+            attempts,
+            self._codec,
+            None if self._parked is None else BridgeParkedKeys(calls, self._parked),
+            max_record_bytes=self._log.max_record_bytes,
+            clock=self._clock,
+            sleep=self._sleep,
+            observer=observer,
+            waiting=waiting,
+        )
+        return loop
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """As Rebalance says: what is under way for these counts no more."""
         for place in partitions:
             lane = self._lanes.pop(place, None)
             if lane is not None:
-                lane.drop()
+                lane.dropped = True
+        self._handlers.cancel()
         if self._parked is not None:
             self._parked.forget(partitions)
 
@@ -175,6 +228,7 @@ class AgentRunner:
         try:
             await asyncio.wait((reading, writing, stopping), return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in (reading, writing) if task.done()]
+            self._stopping = True
             await _ended(reading)
             await self._let_finish()
             self._ending = True
@@ -220,39 +274,50 @@ class AgentRunner:
 
     def _start(self) -> None:
         """Start what may start, taking turns between the partitions."""
-        lanes = [lane for lane in self._lanes.values() if self._failure is None]
+        if self._stopping or self._failure is not None:
+            return
+        lanes = list(self._lanes.values())
         while lanes and self._running < self._agent.concurrency:
             going = []
             for lane in lanes:
                 if self._running >= self._agent.concurrency:
-                    return
+                    break
                 slot = lane.window.start()
                 if slot is None:
                     continue
                 going.append(lane)
                 self._running += 1
-                task = asyncio.create_task(self._handle(lane, slot))
-                lane.tasks.add(task)
-                task.add_done_callback(lane.tasks.discard)
+                self._handlers.start((lane, slot))
             lanes = going
+        if self._running:
+            self._idle.clear()
+        self._handlers.send()
 
-    async def _handle(self, lane: Lane, slot: Slot[Record, Written]) -> None:
-        try:
-            written = await self._handling.handle(slot.item)
-        except Exception as error:  # noqa: BLE001 - ends the agent, which raises it
-            self._failure = self._failure or error
+    def _handled(self, job: _Job, written: list[Written] | None, error: Exception | None) -> None:
+        """What became of a job; called in the bridge's loop."""
+        lane, slot = job
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
+        if not lane.dropped:
+            if error is not None:
+                self._failure = self._failure or error
+            else:
+                lane.window.finish(slot, written or [])
             self._finished.set()
-            return
-        finally:
-            self._running -= 1
-        lane.window.finish(slot, written)
-        self._finished.set()
+        if not self._starting:
+            # At the end of this turn of the loop, when others have finished, too.
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start_more)
+
+    def _start_more(self) -> None:
+        self._starting = False
         self._start()
 
     async def _let_finish(self) -> None:
-        running = [task for lane in self._lanes.values() for task in lane.tasks]
-        if running:
-            await asyncio.wait(running, timeout=GRACE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._idle.wait()
 
     async def _write(self, owned: OwnedPartitions) -> None:
         while not self._ending and self._failure is None:

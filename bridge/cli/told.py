@@ -22,6 +22,7 @@ from bridge.observe import (
     EntityPaused,
     GroupMoved,
     Handled,
+    HandlerBlocks,
     HeldBack,
     Notice,
     Observer,
@@ -32,7 +33,7 @@ from bridge.observe import (
 
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, Read, Confirmed)
-_WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HeldBack)
+_WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HandlerBlocks, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
 

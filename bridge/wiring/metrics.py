@@ -17,6 +17,7 @@ from bridge.observe import (
     EntityState,
     GroupMoved,
     Handled,
+    HandlerBlocks,
     HeldBack,
     Notice,
     PartState,
@@ -72,6 +73,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._blocks = Counter(
+            "bridge_handler_blocks_seconds",
+            "Seconds for which handlers kept their agent's event loop for themselves",
+            ["agent", "handler"],
+            registry=registry,
+        )
         self._asked = Counter("bridge_reads", "Reads asked for", ["entity"], registry=registry)
         self._queries = Counter(
             "bridge_queries", "Queries that reads became", ["entity"], registry=registry
@@ -114,6 +121,8 @@ class Metrics:
             case Handled():
                 labels = (notice.agent, notice.handler, notice.outcome)
                 self._handled.labels(*labels).observe(notice.seconds)
+            case HandlerBlocks():
+                self._blocks.labels(notice.agent, notice.handler).inc(notice.seconds)
             case Read():
                 entity = f"{notice.system}.{notice.entity}"
                 self._asked.labels(entity).inc(notice.asked)

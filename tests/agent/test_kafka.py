@@ -13,7 +13,7 @@ from bridge.log.kafka import from_url
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
-from tests.agent.test_run import running, watcher
+from tests.agent.test_run import blocked_handlers_do_no_harm, running, watcher
 from tests.agent.world import World, world
 from tests.commands.place import executing, orders, receipts, sealed, send
 from tests.waiting import until
@@ -72,6 +72,10 @@ async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: W
             await until(all_there)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert len(commands) == len({c.id for c in commands}) == 200
+
+
+async def test_handlers_that_block_cost_neither_membership_nor_commands(here: World) -> None:
+    await blocked_handlers_do_no_harm(here, session_timeout=6.0)
 
 
 async def test_a_command_that_failed_has_one_receipt_although_another_executor_gets_it_again(

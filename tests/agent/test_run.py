@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,7 +23,7 @@ from bridge.model.command import CommandRecord
 from bridge.model.declare import Limits
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.fixed import DeadLetter
-from bridge.observe import Notice, PartState, Read
+from bridge.observe import HandlerBlocks, Notice, PartState, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
@@ -44,6 +46,7 @@ async def running(
     agent: Agent,
     notices: list[Notice] | None = None,
     registry: Any = None,
+    session_timeout: float = 10.0,
 ) -> AsyncIterator[asyncio.Task[None]]:
     observer = (notices if notices is not None else []).append
     gateway = Gateway(
@@ -59,6 +62,7 @@ async def running(
         commands=Declared(),
         observer=observer,
         backoff=QUICK,
+        session_timeout=session_timeout,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(runner.run(stop))
@@ -310,13 +314,13 @@ async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_the
     here: World,
 ) -> None:
     agent = Agent("patient")
-    go_on = asyncio.Event()
+    go_on = threading.Event()
     handled: list[str] = []
 
     @agent.on("erp.sales_order")
     async def slow(event: Event, ctx: Context) -> Command:
-        if event.after.order_no == "1":
-            await go_on.wait()
+        while event.after.order_no == "1" and not go_on.is_set():
+            await asyncio.sleep(0.01)
         handled.append(event.after.order_no)
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
@@ -389,3 +393,97 @@ async def test_two_members_share_the_partitions_and_each_event_is_answered_once(
         await until(forty)
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert len({c.id for c in commands}) == 40
+
+
+async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> None:
+    """Two members whose handlers block their loops for longer than any session, one after the other."""
+    calls: list[str] = []
+
+    def sleeper() -> Agent:
+        agent = Agent("sleeper")
+
+        @agent.on("erp.sales_order")
+        async def sleepy(event: Event, ctx: Context) -> Command:
+            calls.append(event.after.order_no)
+            time.sleep(0.3)
+            return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+        return agent
+
+    events = 30
+    await here.publish("sales_order", 1, [here.order(n, n, 5) for n in range(1, events + 1)])
+
+    async def commands() -> int:
+        return len(await here.records("command"))
+
+    async def some_written() -> bool:
+        return await commands() > 0
+
+    async def all_written() -> bool:
+        return await commands() == events
+
+    notices: list[Notice] = []
+    async with running(here, sleeper(), notices, session_timeout=session_timeout):
+        await until(some_written)
+        # Written as they finish, long before the last one.
+        assert len(calls) < events
+        async with running(here, sleeper(), notices, session_timeout=session_timeout):
+            await until(all_written)
+    # Those that ran while a partition went to the other member, one a member, run there again.
+    assert len(calls) <= events + 2
+    blocked = [notice for notice in notices if isinstance(notice, HandlerBlocks)]
+    assert {(notice.agent, notice.handler) for notice in blocked} == {("sleeper", "sleepy")}
+    assert f"{Path(__file__).name}:" in blocked[0].where
+
+
+async def test_handlers_that_block_cost_neither_membership_nor_commands(here: World) -> None:
+    await blocked_handlers_do_no_harm(here, session_timeout=1.0)
+
+
+async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(here: World) -> None:
+    agent = Agent("exiter", attempts=1)
+
+    async def leave() -> None:
+        raise SystemExit(0)
+
+    @agent.on("erp.sales_order")
+    async def exits(event: Event, ctx: Context) -> Command:
+        if event.after.order_no == "1":
+            await asyncio.create_task(leave())
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(1, 6)])
+
+    async def done() -> bool:
+        return len(await here.records("command")) == 4 and len(await here.records("dead")) == 1
+
+    async with running(here, agent):
+        await until(done)
+
+
+async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: World) -> None:
+    """What is finished is written; the event that isn't is handled again by the next one."""
+    agent = Agent("stuck")
+    go_on = threading.Event()
+    begun = threading.Event()
+
+    @agent.on("erp.sales_order")
+    async def stuck(event: Event, ctx: Context) -> Command:
+        begun.set()
+        go_on.wait(PATIENCE)
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 1)])
+    try:
+        async with running(here, agent):
+            await until(begun.is_set)
+        assert not go_on.is_set()
+        assert await here.records("command") == []
+    finally:
+        go_on.set()
+
+    async def one() -> bool:
+        return len(await here.records("command")) == 1
+
+    async with running(here, agent):
+        await until(one)

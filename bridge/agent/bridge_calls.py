@@ -1,0 +1,171 @@
+"""What handlers need of the bridge, called in the bridge's loop and awaited in the handlers'."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from bridge.agent.contract import Events, Reads
+from bridge.agent.handler_loop import HandlerLoop
+from bridge.agent.parked import ParkedKeys
+from bridge.log.port import Record, TopicPartition
+from bridge.model.contain import contained
+from bridge.model.errors import RetryLater
+from bridge.model.event import Event
+from bridge.model.wire import HEADER_SIZE
+from bridge.observe import Notice, Observer, ignore
+from bridge.waiting import PartWaiting
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class BridgeCalls:
+    """Runs coroutines in the bridge's loop for tasks of the handlers' loop."""
+
+    def __init__(self, handlers: HandlerLoop[Any, Any]) -> None:
+        self._bridge = asyncio.get_running_loop()
+        self._handlers = handlers.loop
+        self._pause = handlers.pause
+        self._to_bridge = handlers.to_bridge
+        self._to_handlers = handlers.to_handlers
+        self._running: dict[asyncio.Future[Any], asyncio.Task[Any]] = {}
+
+    async def call(self, work: Work) -> Any:
+        """What `work` returns or raises; cancelled with its caller."""
+        answer: asyncio.Future[Any] = self._handlers.create_future()
+        self.post(self._begin, work, answer)
+        try:
+            value = await answer
+        except asyncio.CancelledError:
+            self.post(self._cancel, answer)
+            raise
+        # Many are answered together, and what their handlers do now may block.
+        await self._pause()
+        return value
+
+    def post(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Have something called in the bridge's loop, in the order of posting."""
+        self._to_bridge.post_soon(self._handlers, call, *arguments)
+
+    def _begin(self, work: Work, answer: asyncio.Future[Any]) -> None:
+        task = self._bridge.create_task(_contained(work))
+        self._running[answer] = task
+        task.add_done_callback(partial(self._end, answer))
+
+    def _cancel(self, answer: asyncio.Future[Any]) -> None:
+        task = self._running.get(answer)
+        if task is not None:
+            task.cancel()
+
+    def _end(self, answer: asyncio.Future[Any], task: asyncio.Task[Any]) -> None:
+        del self._running[answer]
+        if task.cancelled():
+            error: BaseException | None = RetryLater("the call was cancelled")
+        else:
+            error = task.exception()
+        value = None if error is not None else task.result()
+        self._to_handlers.post_soon(self._bridge, _settle, answer, value, error)
+
+
+async def _contained(work: Work) -> Any:
+    """What else it raises would end the bridge's loop."""
+    try:
+        return await work()
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise contained(error, "the call") from error
+
+
+def _settle(answer: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(value)
+    else:
+        answer.set_exception(error)
+
+
+class BridgeReads:
+    """Reads of the gateway, for handlers."""
+
+    def __init__(self, calls: BridgeCalls, reads: Reads) -> None:
+        self._calls = calls
+        self._reads = reads
+
+    async def get(self, entity: str, key: Any) -> Any | None:
+        """As Reads."""
+        return await self._calls.call(lambda: self._reads.get(entity, key))
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+        """As Reads."""
+        rows: list[Any | None] = await self._calls.call(lambda: self._reads.get_many(entity, keys))
+        return rows
+
+    async def related(self, entity: str, row: Any, relation: str) -> Any:
+        """As Reads."""
+        return await self._calls.call(lambda: self._reads.related(entity, row, relation))
+
+    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+        """As Reads."""
+        rows: list[Any] = await self._calls.call(lambda: self._reads.query(entity, where, limit))
+        return rows
+
+
+class BridgeEvents:
+    """Events of records: in the bridge's loop until their schema was read, then at once."""
+
+    def __init__(self, calls: BridgeCalls, events: Events) -> None:
+        self._calls = calls
+        self._events = events
+        self._frames: set[bytes] = set()
+
+    async def event(self, record: Record) -> Event | None:
+        """As Events."""
+        frame = (record.value or b"")[:HEADER_SIZE]
+        if frame in self._frames:
+            return await self._events.event(record)
+        event: Event | None = await self._calls.call(lambda: self._events.event(record))
+        if event is not None:
+            self._frames.add(frame)
+        return event
+
+
+class BridgeParkedKeys:
+    """The keys that are parked, which live in the bridge's loop."""
+
+    def __init__(self, calls: BridgeCalls, parked: ParkedKeys) -> None:
+        self._calls = calls
+        self._parked = parked
+
+    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
+        """As ParkedKeys."""
+        self._calls.post(self._parked.add, entity, key, place)
+
+    async def holds(self, entity: str, key: bytes | None) -> bool:
+        """As ParkedKeys."""
+        return bool(await self._calls.call(lambda: self._parked.holds(entity, key)))
+
+
+class BridgePartWaiting(PartWaiting):
+    """What a part waits for, which the bridge's loop keeps."""
+
+    def __init__(self, calls: BridgeCalls, waiting: PartWaiting) -> None:
+        self._calls = calls
+        self._bridges = waiting
+
+    def tried(self, failures: int, why: str, action: str = "") -> None:
+        """As PartWaiting."""
+        self._calls.post(self._bridges.tried, failures, why, action)
+
+
+def bridge_observer(calls: BridgeCalls, observer: Observer) -> Observer:
+    """`observer`, called in the bridge's loop: not every one may be called by several threads."""
+
+    def observe(notice: Notice) -> None:
+        calls.post(observer, notice)
+
+    return ignore if observer is ignore else observe

@@ -1,0 +1,181 @@
+"""The event loop of an agent's handlers, in a thread of its own.
+
+A handler that blocks (a synchronous client, a long computation) holds up the handlers of its own
+agent, and nothing else: the bridge's loop keeps the group's membership, reads, writes what is
+finished, runs the other parts and answers signals.
+(docs/decisions/2026-11-29-handlers-have-a-loop-of-their-own.md)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from bridge.agent.mailbox import Mailbox
+from bridge.model.contain import contained
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+TURN_S = 0.05
+"""Seconds after which a turn of the loop begins no more jobs, so that cancellations get through."""
+DEFAULT_THREADS = 32
+"""Threads of `asyncio.to_thread` in handlers."""
+
+
+class HandlerLoop(Generic[Job, Result]):
+    """Runs `work` of jobs side by side in its thread, and calls back in the bridge's loop.
+
+    `start`, `cancel` and `close` are called in the bridge's loop; `to_bridge`, `pause` and
+    `is_ended` serve what runs in the handlers'. `is_dropped` of a job may change at any time: one
+    that is dropped isn't begun, and isn't told of.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Job], Awaitable[Result]],
+        finished: Callable[[Job, Result | None, Exception | None], None],
+        is_dropped: Callable[[Job], bool],
+    ) -> None:
+        self._work = work
+        self._finished = finished
+        self._is_dropped = is_dropped
+        self._bridge = asyncio.get_running_loop()
+        self.loop = asyncio.new_event_loop()
+        self._threads = ThreadPoolExecutor(DEFAULT_THREADS, thread_name_prefix=f"{name}-to-thread")
+        self.loop.set_default_executor(self._threads)
+        self.to_bridge = Mailbox(self._bridge)
+        self.to_handlers = Mailbox(self.loop, self._begin_turn)
+        self._jobs: dict[asyncio.Task[Result], Job] = {}
+        self._turn_began = 0.0
+        self._sent = 0.0
+        self._new_turn = False
+        self._closing = False
+        self._closed = asyncio.Event()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+
+    # -- in the bridge's loop ------------------------------------------------------------------
+
+    def start(self, job: Job) -> None:
+        """Begin a job; `send` follows, once for several."""
+        self.to_handlers.post(self._start, job)
+
+    def send(self) -> None:
+        """Hand over what was started."""
+        self.to_handlers.send()
+
+    def cancel(self) -> None:
+        """Cancel the jobs that are dropped."""
+        self.to_handlers.post(self._cancel)
+        self.to_handlers.send()
+
+    async def close(self, seconds: float) -> bool:
+        """Cancel everything and end the thread; False when it hasn't ended within `seconds`: a
+        handler blocks it, whose thread ends with it or with the process.
+        """
+        self._closing = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.to_handlers.post(self._end)
+        self.to_handlers.send()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+        return self._closed.is_set()
+
+    # -- in the handlers' loop -----------------------------------------------------------------
+
+    def is_ended(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the agent wants this task to end."""
+        job = self._jobs.get(task)
+        return self._closing or (job is not None and self._is_dropped(job))
+
+    async def pause(self) -> None:
+        """Wait for the next turn where this one has lasted too long to begin something in it."""
+        while monotonic() - self._turn_began > TURN_S:
+            if not self._new_turn:
+                self._new_turn = True
+                self.loop.call_soon(self._begin_turn)
+            await asyncio.sleep(0)
+
+    def _begin_turn(self) -> None:
+        self._new_turn = False
+        self._turn_began = monotonic()
+
+    def _start(self, job: Job) -> None:
+        if self._closing:
+            return
+        task = self.loop.create_task(self._do(job))
+        self._jobs[task] = job
+        task.add_done_callback(self._done)
+
+    async def _do(self, job: Job) -> Result:
+        if monotonic() - self._turn_began > TURN_S:
+            await self.pause()
+        if self._is_dropped(job):
+            raise asyncio.CancelledError
+        while True:
+            try:
+                return await self._work(job)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or self.is_ended(task):
+                    raise
+                # Somebody's library, of a handler that had ended already. Its event isn't done.
+                while task.uncancel():
+                    pass
+
+    def _done(self, task: asyncio.Task[Result]) -> None:
+        job = self._jobs.pop(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        result = task.result() if error is None else None
+        failure = None if error is None else contained(error, "the handler's task")
+        self.to_bridge.post_soon(self.loop, self._finished, job, result, failure)
+        now = monotonic()
+        if now - max(self._turn_began, self._sent) > TURN_S:
+            # What is finished is written before more is begun, which may take as long.
+            self._sent = now
+            self.to_bridge.send()
+
+    def _cancel(self) -> None:
+        for task, job in list(self._jobs.items()):
+            if self._is_dropped(job):
+                task.cancel()
+
+    def _end(self) -> None:
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.stop()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        while True:
+            try:
+                self.loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 - sys.exit in a task that a handler began
+                self.loop.call_exception_handler(
+                    {"message": "a task of a handler", "exception": contained(error, "it")}
+                )
+            if self._closing:
+                break
+        try:
+            # What was cancelled takes its leave.
+            self.loop.run_until_complete(self._leave())
+        except BaseException:  # noqa: BLE001, S110 - of handlers that are over
+            pass
+        finally:
+            self.loop.close()
+            with suppress(RuntimeError):
+                self._bridge.call_soon_threadsafe(self._closed.set)
+
+    async def _leave(self) -> None:
+        leaving = asyncio.all_tasks(self.loop) - {asyncio.current_task()}
+        if leaving:
+            await asyncio.wait(leaving, timeout=1)
+        await self.loop.shutdown_asyncgens()
