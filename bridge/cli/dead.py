@@ -63,9 +63,9 @@ def command(
         found = await _letters(bridge, start)
         gone = released(found)
         kept = [
-            {**_row(letter), "handed_back": _place(letter) in gone}
+            {**_row(letter), "handed_back": letter_place(letter) in gone}
             for letter in found
-            if (everything or _place(letter) not in gone) and not _is_release(letter)
+            if (everything or letter_place(letter) not in gone) and not _is_release(letter)
         ]
         rows = [
             row
@@ -118,7 +118,7 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
 
         found = [await _letter(bridge, letter) for letter in wanted]
         gone = released(await _letters(bridge, BEGINNING))
-        if again := [_number(letter) for letter in found if _place(letter) in gone]:
+        if again := [_number(letter) for letter in found if letter_place(letter) in gone]:
             raise click.ClickException(f"handed back already: {', '.join(again)}")
         parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
         refuse_others(parked)
@@ -149,10 +149,10 @@ def released(letters: Sequence[Decoded]) -> set[tuple[str | None, int | None, in
     gone: set[tuple[str | None, int | None, int | None, str]] = set()
     for letter in letters:
         if _is_release(letter):
-            gone.add(_place(letter))
+            gone.add(letter_place(letter))
         else:
             # Parked once more since then.
-            gone.discard(_place(letter))
+            gone.discard(letter_place(letter))
     return gone
 
 
@@ -160,10 +160,14 @@ def _is_release(found: Decoded) -> bool:
     return isinstance(found.fixed, DeadLetter) and found.fixed.error == RELEASED
 
 
-def _place(found: Decoded) -> tuple[str | None, int | None, int | None, str]:
+def letter_place(found: Decoded) -> tuple[str | None, int | None, int | None, str]:
+    """What a letter is about, the same for an event that was parked and its release. Pure."""
     letter = found.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
     if letter.offset is None:
+        if letter.kind == "event" and letter.event_id:
+            # Copied from another log, where offsets were other ones: the event's id is the same.
+            return f"{letter.topic}#{letter.event_id}", None, None, letter.source
         return None, None, found.record.offset, f"{found.record.partition}"
     return letter.topic, letter.partition, letter.offset, letter.source
 

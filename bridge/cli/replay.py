@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import click
 
 from bridge.cli.given.times import TIME, now_ms
 from bridge.cli.given.topics import topic_of
-from bridge.cli.given.values import key_of, pairs
+from bridge.cli.given.values import condition, key_of, pairs
 from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, progress
 from bridge.cli.shown.rows import print_json
 
@@ -77,14 +77,14 @@ def destination(text: str, agents: Collection[str]) -> Destination:
     "texts",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only rows with that value; repeatable.",
+    help="Only rows with that value, by the field's type; repeatable.",
 )
 @click.option("--to", required=True, metavar="AGENT|FILE|topic:NAME", help="Where they go.")
 @click.option(
     "--rate",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="At most so many a second. Default: as fast as can be.",
+    help="At most so many a second, evenly. Default: as fast as can be.",
 )
 @click.option(
     "--name",
@@ -115,7 +115,7 @@ def command(
     they cause again are answered by their first receipt: no effect is repeated.
 
     An agent handles them wherever it runs. A file gets one JSON object a line; one that is there
-    is gone on with. Exit code 3 when nothing fits.
+    is gone on with, if it is of the same selection. Exit code 3 when nothing fits.
     """
     if since is None and offset is None and not keys:
         raise click.UsageError("give --since, --offset or --key; everything is --offset 0")
@@ -123,7 +123,7 @@ def command(
     if not _NAME.fullmatch(called):
         raise click.UsageError(f"--name {called!r}: use letters, digits, dots, dashes, underscores")
     try:
-        where = pairs(texts)
+        pairs(texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
 
@@ -142,7 +142,7 @@ def command(
             offset=offset,
             keys=frozenset([await _key(bridge, topic, key) for key in keys]),
             ops=frozenset(ops),
-            where=where,
+            where=await _where(bridge, topic, texts),
         )
         if not dry_run and goal.kind != "file" and not as_json:
             click.echo(f"replay {called}: --name {called} goes on with it", err=True)
@@ -151,7 +151,7 @@ def command(
                 bridge.log,
                 bridge.events,
                 selection,
-                _sink(bridge, goal, called, selection, dry_run=dry_run),
+                _sink(bridge, goal, called, dry_run=dry_run),
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
                 told=lambda told: advance(told.scanned, told.of),
@@ -186,9 +186,20 @@ async def _key(bridge: Bridge, topic: str, text: str) -> str:
         raise click.UsageError(f"--key: {error}") from None
 
 
-def _sink(
-    bridge: Bridge, goal: Destination, called: str, selection: Selection, *, dry_run: bool
-) -> Sink:
+async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
+    """The condition as values of an entity's fields; as texts for a topic of something else."""
+    from bridge.cli.entities import entity_known
+
+    name = topic.removeprefix(f"{bridge.name}.")
+    if name not in bridge.entities or not texts:
+        return pairs(texts)
+    try:
+        return condition(await entity_known(bridge, name), texts)
+    except ValueError as error:
+        raise click.UsageError(f"--where: {error}") from None
+
+
+def _sink(bridge: Bridge, goal: Destination, called: str, *, dry_run: bool) -> Sink:
     from bridge.replay import IntoTopic, JsonLines, Nowhere, into_agent
 
     if dry_run:
@@ -197,7 +208,7 @@ def _sink(
         return into_agent(bridge.log, bridge.name, called, goal.name)
     if goal.kind == "topic":
         return IntoTopic(bridge.log, bridge.name, called, goal.name)
-    return JsonLines(Path(goal.name), selection.topic)
+    return JsonLines(Path(goal.name))
 
 
 def _report(

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.log.port import Record, TopicPartition
 from bridge.model.event import Event
+from bridge.replay.select import Selection
 
 
 class Events(Protocol):
@@ -23,6 +24,15 @@ class Picked(NamedTuple):
     event: Event | None
 
 
+class Resumed(NamedTuple):
+    """What a run begins with: the offsets at which an earlier one stopped (none: a new replay), and
+    the selection with the beginning of that one.
+    """
+
+    offsets: Mapping[TopicPartition, int]
+    selection: Selection
+
+
 class Sink(Protocol):
     """Where replayed events go. `open`, then `take` again and again, then `close`."""
 
@@ -30,8 +40,10 @@ class Sink(Protocol):
     def tombstones(self) -> bool:
         """Whether tombstones are wanted too."""
 
-    async def open(self) -> Mapping[TopicPartition, int]:
-        """Where an earlier run of the same replay stopped; empty for a new one."""
+    async def open(self, selection: Selection) -> Resumed:
+        """Where an earlier run of the same replay stopped. Raises Rejected (`other_selection`)
+        where that one was of other events.
+        """
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Take these, and remember that everything before `upto` is through."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.replay.contract import Events, Picked, Sink
-from bridge.replay.select import Selection, incomplete
+from bridge.replay.select import Selection, incomplete, row_of
 
 AT_ONCE = 1000
+#: With a rate, so often a second events are handed over.
+TURNS_PER_SECOND = 10
 #: Longer than that without a record although the log says there is one, and it is away.
 PATIENCE = 30.0
 
@@ -51,8 +62,8 @@ async def replay(
     """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
 
     `rate`: at most so many events a second (0: as fast as can be). A sink that was given an
-    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic, RetryLater
-    when the log stops answering before the end.
+    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic or a field
+    of the condition that no event has, RetryLater when the log stops answering before the end.
     """
     info = (await log.topics()).get(selection.topic)
     if info is None:
@@ -60,20 +71,30 @@ async def replay(
     places = [TopicPartition(selection.topic, number) for number in range(info.partitions)]
     ends = await log.end_offsets(places)
     try:
-        begin = {**await _begin(log, selection, places), **await sink.open()}
+        resumed = await sink.open(selection)
+        selection = resumed.selection
+        begin = {**await _begin(log, selection, places), **resumed.offsets}
         ahead = {place: begin[place] for place in places if begin[place] < ends[place]}
         progress = Progress(of=sum(ends[place] - begin[place] for place in ahead))
         first: dict[TopicPartition, Record] = {}
+        fields: set[str] = set()
         async for records in _batches(log, ahead, ends):
             for record in records:
                 first.setdefault(TopicPartition(record.topic, record.partition), record)
-            picked, unreadable = await _pick(records, events, selection, sink.tombstones)
-            upto = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-            await sink.take(picked, upto)
-            progress = _further(progress, len(records), picked, unreadable)
-            told(progress)
-            if rate > 0 and picked:
-                await sleep(len(picked) / rate)
+            picked, unreadable = await _pick(records, events, selection, sink.tombstones, fields)
+            progress = replace(progress, unreadable=progress.unreadable + unreadable)
+            for turn in _turns(records, picked, rate):
+                upto = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in turn.records}
+                await sink.take(turn.picked, upto)
+                progress = _further(progress, turn)
+                told(progress)
+                if rate > 0 and turn.picked:
+                    await sleep(len(turn.picked) / rate)
+        if fields and (unknown := selection.where.keys() - fields):
+            raise ConfigurationError(
+                f"no event of {selection.topic} has a field "
+                f"{', '.join(map(repr, sorted(unknown)))}; they have {', '.join(sorted(fields))}"
+            )
         earliest = selection.since
         if earliest is None and all(r.offset == begin[place] for place, r in first.items()):
             # Nothing stood in front of these, so nothing older can be missing.
@@ -128,9 +149,39 @@ def _positions(
     return ((place, reader.position(place)) for place in places)
 
 
+class Turn(NamedTuple):
+    """What is handed over at once: records, and what of them is selected."""
+
+    records: Sequence[Record]
+    picked: Sequence[Picked]
+
+
+def _turns(records: Sequence[Record], picked: Sequence[Picked], rate: float) -> Iterator[Turn]:
+    """The records in as many turns as the rate asks for; one without a rate. Pure."""
+    size = max(1, int(rate / TURNS_PER_SECOND)) if rate > 0 else len(picked)
+    if len(picked) <= size:
+        yield Turn(records, picked)
+        return
+    places = {id(record): number for number, record in enumerate(records)}
+    begin = 0
+    for number in range(0, len(picked), size):
+        turn = picked[number : number + size]
+        last = number + size >= len(picked)
+        end = len(records) if last else places[id(turn[-1].record)] + 1
+        yield Turn(records[begin:end], turn)
+        begin = end
+
+
 async def _pick(
-    records: list[Record], events: Events, selection: Selection, tombstones: bool
+    records: list[Record],
+    events: Events,
+    selection: Selection,
+    tombstones: bool,
+    fields: set[str],
 ) -> tuple[list[Picked], int]:
+    """What is selected, and how many can't be read. Where there is a condition, the events' fields
+    are added to `fields`.
+    """
     picked: list[Picked] = []
     unreadable = 0
     for record in records:
@@ -145,18 +196,21 @@ async def _pick(
         except ValueError:
             unreadable += 1
             continue
-        if event is not None and selection.fits(event):
+        if event is None:
+            continue
+        if selection.where and (row := row_of(event)) is not None:
+            fields.update(row.keys())
+        if selection.fits(event):
             picked.append(Picked(record, event))
     return picked, unreadable
 
 
-def _further(progress: Progress, scanned: int, picked: list[Picked], unreadable: int) -> Progress:
+def _further(progress: Progress, turn: Turn) -> Progress:
     ops = Counter(progress.by_op)
-    ops.update(one.event.op for one in picked if one.event is not None)
+    ops.update(one.event.op for one in turn.picked if one.event is not None)
     return replace(
         progress,
-        scanned=progress.scanned + scanned,
-        picked=progress.picked + len(picked),
-        unreadable=progress.unreadable + unreadable,
+        scanned=progress.scanned + len(turn.records),
+        picked=progress.picked + len(turn.picked),
         by_op=dict(ops),
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from bridge.log.port import Record, TopicSpec
 from bridge.model.canonical import canonical_json, plain
+from bridge.model.errors import Rejected
 from bridge.model.event import Event, Unavailable
 
 
@@ -17,7 +22,8 @@ class Selection:
 
     `since` (included) and `until` (not included) are milliseconds since 1970 and mean the time in
     the log; `offset` the first offset, of every partition; `keys` texts as people write them: a
-    bare value, or JSON of the key fields; `where` fields of the row and the texts of their values.
+    bare value, or JSON of the key fields; `where` fields of the row and their values, or texts that
+    are read as the type of the value in the row: 1.5 equals 1.50, an instant is one in any zone.
     """
 
     topic: str
@@ -26,7 +32,7 @@ class Selection:
     offset: int | None = None
     keys: frozenset[str] = frozenset()
     ops: frozenset[str] = frozenset()
-    where: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
 
     def in_time(self, record: Record) -> bool:
         """Whether the record's place and time fit."""
@@ -42,13 +48,51 @@ class Selection:
             return False
         if self.keys and not self.keys.intersection(key_texts(event.key)):
             return False
-        row = event.after if event.after is not None else event.before
-        return all(_text_of(row, name) == text for name, text in self.where.items())
+        row = row_of(event)
+        return all(_has(row, name, value) for name, value in self.where.items())
 
     @property
     def by_content(self) -> bool:
         """Whether an event's content matters, so that a tombstone can't tell if it is meant."""
         return bool(self.ops or self.where)
+
+    def mark(self) -> dict[str, Any]:
+        """What a replay notes of its selection, so that nobody continues it with another one."""
+        chosen = {
+            "topic": self.topic,
+            "keys": sorted(self.keys),
+            "ops": sorted(self.ops),
+            "where": {name: _shown(value) for name, value in self.where.items()},
+        }
+        digest = hashlib.sha256(canonical_json(chosen).encode()).hexdigest()[:16]
+        return {"selection": digest, "since": self.since, "offset": self.offset}
+
+    def continuing(self, mark: Mapping[str, Any], replay: str) -> Selection:
+        """The selection of the run that continues the one which noted `mark`: it begins where that
+        one began, wherever it stopped. `replay` is what people call it.
+
+        Raises Rejected (`other_selection`) where that would leave out events.
+        """
+        if mark.get("selection") != self.mark()["selection"]:
+            raise Rejected(
+                "other_selection",
+                f"{replay} was begun for other keys, operations or conditions, or another topic: "
+                "continuing it would leave events out; use another name or file",
+            )
+        for name, begin in (("since", self.since), ("offset", self.offset)):
+            noted = mark.get(name)
+            if noted is not None and (begin is None or begin < noted):
+                raise Rejected(
+                    "other_selection",
+                    f"{replay} was begun with a later --{name}: continuing it would leave out what "
+                    "is older; use another name or file",
+                )
+        return replace(self, since=mark.get("since"), offset=mark.get("offset"))
+
+
+def row_of(event: Event) -> Any:
+    """The row that a condition is about; None where the event has none."""
+    return event.after if event.after is not None else event.before
 
 
 def key_texts(key: Mapping[str, Any]) -> set[str]:
@@ -59,11 +103,47 @@ def key_texts(key: Mapping[str, Any]) -> set[str]:
     return texts
 
 
-def _text_of(row: Any, name: str) -> str | None:
+def _has(row: Any, name: str, wanted: Any) -> bool:
     try:
-        return None if row is None else _shown(row[name])
+        value = None if row is None else row[name]
     except (Unavailable, KeyError):
-        return None
+        return False
+    if value is None:
+        return row is not None and (wanted is None or wanted == "null")
+    if isinstance(wanted, str) and not isinstance(value, str):
+        try:
+            wanted = _read_as(value, wanted)
+        except (ValueError, ArithmeticError):
+            return False
+    return bool(value == wanted) or _shown(value) == _shown(wanted)
+
+
+def _read_as(sample: Any, text: str) -> Any:
+    """`text` as a value of the sample's type; itself where there is no better form."""
+    if isinstance(sample, bool):
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    for kind, read in _READ:
+        if isinstance(sample, kind):
+            return read(text)
+    return text
+
+
+def _moment(text: str) -> datetime:
+    """As elsewhere on the command line: without a zone it is local time."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+_READ: tuple[tuple[type, Callable[[str], Any]], ...] = (
+    (int, Decimal),
+    (Decimal, Decimal),
+    (float, float),
+    (datetime, _moment),
+    (date, date.fromisoformat),
+    (time, time.fromisoformat),
+    (UUID, UUID),
+    (bytes, bytes.fromhex),
+)
 
 
 def _shown(value: Any) -> str:

@@ -12,11 +12,14 @@ from typing import Any
 
 from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
 from bridge.model.canonical import canonical_json
-from bridge.model.errors import Rejected
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
-from bridge.model.names import replay_topic
-from bridge.replay.contract import Picked
+from bridge.model.names import internal_topic, replay_topic
+from bridge.replay.contract import Picked, Resumed
+from bridge.replay.select import Selection
+
+NOTES_READ_S = 10.0
 
 
 class Nowhere:
@@ -24,9 +27,9 @@ class Nowhere:
 
     tombstones = False
 
-    async def open(self) -> Mapping[TopicPartition, int]:
+    async def open(self, selection: Selection) -> Resumed:
         """Always a new run."""
-        return {}
+        return Resumed({}, selection)
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Nothing."""
@@ -36,25 +39,28 @@ class Nowhere:
 
 
 class JsonLines:
-    """A file with one JSON object a line. One that is there is gone on with: its lines tell how
-    far it is, and half a line at its end is cut off.
+    """A file with one JSON object a line. One that is there is gone on with: its lines say how
+    far it is and of which selection, and half a line at its end is cut off.
     """
 
     tombstones = False
 
-    def __init__(self, path: Path, topic: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._topic = topic
         self._file: BufferedRandom | None = None
+        self._mark: Mapping[str, Any] = {}
 
-    async def open(self) -> Mapping[TopicPartition, int]:
-        """Where the lines that are there end. Raises Rejected for a file of something else."""
-        return await asyncio.to_thread(self._open)
+    async def open(self, selection: Selection) -> Resumed:
+        """Where the lines that are there end. Raises Rejected for a file of something else, or of
+        another selection.
+        """
+        return await asyncio.to_thread(self._open, selection)
 
-    def _open(self) -> Mapping[TopicPartition, int]:
+    def _open(self, selection: Selection) -> Resumed:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = self._path.open("r+b")
         offsets: dict[TopicPartition, int] = {}
+        mark: Mapping[str, Any] | None = None
         whole = 0
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
@@ -63,18 +69,23 @@ class JsonLines:
                 told = json.loads(line)
                 place = TopicPartition(told["topic"], told["partition"])
                 offsets[place] = told["offset"] + 1
+                noted = dict(told["replay"])
             except (ValueError, KeyError, TypeError):
-                place = TopicPartition("", 0)
-            if place.topic != self._topic:
+                place, noted = TopicPartition("", 0), {}
+            if place.topic != selection.topic:
                 raise Rejected(
                     "not_a_replay",
-                    f"{self._path}, line {number} is not of a replay of {self._topic}; "
-                    "give another file",
+                    f"{self._path}, line {number} is not of a replay of {selection.topic} that "
+                    "says what was selected; give another file",
                 )
+            if noted != mark:
+                selection = selection.continuing(noted, f"{self._path}")
+                mark = noted
             whole += len(line)
         self._file.truncate(whole)
         self._file.seek(whole)
-        return offsets
+        self._mark = selection.mark()
+        return Resumed(offsets, selection)
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Append a line for each; they are on the disk when it returns.
@@ -84,7 +95,9 @@ class JsonLines:
         """
         del upto
         lines = "".join(
-            canonical_json(event_json(one.event)) + "\n" for one in picked if one.event is not None
+            canonical_json({**event_json(one.event), "replay": self._mark}) + "\n"
+            for one in picked
+            if one.event is not None
         )
         if lines:
             await asyncio.to_thread(self._append, lines.encode())
@@ -104,24 +117,54 @@ class JsonLines:
 class IntoTopic:
     """Copies into a topic, marked with where they are from. `name` names the replay: one of the
     same name goes on where an earlier one stopped, and its copies are never there twice.
+
+    What was selected is noted under the name in `_{bridge}.replays`, with the first copies.
     """
 
     def __init__(
         self, log: Log, bridge: str, name: str, topic: str, *, tombstones: bool = True
     ) -> None:
         self._log = log
+        self._name = name
         self._group = f"{bridge}.replay.{name}"
+        self._notes = internal_topic(bridge, "replays")
+        self._note = b""
         self._topic = topic
         self.tombstones = tombstones
         self._producer: Producer | None = None
 
-    async def open(self) -> Mapping[TopicPartition, int]:
-        """What the earlier run committed."""
-        await self._log.create_topics([TopicSpec(self._topic)])
+    async def open(self, selection: Selection) -> Resumed:
+        """What the earlier run committed. Raises Rejected where it was of another selection."""
+        notes = TopicSpec(self._notes, "compact", 1)
+        await self._log.create_topics([TopicSpec(self._topic), notes])
         # First the producer, which ends an earlier run's transaction, then the offsets.
         self._producer = await self._log.producer(self._group)
         known = (await self._log.groups()).get(self._group)
-        return {} if known is None else dict(known.committed)
+        offsets = {} if known is None else dict(known.committed)
+        noted = await self._noted() if offsets else None
+        if noted is None:
+            self._note = canonical_json(selection.mark()).encode()
+        else:
+            selection = selection.continuing(noted, f"replay {self._name}")
+        return Resumed(offsets, selection)
+
+    async def _noted(self) -> Mapping[str, Any] | None:
+        """What the earlier run noted of its selection; None for one of an earlier version."""
+        place = TopicPartition(self._notes, 0)
+        end = (await self._log.end_offsets([place]))[place]
+        noted: Mapping[str, Any] | None = None
+        reader = await self._log.reader(await self._log.beginning_offsets([place]))
+        try:
+            while (at := reader.position(place)) < end:
+                records = await reader.read(1000, NOTES_READ_S)
+                if not records and reader.position(place) == at:
+                    raise RetryLater(f"{self._log.name}: {place.topic} can't be read to its end")
+                for record in records:
+                    if record.key == self._name.encode() and record.value is not None:
+                        noted = json.loads(record.value)
+        finally:
+            await reader.close()
+        return noted
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Append the copies and the offsets in one transaction."""
@@ -133,7 +176,10 @@ class IntoTopic:
         async with self._producer.transaction() as transaction:
             if picked:
                 await transaction.append(self._topic, [_copy(one.record) for one in picked])
+            if self._note:
+                await transaction.append(self._notes, [Entry(self._name.encode(), self._note)])
             transaction.commit_offsets(self._group, upto)
+        self._note = b""
 
     async def close(self) -> None:
         """Let go of the name."""

@@ -5,7 +5,9 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,10 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
+from bridge.cli.dead import letter_place, released
+from bridge.cli.decoding import Decoded
+from bridge.log.copying.ids import SchemaIds
+from bridge.log.copying.letters import dead_letter
 from bridge.log.port import TopicPartition, TopicSpec
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected
@@ -68,7 +74,9 @@ async def run(here: World, selection: Selection, sink: Any = None, **more: Any) 
         (Selection(TOPIC, keys=frozenset({"1", '{"order_no":"3"}'})), 5),
         (Selection(TOPIC, where={"status": "done"}), 4),
         (Selection(TOPIC, where={"customer_id": "1", "total": "4.00"}), 2),
-        (Selection(TOPIC, where={"nothing": "x"}), 0),
+        (Selection(TOPIC, where={"customer_id": "1", "total": "4"}), 2),
+        (Selection(TOPIC, where={"total": Decimal("4.0")}), 2),
+        (Selection(TOPIC, where={"total": "four"}), 0),
         (Selection(TOPIC, since=LONG_AHEAD), 0),
         (Selection(TOPIC, until=1), 0),
         (Selection(TOPIC, offset=10**6), 0),
@@ -90,9 +98,90 @@ async def test_a_topic_that_is_not_there_is_named(here: World) -> None:
         await run(here, Selection("acme.erp.nothing"))
 
 
+async def test_a_field_that_no_event_has_is_an_error(here: World) -> None:
+    with pytest.raises(ConfigurationError, match=r"has a field .nothing.; they have .*status"):
+        await run(here, Selection(TOPIC, where={"nothing": "x"}))
+
+
+class Slow:
+    """A clock that only `sleep` moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Watched(Nowhere):
+    """Notes when how many events came, and up to where."""
+
+    def __init__(self, clock: Slow) -> None:
+        self.clock = clock
+        self.came: list[tuple[float, int]] = []
+        self.upto: dict[TopicPartition, int] = {}
+
+    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+        self.came.append((self.clock.now, len(picked)))
+        self.upto |= upto
+
+
+@pytest.mark.parametrize("rate", [2.0, 25.0, 1000.0])
+async def test_a_rate_is_kept_from_the_first_event_on(here: World, rate: float) -> None:
+    """A thousand went at once, and then there was a pause."""
+    clock = Slow()
+    sink = Watched(clock)
+    done = await run(here, Selection(TOPIC), sink, rate=rate, sleep=clock.sleep)
+    assert done.picked == sum(count for _, count in sink.came) == 16
+    assert max(count for _, count in sink.came) <= max(1, rate / 10)
+    for at, _ in sink.came:
+        before = sum(count for when, count in sink.came if when < at)
+        assert before <= at * rate + 1e-6
+    ends = await here.log.end_offsets(list(sink.upto))
+    assert sink.upto == ends
+
+
+async def test_another_selection_is_refused_instead_of_leaving_events_out(
+    here: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "out.jsonl"
+    first = Selection(TOPIC, keys=frozenset({"1"}), since=1000)
+
+    def sinks() -> list[Any]:
+        return [JsonLines(file), IntoTopic(here.log, BRIDGE, "one", "copy")]
+
+    for sink in sinks():
+        await run(here, first, sink)
+    other = [
+        replace(first, keys=frozenset({"2"})),
+        replace(first, keys=frozenset()),
+        replace(first, ops=frozenset({"create"})),
+        replace(first, where={"status": "done"}),
+        replace(first, since=999),
+        replace(first, since=None),
+    ]
+    for selection in other:
+        for sink in sinks():
+            with pytest.raises(Rejected, match="use another name or file"):
+                await run(here, selection, sink)
+
+
+async def test_a_replay_that_is_continued_begins_where_it_first_began(
+    here: World, tmp_path: Path
+) -> None:
+    """`--since '1d ago'` is later each time: what lay between was left out."""
+    whole = tmp_path / "whole.jsonl"
+    await run(here, Selection(TOPIC, since=1), JsonLines(whole))
+    lines = whole.read_bytes().splitlines(keepends=True)
+    cut = tmp_path / "cut.jsonl"
+    cut.write_bytes(b"".join(lines[:3]))
+    await run(here, Selection(TOPIC, since=LONG_AHEAD), JsonLines(cut))
+    assert sorted(cut.read_bytes().splitlines(keepends=True)) == sorted(lines)
+
+
 async def test_a_file_has_one_json_object_an_event(here: World, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    await run(here, Selection(TOPIC, keys=frozenset({"1"})), JsonLines(file, TOPIC))
+    await run(here, Selection(TOPIC, keys=frozenset({"1"})), JsonLines(file))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["op"] for line in lines] == ["create", "update", "delete"]
     assert lines[0]["after"]["total"] == "1.00"
@@ -104,11 +193,11 @@ async def test_a_file_that_was_cut_off_is_gone_on_with_without_gap_or_repeat(
     here: World, tmp_path: Path
 ) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    await run(here, Selection(TOPIC), JsonLines(whole, TOPIC))
+    await run(here, Selection(TOPIC), JsonLines(whole))
     everything = whole.read_bytes()
     for size in range(0, len(everything), 577):
         cut.write_bytes(everything[:size])
-        await run(here, Selection(TOPIC), JsonLines(cut, TOPIC))
+        await run(here, Selection(TOPIC), JsonLines(cut))
         assert sorted(cut.read_bytes().splitlines()) == sorted(everything.splitlines())
 
 
@@ -116,7 +205,7 @@ async def test_a_file_of_something_else_is_left_alone(here: World, tmp_path: Pat
     file = tmp_path / "notes.txt"
     file.write_text("my notes\n")
     with pytest.raises(Rejected, match="line 1 is not of a replay"):
-        await run(here, Selection(TOPIC), JsonLines(file, TOPIC))
+        await run(here, Selection(TOPIC), JsonLines(file))
     assert file.read_text() == "my notes\n"
 
 
@@ -226,6 +315,35 @@ async def test_parked_events_are_handed_back_and_their_keys_released(here: World
     released = [d for d in await here.records("dead") if isinstance(d, DeadLetter)][-1]
     with pytest.raises(Rejected, match="handed an event back already"):
         await hand_back(here.log, here.codec, BRIDGE, [released], datetime.now(UTC))
+
+
+async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: World) -> None:
+    """A copy's offsets are other ones, so that no letter was recognised: all were listed again."""
+    agent = Agent("mending", attempts=1)
+
+    @agent.on("erp.sales_order", ops={"create"})
+    async def note(event: Event, ctx: Context) -> None:
+        if event.after.order_no in ("1", "2"):
+            raise ValueError("not yet")
+
+    async def parked() -> bool:
+        return len(await here.records("dead")) == 2
+
+    async with running(here, agent):
+        await until(parked)
+    letters = [d for d in await here.records("dead") if isinstance(d, DeadLetter)]
+    await hand_back(here.log, here.codec, BRIDGE, letters[:1], datetime.now(UTC))
+    ids = SchemaIds(here.registry, here.registry, BRIDGE)
+    copied = []
+    for number, record in enumerate(await here.raw("acme.dead")):
+        entry = await dead_letter(record, ids)
+        fixed = await here.codec.decode("dead", entry.value or b"")
+        moved = record._replace(offset=100 + number, key=entry.key, value=entry.value)
+        copied.append(Decoded(moved, kind="dead", fixed=fixed))
+    listed = [letter.fixed for letter in copied if letter_place(letter) not in released(copied)]
+    assert [letter.event_id for letter in listed if isinstance(letter, DeadLetter)] == [
+        letters[1].event_id
+    ]
 
 
 def here_row(here: World) -> dict[str, Any]:
