@@ -27,6 +27,13 @@ class Table(Protocol):
     @property
     def entity(self) -> Entity: ...
 
+    @property
+    def earlier(self) -> Sequence[Entity]:
+        """What the entity was before its table got another shape, the newest first."""
+
+    def entity_of(self, shape: Shape) -> Entity:
+        """The entity that rows of this shape are of."""
+
     def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         """The source columns that these fields are made of. Raises Rejected (`bad_key`)."""
 

@@ -19,8 +19,8 @@ class Column:
 
     `native` is the source's own type name for people (`numeric(15,2)`), `type` the sensible
     field type when nothing is declared, `wire` the code of its bytes for the plan (`int4`,
-    `numeric`, `python` ...), `key` whether it is part of the primary key. `labels` are those of
-    an enum, where the wire carries something else.
+    `numeric`, `python` ...), `key` whether it is part of the primary key. `captured` False: rows
+    that are read have it, and changes never do (a generated column, one that isn't published).
     """
 
     name: str
@@ -29,6 +29,7 @@ class Column:
     wire: str
     nullable: bool = True
     key: bool = False
+    captured: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,9 @@ class Table(Protocol):
     @property
     def entity(self) -> Entity: ...
 
+    def entity_of(self, shape: Shape) -> Entity:
+        """The entity that rows of this shape are of; it follows the table's columns."""
+
     def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         """The source columns that these fields are made of, in order.
 

@@ -171,6 +171,7 @@ class Gateway:
         answered = 0
         try:
             answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
+            entity = table.entity_of(answer.shape)
             rows = [KnownRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
             answered = asked
             return rows

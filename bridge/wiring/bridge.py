@@ -122,7 +122,9 @@ class Bridge:
 
     async def _read_tables(self, name: str) -> EntityTables:
         connector, system = self.system(name)
-        tables = self._tables[name] = await tables_of(connector, system, self.systems[name])
+        tables = self._tables[name] = await tables_of(
+            connector, system, self.systems[name], self.registry
+        )
         return tables
 
     def capture(self, name: str, *, steps: Callable[[str], None] | None = None) -> Capture:

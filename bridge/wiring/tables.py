@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bridge.capture.catalogue import described
+from bridge.capture.entity import stored_type
 from bridge.config import SystemConfig
-from bridge.connector import Connector, System
+from bridge.connector import Connector, Shape, System
+from bridge.log.port import Registry
+from bridge.model.declare import EntitySpec
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.names import change_topic
+from bridge.model.types import Entity
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
 
@@ -38,9 +43,14 @@ class EntityTables(Mapping[str, EntityTable]):
         return len(self._whole)
 
 
-async def tables_of(connector: Connector, system: System, config: SystemConfig) -> EntityTables:
-    """Asks the catalogue. Raises ConfigurationError where no entity is whole, RetryLater while the
-    system is away.
+async def tables_of(
+    connector: Connector, system: System, config: SystemConfig, registry: Registry
+) -> EntityTables:
+    """Asks the catalogue, and the registry for what the entities looked like so far: fields whose
+    columns are gone are part of their events, and so of rows' versions.
+
+    Raises ConfigurationError where no entity is whole, RetryLater while the system or the registry
+    is away.
     """
     shapes, why = await described(connector, system)
     mask = config.mask_key.reveal().encode() if config.mask_key else None
@@ -52,9 +62,38 @@ async def tables_of(connector: Connector, system: System, config: SystemConfig) 
             lacking[spec.name] = why.get(spec.table) or f"there is no table {spec.table!r}"
             continue
         try:
-            whole[spec.name] = EntityTable(spec, entity_type(spec, shape), shape, mask)
+            recorded = await _recorded(registry, system.bridge, spec)
+            whole[spec.name] = _entity_table(spec, shape, mask, recorded)
         except ConfigurationError as error:
             lacking[spec.name] = str(error)
     if not whole:
         raise ConfigurationError("; ".join(dict.fromkeys(lacking.values())))
     return EntityTables(whole, lacking)
+
+
+async def _recorded(registry: Registry, bridge: str, spec: EntitySpec) -> Entity | None:
+    """The entity as its newest event has it; None where none was captured."""
+    topic = change_topic(bridge, spec.system, spec.name)
+    value = await registry.latest(f"{topic}-value")
+    key = await registry.latest(f"{topic}-key")
+    if value is None or key is None:
+        return None
+    try:
+        return stored_type(spec.qualified, topic, key, value)
+    except ConfigurationError:
+        # Capture and `check` say that these schemas are something else's. Rows can be read.
+        return None
+
+
+def _entity_table(
+    spec: EntitySpec, shape: Shape, mask: bytes | None, recorded: Entity | None
+) -> EntityTable:
+    if recorded is not None:
+        try:
+            table = EntityTable(spec, entity_type(spec, shape, recorded), shape, mask)
+        except ConfigurationError:
+            # Capture pauses the entity. Its rows can be read as they are.
+            return EntityTable(spec, entity_type(spec, shape), shape, mask)
+        table.remember(recorded)
+        return table
+    return EntityTable(spec, entity_type(spec, shape), shape, mask)

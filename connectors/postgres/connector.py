@@ -101,18 +101,18 @@ class PostgresConnector:
     async def reader(self, system: System) -> Reader:
         """Set-based lookups whose answers tell which transactions they contain."""
         _need_psycopg(system)
-        from connectors.postgres.dialect import POSTGRES
+        from connectors.postgres.dialect import dialect_for
         from connectors.sql.reader import SqlReader
 
-        return SqlReader(system, POSTGRES)
+        return SqlReader(system, dialect_for(system))
 
     async def writer(self, system: System) -> Writer:
         """Commands, each at most once, with a marker that comes back with their changes."""
         _need_psycopg(system)
-        from connectors.postgres.dialect import POSTGRES
+        from connectors.postgres.dialect import dialect_for
         from connectors.sql.writer import SqlWriter
 
-        return SqlWriter(system, POSTGRES)
+        return SqlWriter(system, dialect_for(system))
 
 
 def _need_psycopg(system: System) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -21,11 +22,11 @@ _LISTS = 150000
 _GENERATED = 180000
 
 _PUBLISHED: LiteralString = """
-    SELECT schemaname, tablename, attnames::text[], rowfilter
+    SELECT schemaname, tablename, to_json(attnames::text[]), rowfilter
       FROM pg_catalog.pg_publication_tables WHERE pubname = %s
 """
 _PUBLISHED_14: LiteralString = """
-    SELECT schemaname, tablename, NULL::text[], NULL::text
+    SELECT schemaname, tablename, NULL::json, NULL::text
       FROM pg_catalog.pg_publication_tables WHERE pubname = %s
 """
 
@@ -44,16 +45,29 @@ class Published:
         return tuple(one for one in table.attributes if one.name in self.columns)
 
 
+def published_sql(version: int) -> LiteralString:
+    """The statement that says what a publication (its parameter) holds."""
+    return _PUBLISHED if version >= _LISTS else _PUBLISHED_14
+
+
+def published_of(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], Published]:
+    """Its result, by schema and table; a connection may hand JSON over as its text."""
+    return {
+        (schema, table): Published(
+            None
+            if names is None
+            else frozenset(json.loads(names) if isinstance(names, str) else names),
+            condition,
+        )
+        for schema, table, names, condition in rows
+    }
+
+
 async def published(connection: Connection, publication: str) -> dict[tuple[str, str], Published]:
     """What is published, by schema and table. Raises psycopg.Error."""
-    version = connection.info.server_version
-    cursor = await connection.execute(
-        _PUBLISHED if version >= _LISTS else _PUBLISHED_14, [publication]
-    )
-    return {
-        (schema, table): Published(None if names is None else frozenset(names), condition)
-        for schema, table, names, condition in await cursor.fetchall()
-    }
+    statement = published_sql(connection.info.server_version)
+    cursor = await connection.execute(statement, [publication])
+    return published_of(await cursor.fetchall())
 
 
 def sent(table: Table, known: Mapping[tuple[str, str], Published], version: int) -> Table:

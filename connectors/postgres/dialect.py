@@ -6,16 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Shape
+from bridge.connector import Shape, System
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.postgres.catalog import (
     CANDIDATES,
     COLUMNS,
     TYPES,
+    Attribute,
+    Table,
     attributes_of,
     choose,
     column_of,
@@ -24,10 +27,12 @@ from connectors.postgres.catalog import (
     types_of,
     wanted,
 )
+from connectors.postgres.describe import published_of, published_sql, sent
+from connectors.postgres.options import options_of
 from connectors.postgres.shapes import absent
 from connectors.postgres.types import TypeRow, missing
 from connectors.postgres.visibility import parse_snapshot
-from connectors.sql.dialect import POSTGRESQL, Seen
+from connectors.sql.dialect import POSTGRESQL, Seen, SqlDialect
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
 _OBJECTS = frozenset(
@@ -40,8 +45,10 @@ def read_wire(wire: str) -> str:
     return "python" if wire in _OBJECTS else f"text:{wire}"
 
 
-def read_table(connection: Connection, name: str, declared: Sequence[str]) -> Shape:
-    """The shape of rows as psycopg gives them."""
+def read_table(
+    connection: Connection, name: str, declared: Sequence[str], publication: str = ""
+) -> Shape:
+    """The shape of rows as psycopg gives them; which columns the stream has, by `publication`."""
     candidates = connection.exec_driver_sql(CANDIDATES, (wanted([name]),))
     table, near = choose(name, tables_of(candidates.all()))
     if table is None:
@@ -55,19 +62,39 @@ def read_table(connection: Connection, name: str, declared: Sequence[str]) -> Sh
             break
         types |= found
     primary = primary_key_of(attributes)
+    captured = {each.name for each in _captured(connection, table.with_(attributes), publication)}
     described = [
-        replace(
-            column,
-            wire=read_wire(column.wire),
-        )
+        replace(column, wire=read_wire(column.wire), captured=column.name in captured)
         for attribute in attributes
         for column in [column_of(attribute, types, primary or declared)]
     ]
     return Shape(name, tuple(described), Wire.PYTHON)
 
 
+def _captured(connection: Connection, table: Table, publication: str) -> tuple[Attribute, ...]:
+    version = int((connection.dialect.server_version_info or (0,))[0]) * 10000
+    rows = connection.exec_driver_sql(published_sql(version), (publication,)).all()
+    return sent(table, published_of(rows), version).attributes
+
+
+def may_be_inherited(connection: Connection, name: str) -> bool:
+    """Whether other tables may inherit from the one of this name. Of a partitioned one they are its
+    partitions, whose rows are its own.
+    """
+    candidates = connection.exec_driver_sql(CANDIDATES, (wanted([name]),))
+    table, _ = choose(name, tables_of(candidates.all()))
+    return table is not None and table.kind in {"r", "f"}
+
+
 POSTGRES = replace(
     POSTGRESQL,
     seen=Seen("pg_current_snapshot()::text", parse_snapshot),
     table=read_table,
+    only=may_be_inherited,
 )
+
+
+def dialect_for(system: System) -> SqlDialect:
+    """The dialect of one system, which knows what its publication sends."""
+    publication = options_of(system).publication
+    return replace(POSTGRES, table=partial(read_table, publication=publication))

@@ -194,7 +194,7 @@ class PostgresSnapshot:
                 found.append([name, None])
             elif decoded.binary:
                 found.append([name, await self._text_of(content, attribute.oid)])
-            elif decoded.wire.startswith("array"):
+            elif decoded.wire == "array(text)":
                 found.append([name, await self._text_of(content, _TEXT_ARRAY)])
             else:
                 found.append([name, content.decode()])

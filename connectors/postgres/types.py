@@ -47,8 +47,7 @@ _DEPTH = 32
 @dataclass(frozen=True, slots=True)
 class TypeRow:
     """What pg_type says of one type. `kind` is typtype; `base`/`base_typmod` of a domain;
-    `element` of a true array, a range or a multirange, else 0; `delimiter` between the items in
-    an array's text.
+    `element` of a true array, a range or a multirange, else 0.
     """
 
     oid: int
@@ -58,7 +57,6 @@ class TypeRow:
     base: int = 0
     base_typmod: int = -1
     element: int = 0
-    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,10 @@ def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
         if row.kind in _RANGES:
             kind, word = STRING, _RANGES[row.kind]
         else:
-            kind = FieldType("array", item=item.type)
-            word = "array" if row.delimiter == "," else f"array{row.delimiter}"
+            kind, word = FieldType("array", item=item.type), "array"
         if not item.binary:
             # Snapshots cast such an array to text[], the stream sends it as text.
-            return Decoded(kind, TEXT if kind == STRING else f"{word}({TEXT})", binary=False)
+            return Decoded(kind, f"array({TEXT})" if word == "array" else TEXT, binary=False)
         return Decoded(kind, f"{word}({item.wire})", binary=True)
     if row.kind == "e":
         return Decoded(STRING, "enum", binary=True)

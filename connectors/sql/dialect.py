@@ -65,6 +65,10 @@ class SqlDialect:
     encoded_text: whether text of a code page must be bound as text (see `connectors.sql.texts`).
     table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
     the types than the connector; raises ConfigurationError when there is no such table.
+    only: whether the table of that name may have others that inherit from it, whose rows are not
+    its own (None: the database has no such thing).
+    revision: a statement that returns another value after every change of the schema, where a
+    result doesn't tell its columns' types (empty: it does).
     """
 
     name: str
@@ -85,6 +89,8 @@ class SqlDialect:
     bind: Callable[[Any], Any] = driver_value
     encoded_text: bool = False
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
+    only: Callable[[Connection, str], bool] | None = None
+    revision: str = ""
 
 
 def sqlite_value(value: Any) -> Any:
@@ -116,7 +122,12 @@ def _postgres_array(native: str) -> str:
 
 
 SQLITE = SqlDialect(
-    name="sqlite", max_keys=1000, lookup="rows", bind=sqlite_value, encoded_text=True
+    name="sqlite",
+    max_keys=1000,
+    lookup="rows",
+    bind=sqlite_value,
+    encoded_text=True,
+    revision="PRAGMA schema_version",
 )
 POSTGRESQL = SqlDialect(
     name="postgresql",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,9 @@ from bridge.model.errors import BridgeError, Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import translated
 from connectors.sql.query import equals, matches, rows_where
-from connectors.sql.rows import Tables, naming_of
+from connectors.sql.rows import Tables, naming_of, run_query
 from connectors.sql.statement import bound
 from connectors.sql.statement_form import BINARY, StatementForm, StatementForms
-from connectors.sql.texts import statement_for
 
 
 class Lost(Exception):
@@ -44,6 +44,7 @@ def carry_out(
     forms = forms or StatementForms(dialect)
     form = forms.of(effect)
     refusal: Exception | None = None
+    described = effect.begin is not None or not effect.table
     while True:
         savepoint = connection.begin_nested()
         try:
@@ -56,6 +57,12 @@ def carry_out(
                 savepoint.rollback()
             except sa_exc.SQLAlchemyError as gone:
                 raise Lost(str(translated(gone, where))) from error
+            if not described and isinstance(error, sa_exc.DBAPIError):
+                # Perhaps only because the table has another shape by now; nothing of it happened.
+                described = True
+                with suppress(BridgeError, sa_exc.SQLAlchemyError):
+                    if tables.changed(connection, effect.table):
+                        continue
             refusal = refusal or error
             following = forms.following(effect, form, error)
             if following is None:
@@ -155,8 +162,9 @@ def current_row(
             dialect, names, columns, [values], [natives.get(name, "") for name in columns]
         )
     suffix = dialect.for_update if lock else ""
-    query = rows_where(replace(dialect, seen=None), names, effect.table, [condition], suffix=suffix)
-    found = connection.execute(statement_for(query.text, query.parameters), query.parameters)
-    rows = [tuple(row) for row in found]
-    shape = tables.fitting(connection, effect.table, tuple(found.keys()))
-    return shape, rows[0] if rows else None
+    unseen = replace(dialect, seen=None)
+    only = tables.only(connection, effect.table)
+    query = rows_where(unseen, names, effect.table, [condition], suffix=suffix, only=only)
+    found = run_query(connection, unseen, query)
+    shape = tables.fitting(connection, effect.table, found)
+    return shape, found.rows[0] if found.rows else None

@@ -139,8 +139,10 @@ def rows_where(
     order: Sequence[str] = (),
     limit: int | None = None,
     suffix: str = "",
+    only: bool = False,
 ) -> Query:
-    """All columns of the rows that fulfil all `conditions`.
+    """All columns of the rows that fulfil all `conditions`; with `only` of this table alone, not of
+    those that inherit from it.
 
     Where the dialect tells what a statement has seen, that value and a marker of real rows stand
     before the columns, and one row comes back even when none is found: rows and visibility must
@@ -152,7 +154,7 @@ def rows_where(
     filters = [condition.text for condition in conditions if condition.text]
     ordered = [naming.column(column) for column in order]
     hit = f"1 AS {HIT}, " if dialect.seen else ""
-    text = f"SELECT {hit}r.* FROM {naming.table(table)} AS r"
+    text = f"SELECT {hit}r.* FROM {'ONLY ' if only else ''}{naming.table(table)} AS r"
     if dialect.name == "oracle":
         text = text.replace(" AS r", " r")
     if filters:

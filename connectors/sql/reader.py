@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Rows, System, distinct_keys
@@ -50,7 +51,15 @@ class SqlReader:
 
         def act(connection: Connection) -> Rows:
             with naming(f"{self._where} table {table!r}", "bad_key"):
-                return self._read(connection, table, columns, asked, limit)
+                try:
+                    return self._read(connection, table, columns, asked, limit)
+                except (sa_exc.DBAPIError, Rejected):
+                    # Perhaps only because the table has another shape by now.
+                    if connection.in_transaction():
+                        connection.rollback()
+                    if not self._tables.changed(connection, table):
+                        raise
+                    return self._read(connection, table, columns, asked, limit)
 
         with naming(self._where):
             return await self._threads.run(act, **self._options)
@@ -76,11 +85,10 @@ class SqlReader:
                 if asked
                 else Query("1 = 0")
             )
-        query = rows_where(self._dialect, names, table, conditions, limit=limit)
+        only = self._tables.only(connection, table)
+        query = rows_where(self._dialect, names, table, conditions, limit=limit, only=only)
         found = run_query(connection, self._dialect, query)
-        return Rows(
-            self._tables.fitting(connection, table, found.names), found.rows, found.visibility
-        )
+        return Rows(self._tables.fitting(connection, table, found), found.rows, found.visibility)
 
     async def close(self) -> None:
         """Wait for running statements and close the connections."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, CursorResult
 
 from bridge.connector import Shape, TableUse, Visibility
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.query import Naming, Query
 from connectors.sql.shapes import read_table
@@ -18,27 +18,46 @@ from connectors.sql.texts import statement_for
 
 def naming_of(connection: Connection) -> Naming:
     """How this database's names are quoted."""
-    return Naming(connection.dialect.identifier_preparer.quote_identifier)
+    preparer = connection.dialect.identifier_preparer
+    first, last = preparer.initial_quote, preparer.final_quote
+
+    def quote(name: str) -> str:
+        # Not `quote_identifier`: that doubles a `%` for some drivers, and `text()` does so again.
+        return f"{first}{name.replace(last, last * 2)}{last}"
+
+    return Naming(quote)
 
 
 @dataclass(slots=True)
 class Found:
-    """Names and tuples of one result."""
+    """Names and tuples of one result. `types`: what else tells another shape of the table."""
 
     names: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     visibility: Visibility | None
+    types: tuple[Any, ...] = ()
 
 
 def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Found:
     """All rows of `query` as the driver gives them."""
     result = connection.execute(statement_for(query.text, query.parameters), query.parameters)
     names = tuple(result.keys())
+    types = _types(connection, dialect, result)
     rows = [tuple(row) for row in result]
     if dialect.seen is None:
-        return Found(names, rows, None)
+        return Found(names, rows, None, types)
     visibility = dialect.seen.read(rows[0][0])
-    return Found(names[2:], [row[2:] for row in rows if row[1] is not None], visibility)
+    kept = [row[2:] for row in rows if row[1] is not None]
+    return Found(names[2:], kept, visibility, types if dialect.revision else types[2:])
+
+
+def _types(
+    connection: Connection, dialect: SqlDialect, result: CursorResult[Any]
+) -> tuple[Any, ...]:
+    """What changes when the types of the table's columns do."""
+    if dialect.revision:
+        return (connection.exec_driver_sql(dialect.revision).scalar(),)
+    return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
 
 
 def _inspected(connection: Connection, table: str, declared: Sequence[str]) -> Shape:
@@ -48,13 +67,17 @@ def _inspected(connection: Connection, table: str, declared: Sequence[str]) -> S
 class Tables:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
-    A new Shape is made when a result shows other columns than the last one did.
+    A new Shape is made when a result shows other columns, or columns of other types, than the one
+    before it did.
     """
 
     def __init__(self, uses: Sequence[TableUse], dialect: SqlDialect) -> None:
+        self._dialect = dialect
         self._read = dialect.table or _inspected
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
+        self._types: dict[str, tuple[Any, ...]] = {}
+        self._only: dict[str, bool] = {}
 
     def use(self, table: str) -> TableUse:
         """What the configuration says of a table; raises ConfigurationError for others."""
@@ -70,20 +93,38 @@ class Tables:
         return self._shapes[table]
 
     def again(self, connection: Connection, table: str) -> Shape:
-        """The table's shape as the catalogue says now."""
+        """The table's shape as the catalogue says now; the same object where that is no other."""
         shape = self._read(connection, table, self.use(table).key)
+        if self._dialect.only is not None:
+            self._only[table] = self._dialect.only(connection, table)
+        known = self._shapes.get(table)
+        if known is not None and known.columns == shape.columns:
+            return known
         self._shapes[table] = shape
         return shape
 
-    def fitting(self, connection: Connection, table: str, names: Sequence[str]) -> Shape:
-        """The shape whose columns are `names`, as a result had them."""
+    def changed(self, connection: Connection, table: str) -> bool:
+        """Whether the table has another shape than was last seen, so that what failed because of
+        that one can be tried again.
+        """
+        known = self._shapes.get(table)
+        return self.again(connection, table) is not known
+
+    def only(self, connection: Connection, table: str) -> bool:
+        """Whether the table's own rows have to be asked for."""
+        self.shape(connection, table)
+        return self._only.get(table, False)
+
+    def fitting(self, connection: Connection, table: str, found: Found) -> Shape:
+        """The shape of the rows of a result."""
         shape = self.shape(connection, table)
-        if tuple(column.name for column in shape.columns) != tuple(names):
+        if self._types.get(table) != found.types or _names(shape) != found.names:
             shape = self.again(connection, table)
-        if tuple(column.name for column in shape.columns) != tuple(names):
-            raise ConfigurationError(
-                f"table {table!r} gives the columns {', '.join(names)}, but its catalogue says "
-                + ", ".join(column.name for column in shape.columns)
+            self._types[table] = found.types
+        if _names(shape) != found.names:
+            raise RetryLater(
+                f"table {table!r} gives the columns {', '.join(found.names)}, but its catalogue "
+                f"says {', '.join(_names(shape))}: it is being changed"
             )
         return shape
 
@@ -93,6 +134,10 @@ class Tables:
         if not key:
             raise ConfigurationError(no_key(table))
         return key
+
+
+def _names(shape: Shape) -> tuple[str, ...]:
+    return tuple(column.name for column in shape.columns)
 
 
 def no_key(table: str) -> str:

@@ -70,9 +70,12 @@ class SqlSnapshot:
         if after is not None:
             values = [unpacked(value) for value in after]
             conditions.append(behind(self._dialect, names, key, values))
-        query = rows_where(self._dialect, names, table, conditions, order=key, limit=limit)
+        only = self._tables.only(connection, table)
+        query = rows_where(
+            self._dialect, names, table, conditions, order=key, limit=limit, only=only
+        )
         found = run_query(connection, self._dialect, query)
-        shape = self._tables.fitting(connection, table, found.names)
+        shape = self._tables.fitting(connection, table, found)
         last = None
         if len(found.rows) == limit:
             places = [found.names.index(name) for name in key]

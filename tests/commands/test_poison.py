@@ -94,7 +94,10 @@ def test_a_record_of_any_key_and_any_field_is_decided(key: Any, field: str) -> N
 class BrokenTable:
     """A table whose plan has a defect."""
 
-    entity, table = TABLE.entity, TABLE.table
+    entity, table, earlier = TABLE.entity, TABLE.table, TABLE.earlier
+
+    def entity_of(self, shape: Any) -> Any:
+        raise TextlessError
 
     def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         return TABLE.columns(fields)

@@ -99,6 +99,9 @@ class PaddedTable:
             for field, value in zip(fields, values, strict=True)
         )
 
+    def entity_of(self, shape: Shape) -> Entity:
+        return self.entity
+
     def row(self, shape: Shape, raw: Any) -> PlainRow:
         return PlainRow(
             {

@@ -1,0 +1,246 @@
+"""Tables that change under a Reader and a Writer: nothing fails for good that a second try cures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.connector import Done, Effect, Rows, Shape
+from bridge.model.errors import RetryLater
+from connectors.sql.reader import SqlReader
+from connectors.sql.writer import SqlWriter
+from tests.connectors.sql.conftest import Place
+
+TABLE = "CREATE TABLE stock (id integer PRIMARY KEY, qty integer, note varchar(40))"
+ROW = "INSERT INTO stock VALUES (1, 100, 'x'), (2, 5, 'y')"
+#: More than the driver runs before it lets the server prepare a statement.
+OFTEN = 8
+ALTERED: dict[str, tuple[str, dict[str, Any]]] = {
+    "added": ("ALTER TABLE stock ADD COLUMN place varchar(9)", {"place": None}),
+    "dropped": ("ALTER TABLE stock DROP COLUMN note", {}),
+    "renamed": ("ALTER TABLE stock RENAME COLUMN qty TO amount", {"amount": 100}),
+}
+RETYPED = {
+    "wider": ("ALTER TABLE stock ALTER qty TYPE numeric(12,3)", "decimal"),
+    "other": ("ALTER TABLE stock ALTER qty TYPE text", "string"),
+    "key": ("ALTER TABLE stock ALTER id TYPE bigint", "integer"),
+}
+
+
+def first(rows: Rows) -> dict[str, Any]:
+    [row] = rows.rows
+    return dict(zip([column.name for column in rows.shape.columns], row, strict=True))
+
+
+@pytest.mark.parametrize("how", ALTERED)
+async def test_reads_go_on_over_every_change_of_the_table(place: Place, how: str) -> None:
+    place.run(TABLE, ROW)
+    reader = SqlReader(place.system("stock", connections=1), place.dialect)
+    for _ in range(OFTEN):
+        before = await reader.fetch("stock", ["id"], [(1,)])
+    statement, expected = ALTERED[how]
+    place.run(statement)
+    for _ in range(OFTEN):
+        after = await reader.fetch("stock", ["id"], [(1,)])
+    await reader.close()
+    names = [column["name"] for column in columns_of(place)]
+    assert list(first(after)) == names
+    assert first(after).items() >= {"id": 1, **expected}.items()
+    assert after.shape is not before.shape
+
+
+def columns_of(place: Place) -> list[dict[str, Any]]:
+    import sqlalchemy as sa
+
+    from connectors.sql.engine import make_engine
+
+    engine = make_engine(place.system("stock"))
+    try:
+        return [dict(column) for column in sa.inspect(engine).get_columns("stock")]
+    finally:
+        engine.dispose()
+
+
+async def test_a_column_that_was_added_can_be_asked_for_at_once(place: Place) -> None:
+    """By what the reader knew of the table there is none."""
+    place.run(TABLE, ROW)
+    reader = SqlReader(place.system("stock"), place.dialect)
+    await reader.fetch("stock", ["id"], [(1,)])
+    place.run("ALTER TABLE stock ADD COLUMN place varchar(9) DEFAULT 'a1'")
+    found = await reader.fetch("stock", ["place"], [("a1",)])
+    await reader.close()
+    assert len(found.rows) == 2
+
+
+@pytest.mark.parametrize("how", RETYPED)
+async def test_columns_of_another_type_are_another_shape(server: Place, how: str) -> None:
+    """Their names are what they were."""
+    server.run(TABLE, ROW)
+    reader = SqlReader(server.system("stock", connections=1), server.dialect)
+    for _ in range(OFTEN):
+        before = await reader.fetch("stock", ["qty"], [(5,)])
+    statement, kind = RETYPED[how]
+    server.run(statement)
+    key = "5" if how == "other" else 5
+    for _ in range(OFTEN):
+        after = await reader.fetch("stock", ["qty"], [(key,)])
+    await reader.close()
+    assert len(after.rows) == 1
+    assert after.shape is not before.shape
+    at = 0 if how == "key" else 1
+    assert after.shape.columns[at].type.kind == kind
+    assert after.shape.columns[at] != before.shape.columns[at]
+
+
+async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: Place) -> None:
+    """SQLite's results don't tell types, and migrations replace tables."""
+    lite.run(TABLE, ROW)
+    reader = SqlReader(lite.system("stock"), lite.dialect)
+    before = await reader.fetch("stock", ["id"], [(1,)])
+    lite.run(
+        "CREATE TABLE fresh (id integer PRIMARY KEY, qty text, note varchar(40))",
+        "INSERT INTO fresh SELECT * FROM stock",
+        "DROP TABLE stock",
+        "ALTER TABLE fresh RENAME TO stock",
+    )
+    after = await reader.fetch("stock", ["id"], [(1,)])
+    again = await reader.fetch("stock", ["id"], [(1,)])
+    await reader.close()
+    assert [column.type.kind for column in before.shape.columns] == ["integer", "integer", "string"]
+    assert [column.type.kind for column in after.shape.columns] == ["integer", "string", "string"]
+    assert first(after)["qty"] == "100"
+    assert again.shape is after.shape
+
+
+@pytest.mark.parametrize("how", ALTERED)
+async def test_commands_go_on_over_every_change_of_the_columns(place: Place, how: str) -> None:
+    await commands_go_on(place, ALTERED[how][0])
+
+
+@pytest.mark.parametrize("how", RETYPED)
+async def test_commands_go_on_over_every_change_of_the_types(server: Place, how: str) -> None:
+    await commands_go_on(server, RETYPED[how][0])
+
+
+async def commands_go_on(place: Place, statement: str) -> None:
+    place.run(TABLE, ROW)
+    place.make_ledger()
+    writer = SqlWriter(place.system("stock"), place.dialect)
+    await writer.prepare()
+    seen: list[tuple[Shape | None, Any]] = []
+
+    def effect(number: int) -> Effect:
+        return Effect(
+            command_id=f"bot:{number}",
+            digest="x",
+            statement="UPDATE stock SET id = id WHERE id = :key RETURNING *",
+            parameters={"key": 2},
+            table="stock",
+            key={"id": 2},
+            guard=lambda shape, row: seen.append((shape, row)),
+        )
+
+    for number in range(OFTEN):
+        assert isinstance((await writer.execute([effect(number)]))[0], Done)
+    place.run(statement)
+    for number in range(OFTEN, 2 * OFTEN):
+        [done] = await writer.execute([effect(number)])
+        assert isinstance(done, Done), done
+    await writer.close()
+    shape, row = seen[-1]
+    assert shape is not None
+    assert shape is not seen[0][0]
+    assert [column.name for column in shape.columns] == [one["name"] for one in columns_of(place)]
+    assert len(row) == len(shape.columns)
+
+
+@pytest.mark.parametrize("column", ["50% off", "100%%", "a:b", "%s", "%(x)s", 'q"q', "x y"])
+async def test_names_of_any_characters_are_read_and_written(place: Place, column: str) -> None:
+    quoted = '"' + column.replace('"', '""') + '"'
+    table = "t%"
+    place.run(
+        f'CREATE TABLE "{table}" ({quoted} integer PRIMARY KEY, n integer)',
+        f'INSERT INTO "{table}" VALUES (1, 10), (2, 20)',
+    )
+    place.make_ledger()
+    reader = SqlReader(place.system(table), place.dialect)
+    found = await reader.fetch(table, [column], [(2,)])
+    await reader.close()
+    assert first(found) == {column: 2, "n": 20}
+    writer = SqlWriter(place.system(table), place.dialect)
+    await writer.prepare()
+    rows: list[Any] = []
+    [done] = await writer.execute([
+        Effect(
+            command_id="bot:1",
+            digest="x",
+            statement=f'UPDATE "{table}" SET n = :n WHERE n = 20',
+            parameters={"n": 7},
+            table=table,
+            key={column: 2},
+            guard=lambda _, row: rows.append(row),
+        )
+    ])  # fmt: skip
+    await writer.close()
+    assert isinstance(done, Done), done
+    assert rows == [(2, 20)]
+    assert done.after == (2, 7)
+
+
+async def test_reads_and_commands_leave_tables_that_inherit_alone(server: Place) -> None:
+    """Their rows are never captured: events and reads would disagree."""
+    from connectors.postgres.dialect import POSTGRES
+
+    server.run(
+        TABLE,
+        "CREATE TABLE far () INHERITS (stock)",
+        "INSERT INTO far VALUES (7, 1, 'far')",
+        ROW,
+        "CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+        "INSERT INTO parts VALUES (3)",
+        "CREATE VIEW shown AS SELECT * FROM stock",
+    )
+    server.make_ledger()
+    system = server.system("stock", "parts", "shown")
+    reader = SqlReader(system, POSTGRES)
+    assert len((await reader.fetch("stock", [], [])).rows) == 2
+    assert (await reader.fetch("stock", ["id"], [(7,)])).rows == []
+    assert len((await reader.fetch("parts", ["id"], [(3,)])).rows) == 1
+    assert len((await reader.fetch("shown", [], [])).rows) == 3
+    await reader.close()
+    writer = SqlWriter(system, POSTGRES)
+    await writer.prepare()
+    rows: list[Any] = []
+    await writer.execute([
+        Effect(
+            command_id="bot:1",
+            digest="x",
+            statement="UPDATE stock SET qty = 0 WHERE id = :key",
+            parameters={"key": 7},
+            table="stock",
+            key={"id": 7},
+            guard=lambda _, row: rows.append(row),
+        )
+    ])  # fmt: skip
+    await writer.close()
+    assert rows == [None]
+
+
+async def test_a_result_that_the_catalogue_does_not_know_yet_is_asked_for_later(
+    place: Place,
+) -> None:
+    """The table was changed between the two: the next read finds them agreed."""
+    place.run(TABLE, ROW)
+    reader = SqlReader(place.system("stock"), place.dialect)
+    await reader.fetch("stock", ["id"], [(1,)])
+    read = reader._tables._read
+    reader._tables._read = lambda *_: before
+    before = (await reader.fetch("stock", ["id"], [(1,)])).shape
+    place.run("ALTER TABLE stock ADD COLUMN place varchar(9)")
+    with pytest.raises(RetryLater, match="it is being changed"):
+        await reader.fetch("stock", ["id"], [(1,)])
+    reader._tables._read = read
+    assert len((await reader.fetch("stock", ["id"], [(1,)])).shape.columns) == 4
+    await reader.close()
