@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
+from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.model.fixed import RELEASED, DeadLetter
@@ -60,21 +62,23 @@ def command(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         start = BEGINNING if since is None else Start("time", since)
-        found = await _letters(bridge, start)
-        gone = released(found)
-        kept = [
-            {**_row(letter), "handed_back": letter_place(letter) in gone}
-            for letter in found
-            if (everything or letter_place(letter) not in gone) and not _is_release(letter)
-        ]
-        rows = [
-            row
-            for row in kept
-            if (not kind or row["kind"] == kind) and source in ("", row["source"])
-        ]
-        if not as_json:
-            rows = [_told(row) for row in rows]
-        return listed(rows[-limit:], COLUMNS, as_json=as_json, nothing="no dead letter fits")
+        # Read twice, because all letters at once may not fit the memory.
+        gone = await _released_since(bridge, start)
+        skipped = SkippedRecords()
+        rows: deque[dict[str, Any]] = deque(maxlen=limit)
+        async for found in _letters(bridge, start, skipped):
+            letter = found.fixed
+            if (
+                isinstance(letter, DeadLetter)
+                and letter.error != RELEASED
+                and (not kind or letter.kind == kind)
+                and source in ("", letter.source)
+                and (everything or letter_place(found) not in gone)
+            ):
+                row = {**_row(found), "handed_back": letter_place(found) in gone}
+                rows.append(row if as_json else _told(row))
+        skipped.tell()
+        return listed(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
 
     on_bridge(ctx, act)
 
@@ -117,7 +121,7 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         from bridge.replay import hand_back, refuse_others
 
         found = [await _letter(bridge, letter) for letter in wanted]
-        gone = released(await _letters(bridge, BEGINNING))
+        gone = await _released_since(bridge, BEGINNING)
         if again := [_number(letter) for letter in found if letter_place(letter) in gone]:
             raise click.ClickException(f"handed back already: {', '.join(again)}")
         parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
@@ -144,16 +148,30 @@ def parse_letter(text: str) -> tuple[int | None, int]:
     return (None if parts[1] is None else int(parts[1])), int(parts[2])
 
 
-def released(letters: Sequence[Decoded]) -> set[tuple[str | None, int | None, int | None, str]]:
+Place = tuple[str | None, int | None, int | None, str]
+
+
+def released(letters: Iterable[Decoded]) -> set[Place]:
     """The places of events that were handed back after they were parked. Pure."""
-    gone: set[tuple[str | None, int | None, int | None, str]] = set()
+    gone: set[Place] = set()
     for letter in letters:
-        if _is_release(letter):
-            gone.add(letter_place(letter))
-        else:
-            # Parked once more since then.
-            gone.discard(letter_place(letter))
+        _note_release(letter, gone)
     return gone
+
+
+async def _released_since(bridge: Bridge, start: Start) -> set[Place]:
+    gone: set[Place] = set()
+    async for letter in _letters(bridge, start):
+        _note_release(letter, gone)
+    return gone
+
+
+def _note_release(letter: Decoded, gone: set[Place]) -> None:
+    if _is_release(letter):
+        gone.add(letter_place(letter))
+    else:
+        # Parked once more since then.
+        gone.discard(letter_place(letter))
 
 
 def _is_release(found: Decoded) -> bool:
@@ -195,21 +213,30 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _letters(bridge: Bridge, start: Start) -> list[Decoded]:
+async def _letters(
+    bridge: Bridge, start: Start, skipped: SkippedRecords | None = None
+) -> AsyncGenerator[Decoded]:
+    """Each dead letter in turn; never all of them, which may be more than the memory holds."""
     from bridge.cli.decoding import fixed_history
 
     async with contextlib.aclosing(fixed_history(bridge, ["dead"], start)) as found:
-        return [letter async for letter in found if letter.fixed is not None]
+        async for letter in found:
+            if letter.fixed is not None:
+                yield letter
+            elif skipped is not None:
+                skipped.note(letter.record, letter.unreadable)
 
 
 async def _letter(bridge: Bridge, wanted: tuple[int | None, int]) -> Decoded:
     partition, offset = wanted
     number = str(offset) if partition is None else f"{partition}-{offset}"
-    found = [
-        letter
-        for letter in await _letters(bridge, Start("offset", offset))
-        if letter.record.offset == offset and partition in (None, letter.record.partition)
-    ]
+    found: list[Decoded] = []
+    async with contextlib.aclosing(_letters(bridge, Start("offset", offset))) as letters:
+        async for letter in letters:
+            if letter.record.offset == offset and partition in (None, letter.record.partition):
+                found.append(letter)
+                if partition is not None:
+                    break
     if not found:
         raise NothingFound(f"there is no dead letter {number}; `bridgectl dead` lists them")
     if len(found) > 1:

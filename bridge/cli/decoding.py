@@ -12,6 +12,8 @@ from bridge.cli.reading import history, partitions_of
 from bridge.cli.shown import records
 from bridge.log.port import Record
 from bridge.model import wire
+from bridge.model.canonical import plain
+from bridge.model.error_text import describe_error, error_message
 from bridge.model.event import Event
 from bridge.model.fixed import FIXED, FixedKey, FixedRecord, Kind
 from bridge.model.names import fixed_topic
@@ -20,13 +22,16 @@ from bridge.wiring import Bridge
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A record and what stands in it: exactly one of `event` and `fixed`, or neither."""
+    """A record and what stands in it: exactly one of `event` and `fixed`, or neither, and then why
+    where something was expected to. Whatever the record holds, it is shown, as bytes if need be.
+    """
 
     record: Record
     event: Event | None = None
     kind: Kind | None = None
     key: FixedKey = ""
     fixed: FixedRecord | None = None
+    unreadable: str = ""
 
     @property
     def tombstone(self) -> bool:
@@ -35,19 +40,33 @@ class Decoded:
 
     def row(self) -> dict[str, Any]:
         """For programs."""
+        try:
+            row = self._row()
+            # Whatever can't be printed shows here, and not where it would end a listing.
+            plain(row)
+        except Exception as error:  # noqa: BLE001 - it is one record of many: shown as bytes
+            return records.unreadable_row(self.record, describe_error(error))
+        return row
+
+    def _row(self) -> dict[str, Any]:
         if self.event is not None:
             return records.event_row(self.record, self.event)
         if self.kind is not None and self.fixed is not None:
             return records.fixed_row(self.record, self.kind, self.key, self.fixed)
+        if self.unreadable:
+            return records.unreadable_row(self.record, self.unreadable)
         return records.raw_row(self.record)
 
     def line(self) -> tuple[str, str, str, str, str]:
         """For people: time, what, which, key, the rest."""
-        if self.event is not None:
-            return records.event_line(self.event)
-        if self.kind is not None and self.fixed is not None:
-            return records.fixed_line(self.record, self.kind, self.key, self.fixed)
-        return records.raw_line(self.record)
+        try:
+            if self.event is not None:
+                return records.event_line(self.event)
+            if self.kind is not None and self.fixed is not None:
+                return records.fixed_line(self.record, self.kind, self.key, self.fixed)
+        except Exception as error:  # noqa: BLE001 - as of `row`
+            return records.raw_line(self.record, describe_error(error))
+        return records.raw_line(self.record, self.unreadable)
 
 
 class Decoding:
@@ -70,9 +89,9 @@ class Decoding:
                 key = self._bridge.codec.decode_key(kind, record.key or b"")
                 return Decoded(record, kind=kind, key=key, fixed=value)
             event = await self._bridge.events.event(record)
-        except ValueError:
+        except ValueError as error:
             # Somebody else's record: shown as it is.
-            return Decoded(record)
+            return Decoded(record, unreadable=error_message(error))
         return Decoded(record, event=event)
 
 

@@ -129,11 +129,13 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.replay import Selection, replay
+        from bridge.replay import Selection, refuse_own_topic, replay
         from bridge.wiring.agents import load_agents
 
         agents = {agent.name for agent in load_agents(bridge.config.agents)}
         goal = destination(to, agents)
+        if goal.kind == "topic":
+            refuse_own_topic(bridge.name, goal.name, bridge.entities)
         topic = await _topic(bridge, name)
         selection = Selection(
             topic,

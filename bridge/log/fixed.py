@@ -11,6 +11,7 @@ import fastavro
 
 from bridge.log.port import Entry, Registry
 from bridge.model import fixed, headers, wire
+from bridge.model.avro_limits import check_limits
 from bridge.model.canonical import instant_text
 from bridge.model.error_text import clean_text, describe_error
 from bridge.model.errors import BridgeError
@@ -173,4 +174,6 @@ def entry_size(entry: Entry) -> int:
 
 
 def _parsed(text: str) -> Any:
-    return fastavro.parse_schema(json.loads(text))
+    schema = json.loads(text)
+    check_limits(schema)
+    return fastavro.parse_schema(schema)

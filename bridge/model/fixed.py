@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -161,12 +161,26 @@ def decode_key(kind: Kind, data: bytes) -> FixedKey:
 
 
 def encode(kind: Kind, value: FixedRecord) -> bytes:
-    """Avro bytes of a record. Raises ValueError or TypeError when it isn't of that kind."""
+    """Avro bytes of a record. Raises ValueError, TypeError or OverflowError when it isn't of that
+    kind.
+    """
     fixed = FIXED[kind]
     if not isinstance(value, fixed.record):
         raise TypeError(f"a {kind} is a {fixed.record.__name__}, not a {type(value).__name__}")
     row = {field.name: getattr(value, field.name) for field in fields(value)}
+    for name, content in row.items():
+        if isinstance(content, datetime):
+            row[name] = _in_utc(name, content)
     return _written(_parsed(fixed.value_file), row)
+
+
+def _in_utc(name: str, value: datetime) -> datetime:
+    """Without a zone it would be taken as this machine's time; too late or early, it could be
+    written and never read. Raises ValueError, OverflowError.
+    """
+    if value.utcoffset() is None:
+        raise ValueError(f"{name} is a time without a zone")
+    return value.astimezone(UTC)
 
 
 def decode(kind: Kind, data: bytes, writer: Any = None) -> FixedRecord:

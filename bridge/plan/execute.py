@@ -1119,13 +1119,16 @@ def scan_change(data: bytes, at: int, codes: bytes) -> tuple[Any, ...]:
         at += 1
     away: Any = ()
     count = long_at(p, at, size)
+    if count:
+        # Not a tuple that grows: a record full of empty names would take hours.
+        away = []
     while count:
         at = long_end(p, at, size)
         if count < 0:
             count = -count
             at = long_end(p, at, size)
         while count > 0:
-            away += (read_bytes(data, at).decode(),)
+            away.append(read_bytes(data, at).decode())
             at = text_end(p, at, size)
             count -= 1
         count = long_at(p, at, size)
@@ -1144,7 +1147,8 @@ def scan_change(data: bytes, at: int, codes: bytes) -> tuple[Any, ...]:
         at = long_end(p, at + 1, size)
     else:
         at += 1
-    return op, before, after, away, position, transaction, occurred, long_at(p, at, size)
+    captured = long_at(p, at, size)
+    return op, before, after, tuple(away), position, transaction, occurred, captured
 
 
 def text_end(p: bytes, at: int, size: int) -> int:

@@ -3,7 +3,14 @@
 from bridge.replay.dead import hand_back, refuse_others
 from bridge.replay.rewind import Progress, replay
 from bridge.replay.select import Selection
-from bridge.replay.sinks import IntoTopic, JsonLines, Nowhere, event_json, into_agent
+from bridge.replay.sinks import (
+    IntoTopic,
+    JsonLines,
+    Nowhere,
+    event_json,
+    into_agent,
+    refuse_own_topic,
+)
 
 __all__ = [
     "IntoTopic",
@@ -15,5 +22,6 @@ __all__ = [
     "hand_back",
     "into_agent",
     "refuse_others",
+    "refuse_own_topic",
     "replay",
 ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bridge.log.port import Consumer, Log, Record, TopicPartition
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.replay.contract import Events, Picked, Sink
 from bridge.replay.select import Selection, incomplete, row_of
 
@@ -193,14 +193,17 @@ async def _pick(
             continue
         try:
             event = await events.event(record)
-        except ValueError:
+            fits = event is not None and selection.fits(event)
+        except BridgeError:
+            raise
+        except Exception:  # noqa: BLE001 - what its row holds can't be read, whatever it is
             unreadable += 1
             continue
         if event is None:
             continue
         if selection.where and (row := row_of(event)) is not None:
             fields.update(row.keys())
-        if selection.fits(event):
+        if fits:
             picked.append(Picked(record, event))
     return picked, unreadable
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
 from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
 from bridge.model.canonical import canonical_json
+from bridge.model.error_text import describe_error
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
-from bridge.model.names import internal_topic, replay_topic
+from bridge.model.names import (
+    FIXED,
+    change_topic,
+    fixed_topic,
+    internal_topic,
+    replay_topic,
+    split_entity,
+)
 from bridge.replay.contract import Picked, Resumed
 from bridge.replay.select import Selection
 
@@ -94,11 +102,7 @@ class JsonLines:
         event that was picked.
         """
         del upto
-        lines = "".join(
-            canonical_json({**event_json(one.event), "replay": self._mark}) + "\n"
-            for one in picked
-            if one.event is not None
-        )
+        lines = "".join(_line(one.event, self._mark) for one in picked if one.event is not None)
         if lines:
             await asyncio.to_thread(self._append, lines.encode())
 
@@ -187,6 +191,20 @@ class IntoTopic:
             await self._producer.close()
 
 
+def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None:
+    """Raise Rejected (`own_topic`) for a topic that the bridge itself reads: copies of events among
+    its commands, receipts, changes or checkpoints would be taken for what they are not.
+    """
+    own = {fixed_topic(bridge, which) for which in FIXED}
+    own |= {change_topic(bridge, *split_entity(entity)) for entity in entities}
+    if topic in own or topic.startswith(internal_topic(bridge, "")):
+        raise Rejected(
+            "own_topic",
+            f"{topic} is a topic of the bridge's own, so nothing is replayed into it: name an agent "
+            "(--to AGENT), or another topic",
+        )
+
+
 def into_agent(log: Log, bridge: str, name: str, agent: str) -> IntoTopic:
     """Into one agent: it handles the events wherever it runs, or as soon as it does."""
     return IntoTopic(log, bridge, name, replay_topic(bridge, agent), tombstones=False)
@@ -221,6 +239,21 @@ def event_json(event: Event) -> dict[str, Any]:
         "captured_at": event.captured_at,
         "caused_by": event.caused_by,
     }
+
+
+def _line(event: Event, mark: Any) -> str:
+    try:
+        return canonical_json({**event_json(event), "replay": mark}) + "\n"
+    except Exception as error:  # noqa: BLE001 - one row that can't be read: said so in its line
+        line = {
+            "topic": event.topic,
+            "partition": event.partition,
+            "offset": event.offset,
+            "id": event.id,
+            "unreadable": describe_error(error),
+            "replay": mark,
+        }
+        return canonical_json(line) + "\n"
 
 
 def _row_json(row: Any) -> dict[str, Any] | None:

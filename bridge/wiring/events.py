@@ -11,10 +11,16 @@ from bridge.log.port import Record, Registry
 from bridge.model import headers, wire
 from bridge.model.avro import entity_of
 from bridge.model.declare import EntitySpec
+from bridge.model.error_text import describe_error
+from bridge.model.errors import BridgeError
 from bridge.model.event import Event
 from bridge.model.types import Entity
 from bridge.plan.record import Decoder
 from bridge.single_flight import SingleFlight
+
+
+class UnreadableChange(ValueError):
+    """A record of a change topic that can't be read as a change."""
 
 
 class SchemaDecoder(NamedTuple):
@@ -36,16 +42,25 @@ class RegistryEvents:
 
     async def event(self, record: Record) -> Event | None:
         """The event, or None for a tombstone. Raises RetryLater while the registry is away,
-        ValueError for a record that is no change.
+        UnreadableChange (a ValueError) for a record that is no change, whatever it is.
         """
         if record.value is None:
             return None
-        entity, decoder, suffix = await self._decoder(wire.schema_id(record.value))
-        change = decoder.change(record.value)
+        try:
+            schema = await self._decoder(wire.schema_id(record.value))
+            return self._event(record, record.value, schema)
+        except (UnreadableChange, BridgeError):
+            raise
+        except Exception as error:
+            raise UnreadableChange(f"not a change: {describe_error(error)}") from error
+
+    def _event(self, record: Record, value: bytes, schema: SchemaDecoder) -> Event:
+        entity, decoder, suffix = schema
+        change = decoder.change(value)
         told = dict(record.headers)
         if not record.topic.endswith(suffix) and _holds_changes(record.topic, told):
-            raise ValueError(
-                f"schema id {wire.schema_id(record.value)} is that of {entity.qualified}, and "
+            raise UnreadableChange(
+                f"schema id {wire.schema_id(value)} is that of {entity.qualified}, and "
                 f"{record.topic} holds another entity: something else wrote the record, or the "
                 "registry is another one"
             )
@@ -80,9 +95,13 @@ class RegistryEvents:
         try:
             text = await self._registry.schema(schema_id)
         except KeyError:
-            raise ValueError(f"schema id {schema_id} is not in the registry") from None
-        entity = _declared(entity_of(json.loads(text)), self._entities)
-        decoder = SchemaDecoder(entity, Decoder(text, entity), f".{entity.qualified}")
+            raise UnreadableChange(f"schema id {schema_id} is not in the registry") from None
+        try:
+            entity = _declared(entity_of(json.loads(text)), self._entities)
+            decoder = SchemaDecoder(entity, Decoder(text, entity), f".{entity.qualified}")
+        except Exception as error:
+            why = f"schema id {schema_id} is not that of a change: {describe_error(error)}"
+            raise UnreadableChange(why) from error
         self._decoders[schema_id] = decoder
         return decoder
 

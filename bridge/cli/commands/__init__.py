@@ -12,6 +12,7 @@ from bridge.cli.commands.send import send
 from bridge.cli.commands.settle import settle
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
+from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.model.receipt import State
@@ -114,9 +115,16 @@ async def _stories(bridge: Bridge, since: int | None) -> dict[str, Story]:
     from bridge.cli.decoding import fixed_history
 
     start = BEGINNING if since is None else Start("time", since)
+    skipped = SkippedRecords()
     names = ["commands", "audit", "receipts"]
     async with contextlib.aclosing(fixed_history(bridge, names, start)) as found:
-        records = [item.fixed async for item in found if item.fixed is not None]
+        records = []
+        async for item in found:
+            if item.fixed is not None:
+                records.append(item.fixed)
+            else:
+                skipped.note(item.record, item.unreadable)
+    skipped.tell()
     told = stories(records)
     # Steps and receipts of older commands came along: those aren't "since".
     return {id_: story for id_, story in told.items() if since is None or story.request is not None}

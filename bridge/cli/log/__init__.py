@@ -6,6 +6,7 @@ import click
 
 from bridge.cli.log.copy import copy
 from bridge.cli.log.groups import groups, reset, skip
+from bridge.cli.log.skip_record import skip_record
 from bridge.cli.log.topics import topics
 
 
@@ -21,5 +22,6 @@ def offsets() -> None:
 
 offsets.add_command(reset)
 offsets.add_command(skip)
+offsets.add_command(skip_record)
 for part in (topics, groups, offsets, copy):
     command.add_command(part)

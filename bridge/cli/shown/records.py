@@ -16,6 +16,7 @@ from bridge.model.fixed import DeadLetter, FixedKey, FixedRecord, Kind, Target
 
 #: What a line for people cuts a single value at.
 LONGEST = 80
+FIRST_INSTANT, LAST_INSTANT = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def place_row(record: Record) -> dict[str, Any]:
@@ -24,8 +25,16 @@ def place_row(record: Record) -> dict[str, Any]:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "timestamp": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        "timestamp": instant_of(record.timestamp),
     }
+
+
+def instant_of(milliseconds: int) -> datetime:
+    """A record's time; the nearest that there is for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return LAST_INSTANT if milliseconds > 0 else FIRST_INSTANT
 
 
 def fields_of(row: Any, unavailable: tuple[str, ...] = ()) -> dict[str, Any] | None:
@@ -93,11 +102,16 @@ def raw_row(record: Record) -> dict[str, Any]:
     }
 
 
+def unreadable_row(record: Record, reason: str) -> dict[str, Any]:
+    """A record that could not be read as what its topic holds, and why."""
+    return {**raw_row(record), "unreadable": reason}
+
+
 def opened(text: str) -> Any:
     """The JSON that `text` holds, or the text itself."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -116,7 +130,10 @@ def readable(data: bytes | None) -> Any:
 
 def local_time(at: datetime) -> str:
     """An instant on this machine's clock, to the millisecond; the day unless it is today."""
-    here = at.astimezone()
+    try:
+        here = at.astimezone()
+    except OverflowError:
+        here = at
     today = datetime.now(UTC).astimezone().date()
     form = "%H:%M:%S" if here.date() == today else "%Y-%m-%d %H:%M:%S"
     return f"{here:{form}}.{here.microsecond // 1000:03}"
@@ -206,13 +223,18 @@ def _target(key: FixedKey) -> str:
     return f"{key.system}.{key.entity} {key_text(key.key)}" if isinstance(key, Target) else key
 
 
-def raw_line(record: Record) -> tuple[str, str, str, str, str]:
-    """Any other record for people, in the same columns."""
+def raw_line(record: Record, unreadable: str = "") -> tuple[str, str, str, str, str]:
+    """Any other record for people, in the same columns, with why it is shown so."""
     row = raw_row(record)
     return (
         local_time(row["timestamp"]),
         record.topic,
         "tombstone" if record.value is None else f"{len(record.value)} bytes",
         short(row["key"]),
-        short(row["value"]) if record.value is not None else "",
+        "  ".join(
+            [
+                *([short(row["value"])] if record.value is not None else []),
+                *([f"(unreadable: {short(unreadable)})"] if unreadable else []),
+            ]
+        ),
     )

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def print_json(row: Mapping[str, Any], *, flush: bool = True) -> None:
     """One JSON object on one line of stdout."""
-    sys.stdout.write(json.dumps(plain(dict(row)), ensure_ascii=False) + "\n")
+    found = plain(dict(row))
+    line = json.dumps(found, ensure_ascii=False) + "\n"
+    try:
+        sys.stdout.write(line)
+    except UnicodeEncodeError:
+        # Half an emoji, or a terminal that has only ASCII: JSON can say them with backslashes.
+        sys.stdout.write(json.dumps(found) + "\n")
     if flush:
         sys.stdout.flush()
 
@@ -78,7 +84,11 @@ WIDE = 200
 
 
 def cell(value: Any) -> str:
-    """A value as it stands in a table."""
+    """A value as it stands in a table, with halves of surrogate pairs as question marks."""
+    return _cell(value).encode(errors="replace").decode()
+
+
+def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

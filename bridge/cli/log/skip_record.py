@@ -1,0 +1,175 @@
+"""`bridgectl log offsets skip-record`: past a record that a group can't get past by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.given.topics import topic_of
+from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
+from bridge.cli.shown.rows import print_json
+from bridge.log.fixed import ENTRY_OVERHEAD
+from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
+from bridge.model import headers
+from bridge.model.fixed import DeadLetter
+from bridge.model.names import COMMANDS, fixed_topic
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+SKIPPED = "Skipped"
+"""`DeadLetter.error` of a record that an operator skipped."""
+READ_TIMEOUT_S = 30.0
+
+
+@click.command(
+    "skip-record",
+    epilog="Example: bridgectl log offsets skip-record acme.executor.erp --topic commands --partition 0",
+)
+@click.argument("group")
+@click.option("--topic", "name", required=True, help="The entity or topic that the group reads.")
+@click.option("--partition", required=True, type=click.IntRange(min=0), help="Its partition.")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many records."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be skipped and change nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def skip_record(
+    ctx: click.Context,
+    *,
+    group: str,
+    name: str,
+    partition: int,
+    count: int,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Skip the next records that GROUP would read of one partition. It must have no live member.
+
+    Each is shown first and kept as a dead letter: an event can be handed back by `bridgectl dead
+    retry`; a command is not carried out and gets no receipt.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        place = await _place(bridge, name, partition)
+        records = await _next_records(bridge.log, group, place, count)
+        await _show(bridge, group, records, dry_run=dry_run, as_json=as_json)
+        if dry_run:
+            click.echo("dry run: nothing was changed", err=True)
+            return 0
+        if not yes:
+            what = "this record" if len(records) == 1 else f"these {len(records)} records"
+            agreed(f"Skip {what} for group {group!r}?")
+        await _refuse_live(bridge.log, group)
+        await _bury(bridge, group, records)
+        await bridge.log.reset_offsets(group, {place: records[-1].offset + 1})
+        return 0
+
+    on_bridge(ctx, act)
+
+
+async def _place(bridge: Bridge, name: str, partition: int) -> TopicPartition:
+    there = await bridge.log.topics()
+    topics = topic_of(bridge.name, name, list(bridge.entities), there)
+    if len(topics) != 1:
+        raise click.UsageError(f"--topic {name} means several: {', '.join(topics)}")
+    if topics[0] not in there or partition >= there[topics[0]].partitions:
+        raise NothingFound(f"there is no partition {partition} of {topics[0]}")
+    return TopicPartition(topics[0], partition)
+
+
+async def _refuse_live(log: Log, group: str) -> None:
+    info = (await log.groups()).get(group)
+    if info is not None and info.members:
+        raise click.ClickException(
+            f"group {group!r} has live members ({', '.join(info.members)}): stop them first"
+        )
+
+
+async def _next_records(
+    log: Log, group: str, place: TopicPartition, count: int
+) -> Sequence[Record]:
+    info = (await log.groups()).get(group)
+    if info is None:
+        raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
+    begin = (await log.beginning_offsets([place]))[place]
+    end = (await log.end_offsets([place]))[place]
+    start = max(info.committed.get(place, begin), begin)
+    records: list[Record] = []
+    reader = await log.reader({place: start})
+    try:
+        while len(records) < count and reader.position(place) < end:
+            batch = await reader.read(count - len(records), READ_TIMEOUT_S)
+            if not batch:
+                break
+            records += batch
+    finally:
+        await reader.close()
+    if not records:
+        raise NothingFound(
+            f"group {group!r} has nothing left to read in {place.topic}-{place.partition}"
+        )
+    return records[:count]
+
+
+async def _show(
+    bridge: Bridge, group: str, records: Sequence[Record], *, dry_run: bool, as_json: bool
+) -> None:
+    from bridge.cli.decoding import Decoding
+
+    decoding = Decoding(bridge)
+    for record in records:
+        decoded = await decoding.decode(record)
+        if as_json:
+            row: dict[str, Any] = {
+                "group": group,
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "skipped": not dry_run,
+                "record": decoded.row(),
+            }
+            print_json(row)
+            continue
+        at = f"{record.topic}-{record.partition} offset {record.offset}"
+        click.echo(f"{at}: {'  '.join(part for part in decoded.line() if part)}")
+
+
+async def _bury(bridge: Bridge, group: str, records: Sequence[Record]) -> None:
+    """A dead letter for each, so that nothing is gone without a trace."""
+    topic = bridge.codec.topic("dead")
+    await bridge.log.create_topics([TopicSpec(topic)])
+    room = bridge.log.max_record_bytes - ENTRY_OVERHEAD
+    letters = [bridge.codec.letter(_letter(bridge.name, group, each), room) for each in records]
+    await _append(bridge.log, topic, letters)
+
+
+async def _append(log: Log, topic: str, letters: Sequence[Entry]) -> None:
+    for letter in letters:
+        await log.append(topic, [letter])
+
+
+def _letter(bridge: str, group: str, record: Record) -> DeadLetter:
+    is_command = record.topic == fixed_topic(bridge, COMMANDS)
+    event_id = dict(record.headers).get(headers.ID)
+    return DeadLetter(
+        kind="command" if is_command else "event",
+        source=group.removeprefix(f"{bridge}.agent.").removeprefix(f"{bridge}.executor."),
+        reason=f"an operator skipped it for group {group}",
+        at=datetime.now(UTC),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=None if event_id is None or is_command else event_id.decode(errors="replace"),
+        error=SKIPPED,
+        key=record.key,
+        value=record.value,
+    )
