@@ -29,6 +29,10 @@ COMPILED: bool = bool(cython.compiled)
 #: heartbeat (not transactional).
 COMMAND, WATERMARK, HEARTBEAT = "bridge.command", "bridge.watermark", "bridge.heartbeat"
 
+_COMMAND, _WATERMARK = COMMAND.encode(), WATERMARK.encode()
+#: More than any command's id or watermark's name has.
+MAX_MESSAGE_BYTES = 1000
+
 #: Microseconds from 1970 to PostgreSQL's epoch, 2000-01-01 UTC.
 EPOCH_2000 = 946_684_800_000_000
 
@@ -283,18 +287,22 @@ class Frames:
         p = pointer(data)
         transactional = (p[26] & 1) == 1
         lsn = load_u64(p, 27)
-        prefix, at = string_at(data, 35)
+        end = data.index(b"\0", 35)
+        prefix = data[35:end]
+        at = end + 1
         self._need(size, at + 4)
         length = load_i32(p, at)
         self._need(size, at + 4 + length)
         content = data[at + 4 : at + 4 + length]
         if transactional:
-            if prefix == COMMAND:
-                self.causation = content.decode()
+            if prefix == _COMMAND:
+                self.causation = message_text(content) or self.causation
             return
-        if prefix == WATERMARK:
-            # `lsn` is the message's end, where the next commit record may begin.
-            batch.watermarks.append(Watermark(len(batch.changes), content.decode(), lsn - 1))
+        if prefix == _WATERMARK:
+            name = message_text(content)
+            if name is not None:
+                # `lsn` is the message's end, where the next commit record may begin.
+                batch.watermarks.append(Watermark(len(batch.changes), name, lsn - 1))
         if not self.inside:
             self._passed(lsn)
 
@@ -337,9 +345,24 @@ def tuple_end(p: bytes, at: int, size: int) -> int:
 
 
 def string_at(data: bytes, at: int) -> tuple[str, int]:
-    """The text up to the next zero byte, and where the next thing begins."""
+    """The text up to the next zero byte, and where the next thing begins. A name of a database
+    without an encoding may hold any bytes, of a table that nobody asked for, too.
+    """
     end = data.index(b"\0", at)
-    return data[at:end].decode(), end + 1
+    return data[at:end].decode("utf-8", "replace"), end + 1
+
+
+def message_text(content: bytes) -> str | None:
+    """A command's id or a watermark's name; None for what is neither: whoever may log in may write
+    a message with the bridge's prefix.
+    """
+    if len(content) > MAX_MESSAGE_BYTES:
+        return None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
 
 
 def text_of(lsn: int) -> str:
