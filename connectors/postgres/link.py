@@ -20,7 +20,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix, says_why
-from connectors.sql.read_settings import SET_FOR_SESSION
+from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
 
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
@@ -103,6 +103,8 @@ class Link:
             # What has no binary form is told as text, which these settle.
             for setting in _SETTINGS:
                 await link.rows(setting)
+            if replication and link.no_encoding:
+                await link.rows(f"SET client_encoding = '{NO_ENCODING}'")
         except psycopg.Error as error:
             await link.close()
             raise retry_or_fix(error, system, "cannot set up the session") from None
@@ -110,6 +112,11 @@ class Link:
             await link.close()
             raise
         return link
+
+    @property
+    def no_encoding(self) -> bool:
+        """Whether text in this database is bytes that nobody has checked."""
+        return self._pgconn.parameter_status(b"server_encoding") == NO_ENCODING.encode()
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement without parameters and return its rows. Raises psycopg.Error."""
@@ -124,9 +131,12 @@ class Link:
         return await self._only_result()
 
     async def start_copy(self, statement: str) -> None:
-        """Begin a COPY TO STDOUT or START_REPLICATION. Raises psycopg.Error when refused."""
+        """Begin a COPY TO STDOUT or START_REPLICATION. Raises psycopg.Error when refused.
+
+        A byte that is no UTF-8 stands in the statement as `surrogateescape` has it.
+        """
         pgconn = self._pgconn
-        pgconn.send_query(statement.encode())
+        pgconn.send_query(statement.encode(errors="surrogateescape"))
         while pgconn.flush():
             await self._writable()
         while True:

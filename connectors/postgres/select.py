@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from bridge.connector import Condition
+from bridge.model.encoded import EncodedText
 from bridge.model.errors import Rejected
 from connectors.postgres.catalog import Attribute, Table, literal, quote
 from connectors.postgres.types import Decoded
@@ -27,6 +28,8 @@ def value_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
+    if isinstance(value, EncodedText):
+        return value.decode(errors="surrogateescape")
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "\\x" + bytes(value).hex()
     if isinstance(value, Decimal):
@@ -39,6 +42,18 @@ def value_text(value: Any) -> str:
             )
         return text
     raise Rejected("bad_key", f"a value of type {type(value).__name__} can't be asked for")
+
+
+def is_utf8(value: Any) -> bool:
+    """Whether a condition's value, and each of its values, can be sent as UTF-8."""
+    choices = value if isinstance(value, list) else [value]
+    try:
+        for choice in choices:
+            if isinstance(choice, EncodedText):
+                choice.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def column_text(attribute: Attribute, decoded: Decoded) -> str:

@@ -27,10 +27,13 @@ from connectors.postgres.select import (
     condition_text,
     copy_text,
     from_text,
+    is_utf8,
 )
 from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.types import TEXT_WIRES
 from connectors.postgres.visibility import Visible, parse_snapshot
+from connectors.sql.read_settings import SET_NO_ENCODING
 
 #: A chunk ends early when its rows hold so many bytes: memory is bounded by it.
 CHUNK_BYTES = 16 << 20
@@ -74,7 +77,9 @@ class PostgresSnapshot:
         """The planner's estimate, which costs no reading."""
         await self._ready()
         found = await self._find(table)
-        conditions = [condition_text(where), self._filter(found) or ""]
+        # What can't be told to the planner as UTF-8 counts as any value.
+        told = {column: value for column, value in (where or {}).items() if is_utf8(value)}
+        conditions = [condition_text(told), self._filter(found) or ""]
         filters = " AND ".join(f"({one})" for one in conditions if one)
         statement = f"SELECT FROM {from_text(found)}" + (f" WHERE {filters}" if filters else "")
         try:
@@ -108,6 +113,8 @@ class PostgresSnapshot:
                 behind_text(key, values, nullable, casts),
             ]
             ties = not nullable.isdisjoint(key)
+            if self._link.no_encoding:
+                await self._link.rows(SET_NO_ENCODING)
             select = chunk_text(view.table, view.columns, key, conditions, limit, ties=ties)
             rows, cut = await self._copy(copy_text(select), len(view.columns))
             await self._link.rows("ROLLBACK" if cut else "COMMIT")
@@ -181,7 +188,9 @@ class PostgresSnapshot:
         return rows, cut
 
     async def _last(self, view: _View, key: tuple[str, ...], row: bytes) -> list[Any]:
-        """Each key column's name and text, by PostgreSQL's own conversion from its binary form."""
+        """Each key column's name and text, by PostgreSQL's own conversion from its binary form. Bytes
+        of a text that are no UTF-8 stand in it as `surrogateescape` has them.
+        """
         values = values_of(row)
         names = [attribute.name for attribute in view.table.attributes]
         found: list[list[str | None]] = []
@@ -192,12 +201,14 @@ class PostgresSnapshot:
             decoded = self._catalog.decoded(attribute.oid, attribute.typmod)
             if content is None:
                 found.append([name, None])
+            elif decoded.wire in TEXT_WIRES:
+                found.append([name, content.decode(errors="surrogateescape")])
             elif decoded.binary:
                 found.append([name, await self._text_of(content, attribute.oid)])
             elif decoded.wire == "array(text)":
                 found.append([name, await self._text_of(content, _TEXT_ARRAY)])
             else:
-                found.append([name, content.decode()])
+                found.append([name, content.decode(errors="surrogateescape")])
         return found
 
     async def _text_of(self, content: bytes, oid: int) -> str:

@@ -38,6 +38,8 @@ _CATALOG: dict[str, FieldType] = {
     **dict.fromkeys(("point", "lseg", "box", "path", "polygon", "line", "circle"), STRING),
     **dict.fromkeys(("tsvector", "pg_lsn", "tid"), STRING),
 }
+#: Wire codes of types whose binary form is their text.
+TEXT_WIRES = frozenset({"text", "varchar", "bpchar", "name", "xml", "citext", "enum", "json"})
 #: typtype of ranges and multiranges, and the first word of their wire codes.
 _RANGES = {"r": "range", "m": "multirange"}
 _VARHDRSZ = 4

@@ -21,6 +21,8 @@ from connectors.sql.query import equals, matches, rows_where
 from connectors.sql.rows import Tables, naming_of, run_query
 from connectors.sql.statement import bound
 from connectors.sql.statement_form import BINARY, StatementForm, StatementForms
+from connectors.sql.texts import statement_for
+from connectors.sql.unchecked_text import BytesAsText, has_no_encoding, row_columns
 
 
 class Lost(Exception):
@@ -106,6 +108,20 @@ def _binary_keys(shape: Shape, key: Mapping[str, Any]) -> set[int]:
     return {id(value) for name, value in key.items() if name in blobs}
 
 
+def _text_columns(shape: Shape, effect: Effect) -> dict[str, str]:
+    """The parameters whose bytes are text of a key column of PostgreSQL, and that column's type."""
+    natives = {
+        id(effect.key[column.name]): column.native
+        for column in shape.columns
+        if column.name in effect.key and column.native != "bytea"
+    }
+    return {
+        name: natives[id(value)]
+        for name, value in effect.parameters.items()
+        if isinstance(value, EncodedText) and id(value) in natives
+    }
+
+
 def _run(
     connection: Connection,
     dialect: SqlDialect,
@@ -117,18 +133,27 @@ def _run(
     database doesn't tell) and what the statement returned, as JSON.
     """
     values = bound(effect.statement, effect.parameters, dialect.bind)
-    if any(isinstance(value, EncodedText) for value in values.values()):
+    clause = form.clause(effect.statement)
+    if dialect.casts and any(isinstance(value, EncodedText) for value in effect.key.values()):
+        texts = _text_columns(tables.shape(connection, effect.table), effect)
+        clause = clause.bindparams(
+            *(
+                sa.bindparam(name, type_=BytesAsText(texts[name]))
+                for name in values
+                if name in texts
+            )
+        )
+    elif any(isinstance(value, EncodedText) for value in values.values()):
         binary = _binary_keys(tables.shape(connection, effect.table), effect.key)
         values = {
             name: bytes(value) if id(value) in binary else value for name, value in values.items()
         }
+        clause = statement_for(effect.statement, values)
     if dialect.own_settings:
         connection.exec_driver_sql(dialect.own_settings)
     if effect.begin is not None:
         effect.begin()
-    answer = connection.execute(
-        form.clause(effect.statement, values), values, execution_options={BINARY: form.binary}
-    )
+    answer = connection.execute(clause, values, execution_options={BINARY: form.binary})
     count = answer.rowcount
     names = list(answer.keys()) if answer.returns_rows else None
     rows = [tuple(row) for row in answer] if names is not None else []
@@ -150,7 +175,8 @@ def current_row(
     if not effect.table:
         return None, None
     names = naming_of(connection)
-    shape = tables.shape(connection, effect.table)
+    fresh = has_no_encoding(connection)
+    shape = (tables.again if fresh else tables.shape)(connection, effect.table)
     if not effect.key:
         return shape, None
     condition = equals(dialect, names, effect.key)
@@ -163,8 +189,15 @@ def current_row(
         )
     suffix = dialect.for_update if lock else ""
     unseen = replace(dialect, seen=None)
-    only = tables.only(connection, effect.table)
-    query = rows_where(unseen, names, effect.table, [condition], suffix=suffix, only=only)
+    query = rows_where(
+        unseen,
+        names,
+        effect.table,
+        [condition],
+        suffix=suffix,
+        only=tables.only(connection, effect.table),
+        select=row_columns(connection, names, shape),
+    )
     found = run_query(connection, unseen, query)
     shape = tables.fitting(connection, effect.table, found)
     return shape, found.rows[0] if found.rows else None

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.model.encoded import EncodedText
 from connectors.sql.dialect import SqlDialect
+from connectors.sql.read_settings import FROM_BYTES
 from connectors.sql.texts import stored_forms
 
 HIT = "bridge_hit"
 SEEN = "bridge_seen"
+ROW_COLUMNS = "r.*"
+"""All columns of a row, as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ def matches(
     names = [f"r.{naming.column(column)}" for column in columns]
     if dialect.lookup == "any":
         arrays = [
-            f"CAST(:k{at} AS {dialect.array_type(native)})" for at, native in enumerate(natives)
+            _array(f"k{at}", dialect.array_type(native), [key[at] for key in keys])
+            for at, native in enumerate(natives)
         ]
         values = {f"k{at}": [dialect.bind(key[at]) for key in keys] for at in range(len(columns))}
         if len(names) == 1:
@@ -84,6 +89,17 @@ def matches(
         for row in range(len(filled))
     ]
     return Query(f"({' OR '.join(alternatives)})", parameters)
+
+
+def _array(parameter: str, array_type: str, values: Sequence[Any]) -> str:
+    """The array of these values of a column; text of a code page goes as bytes."""
+    if array_type == "bytea[]" or not any(isinstance(value, EncodedText) for value in values):
+        return f"CAST(:{parameter} AS {array_type})"
+    text = FROM_BYTES.format("b")
+    return (
+        f"ARRAY(SELECT CAST({text} AS {array_type.removesuffix('[]')}) "
+        f"FROM unnest(CAST(:{parameter} AS bytea[])) AS b)"
+    )
 
 
 def behind(
@@ -140,6 +156,7 @@ def rows_where(
     limit: int | None = None,
     suffix: str = "",
     only: bool = False,
+    select: str = ROW_COLUMNS,
 ) -> Query:
     """All columns of the rows that fulfil all `conditions`; with `only` of this table alone, not of
     those that inherit from it.
@@ -154,7 +171,7 @@ def rows_where(
     filters = [condition.text for condition in conditions if condition.text]
     ordered = [naming.column(column) for column in order]
     hit = f"1 AS {HIT}, " if dialect.seen else ""
-    text = f"SELECT {hit}r.* FROM {'ONLY ' if only else ''}{naming.table(table)} AS r"
+    text = f"SELECT {hit}{select} FROM {'ONLY ' if only else ''}{naming.table(table)} AS r"
     if dialect.name == "oracle":
         text = text.replace(" AS r", " r")
     if filters:

@@ -16,6 +16,7 @@ from connectors.sql.errors import naming
 from connectors.sql.query import Query, matches, rows_where
 from connectors.sql.rows import Tables, naming_of, run_query
 from connectors.sql.session import Threads
+from connectors.sql.unchecked_text import has_no_encoding, row_columns
 
 
 class SqlReader:
@@ -72,12 +73,15 @@ class SqlReader:
         asked: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> Rows:
-        shape = self._tables.shape(connection, table)
+        # Columns that are named one by one must be those that there are.
+        fresh = has_no_encoding(connection)
+        shape = (self._tables.again if fresh else self._tables.shape)(connection, table)
         natives = {column.name: column.native for column in shape.columns}
         for column in columns:
             if column not in natives:
                 raise Rejected("bad_key", f"table {table!r} has no column {column!r}")
         names = naming_of(connection)
+        select = row_columns(connection, names, shape)
         conditions: list[Query] = []
         if columns:
             conditions.append(
@@ -86,7 +90,9 @@ class SqlReader:
                 else Query("1 = 0")
             )
         only = self._tables.only(connection, table)
-        query = rows_where(self._dialect, names, table, conditions, limit=limit, only=only)
+        query = rows_where(
+            self._dialect, names, table, conditions, limit=limit, only=only, select=select
+        )
         found = run_query(connection, self._dialect, query)
         return Rows(self._tables.fitting(connection, table, found), found.rows, found.visibility)
 

@@ -94,6 +94,7 @@ def with_texts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[
 def _texts(connection: Connection, values: Sequence[SentValue]) -> list[Any]:
     names = [None if value.oid == _VOID else f"v{at}" for at, value in enumerate(values)]
     asked = {name: value for name, value in zip(names, values, strict=True) if name}
-    columns = ", ".join(f"CAST(:{name} AS text)" for name in asked)
+    # By the type's own output: a cast may say more (of an inet) or less (of a char(n)).
+    columns = ", ".join(f"format('%s', :{name})" for name in asked)
     found = iter(connection.execute(sa.text(f"SELECT {columns}"), asked).one() if asked else ())
     return [next(found) if name else "" for name in names]

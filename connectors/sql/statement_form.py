@@ -22,7 +22,6 @@ from bridge.connector import Effect
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import first_line, sqlstate
 from connectors.sql.statement import parameters_of
-from connectors.sql.texts import statement_for
 
 BINARY = "bridge_binary"
 """Execution option of a statement: its result comes as binary values."""
@@ -77,12 +76,12 @@ class StatementForm:
     casts: Mapping[str, str]
     binary: bool
 
-    def clause(self, statement: str, values: Mapping[str, Any]) -> sa.TextClause:
-        """The statement with its casts, for these values."""
+    def clause(self, statement: str) -> sa.TextClause:
+        """The statement with its casts."""
         typed = [
             sa.bindparam(name, type_=CastType(cast)) for name, cast in self.casts.items() if cast
         ]
-        return statement_for(statement, values).bindparams(*typed)
+        return sa.text(statement).bindparams(*typed)
 
 
 _PLAIN = StatementForm({}, binary=False)

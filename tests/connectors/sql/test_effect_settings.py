@@ -50,7 +50,8 @@ SET = (
 )
 RETURNING = (
     " RETURNING id, told, day, at, lasted, raw, rate, price, ARRAY[day] AS days,"
-    " daterange(day, NULL) AS since, at::text AS written"
+    " daterange(day, NULL) AS since, at::text AS written,"
+    " inet '10.0.0.1' AS address, 'a'::char(3) AS fixed"
 )
 
 
@@ -117,6 +118,8 @@ async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: P
         "price": "$1,234.50",
         "days": "{2026-12-31}",
         "since": "[2026-12-31,)",
+        "address": "10.0.0.1",
+        "fixed": "a  ",
     }
     # What the statement itself makes text of is the login's.
     assert written == "31/01/2026 19:00:00.5 JST"
