@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.connector import Batch
 from connectors.postgres.frames import COMMAND, HEARTBEAT, MAX_MESSAGE_BYTES, WATERMARK, Frames
-from tests.connectors.postgres.legacy import Legacy, changes_of, collect, opened, read_to
+from tests.connectors.postgres.legacy import Legacy, changes_of, opened, read_to
 
 PREFIXES = st.one_of(
     st.sampled_from([COMMAND.encode(), WATERMARK.encode(), HEARTBEAT.encode(), b""]),
@@ -72,25 +72,3 @@ async def test_messages_that_others_write_with_our_prefixes_stop_nothing(legacy:
         )
         [change] = changes_of(await read_to(source, "mine"))
         assert change.causation == "bot:1"
-
-
-async def test_prefixes_that_are_not_text_stop_nothing(legacy: Legacy) -> None:
-    """In a database without an encoding they may hold any bytes."""
-    name = f"{legacy.url.rpartition('/')[2]}_raw"
-    legacy.run(
-        f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-    )
-    raw = Legacy(legacy.server, legacy.server.url_of(name))
-    try:
-        raw.run("SET client_encoding = 'SQL_ASCII'", "CREATE TABLE t (id int PRIMARY KEY)")
-        raw.publish("t")
-        async with opened(raw.system("t")) as (source, _):
-            raw.db.execute(b"INSERT INTO \"\xff\xe4\" VALUES (1, 'x')")
-            raw.run(r"SELECT pg_logical_emit_message(true, E'\xff\xff', 'x')")
-            raw.run("INSERT INTO t VALUES (1)")
-            assert len(await collect(source, 1)) == 1
-        await raw.idle()
-        raw.run(f"SELECT pg_drop_replication_slot('{raw.slot}')")
-    finally:
-        raw.db.close()
-        legacy.run(f"DROP DATABASE {name} WITH (FORCE)")
