@@ -106,17 +106,19 @@ def lost(after: Resume | None, state: State, entry: Entry | None) -> str | None:
             f"the journal was acknowledged up to number {state.confirmed[0]}, the log's checkpoint "
             f"is at {after.mark[0]}: what lies between is gone"
         )
+    known = bool(after.fingerprint) and entry is not None
+    if known and entry is not None and fingerprint_of(entry) != after.fingerprint:
+        return (
+            f"number {after.mark[0]} of the journal is another change than the one in the log: was "
+            "a backup of the database restored?"
+        )
+    # Where the change at the mark is the log's, an acknowledgement was lost: the power failed.
     if after.confirmed is not None and (
-        state.confirmed is None or state.confirmed < after.confirmed
+        state.confirmed is None or (state.confirmed < after.confirmed and not known)
     ):
         return (
             f"the journal was acknowledged up to {state.confirmed and state.confirmed[0]}, but the "
             f"log knows of {after.confirmed[0]}: was a backup of the database restored?"
-        )
-    if after.fingerprint and entry is not None and fingerprint_of(entry) != after.fingerprint:
-        return (
-            f"number {after.mark[0]} of the journal is another change than the one in the log: was "
-            "a backup of the database restored?"
         )
     return None
 

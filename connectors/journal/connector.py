@@ -46,10 +46,10 @@ class JournalOptions(BaseModel):
     forget_rows: int = Field(
         default=2000,
         ge=1,
-        description="Acknowledged journal rows deleted in one transaction.",
+        description="Acknowledged journal rows deleted in one transaction, at most.",
     )
     forget_ms: int = Field(
-        default=500,
+        default=2000,
         ge=0,
         description="How long acknowledged rows may stay before they are deleted, in milliseconds.",
     )

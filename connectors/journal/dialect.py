@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from bridge.connector import Finding, System
 from connectors.journal.layout import Layout
@@ -72,6 +72,15 @@ class Trouble:
 
     why: str
     elsewhere: bool = False
+
+
+class Forgotten(NamedTuple):
+    """What one transaction forgot: whether nothing is left to forget, and for how many seconds it
+    held the lock for which the legacy program's writes wait.
+    """
+
+    complete: bool
+    held_s: float
 
 
 class Watch(Protocol):
@@ -140,9 +149,14 @@ class Dialect(Protocol):
         only where none are left.
         """
 
-    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> bool:
-        """Forget up to `limit` rows in front of `upto` in one short transaction; whether all are
-        gone. The row at `upto` stays: it tells whether this is still the same history.
+    def prepare_writes(self, engine: Engine) -> None:
+        """Let connections that only acknowledge and mark hold the lock as short as can be: both may
+        be lost when the power fails.
+        """
+
+    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> Forgotten:
+        """Forget up to `limit` rows in front of `upto` in one short transaction. The row at `upto`
+        stays: it tells whether this is still the same history.
 
         Raises HistoryLost when another `owner` acknowledges.
         """

@@ -25,7 +25,15 @@ from bridge.connector import (
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
 from connectors.journal.checkpoint import Resume, fingerprint_of, gap, lost, unpack
-from connectors.journal.dialect import RENEWED, WATERMARK, Dialect, Entry, Mark, Trouble
+from connectors.journal.dialect import (
+    RENEWED,
+    WATERMARK,
+    Dialect,
+    Entry,
+    Forgotten,
+    Mark,
+    Trouble,
+)
 from connectors.journal.layout import Frame, frame_for
 from connectors.sql.engine import BEGIN, BUSY_SECONDS, make_engine
 from connectors.sql.errors import naming
@@ -36,6 +44,12 @@ T = TypeVar("T")
 WRITE_SECONDS = 1.0
 """How long one attempt to write waits for the lock: so long a source may take to close."""
 NOT_JOURNALED = "its journal triggers were gone for a while"
+LONGEST_HOLD_S = 0.002
+"""Transactions that forget rows are made smaller until they hold the lock no longer."""
+FEWEST_FORGOTTEN = 50
+"""Rows of the first one, and at least of each."""
+REST, LONGEST_REST_S = 4, 0.1
+"""Between two of them the lock is left alone for so many times as long, and at most so long."""
 BUSY_RETRY = 0.02
 """Seconds between two looks at a database whose writer holds its lock."""
 
@@ -44,9 +58,9 @@ class JournalSource:
     """`bridge.connector.Source` over a journal.
 
     Reads and writes have a connection each, so that `ack` and `mark` don't wait for a read.
-    `ack` collects: rows are deleted every `forget_seconds` at most, in transactions of
-    `forget_rows`, so that the legacy program never waits long for the lock; a deletion that
-    found the database locked is made up for by the next one.
+    `ack` collects: rows are deleted every `forget_seconds` at most, in transactions of at most
+    `forget_rows` that hold the lock for some milliseconds, so that the legacy program never waits
+    long for it; a deletion that found the database locked is made up for by the next one.
     """
 
     def __init__(
@@ -67,7 +81,10 @@ class JournalSource:
         self._monotonic = monotonic
         self._watch = dialect.watch(system)
         self._readers = Threads(make_engine(system), 1, "journal-read")
-        self._writers = Threads(make_engine(system, busy_seconds=WRITE_SECONDS), 1, "journal-write")
+        writing = make_engine(system, busy_seconds=WRITE_SECONDS)
+        dialect.prepare_writes(writing)
+        self._writers = Threads(writing, 1, "journal-write")
+        self._forget_now = FEWEST_FORGOTTEN
         self._where = f"journal of {system.name!r}"
         self._name = system.name
         self._frames: dict[int, Frame] = {}
@@ -264,14 +281,22 @@ class JournalSource:
             return
         self._forgotten_at = self._monotonic()
 
-        def act(connection: Connection) -> bool:
-            return self._dialect.confirm(connection, durable, self._forget_rows, self._owner)
+        def act(connection: Connection) -> Forgotten:
+            limit = min(self._forget_now, self._forget_rows)
+            return self._dialect.confirm(connection, durable, limit, self._owner)
 
         try:
-            # Between two short transactions the legacy program gets its turn.
-            while not await self._write(act):
+            while True:
+                forgotten = await self._write(act)
+                self._forget_now = fitting_rows(
+                    self._forget_now, forgotten.held_s, self._forget_rows
+                )
+                if forgotten.complete:
+                    break
                 if self._monotonic() - self._forgotten_at >= seconds:
                     return
+                # Most of the time the lock is free for the legacy program.
+                await asyncio.sleep(min(REST * forgotten.held_s, LONGEST_REST_S))
         except RetryLater:
             return
         except HistoryLost as error:
@@ -310,6 +335,13 @@ class JournalSource:
         self._watch.close()
         await self._readers.close()
         await self._writers.close()
+
+
+def fitting_rows(rows: int, held_s: float, most: int) -> int:
+    """How many rows the next transaction forgets, after one of `rows` held the lock so long."""
+    if held_s > LONGEST_HOLD_S:
+        return max(rows // 2, FEWEST_FORGOTTEN)
+    return min(rows * 2, most) if held_s < LONGEST_HOLD_S / 2 else rows
 
 
 def change_of(entry: Entry, frame: Frame) -> Change:

@@ -104,6 +104,9 @@ def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
     assert {json.loads(line)["entity"] for line in lines} == {"erp.sales_order"}
     again = lived.call(*words)
     assert (again.code, again.rows[0]["picked"]) == (3, 0)
+    other = lived.call("replay", "sales_order", "--key", "4712", "--to", str(file))
+    assert other.code == 1
+    assert "use another name or file" in other.err
     assert file.read_text().splitlines() == lines
 
 
@@ -135,6 +138,11 @@ def test_a_replay_says_what_it_wants(lived: Place) -> None:
     assert nobody.code == 2
     assert "credit-watch" in nobody.err
     assert lived.call("replay", "erp", "--offset", "0", "--to", "x.jsonl").code == 2
+    dry = ("replay", "sales_order", "--offset", "0", "--to", "credit-watch", "--dry-run", "--where")
+    unknown = lived.call(*dry, "nothing=1")
+    assert unknown.code == 2
+    assert "no field 'nothing'" in unknown.err
+    assert lived.call(*dry, "total=much").code == 2
 
 
 def test_offsets_are_shown_before_they_are_reset(lived: Place) -> None:

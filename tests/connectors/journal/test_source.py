@@ -14,6 +14,9 @@ from bridge.connector import CREATE, Source, System, TableUse
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.journal import connector
+from connectors.journal.connector import dialect_for
+from connectors.journal.source import fitting_rows
+from connectors.sql.engine import make_engine
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -142,6 +145,49 @@ async def test_a_database_locked_by_the_legacy_program_delays_the_clean_up_and_n
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(3,)]
     await source.ack(batch.checkpoint)
     assert legacy.rows("SELECT seq FROM bridge_journal") == [(2,), (3,)]
+    await source.close()
+
+
+@pytest.mark.parametrize(("mode", "level"), [("WAL", 1), ("DELETE", 2)])
+async def test_acknowledging_is_not_synced_in_wal_mode_and_commands_are(
+    legacy: Legacy, mode: str, level: int
+) -> None:
+    """A synced commit holds the lock a hundred times longer, for which other writers are refused."""
+    legacy.run(f"PRAGMA journal_mode = {mode}", TABLE)
+    system = legacy.system("t")
+    await connector.setup(system)
+    engine = make_engine(system)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+    dialect_for(system).prepare_writes(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+    engine.dispose()
+
+
+def test_transactions_that_forget_rows_are_as_large_as_the_lock_may_be_held() -> None:
+    rows = [50]
+    for held in (0.0001, 0.0001, 0.0015, 0.01, 0.1, 0.1):
+        rows.append(fitting_rows(rows[-1], held, 150))
+    assert rows == [50, 100, 150, 150, 75, 50, 50]
+
+
+async def test_an_acknowledgement_that_a_power_failure_undid_is_no_lost_history(
+    legacy: Legacy,
+) -> None:
+    """The change at the log's checkpoint is still the same."""
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", forget_ms=0))
+    for number in range(3):
+        legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
+        await source.ack((await source.read(10, 0)).checkpoint)
+    after = (await source.read(10, 0)).checkpoint
+    await source.close()
+    legacy.run("UPDATE bridge_journal_state SET confirmed = 1")
+    source = await opened(legacy.system("t"), after)
+    legacy.run("INSERT INTO t VALUES (9, 1)")
+    assert [one.new[0] for one in (await source.read(10, 0)).changes] == [9]
     await source.close()
 
 
