@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from bridge.model.errors import BridgeError, Rejected
 
@@ -300,6 +300,28 @@ class Log(Protocol):
 
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets by hand. Raises Rejected while the group has live members."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFinding:
+    """Something that running will fail of; not `fatal`: it works, but. `hint` names the setting."""
+
+    text: str
+    hint: str = ""
+    fatal: bool = True
+
+
+@runtime_checkable
+class SupportsLogCheck(Protocol):
+    """A log that can say beforehand what running will need and lack. Writes nothing that a reader
+    would see.
+    """
+
+    async def check_servers(self, topics: Sequence[str]) -> list[LogFinding]:
+        """Before `open`, which may wait long for what is found here."""
+
+    async def check_needs(self, specs: Sequence[TopicSpec], bridge: str) -> list[LogFinding]:
+        """Once open: rights, limits, and whether topics that are missing could be created."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.config import Config, LogTarget
-from bridge.log.port import Log, Registry
+from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from bridge.log.registry.remembered import VerifiableRegistry
+    from bridge.log.registry.remembered import RememberedRegistry, VerifiableRegistry
 
 
 def make_log(config: Config, target: LogTarget | None = None) -> Log:
@@ -53,12 +53,14 @@ def make_log(config: Config, target: LogTarget | None = None) -> Log:
     )
 
 
-def make_registry(config: Config, log: Log, target: LogTarget | None = None) -> Registry:
+def make_registry(
+    config: Config, log: Log, target: LogTarget | None = None
+) -> RememberedRegistry | VerifiableRegistry:
     """The schema registry (not opened): the one over HTTP where configured, else embedded. On
     Kafka the log remembers its ids.
     """
     target = target or config.log
-    registry = _registry(config, log, target)
+    registry = make_bare_registry(config, log, target)
     if target.kafka is None:
         # In the same file as the records: the one can't be lost without the other.
         return registry
@@ -67,7 +69,11 @@ def make_registry(config: Config, log: Log, target: LogTarget | None = None) -> 
     return RememberedRegistry(registry, log, config.bridge)
 
 
-def _registry(config: Config, log: Log, target: LogTarget) -> VerifiableRegistry:
+def make_bare_registry(
+    config: Config, log: Log, target: LogTarget | None = None
+) -> VerifiableRegistry:
+    """The registry without the log's memory of it."""
+    target = target or config.log
     model = target.kafka.registry if target.kafka is not None else None
     if model is None:
         from bridge.log.registry.embedded import EmbeddedRegistry

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.cli.check.declared import probe_problems, statement_problems
-from bridge.cli.check.log import differences, expected, topic_findings
+from bridge.cli.check.log import collisions, differences, expected, topic_findings
 from bridge.config import load
 from bridge.config.target import log_target
 from bridge.log.port import TopicInfo, TopicSpec
@@ -231,3 +231,21 @@ def test_parameters_of_probes(probe: str, told: list[str]) -> None:
     problems = [what for what, _ in probe_problems(spec, ("k",))]
     assert len(problems) == len(told)
     assert all(part in what for part, what in zip(told, problems, strict=True))
+
+
+def test_topics_of_the_bridges_own_that_lose_records_are_no_mere_warning(place: Place) -> None:
+    """Made beforehand with another cleanup, all schemas and replayed events vanish."""
+    config = load(place.config)
+    schemas, replays = "_demo.schemas", "_demo.replay.credit-watch"
+    there = {
+        schemas: TopicInfo(TopicSpec(schemas, "compact"), 1),
+        replays: TopicInfo(TopicSpec(replays, "compact"), 4),
+    }
+    found = {item.place: item.weight for item in topic_findings(config, there)}
+    assert found == {f"topic {schemas}": "error", f"topic {replays}": "error"}
+
+
+def test_names_that_kafka_takes_for_one_are_found() -> None:
+    assert collisions(["a.b.c", "a.b.d"]) == []
+    assert collisions(["a.erp.x_y", "a.erp_x.y"]) == [("a.erp_x.y", "a.erp.x_y")]
+    assert collisions(["a_b.erp.x"], ["a.b_erp.x", "a_b.erp.z"]) == [("a_b.erp.x", "a.b_erp.x")]

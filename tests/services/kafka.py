@@ -17,6 +17,8 @@ from tests.services.server import Elsewhere, Server, Service
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 CLUSTER = "bGVnYWN5LWJyaWRnZS10ZQ"
 SETTINGS = {
+    # No setting of a broker: what its data folder is formatted for.
+    "cluster.id": CLUSTER,
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
@@ -68,7 +70,7 @@ def in_container(settings: Mapping[str, str] | None = None, *, brief: bool = Fal
     bootstrap = f"127.0.0.1:{port}"
     wanted = _settings(port, control, "/tmp/kraft-combined-logs", settings, listen="0.0.0.0")  # noqa: S104, S108 - inside the container
     env = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in wanted.items()}
-    env["CLUSTER_ID"] = CLUSTER
+    env["CLUSTER_ID"] = wanted["cluster.id"]
     if brief:
         env["KAFKA_JVM_PERFORMANCE_OPTS"] = " ".join(BRIEF_JAVA)
     container = Container(IMAGE, [port], lambda: answers(bootstrap), env=env)
@@ -106,7 +108,7 @@ def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> 
             "kafka.tools.StorageTool",
             "format",
             "-t",
-            CLUSTER,
+            wanted["cluster.id"],
             "-c",
             str(properties),
         ],

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 
 from bridge.capture.control import topic as control_topic
+from bridge.capture.entity import stored_type
 from bridge.capture.health import topic as status_topic
 from bridge.capture.positions import topic as positions_topic
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
-from bridge.log.port import Log, TopicInfo, TopicSpec
-from bridge.model.errors import BridgeError
-from bridge.model.names import FIXED, change_topic, fixed_topic
-from bridge.wiring.logs import make_log, make_registry
+from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
+from bridge.model.errors import BridgeError, ConfigurationError
+from bridge.model.names import (
+    FIXED,
+    SCHEMA_IDS,
+    SCHEMAS,
+    change_topic,
+    fixed_topic,
+    internal_topic,
+    replay_topic,
+)
+from bridge.wiring.logs import make_bare_registry, make_log, make_registry
 
 
 def expected(config: Config) -> list[TopicSpec]:
@@ -28,7 +37,30 @@ def expected(config: Config) -> list[TopicSpec]:
     ]
     fixed = [TopicSpec(fixed_topic(config.bridge, name)) for name in sorted(FIXED)]
     inner = [topic(config.bridge) for topic in (positions_topic, status_topic, control_topic)]
+    if config.log.kafka is None or config.log.kafka.registry is None:
+        inner.append(TopicSpec(internal_topic(config.bridge, SCHEMAS), partitions=1))
+    if config.log.kafka is not None:
+        inner.append(TopicSpec(internal_topic(config.bridge, SCHEMA_IDS), "compact", 1))
     return [*changes, *fixed, *inner]
+
+
+def replay_topics(config: Config, topics: Iterable[str]) -> list[TopicSpec]:
+    """The topics of replays that are there, as they should be."""
+    prefix = replay_topic(config.bridge, "")
+    return [TopicSpec(name) for name in sorted(topics) if name.startswith(prefix)]
+
+
+def collisions(names: Iterable[str], there: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Pairs of topics that Kafka takes for one, because it writes `.` as `_` in its metrics; the
+    first of each is one of `names`.
+    """
+    seen: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
+    for name in [*sorted(there), *names]:
+        other = seen.setdefault(name.replace(".", "_"), name)
+        if other != name:
+            pairs.append((name, other))
+    return pairs
 
 
 def differences(
@@ -78,12 +110,14 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Foun
     said = target.kafka is None or "partitions" in target.kafka.model_fields_set
     stated = target.kafka.partitions if target.kafka is not None else target.partitions
     partitions = stated if said else None
-    for wanted in expected(config):
+    for wanted in [*expected(config), *replay_topics(config, topics)]:
         there = topics.get(wanted.name)
         if there is None:
             continue
         for what, hint in differences(wanted, there, partitions):
-            weight: Weight = "error" if "partitions" in what else "warning"
+            # What the bridge keeps for itself is lost, and running doesn't get over it.
+            internal = wanted.name.startswith("_") and "cleanup" in what
+            weight: Weight = "error" if internal or "partitions" in what else "warning"
             found.append(Found(weight, "log", what, f"topic {wanted.name}", hint))
     return found
 
@@ -99,7 +133,14 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
         yield Found("configuration", "log", str(error))
         return
     place = f"log {log.name}"
+    specs = expected(config)
     try:
+        if isinstance(log, SupportsLogCheck):
+            findings = await log.check_servers([spec.name for spec in specs])
+            for finding in findings:
+                yield _of(finding, place)
+            if any(finding.fatal for finding in findings):
+                return
         await log.open()
         async for found in _opened(config, log, place):
             yield found
@@ -112,21 +153,74 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
 async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found, None]:
     topics = await log.topics()
     wrong = topic_findings(config, topics)
+    if isinstance(log, SupportsLogCheck):
+        colliding = collisions([spec.name for spec in expected(config)], topics)
+        wrong += [
+            Found(
+                "error",
+                "log",
+                f"collides with topic {other}: Kafka takes `.` and `_` for the same and refuses "
+                "the second",
+                f"topic {name}",
+                "use another name for the bridge, the system or the entity",
+            )
+            for name, other in colliding
+        ]
+        names = {name for name, _ in colliding}
+        specs = [spec for spec in expected(config) if spec.name not in names]
+        wrong += [_of(each, place) for each in await log.check_needs(specs, config.bridge)]
     for found in wrong:
         yield found
     if not wrong:
         ours = sum(wanted.name in topics for wanted in expected(config))
         yield Found("ok", "log", f"reachable; topics of this bridge: {ours}", place)
-    if config.log.kafka is None or config.log.kafka.registry is None:
+    async for found in _registry(config, log, topics):
+        yield found
+
+
+def _of(finding: LogFinding, place: str) -> Found:
+    return Found("error" if finding.fatal else "warning", "log", finding.text, place, finding.hint)
+
+
+async def _registry(
+    config: Config, log: Log, topics: Mapping[str, TopicInfo]
+) -> AsyncGenerator[Found, None]:
+    """Whether it is there, the one that the log was written with, and holds what it should. What
+    opening would create isn't made: where nothing was written yet there is nothing to compare.
+    """
+    over_http = config.log.kafka is not None and config.log.kafka.registry is not None
+    remembers = internal_topic(config.bridge, SCHEMA_IDS) in topics
+    if not over_http and not (remembers and internal_topic(config.bridge, SCHEMAS) in topics):
         return
-    registry = make_registry(config, log)
-    url = config.log.kafka.registry.url
+    registry = make_registry(config, log) if remembers else make_bare_registry(config, log)
+    place = f"registry {registry.name}"
     try:
         await registry.open()
-        await registry.latest(f"{fixed_topic(config.bridge, 'commands')}-value")
+        strange = await _foreign(config, registry)
     except BridgeError as error:
         yield Found("error", "registry", str(error), "registry")
-    else:
-        yield Found("ok", "registry", "reachable", f"registry {url}")
+        return
     finally:
         await registry.close()
+    for found in strange:
+        yield found
+    if not strange:
+        yield Found("ok", "registry", "reachable", place)
+
+
+async def _foreign(config: Config, registry: Registry) -> list[Found]:
+    """Entities under whose subjects something else stands as the newest."""
+    found: list[Found] = []
+    await registry.latest(f"{fixed_topic(config.bridge, 'commands')}-value")
+    for system in config.systems:
+        for entity in system.spec.entities:
+            topic = change_topic(config.bridge, entity.system, entity.name)
+            value = await registry.latest(f"{topic}-value")
+            key = await registry.latest(f"{topic}-key")
+            if value is None or key is None:
+                continue
+            try:
+                stored_type(entity.qualified, topic, key, value)
+            except ConfigurationError as error:
+                found.append(Found("error", "registry", str(error), f"topic {topic}"))
+    return found

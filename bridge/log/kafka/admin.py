@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from bridge.log.kafka.committed import stable_offsets
 from bridge.log.kafka.errors import told, translate
+from bridge.log.kafka.operations import group_operations
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.subscription import subscription
 from bridge.log.kafka.topics import NEWER, entries_of, spec_of
@@ -80,8 +81,16 @@ class KafkaAdmin:
     async def topics(self) -> Mapping[str, TopicInfo]:
         """Every topic but Kafka's own."""
         there = await self._shown()
-        names = sorted(there)
-        infos: dict[str, TopicInfo] = {}
+        settings = await self.settings(there)
+        return {
+            name: TopicInfo(spec_of(name, there[name], entries), there[name])
+            for name, entries in settings.items()
+        }
+
+    async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        """The configuration entries of topics that are there."""
+        names = sorted(topics)
+        settings: dict[str, dict[str, str | None]] = {}
         for at in range(0, len(names), 500):
             resources = [
                 ConfigResource(ConfigResourceType.TOPIC, name) for name in names[at : at + 500]
@@ -96,9 +105,31 @@ class KafkaAdmin:
                         raise translate(
                             kafka.for_code(code)(text), f"configuration of topic {name}"
                         )
-                    values = {entry[0]: entry[1] for entry in entries}
-                    infos[name] = TopicInfo(spec_of(name, there[name], values), there[name])
-        return infos
+                    settings[name] = {entry[0]: entry[1] for entry in entries}
+        return settings
+
+    async def refusals(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
+        """Why those of the topics that are missing could not be created, by name; none is made."""
+        there = await self._shown()
+        missing = [spec for spec in specs if spec.name not in there]
+        if not missing:
+            return {}
+        new = self._new_topics(missing, await self._replication(), frozenset(NEWER))
+        answer = await self._ask(
+            "creation of topics",
+            lambda: self._client.create_topics(new, validate_only=True),
+        )
+        return {
+            name: str(translate(kafka.for_code(code)(text), f"creation of topic {name}"))
+            for name, code, text in (
+                (error[0], error[1], error[2]) for error in answer.topic_errors
+            )
+            if kafka.for_code(code) not in {kafka.NoError, kafka.TopicAlreadyExistsError}
+        }
+
+    async def group_operations(self, group: str) -> int:
+        """What this user may do with a group, as bits of AclOperation. Raises the port's errors."""
+        return await self._ask(f"group {group}", lambda: group_operations(self._client, group))
 
     async def groups(self) -> Mapping[str, GroupInfo]:
         """Every consumer group with its members and commits."""
@@ -117,12 +148,22 @@ class KafkaAdmin:
 
     async def _members(self, group: str) -> list[tuple[str, str, str, bytes, bytes]]:
         """Id, client id, host, metadata and assignment of each live member."""
-        answers = await self._ask(
-            f"group {group}", lambda: self._client.describe_consumer_groups([group])
-        )
-        return [
-            member for answer in answers for described in answer.groups for member in described[5]
-        ]
+        members: list[tuple[str, str, str, bytes, bytes]] = (await self._described(group))[5]
+        return members
+
+    async def _described(self, group: str) -> Any:
+        """Error code, name, state, types and members of a group."""
+
+        async def describe() -> Any:
+            answers: list[Any] = await self._client.describe_consumer_groups([group])
+            [described] = [each for answer in answers for each in answer.groups]
+            error = kafka.for_code(described[0])
+            if error not in {kafka.NoError, kafka.GroupIdNotFound}:
+                # A coordinator that loads or moves knows no members: that isn't none.
+                raise error(f"group {group}")
+            return described
+
+        return await self._ask(f"group {group}", describe)
 
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition]
@@ -201,19 +242,7 @@ class KafkaAdmin:
     ) -> list[TopicSpec]:
         """Create topics; those whose configuration was refused, unless it is the last try."""
         by_name = {spec.name: spec for spec in specs}
-        new = [
-            NewTopic(
-                spec.name,
-                spec.partitions or self._settings.partitions,
-                replication,
-                topic_configs={
-                    name: value
-                    for name, value in entries_of(spec, self._settings.min_insync).items()
-                    if name not in leave_out
-                },
-            )
-            for spec in by_name.values()
-        ]
+        new = self._new_topics(by_name.values(), replication, leave_out)
         answer = await self._ask("creation of topics", lambda: self._client.create_topics(new))
         refused = []
         for name, code, text in ((error[0], error[1], error[2]) for error in answer.topic_errors):
@@ -225,6 +254,23 @@ class KafkaAdmin:
             else:
                 raise translate(error(text), f"creation of topic {name}")
         return refused
+
+    def _new_topics(
+        self, specs: Iterable[TopicSpec], replication: int, leave_out: frozenset[str]
+    ) -> list[NewTopic]:
+        return [
+            NewTopic(
+                spec.name,
+                spec.partitions or self._settings.partitions,
+                replication,
+                topic_configs={
+                    name: value
+                    for name, value in entries_of(spec, self._settings.min_insync).items()
+                    if name not in leave_out
+                },
+            )
+            for spec in specs
+        ]
 
     async def _ask(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask, again while it may help."""

@@ -15,10 +15,12 @@ from aiokafka.errors import KafkaError
 from bridge.log.kafka import internals
 from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
 from bridge.log.kafka.batches import Batch, batches
+from bridge.log.kafka.check import rights_findings, server_findings, settings_findings
 from bridge.log.kafka.connect import check_connection
 from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.membership import Membership
+from bridge.log.kafka.metadata import DESCRIBE, READ, TopicRights, missing_operations
 from bridge.log.kafka.producer import KafkaProducer
 from bridge.log.kafka.settings import (
     BACKOFF_MS,
@@ -27,13 +29,23 @@ from bridge.log.kafka.settings import (
     KafkaSettings,
     client_arguments,
 )
-from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
-from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
+from bridge.log.port import (
+    Entry,
+    GroupInfo,
+    LogFinding,
+    Rebalance,
+    TopicInfo,
+    TopicPartition,
+    TopicSpec,
+)
+from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
 
 #: Milliseconds that the broker keeps a transaction open whose owner says nothing.
 TRANSACTION_MS: Final = 60_000
 #: The same for an append of several batches: nobody takes over its id, so readers wait for this.
 APPEND_MS: Final = 15_000
+#: Of the transactional ids of such appends.
+APPEND_PREFIX: Final = "legacy-bridge-append-"
 #: Seconds that a rebalance waits for members that are busy.
 REBALANCE: Final = 30.0
 #: Seconds in which a commit's markers are written.
@@ -57,6 +69,7 @@ class KafkaLog:
         self._bulk: KafkaProducer | None = None
         self._appending = asyncio.Lock()
         self._consumers: set[KafkaConsumer] = set()
+        self._rights: Mapping[str, TopicRights] = {}
 
     @property
     def name(self) -> str:
@@ -258,6 +271,40 @@ class KafkaLog:
         finally:
             await internals.stop(client)
 
+    async def check_servers(self, topics: Sequence[str]) -> list[LogFinding]:
+        """Which cluster each server belongs to, and whether its brokers can be reached."""
+        findings, self._rights = await server_findings(self._settings, topics)
+        return findings
+
+    async def check_needs(self, specs: Sequence[TopicSpec], bridge: str) -> list[LogFinding]:
+        """See the port. Opens a producer, as running does, and writes nothing with it."""
+        user = f"user {self._settings.security.username or '(no login)'}"
+        findings = [*rights_findings(self._rights, user)]
+        there = {name for name, rights in self._rights.items() if not rights.missing}
+        try:
+            findings += settings_findings(await self._admin.settings(there), self._rights)
+            refused = await self._admin.refusals(specs)
+            findings += [LogFinding(why) for _, why in sorted(refused.items())]
+            operations = await self._admin.group_operations(f"{bridge}.check")
+            if missing := missing_operations(operations, (READ, DESCRIBE)):
+                findings.append(
+                    LogFinding(
+                        f"{user} lacks {', '.join(missing)} on consumer groups {bridge}.…",
+                        f"grant Describe and Read on groups with the prefix {bridge}.",
+                    )
+                )
+        except ConfigurationError as error:
+            findings.append(LogFinding(str(error)))
+        for name, transaction_ms in (
+            (f"{bridge}.check", TRANSACTION_MS),
+            (f"{APPEND_PREFIX}check", APPEND_MS),
+        ):
+            try:
+                await (await self._producer(name, transaction_ms)).close()
+            except ConfigurationError as error:
+                findings.append(LogFinding(str(error)))
+        return findings
+
     @asynccontextmanager
     async def _answering(self, doing: str) -> AsyncIterator[None]:
         """A question that the broker answers in time, or RetryLater."""
@@ -352,7 +399,7 @@ class KafkaLog:
 
     async def _bulk_producer(self) -> KafkaProducer:
         if self._bulk is None or self._bulk.is_dead:
-            self._bulk = await self._producer(f"legacy-bridge-append-{uuid4()}", APPEND_MS)
+            self._bulk = await self._producer(f"{APPEND_PREFIX}{uuid4()}", APPEND_MS)
         return self._bulk
 
     async def _send(self, producer: aiokafka.AIOKafkaProducer, topic: str, batch: Batch) -> None:

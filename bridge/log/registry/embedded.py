@@ -24,6 +24,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
+from bridge.log.registry.kept import check_kept
 from bridge.model import compat
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import SCHEMAS, internal_topic
@@ -59,7 +60,9 @@ class EmbeddedRegistry:
     async def open(self) -> None:
         """Create the topic and read what is there."""
         topic = self._place.topic
-        await self._log.create_topics([TopicSpec(topic, "delete", partitions=1)])
+        spec = TopicSpec(topic, "delete", partitions=1)
+        await self._log.create_topics([spec])
+        await check_kept(self._log, spec, "schemas would vanish, and no record could be read")
         begin = await self._log.beginning_offsets([self._place])
         self._reader = await self._log.reader({self._place: begin[self._place]})
         await self._catch_up()

@@ -24,6 +24,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
+from bridge.log.registry.kept import check_kept
 from bridge.model import compat
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import SCHEMA_IDS, internal_topic
@@ -89,7 +90,9 @@ class RememberedRegistry:
     async def open(self) -> None:
         """Connect, and compare. Raises ConfigurationError for another registry."""
         await self._registry.open()
-        await self._log.create_topics([TopicSpec(self._partition.topic, "compact", 1)])
+        spec = TopicSpec(self._partition.topic, "compact", 1)
+        await self._log.create_topics([spec])
+        await check_kept(self._log, spec, "what each schema id stands for would be forgotten")
         try:
             await self.verify()
         except OtherRegistry as error:
