@@ -138,6 +138,12 @@ class Dialect(Protocol):
     def watch(self, system: System) -> Watch:
         """A look-out for commits; opens what it needs at the first look."""
 
+    def may_be_ambiguous(self, layout: Layout) -> bool:
+        """Whether different keys of the table may be one key in the log."""
+
+    def ambiguous_key(self, connection: Connection, layout: Layout) -> str:
+        """Why two rows of the table have one key in the log; empty when none do."""
+
     def schema_token(self, connection: Connection) -> Hashable:
         """A value that changes when a table was altered; cheap."""
 

@@ -34,7 +34,7 @@ from connectors.journal.dialect import (
     Mark,
     Trouble,
 )
-from connectors.journal.layout import Frame, frame_for
+from connectors.journal.layout import Frame, Layout, frame_for
 from connectors.sql.engine import BEGIN, BUSY_SECONDS, make_engine
 from connectors.sql.errors import naming
 from connectors.sql.session import Threads
@@ -98,6 +98,8 @@ class JournalSource:
         self._schema: Hashable | None = None
         self._layouts: frozenset[int] = frozenset()
         self._troubles: dict[str, Trouble] = {}
+        self._untyped: dict[str, Layout] = {}
+        """Tables that are there and whose keys may be ambiguous, by their newest layout."""
         self._broken: frozenset[str] = frozenset()
         """Tables that were not journaled at `_mark`, as the last checkpoint says."""
         self._durable: Mark | None = None
@@ -199,6 +201,8 @@ class JournalSource:
         reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
         if reason is not None:
             raise self._history_lost(reason)
+        if entries and self._untyped:
+            self._look_at_keys(connection)
         used = {entry.layout for entry in entries} - {WATERMARK}
         if used - self._layouts:
             self._learn(connection)
@@ -219,6 +223,21 @@ class JournalSource:
             )
         layouts = self._dialect.layouts(connection)
         self._troubles = self._dialect.troubles(connection, list(self._wanted), layouts)
+        newest = {layout.table: layout for layout in layouts if layout.table in self._wanted}
+        self._untyped = {
+            table: layout
+            for table, layout in newest.items()
+            if table not in self._troubles and self._dialect.may_be_ambiguous(layout)
+        }
+        self._look_at_keys(connection)
+
+    def _look_at_keys(self, connection: Connection) -> None:
+        for table, layout in self._untyped.items():
+            why = self._dialect.ambiguous_key(connection, layout)
+            if why:
+                self._troubles[table] = Trouble(why)
+            else:
+                self._troubles.pop(table, None)
 
     def _learn(self, connection: Connection) -> None:
         now: dict[str, Catalogue | None] = {}

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from bridge.connector import CREATE, Finding, System
 from bridge.model.errors import HistoryLost, RetryLater
+from connectors.journal.ambiguous_keys import ambiguous_key, untyped_keys
 from connectors.journal.dialect import RENEWED, Entry, Forgotten, Mark, State, Trouble
 from connectors.journal.layout import Layout, layout_from
 from connectors.journal.presence import (
@@ -259,6 +260,8 @@ class SqliteJournal:
                     )
                 )
             found += _expressions(connection, catalogue.table)
+            if why := ambiguous_key(connection, catalogue.table, catalogue.columns):
+                found.append(Finding(why))
         return found
 
     def state(self, connection: Connection) -> State:
@@ -279,6 +282,14 @@ class SqliteJournal:
     def watch(self, system: System) -> SqliteWatch:
         """A look-out for commits."""
         return SqliteWatch(system)
+
+    def may_be_ambiguous(self, layout: Layout) -> bool:
+        """Whether different keys of the table may be one key in the log."""
+        return bool(untyped_keys(layout.columns))
+
+    def ambiguous_key(self, connection: Connection, layout: Layout) -> str:
+        """Why two rows of the table have one key in the log; empty when none do."""
+        return ambiguous_key(connection, layout.table, layout.columns)
 
     def schema_token(self, connection: Connection) -> Hashable:
         """https://www.sqlite.org/pragma.html#pragma_schema_version, and of which file."""

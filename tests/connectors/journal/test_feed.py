@@ -270,6 +270,27 @@ async def test_a_bridge_of_an_earlier_version_that_acknowledges_is_found_by_the_
     await source.close()
 
 
+async def test_a_number_and_a_text_that_are_one_key_in_the_log_are_told(legacy: Legacy) -> None:
+    """Two rows overwrote each other in the log, and one delete removed both."""
+    legacy.run(
+        "CREATE TABLE t (k PRIMARY KEY, a)",
+        "INSERT INTO t VALUES (1, 'number'), ('x', 1), ('01', 2), (2.5, 3)",
+    )
+    source = await begun(legacy)
+    assert (await taken(source)).troubles == {}
+    assert await connector.check(legacy.system("t")) == []
+    legacy.run("INSERT INTO t VALUES ('1', 'text')")
+    batch = await taken(source)
+    assert "the number 1 and the text '1'" in batch.troubles["t"]
+    (finding,) = await connector.check(legacy.system("t"))
+    assert finding.fatal
+    legacy.run("DELETE FROM t WHERE k = '1'")
+    batch = await taken(source)
+    assert batch.troubles == {}
+    assert [stale.tables for stale in batch.stale] == [("t",)]
+    await source.close()
+
+
 def restore_in_place(backup: Path, legacy: Legacy) -> None:
     with closing(sqlite3.connect(backup)) as source:
         source.backup(legacy.db)
