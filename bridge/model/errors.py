@@ -5,6 +5,13 @@ Every message names the thing, the place and the way out. No message holds a sec
 
 from __future__ import annotations
 
+from typing import Final
+
+MAX_RETRY_AFTER_S: Final = 86_400.0
+"""A system that wants to be left alone for longer is asked once a day all the same, or a slip of its
+pen would stop everything for good.
+"""
+
 
 class BridgeError(Exception):
     """The root of every error that the bridge raises on purpose."""
@@ -17,12 +24,14 @@ class ConfigurationError(BridgeError):
 class RetryLater(BridgeError):
     """Nothing is wrong with the request: the other side is away or busy. Try again.
 
-    `after`: in how many seconds at the earliest, where the other side said so (`Retry-After`).
+    `after`: in how many seconds at the earliest, where the other side said so (`Retry-After`); at
+    most `MAX_RETRY_AFTER_S`.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
         super().__init__(message)
-        self.after = after
+        # Written so that what is no number at all becomes none.
+        self.after = min(after, MAX_RETRY_AFTER_S) if after is not None and after >= 0 else None
 
 
 class Unsupported(BridgeError):

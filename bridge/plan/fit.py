@@ -72,7 +72,10 @@ def text_of(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
-        return format(value, "f") if value.is_finite() else _SPECIAL[str(value).lstrip("s")]
+        if not value.is_finite():
+            return _SPECIAL[str(value).lstrip("s")]
+        number.bounded(value)
+        return format(value, "f")
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else _SPECIAL[repr(value)]
     if isinstance(value, datetime):

@@ -17,6 +17,9 @@ MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
 EXACT = Context(prec=5000, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation, Inexact])
 
 _SINGLE = struct.Struct("<f")
+MAX_DIGITS = 200_000
+"""More than any database's number has; a few characters such as `1e300000000` would fill the memory."""
+
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
@@ -53,7 +56,14 @@ def number_of(value: Any) -> Decimal:
         raise Refusal(f"a {type(value).__name__} that is no number", value)
     if not found.is_finite():
         raise Refusal(f"{found} is no number that a decimal can hold")
+    bounded(found)
     return found
+
+
+def bounded(number: Decimal) -> None:
+    """Refuses a finite number whose digits, written out, nobody could keep."""
+    if abs(number.adjusted()) > MAX_DIGITS:
+        raise Refusal(f"a number of more than {MAX_DIGITS} digits")
 
 
 def double(value: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,13 +9,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from bridge.model.errors import Rejected
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 
 Headers = Mapping[str, str]
 
 
-class Unreadable(ValueError):
-    """An answer breaks off, or is not what it says it is."""
-
+Unreadable = UnreadableAnswer
 
 MOST_DIGITS = 19
 """Of a number of rows: more are none."""
@@ -103,16 +102,11 @@ def segment(text: str) -> str:
 def parsed(content_type: str, content: bytes) -> Any:
     """JSON where that is what it is, else the bytes; None when there are none.
 
-    Raises ValueError for JSON that breaks off or isn't any.
+    Raises Unreadable for JSON that breaks off or isn't any.
     """
     if not content:
         return None
-    if "json" in content_type.lower():
-        try:
-            return json.loads(content, parse_float=Decimal)
-        except RecursionError:
-            raise Unreadable("nested too deeply") from None
-    return content
+    return parse_json(content) if "json" in content_type.lower() else content
 
 
 def status_of(told: Any) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 from connectors.odata.address import literals, row_path
 from connectors.odata.answer import Request, with_query
 from connectors.odata.edm import literal, payload
@@ -217,8 +218,8 @@ def _body(of: EntitySet, service: Service, values: Mapping[str, Any]) -> Mapping
 def _together(of: EntitySet, name: str, value: Any) -> Any:
     """Rows that are made together with theirs, as JSON."""
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+        return parse_json(value, parse_float=float) if isinstance(value, str) else value
+    except UnreadableAnswer:
         raise Rejected(
             "bad_value", f"entity set {of.name!r}: {name!r} takes JSON, and this is none"
         ) from None

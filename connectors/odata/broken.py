@@ -7,6 +7,7 @@ import ssl
 import httpx
 
 from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
+from connectors.http.errors import AnswerTooLarge
 
 _BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """Errors of a request that was never sent."""
@@ -55,9 +56,9 @@ def broken(place: str, *, writes: bool) -> BridgeError:
     return RetryLater(f"{place}: the answer breaks off or is no JSON")
 
 
-def too_large(place: str, largest: int, *, writes: bool) -> BridgeError:
+def too_large(place: str, why: AnswerTooLarge, *, writes: bool) -> BridgeError:
     """The error for an answer that nobody could keep."""
-    size = f"the answer has more than {largest // 2**20} MB"
+    size = f"the answer has {why}"
     if writes:
         return OutcomeUnknown(f"{place}: {size}; whether it was done is unknown")
     return ConfigurationError(

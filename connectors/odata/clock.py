@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from connectors.http.dates import http_date
 from connectors.odata.moments import instant
 
 _FINER = re.compile(r"(\.\d{6})\d+")
@@ -24,10 +24,6 @@ SECOND = timedelta(seconds=1)
 """How exact the Date of an answer is."""
 ZONES = timedelta(hours=14)
 """How far ahead of UTC a local time may be: V2's moments without a zone."""
-
-
-YEARS = range(1971, 9000)
-"""Those that the Date of an answer may be of; behind others there is nothing to reckon with."""
 
 FAR = 60.0
 """Seconds by which a clock that was set back raises doubts about what was seen before."""
@@ -75,13 +71,7 @@ class Clock:
         """An answer came, with that `Date` header; its request was made at `begun`. `first`: it is
         the first one of a poll.
         """
-        try:
-            found = parsedate_to_datetime(date)
-            self._date = found if found.tzinfo else found.replace(tzinfo=UTC)
-        except ValueError:
-            self._date = None
-        if self._date is not None and self._date.year not in YEARS:
-            self._date = None
+        self._date = http_date(date)
         if first:
             self._begun = begun
 

@@ -4,11 +4,12 @@ a scale that isn't said is variable.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bridge.model.errors import ConfigurationError
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 from connectors.odata.raw import (
     Names,
     RawModel,
@@ -23,8 +24,8 @@ from connectors.odata.raw import (
 def read_json(body: bytes) -> RawModel:
     """The document; raises ConfigurationError for what is none."""
     try:
-        document = json.loads(body)
-    except ValueError as error:
+        document = parse_json(body, parse_float=float)
+    except UnreadableAnswer as error:
         raise ConfigurationError(f"$metadata is no JSON: {error}") from None
     if not isinstance(document, dict) or "$Version" not in document:
         raise ConfigurationError(

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time
@@ -32,6 +33,7 @@ from typing import Any
 
 from bridge.model.types import MAX_PRECISION, FieldType
 from bridge.plan.steps import MISSING
+from connectors.http.json_values import decimal_of
 from connectors.odata.literal import literal, payload
 from connectors.odata.model import Property, Version
 from connectors.odata.moments import instant, local, time_of_day
@@ -105,15 +107,19 @@ def _decimal(_: Property, json: Any) -> Any:
         return json
     if isinstance(json, float):
         return Decimal(repr(json))
-    if isinstance(json, (int, str)):
-        return Decimal(_FLOATS.get(json, json) if isinstance(json, str) else json)
-    return json
+    if isinstance(json, str):
+        return decimal_of(json)
+    return Decimal(json) if isinstance(json, int) else json
 
 
 def _float(_: Property, json: Any) -> Any:
-    if isinstance(json, str):
-        return _FLOATS[json] if json in _FLOATS else float(json)
-    return float(json) if isinstance(json, (int, Decimal)) and not isinstance(json, bool) else json
+    if isinstance(json, str) and json in _FLOATS:
+        return _FLOATS[json]
+    if isinstance(json, bool) or not isinstance(json, (int, str, Decimal)):
+        return json
+    found = float(json)
+    # Beyond a double: its plan refuses what it is, rather than taking it for infinite.
+    return json if math.isinf(found) else found
 
 
 def _guid(_: Property, json: Any) -> Any:

@@ -13,6 +13,8 @@ import httpx
 
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
+from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
 from connectors.odata.broken import broken, lost, too_large
 from connectors.odata.faults import fault, is_csrf, is_page
@@ -25,7 +27,7 @@ KEEP = 2.0
 that is sent into one that ends has an unknown outcome for nothing.
 """
 
-LARGEST = 256 * 2**20
+LARGEST = MAX_BODY_BYTES
 """Bytes of an answer that are taken. A service that knows no pages would fill the memory."""
 
 
@@ -42,7 +44,6 @@ class Exchange:
         self._where = f"system {system.name!r}"
         self._root, self._query = _root(system)
         self._clock = clock
-        self._largest = largest
         limits = limits_of(system.options)
         way = entry(system, clock)
         told = {one for secret in way.secrets for one in (secret, quote(secret, safe=""))}
@@ -53,7 +54,8 @@ class Exchange:
             timeout=limits.timeout,
             limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
             # Behind the login: a token that has to be asked for first takes its time.
-            event_hooks={"request": [_begun]},
+            event_hooks={"request": [_begun], "response": [bound_answers(largest)]},
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
         )
         self._token = ""
 
@@ -132,7 +134,7 @@ class Exchange:
                 headers=dict(headers),
                 extensions={BEGIN: request.begin},
             ) as response:
-                content = await self._content_of(response, place, writes=request.writes)
+                content = await response.aread()
         except httpx.HTTPError as error:
             # The question for a token is an exchange of its own: the write was not sent yet.
             asked = error.request.url
@@ -140,6 +142,10 @@ class Exchange:
             if not own:
                 place = f"{self._where}: the token's server {shown(str(asked))}"
             raise self._hidden(lost(error, place, writes=request.writes and own)) from error
+        except AnswerTooLarge as error:
+            raise too_large(place, error, writes=request.writes) from None
+        except UnreadableAnswer:
+            raise broken(place, writes=request.writes) from None
         except (ConfigurationError, RetryLater) as error:
             # The token's server, whose words may repeat what it was sent.
             raise self._hidden(error) from None
@@ -152,22 +158,11 @@ class Exchange:
             return raw
         try:
             body = parsed(told.get("content-type", ""), content)
-        except ValueError:
+        except UnreadableAnswer:
             if not raw.good:
                 return raw
             raise broken(place, writes=request.writes) from None
         return Answer(raw.status, told, body)
-
-    async def _content_of(self, response: httpx.Response, place: str, *, writes: bool) -> bytes:
-        """The whole body, as long as it is no danger to everything else in this process."""
-        parts: list[bytes] = []
-        size = 0
-        async for part in response.aiter_bytes():
-            size += len(part)
-            if size > self._largest:
-                raise too_large(place, self._largest, writes=writes)
-            parts.append(part)
-        return b"".join(parts)
 
     def _headers(self, request: Request) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from bridge.model.errors import (
@@ -29,15 +28,9 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
+from connectors.http.dates import retry_after_seconds
+from connectors.http.words import MAX_SEARCHED_BYTES, element_text, line_of, one_line
 from connectors.odata.answer import Answer, shown
-
-LONGEST = 400
-"""Characters of a service's own words that are told on."""
-
-LONGEST_WAIT = 86_400.0
-"""Seconds: a service that wants to be left alone for longer is asked once a day all the same, or a
-slip of its pen would stop everything for good.
-"""
 
 _CODES = {
     404: "not_found",
@@ -48,8 +41,6 @@ _CODES = {
 }
 _LOST = frozenset({408, 502, 504})
 _AWAY = frozenset({425, 429, 503})
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_XML = re.compile(rb"<(?:\w+:)?message\b[^>]*>(.*?)</(?:\w+:)?message>", re.IGNORECASE | re.DOTALL)
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECASE)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
@@ -121,7 +112,7 @@ def _page(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeE
 def _is_error(body: Any) -> bool:
     """Whether an answer that says it is good is nothing but an error: rows may have an `error`."""
     if isinstance(body, bytes):
-        return _ERROR.match(body) is not None
+        return _ERROR.match(body[:MAX_SEARCHED_BYTES]) is not None
     if not isinstance(body, Mapping):
         return False
     names = {name for name in body if not name.startswith("@")}
@@ -132,7 +123,9 @@ def is_page(answer: Answer) -> bool:
     """Whether it is HTML, whatever its status says."""
     if "html" in answer.headers.get("content-type", "").lower():
         return True
-    return isinstance(answer.body, bytes) and _PAGE.match(answer.body) is not None
+    return (
+        isinstance(answer.body, bytes) and _PAGE.match(answer.body[:MAX_SEARCHED_BYTES]) is not None
+    )
 
 
 def is_csrf(answer: Answer) -> bool:
@@ -147,18 +140,19 @@ def message(body: Any) -> str:
     V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`; XML.
     """
     if isinstance(body, bytes):
-        found = _XML.search(body)
-        return _line(found[1].decode(errors="replace")) if found else ""
+        return element_text(body, "message")
     error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
     if isinstance(error, str):
-        return _line(error)
+        return one_line(error)
     if not isinstance(error, Mapping):
         return ""
     said = [_text(error)]
     details = error.get("details")
     if isinstance(details, list):
         said += [_text(one) for one in details if isinstance(one, Mapping)]
-    return _line("; ".join(dict.fromkeys(filter(None, said))) or str(error.get("code") or "error"))
+    return one_line(
+        "; ".join(dict.fromkeys(filter(None, said))) or str(error.get("code") or "error")
+    )
 
 
 def _text(error: Mapping[str, Any]) -> str:
@@ -171,37 +165,14 @@ def _text(error: Mapping[str, Any]) -> str:
 def _told(answer: Answer) -> str:
     words = message(answer.body) or _title(answer.body)
     if not words and isinstance(answer.body, bytes) and not is_page(answer):
-        words = _line(answer.body.decode(errors="replace"))
+        words = line_of(answer.body)
     return f": {words}" if words else ""
 
 
 def _title(body: Any) -> str:
-    found = _TITLE.search(body) if isinstance(body, bytes) else None
-    return _line(found[1].decode(errors="replace")) if found else ""
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+    return element_text(body, "title") if isinstance(body, bytes) else ""
 
 
 def retry_after(answer: Answer, now: datetime) -> float | None:
-    """Seconds until the service wants to be asked again, where it says so: a number, or a date,
-    by the service's own clock where it tells that.
-    """
-    given = answer.headers.get("retry-after", "").strip()
-    if given.isdecimal():
-        return min(float(given), LONGEST_WAIT)
-    moment = _moment(given)
-    if moment is None:
-        return None
-    wait = (moment - (_moment(answer.headers.get("date", "")) or now)).total_seconds()
-    return min(max(0.0, wait), LONGEST_WAIT)
-
-
-def _moment(given: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(given)
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    """Seconds until the service wants to be asked again, where it says so."""
+    return retry_after_seconds(answer.headers, now)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import math
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from bridge.model.errors import Rejected
+from connectors.http.json_values import decimal_of
 from connectors.odata.model import Property, Version
 from connectors.odata.moments import duration, instant, local, ticks, time_of_day, written
 
@@ -48,7 +49,7 @@ def _exact(p: Property, value: Any) -> Any:
     """The one Python object of the property's type: text is read, wrong types are refused."""
     try:
         found = _typed(p, value)
-    except (ValueError, LookupError, InvalidOperation, TypeError, AttributeError):
+    except (ValueError, LookupError, ArithmeticError, TypeError, AttributeError):
         found = None
     if found is None:
         raise Rejected("bad_key", f"property {p.name!r}: a value that is no {p.enum or p.edm}")
@@ -62,10 +63,10 @@ def _typed(p: Property, value: Any) -> Any:
         known = {"true": True, "false": False}
         return value if isinstance(value, bool) else known[str(value).lower()]
     if p.edm in _INTEGERS:
-        number = Decimal(str(value))
+        number = decimal_of(str(value).strip())
         return int(number) if not isinstance(value, bool) and number == int(number) else None
     if p.edm == "Edm.Decimal":
-        return None if isinstance(value, bool) else Decimal(str(value))
+        return None if isinstance(value, bool) else decimal_of(str(value).strip())
     if p.edm in {"Edm.Double", "Edm.Single"}:
         return None if isinstance(value, bool) else float(value)
     if p.edm == "Edm.Guid":

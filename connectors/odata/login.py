@@ -6,7 +6,9 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.http.dates import retry_after_seconds
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 from connectors.odata.answer import shown
 from connectors.odata.faults import message
 
 EARLY = 30.0
 """Seconds before a token expires in which it is not used any more."""
+
+LONGEST_USE = 86_400.0
+"""Seconds after which a token is asked for again at the latest."""
 
 UNTOLD = 300.0
 """Seconds for which a token is used whose server doesn't say how long it is good for."""
@@ -215,24 +223,28 @@ class Tokens(httpx.Auth):
     def _keep(self, answer: httpx.Response) -> None:
         told: Any = None
         if "json" in answer.headers.get("content-type", ""):
-            try:
-                told = answer.json()
-            except ValueError:
-                told = None
+            with suppress(UnreadableAnswer):
+                told = parse_json(answer.content)
         token = told.get("access_token") if isinstance(told, dict) else None
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
-            raise RetryLater(f"{self._where} is away ({answer.status_code})")
+            after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
+            raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
         if not answer.is_success or not isinstance(token, str) or not token:
             said = message(told)
             raise ConfigurationError(
                 f"{self._where} hands out no token ({answer.status_code}"
                 f"{': ' + said if said else ''}); check `login.oauth2`"
             )
-        seconds = told.get("expires_in")
-        try:
-            seconds = float(seconds)
-        except (TypeError, ValueError):
-            seconds = UNTOLD
+        seconds = _seconds(told.get("expires_in"))
         self._token = token
         # Of a token that is good for a few seconds only, half of them are used.
         self._until = self._clock() + max(seconds - EARLY, seconds / 2)
+
+
+def _seconds(told: Any) -> float:
+    """How long a token is good for; `UNTOLD` for what is no such number."""
+    try:
+        seconds = float(told)
+    except (TypeError, ValueError, OverflowError):
+        return UNTOLD
+    return min(seconds, LONGEST_USE) if seconds > 0 else UNTOLD

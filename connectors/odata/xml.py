@@ -1,38 +1,27 @@
-"""XML of metadata documents, without document types: no entity is ever expanded."""
+"""XML of metadata documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+from xml.etree.ElementTree import Element
 
 from bridge.model.errors import ConfigurationError
+from connectors.http import xml_tree
+from connectors.http.errors import UnreadableAnswer
 
+MAX_FACET_DIGITS = 9
 _SPACES = {
     "http://www.sap.com/Protocols/SAPData": "sap",
     "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata": "m",
 }
 
 
-class _NoDoctype(TreeBuilder):
-    def doctype(self, *_: object) -> None:
-        """Called before anything that a document type declares could take effect."""
-        raise ConfigurationError(
-            "$metadata has a document type (<!DOCTYPE ...>), which no OData service writes: "
-            "entities in it could read files or fill the memory, so it is refused"
-        )
-
-
 def parse_xml(text: bytes) -> Element:
     """The document's root; raises ConfigurationError."""
-    # DOCTYPE is refused above, and with it every entity; expat fetches nothing by itself.
-    parser = XMLParser(target=_NoDoctype())  # noqa: S314
     try:
-        parser.feed(text)
-        root: Element = parser.close()
-    except (ParseError, LookupError, ValueError) as error:
-        # The latter are encodings that are none, or that no parser knows.
-        raise ConfigurationError(f"$metadata is no XML: {error}") from None
-    return root
+        return xml_tree.parse_xml(text)
+    except UnreadableAnswer as error:
+        raise ConfigurationError(f"$metadata {error}") from None
 
 
 def local(element: Element) -> str:
@@ -58,7 +47,9 @@ def attributes(element: Element) -> dict[str, str]:
 
 def number(text: str | None) -> int | None:
     """A facet's number; None where it is `Max`, nonsense or not there."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    if text is None or len(text) > MAX_FACET_DIGITS:
+        return None
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def scale(text: str | None) -> int | None:

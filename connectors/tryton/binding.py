@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 from connectors.phrase import Parameter
 from connectors.tryton.fields import ID, VERSION, Model, ModelField, ModelList, outward
 from connectors.tryton.statement import Items, Pairs, Row, Statement, Value
@@ -128,8 +128,8 @@ def _rows(model: Model, name: str, value: Any) -> Sequence[Any]:
     """The items of a list: as they stand there, or as JSON."""
     if isinstance(value, str):
         try:
-            value = json.loads(value, parse_float=Decimal)
-        except ValueError as error:
+            value = parse_json(value)
+        except UnreadableAnswer as error:
             raise _bad(model, name, f"this is no JSON: {error}") from None
     if not isinstance(value, list):
         raise _bad(model, name, "it wants a list, such as [(product=:product, quantity=1)]")

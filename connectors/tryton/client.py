@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -14,12 +15,16 @@ import httpx
 
 from bridge.connector import System
 from bridge.model.errors import (
-    BridgeError,
     OutcomeUnknown,
     Rejected,
     RetryLater,
 )
+from connectors.http.bounded import ACCEPT_ENCODING, bound_answers
+from connectors.http.dates import http_date, retry_after_seconds
+from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
+from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.address import address_of, options_of
+from connectors.tryton.answer_shapes import has_fields, is_answer_of
 from connectors.tryton.faults import (
     LoginRefused,
     NoSession,
@@ -46,17 +51,24 @@ class Client:
     `Refused` (the ERP said no), OutcomeUnknown for a call with `changes` whose answer was lost.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
         self.options = options_of(system)
         self._address = address_of(system)
         self._where = f"system {system.name!r}"
         limits = httpx.Limits(max_connections=system.connections)
         timeout = httpx.Timeout(self.options.timeout, connect=CONNECT_SECONDS)
-        self._reads = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        self._clock = clock
+        hooks: dict[str, list[Any]] = {"response": [bound_answers()]}
+        headers = {"Accept-Encoding": ACCEPT_ENCODING}
+        self._reads = httpx.AsyncClient(
+            timeout=timeout, limits=limits, trust_env=False, event_hooks=hooks, headers=headers
+        )
         # A connection that was kept may be closed by the other side just as the call goes out,
         # and then nobody could tell whether it arrived.
         unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
-        self._writes = httpx.AsyncClient(timeout=timeout, limits=unkept, trust_env=False)
+        self._writes = httpx.AsyncClient(
+            timeout=timeout, limits=unkept, trust_env=False, event_hooks=hooks, headers=headers
+        )
         self._numbers = count(1)
         self._login = asyncio.Lock()
         self._token = ""
@@ -114,7 +126,12 @@ class Client:
 
     async def methods(self) -> frozenset[str]:
         """Whatever the ERP offers to remote callers: `model.sale.sale.confirm` and its like."""
-        return frozenset(await self._call("system.listMethods", (), None))
+        found = await self._call("system.listMethods", (), None)
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise NoSession(
+                self._strange(f"{self._where}, system.listMethods", "no list of methods")
+            )
+        return frozenset(found)
 
     async def _call(
         self,
@@ -143,10 +160,20 @@ class Client:
             "or `[session]` in its configuration is wrong"
         )
 
+    def _strange(self, where: str, what: str) -> str:
+        return (
+            f"{where}: what came is no answer of Tryton's ({what}); is something else at "
+            f"{self._address.base}?"
+        )
+
     async def model(self, model: str, method: str, *params: Any, **more: Any) -> Any:
         """A method of a model, with the context that `capture:` gives for the model."""
         given = {**self.options.contexts.get(model, {}), **(more.pop("context", None) or {})}
-        return await self.call(f"model.{model}.{method}", *params, context=given, **more)
+        found = await self.call(f"model.{model}.{method}", *params, context=given, **more)
+        if not more.get("changes") and not is_answer_of(method, found):
+            where = f"{self._where}, model.{model}.{method}"
+            raise Rejected("legacy_error", self._strange(where, type(found).__name__))
+        return found
 
     async def search_read(
         self,
@@ -159,10 +186,12 @@ class Client:
     ) -> list[dict[str, Any]]:
         """Rows that a domain finds, inactive ones too, by id."""
         order = [["id", "ASC"]] if ordered else None
-        found: list[dict[str, Any]] = await self.model(
+        found = await self.model(
             model, "search_read", domain, 0, limit, order, fields, context={"active_test": False}
         )
-        return found
+        if not has_fields(found, fields):
+            raise Rejected("legacy_error", self._strange(f"{self._where}, {model}", "no rows"))
+        return [*found]
 
     async def close(self) -> None:
         """End the session and the connections. Never raises for a lost connection; may come twice.
@@ -176,7 +205,7 @@ class Client:
                 body = dumps({"id": 0, "method": "common.db.logout", "params": []})
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await self._reads.post(self._address.rpc, content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx.HTTPError, UnreadableAnswer, TimeoutError):
             self._token = ""
         finally:
             await self._reads.aclose()
@@ -198,9 +227,13 @@ class Client:
                     f"{address.database!r}: the name or the password is wrong"
                 )
             found = self._result(answer, where)
+            if not isinstance(found, list) or len(found) < 2:
+                raise NoSession(self._strange(where, "no session, and no refusal of one"))
             token = b64encode(f"{address.user}:{found[0]}:{found[1]}".encode()).decode()
             answer = await self._send("model.res.user.get_preferences", [True, {}], token, where)
             context = self._result(answer, where)
+            if not isinstance(context, dict):
+                raise NoSession(self._strange(where, "no preferences"))
             # What only people's clients need.
             context.pop("locale", None)
             self._context, self._token = context, token
@@ -236,14 +269,23 @@ class Client:
             )
         except NOTHING_SENT as error:
             raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
-        except httpx.HTTPError as error:
+        except AnswerTooLarge as error:
+            if changes:
+                raise OutcomeUnknown(
+                    f"{where}: the answer has {error}; it may have happened"
+                ) from None
+            raise Rejected(
+                "too_large", f"{where}: the answer has {error}; ask for fewer rows by `page`"
+            ) from None
+        except (httpx.HTTPError, UnreadableAnswer) as error:
             if changes:
                 raise OutcomeUnknown(
                     f"{where}: the answer was lost ({_said(error)}); it may have happened"
                 ) from error
             raise RetryLater(f"{where}: no answer came ({_said(error)})") from error
         self._silent = False
-        self.answered_at = _moment(answer.headers.get("Date"))
+        date = http_date(answer.headers.get("Date"))
+        self.answered_at = None if date is None else int(date.timestamp()) * 1_000_000
         return answer
 
     def _result(self, answer: httpx.Response, where: str, *, changes: bool = False) -> Any:
@@ -251,25 +293,25 @@ class Client:
         if status == httpx.codes.OK:
             try:
                 said = loads(answer.content)
-                if "error" in said:
-                    raise raised(fault_of(said["error"]), where)
+            except UnreadableAnswer:
+                said = None
+            if isinstance(said, dict) and "error" in said:
+                raise raised(fault_of(said["error"]), where)
+            if isinstance(said, dict) and "result" in said:
                 return said["result"]
-            except BridgeError:
-                raise
-            except (ValueError, KeyError, TypeError) as error:
-                what = f"{where}: what came is no answer of Tryton's ({answer.headers.get('Content-Type')})"
-                if changes:
-                    raise OutcomeUnknown(f"{what}; it may have happened") from error
-                raise NoSession(f"{what}; is something else at {self._address.base}?") from error
+            what = self._strange(where, one_line(str(answer.headers.get("Content-Type"))))
+            raise OutcomeUnknown(f"{what}; it may have happened") if changes else NoSession(what)
         if answer.is_redirect:
             # Without its query, which may hold anything.
             to = answer.headers.get("Location", "?").partition("?")[0]
             raise NoSession(f"{where}: the service has moved to {to}; change `url`")
-        after = _seconds(answer.headers.get("Retry-After"))
+        after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
         no = refused(status, where, after)
         if no is not None:
             raise no
-        if status == httpx.codes.SERVICE_UNAVAILABLE and (why := undone(answer.text)):
+        if status == httpx.codes.SERVICE_UNAVAILABLE and (
+            why := undone(_beginning(answer.content))
+        ):
             # Tryton has tried again by itself a few times.
             raise RetryLater(f"{where}: the ERP's database is busy ({why})", after=after)
         if changes:
@@ -277,16 +319,9 @@ class Client:
         raise RetryLater(f"{where}: the ERP failed or is busy ({status})", after=after)
 
 
+def _beginning(page: bytes) -> str:
+    return page[:MAX_SEARCHED_BYTES].decode(errors="replace")
+
+
 def _said(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _moment(header: str | None) -> int | None:
-    try:
-        return int(parsedate_to_datetime(header or "").timestamp()) * 1_000_000
-    except (ValueError, TypeError):
-        return None
-
-
-def _seconds(header: str | None) -> float | None:
-    return float(header) if header and header.isdigit() else None

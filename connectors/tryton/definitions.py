@@ -54,8 +54,8 @@ class Definitions:
         ERP doesn't tell, that is left out.
         """
         told = await self._client.call("model.ir.model.access.get_access", [model])
-        found: Mapping[str, bool] = told.get(model) or {}
-        return found
+        found = told.get(model) if isinstance(told, dict) else None
+        return found if isinstance(found, dict) else {}
 
     def forget(self) -> None:
         """Ask anew."""

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.types import FieldType
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
 
 ID, CREATED, WRITTEN = "id", "create_date", "write_date"
 VERSION = "_timestamp"
@@ -129,8 +131,8 @@ def field_type(kind: str, digits: Any = None) -> FieldType | None:
     if kind != "numeric":
         return _TYPES.get(kind)
     try:
-        digits = json.loads(digits) if isinstance(digits, str) else digits
-    except ValueError:
+        digits = parse_json(digits) if isinstance(digits, str) else digits
+    except UnreadableAnswer:
         digits = None
     match digits:
         case [int(before), int(after)] if min(before, after) >= 0 < before + after <= LONGEST:
@@ -144,7 +146,8 @@ def _choices(selection: Any) -> tuple[str, ...]:
     """The values of a selection; none where a method of the model tells them."""
     if not isinstance(selection, list):
         return ()
-    return tuple(str(one[0]) for one in selection if one and one[0] is not None)
+    pairs = [one for one in selection if isinstance(one, list) and one]
+    return tuple(str(one[0]) for one in pairs if one[0] is not None)
 
 
 # -- values --------------------------------------------------------------------------------
@@ -164,8 +167,8 @@ def _text_of_number(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    if value is None:
-        return None
+    if not isinstance(value, dict):
+        return value
     plain = {name: str(one) if isinstance(one, Decimal) else one for name, one in value.items()}
     return json.dumps(plain, ensure_ascii=False, sort_keys=True, default=str)
 

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import NamedTuple
 
+from bridge.model.errors import Rejected
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROS = timedelta(microseconds=1)
 MICRO = 1_000_000
@@ -29,8 +31,12 @@ class Stamp(NamedTuple):
     created: int
 
 
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970 of one of Tryton's moments, which are in UTC without a zone."""
+def micros(moment: object) -> int:
+    """Microseconds since 1970 of one of Tryton's moments, which are in UTC without a zone. Raises
+    Rejected for what is none.
+    """
+    if not isinstance(moment, datetime):
+        raise Rejected("legacy_error", "a row's time of creation or change is no moment")
     return (moment.replace(tzinfo=UTC) - _EPOCH) // MICROS
 
 

@@ -13,12 +13,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from connectors.http.json_values import decimal_of, parse_json
+
 _DATE = ("year", "month", "day")
 _TIME = ("hour", "minute", "second", "microsecond")
 
 
 def _parts(found: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
-    return [int(found[name]) for name in names]
+    parts = [found[name] for name in names]
+    if not all(type(part) is int for part in parts):
+        raise TypeError("a part of a moment that is no whole number")
+    return parts
 
 
 _DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -27,13 +32,20 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "time": lambda found: time(*_parts(found, _TIME)),  # type: ignore[arg-type]
     "timedelta": lambda found: timedelta(seconds=found["seconds"]),
     "bytes": lambda found: b64decode(found["base64"]),
-    "Decimal": lambda found: Decimal(found["decimal"]),
+    "Decimal": lambda found: decimal_of(found["decimal"]),
 }
 
 
 def _decoded(found: dict[str, Any]) -> Any:
-    decode = _DECODERS.get(found.get("__class__", ""))
-    return found if decode is None else decode(found)
+    """What is no value of its class stays as it came, so that only the row that holds it is refused."""
+    kind = found.get("__class__")
+    decode = _DECODERS.get(kind) if isinstance(kind, str) else None
+    if decode is None:
+        return found
+    try:
+        return decode(found)
+    except (ValueError, TypeError, LookupError, ArithmeticError):
+        return found
 
 
 def _encoded(value: Any) -> Any:
@@ -56,8 +68,8 @@ def _encoded(value: Any) -> Any:
 
 
 def loads(text: bytes | str) -> Any:
-    """What an answer holds. Raises ValueError."""
-    return json.loads(text, object_hook=_decoded)
+    """What an answer holds. Raises UnreadableAnswer."""
+    return parse_json(text, parse_float=float, object_hook=_decoded)
 
 
 def dumps(value: Any) -> bytes:

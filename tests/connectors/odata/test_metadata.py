@@ -272,7 +272,7 @@ def test_metadata_in_an_encoding_that_is_none_is_told(encoding: str) -> None:
 
 
 def test_metadata_that_is_nested_without_end_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="not as CSDL JSON is"):
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
         parse(b'{"S": ' + b"[" * 100_000)
     with pytest.raises(ConfigurationError):
         parse(b"<a>" * 50_000 + b"</a>" * 50_000)

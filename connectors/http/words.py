@@ -1,0 +1,52 @@
+"""A service's own words in the body of an error, for people: found in its beginning, in one pass. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_WORDS_CHARACTERS: Final = 400
+MAX_SEARCHED_BYTES: Final = 2**16
+"""An error says what it is about at its beginning. Patterns with gaps would look at each place of a
+body for an end that is nowhere: for minutes, while nothing else in the process goes on.
+"""
+
+
+def one_line(text: str) -> str:
+    """On one line, cut where it is long."""
+    beginning = text[: MAX_WORDS_CHARACTERS * 10]
+    line = " ".join(beginning.split())
+    if len(line) <= MAX_WORDS_CHARACTERS and len(beginning) == len(text):
+        return line
+    return f"{line[:MAX_WORDS_CHARACTERS]}..."
+
+
+def line_of(body: bytes) -> str:
+    """A body that is text, as `one_line`."""
+    return one_line(body[:MAX_SEARCHED_BYTES].decode(errors="replace"))
+
+
+def element_text(body: bytes, name: str) -> str:
+    """What stands in the first element of that name, in any namespace and any case, of HTML or XML;
+    empty where there is none.
+    """
+    beginning = body[:MAX_SEARCHED_BYTES]
+    folded, tag = beginning.lower(), name.lower().encode()
+    at = folded.find(tag)
+    while at >= 0 and not _is_opened(folded, at, len(tag)):
+        at = folded.find(tag, at + 1)
+    start = folded.find(b">", at) if at >= 0 else -1
+    if start < 0:
+        return ""
+    end = folded.find(b"</", start)
+    # A tag within ends the words, which is no matter: they are for people.
+    content = beginning[start + 1 : end if end >= 0 else None]
+    return one_line(content.decode(errors="replace"))
+
+
+def _is_opened(folded: bytes, at: int, length: int) -> bool:
+    """Whether the name that is here is an opening tag's."""
+    before = folded[max(0, at - 32) : at]
+    start = before.rfind(b"<")
+    prefix = before[start + 1 :]
+    named = start >= 0 and (not prefix or (prefix.endswith(b":") and prefix[:-1].isalnum()))
+    return named and folded[at + length : at + length + 1] in {b">", b" ", b"\t", b"\r", b"\n"}

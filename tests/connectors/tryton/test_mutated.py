@@ -1,0 +1,145 @@
+"""Answers of Tryton that are a little wrong: whatever comes, what is raised is one of the bridge's."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from bridge.connector import Effect, TableUse
+from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, RetryLater
+from connectors.tryton.client import Client
+from connectors.tryton.connector import connector
+from connectors.tryton.reader import TrytonReader
+from connectors.tryton.snapshot import TrytonSnapshot
+from connectors.tryton.source import TrytonSource
+from connectors.tryton.writer import TrytonWriter
+from tests.between import Asked, Between, Say
+from tests.connectors.odata.mutate import Mutating
+from tests.connectors.tryton.legacy import capturer
+from tests.connectors.tryton.place import system
+from tests.services.tryton import Tryton
+
+SEEDS = int(os.environ.get("BRIDGE_TEST_MUTATIONS", "8"))
+"""How many wrong answers each kind of question gets."""
+ORDER = (TableUse("kit.order"),)
+FAST = {"timeout": 2, "poll": 0.05, "reconcile": 0.05, "overlap_every": 0}
+Question = Callable[[str], Awaitable[Any]]
+
+
+async def read(url: str) -> None:
+    reader = TrytonReader(system(url, options=FAST, tables=ORDER))
+    try:
+        await reader.fetch("kit.order", ["id"], [(1,), (2,)])
+    finally:
+        await reader.close()
+
+
+async def snapshot(url: str) -> None:
+    one = TrytonSnapshot(system(url, options=FAST, tables=ORDER))
+    try:
+        await one.count("kit.order", None)
+        await one.chunk("kit.order", None, None, 2)
+    finally:
+        await one.close()
+
+
+async def capture(url: str) -> None:
+    source = TrytonSource(system(url, options=FAST, tables=ORDER))
+    try:
+        await source.open(None)
+        for _ in range(3):
+            await source.read(100, 0.1)
+    finally:
+        await source.close()
+
+
+async def check(url: str) -> None:
+    of = system(url, options=FAST, tables=ORDER)
+    await connector.check(of)
+    await connector.describe(of)
+
+
+async def command(url: str) -> None:
+    writer = TrytonWriter(system(url, options=FAST, tables=ORDER))
+    statement = "WRITE kit.order(:key) qty=1"
+    effect = Effect("t:1", "d", statement, {"key": 1}, "kit.order", {"id": 1})
+    try:
+        await writer.prepare()
+        for outcome in await writer.execute([effect]):
+            assert not isinstance(outcome, Exception) or isinstance(outcome, BridgeError)
+        await writer.probe(effect)
+    finally:
+        await writer.close()
+
+
+@pytest.mark.parametrize("question", [read, snapshot, capture, check, command])
+async def test_answers_that_are_a_little_wrong_raise_nothing_else(
+    tryton: Tryton, question: Question
+) -> None:
+    tryton.rpc.create("kit.order", {"order_no": "mutated"})
+    url = tryton.url_of(capturer(tryton))
+    one = Mutating(tryton.address)
+    async with one.serving():
+        for seed in range(SEEDS):
+            one.begin(seed)
+            with suppress(BridgeError):
+                await question(one.url(url))
+
+
+def answering(say: Say) -> Callable[[Asked], Say | None]:
+    return lambda asked: say if b"search_read" in asked.body or b".write" in asked.body else None
+
+
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({"Retry-After": "99999999999999999999"}, MAX_RETRY_AFTER_S),
+        ({"Retry-After": "²"}, None),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 +9999"}, None),
+        ({"Date": "Sun, 06 Nov 1994 08:49:37 +99999999999"}, None),
+        ({"Date": "Mon, 01 Jan 0001 00:00:00 +2300"}, None),
+    ],
+)
+async def test_headers_of_an_erp_end_nothing(
+    tryton: Tryton, headers: dict[str, str], after: float | None
+) -> None:
+    async with (
+        Between(tryton.address).serving() as between,
+        Client(system(between.url(tryton.url))) as client,
+    ):
+        between.rule = answering(Say(503, b"", headers))
+        with pytest.raises(RetryLater) as caught:
+            await client.search_read("party.party", [], ["id"])
+    assert caught.value.after == after
+
+
+async def test_what_an_erp_answers_is_bounded(tryton: Tryton) -> None:
+    bomb = gzip.compress(b'{"result": [' + b"0," * 40 * 2**20 + b"0]}", 1)
+    say = Say(200, bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    async with (
+        Between(tryton.address).serving() as between,
+        Client(system(between.url(tryton.url))) as client,
+    ):
+        between.rule = answering(say)
+        with pytest.raises(BridgeError, match=r"the answer has .*ask for fewer rows by `page`"):
+            await client.search_read("party.party", [], ["id"])
+        with pytest.raises(OutcomeUnknown, match="it may have happened"):
+            await client.call("model.party.party.write", [1], {}, changes=True)
+
+
+@pytest.mark.parametrize("result", [None, 5, "x", [5], [{"id": "1"}], [{}], {"id": 1}, [[1]]])
+async def test_what_is_no_list_of_rows_is_refused(tryton: Tryton, result: Any) -> None:
+    say = Say(200, json.dumps({"result": result}).encode())
+    async with (
+        Between(tryton.address).serving() as between,
+        Client(system(between.url(tryton.url))) as client,
+    ):
+        between.rule = answering(say)
+        with pytest.raises(BridgeError, match="no answer of Tryton's"):
+            await client.search_read("party.party", [], ["id"])
