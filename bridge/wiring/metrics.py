@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
 from bridge.model.errors import ConfigurationError
 from bridge.observe import (
@@ -24,6 +24,7 @@ from bridge.observe import (
     Read,
     SourceState,
 )
+from bridge.wiring.metrics_server import serving
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -146,13 +147,6 @@ def served(metrics: Metrics, address: str) -> Iterator[int]:
     host, _, port = address.rpartition(":")
     if not port.isdecimal():
         raise ConfigurationError(f"--metrics {address!r} is not HOST:PORT, such as 127.0.0.1:9464")
-    try:
-        server, thread = start_http_server(int(port), host or "127.0.0.1", metrics.registry)
-    except OSError as error:
-        raise ConfigurationError(f"--metrics {address}: {error.strerror}") from error
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    app = make_wsgi_app(metrics.registry)
+    with serving(app, host.strip("[]") or "127.0.0.1", int(port)) as found:
+        yield found
