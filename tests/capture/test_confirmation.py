@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,3 +286,76 @@ async def test_a_truncate_that_the_stream_told_needs_no_person(
             pg.run("TRUNCATE t", "INSERT INTO t VALUES (7, 'after')")
             await pg.equal("t")
             assert not [one for one in pg.notices if isinstance(one, EntityPaused)]
+
+
+KEYS = {
+    "bigint": ("-5", "9223372036854775807"),
+    "numeric(20,4)": ("1.5", "-12345678901234.0001"),
+    "numeric": ("1.50", "1e-20"),
+    "text": ("'a b'", "'Ä%_\\\"'"),
+    "char(5)": ("'x'", "'yy'"),
+    "varchar(9)": ("'x '", "''"),
+    "uuid": ("'6f1c0a52-1d1e-4d0e-9f5e-000000000001'", "'6F1C0A52-1D1E-4D0E-9F5E-000000000002'"),
+    "date": ("'2026-01-31'", "'0044-03-15'"),
+    "timestamptz": ("'2026-01-31 10:00:00.000001+05'", "'1999-12-31 23:59:59+00'"),
+    "timestamp": ("'2026-01-31 10:00:00.5'", "'0001-01-01 00:00:00'"),
+    "boolean": ("true", "false"),
+}
+"""Two values of each type that keys have."""
+
+
+class HidesRows:
+    """PostgreSQL's connector, whose chunks lack every row."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.hides = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def snapshot(self, system: System) -> Snapshot:
+        inner: Any = await self._inner.snapshot(system)
+        chunk = inner.chunk
+
+        async def without_rows(*args: Any) -> Chunk:
+            found: Chunk = await chunk(*args)
+            if self.hides:
+                found.rows = []
+            return found
+
+        inner.chunk = without_rows
+        hiding: Snapshot = inner
+        return hiding
+
+
+async def test_rows_are_found_again_by_keys_of_every_type(tmp_path: Path, database: str) -> None:
+    """What is asked for is compared with what comes in the source's own form."""
+    legacy = PostgresLegacy(database)
+    hiding = HidesRows(legacy.connector)
+    legacy.connector = hiding
+    async with opened(tmp_path, legacy) as pg:
+        names = []
+        for at, (kind, values) in enumerate(KEYS.items()):
+            names.append(f"t{at}")
+            rows = ", ".join(f"({value}, {number}, 'x')" for number, value in enumerate(values))
+            pg.run(
+                f"CREATE TABLE t{at} (k {kind}, n int, note text, PRIMARY KEY (k, n))",
+                f"INSERT INTO t{at} VALUES {rows}",
+            )
+        await pg.declare(*names)
+        async with pg.capturing():
+            before = {name: await pg.state(name, "k") for name in names}
+            hiding.hides = True
+            asked = [control.request("erp", "snapshot", name, reconcile=True) for name in names]
+            for request in asked:
+                await control.send(pg.log, pg.bridge, request)
+            for request in asked:
+                await until(partial(reported, pg, request.id))
+        for name, kind in zip(names, KEYS, strict=True):
+            told = [one for one in await pg.told(name) if one.op == "delete"]
+            assert not told, f"{kind}: {told}"
+            assert await pg.state(name, "k") == before[name]
+        withheld = [one for one in pg.notices if isinstance(one, DeletesWithheld)]
+        assert {(one.present, one.unasked) for one in withheld} == {(2, 0)}
+        assert [one.entity for one in withheld] == [f"erp.{name}" for name in names]
