@@ -19,6 +19,7 @@ MAX_VALUES: Final = 4_000_000
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,1000})?(?:\.([0-9]{0,1000}))?(?:[eE]([+-]?[0-9]{1,6}))?")
 _SPECIAL = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_SHORT: Final = 40
 _CONTAINERS: Final = (dict, list)
 
 Hook = Callable[[dict[str, Any]], Any]
@@ -43,6 +44,9 @@ def decimal_of(text: str) -> Decimal:
 
 
 def _fraction(text: str) -> Decimal | str:
+    """Of a number as JSON writes it; nearly all of them are short."""
+    if len(text) <= _SHORT and "e" not in text and "E" not in text:
+        return Decimal(text)
     try:
         return decimal_of(text)
     except UnreadableAnswer:
@@ -67,9 +71,15 @@ def parse_json(
     if sum(map(content.count, marks)) > MAX_VALUES:  # type: ignore[arg-type]
         raise UnreadableAnswer(f"JSON of more than {MAX_VALUES} values")
     try:
-        value = json.loads(
-            content, parse_float=parse_float, parse_int=_whole, object_hook=object_hook
-        )
+        try:
+            value = json.loads(content, parse_float=parse_float, object_hook=object_hook)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # A whole number of more digits than Python reads at once; asking for each costs time.
+            value = json.loads(
+                content, parse_float=parse_float, parse_int=_whole, object_hook=object_hook
+            )
     except RecursionError:
         raise UnreadableAnswer("nested too deeply") from None
     except UnicodeDecodeError:
