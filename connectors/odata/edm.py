@@ -118,8 +118,13 @@ def _float(_: Property, json: Any) -> Any:
     if isinstance(json, bool) or not isinstance(json, (int, str, Decimal)):
         return json
     found = float(json)
-    # Beyond a double: its plan refuses what it is, rather than taking it for infinite.
-    return json if math.isinf(found) else found
+    # Beyond a double: its plan refuses what it is, rather than taking it for infinite, or for zero.
+    return json if math.isinf(found) or (not found and not _is_zero(str(json))) else found
+
+
+def _is_zero(text: str) -> bool:
+    digits = text.lower().partition("e")[0]
+    return not digits.strip("+-0. ")
 
 
 def _guid(_: Property, json: Any) -> Any:

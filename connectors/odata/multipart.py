@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from connectors.odata.answer import Answer, Headers, Request, Unreadable, parsed, status_of
 
 LINE = b"\r\n"
+MAX_PARTS = 100_000
+"""Of a `$batch`; a few bytes each are a few hundred in memory."""
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
 
 
@@ -64,8 +66,17 @@ def decode(
     """The answers in order; those of a change set as a list, or one error for the whole of it.
     `inside`: of one.
 
-    Raises Unreadable (or another ValueError) for what isn't whole.
+    Raises Unreadable for what isn't whole.
     """
+    try:
+        return _decoded(content_type, content, inside=inside)
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer | list[Answer]]:
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise Unreadable("no boundary")
@@ -84,6 +95,8 @@ def decode(
 
 
 def _split(content: bytes, boundary: str) -> list[bytes]:
+    if content.count(boundary.encode()) > MAX_PARTS:
+        raise Unreadable(f"more than {MAX_PARTS} parts")
     mark = re.escape(boundary.encode())
     pieces = re.split(rb"(?:\A|\r?\n)--" + mark + rb"(--)?[ \t]*(?=\r?\n|\Z)", content)
     # [preamble, closing?, part, closing?, part, ..., b"--", epilogue]
