@@ -6,6 +6,7 @@ before it follows a redirect or logs in again. So bodies are decompressed here, 
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, cast
@@ -17,6 +18,8 @@ from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 MAX_BODY_BYTES: Final = 64 * 2**20
 MAX_ERROR_BODY_BYTES: Final = 2**20
 """Of what a service says when it refuses, the rest is left out."""
+MAX_BODY_S: Final = 600.0
+"""The time-outs of httpx begin anew with each byte."""
 MAX_RATIO: Final = 500
 RATIO_FROM_BYTES: Final = 8 * 2**20
 """What is compressed more than so many times is no data; below this size it does no harm."""
@@ -29,7 +32,9 @@ _AUTOMATIC, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 Hook = Callable[[httpx.Response], Awaitable[None]]
 
 
-def bound_answers(max_bytes: int = MAX_BODY_BYTES) -> Hook:
+def bound_answers(
+    max_bytes: int = MAX_BODY_BYTES, *, monotonic: Callable[[], float] = time.monotonic
+) -> Hook:
     """A hook of an httpx client for its `response` events. Reading a body then raises
     UnreadableAnswer, or its AnswerTooLarge. The client's `Accept-Encoding` is `ACCEPT_ENCODING`.
     """
@@ -42,6 +47,7 @@ def bound_answers(max_bytes: int = MAX_BODY_BYTES) -> Hook:
             encoding,
             min(max_bytes, MAX_ERROR_BODY_BYTES) if refused else max_bytes,
             cut=refused,
+            monotonic=monotonic,
         )
 
     return bound
@@ -51,12 +57,20 @@ class _Bounded(httpx.AsyncByteStream):
     """`cut`: what is beyond `max_bytes` is left out, not refused."""
 
     def __init__(
-        self, stream: httpx.AsyncByteStream, encoding: str, max_bytes: int, *, cut: bool
+        self,
+        stream: httpx.AsyncByteStream,
+        encoding: str,
+        max_bytes: int,
+        *,
+        cut: bool,
+        monotonic: Callable[[], float],
     ) -> None:
         self._stream = stream
         self._encoding = encoding
         self._max_bytes = max_bytes
         self._cut = cut
+        self._monotonic = monotonic
+        self._until = monotonic() + MAX_BODY_S
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The body, decompressed."""
@@ -64,6 +78,8 @@ class _Bounded(httpx.AsyncByteStream):
         received = size = 0
         async for raw in self._stream:
             received += len(raw)
+            if self._monotonic() > self._until:
+                raise UnreadableAnswer(f"it has taken more than {MAX_BODY_S:.0f} s")
             for part in decoder.feed(raw):
                 size += len(part)
                 if size > self._max_bytes:

@@ -74,6 +74,16 @@ async def test_a_bomb_is_given_up_before_it_fills_the_memory() -> None:
     tracemalloc.stop()
 
 
+async def test_a_body_that_drips_is_given_up() -> None:
+    """Each byte comes in time, and the last one never."""
+    ticks = iter(range(0, 10**6, 25))
+    hook = bound_answers(monotonic=ticks.__next__)
+    answer = httpx.Response(200, stream=Pieces(b"x" * 1000, 1))
+    await hook(answer)
+    with pytest.raises(UnreadableAnswer, match="more than 600 s"):
+        await answer.aread()
+
+
 async def test_what_is_compressed_to_almost_nothing_is_no_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
