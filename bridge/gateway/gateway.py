@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from bridge.connector import Reader
+from bridge.gateway.align import aligned
 from bridge.gateway.batch import Batcher
 from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
@@ -150,11 +151,15 @@ class Gateway:
     async def _fetch_all(
         self, table: Table, fields: Fields, keys: list[Values], asked: int
     ) -> Mapping[Values, Rows]:
-        found: dict[Values, Rows] = {}
-        for row in await self._fetch(table, table.columns(fields), keys, None, asked):
-            # Compared in the source's own form, in which `7` and `007` are the same key.
-            place = table.outward(fields, [row[field] for field in fields])
-            found.setdefault(place, []).append(row)
+        def key_of(row: KnownRow) -> Values:
+            # In the source's own form, in which `7` and `007` are the same key.
+            return table.outward(fields, [row[field] for field in fields])
+
+        rows = await self._fetch(table, table.columns(fields), keys, None, asked)
+        found, again = aligned(keys, rows, key_of)
+        for others in again:
+            await self._limiter.turn()
+            found.update(await self._fetch_all(table, fields, others, 0))
         return found
 
     async def _fetch(

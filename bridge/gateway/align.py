@@ -1,0 +1,72 @@
+"""Which of the keys that were asked for a row belongs to, where the database alone knows what it takes
+for equal.
+
+A column may compare without case, accents or trailing blanks (`NOCASE`, citext, most collations of
+MariaDB and SQL Server), so that a row's own key isn't the one that was asked for. Whatever a database
+takes for equal is folded to the same text here; then a row belongs to the only key with its folded
+form, or the keys that share one have to be asked for in different queries. Pure.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+Values = tuple[Any, ...]
+Row = TypeVar("Row")
+
+
+def folded(key: Values) -> Values:
+    """The key in a form that equal keys share, and others may."""
+    return tuple(_folded(value) if isinstance(value, str) else value for value in key)
+
+
+def _folded(text: str) -> str:
+    if text.isascii() and text.isalnum():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    letters = (sign for sign in plain if unicodedata.category(sign)[0] in "LNS")
+    return unicodedata.normalize("NFKD", "".join(letters).casefold())
+
+
+def aligned(
+    keys: Sequence[Values], rows: Sequence[Row], key_of: Callable[[Row], Values]
+) -> tuple[dict[Values, list[Row]], list[list[Values]]]:
+    """The rows of each key, and the keys that have to be asked for again: those of one list in one
+    query. `rows` answer a query for `keys`, none of them twice.
+    """
+    if len(keys) == 1:
+        return ({keys[0]: list(rows)} if rows else {}), []
+    found: dict[Values, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key_of(row), []).append(row)
+    missing = [key for key in keys if key not in found]
+    if not missing or not _any_text(missing):
+        return found, []
+    asked = set(keys)
+    others = {key: found.pop(key) for key in [key for key in found if key not in asked]}
+    groups: dict[Values, list[Values]] = {}
+    for key in keys:
+        groups.setdefault(folded(key), []).append(key)
+    for key, belonging in others.items():
+        candidates = groups.get(folded(key), ())
+        if not candidates:
+            # By what this database compares nobody knows here: each key by itself.
+            return found, [[key] for key in missing if key not in found]
+        if len(candidates) == 1:
+            found.setdefault(candidates[0], []).extend(belonging)
+    shared = [group for group in groups.values() if len(group) > 1]
+    if not others:
+        shared = [[key for key in group if key not in found] for group in shared]
+    return found, _rounds(shared)
+
+
+def _any_text(keys: Iterable[Values]) -> bool:
+    return any(isinstance(value, str) for key in keys for value in key)
+
+
+def _rounds(groups: Sequence[list[Values]]) -> list[list[Values]]:
+    """Keys with the same folded form in different lists."""
+    most = max(map(len, groups), default=0)
+    return [[group[at] for group in groups if at < len(group)] for at in range(most)]

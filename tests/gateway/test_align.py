@@ -1,0 +1,147 @@
+"""A row that the database returns for a key is that key's row, whatever it takes for equal."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.gateway import Gateway
+from bridge.gateway.align import aligned, folded
+from bridge.model.declare import EntitySpec, Limits
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+from connectors.postgres.dialect import POSTGRES
+from connectors.sql.dialect import SQLITE, SqlDialect
+from connectors.sql.reader import SqlReader
+from tests.connectors.sql.conftest import Place
+
+TEXT = st.text("aAbBäÄßsS é1-", max_size=3)
+
+
+def ascii_fold(text: str) -> str:
+    return "".join(chr(ord(sign) + 32) if "A" <= sign <= "Z" else sign for sign in text)
+
+
+def no_accents(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in plain if not unicodedata.combining(sign)).rstrip()
+
+
+COMPARES: dict[str, Callable[[str], str]] = {
+    "binary": str,
+    "NOCASE": ascii_fold,
+    "citext": str.lower,
+    "RTRIM": lambda text: text.rstrip(" "),
+    "accents": no_accents,
+}
+
+
+@pytest.mark.parametrize("how", COMPARES)
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=8, unique=True), st.lists(TEXT, max_size=8))
+def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
+    how: str, asked: list[str], texts: list[str]
+) -> None:
+    equal = COMPARES[how]
+    rows = list({equal(text): (text,) for text in texts}.values())
+    queries = 0
+
+    def fetch(keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
+        nonlocal queries
+        queries += 1
+        wanted = {equal(text) for (text,) in keys}
+        answer = [row for row in rows if equal(row[0]) in wanted]
+        found, again = aligned(keys, answer, lambda row: row)
+        for others in again:
+            found.update(fetch(others))
+        return found
+
+    found = fetch([(text,) for text in asked])
+    assert found.keys() <= {(text,) for text in asked}
+    for text in asked:
+        alone = [row for row in rows if equal(row[0]) == equal(text)]
+        assert found.get((text,), []) == alone
+    forms = [folded((text,)) for text in asked]
+    assert queries <= 1 + max(forms.count(form) for form in forms)
+
+
+def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() -> None:
+    found, again = aligned([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
+    assert found == {("x",): [("x",)]}
+    assert again == [[("ひ",)], [("y",)]]
+
+
+def gateway(place: Place, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
+    reader = SqlReader(place.system("t"), dialect)
+    spec = EntitySpec("erp", "t", "t", key=("code",))
+    engine = reader._threads._engine
+    with engine.connect() as connection:
+        shape = reader._tables.shape(connection, "t")
+    queries: list[int] = []
+    table = EntityTable(spec, entity_type(spec, shape), shape)
+    return Gateway(
+        "erp", reader, {"t": table}, Limits(), observer=lambda _: queries.append(1)
+    ), queries  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["NOCASE", "RTRIM", "citext", "ICU"])
+async def test_keys_that_compare_without_case_are_found(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    if kind in {"NOCASE", "RTRIM"}:
+        place: Place = request.getfixturevalue("lite")
+        place.run(f"CREATE TABLE t (code text PRIMARY KEY COLLATE {kind}, n integer)")
+        dialect = SQLITE
+    else:
+        place = request.getfixturevalue("server")
+        dialect = POSTGRES
+        if kind == "citext":
+            place.run("CREATE EXTENSION citext", "CREATE TABLE t (code citext PRIMARY KEY, n int)")
+        else:
+            place.run(
+                "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level1',"
+                " deterministic = false)",
+                "CREATE TABLE t (code text COLLATE ci PRIMARY KEY, n int)",
+            )
+    place.run("INSERT INTO t VALUES ('AbC', 1), ('other', 2)")
+    door, queries = gateway(place, dialect)
+    asked = {"RTRIM": ["AbC  ", "AbC", "nobody"]}.get(kind, ["abc", "ABC", "AbC", "nobody"])
+    try:
+        for key in asked[:-1]:
+            row = await door.get("t", key)
+            assert row is not None
+            assert (row.code, row.n) == ("AbC", 1)
+        queries.clear()
+        rows = await asyncio.gather(*(door.get("t", key) for key in [*asked, "OTHER"]))
+    finally:
+        await door.close()
+    assert [row and row.n for row in rows[: len(asked)]] == [1] * (len(asked) - 1) + [None]
+    assert len(queries) <= len(asked) + 1
+    other = rows[-1]
+    assert (other is None) == (kind == "RTRIM")
+    assert other is None or other.n == 2
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Any:
+    import sqlite3
+
+    path = tmp_path / "erp.db"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    yield Place("sqlite", f"sqlite:///{path}", SQLITE, db)
+    db.close()
+
+
+@pytest.fixture
+def server(database: str) -> Any:
+    with psycopg.connect(database, autocommit=True) as db:
+        yield Place("postgres", database, POSTGRES, db)
