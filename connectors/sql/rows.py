@@ -60,10 +60,6 @@ def _types(
     return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
 
 
-def _inspected(connection: Connection, table: str, declared: Sequence[str]) -> Shape:
-    return read_table(connection, table, declared).shape()
-
-
 class Tables:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
@@ -73,11 +69,17 @@ class Tables:
 
     def __init__(self, uses: Sequence[TableUse], dialect: SqlDialect) -> None:
         self._dialect = dialect
-        self._read = dialect.table or _inspected
+        self._read = dialect.table or self._inspected
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
         self._types: dict[str, tuple[Any, ...]] = {}
         self._only: dict[str, bool] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
+
+    def _inspected(self, connection: Connection, table: str, declared: Sequence[str]) -> Shape:
+        catalogue = read_table(connection, table, declared)
+        self._keys[table] = catalogue.identity(declared)
+        return catalogue.shape()
 
     def use(self, table: str) -> TableUse:
         """What the configuration says of a table; raises ConfigurationError for others."""
@@ -129,8 +131,11 @@ class Tables:
         return shape
 
     def key(self, connection: Connection, table: str) -> tuple[str, ...]:
-        """The columns that tell rows apart; raises ConfigurationError when there are none."""
-        key = tuple(column.name for column in self.shape(connection, table).columns if column.key)
+        """The columns that tell rows apart, in the order of their index where that is known; raises
+        ConfigurationError when there are none.
+        """
+        columns = self.shape(connection, table).columns
+        key = self._keys.get(table) or tuple(column.name for column in columns if column.key)
         if not key:
             raise ConfigurationError(no_key(table))
         return key

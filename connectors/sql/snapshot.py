@@ -67,9 +67,12 @@ class SqlSnapshot:
         names = naming_of(connection)
         key = self._tables.key(connection, table)
         conditions: list[Query] = [equals(self._dialect, names, where or {})]
-        if after is not None:
-            values = [unpacked(value) for value in after]
-            conditions.append(behind(self._dialect, names, key, values))
+        if after:
+            began, values = self._resumed(connection, table, after)
+            # A job goes on in the order in which it began; of another key it begins again.
+            if set(began) == set(key):
+                key = began
+                conditions.append(behind(self._dialect, names, key, values))
         only = self._tables.only(connection, table)
         query = rows_where(
             self._dialect, names, table, conditions, order=key, limit=limit, only=only
@@ -78,9 +81,23 @@ class SqlSnapshot:
         shape = self._tables.fitting(connection, table, found)
         last = None
         if len(found.rows) == limit:
-            places = [found.names.index(name) for name in key]
-            last = [packed(found.rows[-1][place]) for place in places]
+            row = dict(zip(found.names, found.rows[-1], strict=True))
+            last = [{"column": name, "value": packed(row[name])} for name in key]
         return Chunk(shape, found.rows, last, found.visibility)
+
+    def _resumed(
+        self, connection: Connection, table: str, after: list[Any]
+    ) -> tuple[tuple[str, ...], list[Any]]:
+        """The columns and values behind which a chunk begins. An earlier release wrote the values
+        alone, in the table's order.
+        """
+        if isinstance(after[0], dict):
+            values = [unpacked(part["value"]) for part in after]
+            return tuple(part["column"] for part in after), values
+        key = set(self._tables.key(connection, table))
+        columns = self._tables.shape(connection, table).columns
+        names = tuple(column.name for column in columns if column.name in key)
+        return names[: len(after)], [unpacked(value) for value in after]
 
     async def close(self) -> None:
         """Wait for a running statement and close the connection."""
