@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tenacity import RetryCallState
 
+from bridge.model.error_text import error_message, error_name
 from bridge.observe import Observer, PartState
 
 MIN_FAILURES = 2
@@ -38,4 +39,4 @@ class PartWaiting:
 def failure_of(state: RetryCallState) -> str:
     """What the last try raised, for `before_sleep` of tenacity."""
     error = state.outcome.exception() if state.outcome is not None else None
-    return str(error) or type(error).__name__
+    return error_message(error) or error_name(error) if error is not None else ""

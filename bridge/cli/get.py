@@ -70,7 +70,7 @@ def command(
         name = qualified(bridge.entities, entity)
         system, bare = split_entity(name)
         kind = (await bridge.tables(system))[bare].entity
-        reads = await bridge.reads()
+        reads = await bridge.reads(system)
         try:
             wanted = [key_of(kind, key) for key in keys]
             where = condition(kind, texts)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bridge.gateway.gateway import Gateway
-from bridge.model.errors import Rejected
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
 
 
 class Systems:
-    """Fulfils what agents and surfaces need of reads."""
+    """Fulfils what agents and surfaces need of reads. `away`: why a system has no gateway yet; reads
+    of it raise RetryLater.
+    """
 
-    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+    def __init__(
+        self, gateways: Mapping[str, Gateway], away: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._gateways = gateways
+        self._away = away
 
     async def get(self, entity: str, key: Any) -> Any | None:
         """As Gateway.get."""
@@ -50,6 +56,8 @@ class Systems:
         system, name = split_entity(entity)
         gateway = self._gateways.get(system)
         if gateway is None:
+            if (why := self._away.get(system)) is not None:
+                raise RetryLater(f"system {system!r} can't be read yet: {why}")
             there = ", ".join(sorted(self._gateways)) or "none"
             raise Rejected(
                 "unknown_system", f"no reads of system {system!r}; there are gateways of {there}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
@@ -31,6 +30,7 @@ from bridge.wiring.connectors import as_system, load_connector
 from bridge.wiring.declared import DeclaredCommands
 from bridge.wiring.events import RegistryEvents
 from bridge.wiring.logs import make_log, make_registry
+from bridge.wiring.system_access import SystemAccess
 from bridge.wiring.tables import EntityTables, tables_of
 
 
@@ -70,8 +70,9 @@ class Bridge:
         self._connectors: dict[str, tuple[Connector, System]] = {}
         self._tables: dict[str, EntityTables] = {}
         self._table_flights: SingleFlight[str, EntityTables] = SingleFlight()
-        self._reads: Systems | None = None
-        self._making_reads = asyncio.Lock()
+        self._gateways: dict[str, Gateway] = {}
+        self._gateway_flights: SingleFlight[str, Gateway] = SingleFlight()
+        self._access: SystemAccess | None = None
         self._writers: dict[str, Writer] = {}
 
     def system(self, name: str) -> tuple[Connector, System]:
@@ -164,28 +165,45 @@ class Bridge:
             observer=self.observer,
         )
 
-    async def reads(self) -> Systems:
-        """The gateways of every system that can be read; one a bridge, closed with it, whoever
-        asks for them at the same time: each keeps the limits of its system.
+    async def reads(self, *systems: str) -> Systems:
+        """The gateways of these systems, or of every one that can be read. Each is one a bridge,
+        closed with it, whoever asks for it at the same time: it keeps the limits of its system.
         """
-        async with self._making_reads:
-            if self._reads is not None:
-                return self._reads
-            gateways: dict[str, Gateway] = {}
-            async with AsyncExitStack() as made:
-                for name in self.systems:
-                    if self.system(name)[0].capabilities().read:
-                        gateways[name] = await self.gateway(name)
-                        made.push_async_callback(gateways[name].close)
-                self._stack.push_async_callback(made.pop_all().aclose)
-            self._reads = Systems(gateways)
-            return self._reads
+        for name in systems or self.systems:
+            if systems or self.system(name)[0].capabilities().read:
+                await self._opened_gateway(name)
+        return Systems(self._gateways)
 
-    async def commands(self) -> DeclaredCommands:
-        """The declared commands of all systems, with the keys of their entities."""
-        systems = {command.system for command in self.declared.values()}
-        tables = {name: await self.tables(name) for name in systems}
-        return DeclaredCommands(self.declared, tables)
+    async def agent_access(self) -> tuple[Systems, DeclaredCommands]:
+        """What agents read with and send to. A system that can't be opened keeps those waiting who
+        ask for it (RetryLater), until it can.
+        """
+        if self._access is None:
+            self._access = SystemAccess(self.systems, self._open_for_agents, self.observer)
+            self._stack.push_async_callback(self._access.close)
+        await self._access.open()
+        away = self._access.unavailable
+        return (
+            Systems(self._gateways, away),
+            DeclaredCommands(self.declared, self._tables, away),
+        )
+
+    async def _open_for_agents(self, name: str) -> None:
+        if self.system(name)[0].capabilities().read:
+            await self._opened_gateway(name)
+        if self.systems[name].spec.commands:
+            await self.tables(name)
+
+    async def _opened_gateway(self, name: str) -> Gateway:
+        known = self._gateways.get(name)
+        if known is None:
+            known = await self._gateway_flights.result(name, lambda: self._open_gateway(name))
+        return known
+
+    async def _open_gateway(self, name: str) -> Gateway:
+        gateway = self._gateways[name] = await self.gateway(name)
+        self._stack.push_async_callback(gateway.close)
+        return gateway
 
     def agent(self, agent: Agent, reads: Systems, commands: DeclaredCommands) -> AgentRunner:
         """The runner of one agent."""

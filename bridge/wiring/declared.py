@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from bridge.agent.contract import CommandTarget
 from bridge.commands.declare import find_command
 from bridge.model.declare import CommandSpec
+from bridge.model.errors import RetryLater
 from bridge.plan.table import EntityTable
 
 
@@ -17,12 +19,18 @@ class DeclaredCommands:
         self,
         commands: Mapping[str, CommandSpec],
         tables: Mapping[str, Mapping[str, EntityTable]],
+        away: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._commands = commands
         self._tables = tables
+        self._away = away
 
     def target(self, name: str) -> CommandTarget:
-        """Raises Rejected: `unknown_command`, which says what there is; `unavailable`."""
+        """Raises Rejected: `unknown_command`, which says what there is; `unavailable`. RetryLater
+        while the system of the command isn't open (`away`: why).
+        """
         spec = find_command(self._commands, name)
+        if (why := self._away.get(spec.system)) is not None:
+            raise RetryLater(f"system {spec.system!r} isn't there for {name}: {why}")
         entity = self._tables[spec.system][spec.entity].entity
         return CommandTarget(spec.system, spec.entity, entity.key, spec.guards)

@@ -218,7 +218,7 @@ def _verify(registry: RememberedRegistry) -> Work:
 def _agent(bridge: Bridge, agent: Agent) -> Work:
     async def work(stop: asyncio.Event) -> None:
         await bridge.create_topics()
-        reads, commands = await bridge.reads(), await bridge.commands()
+        reads, commands = await bridge.agent_access()
         await bridge.agent(agent, reads, commands).run(stop)
 
     return work

@@ -12,8 +12,13 @@ import pytest
 
 from bridge.config.load import load
 from bridge.connector import Connector, System
-from bridge.model.errors import BridgeError
+from bridge.gateway import Systems
+from bridge.model.errors import BridgeError, RetryLater
+from bridge.observe import CommandMoved, Notice, PartState, SourceState
 from bridge.wiring import Bridge, opened
+from bridge.wiring.agents import load_agents
+from bridge.wiring.running import parts, run
+from tests.waiting import until
 
 SYSTEM = """
 system: {name}
@@ -98,8 +103,8 @@ async def test_agents_that_begin_at_once_share_the_gateways(folder: Path) -> Non
         await create(bridge, "a")
         await create(bridge, "b")
         parts = counted(bridge)
-        one, *others = await asyncio.gather(*(bridge.reads() for _ in range(5)))
-        assert all(other is one for other in others)
+        await asyncio.gather(*(bridge.reads() for _ in range(5)))
+        await asyncio.gather(*(bridge.agent_access() for _ in range(5)))
         assert [part.open for part in parts.values()] == [1, 1]
     assert [part.open for part in parts.values()] == [0, 0]
 
@@ -115,10 +120,100 @@ async def test_what_is_tried_again_while_a_system_is_away_leaves_nothing_behind(
                 await bridge.reads()
             with pytest.raises(BridgeError):
                 await bridge.executor("b")
-        assert [part.open for part in parts.values()] == [0, 0]
+        assert [part.open for part in parts.values()] == [1, 0]
         await create(bridge, "b")
         for _ in range(3):
             assert await (await bridge.reads()).get("b.thing", 1) is None
             await bridge.executor("b")
         assert [part.open for part in parts.values()] == [1, 2]
     assert [part.open for part in parts.values()] == [0, 0]
+
+
+class Unparsable(Counting):
+    """A connector whose driver can't read the system's address, whatever it is asked for."""
+
+    async def reader(self, system: System) -> Counted:
+        raise ValueError(f"Invalid IPv6 URL: {system.shown_url}")
+
+    async def writer(self, system: System) -> Counted:
+        raise ValueError("Invalid IPv6 URL")
+
+    async def describe(self, system: System) -> Any:
+        raise ValueError("Invalid IPv6 URL")
+
+    async def source(self, system: System) -> Any:
+        raise ValueError("Invalid IPv6 URL")
+
+
+AGENT = """
+from bridge import Agent, Command
+
+agent = Agent("toucher")
+
+
+@agent.on("a.thing")
+async def touch(event, ctx):
+    await ctx.get("a.thing", event.key["id"])
+    return Command("a.touch", key=event.key)
+"""
+
+
+async def test_an_address_that_no_driver_can_read_keeps_nobody_else_waiting(folder: Path) -> None:
+    """It ended the capture of every system, and kept every agent from starting."""
+    (folder / "toucher.py").write_text(AGENT)
+    notices: list[Notice] = []
+    agents = load_agents([str(folder / "toucher.py")])
+    async with opened(load(folder / "bridge.yaml"), notices.append) as bridge:
+        await create(bridge, "a")
+        connector, system = bridge.system("b")
+        bridge._connectors["b"] = (Unparsable(connector), system)
+        stop = asyncio.Event()
+        running = asyncio.create_task(
+            run(parts(bridge, agents, ["capture", "agents", "commands"]), stop, notices.append)
+        )
+        failed = {"capture b", "commands b"}
+        await until(lambda: failed <= states(notices, "failed") or running.done())
+        with closing(sqlite3.connect(folder / "sys" / "a.db")) as db:
+            await until(lambda: "streaming" in sources(notices, "a"))
+            db.execute("insert into thing values (1)")
+            db.commit()
+        await until(lambda: moved(notices) or running.done())
+        assert not running.done()
+        assert "reads b" in states(notices, "retrying")
+        stop.set()
+        ended = await running
+    assert set(ended.failed) == failed
+
+
+def states(notices: list[Notice], state: str) -> set[str]:
+    return {f"{n.kind} {n.name}" for n in notices if isinstance(n, PartState) and n.state == state}
+
+
+def sources(notices: list[Notice], name: str) -> set[str]:
+    return {n.state for n in notices if isinstance(n, SourceState) and n.system == name}
+
+
+def moved(notices: list[Notice]) -> list[str]:
+    return [n.state for n in notices if isinstance(n, CommandMoved)]
+
+
+async def test_who_asks_for_a_system_that_is_away_waits_until_it_is_there(folder: Path) -> None:
+    async with opened(load(folder / "bridge.yaml")) as bridge:
+        await create(bridge, "a")
+        reads, commands = await bridge.agent_access()
+        assert await reads.get("a.thing", 1) is None
+        assert commands.target("a.touch").key == ("id",)
+        with pytest.raises(RetryLater, match="system 'b' can't be read yet"):
+            await reads.get("b.thing", 1)
+        with pytest.raises(RetryLater, match=r"system 'b' isn't there for b\.touch"):
+            commands.target("b.touch")
+        await create(bridge, "b")
+        await until(lambda: is_open(reads))
+        assert commands.target("b.touch").key == ("id",)
+
+
+async def is_open(reads: Systems) -> bool:
+    try:
+        return await reads.get("b.thing", 1) is None
+    except RetryLater:
+        return False

@@ -55,8 +55,8 @@ async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]
 
 async def state_of_legacy(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]:
     """The rows that the legacy system has now, by key, read through the gateway."""
-    reads = await bridge.reads()
     system, name = split_entity(entity)
+    reads = await bridge.reads(system)
     key = (await bridge.tables(system))[name].entity.key
     return {
         canonical_json({part: row[part] for part in key}): as_dict(row)
