@@ -23,7 +23,9 @@ CANDIDATES: LiteralString = """
            array_position(current_schemas(false), n.nspname),
            has_schema_privilege(n.oid, 'USAGE'),
            has_table_privilege(c.oid, 'SELECT'),
-           c.relrowsecurity AND row_security_active(c.oid)
+           c.relrowsecurity AND row_security_active(c.oid),
+           c.relkind IN ('r', 'f') AND EXISTS (
+               SELECT FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid)
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE lower(c.relname) = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
        AND n.nspname NOT LIKE 'pg\\_temp\\_%%' AND n.nspname NOT LIKE 'pg\\_toast%%'
@@ -72,7 +74,8 @@ class Attribute:
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table as pg_class has it, and how the configuration names it. `attributes` may be a part of
-    its columns; `primary_key` is as `primary_key_of` has it.
+    its columns; `primary_key` is as `primary_key_of` has it. `inherited`: other tables inherit from
+    it, whose rows are not its own.
     """
 
     configured: str
@@ -88,6 +91,7 @@ class Table:
     schema_granted: bool
     granted: bool
     rows_hidden: bool
+    inherited: bool
     attributes: tuple[Attribute, ...] = field(default=())
     primary_key: tuple[str, ...] = field(default=())
 
@@ -161,7 +165,7 @@ def tables_of(rows: Iterable[Sequence[Any]]) -> list[Table]:
             configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
             replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
             on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
-            rows_hidden=row[11],
+            rows_hidden=row[11], inherited=row[12],
         )
         for row in rows
     ]  # fmt: skip

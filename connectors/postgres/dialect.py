@@ -32,7 +32,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.shapes import absent
 from connectors.postgres.types import TypeRow, missing
 from connectors.postgres.visibility import parse_snapshot
-from connectors.sql.dialect import POSTGRESQL, Seen, SqlDialect
+from connectors.sql.dialect import POSTGRESQL, Inheritance, Seen, SqlDialect
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
 _OBJECTS = frozenset(
@@ -77,20 +77,20 @@ def _captured(connection: Connection, table: Table, publication: str) -> tuple[A
     return sent(table, published_of(rows), version).attributes
 
 
-def may_be_inherited(connection: Connection, name: str) -> bool:
-    """Whether other tables may inherit from the one of this name. Of a partitioned one they are its
-    partitions, whose rows are its own.
-    """
+def read_inheritance(connection: Connection, name: str) -> Inheritance:
+    """Of a partitioned table its partitions inherit, whose rows are its own."""
     candidates = connection.exec_driver_sql(CANDIDATES, (wanted([name]),))
     table, _ = choose(name, tables_of(candidates.all()))
-    return table is not None and table.kind in {"r", "f"}
+    if table is None:
+        return Inheritance()
+    return Inheritance(table.kind in {"r", "f"}, table.inherited)
 
 
 POSTGRES = replace(
     POSTGRESQL,
     seen=Seen("pg_current_snapshot()::text", parse_snapshot),
     table=read_table,
-    only=may_be_inherited,
+    inheritance=read_inheritance,
 )
 
 

@@ -32,6 +32,8 @@ def table_findings(facts: Facts, system: System) -> Iterator[Finding]:
             continue
         if table.kind == "p":
             yield _partitioned(table)
+        if table.inherited:
+            yield _inherited(table)
         use = uses[table.configured]
         weak = weak_identity(table, facts)
         if weak is not None:
@@ -83,6 +85,15 @@ def _partitioned(table: Table) -> Finding:
         f"table {table.configured!r} is partitioned: PostgreSQL doesn't tell when one of its "
         "partitions is truncated, dropped, attached or detached; after that run `bridgectl "
         "snapshot ENTITY --reconcile`",
+        fatal=False,
+    )
+
+
+def _inherited(table: Table) -> Finding:
+    return Finding(
+        f"other tables inherit from {table.configured!r}: their rows are neither captured nor read "
+        "with it; configure them as entities of their own, and write ONLY before the table's name "
+        "in commands",
         fatal=False,
     )
 

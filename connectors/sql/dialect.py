@@ -47,6 +47,16 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Whether other tables may inherit from a table, so that its own rows have to be asked for, and
+    whether some do.
+    """
+
+    possible: bool = False
+    present: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SqlDialect:
     """The hooks of one database.
 
@@ -65,8 +75,8 @@ class SqlDialect:
     encoded_text: whether text of a code page must be bound as text (see `connectors.sql.texts`).
     table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
     the types than the connector; raises ConfigurationError when there is no such table.
-    only: whether the table of that name may have others that inherit from it, whose rows are not
-    its own (None: the database has no such thing).
+    inheritance: whether others inherit from the table of that name (None: the database has no such
+    thing).
     revision: a statement that returns another value after every change of the schema, where a
     result doesn't tell its columns' types (empty: it does).
     """
@@ -89,7 +99,7 @@ class SqlDialect:
     bind: Callable[[Any], Any] = driver_value
     encoded_text: bool = False
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
-    only: Callable[[Connection, str], bool] | None = None
+    inheritance: Callable[[Connection, str], Inheritance] | None = None
     revision: str = ""
 
 

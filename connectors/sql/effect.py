@@ -84,9 +84,12 @@ def _act(
 ) -> Done:
     if dialect.marker is not None:
         connection.execute(sa.text(dialect.marker.write), {"id": effect.command_id})
-    if effect.guard is not None:
-        shape, row = current_row(connection, dialect, tables, effect, lock=True)
-        effect.guard(shape, row)
+    inherited = bool(effect.table and effect.key) and tables.inherited(connection, effect.table)
+    before: Any = None
+    if effect.guard is not None or inherited:
+        shape, before = current_row(connection, dialect, tables, effect, lock=True)
+        if effect.guard is not None:
+            effect.guard(shape, before)
     count, result = _run(connection, dialect, tables, effect, form)
     if count == 0:
         raise Rejected("not_found", f"command {effect.command_id!r} affected no row")
@@ -97,6 +100,12 @@ def _act(
             "(declare `rows: many` where that is meant)",
         )
     shape, row = current_row(connection, dialect, tables, effect, lock=False)
+    if inherited and before is None and row is None:
+        raise Rejected(
+            "not_found",
+            f"command {effect.command_id!r} affected no row of {effect.table!r} itself, but of a "
+            "table that inherits from it: it was rolled back (write ONLY before the table's name)",
+        )
     return Done(rows=max(count, 0), result=result, after=row, shape=shape)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, CursorResult
 
 from bridge.connector import Shape, TableUse, Visibility
 from bridge.model.errors import ConfigurationError, RetryLater
-from connectors.sql.dialect import SqlDialect
+from connectors.sql.dialect import Inheritance, SqlDialect
 from connectors.sql.query import Naming, Query
 from connectors.sql.shapes import read_table
 from connectors.sql.texts import statement_for
@@ -73,7 +73,7 @@ class Tables:
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
         self._types: dict[str, tuple[Any, ...]] = {}
-        self._only: dict[str, bool] = {}
+        self._inheritance: dict[str, Inheritance] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
 
     def _inspected(self, connection: Connection, table: str, declared: Sequence[str]) -> Shape:
@@ -97,8 +97,8 @@ class Tables:
     def again(self, connection: Connection, table: str) -> Shape:
         """The table's shape as the catalogue says now; the same object where that is no other."""
         shape = self._read(connection, table, self.use(table).key)
-        if self._dialect.only is not None:
-            self._only[table] = self._dialect.only(connection, table)
+        if self._dialect.inheritance is not None:
+            self._inheritance[table] = self._dialect.inheritance(connection, table)
         known = self._shapes.get(table)
         if known is not None and known.columns == shape.columns:
             return known
@@ -114,8 +114,15 @@ class Tables:
 
     def only(self, connection: Connection, table: str) -> bool:
         """Whether the table's own rows have to be asked for."""
+        return self._inherits(connection, table).possible
+
+    def inherited(self, connection: Connection, table: str) -> bool:
+        """Whether a statement that names the table reaches rows that are not its own."""
+        return self._inherits(connection, table).present
+
+    def _inherits(self, connection: Connection, table: str) -> Inheritance:
         self.shape(connection, table)
-        return self._only.get(table, False)
+        return self._inheritance.get(table, Inheritance())
 
     def fitting(self, connection: Connection, table: str, found: Found) -> Shape:
         """The shape of the rows of a result."""

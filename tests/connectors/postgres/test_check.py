@@ -196,6 +196,14 @@ async def test_what_a_partitioned_table_does_not_tell_is_said(legacy: Legacy) ->
     assert "--reconcile" in finding.what
 
 
+async def test_a_table_that_others_inherit_from_says_what_is_not_its_own(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE far () INHERITS (t)")
+    legacy.publish("t")
+    found = await connector.check(legacy.system("t"))
+    [finding] = [each for each in found if "inherit from 't'" in each.what]
+    assert not finding.fatal
+
+
 async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy) -> None:
     system = ready.system(TableUse("t", ("s",)))
     told, unique = await findings(system)

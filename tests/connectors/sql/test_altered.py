@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import Done, Effect, Rows, Shape
-from bridge.model.errors import RetryLater
+from bridge.model.errors import Rejected, RetryLater
 from connectors.sql.reader import SqlReader
 from connectors.sql.writer import SqlWriter
 from tests.connectors.sql.conftest import Place
@@ -212,20 +212,21 @@ async def test_reads_and_commands_leave_tables_that_inherit_alone(server: Place)
     await reader.close()
     writer = SqlWriter(system, POSTGRES)
     await writer.prepare()
-    rows: list[Any] = []
-    await writer.execute([
-        Effect(
-            command_id="bot:1",
-            digest="x",
-            statement="UPDATE stock SET qty = 0 WHERE id = :key",
-            parameters={"key": 7},
-            table="stock",
-            key={"id": 7},
-            guard=lambda _, row: rows.append(row),
-        )
+
+    def effect(number: int, statement: str, key: int) -> Effect:
+        parameters = {"key": key}
+        return Effect(f"bot:{number}", "x", statement, parameters, "stock", {"id": key})
+
+    update, delete = "UPDATE stock SET qty = 0 WHERE id = :key", "DELETE FROM stock WHERE id = :key"
+    insert = "INSERT INTO stock VALUES (:key, 1, '')"
+    outcomes = await writer.execute([
+        effect(1, update, 7), effect(2, delete, 7), effect(3, update, 1), effect(4, delete, 1),
+        effect(5, insert, 9),
     ])  # fmt: skip
     await writer.close()
-    assert rows == [None]
+    codes = [each.code if isinstance(each, Rejected) else type(each).__name__ for each in outcomes]
+    assert codes == ["not_found", "not_found", "Done", "Done", "Done"]
+    assert server.rows("SELECT id, qty FROM far") == [(7, 1)]
 
 
 async def test_a_result_that_the_catalogue_does_not_know_yet_is_asked_for_later(
