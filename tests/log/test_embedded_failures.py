@@ -15,7 +15,7 @@ import pytest
 
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
-from bridge.model.errors import Fenced
+from bridge.model.errors import ConfigurationError, Fenced
 from tests.waiting import PATIENCE, until
 
 from .conftest import OpenEmbedded
@@ -295,3 +295,28 @@ async def test_closing_lets_go_of_the_file_whatever_went_wrong_before(tmp_path: 
     await again.open()
     assert (await again.groups())["g"].members == ()
     await again.close()
+
+
+@pytest.mark.parametrize("replacement", [None, "another log"])
+async def test_a_file_that_is_replaced_while_it_is_open_takes_no_more_records(
+    open_embedded: OpenEmbedded, tmp_path: Path, replacement: str | None
+) -> None:
+    """They went into a file without a name, and were gone with the process."""
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    await log.append("t", [Entry(b"k", b"1")])
+    member = await log.join("g", ["t"], session_timeout=1.0)
+    assert await member.read(10, 10.0)
+    for path in tmp_path.glob("log.db*"):
+        path.rename(path.with_name(f"old-{path.name}"))
+    if replacement is not None:
+        await open_embedded()
+    with pytest.raises(ConfigurationError, match="replaced by another file while it was open"):
+        await log.append("t", [Entry(b"k", b"2")])
+
+    async def read_on() -> None:
+        while True:
+            await member.read(10, 1.0)
+
+    with pytest.raises(ConfigurationError, match="replaced by another file while it was open"):
+        await read_on()

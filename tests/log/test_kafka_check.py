@@ -136,6 +136,8 @@ async def test_servers_of_two_clusters_are_told_apart(kafka: "Kafka", strict: St
     assert strict.plain in found
     assert "log.kafka.servers" in found
     assert await log_of(kafka.bootstrap).check_servers([]) == []
+    with pytest.raises(ConfigurationError, match="belong to 2 clusters"):
+        await both.open()
 
 
 async def test_a_server_that_does_not_answer_is_named(kafka: "Kafka") -> None:

@@ -26,7 +26,7 @@ from bridge.log.embedded.reader import Reader
 from bridge.log.embedded.store import Store
 from bridge.log.embedded.write import commit_offsets
 from bridge.log.port import Gap, Rebalance, Record, RecordsRemoved, TopicPartition
-from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
 
 _SIGNS_A_SESSION = 3
 
@@ -97,11 +97,13 @@ class Member(Reader):
         self._store.leaving.discard(self.close)
         self._signs.cancel()
         try:
-            with contextlib.suppress(asyncio.CancelledError):
+            # What ended the signs is raised by `read`.
+            with contextlib.suppress(asyncio.CancelledError, ConfigurationError):
                 await self._signs
         finally:
             # Where that can't be written now, the end of the session has the same effect, later.
-            with contextlib.suppress(RetryLater, OutcomeUnknown):
+            # A file that was replaced knows no members.
+            with contextlib.suppress(RetryLater, OutcomeUnknown, ConfigurationError):
                 await self._store.writer.run(lambda connection: leave(connection, self._me))
 
     def _id(self, place: TopicPartition) -> int:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.log.embedded.failures import named
+from bridge.log.embedded.failures import file_id, named, replaced
 from bridge.log.embedded.schema import connect
 
 T = TypeVar("T")
@@ -96,12 +96,14 @@ class Writer(Reader):
     def __init__(self, path: Path, patience: float, written: Callable[[], None]) -> None:
         super().__init__(path, patience)
         self._written = written
+        self._file: tuple[int, int] | None = None
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
         # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        self._file = file_id(self._path)
         return connection
 
     def _serve(self, connection: sqlite3.Connection) -> None:
@@ -129,6 +131,10 @@ class Writer(Reader):
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], Exception]] = []
         committing = False
+        if file_id(self._path) != self._file:
+            for _, future in jobs:
+                future.set_exception(replaced(self._path))
+            return
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job, future in jobs:

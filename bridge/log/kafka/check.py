@@ -14,9 +14,12 @@ from bridge.log.kafka.errors import reason
 from bridge.log.kafka.metadata import ClusterView, TopicRights, view
 from bridge.log.kafka.settings import MAX_BATCH, KafkaSettings, client_arguments
 from bridge.log.port import LogFinding
+from bridge.model.errors import ConfigurationError
 
 #: Seconds that a server may take to accept, log in and answer.
 SERVER_TIMEOUT_S: Final = 5.0
+#: The same of the other servers of a list, once one has answered.
+OTHERS_TIMEOUT_S: Final = 1.0
 #: Topics that are named where many have the same fault.
 MAX_NAMED: Final = 3
 NEEDS_CODEC: Final = {"zstd": codec.has_zstd, "snappy": codec.has_snappy, "lz4": codec.has_lz4}
@@ -45,25 +48,41 @@ async def server_findings(
     return findings, next(iter(views.values())).topics
 
 
+async def check_one_cluster(settings: KafkaSettings, arguments: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError when servers of the list belong to several clusters. One that
+    doesn't answer at once is not waited for: the others may do.
+    """
+    servers = [_address(server) for server in settings.servers]
+    if len(servers) < 2:
+        return
+    answers = await _views(servers, arguments, (), OTHERS_TIMEOUT_S)
+    views = {at: answer for at, answer in answers.items() if isinstance(answer, ClusterView)}
+    for finding in _clusters(views):
+        raise ConfigurationError(f"{settings.name}: {finding.text}: {finding.hint}")
+
+
 async def _views(
-    servers: Iterable[tuple[str, int]], arguments: Mapping[str, Any], topics: Sequence[str]
+    servers: Iterable[tuple[str, int]],
+    arguments: Mapping[str, Any],
+    topics: Sequence[str],
+    timeout: float = SERVER_TIMEOUT_S,
 ) -> dict[tuple[str, int], Answer]:
     asked = list(dict.fromkeys(servers))
     return dict(
         zip(
             asked,
-            await asyncio.gather(*(_view(server, arguments, topics) for server in asked)),
+            await asyncio.gather(*(_view(server, arguments, topics, timeout) for server in asked)),
             strict=True,
         )
     )
 
 
 async def _view(
-    server: tuple[str, int], arguments: Mapping[str, Any], topics: Sequence[str]
+    server: tuple[str, int], arguments: Mapping[str, Any], topics: Sequence[str], timeout: float
 ) -> Answer:
     try:
-        async with asyncio.timeout(SERVER_TIMEOUT_S):
-            return await view(server, arguments, topics, SERVER_TIMEOUT_S)
+        async with asyncio.timeout(timeout):
+            return await view(server, arguments, topics, timeout)
     except TimeoutError:
         return TimeoutError("no answer in time")
     except (KafkaError, OSError, ValueError, NotImplementedError) as error:

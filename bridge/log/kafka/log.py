@@ -15,7 +15,12 @@ from aiokafka.errors import KafkaError
 from bridge.log.kafka import internals
 from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
 from bridge.log.kafka.batches import Batch, batches
-from bridge.log.kafka.check import rights_findings, server_findings, settings_findings
+from bridge.log.kafka.check import (
+    check_one_cluster,
+    rights_findings,
+    server_findings,
+    settings_findings,
+)
 from bridge.log.kafka.connect import check_connection
 from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import told, translate
@@ -83,6 +88,7 @@ class KafkaLog:
         """Connect. Raises RetryLater when no server answers, ConfigurationError as it says."""
         self._arguments = client_arguments(self._settings)
         await check_connection(self._settings, self._arguments)
+        await check_one_cluster(self._settings, self._arguments)
         client = AIOKafkaAdminClient(**self._arguments, request_timeout_ms=self._timeout_ms)
         offsets = self._consumer(None)
         undecided = self._consumer(None, isolation_level="read_uncommitted")
