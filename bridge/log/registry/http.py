@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -20,9 +21,20 @@ from tenacity import (
 )
 
 from bridge.log.port import RegisteredSchema
+from bridge.log.registry.answer import (
+    NoAnswer,
+    RegistryAnswer,
+    read_answer,
+    registered_of,
+    schema_id_of,
+    schema_text_of,
+    version_numbers_of,
+)
 from bridge.model import compat
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from bridge.single_flight import SingleFlight
+
+T = TypeVar("T")
 
 _TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -110,8 +122,9 @@ class HttpRegistry:
             if all(compat.fingerprint(old) != wanted for old in earlier):
                 compat.check(subject, text, earlier)
             path = f"/subjects/{quote(subject, safe='')}/versions"
-            answer = await self._ask("POST", path, {"schema": text, "schemaType": "AVRO"})
-        schema_id = int(answer["id"])
+            wanted_schema = {"schema": text, "schemaType": "AVRO"}
+            body = await self._ask("POST", path, wanted_schema)
+            schema_id = self._read(schema_id_of, body, path)
         self._ids[subject, text] = schema_id
         self._texts.setdefault(schema_id, text)
         return schema_id
@@ -148,10 +161,10 @@ class HttpRegistry:
         return text
 
     async def _ask_schema(self, schema_id: int) -> str:
-        answer = await self._ask("GET", f"/schemas/ids/{schema_id}", missing=True)
-        if answer is None:
+        text = await self._find(f"/schemas/ids/{schema_id}", schema_text_of)
+        if text is None:
             raise KeyError(schema_id)
-        return str(answer["schema"])
+        return text
 
     def forget(self, schema_id: int) -> None:
         """Ask again for this schema."""
@@ -160,26 +173,33 @@ class HttpRegistry:
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
         path = f"/subjects/{quote(subject, safe='')}/versions/latest"
-        answer = await self._ask("GET", path, missing=True)
-        if answer is None:
-            return None
-        return RegisteredSchema(int(answer["id"]), str(answer["schema"]))
+        return await self._find(path, registered_of)
 
     async def versions(self, subject: str) -> list[RegisteredSchema]:
         """Every version under `subject`, oldest first."""
         path = f"/subjects/{quote(subject, safe='')}/versions"
-        numbers = await self._ask("GET", path, missing=True)
         found = []
-        for number in sorted(numbers or ()):
-            version = await self._ask("GET", f"{path}/{number}", missing=True)
+        for number in await self._find(path, version_numbers_of) or ():
+            version = await self._find(f"{path}/{number}", registered_of)
             if version is not None:
-                found.append(RegisteredSchema(int(version["id"]), str(version["schema"])))
+                found.append(version)
         return found
 
     async def set_compatibility(self, subject: str, level: str) -> None:
         """`BACKWARD_TRANSITIVE` and the like, for one subject."""
         path = f"/config/{quote(subject, safe='')}"
         await self._ask("PUT", path, {"compatibility": level})
+
+    async def _find(self, path: str, read: Callable[[Any], T]) -> T | None:
+        """What `read` takes from the answer; None where the registry says that it has no such thing."""
+        body = await self._ask("GET", path, missing=True)
+        return None if body is None else self._read(read, body, path)
+
+    def _read(self, read: Callable[[Any], T], body: Any, path: str) -> T:
+        try:
+            return read(body)
+        except NoAnswer as error:
+            raise self._foreign(f"registry {self.name}, {path}: {error}") from error
 
     async def _ask(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Any:
         """The answer's JSON; None for a 404 where one may be missing. Asks again while busy."""
@@ -196,8 +216,13 @@ class HttpRegistry:
     async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
         if self._client is None:
             raise RetryLater(f"the registry {self.name} is not open")
+        asked = f"{method} {path}"
         try:
-            answer = await self._client.request(method, self._url + path, json=body)
+            async with self._client.stream(method, self._url + path, json=body) as response:
+                answer = await read_answer(response)
+            return self._checked(answer, asked, missing=missing)
+        except NoAnswer as error:
+            raise self._foreign(f"registry {self.name}, {asked}: {error}") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ConfigurationError(
                 "registry.url is no address of a registry: write http://HOST:PORT/PATH (Apicurio: "
@@ -212,34 +237,30 @@ class HttpRegistry:
             raise RetryLater(
                 f"registry {self.name} is away: {str(error) or type(error).__name__}"
             ) from error
-        return self._told(answer, f"{method} {path}", missing=missing)
 
-    def _told(self, answer: httpx.Response, asked: str, *, missing: bool) -> Any:
+    def _checked(self, answer: RegistryAnswer, asked: str, *, missing: bool) -> Any:
         """What the answer holds, or the error that it stands for."""
-        status = answer.status_code
+        status = answer.status
         where = f"registry {self.name}, {asked}"
-        if status == httpx.codes.NOT_FOUND and missing and _error_code(answer) in _ABSENT:
+        if status == httpx.codes.NOT_FOUND and missing and answer.error_code in _ABSENT:
             return None
         if status in _BUSY:
-            raise RetryLater(f"{where}: {status} {_reason(answer)}")
+            raise RetryLater(f"{where}: {status} {answer.reason}")
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise ConfigurationError(
                 f"{where}: {status}: check registry.username and registry.password, and what "
                 "that user may do"
             )
         if status == httpx.codes.CONFLICT:
-            raise Rejected("incompatible_schema", f"{where}: {_reason(answer)}")
+            raise Rejected("incompatible_schema", f"{where}: {answer.reason}")
         if status == httpx.codes.UNPROCESSABLE_ENTITY:
-            raise Rejected("invalid_schema", f"{where}: {_reason(answer)}")
-        if not answer.is_success:
+            raise Rejected("invalid_schema", f"{where}: {answer.reason}")
+        if not httpx.codes.is_success(status):
             raise self._foreign(
-                f"{where}: {status} {_reason(answer)}: is this the address of a registry with "
+                f"{where}: {status} {answer.reason}: is this the address of a registry with "
                 "Confluent's API (Apicurio: http://host:8080/apis/ccompat/v7)?"
             )
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise self._foreign(f"{where}: the answer is not JSON; check the url") from error
+        return answer.body
 
     def _foreign(self, message: str) -> BridgeError:
         """The error for an answer that no registry gives: at the start the address is wrong, later
@@ -271,23 +292,3 @@ def _certificate(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _error_code(answer: httpx.Response) -> int:
-    """The API's own code in an error's body; 0 where there is none."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return 0
-    code = body.get("error_code") if isinstance(body, dict) else None
-    return code if isinstance(code, int) else 0
-
-
-def _reason(answer: httpx.Response) -> str:
-    """What the registry says, in one line."""
-    try:
-        told = answer.json()
-    except ValueError:
-        told = answer.text
-    text = told.get("message", told) if isinstance(told, dict) else told
-    return " ".join(str(text).split())[:500]
