@@ -24,7 +24,7 @@ from bridge.connector import (
     Watermark,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
-from connectors.journal.checkpoint import Resume, fingerprint_of, gap, lost, unpack
+from connectors.journal.checkpoint import Resume, fingerprint_of, gap, lost, proven, unpack
 from connectors.journal.dialect import (
     RENEWED,
     WATERMARK,
@@ -195,12 +195,15 @@ class JournalSource:
         if schema != self._schema:
             self._look_at_schema(connection)
             self._schema = schema
-        state = self._dialect.state(connection)
-        entries = self._dialect.entries(connection, resume.mark, limit)
-        entry = self._dialect.entry(connection, resume.mark)
-        reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
-        if reason is not None:
-            raise self._history_lost(reason)
+        # The row at the mark comes along, where it is there.
+        entries = self._dialect.entries(connection, before(resume.mark), limit + 1)
+        entry = entries.pop(0) if entries and entries[0].mark == resume.mark else None
+        del entries[limit:]
+        if not proven(resume, entry, entries):
+            state = self._dialect.state(connection)
+            reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+            if reason is not None:
+                raise self._history_lost(reason)
         if entries and self._untyped:
             self._look_at_keys(connection)
         used = {entry.layout for entry in entries} - {WATERMARK}
@@ -260,20 +263,20 @@ class JournalSource:
         watermarks: list[Watermark] = []
         broken = frozenset(self._troubles)
         missed = set(self._broken - broken)
+        # A layout without a frame is of a table that is not configured any more.
+        frames = {
+            number: frame
+            for number, frame in self._frames.items()
+            if not (trouble := self._troubles.get(frame.shape.table)) or not trouble.elsewhere
+        }
         for entry in entries:
-            if entry.layout == WATERMARK:
-                watermarks.append(Watermark(len(changes), entry.command or "", entry.mark[0]))
-                continue
-            frame = self._frames.get(entry.layout)
-            if frame is None:
-                # A layout without a frame is of a table that is not configured any more.
-                continue
-            if entry.op == RENEWED:
-                missed.add(frame.shape.table)
-                continue
-            trouble = self._troubles.get(frame.shape.table)
-            if trouble is None or not trouble.elsewhere:
+            frame = frames.get(entry.layout)
+            if frame is not None and entry.op:
                 changes.append(change_of(entry, frame))
+            elif entry.layout == WATERMARK:
+                watermarks.append(Watermark(len(changes), entry.command or "", entry.mark[0]))
+            elif entry.op == RENEWED and entry.layout in self._frames:
+                missed.add(self._frames[entry.layout].shape.table)
         if entries:
             self._mark = entries[-1].mark
             self._fingerprint = fingerprint_of(entries[-1])
@@ -354,6 +357,11 @@ class JournalSource:
         self._watch.close()
         await self._readers.close()
         await self._writers.close()
+
+
+def before(mark: Mark) -> Mark:
+    """A mark behind which the row at `mark` is the next one."""
+    return (*mark[:-1], mark[-1] - 1)
 
 
 def fitting_rows(rows: int, held_s: float, most: int) -> int:

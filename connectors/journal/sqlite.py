@@ -266,17 +266,16 @@ class SqliteJournal:
 
     def state(self, connection: Connection) -> State:
         """Where the journal stands."""
-        state = (
-            connection.exec_driver_sql(f"SELECT *, {LAST} AS last FROM {STATE}").mappings().first()
-        )
-        if state is None:
+        row = connection.exec_driver_sql(f"SELECT *, {LAST} FROM {STATE}").first()
+        if row is None:
             return State("", (0,), None)
-        confirmed = state["confirmed"]
+        # A state of an earlier version has no owner.
+        _, incarnation, confirmed, *owner, last = row
         return State(
-            state["incarnation"],
-            (state["last"],),
+            incarnation,
+            (last,),
             None if confirmed is None else (confirmed,),
-            state.get("owner"),
+            owner[0] if owner else None,
         )
 
     def watch(self, system: System) -> SqliteWatch:
