@@ -13,7 +13,7 @@ WORKERS ?= 4
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup build services lint test demo example-odata example-tryton bench torture clean
+.PHONY: help setup build services lint test demo example-odata example-tryton bench torture torture-input clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -22,6 +22,8 @@ help:
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
 	@echo "make torture N=200   random kills, then every event compared with an oracle;"
 	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
+	@echo "make torture-input N=1000   so many hostile rows, tasks, records and answers at a running bridge;"
+	@echo "                SEED=7, LOG=embedded; none ends anything but itself, none is lost"
 	@echo "make setup      only the virtual environment, .venv"
 	@echo "make services   only the servers that tests need"
 	@echo "make build      compile what is compiled again, after a change of it"
@@ -78,6 +80,9 @@ bench: setup services
 
 torture: setup services
 	$(BIN)/python -m tests.torture $(N) $(SEED) $(LOG) $(SOURCE)
+
+torture-input: setup services
+	$(BIN)/python -m tests.torture_input $(N) $(SEED) $(LOG)
 
 clean:
 	rm -rf .venv .make build dist examples/*/var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

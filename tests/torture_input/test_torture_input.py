@@ -1,0 +1,22 @@
+"""A seeded part of what `make torture-input` does at length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.between import standing
+from tests.connectors.odata.mutate import Mutating
+from tests.services.cap import Cap
+from tests.torture.place import EmbeddedFile
+from tests.torture_input.torture import torture
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_hostile_input_ends_and_loses_nothing(tmp_path: Path, cap: Cap) -> None:
+    service = Mutating(cap.address)
+    with standing(service):
+        log = EmbeddedFile(tmp_path)
+        assert torture(tmp_path / "bridge", log, cap, service, inputs=100, seed=7) > 100
