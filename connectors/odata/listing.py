@@ -87,10 +87,12 @@ class ListingPoller:
     def restore(self, state: State) -> None:
         """What was remembered; a state without rows is none to go on from."""
         text = zlib.decompress(b85decode(state["rows"]))
-        self._known = {
+        remembered = {
             tuple(unpacked(part) for part in key): bytes.fromhex(mark)
             for key, mark in codec.loads(text)
         }
+        # Earlier releases remembered rows whose key was of another type; no event told of those.
+        self._known = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
 
     def saved(self, marks: int) -> State:
         # A key takes about as much room as a mark.

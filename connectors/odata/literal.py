@@ -45,15 +45,24 @@ def payload(p: Property, version: Version, value: Any) -> Any:
         raise Rejected("bad_value", f"property {p.name!r}: {error}") from None
 
 
+def is_value_of(p: Property, value: Any) -> bool:
+    """Whether the value is one of the property's type, or the text of one; null isn't."""
+    return _typed_or_none(p, value) is not None
+
+
 def _exact(p: Property, value: Any) -> Any:
     """The one Python object of the property's type: text is read, wrong types are refused."""
-    try:
-        found = _typed(p, value)
-    except (ValueError, LookupError, ArithmeticError, TypeError, AttributeError):
-        found = None
-    if found is None:
+    exact = _typed_or_none(p, value)
+    if exact is None:
         raise Rejected("bad_key", f"property {p.name!r}: a value that is no {p.enum or p.edm}")
-    return found
+    return exact
+
+
+def _typed_or_none(p: Property, value: Any) -> Any:
+    try:
+        return _typed(p, value)
+    except (ValueError, LookupError, ArithmeticError, TypeError, AttributeError):
+        return None
 
 
 def _typed(p: Property, value: Any) -> Any:

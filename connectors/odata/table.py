@@ -11,6 +11,7 @@ from bridge.connector import Column, Shape, TableUse
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import MISSING, Wire
 from connectors.odata.edm import field_type, literal, value
+from connectors.odata.literal import is_value_of
 from connectors.odata.model import EntitySet, Property, Service, Version
 
 Row = tuple[Any, ...]
@@ -57,11 +58,14 @@ class Table:
         return tuple(row[place] for place in self.places)
 
     def has_key(self, row: Row) -> bool:
-        """Whether a raw row tells its whole key."""
-        return not any(
-            part is None or part is MISSING or isinstance(part, (list, dict))
-            for part in self.key_of(row)
-        )
+        """Whether a raw row tells its whole key, in values of the key's types: anything else can be
+        neither asked for nor paged past, and once remembered it would be in the way for ever.
+        """
+        return self.is_key(self.key_of(row))
+
+    def is_key(self, key: Row) -> bool:
+        """The same of a key."""
+        return len(key) == len(self.places) and all(map(is_value_of, self.key, key))
 
     def predicate(self, key: Sequence[Any]) -> str:
         """`('1')` or `(order='1',position=2)`, not percent-encoded. Raises Rejected."""

@@ -42,5 +42,7 @@ def whole(table: Table, row: Mapping[str, Any]) -> Row:
     found = tuple(None if one is MISSING else one for one in table.row(row))
     if not table.has_key(found):
         names = ", ".join(p.name for p in table.key)
-        raise RetryLater(f"entity set {table.name!r}: a row came without its key ({names})")
+        raise RetryLater(
+            f"entity set {table.name!r}: a row came without its key, or with one of another type ({names})"
+        )
     return found

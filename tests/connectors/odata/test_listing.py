@@ -11,6 +11,7 @@ import pytest
 
 from bridge.connector import System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.model.errors import RetryLater
 from connectors.odata.listing import ListingPoller
 from connectors.odata.options import Options
 from connectors.odata.snapshot import ODataSnapshot
@@ -72,6 +73,27 @@ async def test_rows_that_a_short_page_hides_are_not_taken_for_deleted(cap: Cap) 
         assert await polls.poll() == []
         cap.write("Plains", plain("08", 2))
         assert await polls.poll() == [("update", "08", 2)]
+
+
+@pytest.mark.parametrize("key", [7, 0.5, True, [], {}, None, ["01"], {"order_no": "01"}])
+async def test_a_key_of_another_type_is_neither_taken_nor_remembered(cap: Cap, key: Any) -> None:
+    """Remembered, its delete was asked about at every later look, and refused, for ever."""
+    cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4)))
+
+    def bend(body: Any) -> Any:
+        return {**body, "value": [{**row, "order_no": key} for row in body["value"]]}
+
+    async with polling(cap.url, "Plains", page=5) as polls:
+        polls.asks.bend, honest = bend, polls.asks.bend
+        with pytest.raises((RetryLater, AnswerMismatch)):
+            await polls.poll()
+        polls.asks.bend = honest
+        cap.write("Plains", plain("02", 2))
+        assert await polls.poll() == [("update", "02", 2)]
+        state = polls.poller.saved(1_000)
+        polls.poller._known[key if isinstance(key, (int, float)) else 5,] = b"x" * 16  # type: ignore[attr-defined]
+        polls.poller.restore(polls.poller.saved(1_000))
+        assert polls.poller.saved(1_000) == state
 
 
 async def test_a_quiet_look_costs_one_request(cap: Cap) -> None:

@@ -305,7 +305,7 @@ async def test_a_row_without_its_key_ends_no_snapshot(cap: Cap) -> None:
         snapshot = ODataSnapshot(system(between.url(cap.url)))
         await snapshot.count("Orders", None)
         between.rule = lambda _: Say(200, rows, {"Content-Type": "application/json"})
-        with pytest.raises(RetryLater, match=r"a row came without its key \(ID\)"):
+        with pytest.raises(RetryLater, match=r"a row came without its key.*\(ID\)"):
             await snapshot.chunk("Orders", None, None, 10)
         await snapshot.close()
 
