@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from bridge.model.contain import contained
 from bridge.model.errors import ConfigurationError
 from bridge.plan.fit import text_of
 from bridge.plan.moment import format_parser, instant, zone_of
@@ -44,7 +45,7 @@ def function(transform: Transform, mask_key: bytes | None) -> Function:
     if name == "mask":
         return _mask(args[0], mask_key)
     if name == "call":
-        return imported(args[0])
+        return _contained(imported(args[0]), f"call {args[0]!r}")
     raise ConfigurationError(f"transform {name!r} is not known")
 
 
@@ -147,6 +148,20 @@ def _mask(how: str, key: bytes | None) -> Function:
     return hashed
 
 
+def _contained(run: Function, name: str) -> Function:
+    """`run`, whose sys.exit() and the like are errors of its row and don't end the bridge."""
+
+    def call(*values: Any) -> Any:
+        try:
+            return run(*values)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise contained(error, name) from error
+
+    return call
+
+
 def imported(name: str) -> Function:
     """The function `package.module:function`. Raises ConfigurationError."""
     module, _, attribute = name.partition(":")
@@ -157,6 +172,12 @@ def imported(name: str) -> Function:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"call {name!r} can't be imported ({error}); write it as package.module:function"
+        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigurationError(
+            f"call {name!r} can't be imported ({type(error).__name__}: {error})"
         ) from error
     if not callable(found):
         raise ConfigurationError(f"call {name!r} is not a function")

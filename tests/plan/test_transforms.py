@@ -33,6 +33,10 @@ def fails(_: Any) -> Any:
     raise RuntimeError("secret 4711")
 
 
+def leaves(_: Any) -> Any:
+    raise SystemExit(0)
+
+
 def inwards(
     form: ModuleType,
     field: FieldSpec,
@@ -136,6 +140,7 @@ REFUSED: list[tuple[FieldSpec, Any, str]] = [
     (one(unit="0.01", type="decimal(9,1)"), "1234", "1 digits after the point"),
     (one(code_page="ascii"), b"\xff", "ascii"),
     (one(call="tests.plan.test_transforms:fails", type="integer"), 1, "RuntimeError: secret 4711"),
+    (one(call="tests.plan.test_transforms:leaves", type="integer"), 1, "raised SystemExit: 0"),
     (one(type="integer"), "abc", "'abc'"),
 ]
 
