@@ -8,9 +8,13 @@ from time import monotonic
 
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Consumer, Log, TopicPartition
+from bridge.model.errors import RetryLater
 from bridge.model.fixed import RELEASED, DeadLetter
 
 LOOK_AGAIN = 1.0
+READ_TIMEOUT_S = 0.5
+PATIENCE_S = 30.0
+"""Seconds without a record after which letters that have to be there are waited for no longer."""
 
 
 class ParkedKeys:
@@ -32,7 +36,9 @@ class ParkedKeys:
         self._keys: set[tuple[str, bytes | None]] = set()
         #: Those whose letters are not read yet, by the partitions of their events.
         self._coming: dict[tuple[str, bytes | None], TopicPartition] = {}
-        self._lost = False
+        self._changes = 0
+        """Rises when letters may stand in the log that nobody here knows of."""
+        self._read_changes = 0
         self._reader: Consumer | None = None
         self._looked = 0.0
         self._looking = asyncio.Lock()
@@ -58,27 +64,42 @@ class ParkedKeys:
         """These partitions are gone, and with them the letters that were not written yet."""
         self._coming = {each: at for each, at in self._coming.items() if at not in places}
         # Some may have been written all the same.
-        self._lost = True
+        self._changes += 1
+
+    def take_over(self) -> None:
+        """Partitions came: whoever had them before may have parked keys of theirs."""
+        self._changes += 1
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """Whether the key is parked. One that is may have been released a second ago."""
         wanted = (entity, key)
-        if not (self._lost or wanted in self._keys or wanted in self._coming):
+        if not (self._stale or wanted in self._keys or wanted in self._coming):
             return False
         async with self._looking:
-            if self._lost or self._clock() - self._looked >= LOOK_AGAIN:
+            if self._stale or self._clock() - self._looked >= LOOK_AGAIN:
+                changes = self._changes
                 await self._catch_up()
-                self._lost = False
+                self._read_changes = changes
         return wanted in self._keys or wanted in self._coming
 
+    @property
+    def _stale(self) -> bool:
+        return self._read_changes != self._changes
+
     async def _catch_up(self) -> None:
+        """Read what stands in the log now, to its end. Raises RetryLater where that stays away."""
         assert self._reader is not None, "open comes first"  # noqa: S101
-        self._looked = self._clock()
+        self._looked = since = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())
         while any(self._reader.position(place) < end for place, end in ends.items()):
-            records = await self._reader.read(1000, 0.5)
-            if not records:
-                return
+            records = await self._reader.read(1000, READ_TIMEOUT_S)
+            if records:
+                since = self._clock()
+            elif self._clock() - since > PATIENCE_S:
+                raise RetryLater(
+                    f"agent {self._agent!r}: the dead letters can't be read to their end, so that "
+                    "nobody knows which keys are parked"
+                )
             for record in records:
                 if record.value is None:
                     continue

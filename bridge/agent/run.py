@@ -219,6 +219,8 @@ class AgentRunner:
         """As Rebalance says."""
         for place in partitions:
             self._lanes[place] = Lane(place, Window(self._agent.unfinished), monotonic())
+        if self._parked is not None:
+            self._parked.take_over()
         return None
 
     async def _work(self, owned: OwnedPartitions, stop: asyncio.Event) -> None:

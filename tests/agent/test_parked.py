@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.agent.parked import ParkedKeys
-from bridge.log.port import Entry, TopicPartition, TopicSpec
+from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
+from bridge.model.errors import RetryLater
 from bridge.model.fixed import RELEASED, DeadLetter
 from tests.agent.world import World, world
 
@@ -83,4 +85,65 @@ async def test_a_record_that_is_no_dead_letter_keeps_no_agent_from_its_work(here
     await park(here, b"k")
     parked = await opened(here)
     assert await parked.holds(ORDER, b"k")
+    await parked.close()
+
+
+async def test_what_a_predecessor_parked_is_known_once_its_partition_came(here: World) -> None:
+    parked = await opened(here)
+    await park(here, b"k")
+    parked.take_over()
+    assert await parked.holds(ORDER, b"k")
+    assert not await parked.holds(ORDER, b"other")
+    await parked.close()
+
+
+class SlowReader:
+    """A reader whose first answers are empty, as those of a busy broker may be."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._empty = 3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        if self._empty:
+            self._empty -= 1
+            return []
+        records: list[Record] = await self._reader.read(limit, timeout)
+        return records
+
+
+async def test_an_answer_without_letters_is_not_taken_for_their_end(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.log.create_topics([TopicSpec(here.codec.topic("dead"))])
+    await park(here, b"k")
+    reader = here.log.reader
+
+    async def slow(offsets: Any) -> Any:
+        return SlowReader(await reader(offsets))
+
+    monkeypatch.setattr(here.log, "reader", slow)
+    parked = ParkedKeys(here.log, here.codec, "careful", {TOPIC: ORDER}, lambda: 0.0)
+    await parked.open()
+    assert await parked.holds(ORDER, b"k")
+    await parked.close()
+
+
+async def test_letters_that_stay_away_are_not_waited_for_without_end(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parked = await opened(here)
+    await park(here, b"k")
+    parked.take_over()
+    assert parked._reader is not None
+
+    async def nothing(limit: int, timeout: float) -> list[Record]:
+        return []
+
+    monkeypatch.setattr(parked._reader, "read", nothing)
+    with pytest.raises(RetryLater, match="dead letters can't be read to their end"):
+        await parked.holds(ORDER, b"k")
     await parked.close()

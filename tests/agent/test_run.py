@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -288,6 +288,44 @@ async def test_park_key_holds_back_later_events_of_the_key_even_after_a_restart(
     letters = [d for d in await here.records("dead") if isinstance(d, DeadLetter)]
     assert [letter.error for letter in letters] == ["ValueError", "Rejected"]
     assert {letter.key for letter in letters} == {letters[0].key}
+
+
+async def test_park_key_holds_back_a_key_that_another_member_parked(here: World) -> None:
+    """Both run; one parks keys and ends, and the other takes its partitions over."""
+
+    def fragile() -> Agent:
+        agent = Agent("careful", attempts=1, on_failure="park_key")
+
+        @agent.on("erp.sales_order")
+        async def check(event: Event, ctx: Context) -> Command:
+            if event.after.note == "bad":
+                raise ValueError("can't be")
+            return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+        return agent
+
+    rows = [here.order(n, 1, 1) for n in range(1, 9)]
+
+    def letters(count: int) -> Callable[[], Any]:
+        async def there() -> bool:
+            return len(await here.records("dead")) == count
+
+        return there
+
+    async with running(here, fragile()):
+        async with running(here, fragile()):
+            await until(lambda: shared(here, "careful"))
+            await here.publish("sales_order", 2, [{**row, "ztext": "bad"} for row in rows])
+            await until(letters(8))
+        await here.publish("sales_order", 2, rows)
+        await until(letters(16))
+    assert await here.records("command") == []
+
+
+async def shared(here: World, agent: str) -> bool:
+    """Whether two members are in the agent's group."""
+    group = (await here.log.groups()).get(agent_group(here.bridge, agent))
+    return group is not None and len(group.members) == 2
 
 
 async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_before(
