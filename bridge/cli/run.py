@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bridge.cli.app import exit_code
-from bridge.cli.shared import configuration, finish, run_async
+from bridge.cli.shared import configuration, finish, leave, run_async
 from bridge.model.errors import BridgeError
 from bridge.observe import Observer, PartState, both
 
@@ -36,6 +36,11 @@ def command(
     with _refusals(as_json=as_json):
         config = configuration(ctx)
         kinds = only or KINDS
+        observers: list[Observer] = []
+
+        def cut_off(why: str) -> None:
+            for observer in observers:
+                observer(PartState("bridge", config.bridge, "failed", why))
 
         async def work(stop: asyncio.Event) -> int:
             from bridge.cli.told import log_lines
@@ -47,6 +52,7 @@ def command(
                 observer = log_lines(as_json=as_json, verbose=verbose)
                 if metrics:
                     observer = both(observer, _served(stack, metrics))
+                observers.append(observer)
                 async with waited_for(config, stop, observer) as bridge:
                     if bridge is None:
                         return 0
@@ -57,7 +63,7 @@ def command(
                 _remind(observer, config.bridge, ended.failed)
             return 1 if ended.failed else 0
 
-        finish(run_async(work, ends_itself=True))
+        leave(run_async(work, ends_itself=True, cut_off=cut_off))
 
 
 def _remind(observer: Observer, bridge: str, failed: Collection[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
 import stat
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.early import seen
+from bridge.cli.early import owns_process, seen
 from bridge.cli.shown.rows import NOTHING_FOUND, cell, listed, print_json, print_rows, progress
+from bridge.cli.stop_signals import StopSignals, has_busy_threads, leave_now
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -29,6 +30,7 @@ __all__ = [
     "cell",
     "configuration",
     "finish",
+    "leave",
     "listed",
     "on_bridge",
     "print_json",
@@ -84,30 +86,40 @@ def run_async(
     *,
     ends_itself: bool = False,
     while_read: bool = False,
+    cut_off: Callable[[str], None] | None = None,
 ) -> int:
     """Run `work` and return its exit code; Ctrl-C and SIGTERM end it in order with 0.
 
     `work` gets an event that is set at the first signal. Work that `ends_itself` watches it and
     is cancelled only after `GRACE` seconds or at a second signal; other work is cancelled at
-    once. Work `while_read` also ends when whoever read its output through a pipe has left.
+    once. Work `while_read` also ends when whoever read its output through a pipe has left. What
+    has not ended in order within five seconds is cut off, with exit code 1: `cut_off` is told why
+    (on stderr by default), in another thread.
     """
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    running: list[asyncio.Future[int]] = []
+
+    def cancel() -> None:
+        for task in running:
+            task.cancel()
+
+    def end() -> None:
+        if stop.is_set() or not ends_itself:
+            cancel()
+        else:
+            loop.call_later(GRACE, cancel)
+        stop.set()
+
+    def from_thread() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(end)
 
     async def supervised() -> int:
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
         task = asyncio.ensure_future(work(stop))
-
-        def end() -> None:
-            if stop.is_set() or not ends_itself:
-                task.cancel()
-            else:
-                loop.call_later(GRACE, task.cancel)
-            stop.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, end)
-        if seen():
-            end()
+        running.append(task)
+        if stop.is_set() and not ends_itself:
+            task.cancel()
         if while_read:
             _when_reader_leaves(loop, end)
         try:
@@ -117,7 +129,17 @@ def run_async(
                 return 0
             raise
 
-    return asyncio.run(supervised())
+    with (
+        StopSignals(from_thread, from_thread, cut_off or _on_stderr) as signals,
+        asyncio.Runner(loop_factory=lambda: loop) as runner,
+    ):
+        if seen():
+            signals.begin()
+        return runner.run(supervised())
+
+
+def _on_stderr(why: str) -> None:
+    click.echo(f"bridgectl {why}", err=True)
 
 
 def _when_reader_leaves(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
@@ -154,3 +176,10 @@ def finish(code: int) -> None:
     """End the process with `code` where it is not zero."""
     if code:
         sys.exit(code)
+
+
+def leave(code: int) -> None:
+    """As `finish`; at once where threads that something blocks would be waited for."""
+    if owns_process() and has_busy_threads():
+        leave_now(code)
+    finish(code)
