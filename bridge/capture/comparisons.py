@@ -46,7 +46,7 @@ class Comparisons:
                 if not self._possible:
                     self._state.pause(entity, f"table {table!r}: {told.reason}", group)
                     continue
-                if told.deletes_only and self._compares(name):
+                if told.deletes_only and self._compares(name, begun=not told.once):
                     continue
                 number = self._state.wires.clock()
                 self._compare(
@@ -75,9 +75,12 @@ class Comparisons:
         )
         self._state.become(enqueue(self._state.progress, job))
 
-    def _compares(self, entity: str) -> bool:
-        jobs = self._state.progress.jobs
-        return any(job.entity == entity and job.reconcile for job in jobs)
+    def _compares(self, entity: str, *, begun: bool = True) -> bool:
+        """Whether a comparison is asked for; `begun`: one that is under way will do."""
+        return any(
+            job.entity == entity and job.reconcile and (begun or not (job.since or job.chunks))
+            for job in self._state.progress.jobs
+        )
 
     def _compare(self, job: Job) -> None:
         self._state.become(enqueue(self._state.progress, job))

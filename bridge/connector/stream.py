@@ -105,12 +105,14 @@ class Stale(NamedTuple):
     Capture compares them with the log by itself, with windows as for any snapshot: it reads every
     row anew and writes deletes for keys that are gone. A comparison under way begins anew then.
     `deletes_only`: changes were told all the same. Then no rows are written, only deletes, and a
-    comparison that is asked for already or under way is enough.
+    comparison that is asked for already or under way is enough; with `once` only one that has not
+    begun, because the source will not ask for it again.
     """
 
     tables: tuple[str, ...]
     reason: str
     deletes_only: bool = False
+    once: bool = False
 
 
 @dataclass(slots=True)

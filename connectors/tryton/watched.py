@@ -173,7 +173,7 @@ class Watched:
         self._known = Known(await self._list())
 
     def _compare(self, reason: str, *, deletes_only: bool = False) -> None:
-        self._stale.append(Stale((self.name,), reason, deletes_only))
+        self._stale.append(Stale((self.name,), reason, deletes_only, once=deletes_only))
 
     # -- ids ---------------------------------------------------------------------------------
 

@@ -240,7 +240,7 @@ async def test_a_row_without_its_id_as_the_key_goes_by_comparing(tryton: Tryton)
     async with following(of) as follow:
         delete(tryton, key)
         await follow.until(lambda: follow.stale)
-        assert follow.stale == [Stale(("kit.order",), "rows were deleted", True)]
+        assert follow.stale == [Stale(("kit.order",), "rows were deleted", True, once=True)]
         assert follow.changes == []
 
 
@@ -259,7 +259,9 @@ async def test_what_was_deleted_while_nobody_looked_is_compared_until_that_is_to
         # Killed before it told anything: the checkpoint of the opening is all that there is.
     async with following(erp(tryton), opened) as follow:
         await follow.until(lambda: follow.stale)
-        assert follow.stale == [Stale(("kit.order",), "rows went while nobody looked", True)]
+        assert follow.stale == [
+            Stale(("kit.order",), "rows went while nobody looked", True, once=True)
+        ]
         told = follow.checkpoint
     async with following(erp(tryton), told) as follow:
         await follow.looked()
