@@ -154,6 +154,8 @@ def _agents(
             yield pattern
             continue
         found = next(paths for _, _, paths in _paths([pattern], folder))
+        if any(letter in pattern for letter in "*?["):
+            found = [path for path in found if not _is_beside_agents(path.name)]
         if not found:
             collector.problems.append(
                 document.problem(
@@ -164,3 +166,12 @@ def _agents(
             )
         for path in found:
             yield str(path)
+
+
+def _is_beside_agents(name: str) -> bool:
+    """Whether a file of agents' folder is none of theirs, but a package's or a test's."""
+    return (
+        name in ("__init__.py", "conftest.py")
+        or name.startswith("test_")
+        or (name.endswith("_test.py"))
+    )

@@ -1,5 +1,6 @@
 """`bridgectl check`: every problem at once, with its place and what mends it."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from tests.cli.place import Place
+from tests.waiting import PATIENCE
 
 
 def edit(place: Place, file: str, old: str, new: str) -> None:
@@ -96,6 +98,118 @@ def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) ->
     (only,) = wrong(place, "--offline")
     assert "erp.invoice" in only["what"]
     assert place.call("check", "--offline").code == 2
+
+
+AGENT = """
+from bridge import Agent
+
+agent = Agent("more")
+
+
+@agent.on("erp.customer"{more})
+def more(event{parameters}): ...
+"""
+
+
+def with_agent(place: Place, text: str = "", *, parameters: str = ", ctx", more: str = "") -> None:
+    agent = text or AGENT.format(parameters=parameters, more=more)
+    (place.folder / "agents" / "more.py").write_text(agent)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            AGENT.format(parameters="", more=""),
+            "more.py:7: agent 'more', handler 'more' takes (event)",
+        ),
+        (
+            AGENT.replace('("erp.customer"{more})', "").format(parameters=", ctx"),
+            "`on` was given more",
+        ),
+        ("from bridge import Agent\nagent = Agent('idle')\n", "agent 'idle' has no handlers"),
+        (
+            AGENT.format(parameters=", ctx", more=", where={'city': 'Ulm'}"),
+            "where names 'city', which is no field of erp.customer",
+        ),
+    ],
+)
+def test_what_can_never_work_in_an_agent_is_found_in_its_declaration(
+    place: Place, text: str, says: str
+) -> None:
+    with_agent(place, text)
+    (problem,) = wrong(place, "--offline")
+    assert says in problem["what"]
+    assert place.call("check", "--offline").code == 2
+
+
+def test_where_is_compared_with_the_catalogue_where_fields_are_not_declared(place: Place) -> None:
+    place.call("setup", "erp", "--yes")
+    path = place.folder / "systems" / "erp.yaml"
+    before, customer = path.read_text().split("  customer:\n    from: kna1\n", 1)
+    after = customer[customer.index("\ncommands:") :]
+    path.write_text(f"{before}  customer:\n    from: kna1\n{after}")
+    (place.folder / "agents" / "credit_watch.py").unlink()
+    with_agent(place, more=", where={'city': 'Ulm', 'name1': 'Ott'}")
+    assert wrong(place, "--offline") == []
+    (problem,) = wrong(place)
+    assert "where names 'city'" in problem["what"]
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_agents_of_a_folder_share_code_and_tests_beside_them_are_no_agents(
+    place: Place, package: bool
+) -> None:
+    agents = place.folder / "agents"
+    if package:
+        (agents / "__init__.py").write_text("")
+    (agents / "a_limits.py").write_text("LIMIT = 7\n")
+    (agents / "test_more.py").write_text("import no_such_module\n")
+    (agents / "conftest.py").write_text("import no_such_module\n")
+    dot = "." if package else ""
+    with_agent(
+        place,
+        f"from {dot}a_limits import LIMIT\nassert LIMIT == 7\n"
+        + AGENT.format(parameters=", ctx", more=""),
+    )
+    (found,) = [
+        row
+        for row in place.call("check", "--offline", "--json").rows
+        if row["place"] == "agents" or "agents:" in row["what"]
+    ]
+    assert found["what"] == "agents: credit-watch, more"
+
+
+def test_two_folders_of_agents_have_helpers_of_one_name(place: Place) -> None:
+    other = place.folder / "others"
+    other.mkdir()
+    edit(place, "bridge.yaml", "agents: agents/*.py", "agents: [agents/*.py, others/*.py]")
+    for folder, limit in ((place.folder / "agents", 1), (other, 2)):
+        (folder / "limits.py").write_text(f"LIMIT = {limit}\n")
+        text = AGENT.format(parameters=", ctx", more="").replace('"more"', f'"more-{limit}"')
+        (folder / "uses.py").write_text(
+            f"from limits import LIMIT\nassert LIMIT == {limit}\n{text}"
+        )
+    assert wrong(place, "--offline") == []
+
+
+def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Place) -> None:
+    (place.folder / "agents" / "odd.py").write_text("x = 1\n")
+    (problem,) = wrong(place, "--offline")
+    assert "odd.py: defines no Agent, and no file beside it imports it" in problem["what"]
+
+
+def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(place: Place) -> None:
+    """Not even what a program that they run prints."""
+    text = "import os, subprocess\nprint('hello')\nos.write(1, b'here')\nsubprocess.run(['echo', 'there'])\n"
+    count = "open(__file__ + '.count', 'a').write('x')\n"
+    with_agent(place, text + count + AGENT.format(parameters=", ctx", more=""))
+    done = place.start("check", "--json", "--offline")
+    out, err = done.communicate(timeout=PATIENCE)
+    assert done.returncode == 0, err
+    assert [json.loads(line)["weight"] for line in out.splitlines()] == ["ok", "ok"]
+    assert {"hello", "here", "there"} <= set(err.replace("here", "here\n", 1).split())
+    assert (place.folder / "agents" / "more.py.count").read_text() == "x"
 
 
 @pytest.mark.parametrize("command", [("check", "--offline"), ("run",)])

@@ -12,6 +12,7 @@ import click
 from bridge.cli.shared import as_json, configuration, finish, run_async
 
 if TYPE_CHECKING:
+    from bridge.agent import Agent
     from bridge.cli.check.found import Found
     from bridge.config import Config
     from bridge.connector import Connector, System
@@ -51,7 +52,8 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
 
 async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
     connected: list[tuple[Connector, System] | None] = []
-    for item in _files(config, connected):
+    agents: list[Agent] = []
+    for item in _files(config, connected, agents):
         yield item
     if offline:
         return
@@ -64,16 +66,20 @@ async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
     reached = await checkpoints(config)
     for system, pair in zip(config.systems, connected, strict=True):
         if pair is not None:
-            async for item in system_findings(system, *pair):
+            async for item in system_findings(system, *pair, agents):
                 yield item
             async for item in resuming_findings(*pair, reached.get(system.spec.name)):
                 yield item
 
 
-def _files(config: Config, connected: list[tuple[Connector, System] | None]) -> Iterator[Found]:
-    """What the files tell; the systems as their connectors see them go into `connected`."""
+def _files(
+    config: Config, connected: list[tuple[Connector, System] | None], agents: list[Agent]
+) -> Iterator[Found]:
+    """What the files tell; the systems as their connectors see them go into `connected`, the agents
+    that could be loaded into `agents`.
+    """
+    from bridge.cli.check.agents import agent_findings
     from bridge.cli.check.declared import (
-        agent_findings,
         command_findings,
         connector_of,
         lookup_findings,
@@ -91,4 +97,4 @@ def _files(config: Config, connected: list[tuple[Connector, System] | None]) -> 
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
         yield from lookup_findings(system, keys)
-    yield from agent_findings(config)
+    yield from agent_findings(config, agents)

@@ -1,4 +1,4 @@
-"""What can be told from the files alone: commands' statements, agents, connectors' options."""
+"""What can be told from the files alone: commands' statements, connectors' options."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from bridge.cli.check.found import Found, of_problem
 from bridge.config import Config, ConfigProblems, SystemConfig
 from bridge.connector import Connector, System
 from bridge.model.declare import CommandSpec
-from bridge.model.errors import ConfigurationError
 from bridge.plan.outward import lookup_problems
-from bridge.wiring.agents import load_agents
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.sql.statement import parameters_of
 
@@ -84,33 +82,6 @@ def lookup_findings(config: SystemConfig, keys: dict[str, tuple[str, ...]]) -> I
         for sentence in lookup_problems(entity, config.spec.entities, keys.get(entity.name, ())):
             problem = config.document.problem(("entities", entity.name), sentence)
             yield of_problem(problem)
-
-
-def agent_findings(config: Config) -> Iterator[Found]:
-    """Every agents' file by itself, then all together; and the entities that they ask for."""
-    entities = {item.qualified for system in config.systems for item in system.spec.entities}
-    wrong = False
-    for name in config.agents:
-        try:
-            load_agents([name])
-        except ConfigurationError as error:
-            wrong = True
-            yield Found("configuration", "agents", str(error))
-    if wrong:
-        return
-    try:
-        agents = load_agents(config.agents)
-    except ConfigurationError as error:
-        yield Found("configuration", "agents", str(error))
-        return
-    for agent in agents:
-        for entity in sorted(agent.entities - entities):
-            wrong = True
-            what = f"agent {agent.name!r} wants {entity!r}, which no system declares"
-            hint = f"entities are {', '.join(sorted(entities))}"
-            yield Found("configuration", "agents", what, hint=hint)
-    if agents and not wrong:
-        yield Found("ok", "agents", f"agents: {', '.join(agent.name for agent in agents)}")
 
 
 def connector_of(

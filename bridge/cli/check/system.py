@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
+from bridge.agent import Agent
 from bridge.capture.catalogue import described
+from bridge.cli.check.agents import where_findings
 from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
@@ -19,9 +21,11 @@ from bridge.wiring.means import means_of
 
 
 async def system_findings(
-    config: SystemConfig, connector: Connector, system: System
+    config: SystemConfig, connector: Connector, system: System, agents: Sequence[Agent] = ()
 ) -> AsyncGenerator[Found, None]:
-    """The connector's own findings, then every entity against the catalogue."""
+    """The connector's own findings, then every entity against the catalogue; and what `agents` want
+    of entities whose fields only the catalogue has.
+    """
     place = f"system {system.name}"
     try:
         findings = await connector.check(system)
@@ -47,9 +51,14 @@ async def system_findings(
             if reason not in told_already:
                 yield of_problem(config.document.problem(("entities", entity.name, "from"), reason))
             continue
-        for found in _fit(config, system, entity, shapes, keys):
+        fields: list[str] = []
+        for found in _fit(config, system, entity, shapes, keys, fields=fields):
             wrong = True
             yield found
+        if fields and not entity.fields:
+            for found in where_findings(agents, entity.qualified, fields):
+                wrong = True
+                yield found
     for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
         yield found
     async for found in fitting_findings(config, connector, system):
@@ -66,8 +75,12 @@ def _fit(
     spec: EntitySpec,
     shapes: Mapping[str, Shape],
     keys: dict[str, tuple[str, ...]],
+    *,
+    fields: list[str],
 ) -> Iterator[Found]:
-    """Whether the entity can be made of its table; its key goes into `keys`."""
+    """Whether the entity can be made of its table; its key goes into `keys`, its fields into
+    `fields`.
+    """
     shape = shapes.get(spec.table)
     where = ("entities", spec.name)
     if shape is None:
@@ -77,6 +90,7 @@ def _fit(
     try:
         entity = entity_type(spec, shape)
         keys[spec.name] = entity.key
+        fields += [field.name for field in entity.fields]
         mask_key = config.mask_key.reveal().encode() if config.mask_key else None
         # Made only to see that it can be: the schema ids don't matter.
         Executor(make_plan(spec, entity, shape), system.bridge, 0, 0, 1, mask_key=mask_key)
