@@ -80,6 +80,16 @@ async def probed(writer: Writer, effect: Effect) -> Done | Unsupported | None:
         return unsupported
 
 
+async def _read(legacy: Legacy, records: Records) -> dict[str, Any]:
+    """The first order, as the Reader has it."""
+    reader = await legacy.connector.reader(legacy.system())
+    try:
+        found = await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])
+    finally:
+        await reader.close()
+    return dict(records.row(found.shape, found.rows[0]))
+
+
 @needs("write")
 class WriterTests(ConnectorTests):
     """Only for the capability `write`; without it, that it is refused."""
@@ -101,6 +111,26 @@ class WriterTests(ConnectorTests):
     async def test_no_commands_are_no_outcomes(self, writer: Writer) -> None:
         assert await writer.execute([]) == []
         await writer.prepare()
+
+    @needs("read")
+    async def test_the_row_that_a_command_compares_equals_the_one_that_is_read(
+        self, legacy: Legacy, writer: Writer
+    ) -> None:
+        """Otherwise what an agent expects is never what the executor finds."""
+        legacy.apply(Create(order(1)))
+        records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+        compared: list[Any] = []
+
+        def guard(shape: Shape | None, row: Any) -> None:
+            assert shape is not None
+            compared.append(records.row(shape, row))
+
+        before = await _read(legacy, records)
+        (done,) = await writer.execute([await set_qty(legacy, "kit:1", 513, guard=guard)])
+        assert isinstance(done, Done), done
+        assert compared == [before]
+        if done.shape is not None and done.after is not None:
+            assert records.row(done.shape, done.after) == await _read(legacy, records)
 
     async def test_what_may_not_begin_any_more_is_not_carried_out(
         self, legacy: Legacy, writer: Writer
