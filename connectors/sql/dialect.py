@@ -68,7 +68,7 @@ class SqlDialect:
     begin: what opens a writing transaction where the driver leaves that to us (SQLite).
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
-    read_settings, own_settings: statements, in front of what the bridge reads in a writing
+    read_settings, own_settings: what a SELECT sets in front of what the bridge reads in a writing
     transaction, and in front of a command's statement (empty: nothing to set).
     casts: whether parameters are written with a cast to their type, and results may come binary.
     bind: turns a source value into what the driver takes.

@@ -19,6 +19,7 @@ from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import translated
 from connectors.sql.query import equals, matches, rows_where
 from connectors.sql.rows import Tables, naming_of, run_query
+from connectors.sql.session_settings import SessionSettings
 from connectors.sql.statement import bound
 from connectors.sql.statement_form import BINARY, StatementForm, StatementForms
 from connectors.sql.texts import statement_for
@@ -35,28 +36,33 @@ def carry_out(
     tables: Tables,
     effect: Effect,
     forms: StatementForms | None = None,
+    *,
+    settings: SessionSettings | None = None,
 ) -> Done | Exception:
     """The effect behind a savepoint, which is rolled back when it is refused.
 
     A statement that the server refuses for the types of its parameters is sent in another form;
-    `forms` remembers which one it takes. Raises Lost when the connection or the whole transaction
-    broke.
+    `forms` remembers which one it takes; `settings` are the transaction's. Raises Lost when the
+    connection or the whole transaction broke.
     """
     where = f"command {effect.command_id!r}"
     forms = forms or StatementForms(dialect)
+    settings = settings or SessionSettings(dialect)
+    own = settings.own
     form = forms.of(effect)
     refusal: Exception | None = None
     described = effect.begin is not None or not effect.table
     while True:
         savepoint = connection.begin_nested()
         try:
-            done = _act(connection, dialect, tables, effect, form)
+            done = _act(connection, dialect, tables, effect, form, settings=settings)
             savepoint.commit()
         except (BridgeError, sa_exc.SQLAlchemyError, OverflowError) as error:
             try:
                 if connection.invalidated:
                     raise Lost(str(translated(error, where))) from error
                 savepoint.rollback()
+                settings.own = own
             except sa_exc.SQLAlchemyError as gone:
                 raise Lost(str(translated(gone, where))) from error
             if not described and isinstance(error, sa_exc.DBAPIError):
@@ -81,16 +87,20 @@ def _act(
     tables: Tables,
     effect: Effect,
     form: StatementForm,
+    *,
+    settings: SessionSettings,
 ) -> Done:
-    if dialect.marker is not None:
+    if dialect.marker is not None and not dialect.own_settings:
         connection.execute(sa.text(dialect.marker.write), {"id": effect.command_id})
     inherited = bool(effect.table and effect.key) and tables.inherited(connection, effect.table)
     before: Any = None
     if effect.guard is not None or inherited:
-        shape, before = current_row(connection, dialect, tables, effect, lock=True)
+        shape, before = current_row(
+            connection, dialect, tables, effect, lock=True, settings=settings
+        )
         if effect.guard is not None:
             effect.guard(shape, before)
-    count, result = _run(connection, dialect, tables, effect, form)
+    count, result = _run(connection, dialect, tables, effect, form, settings=settings)
     if count == 0:
         raise Rejected("not_found", f"command {effect.command_id!r} affected no row")
     if count > 1 and not effect.many:
@@ -99,7 +109,7 @@ def _act(
             f"command {effect.command_id!r} would have affected {count} rows: it was rolled back "
             "(declare `rows: many` where that is meant)",
         )
-    shape, row = current_row(connection, dialect, tables, effect, lock=False)
+    shape, row = current_row(connection, dialect, tables, effect, lock=False, settings=settings)
     if inherited and before is None and row is None:
         raise Rejected(
             "not_found",
@@ -137,6 +147,8 @@ def _run(
     tables: Tables,
     effect: Effect,
     form: StatementForm,
+    *,
+    settings: SessionSettings,
 ) -> tuple[int, str | None]:
     """Run the statement under the login's own settings. Returns the rows affected (-1: the
     database doesn't tell) and what the statement returned, as JSON.
@@ -159,26 +171,32 @@ def _run(
         }
         clause = statement_for(effect.statement, values)
     if dialect.own_settings:
-        connection.exec_driver_sql(dialect.own_settings)
+        settings.for_statement(connection, {"id": effect.command_id})
     if effect.begin is not None:
         effect.begin()
     answer = connection.execute(clause, values, execution_options={BINARY: form.binary})
     count = answer.rowcount
     names = list(answer.keys()) if answer.returns_rows else None
     rows = [tuple(row) for row in answer] if names is not None else []
-    if dialect.read_settings:
-        connection.exec_driver_sql(dialect.read_settings)
     if names is None:
         return count, None
     if form.binary:
-        from connectors.sql.sent_values import with_texts
+        from connectors.sql.sent_values import SentValue, with_texts
 
-        rows = with_texts(connection, rows)
+        if any(isinstance(value, SentValue) for row in rows for value in row):
+            settings.for_reads(connection)
+            rows = with_texts(connection, rows)
     return len(rows), canonical_json([dict(zip(names, row, strict=True)) for row in rows])
 
 
 def current_row(
-    connection: Connection, dialect: SqlDialect, tables: Tables, effect: Effect, *, lock: bool
+    connection: Connection,
+    dialect: SqlDialect,
+    tables: Tables,
+    effect: Effect,
+    *,
+    lock: bool,
+    settings: SessionSettings | None = None,
 ) -> tuple[Shape | None, Any]:
     """The row that the effect names, under its lock where the database has one; None: not there."""
     if not effect.table:
@@ -188,6 +206,8 @@ def current_row(
     shape = (tables.again if fresh else tables.shape)(connection, effect.table)
     if not effect.key:
         return shape, None
+    if settings is not None:
+        settings.for_row(connection, shape)
     condition = equals(dialect, names, effect.key)
     if dialect.lookup == "any":
         # As the Reader asks: `=` alone doesn't know every pair of a column's type and a value's.
@@ -208,5 +228,8 @@ def current_row(
         select=row_columns(connection, names, shape),
     )
     found = run_query(connection, unseen, query)
-    shape = tables.fitting(connection, effect.table, found)
-    return shape, found.rows[0] if found.rows else None
+    fitting = tables.fitting(connection, effect.table, found)
+    if fitting is not shape and settings is not None and settings.for_row(connection, fitting):
+        # A new column's text depends on the settings, and those were the login's.
+        found = run_query(connection, unseen, query)
+    return fitting, found.rows[0] if found.rows else None

@@ -20,14 +20,11 @@ READ_SETTINGS = {
 SET_FOR_SESSION = tuple(f"SET {name} = '{value}'" for name, value in READ_SETTINGS.items())
 """Statements, one a setting: they hold until the session ends."""
 
-_READS = ", ".join(
+SET_FOR_READS = ", ".join(
     f"set_config('{name}', '{value}', true)" for name, value in READ_SETTINGS.items()
 )
-_OWN = ", ".join(f"set_config('{name}', NULL, true)" for name in READ_SETTINGS)
-
-SET_FOR_READS = f"SELECT {_READS}"
-"""One statement: until the transaction ends, or other ones are set."""
-SET_LOGINS_OWN = f"SELECT {_OWN}"
+"""To be selected: they hold until the transaction ends, or others are set."""
+SET_LOGINS_OWN = ", ".join(f"set_config('{name}', NULL, true)" for name in READ_SETTINGS)
 """The same, to what they would be if the bridge had set none."""
 
 NO_ENCODING = "SQL_ASCII"

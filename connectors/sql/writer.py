@@ -19,6 +19,7 @@ from connectors.sql.engine import BEGIN, make_engine
 from connectors.sql.errors import first_line, is_refusal, naming, sqlite_code, translated
 from connectors.sql.rows import Tables
 from connectors.sql.session import Threads
+from connectors.sql.session_settings import SessionSettings
 from connectors.sql.statement_form import StatementForms
 
 CLAIMS = 3
@@ -175,11 +176,11 @@ class SqlWriter:
             except sa_exc.IntegrityError:
                 transaction.rollback()
                 return None
-            outcomes = self._carry_out(connection, fresh)
+            settings = SessionSettings(self._dialect)
+            outcomes = self._carry_out(connection, fresh, settings)
             position = self._finish(connection, outcomes)
-            if fresh and self._dialect.own_settings:
-                # What is deferred to the commit is part of the effects.
-                connection.exec_driver_sql(self._dialect.own_settings)
+            if fresh:
+                settings.for_commit(connection)
             self._commit(transaction)
         if self._dialect.position_after:
             position = self._reached(connection)
@@ -207,12 +208,17 @@ class SqlWriter:
         }
 
     def _carry_out(
-        self, connection: Connection, effects: Sequence[Effect]
+        self, connection: Connection, effects: Sequence[Effect], settings: SessionSettings
     ) -> dict[str, Done | Exception]:
         try:
             return {
                 effect.command_id: carry_out(
-                    connection, self._dialect, self._tables, effect, self._forms
+                    connection,
+                    self._dialect,
+                    self._tables,
+                    effect,
+                    self._forms,
+                    settings=settings,
                 )
                 for effect in effects
             }

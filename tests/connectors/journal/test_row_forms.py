@@ -75,7 +75,7 @@ class Form:
         fields = (FieldSpec("id", ("id",)), FieldSpec("c", (column,), type=kind))
         spec = EntitySpec("erp", "thing", "t", ("id",), fields)
         table = EntityTable(spec, entity_type(spec, self._described), self._described)
-        found = []
+        found: list[Any] = []
         for raw in self.raw:
             try:
                 value = table.row(self._shape, raw)["c"]

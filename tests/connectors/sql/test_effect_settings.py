@@ -146,6 +146,27 @@ async def test_what_has_no_binary_form_is_returned_as_text(abroad: Place, return
     assert other in {"(1,31/12/2026)", "=r/postgres", ""}
 
 
+async def test_rows_of_every_table_of_a_batch_have_that_form_also_with_a_new_column(
+    abroad: Place,
+) -> None:
+    abroad.run("CREATE TABLE plain (id int PRIMARY KEY, note text)", "INSERT INTO plain VALUES (1)")
+    statement = "UPDATE plain SET note = current_setting('timezone') WHERE id = :key"
+
+    def noted(number: int) -> Effect:
+        return Effect(f"bot:{number}", "d", statement, {"key": 1}, "plain", {"id": 1})
+
+    writer = SqlWriter(abroad.system("visit", "plain"), POSTGRES)
+    outcomes = await writer.execute([noted(1), change(2, "31/12/2026"), noted(3)])
+    abroad.run("ALTER TABLE plain ADD day date DEFAULT '2026-12-31'")
+    outcomes += await writer.execute([noted(4), noted(5)])
+    await writer.close()
+    rows = [outcome.after for outcome in outcomes if isinstance(outcome, Done)]
+    assert len(rows) == 5, outcomes
+    assert rows[0] == rows[2] == (1, "Asia/Tokyo")
+    assert rows[1][2] == "2026-12-31"
+    assert rows[3] == rows[4] == (1, "Asia/Tokyo", "2026-12-31")
+
+
 @pytest.mark.parametrize("replication", [True, False])
 async def test_every_session_that_reads_has_the_same_settings(
     abroad: Place, replication: bool

@@ -1,0 +1,64 @@
+"""Which settings a writing transaction runs under: those of reads, or the login's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Shape
+from connectors.sql.dialect import SqlDialect
+
+#: Types whose text no setting changes; their arrays and ranges are left out for brevity.
+_FIXED = frozenset(
+    f"text:{wire}"
+    for wire in (
+        "text", "varchar", "bpchar", "name", "char", "citext", "enum", "xml", "json", "jsonb",
+        "inet", "cidr", "macaddr", "macaddr8", "bit", "varbit", "time", "pg_lsn", "tid",
+    )
+)  # fmt: skip
+_FLOATS = {"float", "double"}
+
+
+class SessionSettings:
+    """Switches between them, one statement each time that they must be others. One transaction's."""
+
+    def __init__(self, dialect: SqlDialect) -> None:
+        self._dialect = dialect
+        #: Whether they are the login's own. Whoever rolls back to a savepoint puts it back.
+        self.own = False
+
+    def for_statement(self, connection: Connection, marker: Mapping[str, Any]) -> None:
+        """In front of a command's statement: its marker, and the login's own settings."""
+        selected = [] if self.own else [self._dialect.own_settings]
+        if self._dialect.marker is not None:
+            selected.insert(0, self._dialect.marker.write.removeprefix("SELECT "))
+        self.own = True
+        if selected:
+            connection.execute(sa.text(f"SELECT {', '.join(selected)}"), marker)
+
+    def for_commit(self, connection: Connection) -> None:
+        """What is deferred to the commit is part of the effects."""
+        if self._dialect.own_settings and not self.own:
+            connection.exec_driver_sql(f"SELECT {self._dialect.own_settings}")
+            self.own = True
+
+    def for_row(self, connection: Connection, shape: Shape) -> bool:
+        """In front of a read of a row of this shape; whether it would have been another text."""
+        fixed = all(_is_fixed(column.wire, column.type.kind) for column in shape.columns)
+        if not self.own or fixed:
+            return False
+        self.for_reads(connection)
+        return True
+
+    def for_reads(self, connection: Connection) -> None:
+        """In front of anything that the bridge itself reads."""
+        if self.own:
+            connection.exec_driver_sql(f"SELECT {self._dialect.read_settings}")
+            self.own = False
+
+
+def _is_fixed(wire: str, kind: str) -> bool:
+    return wire in _FIXED or (wire == "python" and kind not in _FLOATS)
