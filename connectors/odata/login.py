@@ -186,17 +186,33 @@ class Tokens(httpx.Auth):
         self._token = ""
         self._until = 0.0
         self._asking = asyncio.Lock()
+        self._failures = 0
+        """Questions that brought no token, and why the last one of them didn't, where that is known."""
+        self._failure: RetryLater | ConfigurationError | None = None
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """The request with a token; once more with a new one where that is refused."""
         for last in (False, True):
+            failures = self._failures
             async with self._asking:
                 if not self._token or self._clock() >= self._until:
-                    answer = yield self._question()
-                    await answer.aread()
-                    self._keep(answer)
+                    if self._failures > failures:
+                        # The question that this request waited for was its own, too.
+                        raise self._failure or RetryLater(f"{self._where} is away")
+                    has_token, self._failure = False, None
+                    try:
+                        answer = yield self._question()
+                        await answer.aread()
+                        self._keep(answer)
+                        has_token = True
+                    except (RetryLater, ConfigurationError) as error:
+                        self._failure = error
+                        raise
+                    finally:
+                        # Also where httpx closes this generator, because nobody answered.
+                        self._failures += not has_token
                 token = self._token
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request

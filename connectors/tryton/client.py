@@ -19,6 +19,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
+from bridge.single_flight import SingleFlight
 from connectors.http.bounded import ACCEPT_ENCODING, bound_answers
 from connectors.http.dates import http_date, retry_after_seconds
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
@@ -70,7 +71,7 @@ class Client:
             timeout=timeout, limits=unkept, trust_env=False, event_hooks=hooks, headers=headers
         )
         self._numbers = count(1)
-        self._login = asyncio.Lock()
+        self._logins: SingleFlight[str, str] = SingleFlight()
         self._token = ""
         self._context: dict[str, Any] = {}
         #: The last call has no answer: it was given up, or is still under way.
@@ -214,30 +215,34 @@ class Client:
     # -- the session -------------------------------------------------------------------------
 
     async def _logged_in(self, spent: str) -> str:
-        """A session that is not `spent`; begun once, however many ask for it."""
-        async with self._login:
-            if self._token and self._token != spent:
-                return self._token
-            address, where = self._address, f"{self._where}, login"
-            asked = [address.user, {"password": address.password}, "en"]
-            answer = await self._send("common.db.login", asked, "", where)
-            if answer.status_code == UNAUTHORIZED:
-                raise LoginRefused(
-                    f"{self._where}: Tryton refuses user {address.user!r} of database "
-                    f"{address.database!r}: the name or the password is wrong"
-                )
-            found = self._result(answer, where)
-            if not isinstance(found, list) or len(found) < 2:
-                raise NoSession(self._strange(where, "no session, and no refusal of one"))
-            token = b64encode(f"{address.user}:{found[0]}:{found[1]}".encode()).decode()
-            answer = await self._send("model.res.user.get_preferences", [True, {}], token, where)
-            context = self._result(answer, where)
-            if not isinstance(context, dict):
-                raise NoSession(self._strange(where, "no preferences"))
-            # What only people's clients need.
-            context.pop("locale", None)
-            self._context, self._token = context, token
-            return token
+        """A session that is not `spent`; begun once, however many ask for it: a login that is refused
+        again and again may be locked.
+        """
+        if self._token and self._token != spent:
+            return self._token
+        return await self._logins.result("", self._log_in)
+
+    async def _log_in(self) -> str:
+        address, where = self._address, f"{self._where}, login"
+        asked = [address.user, {"password": address.password}, "en"]
+        answer = await self._send("common.db.login", asked, "", where)
+        if answer.status_code == UNAUTHORIZED:
+            raise LoginRefused(
+                f"{self._where}: Tryton refuses user {address.user!r} of database "
+                f"{address.database!r}: the name or the password is wrong"
+            )
+        found = self._result(answer, where)
+        if not isinstance(found, list) or len(found) < 2:
+            raise NoSession(self._strange(where, "no session, and no refusal of one"))
+        token = b64encode(f"{address.user}:{found[0]}:{found[1]}".encode()).decode()
+        answer = await self._send("model.res.user.get_preferences", [True, {}], token, where)
+        context = self._result(answer, where)
+        if not isinstance(context, dict):
+            raise NoSession(self._strange(where, "no preferences"))
+        # What only people's clients need.
+        context.pop("locale", None)
+        self._context, self._token = context, token
+        return token
 
     def _headers(self, token: str) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.odata.client import Client
-from connectors.odata.login import Login
+from connectors.odata.login import Login, OAuth2, Tokens
 from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
@@ -247,3 +249,33 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
         path.write_bytes(pem)
         made.append(path)
     return made[0], made[1], made[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(503, RetryLater), (400, ConfigurationError), (None, RetryLater)]
+)
+async def test_a_token_server_that_fails_is_asked_once_by_all_who_wait(
+    status: int | None, error: type[Exception]
+) -> None:
+    """Each of them waited for the one before and then asked again."""
+    asked = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        assert request.url.path == "/token", "nothing is asked without a token"
+        asked += 1
+        await asyncio.sleep(0)
+        if status is None:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(status, json={"error": "no"})
+
+    login = OAuth2.model_validate({**CLIENT, "token_url": "https://login.example/token"})
+    auth = Tokens(login, "system 'erp'", Clock())
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), auth=auth) as client:
+        for rounds in (1, 2):
+            results = await asyncio.gather(
+                *(client.get("https://erp.example/") for _ in range(20)), return_exceptions=True
+            )
+            kinds = {type(each) for each in results}
+            assert kinds <= {error, httpx.ConnectError}
+            assert asked == rounds

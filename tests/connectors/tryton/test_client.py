@@ -53,6 +53,18 @@ async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_comman
     assert tryton.calls().count("common.db.login") == 5
 
 
+async def test_a_login_that_is_refused_is_tried_once_by_all_who_wait(tryton: Tryton) -> None:
+    """Each of them tried it in turn; a login that is refused again and again may be locked."""
+    of = system(tryton.url_of("nobody", "wrong"))
+    async with Client(of) as client:
+        results = await asyncio.gather(
+            *(client.search_read("party.party", [], ["id"]) for _ in range(8)),
+            return_exceptions=True,
+        )
+    assert all(isinstance(each, ConfigurationError) for each in results)
+    assert tryton.calls().count("common.db.login") == 1
+
+
 async def test_a_session_is_begun_once_however_many_ask_at_the_same_time(tryton: Tryton) -> None:
     async with Client(system(tryton.url)) as client:
         await asyncio.gather(*(client.search_read("party.party", [], ["id"]) for _ in range(8)))
