@@ -51,7 +51,8 @@ class DeadLetters(Protocol):
 
     def topic(self, kind: Literal["dead"]) -> str: ...
 
-    def entry(self, kind: Literal["dead"], key: str, value: DeadLetter) -> Entry: ...
+    def letter(self, letter: DeadLetter, room: int) -> Entry:
+        """The entry of a letter of at most `room` bytes, whatever it holds."""
 
 
 @dataclass(frozen=True, slots=True)

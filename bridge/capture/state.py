@@ -84,6 +84,7 @@ class State:
         dead = self.wires.dead
         at = _EPOCH + timedelta(microseconds=self.wires.clock())
         source = entity.spec.qualified
+        room = min(self.wires.max_record_bytes, self.wires.log.max_record_bytes)
         for failure in failures:
             reason = failure_reason(failure)
             letter = DeadLetter(
@@ -93,10 +94,18 @@ class State:
                 at=at,
                 position=failure.position,
                 error=type(failure.error).__name__,
-                raw=executor.raw_text(failure.change),
+                raw=_raw_text(executor, failure),
             )
-            entry = dead.entry("dead", source, letter)
+            entry = dead.letter(letter, room)
             group.add(dead.topic("dead"), [entry])
             group.size += len(entry.value or b"")
             group.dead += 1
             group.notices.append(SetAside(failure.kind, source, reason))
+
+
+def _raw_text(executor: Executor, failure: Failure) -> str | None:
+    """The row's content as JSON text; None where it can't be told, which must not cost the letter."""
+    try:
+        return executor.raw_text(failure.change)
+    except Exception:  # noqa: BLE001 - a row so odd that nobody can show it is still a letter
+        return None

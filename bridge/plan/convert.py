@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import ConfigurationError, RowError
 from bridge.plan import binary, text
 from bridge.plan.fit import fitter, text_of
@@ -76,7 +77,7 @@ def converter(step: Step, entity: str, mask_key: bytes | None) -> Convert:
         if isinstance(error, Refusal):
             reason = error.told(masked=masked)
         else:
-            reason = type(error).__name__ + ("" if masked else f": {error}")
+            reason = error_name(error) if masked else describe_error(error)
         return RowError(reason, column=column, field=step.field, step=at)
 
     def convert(contents: Sequence[tuple[int, Any]]) -> Any:

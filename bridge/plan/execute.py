@@ -21,7 +21,7 @@ from bridge.model.canonical import instant_text
 from bridge.model.errors import RowError
 from bridge.model.position import MAX_COMMIT, MAX_EPOCH, MAX_NUMBER, format_position
 from bridge.model.wire import header
-from bridge.plan.raw import Failure, RecordTooLarge, oversized, raw_text
+from bridge.plan.raw import Failure, RecordTooLarge, oversized, raw_text, row_error
 from bridge.plan.steps import MISSING, Plan, Wire
 from bridge.plan.ways import Ways
 
@@ -298,9 +298,9 @@ class Executor:
             kept = len(out)
             try:
                 self._change(change, 2 * index, out)
-            except RowError as error:
+            except Exception as error:  # noqa: BLE001 - one row's, whatever it is
                 del out[kept:]
-                failed = self._without_old(change, 2 * index, out, error)
+                failed = self._without_old(change, 2 * index, out, row_error(error))
                 if failed is not None:
                     failures.append(self._failure(change, 2 * index, failed))
         return failures
@@ -323,8 +323,8 @@ class Executor:
             change = (None, 4, None, False, raw, 0, transaction, None)
             try:
                 self._change(change, number, out)
-            except RowError as error:
-                failures.append(self._failure(change, number, error))
+            except Exception as error:  # noqa: BLE001 - one row's, whatever it is
+                failures.append(self._failure(change, number, row_error(error)))
             number += 1
         return failures
 
@@ -407,9 +407,9 @@ class Executor:
         for less in weaker:
             try:
                 self._change(less, number, out)
-            except RowError as error:
+            except Exception as error:  # noqa: BLE001 - one row's, whatever it is
                 del out[kept:]
-                failed = error
+                failed = row_error(error)
             else:
                 return None
         return failed

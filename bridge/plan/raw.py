@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bridge.model.canonical import plain
+from bridge.model.error_text import error_name
 from bridge.model.errors import RowError
 from bridge.plan.convert import decoder
 from bridge.plan.plain import AS_BINARY, AS_OBJECT, AS_TEXT
@@ -28,6 +29,17 @@ class Oversized(NamedTuple):
 
 class RecordTooLarge(RowError):
     """The record is over `max_record_bytes`."""
+
+
+def row_error(error: Exception) -> RowError:
+    """Any error as one that sets its row aside. What nobody raised on purpose is told by its class
+    alone, because its text may hold a masked value.
+    """
+    if isinstance(error, RowError):
+        return error
+    found = RowError(f"a defect ({error_name(error)}), please report it", step="plan")
+    found.__cause__ = error
+    return found
 
 
 class Failure(NamedTuple):

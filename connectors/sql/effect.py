@@ -57,7 +57,7 @@ def carry_out(
         try:
             done = _act(connection, dialect, tables, effect, form, settings=settings)
             savepoint.commit()
-        except (BridgeError, sa_exc.SQLAlchemyError, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - this effect's, whatever it is, and no other's
             try:
                 if connection.invalidated:
                     raise Lost(str(translated(error, where))) from error

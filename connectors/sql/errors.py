@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import sqlalchemy.exc as sa_exc
 
+from bridge.model.error_text import error_message, error_name
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 
 # Classes of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
@@ -37,8 +38,8 @@ _SQLITE_SETUP = {
 def first_line(error: BaseException) -> str:
     """The driver's own message without the statement and its parameters."""
     original = error.orig if isinstance(error, sa_exc.DBAPIError) else None
-    text = str(original or error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    text = error_message(original or error).strip()
+    return text.splitlines()[0] if text else error_name(error)
 
 
 def sqlite_code(error: BaseException) -> int | None:

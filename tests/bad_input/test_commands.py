@@ -50,6 +50,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sure": "perhaps"}, "sure"),
     ({"colour": "blue"}, "colour should be one of red, green"),
     ({"code": "x"}, "code should match [A-Z]{2}"),
+    ({"count": "--5"}, "count should be a whole number"),
+    ({"count": "9" * 5000}, "count should be a whole number"),
+    ({"total": "1e300000000"}, "total should be a decimal(9,2)"),
     ({"size": "1"}, "size is not an argument; there are reason, total"),
 ]
 

@@ -15,6 +15,7 @@ from bridge.model.types import FieldType
 from bridge.observe import DeadLetter
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
+from tests.hostile_values import HALF_EMOJI, TextlessError
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, amount TEXT, secret TEXT)"
 FIELDS = (
@@ -109,3 +110,25 @@ async def test_a_record_over_the_limit_is_set_aside_with_the_length_and_hash_of_
     cut = json.loads(letter.raw or "")["new"]["a"]
     assert cut["length"] == 30_000
     assert len(cut["sha256"]) == 64
+
+
+async def test_a_call_whose_error_has_no_text_sets_its_row_aside_and_no_other(rig: Rig) -> None:
+    """Half an emoji in an error's text, or an error without one, ended the system's capture."""
+    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    called = FieldSpec("a", ("a",), FieldType("string"), call="tests.capture.test_rows:refuse")
+    await rig.declare(EntitySpec("erp", "t", "t", ("id",), (FieldSpec("id", ("id",)), called)))
+    async with rig.capturing():
+        rig.run("INSERT INTO t VALUES (1, 'half'), (2, 'none'), (3, 'fine')")
+        await until(lambda: count(rig, 2))
+        await rig.equal_but("t", {1, 2})
+    letters = await rig.dead()
+    assert len(letters) == 2
+    assert all(letter.reason.encode() for letter in letters)
+
+
+def refuse(value: str) -> str:
+    if value == "half":
+        raise ValueError(HALF_EMOJI)
+    if value == "none":
+        raise TextlessError
+    return value

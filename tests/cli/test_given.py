@@ -16,6 +16,7 @@ from bridge.cli.given.values import condition, key_of, key_parts, pairs, value_o
 from bridge.cli.shared import NothingFound
 from bridge.log.port import TopicPartition
 from bridge.model.types import Entity, Field, FieldType, parse_type
+from tests.hostile_values import EARLY, LATE, quick
 
 NOW = 1_800_000_000_000
 LINE = Entity(
@@ -186,3 +187,42 @@ def test_topics_that_nobody_has_written_to_are_nothing_found() -> None:
     assert chosen("acme", [], ENTITIES, {"acme.erp.order"}) == ["acme.erp.order"]
     with pytest.raises(NothingFound, match="bridgectl run"):
         chosen("acme", ["crm"], ENTITIES, {"acme.erp.order"})
+
+
+@quick
+@given(
+    st.sampled_from(
+        [
+            "boolean",
+            "integer",
+            "double",
+            "decimal(9,2)",
+            "bytes",
+            "date",
+            "time",
+            "timestamp",
+            "local_timestamp",
+            "uuid",
+            "array(integer)",
+        ]
+    ),
+    st.text()
+    | st.sampled_from(
+        ["9" * 5000, "[" * 100_000, LATE, EARLY, "NaN", "1e999999999999999999", "--5"]
+    ),
+)
+def test_any_text_is_a_value_of_the_type_or_refused_in_words(kind: str, text: str) -> None:
+    try:
+        value_of(parse_type(kind), text)
+    except ValueError:
+        return
+
+
+@quick
+@given(st.text() | st.sampled_from(["{" + "[" * 100_000, '{"order_no": ' + "9" * 5000 + "}"]))
+def test_any_text_is_a_key_or_refused_in_words(text: str) -> None:
+    for written in (text, "{" + text):
+        try:
+            key_of(LINE, written)
+        except ValueError:
+            continue

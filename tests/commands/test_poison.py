@@ -19,6 +19,7 @@ from bridge.model import headers
 from bridge.model.canonical import canonical_json, sha256_hex
 from bridge.model.command import CommandRecord, command_id
 from bridge.model.declare import ArgSpec, CommandSpec, Tier
+from bridge.model.errors import BridgeError
 from bridge.model.fixed import DeadLetter, Target
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.types import parse_type
@@ -240,3 +241,35 @@ async def test_a_command_too_large_for_its_own_end_has_a_letter(here: World) -> 
     letters = [each for each in await here.records("dead") if isinstance(each, DeadLetter)]
     assert {each.offset is not None for each in letters} == {True}
     assert len(letters) == 2
+
+
+async def test_an_effect_that_meets_a_defect_leaves_the_others_of_its_batch(here: World) -> None:
+    """Its guard, its bindings, its answer: whatever breaks is rolled back to its savepoint."""
+    for number in (1, 2, 3):
+        here.order(number, 1, 5)
+
+    def broken(shape: Any, row: Any) -> None:
+        raise TextlessError
+
+    effects = [
+        Effect(
+            f"bot:{number}",
+            "digest",
+            "update vbak set ztext = 'done' where vbeln = :key",
+            {"key": f"{number:010}"},
+            "vbak",
+            {"vbeln": f"{number:010}"},
+            guard=broken if number == 2 else None,
+        )
+        for number in (1, 2, 3)
+    ]
+    writer = SqlWriter(here.system, SqliteJournal().sql)
+    try:
+        await writer.prepare()
+        first, second, third = await writer.execute(effects)
+    finally:
+        await writer.close()
+    assert isinstance(first, Done)
+    assert isinstance(third, Done)
+    assert isinstance(second, BridgeError)
+    assert [orders(here)[each][2] for each in "123"] == ["done", None, "done"]

@@ -145,7 +145,7 @@ def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
     for name, text in given.items():
         found[name] = text
         if kinds.get(name) in _AS_JSON:
-            with contextlib.suppress(json.JSONDecodeError):  # then it is refused as a text
+            with contextlib.suppress(ValueError, RecursionError):  # then it is refused as a text
                 found[name] = json.loads(text)
     return found
 

@@ -6,10 +6,11 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from bridge.model.error_text import error_message
 from bridge.model.types import Entity, FieldType
 
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
@@ -22,8 +23,8 @@ def value_of(kind: FieldType, text: str) -> Any:
     """
     try:
         return _READ.get(kind.kind, _json)(text)
-    except (ValueError, InvalidOperation):
-        raise ValueError(f"{text!r} is not of type {kind}") from None
+    except Exception:  # noqa: BLE001 - whatever keeps it from being one
+        raise ValueError(f"{text[:60]!r} is not of type {kind}") from None
 
 
 def _boolean(text: str) -> bool:
@@ -104,8 +105,10 @@ def key_parts(fields: Sequence[str], text: str) -> dict[str, Any]:
     if text.startswith("{"):
         try:
             given = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"key {text!r} is not valid JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"key {text[:60]!r} is not valid JSON: {error_message(error, 200)}"
+            ) from None
     elif len(fields) > 1 or text.startswith(f"{fields[0]}="):
         try:
             given = dict(pairs(text.split(",")))
