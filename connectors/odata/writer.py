@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.connector import Done, Effect, System
 from bridge.model.canonical import canonical_json
+from bridge.model.error_text import describe_error
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
@@ -103,6 +104,8 @@ class ODataWriter:
                 away = RetryLater(str(error))
             except BridgeError as error:
                 outcomes.append(error)
+            except Exception as error:  # noqa: BLE001 - this command's; how far it came is asked
+                outcomes.append(OutcomeUnknown(f"the connector failed: {describe_error(error)}"))
         return outcomes
 
     async def probe(self, effect: Effect) -> Done | None:
