@@ -16,7 +16,7 @@ import psycopg
 
 from bridge.connector import Stale, System
 from connectors.postgres import statements
-from connectors.postgres.catalog import Catalog, Connection
+from connectors.postgres.catalog import Catalog, Connection, Table
 from connectors.postgres.options import options_of
 from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.slot import Binding, lsn_number
@@ -80,14 +80,14 @@ class TableBindings:
         """Whether something is to be told once the stream has moved on."""
         return bool(self._replaced)
 
-    async def look(self) -> None:
-        """Look the names up again. Raises as `retry_or_fix` names errors."""
+    async def look(self) -> list[Table]:
+        """Look the names up again; returns the tables. Raises as `retry_or_fix` names errors."""
         try:
-            await self._look()
+            return await self._look()
         except psycopg.Error as error:
             raise retry_or_fix(error, self._system, "cannot read the catalogue") from None
 
-    async def _look(self) -> None:
+    async def _look(self) -> list[Table]:
         tables, missing = await chosen_tables(Catalog(self._connection), self._names)
         entries = await self._entries([table.oid for table in tables])
         troubles: dict[str, str] = {}
@@ -113,8 +113,10 @@ class TableBindings:
             if all(table.configured != name for table in tables):
                 [why] = [text for text in missing if repr(name) in text][:1] or [f"table {name!r}"]
                 troubles[name] = f"{why}; none of its changes are told"
+                self._current.setdefault(name, Binding(0, 0))
         self.troubles = troubles
         await self._add(fresh)
+        return tables
 
     async def _add(self, fresh: Mapping[str, tuple[Binding, str]]) -> None:
         self._replaced = {

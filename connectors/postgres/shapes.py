@@ -47,17 +47,29 @@ class Shapes:
     async def load(self) -> bool:
         """Find the configured tables; whether all their columns can be decoded from binary.
 
-        Raises ConfigurationError that names every missing table, RetryLater.
+        Raises ConfigurationError when none of them is there, RetryLater.
         """
-        tables = await find_tables(self._system, self._catalog)
+        try:
+            tables, missing = await chosen_tables(
+                self._catalog, [use.table for use in self._system.tables]
+            )
+            await self._catalog.learn({each.oid for table in tables for each in table.attributes})
+        except psycopg.Error as error:
+            raise retry_or_fix(error, self._system, "cannot read the catalogue") from None
+        if missing and not tables:
+            raise ConfigurationError(f"system {self._system.name!r}: {'; '.join(missing)}")
         self.tables = tables
-        self._configured = {(table.schema, table.name): table.configured for table in tables}
+        self._configured = configured_names(tables)
         return all_binary(
             self._catalog.decoded(attribute.oid, attribute.typmod)
             for table in tables
             for attribute in table.attributes
             if not attribute.generated
         )
+
+    def knows(self, tables: Sequence[Table]) -> bool:
+        """Whether changes of these tables are told under their configured names."""
+        return configured_names(tables).items() <= self._configured.items()
 
     async def learn(self, frames: Sequence[memoryview]) -> bool:
         """Prepare `of` for these Relation frames; True when one has a column that can only be
@@ -142,6 +154,11 @@ class Shapes:
             return latest
         self._latest[table] = made
         return made
+
+
+def configured_names(tables: Sequence[Table]) -> dict[tuple[str, str], str]:
+    """The configured names of tables by schema and name."""
+    return {(table.schema, table.name): table.configured for table in tables}
 
 
 def key_names(relation: Relation, now: dict[str, Attribute]) -> frozenset[str]:

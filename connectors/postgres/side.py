@@ -87,8 +87,8 @@ class Side:
         return slot_of(rows[0]) if rows else None
 
     async def covers(self, publication: str, tables: Sequence[Table]) -> None:
-        """Raises ConfigurationError unless the publication tells all changes of all these tables:
-        the server would not send them, and say nothing.
+        """Raises ConfigurationError unless the publication tells all changes of at least one of
+        these tables: the server would send nothing, and say nothing. The others are in trouble.
         """
         try:
             known = await published(self.connection, publication)
@@ -104,7 +104,7 @@ class Side:
         if not rows:
             wrong = "does not exist"
             fix = statements.create_publication(publication, missing)
-        elif missing:
+        elif len(missing) == len(tables):
             wrong = f"does not hold {', '.join(missing)}"
             fix = "; ".join(statements.add_table(publication, table) for table in missing)
         elif not rows[0][0]:

@@ -281,7 +281,12 @@ class PostgresSource:
         """A heartbeat, and whether the tables are still the same."""
         side, bindings = self._side_opened(), self._bindings_opened()
         await side.heartbeat()
-        await bindings.look()
+        tables = await bindings.look()
+        if not self._shapes_opened().knows(tables):
+            raise RetryLater(
+                f"{self._place}: a configured name leads to a table that wasn't there before; "
+                "reconnecting"
+            )
         if bindings.waits:
             # So that the stream passes the moment at which they were looked at.
             await side.heartbeat()

@@ -128,6 +128,33 @@ async def test_a_table_that_was_not_published_for_a_while_is_compared(
             await rig.equal("t")
 
 
+@pytest.mark.parametrize("published", [True, False])
+async def test_a_table_that_is_gone_for_a_while_spares_the_others(
+    rig: Rig, *, published: bool
+) -> None:
+    """Also when the bridge is started meanwhile; it is compared once it is there and published."""
+    rig.run(TABLE.format("u"))
+    if published:
+        rig.run("CREATE PUBLICATION bridge FOR ALL TABLES WITH (publish_via_partition_root = true)")
+    await rig.declare("t", "u")
+    async with rig.capturing("one") as capture:
+        await rig.equal("t", "u")
+        rig.run("DROP TABLE t")
+        await until(lambda: "t" in capture.pulse.troubles)
+        assert "does not exist" in capture.pulse.troubles["t"]
+    async with rig.capturing("two") as capture:
+        await until(lambda: "t" in capture.pulse.troubles)
+        rig.run("INSERT INTO u VALUES (1, 'x')")
+        await rig.equal("u")
+        rig.run(*REPLACED["made again"][1:], "INSERT INTO t VALUES (31, 'then')")
+        if not published:
+            rig.run("ALTER PUBLICATION bridge ADD TABLE t")
+        await until(partial(compared, rig))
+        await until(lambda: not capture.pulse.troubles)
+        rig.run("INSERT INTO t VALUES (32, 'then')", "UPDATE t SET s = 'now' WHERE id = 31")
+        await rig.equal("t", "u")
+
+
 async def test_a_table_that_stays_what_it_is_is_never_compared(rig: Rig) -> None:
     """Neither vacuuming, rewriting nor altering makes it another table."""
     await rig.declare("t")

@@ -265,11 +265,23 @@ async def test_views_can_not_be_captured(ready: Legacy) -> None:
 async def test_a_source_says_at_once_that_nothing_would_come(ready: Legacy) -> None:
     ready.run("CREATE TABLE b (id int PRIMARY KEY)")
     with pytest.raises(ConfigurationError, match=r'ADD TABLE "public"\."b"'):
-        async with opened(ready.system("t", "b")):
+        async with opened(ready.system("b")):
             pass
     with pytest.raises(ConfigurationError, match='CREATE PUBLICATION "other"'):
         async with opened(ready.system("t", publication="other")):
             pass
+
+
+async def test_a_table_that_is_missing_or_unpublished_spares_the_others(ready: Legacy) -> None:
+    ready.run("CREATE TABLE b (id int PRIMARY KEY)")
+    async with opened(ready.system("t", "b", "gone")) as (source, _):
+        ready.run("INSERT INTO t VALUES (1, 'x')")
+        [change] = await collect(source, 1)
+        troubles = (await source.read(1, 0.0)).troubles
+    assert change.shape.table == "t"
+    assert 'ADD TABLE "public"."b"' in troubles["b"]
+    assert "table 'gone' does not exist" in troubles["gone"]
+    assert troubles.keys() == {"b", "gone"}
 
 
 @pytest.fixture
