@@ -123,6 +123,15 @@ def lost(after: Resume | None, state: State, entry: Entry | None) -> str | None:
     return None
 
 
+def lost_text(system: str, reason: str, begin_anew: str) -> str:
+    """What people read of lost history, with the recovery options."""
+    return (
+        f"journal of {system!r}: {reason}. Bring the log that belongs to it (`bridgectl log copy`), "
+        f"or begin anew: {begin_anew}; then run `bridgectl snapshot {system} --accept-loss`, which "
+        "takes every entity anew with the deletes that were missed"
+    )
+
+
 def proven(after: Resume, entry: Entry | None, entries: Sequence[Entry]) -> bool:
     """Whether the rows alone show that nothing is missing: the row at the mark is the log's, and
     all that are behind it follow without a gap. Quicker than asking for the journal's state.

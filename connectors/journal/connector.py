@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from bridge.connector import (
     Capabilities,
+    Checkpoint,
     Finding,
     Reader,
     Shape,
@@ -20,6 +21,7 @@ from bridge.connector import (
     Writer,
 )
 from bridge.model.errors import ConfigurationError
+from connectors.journal.checkpoint import gap, lost, lost_text, unpack
 from connectors.journal.dialect import Dialect
 from connectors.journal.install import findings, needed
 from connectors.journal.source import JournalSource
@@ -31,6 +33,9 @@ from connectors.sql.reader import SqlReader
 from connectors.sql.shapes import describe
 from connectors.sql.snapshot import SqlSnapshot
 from connectors.sql.writer import SqlWriter
+
+ROWS_CHECKED = 100
+"""Rows behind the log's checkpoint that `check` looks at."""
 
 DIALECTS: Mapping[str, Dialect] = {"sqlite": SqliteJournal()}
 
@@ -118,6 +123,31 @@ class JournalConnector:
                 return findings(connection, system, dialect)
 
         return await asyncio.to_thread(act)
+
+    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
+        """As `bridge.connector.ChecksResuming.check_resuming`. What this log's own bridge has
+        acknowledged since `after` was read is no loss: it may be running.
+        """
+        dialect, resume = dialect_for(system), unpack(after)
+
+        def act() -> str | None:
+            with engine_for(system) as engine, engine.connect() as connection:
+                if not dialect.is_there(connection):
+                    return None
+                state = dialect.state(connection)
+                ours = bool(state.owner) and state.owner == resume.owner
+                if ours and state.confirmed is not None and state.confirmed > resume.mark:
+                    return None
+                entries = dialect.entries(connection, resume.mark, ROWS_CHECKED)
+                entry = dialect.entry(connection, resume.mark)
+                reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+                if reason is None and entries:
+                    last = entries[-1].mark
+                    reason = gap(last, dialect.entries(connection, last, 1), state)
+                return reason
+
+        reason = await asyncio.to_thread(act)
+        return [Finding(lost_text(system.name, reason, dialect.begin_anew))] if reason else []
 
     def setup_sql(self, system: System) -> list[str]:
         """As `bridge.connector.Connector.setup_sql`; empty when all is in place."""

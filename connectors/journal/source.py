@@ -24,7 +24,15 @@ from bridge.connector import (
     Watermark,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
-from connectors.journal.checkpoint import Resume, fingerprint_of, gap, lost, proven, unpack
+from connectors.journal.checkpoint import (
+    Resume,
+    fingerprint_of,
+    gap,
+    lost,
+    lost_text,
+    proven,
+    unpack,
+)
 from connectors.journal.dialect import (
     RENEWED,
     WATERMARK,
@@ -143,12 +151,7 @@ class JournalSource:
         return begun.pack()
 
     def _history_lost(self, reason: str) -> HistoryLost:
-        return HistoryLost(
-            f"{self._where}: {reason}. Bring the log that belongs to it (`bridgectl log "
-            f"copy`), or begin anew: {self._dialect.begin_anew}; then run `bridgectl "
-            f"snapshot {self._name} --accept-loss`, which takes every entity anew with the "
-            "deletes that were missed"
-        )
+        return HistoryLost(lost_text(self._name, reason, self._dialect.begin_anew))
 
     @property
     def _resume(self) -> Resume:

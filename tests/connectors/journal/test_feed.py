@@ -183,6 +183,8 @@ async def test_rows_deleted_from_the_journal_are_lost_history(
     legacy.run(*(f"INSERT INTO t VALUES ({number}, 1)" for number in range(6, 9)), *deleted)
     if not running:
         await source.close()
+        (finding,) = await connector.check_resuming(legacy.system("t"), after)
+        assert "--accept-loss" in finding.what
         source = await connector.source(legacy.system("t"))
         with pytest.raises(HistoryLost, match="--accept-loss"):
             await everything(source, after)
@@ -222,6 +224,20 @@ async def test_rows_of_a_layout_that_nobody_knows_any_more_are_lost_history(
     # A number that is in use in the journal isn't given to another layout.
     await connector.setup(legacy.system("t"))
     assert legacy.rows("SELECT id FROM bridge_journal_layout") == [(2,)]
+
+
+async def test_a_check_beside_the_running_bridge_finds_nothing(legacy: Legacy) -> None:
+    """It acknowledges what the checkpoint that the check has read doesn't know of yet."""
+    legacy.run(TABLE)
+    source = await begun(legacy)
+    legacy.run("INSERT INTO t VALUES (1, 1)")
+    after = (await taken(source)).checkpoint
+    assert await connector.check_resuming(legacy.system("t"), after) == []
+    legacy.run("INSERT INTO t VALUES (2, 1)")
+    assert await connector.check_resuming(legacy.system("t"), after) == []
+    await taken(source)
+    assert await connector.check_resuming(legacy.system("t"), after) == []
+    await source.close()
 
 
 async def test_a_journal_emptied_when_all_of_it_was_read_is_no_loss(legacy: Legacy) -> None:
@@ -368,29 +384,45 @@ async def test_rows_of_a_statement_that_failed_half_way_are_told_and_later_ones_
     assert told == [(1, 1), (2, 2), (4, 4)]
 
 
-async def test_a_journal_and_a_checkpoint_of_the_version_before_are_continued(
+async def test_a_journal_and_a_checkpoint_of_an_earlier_version_are_continued(
     legacy: Legacy,
 ) -> None:
-    """Its state has no owner, its checkpoint three parts, and all acknowledged rows are deleted."""
+    """Its state has no owner, its checkpoint three parts, its triggers other names, and it deletes
+    every row that was acknowledged.
+    """
     legacy.run(TABLE)
-    source = await begun(legacy)
-    legacy.run("INSERT INTO t VALUES (1, 1)")
-    resume = json.loads((await taken(source)).checkpoint)
-    await source.close()
-    legacy.run("ALTER TABLE bridge_journal_state DROP COLUMN owner", "DELETE FROM bridge_journal")
-    old = json.dumps([*resume[:2], [1]]).encode()
+    legacy.db.executescript(Path(__file__).with_name("earlier_version.sql").read_text())
+    legacy.run("INSERT INTO t VALUES (1, 1)", "DELETE FROM bridge_journal")
+    legacy.run("UPDATE bridge_journal_state SET confirmed = 1")
+    ((incarnation,),) = legacy.rows("SELECT incarnation FROM bridge_journal_state")
     system = legacy.system("t", forget_ms=0)
     source = await connector.source(system)
-    await source.open(old)
-    legacy.run("INSERT INTO t VALUES (2, 1)")
-    assert [change.new for change in (await taken(source)).changes] == [(2, 1)]
-    (finding,) = await connector.check(system)
-    assert "ADD COLUMN owner" in finding.fix
+    await source.open(json.dumps([incarnation, [1], [1]]).encode())
+    legacy.run("INSERT INTO t VALUES (2, 1)", "REPLACE INTO t VALUES (2, 2)")
+    batch = await taken(source)
+    assert [change.new for change in batch.changes] == [(2, 1), (2, 2)]
+    assert batch.troubles == {}
+    said = [finding.what for finding in await connector.check(system)]
+    assert any("of an earlier version" in what for what in said)
     await connector.setup(system)
+    assert await connector.check(system) == []
     legacy.run("INSERT INTO t VALUES (3, 1)")
-    assert [change.new for change in (await taken(source)).changes] == [(3, 1)]
+    batch = await taken(source)
+    assert [change.new for change in batch.changes] == [(3, 1)]
+    assert [stale.tables for stale in batch.stale] == [("t",)]
     assert legacy.rows("SELECT owner IS NOT NULL FROM bridge_journal_state") == [(1,)]
     await source.close()
+    names = legacy.rows("SELECT name FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1")
+    assert [name for (name,) in names] == [
+        f"bridge_journal_{event}_t"
+        for event in (
+            "after_delete",
+            "after_insert",
+            "after_update",
+            "before_insert",
+            "before_update",
+        )
+    ]
 
 
 async def test_capture_compares_a_rebuilt_table_by_itself_once_it_is_set_up(rig: Rig) -> None:
