@@ -91,6 +91,10 @@ def test_snapshots_that_contradict_themselves_are_refused(lived: Place) -> None:
     assert lived.call("snapshot", "customer", "--where", "customer_id=7", "--reconcile").code == 2
     assert lived.call("snapshot", "erp", "--where", "customer_id=7").code == 2
     assert lived.call("snapshot", "nothing").code == 2
+    assert lived.call("snapshot", "customer", "--max-deletes", "5").code == 2
+    lots = lived.call("snapshot", "customer", "--reconcile", "--max-deletes", "lots")
+    assert lots.code == 2
+    assert "neither a number of rows" in lots.err
 
 
 def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
