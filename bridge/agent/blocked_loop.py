@@ -141,4 +141,4 @@ def _code(run: Any) -> Any:
 
 
 def _line(frame: FrameType) -> str:
-    return f"{os.path.relpath(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

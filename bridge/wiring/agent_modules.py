@@ -11,39 +11,61 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from bridge.model.errors import ConfigurationError
 
-_FOLDERS: set[str] = set()
-"""Folders that agents' files were imported from, by this process."""
+_LOADED: dict[str, dict[str, ModuleType]] = {}
+"""Modules that agents' files are or imported from beside them, by the folder on Python's path."""
+
+
+def forget_agent_modules() -> None:
+    """What was imported so far is imported again, as it is written now."""
+    for modules in _LOADED.values():
+        _hide(modules)
+    sys.path[:] = [path for path in sys.path if path not in _LOADED]
+    _LOADED.clear()
 
 
 @contextmanager
 def agent_folder(folder: Path) -> Iterator[None]:
-    """Files of `folder` find what stands beside them; modules of that name in other agents'
-    folders are out of sight meanwhile. What was imported before is imported again.
+    """Files of `folder` find what stands beside them, and nothing that only stands beside agents of
+    other folders.
     """
     root = str(_root(folder))
-    _FOLDERS.add(root)
     hidden = {
-        name: module for name, module in sys.modules.items() if _folder_of(module) in _FOLDERS
+        name: module
+        for other, modules in _LOADED.items()
+        if other != root
+        for name, module in modules.items()
     }
-    for name in hidden:
-        del sys.modules[name]
-    others = [path for path in sys.path if path in _FOLDERS]
-    sys.path[:] = [path for path in sys.path if path not in _FOLDERS] + [root]
+    _hide(hidden)
+    others = [path for path in sys.path if path in _LOADED and path != root]
+    sys.path[:] = [path for path in sys.path if path not in others]
+    if root not in sys.path:
+        sys.path.append(root)
+    loaded = _LOADED.setdefault(root, {})
+    before = set(sys.modules)
     importlib.invalidate_caches()
     try:
         yield
     finally:
+        for name in sys.modules.keys() - before:
+            if _folder_of(sys.modules[name]) == root:
+                loaded[name] = sys.modules[name]
         # For what handlers import when they run.
-        sys.path.extend(path for path in others if path != root)
+        sys.path.extend(others)
         for name, module in hidden.items():
             sys.modules.setdefault(name, module)
+
+
+def _hide(modules: Mapping[str, ModuleType]) -> None:
+    for name, module in modules.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
 
 
 def import_agent_file(path: Path) -> ModuleType:

@@ -10,7 +10,12 @@ from types import ModuleType
 
 from bridge.agent import Agent
 from bridge.model.errors import ConfigurationError
-from bridge.wiring.agent_modules import agent_folder, import_agent_file, imported_names
+from bridge.wiring.agent_modules import (
+    agent_folder,
+    forget_agent_modules,
+    import_agent_file,
+    imported_names,
+)
 
 
 def load_agents(names: Iterable[str]) -> tuple[Agent, ...]:
@@ -28,6 +33,7 @@ def read_agents(names: Iterable[str]) -> tuple[tuple[Agent, ...], list[str]]:
     """The agents, and what is wrong: files and modules that can't be imported, with the line; agents
     of one name or without handlers. Each file is run once.
     """
+    forget_agent_modules()
     homes: dict[str, tuple[Agent, str]] = {}
     problems: list[str] = []
     for agent, name in _all(names, problems):

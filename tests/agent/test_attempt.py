@@ -14,6 +14,7 @@ from bridge.agent.attempt import Attempts, Failed
 from bridge.agent.contract import CommandTarget
 from bridge.agent.shelf import Shelf
 from bridge.model.command import Command
+from bridge.model.contain import EscapingError
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.types import Entity, Field, FieldType
@@ -295,6 +296,16 @@ def test_on_without_a_call_is_refused_where_it_stands() -> None:
 def test_a_where_that_is_neither_function_nor_fields_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="where is a str"):
         Agent("tester").on("erp.thing", where="status")  # type: ignore[arg-type]
+
+
+def test_a_where_that_ends_the_program_fails_its_event_only() -> None:
+    def leave(event: Event) -> bool:
+        raise SystemExit(0)
+
+    agent = Agent("tester")
+    agent.on("erp.thing", where=leave)(reading)
+    with pytest.raises(EscapingError, match="`where` of handler 'reading' raised SystemExit: 0"):
+        agent.handlers[0].wants(EVENT)
 
 
 async def test_an_outage_of_the_legacy_system_never_uses_up_the_attempts() -> None:

@@ -193,6 +193,22 @@ def test_two_folders_of_agents_have_helpers_of_one_name(place: Place) -> None:
     assert wrong(place, "--offline") == []
 
 
+def test_agents_packages_side_by_side_run_no_module_twice(place: Place) -> None:
+    edit(place, "bridge.yaml", "agents: agents/*.py", "agents: [agents/*.py, others/*.py]")
+    other = place.folder / "others"
+    other.mkdir()
+    count = "with open(__file__ + '.count', 'a') as file:\n    file.write('x')\n"
+    for folder, own in ((place.folder / "agents", "limits"), (other, "ceilings")):
+        (folder / "__init__.py").write_text("")
+        (folder / f"{own}.py").write_text(count)
+        text = AGENT.format(parameters=", ctx", more="").replace('"more"', f'"more-{own}"')
+        (folder / "uses.py").write_text(f"import agents.limits\nfrom . import {own}\n{text}")
+    assert wrong(place, "--offline") == []
+    for file in ("agents/limits.py", "others/ceilings.py"):
+        assert (place.folder / f"{file}.count").read_text() == "x"
+        (place.folder / f"{file}.count").unlink()
+
+
 def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Place) -> None:
     (place.folder / "agents" / "odd.py").write_text("x = 1\n")
     (problem,) = wrong(place, "--offline")
@@ -202,7 +218,7 @@ def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Pl
 def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(place: Place) -> None:
     """Not even what a program that they run prints."""
     text = "import os, subprocess\nprint('hello')\nos.write(1, b'here')\nsubprocess.run(['echo', 'there'])\n"
-    count = "open(__file__ + '.count', 'a').write('x')\n"
+    count = "with open(__file__ + '.count', 'a') as file:\n    file.write('x')\n"
     with_agent(place, text + count + AGENT.format(parameters=", ctx", more=""))
     done = place.start("check", "--json", "--offline")
     out, err = done.communicate(timeout=PATIENCE)
