@@ -4,15 +4,20 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Log, Registry, TopicPartition
 from bridge.log.registry.http import HttpRegistry
 from bridge.log.registry.remembered import FRESH_S, OtherRegistry, RememberedRegistry
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Rejected
 from bridge.observe import Notice, PartState
 from bridge.wiring.running import Part, _verify, run
 from tests.log.conftest import OpenEmbedded
@@ -270,3 +275,90 @@ async def test_apicurio_that_was_started_anew_is_refused(
     with pytest.raises(OtherRegistry, match=f"another schema under the id {schema_id}"):
         await registry.verify()
     await registry.close()
+
+
+async def test_check_compares_every_id(log: EmbeddedLog, database: MemoryRegistry) -> None:
+    registry = RememberedRegistry(database.client(), log, BRIDGE)
+    await registry.open()
+    for number in range(50):
+        await registry.register(f"acme.erp.e{number}-value", schema(f"erp.e{number}", "a"))
+    await registry.verify_all()
+    database.texts[23] = schema("erp.e22", "b")
+    with pytest.raises(OtherRegistry, match="under the id 23"):
+        await registry.verify_all()
+
+
+ENTITIES, VERSIONS = 3, 3
+STEPS = st.one_of(
+    st.tuples(st.just("register"), st.integers(0, ENTITIES - 1), st.integers(1, VERSIONS)),
+    st.tuples(st.just("foreign"), st.integers(0, ENTITIES - 1), st.integers(1, VERSIONS)),
+    st.tuples(st.sampled_from(["lose", "restore", "restart", "wait"]), st.just(0), st.just(0)),
+)
+
+
+class History:
+    """A registry that comes, goes and is exchanged under a bridge; `written` is what it wrote with."""
+
+    def __init__(self, log: EmbeddedLog) -> None:
+        self.log = log
+        self.database = MemoryRegistry()
+        self.written: dict[int, str] = {}
+        self.registry: RememberedRegistry | None = None
+        self.now = 0.0
+        self._kept: tuple[dict[int, str], dict[str, list[int]]] = ({}, {})
+
+    async def step(self, action: str, entity: int, version: int) -> None:
+        database = self.database
+        subject = f"acme.erp.e{entity}-value"
+        names = [f"f{number}" for number in range(version)]
+        if action == "lose":
+            self._kept = (database.texts, database.subjects)
+            database.lose()
+        elif action == "restore":
+            database.texts, database.subjects = self._kept
+        elif action == "foreign":
+            text = schema(f"erp.e{entity}", *reversed(names), "foreign")
+            await database.client().register(f"other{version}.{subject}", text)
+        elif action == "wait":
+            self.now += FRESH_S + 1
+        elif action == "restart" or self.registry is None:
+            self.registry = None
+            registry = RememberedRegistry(
+                database.client(), self.log, BRIDGE, clock=lambda: self.now
+            )
+            with suppress(ConfigurationError):
+                await registry.open()
+                self.registry = registry
+        else:
+            text = schema(f"erp.e{entity}", *names)
+            with suppress(OtherRegistry, Rejected):
+                schema_id = await self.registry.register(subject, text)
+                assert self.written.setdefault(schema_id, text) == text, "an id was given again"
+
+    async def check(self) -> None:
+        """Every id is read as it was written, or not at all."""
+        if self.registry is None:
+            return
+        for schema_id, text in self.written.items():
+            with suppress(OtherRegistry):
+                assert await self.registry.schema(schema_id) == text
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(steps=st.lists(STEPS, max_size=14))
+def test_whatever_becomes_of_the_registry_no_id_is_read_as_another_schema(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    async def act(folder: Path) -> None:
+        log = EmbeddedLog(folder / "log.db", compact_every=None)
+        await log.open()
+        try:
+            history = History(log)
+            for step in steps:
+                await history.step(*step)
+                await history.check()
+        finally:
+            await log.close()
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(act(Path(folder)))

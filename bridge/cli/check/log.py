@@ -192,10 +192,14 @@ async def _registry(
     remembers = internal_topic(config.bridge, SCHEMA_IDS) in topics
     if not over_http and not (remembers and internal_topic(config.bridge, SCHEMAS) in topics):
         return
+    from bridge.log.registry.remembered import RememberedRegistry
+
     registry = make_registry(config, log) if remembers else make_bare_registry(config, log)
     place = f"registry {registry.name}"
     try:
         await registry.open()
+        if isinstance(registry, RememberedRegistry):
+            await registry.verify_all()
         strange = await _foreign(config, registry)
     except BridgeError as error:
         yield Found("error", "registry", str(error), "registry")

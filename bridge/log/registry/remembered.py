@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
@@ -36,6 +36,8 @@ READ_TIMEOUT_S: Final = 30.0
 #: Ids that one look compares: the newest ones, and others in turn.
 NEWEST_IDS: Final = 4
 OTHER_IDS: Final = 6
+#: Ids that are asked for at the same time where all are compared.
+CONCURRENT_REQUESTS: Final = 20
 #: Seconds for which a look is good enough for what is to be registered.
 FRESH_S: Final = 30.0
 
@@ -109,7 +111,16 @@ class RememberedRegistry:
         registry is away.
         """
         await self._catch_up()
-        schema_ids = self._sample()
+        await self._verify(self._sample())
+
+    async def verify_all(self) -> None:
+        """The same for every id."""
+        await self._catch_up()
+        schema_ids = list(self._fingerprints)
+        for start in range(0, len(schema_ids), CONCURRENT_REQUESTS):
+            await self._verify(schema_ids[start : start + CONCURRENT_REQUESTS])
+
+    async def _verify(self, schema_ids: Sequence[int]) -> None:
         texts = await asyncio.gather(*(self._stored(schema_id) for schema_id in schema_ids))
         for schema_id, text in zip(schema_ids, texts, strict=True):
             self._compare(schema_id, text)
