@@ -7,6 +7,7 @@ Times in seconds; counts since the last notice of the same thing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -197,6 +198,19 @@ Observer = Callable[[Notice], None]
 
 def ignore(notice: Notice) -> None:
     """An observer that does nothing."""
+
+
+def unfailing(observer: Observer) -> Observer:
+    """An observer that lets nothing out: who tells of the bridge must not be able to end it.
+
+    A terminal or a pipe that is gone can't be told that it is gone, so what fails is left untold.
+    """
+
+    def observe(notice: Notice) -> None:
+        with suppress(Exception):
+            observer(notice)
+
+    return observe
 
 
 def both(first: Observer, second: Observer) -> Observer:

@@ -12,7 +12,7 @@ import click
 from bridge.cli.app import exit_code
 from bridge.cli.shared import configuration, finish, leave, run_async
 from bridge.model.errors import BridgeError
-from bridge.observe import Observer, PartState, both
+from bridge.observe import Observer, PartState, both, unfailing
 
 KINDS = ("capture", "agents", "commands")
 
@@ -49,9 +49,9 @@ def command(
 
             agents: Any = load_agents(config.agents) if "agents" in kinds else ()
             with ExitStack() as stack:
-                observer = log_lines(as_json=as_json, verbose=verbose)
+                observer = unfailing(log_lines(as_json=as_json, verbose=verbose))
                 if metrics:
-                    observer = both(observer, _served(stack, metrics))
+                    observer = both(observer, unfailing(_served(stack, metrics)))
                 observers.append(observer)
                 async with waited_for(config, stop, observer) as bridge:
                     if bridge is None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import fastavro
-
 from bridge.log.port import Entry, Registry
 from bridge.model import fixed, headers, wire
-from bridge.model.avro_limits import check_limits
+from bridge.model.avro_limits import parse_bounded
 from bridge.model.canonical import instant_text
 from bridge.model.error_text import clean_text, describe_error
 from bridge.model.errors import BridgeError
@@ -50,7 +47,7 @@ class FixedCodec:
                 subject = f"{self.topic(kind)}-{part}"
                 await self._registry.set_compatibility(subject, COMPATIBILITY)
                 schema_id = await self._registry.register(subject, text)
-                self._writers[schema_id] = _parsed(text)
+                self._writers[schema_id] = parse_bounded(text)
                 ids.append(wire.header(schema_id))
             self._frames[kind] = (ids[0], ids[1])
 
@@ -151,7 +148,7 @@ class FixedCodec:
             text = await self._registry.schema(schema_id)
         except KeyError:
             raise UnreadableRecord(f"schema id {schema_id} is not in the registry") from None
-        writer = self._writers[schema_id] = _parsed(text)
+        writer = self._writers[schema_id] = parse_bounded(text)
         return writer
 
     def _headers(self, kind: Kind, value: FixedRecord) -> list[tuple[str, bytes]]:
@@ -171,9 +168,3 @@ def entry_size(entry: Entry) -> int:
     """The bytes of an entry as a log counts them, with a few for each header's frame."""
     framing = sum(len(name) + len(value or b"") + 8 for name, value in entry.headers)
     return len(entry.key or b"") + len(entry.value or b"") + framing
-
-
-def _parsed(text: str) -> Any:
-    schema = json.loads(text)
-    check_limits(schema)
-    return fastavro.parse_schema(schema)

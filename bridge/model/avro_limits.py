@@ -7,8 +7,11 @@ are as many as a number says, for as long as it takes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import fastavro
 
 MAX_NODES = 500
 """Parts of one value, those of the records in it among them; the bridge's own have 50."""
@@ -31,6 +34,13 @@ class _Cost(NamedTuple):
 
     least: int
     nodes: int
+
+
+def parse_bounded(text: str) -> Any:
+    """The schema of this text, for fastavro to read by. Raises ValueError, or what fastavro raises."""
+    schema = json.loads(text)
+    check_limits(schema)
+    return fastavro.parse_schema(schema)
 
 
 def check_limits(schema: Any) -> None:

@@ -489,6 +489,36 @@ async def test_dead_letters_keep_what_was_set_aside_in_a_readable_form(
     assert theirs.decode_key("dead", record.key or b"") == "credit-watch"
 
 
+async def test_what_is_no_letter_or_holds_what_nobody_can_read_keeps_no_copy_from_its_end(
+    source: Side, target: Side
+) -> None:
+    codec = FixedCodec(source.registry, source.bridge)
+    await codec.open()
+    topic = codec.topic("dead")
+    await source.log.create_topics([TopicSpec(topic, "delete", 1)])
+    foreign = await source.registry.register("x-value", '"string"')
+    letter = DeadLetter(
+        "event", "watch", "no schema", AT, "t", 0, 1, key=b"k", value=b"\0\xff\0\0\0x"
+    )
+    junk = [
+        Entry(b"k", b"junk"),
+        Entry(b"k", b"\0" + foreign.to_bytes(4, "big") + b"\x02a"),
+        codec.entry("dead", "watch", letter),
+    ]
+    await source.log.append(topic, junk)
+
+    await move(source, target)
+
+    theirs = FixedCodec(target.registry, target.bridge)
+    await theirs.open()
+    first, second, third = await target.records(theirs.topic("dead"))
+    assert first.value == b"junk"
+    assert await target.decoded(second.value) == "a"
+    moved = await theirs.decode("dead", third.value or b"")
+    assert isinstance(moved, DeadLetter)
+    assert (moved.reason, moved.key, moved.value) == ("no schema", b"k", None)
+
+
 async def test_a_topic_can_be_translated_or_left_out(
     source: Side, target: Side, orders: Orders
 ) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bridge.model.errors import ConfigurationError
-from bridge.observe import Notice, PartState, ignore
+from bridge.observe import Notice, PartState, both, ignore, unfailing
 from bridge.wiring.running import Part, run
 from tests.hostile_values import TextlessError
 from tests.waiting import until
@@ -68,3 +68,20 @@ async def test_a_part_that_something_it_waited_for_cancelled_has_failed() -> Non
 
     ended = await run([Part("agent", "a", work)], asyncio.Event(), ignore)
     assert "CancelledError" in ended.failed["agent a"]
+
+
+async def test_an_observer_that_fails_ends_nothing() -> None:
+    """The log lines' reader has gone: a pipe that is closed raises at each of them."""
+    seen: list[str] = []
+    heard: list[Notice] = []
+
+    def gone(notice: Notice) -> None:
+        raise BrokenPipeError
+
+    stop = asyncio.Event()
+    observer = both(unfailing(gone), heard.append)
+    running = asyncio.ensure_future(run([part("a", None, seen)], stop, observer))
+    await until(lambda: heard)
+    stop.set()
+    ended = await running
+    assert (seen, ended.failed) == (["a stopped"], {})

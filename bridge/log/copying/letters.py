@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-
-import fastavro
 
 from bridge.log.copying.ids import SchemaIds
 from bridge.log.port import Entry, Record
 from bridge.model import fixed, wire
+from bridge.model.avro_limits import parse_bounded
+from bridge.model.errors import ConfigurationError
 from bridge.model.fixed import DeadLetter
 
 
 async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
-    """Dead letters hold the key and value of what was set aside, and where it stood."""
+    """Dead letters hold the key and value of what was set aside, and where it stood. What isn't one,
+    because something else wrote it, is copied as any other record.
+    """
     key = await ids.frame(record.key, record.topic, "key")
     if record.value is None:
         return Entry(key, None)
-    writer = fastavro.parse_schema(json.loads(await ids.text(record.value)))
-    letter = fixed.decode("dead", record.value[wire.HEADER_SIZE :], writer)
-    assert isinstance(letter, DeadLetter), "the dead-letter topic holds dead letters"  # noqa: S101
+    letter = await _letter(record.value, ids)
+    if letter is None:
+        return Entry(key, await ids.frame(record.value, record.topic, "value"))
     about = letter.topic or record.topic
     moved = replace(
         letter,
-        key=await ids.frame(letter.key, about, "key"),
-        value=await ids.frame(letter.value, about, "value"),
+        key=await _frame(letter.key, about, "key", ids),
+        value=await _frame(letter.value, about, "value", ids),
         # Offsets are other ones in the target: none is better than a wrong one.
         partition=None,
         offset=None,
@@ -33,3 +34,24 @@ async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
     [_, text] = fixed.schema_texts("dead")
     framed = await ids.current(record.topic, text)
     return Entry(key, framed + fixed.encode("dead", moved))
+
+
+async def _frame(data: bytes | None, topic: str, part: str, ids: SchemaIds) -> bytes | None:
+    """As `SchemaIds.frame`; None for a record that is a letter because nobody has its schema: in the
+    target its id would be another schema's.
+    """
+    try:
+        return await ids.frame(data, topic, part)
+    except ConfigurationError:
+        return None
+
+
+async def _letter(value: bytes, ids: SchemaIds) -> DeadLetter | None:
+    if len(value) < wire.HEADER_SIZE or value[0] != wire.MAGIC:
+        return None
+    text = await ids.text(value)
+    try:
+        found = fixed.decode("dead", value[wire.HEADER_SIZE :], parse_bounded(text))
+    except Exception:  # noqa: BLE001 - whatever it is, it is no letter
+        return None
+    return found if isinstance(found, DeadLetter) else None
