@@ -178,6 +178,16 @@ def _key(table: Table, use: TableUse, facts: Facts) -> Iterator[Finding]:
     every = frozenset(attribute.name for attribute in table.attributes)
     if not key <= every:
         return  # said among the columns
+    not_null = {attribute.name for attribute in table.attributes if attribute.not_null}
+    if not key <= not_null:
+        nullable = sorted(key - not_null)
+        yield Finding(
+            f"the key column {', '.join(map(repr, nullable))} of table {table.configured!r} may be "
+            "null: no event can be about a row where it is, which becomes a dead letter",
+            f"ALTER TABLE {table.quoted} "
+            + ", ".join(f"ALTER {quote(name)} SET NOT NULL" for name in nullable),
+            fatal=False,
+        )
     for oid, setting, quoted in _places(table, facts):
         told = identity_columns(oid, setting, every, facts) or frozenset()
         if not key <= told:

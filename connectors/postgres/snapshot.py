@@ -96,6 +96,7 @@ class PostgresSnapshot:
         if after is None:
             # The name may lead to another table than it did for the job before.
             self._tables.pop(table, None)
+        known = table in self._tables
         found = await self._find(table)
         try:
             view = await self._begin(found)
@@ -123,7 +124,12 @@ class PostgresSnapshot:
                 last = await self._last(view, key, rows[-1])
             return Chunk(view.shape, rows, last, view.visibility)
         except psycopg.Error as error:
-            raise self._failed(error, table) from None
+            self._tables.pop(table, None)
+            failed = self._failed(error, table)
+            if known and isinstance(failed, ConfigurationError):
+                # Perhaps only by what was known of the table, such as its row filter.
+                raise RetryLater(str(failed)) from None
+            raise failed from None
         except BridgeError:
             # Its lock would keep the table's owner from changing the table.
             await self._ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Chunk, Condition, System
@@ -51,7 +52,15 @@ class SqlSnapshot:
         """As `bridge.connector.Snapshot.chunk`."""
 
         def act(connection: Connection) -> Chunk:
-            return self._read(connection, table, where, after, limit)
+            try:
+                return self._read(connection, table, where, after, limit)
+            except sa_exc.DBAPIError:
+                # Perhaps only because the table has another shape by now.
+                if connection.in_transaction():
+                    connection.rollback()
+                if not self._tables.changed(connection, table):
+                    raise
+                return self._read(connection, table, where, after, limit)
 
         with naming(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)

@@ -206,10 +206,12 @@ async def test_a_table_that_others_inherit_from_says_what_is_not_its_own(legacy:
 
 async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy) -> None:
     system = ready.system(TableUse("t", ("s",)))
-    told, unique = await findings(system)
+    nullable, told, unique = await findings(system)
+    assert "'s' of table 't' may be null" in nullable.what
+    assert not nullable.fatal
     assert "'s' is not part of its replica identity" in told.what
     assert "nothing keeps the key (s)" in unique.what
-    ready.run(told.fix, unique.fix)
+    ready.run(nullable.fix, told.fix, unique.fix)
     assert await findings(system) == []
 
 

@@ -187,6 +187,27 @@ async def test_column_lists_and_row_filters_of_the_publication_hold_for_snapshot
     await taken.close()
 
 
+async def test_a_column_of_a_row_filter_may_be_renamed_between_two_chunks(legacy: Legacy) -> None:
+    """What was known of the filter fails once, which is tried again with the new one."""
+    legacy.run(
+        "CREATE TABLE t (id int PRIMARY KEY, s int)",
+        "INSERT INTO t SELECT i, i FROM generate_series(1, 9) i",
+        "CREATE PUBLICATION bridge FOR TABLE t WHERE (s > 1)",
+    )
+    taken = await PostgresSnapshot.open(legacy.system("t"))
+    first = await taken.chunk("t", None, None, 3)
+    legacy.run("ALTER TABLE t RENAME s TO state")
+    with pytest.raises(RetryLater, match="'t'"):
+        await taken.chunk("t", None, first.last, 3)
+    second = await taken.chunk("t", None, first.last, 3)
+    assert [each["id"] for each in rows([second]) if each] == [5, 6, 7]
+    with pytest.raises(RetryLater):
+        await taken.chunk("t", {"gone": 1}, first.last, 3)
+    with pytest.raises(ConfigurationError):
+        await taken.chunk("t", {"gone": 1}, first.last, 3)
+    await taken.close()
+
+
 async def test_counting_is_an_estimate_of_the_planner(legacy: Legacy) -> None:
     legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
     legacy.run("INSERT INTO t SELECT i, i % 10 FROM generate_series(1, 5000) i", "ANALYZE t")

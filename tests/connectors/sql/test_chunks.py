@@ -62,3 +62,18 @@ async def test_a_snapshot_that_an_earlier_release_began_goes_on(lite: Place) -> 
     chunk = await snapshot.chunk("t", None, cursor, 100)
     await snapshot.close()
     assert len(chunk.rows) == 2, "another key: it begins anew"
+
+
+async def test_a_key_column_that_is_renamed_between_two_chunks_begins_the_table_again(
+    lite: Place,
+) -> None:
+    lite.run("CREATE TABLE t (a integer PRIMARY KEY, n integer)")
+    for number in range(5):
+        lite.db.execute("INSERT INTO t VALUES (?, ?)", (number, number))
+    snapshot = SqlSnapshot(lite.system("t"), lite.dialect)
+    first = await snapshot.chunk("t", None, None, 2)
+    lite.run("ALTER TABLE t RENAME COLUMN a TO b")
+    second = await snapshot.chunk("t", None, first.last, 9)
+    await snapshot.close()
+    assert [column.name for column in second.shape.columns] == ["b", "n"]
+    assert len(second.rows) == 5
