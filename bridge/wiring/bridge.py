@@ -249,7 +249,9 @@ class Bridge:
         )
 
     async def close(self) -> None:
-        """Close what `executor` made. Called by `opened`."""
+        """Close what `executor` and `tables` made. Called by `opened`."""
+        for tables in self._tables.values():
+            await tables.close()
         while self._writers:
             await self._writers.popitem()[1].close()
 

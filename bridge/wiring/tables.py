@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from bridge.capture.catalogue import described
 from bridge.capture.entity import stored_type
@@ -10,31 +12,74 @@ from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.log.port import Registry
 from bridge.model.declare import EntitySpec
-from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
 from bridge.model.types import Entity
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
 
+#: Seconds between two descriptions of what is lacking, however often it is asked for.
+DESCRIBE_INTERVAL_S = 5.0
+
+Described = tuple[dict[str, EntityTable], dict[str, str]]
+"""The entities that are whole by bare name, and why each of the others isn't."""
+
 
 class EntityTables(Mapping[str, EntityTable]):
     """By bare name those that are whole. Asking for one that isn't raises Rejected
-    (`unavailable`) with the reason; it spares the others.
+    (`unavailable`) with the reason; it spares the others, and has the tables described again, so
+    that whoever asks once they have been fixed gets it. `close` when done.
     """
 
-    def __init__(self, whole: Mapping[str, EntityTable], lacking: Mapping[str, str]) -> None:
-        self._whole = whole
-        self._lacking = lacking
+    def __init__(
+        self,
+        described: Described,
+        describe: Callable[[], Awaitable[Described]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._whole, self._lacking = described
+        self._describe = describe
+        self._monotonic = monotonic
+        self._earliest = monotonic() + DESCRIBE_INTERVAL_S
+        self._describing: asyncio.Task[None] | None = None
 
     def __getitem__(self, name: str) -> EntityTable:
         why = self._lacking.get(name)
         if why is not None:
+            self._describe_again()
             raise Rejected(
                 "unavailable",
-                f"entity {name!r} can be neither read nor changed: {why} (once that is mended, "
-                "start the bridge again)",
+                f"entity {name!r} can be neither read nor changed: {why} (once that is fixed, ask "
+                "again)",
             )
         return self._whole[name]
+
+    def _describe_again(self) -> None:
+        under_way = self._describing is not None and not self._describing.done()
+        if under_way or self._monotonic() < self._earliest:
+            return
+        self._describing = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        try:
+            whole, lacking = await self._describe()
+        except BridgeError:
+            return  # whoever asks goes on being told the reason of before
+        finally:
+            self._earliest = self._monotonic() + DESCRIBE_INTERVAL_S
+        for name in list(self._lacking):
+            if name in whole:
+                # Those that were whole before stay what they are: they follow their tables.
+                self._whole[name] = whole[name]
+                del self._lacking[name]
+            elif name in lacking:
+                self._lacking[name] = lacking[name]
+
+    async def close(self) -> None:
+        """Stop describing."""
+        if self._describing is not None:
+            self._describing.cancel()
+            await asyncio.gather(self._describing, return_exceptions=True)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._whole)
@@ -52,6 +97,16 @@ async def tables_of(
     Raises ConfigurationError where no entity is whole, RetryLater while the system or the registry
     is away.
     """
+
+    async def describe() -> Described:
+        return await _describe(connector, system, config, registry)
+
+    return EntityTables(await describe(), describe)
+
+
+async def _describe(
+    connector: Connector, system: System, config: SystemConfig, registry: Registry
+) -> Described:
     shapes, why = await described(connector, system)
     mask = config.mask_key.reveal().encode() if config.mask_key else None
     whole: dict[str, EntityTable] = {}
@@ -68,7 +123,7 @@ async def tables_of(
             lacking[spec.name] = str(error)
     if not whole:
         raise ConfigurationError("; ".join(dict.fromkeys(lacking.values())))
-    return EntityTables(whole, lacking)
+    return whole, lacking
 
 
 async def _recorded(registry: Registry, bridge: str, spec: EntitySpec) -> Entity | None:

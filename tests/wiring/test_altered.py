@@ -18,13 +18,21 @@ import pytest
 
 from bridge.capture.positions import between
 from bridge.config.load import load
+from bridge.connector import Column, Shape
 from bridge.log.port import TopicPartition
 from bridge.model.command import Command, seal
+from bridge.model.declare import EntitySpec
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.fixed import target
 from bridge.model.provenance import version
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.types import FieldType
+from bridge.plan.make import entity_type
+from bridge.plan.steps import Wire
+from bridge.plan.table import EntityTable
 from bridge.wiring import Bridge, opened
+from bridge.wiring.tables import DESCRIBE_INTERVAL_S, Described, EntityTables
 from tests.waiting import ended, until
 
 SYSTEM = """
@@ -224,3 +232,45 @@ async def test_a_column_that_is_gone_is_a_null_field_for_all_of_them(
         await agree(here, event)
         receipt = await here.take(event.version, "started again")
         assert receipt.outcome is Outcome.SUCCEEDED, receipt
+
+
+async def test_an_entity_that_is_lacking_at_the_start_is_there_once_it_is_fixed() -> None:
+    """Nobody has to start the bridge again; however often it is asked for, its table is described
+    now and then.
+    """
+    spec = EntitySpec("erp", "t", "t")
+    column = Column("id", "integer", FieldType("integer"), "python", key=True)
+    shape = Shape("t", (column,), Wire.PYTHON)
+    table = EntityTable(spec, entity_type(spec, shape), shape)
+    answers: list[Described | Exception] = [
+        RetryLater("away"),
+        ({}, {"t": "its key is gone"}),
+        ({"t": table}, {}),
+    ]
+    now = 0.0
+    described = 0
+
+    async def describe() -> Described:
+        nonlocal described
+        described += 1
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    tables = EntityTables(({}, {"t": "there is no table 't'"}), describe, lambda: now)
+    reasons = []
+    for _ in range(4):
+        now += 10 * DESCRIBE_INTERVAL_S
+        for _ in range(3):
+            try:
+                assert tables["t"] is table
+            except Rejected as error:
+                reasons.append(str(error))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    await tables.close()
+    assert described == 3
+    assert ["no table" in reason for reason in reasons] == [True] * 4 + [False] * 3
+    assert "its key is gone" in reasons[-1]
+    assert tables["t"] is table
