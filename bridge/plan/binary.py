@@ -6,7 +6,6 @@ Source: the `*_send` functions of PostgreSQL 15, src/backend/utils/adt/.
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,8 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from bridge.model.errors import ConfigurationError
+from bridge.plan.number import shortest_single
 from bridge.plan.refuse import Refusal
-from bridge.plan.shown import array_text, bound_text, float_text, interval_text, offset_text
+from bridge.plan.server_text import Write, double_text, numeric_text, timetz_text, writer
+from bridge.plan.shown import array_text, bound_text, interval_text
 
 FromBinary = Callable[[bytes], Any]
 
@@ -41,12 +42,12 @@ def decoder(wire: str) -> FromBinary:
     if found is not None:
         return _whole(wire, found)
     kind, item = nested(wire)
-    if kind == "array":
-        return _whole(wire, _array(decoder(item)))
-    if kind == "range":
-        return _whole(wire, _range(decoder(item)))
-    if kind == "multirange":
-        return _whole(wire, _multirange(_range(decoder(item))))
+    if kind.startswith("array"):
+        decode = decoder(item)
+        return _whole(wire, _array(decode, writer(item, decode), delimiter_of(kind)))
+    if kind in {"range", "multirange"}:
+        write = _range(writer(item, decoder(item)))
+        return _whole(wire, write if kind == "range" else _multirange(write))
     raise ConfigurationError(f"wire code {wire!r} is not known to the plan")
 
 
@@ -54,6 +55,13 @@ def nested(wire: str) -> tuple[str, str]:
     """`array(int4)` as (`array`, `int4`); a wire that isn't nested as ("", wire)."""
     kind, bracket, item = wire.partition("(")
     return (kind, item[:-1]) if bracket and item.endswith(")") else ("", wire)
+
+
+def delimiter_of(kind: str) -> str:
+    """What stands between the items of an array's text: a comma, unless its wire code says another
+    sign (`array;(box)`).
+    """
+    return kind.removeprefix("array") or ","
 
 
 def _whole(wire: str, decode: FromBinary) -> FromBinary:
@@ -83,30 +91,17 @@ def _number(form: struct.Struct) -> FromBinary:
     return decode
 
 
-def numeric_text(data: bytes) -> str:
-    """A numeric's exact text, as PostgreSQL writes it."""
-    count, weight, sign, scale = struct.unpack_from(">HhHH", data)
-    if sign == 0xC000:
-        return "NaN"
-    if sign in {0xD000, 0xF000}:
-        return "Infinity" if sign == 0xD000 else "-Infinity"
-    if len(data) != 8 + 2 * count:
-        raise Refusal(f"{len(data)} bytes that are no numeric")
-    digits = struct.unpack_from(f">{count}H", data, 8)
-    text = "".join(f"{digit:04d}" for digit in digits)
-    point = 4 * (weight + 1)
-    if point > len(text):
-        text += "0" * (point - len(text))
-    elif point < 0:
-        text, point = "0" * -point + text, 0
-    whole = text[:point].lstrip("0") or "0"
-    fraction = text[point:].ljust(scale, "0")[:scale]
-    minus = "-" if sign == 0x4000 else ""
-    return f"{minus}{whole}.{fraction}" if scale else minus + whole
-
-
 def _text(data: bytes) -> str:
     return data.decode()
+
+
+def one_byte(data: bytes) -> str:
+    """The type "char": a byte beyond ASCII in octal, as PostgreSQL 16 and later write it; zero is
+    the empty text.
+    """
+    if len(data) > 1:
+        return data.decode()
+    return "" if data in {b"", b"\0"} else (chr(data[0]) if data[0] < 0x80 else f"\\{data[0]:o}")
 
 
 def _jsonb(data: bytes) -> str:
@@ -146,12 +141,6 @@ def clock(micros: int) -> time:
     return (datetime.min + timedelta(microseconds=micros)).time()
 
 
-def _timetz(data: bytes) -> str:
-    micros, west = struct.unpack(">qi", data)
-    text = clock(micros).isoformat()
-    return (text.rstrip("0") if "." in text else text) + offset_text(-west)
-
-
 def _interval(data: bytes) -> str:
     micros, days, months = struct.unpack(">qii", data)
     return interval_text(months, days, micros)
@@ -169,8 +158,32 @@ def _address(data: bytes, *, always: bool) -> str:
     bits, size = data[1], data[3]
     if len(data) != 4 + size or size not in {4, 16}:
         raise Refusal(f"{len(data)} bytes that are no inet")
-    address = ipaddress.ip_address(data[4:])
-    return f"{address}/{bits}" if always or bits != size * 8 else str(address)
+    address = _ipv4(data[4:]) if size == 4 else _ipv6(data[4:])
+    return f"{address}/{bits}" if always or bits != size * 8 else address
+
+
+def _ipv4(content: bytes) -> str:
+    return ".".join(map(str, content))
+
+
+def _ipv6(content: bytes) -> str:
+    """As PostgreSQL's inet_net_ntop: the longest run of zeros is left out, and an address of IPv4
+    (`::1.2.3.4`, `::ffff:1.2.3.4`) ends as one.
+    """
+    words = struct.unpack(">8H", content)
+    start = length = 0
+    for at in range(8):
+        end = at
+        while end < 8 and not words[end]:
+            end += 1
+        if end - at > max(length, 1):
+            start, length = at, end - at
+    parts = [f"{word:x}" for word in words]
+    if length and not start and (length == 6 or (length == 5 and words[5] == 0xFFFF)):
+        parts[6:] = [_ipv4(content[12:])]
+    if not length:
+        return ":".join(parts)
+    return f"{':'.join(parts[:start])}::{':'.join(parts[start + length :])}"
 
 
 def _mac(data: bytes) -> str:
@@ -186,7 +199,7 @@ def _bits(data: bytes) -> str:
 
 
 def _floats(data: bytes, at: int = 0) -> list[str]:
-    return [float_text(value) for (value,) in _FLOAT8.iter_unpack(data[at:])]
+    return [double_text(value) for (value,) in _FLOAT8.iter_unpack(data[at:])]
 
 
 def _points(texts: list[str]) -> str:
@@ -231,7 +244,7 @@ def _hex(data: bytes) -> str:
     return "\\x" + data.hex()
 
 
-def _array(item: FromBinary) -> FromBinary:
+def _array(item: FromBinary, write: Write, delimiter: str) -> FromBinary:
     def decode(data: bytes) -> Any:
         dimensions, _, _ = struct.unpack_from(">iiI", data)
         if dimensions == 0:
@@ -241,6 +254,7 @@ def _array(item: FromBinary) -> FromBinary:
         total = 1
         for size in sizes:
             total *= size
+        read: FromBinary = item if dimensions == 1 else write
         values: list[Any] = []
         for _ in range(total):
             (length,) = _INT4.unpack_from(data, at)
@@ -248,10 +262,10 @@ def _array(item: FromBinary) -> FromBinary:
             if length < 0:
                 values.append(None)
                 continue
-            values.append(item(data[at : at + length]))
+            values.append(read(data[at : at + length]))
             at += length
         if dimensions > 1:
-            return Nested(array_text(values, sizes))
+            return Nested(array_text(values, sizes, delimiter))
         return values
 
     return decode
@@ -263,7 +277,7 @@ class Nested(str):
     __slots__ = ()
 
 
-def _range(item: FromBinary) -> FromBinary:
+def _range(write: Write) -> Write:
     def decode(data: bytes) -> str:
         flags = data[0]
         if flags & 0x01:
@@ -274,7 +288,7 @@ def _range(item: FromBinary) -> FromBinary:
                 bounds.append("")
                 continue
             (length,) = _INT4.unpack_from(data, at)
-            bounds.append(bound_text(_value_text(item, data[at + 4 : at + 4 + length])))
+            bounds.append(bound_text(write(data[at + 4 : at + 4 + length])))
             at += 4 + length
         left, right = "[" if flags & 0x02 else "(", "]" if flags & 0x04 else ")"
         return f"{left}{bounds[0]},{bounds[1]}{right}"
@@ -282,30 +296,7 @@ def _range(item: FromBinary) -> FromBinary:
     return decode
 
 
-def _value_text(item: FromBinary, data: bytes) -> str:
-    """A range's bound as PostgreSQL writes it (ISO dates; instants in UTC)."""
-    value = item(data)
-    if isinstance(value, (datetime, date)):
-        return _moment_text(value)
-    if isinstance(value, Decimal):
-        return numeric_text(data)
-    if isinstance(value, float):
-        return float_text(value)
-    return str(value)
-
-
-def _moment_text(value: date) -> str:
-    if not isinstance(value, datetime):
-        return {date.max: "infinity", date.min: "-infinity"}.get(value, value.isoformat())
-    local = value.replace(tzinfo=None)
-    if local in {FIRST_LOCAL, LAST_LOCAL}:
-        return "infinity" if local == LAST_LOCAL else "-infinity"
-    text = local.isoformat(" ")
-    text = text.rstrip("0") if "." in text else text
-    return text + ("+00" if value.tzinfo else "")
-
-
-def _multirange(item: FromBinary) -> FromBinary:
+def _multirange(item: Write) -> FromBinary:
     def decode(data: bytes) -> str:
         (count,) = _INT4.unpack_from(data)
         at, shown = 4, []
@@ -324,18 +315,17 @@ _DECODERS: dict[str, FromBinary] = {
     "int4": _number(_INT4),
     "int8": _number(_INT8),
     "oid": _number(_UINT4),
-    "float4": _number(_FLOAT4),
+    "float4": lambda data: shortest_single(_FLOAT4.unpack(data)[0]),
     "float8": _number(_FLOAT8),
     "numeric": lambda data: Decimal(numeric_text(data)),
     "money": lambda data: Decimal(_INT8.unpack(data)[0]).scaleb(-2),
-    **dict.fromkeys(
-        ("text", "varchar", "bpchar", "name", "char", "xml", "citext", "enum", "json"), _text
-    ),
+    **dict.fromkeys(("text", "varchar", "bpchar", "name", "xml", "citext", "enum", "json"), _text),
+    "char": one_byte,
     "jsonb": _jsonb,
     "bytea": lambda data: data,
     "date": lambda data: day(_INT4.unpack(data)[0]),
     "time": lambda data: clock(_INT8.unpack(data)[0]),
-    "timetz": _timetz,
+    "timetz": timetz_text,
     "timestamp": lambda data: local_time(_INT8.unpack(data)[0]),
     "timestamptz": lambda data: local_time(_INT8.unpack(data)[0]).replace(tzinfo=UTC),
     "interval": _interval,

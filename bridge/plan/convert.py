@@ -6,6 +6,7 @@ for the common ones, which must give the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,22 +30,36 @@ def decoder(wire: str) -> Callable[[int, Any], Any]:
     if wire == "python":
         return lambda _, content: content
     if wire.startswith("text:"):
-        from_text = text.parser(wire.removeprefix("text:"))
+        from_text, as_text = text.parser(wire.removeprefix("text:")), _reading(wire)
 
         def parse(form: int, content: Any) -> Any:
             if form == AS_OBJECT and not isinstance(content, (str, bytes, memoryview)):
                 return content  # a driver knows this one itself
-            return from_text(content if isinstance(content, str) else _utf8(content))
+            return from_text(content if isinstance(content, str) else as_text(content))
 
         return parse
-    from_binary, from_text = binary.decoder(wire), text.parser(wire)
+    from_binary, from_text, as_text = binary.decoder(wire), text.parser(wire), _reading(wire)
 
     def decode(form: int, content: Any) -> Any:
         if form == AS_OBJECT:
             return content
-        return from_binary(bytes(content)) if form == AS_BINARY else from_text(_utf8(content))
+        return from_binary(bytes(content)) if form == AS_BINARY else from_text(as_text(content))
 
     return decode
+
+
+def _reading(wire: str) -> Callable[[Any], str]:
+    """From the bytes of a text to the text. PostgreSQL up to 15 writes a "char" beyond ASCII as it
+    is, later ones write it in octal.
+    """
+    return _octal if _ONE_BYTE.search(wire) else _utf8
+
+
+_ONE_BYTE = re.compile(r"\bchar\b")
+
+
+def _octal(content: Any) -> str:
+    return "".join(chr(byte) if byte < 0x80 else f"\\{byte:o}" for byte in bytes(content))
 
 
 def _utf8(content: Any) -> str:

@@ -5,7 +5,7 @@ cimport cython as c_
 from bridge.plan.native cimport (
     byte, copy, exact_type, larger, lifted, load_i16, load_i32, load_i64, load_u16, load_u32,
     murmur2, numbers, part, pointer, power, put_double, release, slot, space, taken, text_bytes, u64,
-    unzigzag, utf8, widened, zigzag,
+    unzigzag, utf8, zigzag,
 )
 
 # The numbers of plain.py.
@@ -18,7 +18,7 @@ cdef enum:
 
 cdef enum:
     SLOW, DROP, BOOL, INT, OID, FLOAT4, FLOAT8, TEXT, BYTES, JSONB
-    DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO, FLOAT48
+    DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO
     PYBOOL = 20
     PYINT, PYFLOAT, PYTEXT, PYBYTES, PYDECIMAL, PYMOMENT, PYLOCAL, PYDATE
 

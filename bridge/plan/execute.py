@@ -47,7 +47,6 @@ if not cython.compiled:
         DROP,
         FLOAT4,
         FLOAT8,
-        FLOAT48,
         INT,
         JSONB,
         MEMO,
@@ -89,7 +88,6 @@ if not cython.compiled:
         text_bytes,
         unzigzag,
         utf8,
-        widened,
         zigzag,
     )
 
@@ -765,10 +763,6 @@ class Executor:
                 self.buffer[self.at + index] = p[start + wanted - 1 - index]
             self.at += wanted
             return 1
-        if way == FLOAT48:
-            if size != 4:
-                return 0
-            return self._double(widened(p, start))
         if way == DATE:
             if size != 4:
                 return 0

@@ -106,12 +106,6 @@ cdef inline void put_double(byte* buffer, Py_ssize_t at, double value) noexcept:
     for index in range(8):
         buffer[at + index] = <byte>(bits >> (8 * index))
 
-cdef inline double widened(const byte* p, Py_ssize_t at) noexcept:
-    cdef unsigned int bits = load_u32(p, at)
-    cdef float value
-    memcpy(&value, &bits, 4)
-    return value
-
 cdef inline u64 zigzag(long long value) noexcept:
     return (<u64>value << 1) ^ <u64>(value >> 63)
 

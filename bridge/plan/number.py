@@ -6,7 +6,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 from bridge.model.types import FieldType
@@ -16,10 +16,14 @@ MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
 #: Enough digits for every decimal type; inexact results are errors.
 EXACT = Context(prec=5000, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation, Inexact])
 
-_SINGLE = struct.Struct("<f")
 MAX_DIGITS = 200_000
 """More than any database's number has; a few characters such as `1e300000000` would fill the memory."""
 
+_SINGLE, _BITS = struct.Struct("<f"), struct.Struct("<I")
+#: Below it, what stands between two floats has more digits than are ever written.
+_BETWEEN_FROM = 2.0**50
+_FRACTION_BITS = 0x7FFFFF
+_WIDE = Context(prec=5000)
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
@@ -100,26 +104,62 @@ def single(value: Any) -> float:
         narrow: float = struct.unpack("<f", struct.pack("<f", wide))[0]
     except OverflowError:
         raise Refusal("a number beyond 32-bit floats; declare double", value) from None
-    if narrow == wide or any(float(f"{narrow:.{n}g}") == wide for n in range(6, 10)):
+    if (
+        narrow == wide
+        or any(float(f"{narrow:.{n}g}") == wide for n in range(6, 10))
+        or shortest_single(narrow) == wide
+    ):
         return narrow
     raise Refusal("a number that loses digits as a 32-bit float; declare double", value)
+
+
+def shortest_double(value: float) -> str:
+    """The fewest digits that give a finite float back, as PostgreSQL writes it: unlike Python, it
+    takes none that stand exactly between two floats.
+    """
+    text = repr(value)
+    if abs(value) < _BETWEEN_FROM:
+        return text
+    exact, before = Decimal(value), Decimal(math.nextafter(value, 0.0))
+    after = Decimal(math.nextafter(value, math.copysign(math.inf, value)))
+    after = after if after.is_finite() else _WIDE.subtract(_WIDE.add(exact, exact), before)
+    between = {_middle(exact, before), _middle(exact, after)}
+    return text if Decimal(text) not in between else str(_shortest(exact, before, after, 17))
 
 
 def shortest_single(value: float) -> float:
     """The float whose digits are the fewest that give this 32-bit one back, as PostgreSQL writes it:
     0.1, where a `real` widened to 64 bits is 0.10000000149011612.
     """
-    if not math.isfinite(value):
+    if not math.isfinite(value) or not value:
         return value
-    content = _SINGLE.pack(value)
-    for digits in range(1, 10):
-        wide = float(f"{value:.{digits}g}")
-        try:
-            if _SINGLE.pack(wide) == content:
-                return wide
-        except OverflowError:
-            continue
-    return value
+    (bits,) = _BITS.unpack(_SINGLE.pack(value))
+    before = _SINGLE.unpack(_BITS.pack(bits - 1))[0]
+    after = _SINGLE.unpack(_BITS.pack(bits + 1))[0]
+    after = after if math.isfinite(after) else 2 * value - before
+    if not bits & _FRACTION_BITS:
+        # The float before is nearer than the one after, so that the nearest digits may not do.
+        return float(_shortest(Decimal(value), Decimal(before), Decimal(after), 9))
+    # These are exact: 64 bits hold the middle of two floats of 32.
+    low, high = sorted(((value + before) / 2, (value + after) / 2))
+    texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+    return next((wide for wide in map(float, texts) if low < wide < high), value)
+
+
+def _middle(one: Decimal, other: Decimal) -> Decimal:
+    return _WIDE.divide(_WIDE.add(one, other), Decimal(2))
+
+
+def _shortest(exact: Decimal, before: Decimal, after: Decimal, most: int) -> Decimal:
+    """The number of fewest digits that is nearer to `exact` than to its neighbours."""
+    low, high = sorted((_middle(exact, before), _middle(exact, after)))
+    for digits in range(1, most):
+        unit = Decimal((0, (1,), exact.adjusted() - digits + 1))
+        lower = exact.quantize(unit, ROUND_FLOOR, _WIDE)
+        inside = [number for number in (lower, _WIDE.add(lower, unit)) if low < number < high]
+        if inside:
+            return min(inside, key=lambda number: abs(_WIDE.subtract(number, exact)))
+    return exact.quantize(Decimal((0, (1,), exact.adjusted() - most + 1)), ROUND_HALF_EVEN, _WIDE)
 
 
 def decimal(kind: FieldType) -> Callable[[Any], Decimal]:

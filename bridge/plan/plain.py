@@ -15,7 +15,7 @@ AS_TEXT, AS_BINARY, AS_OBJECT = range(3)
 
 # How a field is made quickly; any other way is the general one.
 SLOW, DROP, BOOL, INT, OID, FLOAT4, FLOAT8, TEXT, BYTES, JSONB = range(10)
-DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO, FLOAT48 = range(10, 18)
+DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO = range(10, 17)
 PYBOOL, PYINT, PYFLOAT, PYTEXT, PYBYTES, PYDECIMAL, PYMOMENT, PYLOCAL, PYDATE = range(20, 29)
 
 
@@ -107,11 +107,6 @@ def load_i64(data: bytes, at: int) -> int:
 def put_double(buffer: bytearray, at: int, value: float) -> None:
     """A double, little-endian."""
     struct.pack_into("<d", buffer, at, value)
-
-
-def widened(data: bytes, at: int) -> float:
-    """A big-endian 32-bit float."""
-    return struct.unpack_from(">f", data, at)[0]  # type: ignore[no-any-return]
 
 
 def zigzag(value: int) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
-
-from bridge.plan.fit import text_of
 
 _SECOND = 1_000_000
 
@@ -48,14 +44,6 @@ def offset_text(seconds_east: int) -> str:
     return f"{text}:{seconds:02d}" if seconds else text
 
 
-def float_text(value: float) -> str:
-    """A double as PostgreSQL writes it: the shortest digits that give it back."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    text = repr(value)
-    return text.removesuffix(".0")
-
-
 def bound_text(text: str) -> str:
     """A bound of a range, quoted where its text would be misread."""
     if text and not any(sign in '"\\()[], \t\n\r\v\f' for sign in text):
@@ -63,21 +51,24 @@ def bound_text(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'
 
 
-def array_text(values: Sequence[Any], sizes: Sequence[int]) -> str:
-    """An array of several dimensions as PostgreSQL writes it: `{{1,2},{3,NULL}}`."""
+def array_text(values: Sequence[str | None], sizes: Sequence[int], delimiter: str) -> str:
+    """An array of several dimensions as PostgreSQL writes it: `{{1,2},{3,NULL}}`. `values` are the
+    texts of its items.
+    """
     if len(sizes) == 1:
-        return "{" + ",".join(_item_text(value) for value in values) + "}"
+        return "{" + delimiter.join(_item_text(value, delimiter) for value in values) + "}"
     step = len(values) // sizes[0]
-    parts = (array_text(values[at : at + step], sizes[1:]) for at in range(0, len(values), step))
-    return "{" + ",".join(parts) + "}"
+    parts = (
+        array_text(values[at : at + step], sizes[1:], delimiter)
+        for at in range(0, len(values), step)
+    )
+    return "{" + delimiter.join(parts) + "}"
 
 
-def _item_text(value: Any) -> str:
-    if value is None:
+def _item_text(text: str | None, delimiter: str) -> str:
+    if text is None:
         return "NULL"
-    text = float_text(value) if isinstance(value, float) else text_of(value)
-    if isinstance(value, bool):
-        text = text[0]
-    if text and text.upper() != "NULL" and not any(sign in '{}",\\ \t\n\r\v\f' for sign in text):
+    special = '{}"\\ \t\n\r\v\f' + delimiter
+    if text and text.upper() != "NULL" and not any(sign in special for sign in text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from bridge.plan.binary import FIRST_LOCAL, LAST_LOCAL, Nested, nested
+from bridge.plan.binary import FIRST_LOCAL, LAST_LOCAL, Nested, delimiter_of, nested
 from bridge.plan.refuse import Refusal
 from bridge.plan.shown import interval_text
 
@@ -31,8 +31,8 @@ def parser(wire: str) -> FromText:
     if found is not None:
         return _whole(wire, found)
     kind, item = nested(wire)
-    if kind == "array":
-        return _whole(wire, _array(parser(item)))
+    if kind.startswith("array"):
+        return _whole(wire, _array(parser(item), delimiter_of(kind)))
     return lambda text: text
 
 
@@ -151,7 +151,7 @@ def _words(text: str) -> tuple[int, int, int]:
     return months, days, micros
 
 
-def _array(item: FromText) -> FromText:
+def _array(item: FromText, delimiter: str) -> FromText:
     def parse(text: str) -> Any:
         # Bounds other than from 1 stand in front: [0:1]={a,b}
         body = text.partition("=")[2] if text.startswith("[") else text
@@ -159,12 +159,12 @@ def _array(item: FromText) -> FromText:
             return Nested(body)
         if not (body.startswith("{") and body.endswith("}")):
             raise Refusal("text that is no array", text)
-        return [None if part is None else item(part) for part in _items(body[1:-1])]
+        return [None if part is None else item(part) for part in _items(body[1:-1], delimiter)]
 
     return parse
 
 
-def _items(body: str) -> list[str | None]:
+def _items(body: str, delimiter: str) -> list[str | None]:
     found: list[str | None] = []
     at, size = 0, len(body)
     while at < size:
@@ -179,12 +179,12 @@ def _items(body: str) -> list[str | None]:
             found.append("".join(signs))
             at += 1
         else:
-            end = body.find(",", at)
+            end = body.find(delimiter, at)
             end = size if end < 0 else end
             part = body[at:end]
             found.append(None if part == "NULL" else part)
             at = end
-        if at < size and body[at] != ",":
+        if at < size and body[at] != delimiter:
             raise Refusal("text that is no array")
         at += 1
     return found

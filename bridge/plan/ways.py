@@ -15,13 +15,12 @@ from bridge.plan.steps import Plan, Step, Wire
 _PURE = frozenset({"code_page", "trim", "format", "zone", "map", "zeros", "unit"})
 
 _INTEGERS = {"int2": plain.INT, "int4": plain.INT, "int8": plain.INT, "oid": plain.OID}
-_TEXTS = frozenset({"text", "varchar", "bpchar", "name", "xml", "citext", "enum", "char"})
+_TEXTS = frozenset({"text", "varchar", "bpchar", "name", "xml", "citext", "enum"})
 _WAYS: dict[tuple[str, str], int] = {
     **{(wire, "integer"): way for wire, way in _INTEGERS.items()},
     **{(wire, "string"): plain.TEXT for wire in _TEXTS},
     ("bool", "boolean"): plain.BOOL,
     ("float4", "float"): plain.FLOAT4,
-    ("float4", "double"): plain.FLOAT48,
     ("float8", "double"): plain.FLOAT8,
     ("json", "json"): plain.TEXT,
     ("json", "string"): plain.TEXT,

@@ -44,9 +44,11 @@ COLUMNS: LiteralString = """
 """
 TYPES: LiteralString = """
     SELECT t.oid, n.nspname, t.typname, t.typtype::text, t.typbasetype, t.typtypmod,
-           CASE WHEN t.typlen = -1 AND t.typcategory = 'A' THEN t.typelem
-                ELSE coalesce(r.rngsubtype, m.rngsubtype, 0) END
+           CASE WHEN e.typarray = t.oid THEN e.oid
+                ELSE coalesce(r.rngsubtype, m.rngsubtype, 0) END,
+           coalesce(e.typdelim::text, ',')
       FROM pg_catalog.pg_type t
+      LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
       JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
       LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
       LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid

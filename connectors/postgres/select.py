@@ -61,7 +61,7 @@ def column_text(attribute: Attribute, decoded: Decoded) -> str:
     name = quote(attribute.name)
     if decoded.binary:
         return f"{ROW}.{name}"
-    cast = "text[]" if decoded.wire == "array(text)" else "text"
+    cast = "text[]" if decoded.wire.startswith("array") else "text"
     return f"{ROW}.{name}::{cast} AS {name}"
 
 

@@ -211,7 +211,7 @@ class PostgresSnapshot:
                 found.append([name, content.decode(errors="surrogateescape")])
             elif decoded.binary:
                 found.append([name, await self._text_of(content, attribute.oid)])
-            elif decoded.wire == "array(text)":
+            elif decoded.wire.startswith("array"):
                 found.append([name, await self._text_of(content, _TEXT_ARRAY)])
             else:
                 found.append([name, content.decode(errors="surrogateescape")])

@@ -49,7 +49,8 @@ _DEPTH = 32
 @dataclass(frozen=True, slots=True)
 class TypeRow:
     """What pg_type says of one type. `kind` is typtype; `base`/`base_typmod` of a domain;
-    `element` of a true array, a range or a multirange, else 0.
+    `element` of a true array, a range or a multirange, else 0; `delimiter` between the items in
+    an array's text.
     """
 
     oid: int
@@ -59,6 +60,7 @@ class TypeRow:
     base: int = 0
     base_typmod: int = -1
     element: int = 0
+    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,11 @@ def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
         if row.kind in _RANGES:
             kind, word = STRING, _RANGES[row.kind]
         else:
-            kind, word = FieldType("array", item=item.type), "array"
+            kind = FieldType("array", item=item.type)
+            word = "array" if row.delimiter == "," else f"array{row.delimiter}"
         if not item.binary:
             # Snapshots cast such an array to text[], the stream sends it as text.
-            return Decoded(kind, f"array({TEXT})" if word == "array" else TEXT, binary=False)
+            return Decoded(kind, TEXT if kind == STRING else f"{word}({TEXT})", binary=False)
         return Decoded(kind, f"{word}({item.wire})", binary=True)
     if row.kind == "e":
         return Decoded(STRING, "enum", binary=True)

@@ -82,21 +82,29 @@ def make_engine(
 
 def read_as_text(connection: Any, _record: object) -> None:
     """Let psycopg hand over the server's own text of types that Python would change."""
-    from psycopg.types.string import TextLoader
+    from connectors.sql.sent_values import (
+        SentDumper,
+        SentLoader,
+        SentValue,
+        SingleLoader,
+        TextBinaryLoader,
+        TextLoader,
+    )
 
     # A statement that the server has prepared fails for good once its table gets another shape.
     connection.prepare_threshold = None
 
-    from connectors.sql.sent_values import SentDumper, SentLoader, SentValue, SingleLoader
-
     adapters = connection.adapters
+    adapters.register_loader(0, TextLoader)
     for kind in adapters.types:
         if kind.array_oid:
             adapters.register_loader(kind.array_oid, TextLoader)
         if kind.name in _OBJECTS:
             continue
         adapters.register_loader(kind.oid, TextLoader)
-        if kind.name not in _TEXTS:
+        if kind.name in _TEXTS:
+            adapters.register_loader(kind.oid, TextBinaryLoader)
+        else:
             for oid in filter(None, (kind.oid, kind.array_oid)):
                 adapters.register_loader(oid, SentLoader)
     adapters.register_loader(0, SentLoader)

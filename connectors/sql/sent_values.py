@@ -22,6 +22,24 @@ _MAX_PARAMETERS = 10_000
 _SINGLE = struct.Struct(">f")
 
 
+class TextLoader(Loader):
+    """Text; bytes where a database that checks no encoding holds other ones than UTF-8."""
+
+    def load(self, data: Buffer) -> str | bytes:
+        """The value."""
+        content = bytes(data)
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content
+
+
+class TextBinaryLoader(TextLoader):
+    """The same of a binary result."""
+
+    format = Format.BINARY
+
+
 class SentValue(bytes):
     """The binary form of a value, and the oid of its type."""
 

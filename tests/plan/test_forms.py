@@ -16,6 +16,7 @@ from bridge.connector import Change, Transaction
 from bridge.model.canonical import instant_text
 from bridge.model.types import Entity, FieldType, parse_type
 from bridge.plan.murmur2 import partition
+from bridge.plan.number import shortest_single
 from bridge.plan.steps import MISSING, Wire
 from tests.plan.making import (
     CAPTURED,
@@ -58,7 +59,7 @@ KINDS: list[tuple[str, str, st.SearchStrategy[Any]]] = [
     ("int8", "integer", st.integers(-(2**63), 2**63 - 1)),
     ("oid", "integer", st.integers(0, 2**32 - 1)),
     ("float4", "float", FLOAT32),
-    ("float4", "double", FLOAT32),
+    ("float4", "double", FLOAT32.map(shortest_single)),
     ("float8", "double", st.floats(allow_nan=False)),
     ("numeric", "decimal(15,2)", decimals(15, 2)),
     ("numeric", "decimal(18,18)", decimals(18, 18)),

@@ -1,0 +1,347 @@
+# ruff: noqa: DTZ901 - local times have no zone
+"""A value of any type is the same record whoever reads it, and what PostgreSQL's own text says."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from psycopg.types.string import TextLoader
+
+from bridge.connector import Effect, Shape
+from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.errors import RowError
+from bridge.model.types import KEY_KINDS, FieldType
+from bridge.plan.execute import Executor
+from bridge.plan.make import entity_type, make_plan
+from bridge.plan.table import EntityTable
+from connectors.postgres import connector
+from connectors.postgres.dialect import POSTGRES
+from connectors.sql.effect import current_row
+from connectors.sql.engine import make_engine
+from connectors.sql.read_settings import READ_SETTINGS
+from connectors.sql.rows import Tables
+from tests.connectors.postgres.catalogue import BINARY, MADE, NEVER_STORED, PLAIN, TypeValues
+from tests.connectors.postgres.legacy import Legacy, collect, opened
+
+if TYPE_CHECKING:
+    from bridge.connector import System
+
+ROWS = 15
+REFUSED = "refused"
+STRING = FieldType("string")
+
+
+def values_of(tested: TypeValues) -> list[Any]:
+    """The same values in each run."""
+    found: list[Any] = []
+
+    @settings(
+        max_examples=4,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(tested.values, min_size=ROWS // 3, max_size=ROWS // 3))
+    def take(values: list[Any]) -> None:
+        found.extend(values)
+
+    take()
+    # The first example is of the simplest values.
+    return found[-ROWS:]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One column of the tested table, and how its value is made of two of its type."""
+
+    name: str
+    sql: str
+    make: str
+    #: Declared as text: an array of two dimensions has no field type of its own.
+    nested: bool = False
+
+
+def columns_of(types: Mapping[str, TypeValues]) -> list[Tried]:
+    """A type by itself, in arrays, a domain, a range and a multirange."""
+    found = []
+    for at, (name, tested) in enumerate(types.items()):
+        v, w = f"v.c{at}", f"w.c{at}"
+        found += [
+            Tried(f"c{at}", tested.sql, v),
+            Tried(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
+            Tried(f"n{at}", f"{tested.sql}[]", f"ARRAY[ARRAY[{v}, {w}], ARRAY[{v}, NULL]]", True),
+            Tried(f"d{at}", f"d_{at}", v),
+        ]
+        if tested.ordered and name not in {"numeric(9,3)", "enum"}:
+            low_high = f"least({v}, {w}), greatest({v}, {w})"
+            multi = f"m_{at}(r_{at}({low_high}, '[]'), r_{at}(NULL, {v}))"
+            found += [
+                Tried(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
+                Tried(f"m{at}", f"m_{at}", multi),
+            ]
+    return found
+
+
+def create(types: Mapping[str, TypeValues], columns: Sequence[Tried]) -> list[str]:
+    """Statements for the table `t` and the values that it is filled from, `s`."""
+    made = [*MADE]
+    ranges = {column.sql for column in columns}
+    for at, tested in enumerate(types.values()):
+        made.append(f"CREATE DOMAIN d_{at} AS {tested.sql}")
+        if f"r_{at}" in ranges:
+            subtype = re.sub(r"\(\d+\)", "", tested.sql)
+            subtype = "bpchar" if subtype == "char" else subtype
+            made.append(
+                f"CREATE TYPE r_{at} AS RANGE (subtype = {subtype}, multirange_type_name = m_{at})"
+            )
+    plain = ", ".join(f"c{at} {tested.sql}" for at, tested in enumerate(types.values()))
+    whole = ", ".join(f"{column.name} {column.sql}" for column in columns)
+    return [
+        *made,
+        f"CREATE TABLE s (id int, {plain})",
+        f"CREATE TABLE t (id int PRIMARY KEY, {whole})",
+    ]
+
+
+def fill(legacy: Legacy, types: Mapping[str, TypeValues]) -> None:
+    values = [values_of(tested) for tested in types.values()]
+    made = ", ".join(tested.make or f"%s::{tested.sql}" for tested in types.values())
+    for number, row in enumerate(zip(*values, strict=True)):
+        legacy.db.execute(f"INSERT INTO s SELECT {number}, {made}", row)
+
+
+def copy(columns: Sequence[Tried]) -> str:
+    made = ", ".join(column.make for column in columns)
+    return f"INSERT INTO t SELECT v.id, {made} FROM s v JOIN s w ON w.id = (v.id + 1) % {ROWS} ORDER BY 1"
+
+
+Outcome = Any
+"""A field's value, or that it is refused."""
+
+
+class Form:
+    """One way in which rows came: what its columns become."""
+
+    def __init__(self, described: Shape, shape: Shape, rows: Sequence[Any]) -> None:
+        self._described = described
+        self._shape = shape
+        self._rows = rows
+
+    def outcomes(self, column: str, kind: FieldType | None) -> list[Outcome]:
+        """The field's value in each row, made from this column as a field of `kind`."""
+        fields = (FieldSpec("id", ("id",)), FieldSpec("c", (column,), type=kind))
+        table = self._table(fields, ("id",))
+        found = []
+        for raw in self._rows:
+            try:
+                found.append(as_seen(table.row(self._shape, raw)["c"]))
+            except RowError as error:
+                found.append((REFUSED, error.column))
+        return found
+
+    def keys(self, column: str) -> list[Any]:
+        """The key's bytes in each row, with this column as the key."""
+        table = self._table((FieldSpec("c", (column,)),), ("c",))
+        executor = Executor(make_plan(table.spec, table.entity, self._shape), "acme", 1, 2, 1)
+        found: list[Any] = []
+        for raw in self._rows:
+            try:
+                found += executor.keys([raw])
+            except RowError as error:
+                found.append((REFUSED, error.column))
+        return found
+
+    def _table(self, fields: tuple[FieldSpec, ...], key: tuple[str, ...]) -> EntityTable:
+        spec = EntitySpec("erp", "thing", "t", key, fields)
+        return EntityTable(spec, entity_type(spec, self._described), self._described)
+
+
+def as_seen(value: Any) -> Any:
+    """NaN equal to itself, and floats told from integers."""
+    if isinstance(value, list):
+        return [as_seen(item) for item in value]
+    return repr(value) if isinstance(value, float) else value
+
+
+async def forms_of(legacy: Legacy, types: Mapping[str, TypeValues]) -> dict[str, Form]:
+    """The rows of the table, by every way in which the bridge gets rows."""
+    columns = columns_of(types)
+    legacy.run(*create(types, columns))
+    fill(legacy, types)
+    legacy.publish("t")
+    system = legacy.system("t")
+    described = (await connector.describe(system))["t"]
+    forms: dict[str, tuple[Shape, list[Any]]] = {}
+    async with opened(system) as (source, begin):
+        legacy.run(copy(columns))
+        changes = await collect(source, ROWS)
+        forms["stream"] = changes[0].shape, [change.new for change in changes]
+    if types is BINARY:
+        assert {change.new[2:3] for change in changes} == {b"b"}
+        # A column without binary form turns the stream to text from its beginning.
+        legacy.run("ALTER TABLE t ADD p pair")
+        async with opened(system, begin) as (source, _):
+            changes = await collect(source, ROWS)
+        forms["stream of text"] = changes[0].shape, [change.new for change in changes]
+    assert {change.new[2:3] for change in changes} == {b"t"}
+    snapshot = await connector.snapshot(system)
+    chunk = await snapshot.chunk("t", None, None, ROWS)
+    await snapshot.close()
+    forms["snapshot"] = chunk.shape, list(chunk.rows)
+    reader = await connector.reader(system)
+    found = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
+    await reader.close()
+    forms["read"] = found.shape, sorted(found.rows, key=lambda row: row[0])
+    forms["executor"] = locked(system)
+    return {name: Form(described, shape, rows) for name, (shape, rows) in forms.items()}
+
+
+def locked(system: System) -> tuple[Shape, list[Any]]:
+    """The rows as an effect's guard sees them."""
+    engine = make_engine(system)
+    tables = Tables(system.tables, POSTGRES)
+    rows = []
+    with engine.begin() as connection:
+        for number in range(ROWS):
+            effect = Effect("bot:1", "", "", {}, "t", {"id": number})
+            shape, raw = current_row(connection, POSTGRES, tables, effect, lock=True)
+            rows.append(raw)
+    engine.dispose()
+    assert shape is not None
+    return shape, rows
+
+
+class Bytes(TextLoader):
+    """A text that may be no UTF-8."""
+
+    def load(self, data: Any) -> Any:
+        return bytes(data).decode(errors="backslashreplace")
+
+
+def texts(legacy: Legacy, column: str, kind: FieldType) -> list[Any]:
+    """What PostgreSQL itself writes: of each value, or of each item where it is an array."""
+    shown = f"format('%%s', {column})"
+    if kind.kind == "array":
+        item = f"({column})[k]"
+        shown = (
+            f"ARRAY(SELECT CASE WHEN {item} IS DISTINCT FROM NULL THEN format('%%s', {item}) END"
+            f" FROM generate_subscripts({column}, 1) AS k)"
+        )
+    with psycopg.connect(legacy.url) as db:
+        db.adapters.register_loader("text", Bytes)
+        for name, value in READ_SETTINGS.items():
+            db.execute("SELECT set_config(%s, %s, false)", [name, value])
+        found = db.execute(f"SELECT {shown.replace('%%', '%')} FROM t ORDER BY id").fetchall()
+    return [value for (value,) in found]
+
+
+def expected(kind: FieldType, text: Any) -> Any:
+    """The field's value of PostgreSQL's text, by other means than the bridge's."""
+    if text is None:
+        return None
+    if kind.kind == "array":
+        assert kind.item is not None
+        items = [expected(kind.item, item) for item in text]
+        return REFUSED if REFUSED in items else items
+    return as_seen(VALUES[kind.kind](text, kind))
+
+
+def _moment(text: str, kind: FieldType) -> Any:
+    zone = UTC if kind.kind == "timestamp" else None
+    if text.endswith("infinity"):
+        return (datetime.min if text[0] == "-" else datetime.max).replace(tzinfo=zone)
+    if text.endswith("BC") or not re.match(r"\d{4}-", text):
+        return REFUSED
+    return datetime.fromisoformat(text)
+
+
+def _day(text: str, _: FieldType) -> Any:
+    if text.endswith("infinity"):
+        return date.min if text[0] == "-" else date.max
+    return REFUSED if text.endswith("BC") or text.find("-") != 4 else date.fromisoformat(text)
+
+
+VALUES: dict[str, Callable[[str, FieldType], Any]] = {
+    "boolean": lambda text, _: text == "t",
+    "integer": lambda text, _: int(text),
+    "double": lambda text, _: float(text),
+    "float": lambda text, _: struct.unpack("f", struct.pack("f", float(text)))[0],
+    "decimal": lambda text, _: (
+        REFUSED if text == "NaN" else Decimal(text.replace("$", "").replace(",", ""))
+    ),
+    "string": lambda text, _: (
+        re.sub(r"\\x([89a-f][0-9a-f])$", lambda hit: f"\\{int(hit[1], 16):o}", text)
+        if len(text) == 4
+        else text
+    ),
+    "json": lambda text, _: text,
+    "bytes": lambda text, _: bytes.fromhex(text[2:]),
+    "uuid": lambda text, _: UUID(text),
+    "date": _day,
+    "time": lambda text, _: REFUSED if text.startswith("24") else time.fromisoformat(text),
+    "timestamp": _moment,
+    "local_timestamp": _moment,
+}
+
+
+def wrong(
+    legacy: Legacy, forms: Mapping[str, Form], types: Mapping[str, TypeValues]
+) -> Iterator[str]:
+    """Each value that isn't the same in all forms, or isn't what the text says."""
+    described = forms["stream"]._described
+    kinds = {column.name: column.type for column in described.columns}
+    names = list(types)
+    for column in columns_of(types):
+        place = f"{column.name} {column.sql} ({names[int(column.name[1:])]})"
+        kind = STRING if column.nested else kinds[column.name]
+        by_text = [expected(kind, text) for text in texts(legacy, column.name, kind)]
+        for declared in (None, STRING) if not column.nested else (STRING,):
+            found = {name: form.outcomes(column.name, declared) for name, form in forms.items()}
+            for name, outcomes in found.items():
+                for at, outcome in enumerate(outcomes):
+                    first = found["stream"][at]
+                    if outcome != first:
+                        yield f"{place} as {declared}: {name} {outcome!r}, stream {first!r}"
+                    elif (declared is None or column.nested) and outcome != by_text[at]:
+                        refused = isinstance(outcome, tuple) and outcome[0] == by_text[at]
+                        if not refused:
+                            yield f"{place}: {name} {outcome!r}, its text {by_text[at]!r}"
+        if kind.kind in KEY_KINDS and not column.nested:
+            keys = {name: form.keys(column.name) for name, form in forms.items()}
+            for name, found_keys in keys.items():
+                if found_keys != keys["stream"]:
+                    yield f"{place} as a key: {name} {found_keys!r}, stream {keys['stream']!r}"
+
+
+@pytest.mark.parametrize("types", [BINARY, PLAIN], ids=["binary", "text"])
+async def test_a_value_is_the_same_record_whoever_reads_it(
+    legacy: Legacy, types: Mapping[str, TypeValues]
+) -> None:
+    forms = await forms_of(legacy, types)
+    found = list(wrong(legacy, forms, types))
+    assert found == [], "\n".join(found)
+
+
+def test_every_type_of_the_catalogue_is_among_them(legacy: Legacy) -> None:
+    legacy.run(*MADE)
+    names = {
+        name
+        for (name,) in legacy.rows(
+            "SELECT typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+            " WHERE n.nspname = 'pg_catalog' AND t.typtype = 'b' AND NOT EXISTS"
+            " (SELECT FROM pg_type e WHERE e.typarray = t.oid)"
+        )
+    }
+    assert names - NEVER_STORED <= {*BINARY, *PLAIN}
