@@ -80,6 +80,12 @@ def test_a_good_command_becomes_an_effect_with_the_sources_own_key() -> None:
         "key_order_no": "0000000001",
     }
     assert (effect.table, effect.key) == ("vbak", {"vbeln": "0000000001"})
+    assert {name: str(kind) for name, kind in effect.types.items()} == {
+        "reason": "string",
+        "level": "integer",
+        "kind": "string",
+        "amount": "decimal(15,2)",
+    }
     assert effect.guard is None
 
 

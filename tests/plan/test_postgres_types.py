@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from random import Random
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from bridge.plan.server_text import double_text, single_text
 from bridge.plan.steps import Wire
 from tests.plan.making import CAPTURED, Text, pgcopy, pgoutput, plan_of, read_change, shape
 from tests.services.postgres import Postgres
@@ -375,6 +377,21 @@ def test_a_type_comes_through_exactly(  # noqa: PLR0917 - pytest gives them by n
                 found = read_change(entity, out[0][1])["after"]["c"]
                 assert found == wanted, (literal, wire, raw)
                 assert type(found) is type(wanted)
+
+
+def test_floats_are_written_as_the_server_writes_them(server: psycopg.Connection[Any]) -> None:
+    """Their text stands in points, ranges and arrays of several dimensions."""
+    chance = Random(8)  # noqa: S311 - the same values in each run
+    doubles = [struct.unpack("d", chance.randbytes(8))[0] for _ in range(2000)]
+    doubles += [2.0**power * sign for power in range(-1074, 1024, 7) for sign in (1, -1)]
+    doubles += [float(chance.randrange(10**14, 10**18)) for _ in range(1000)]
+    singles = [struct.unpack("f", chance.randbytes(4))[0] for _ in range(2000)]
+    singles += [2.0**power for power in range(-149, 128)]
+    singles += [float(chance.randrange(10**5, 10**10)) for _ in range(500)]
+    singles = [struct.unpack("f", struct.pack("f", value))[0] for value in singles]
+    for kind, values, write in (("float8", doubles, double_text), ("float4", singles, single_text)):
+        found = server.execute(f"SELECT unnest(%s::{kind}[])::text", [values]).fetchall()
+        assert [write(value) for value in values] == [text for (text,) in found]
 
 
 def test_not_a_number_comes_through_in_a_double(
