@@ -80,6 +80,11 @@ class TableBindings:
         """Whether something is to be told once the stream has moved on."""
         return bool(self._replaced)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why tables are to be compared."""
+        return [replaced.reason for replaced in self._replaced.values()]
+
     async def look(self) -> list[Table]:
         """Look the names up again; returns the tables. Raises as `retry_or_fix` names errors."""
         try:

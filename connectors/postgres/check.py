@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect
 from bridge.connector import Checkpoint, Finding, System
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
+from connectors.postgres.bindings import TableBindings
 from connectors.postgres.facts import Facts, gather
 from connectors.postgres.identity import loggable, table_findings, weak_identity
 from connectors.postgres.link import Link, connect
@@ -49,14 +50,21 @@ async def check_resuming(system: System, after: Checkpoint) -> list[Finding]:
     """As `bridge.connector.ChecksResuming.check_resuming`."""
     side = await Side.open(system)
     name = slot_name(system)
+    resume = load(after)
     try:
         slot, server = await side.slot(name), await side.server()
-        decide(slot, load(after), server, name, system.name)
+        decide(slot, resume, server, name, system.name)
+        bindings = TableBindings(system, side.connection)
+        bindings.resume(resume.tables)
+        await bindings.look()
     except HistoryLost as error:
         return [Finding(str(error))]
     finally:
         await side.close()
-    return []
+    return [
+        Finding(f"{reason}; it is compared with the log once capture runs", fatal=False)
+        for reason in bindings.reasons
+    ]
 
 
 def judge(facts: Facts, system: System) -> list[Finding]:
