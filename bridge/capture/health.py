@@ -10,12 +10,14 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import NoneType
 from typing import Any, Final
 
 from bridge.capture.contract import STATUS
 from bridge.capture.positions import newest
 from bridge.capture.progress import Progress
 from bridge.log.port import Log, TopicPartition, TopicSpec
+from bridge.model.error_text import error_message
 from bridge.model.names import internal_topic
 
 _told = logging.getLogger(__name__)
@@ -174,6 +176,28 @@ def dump(status: Status) -> bytes:
     return json.dumps(asdict(status), separators=(",", ":")).encode()
 
 
+LAST_MICROSECOND = 253_402_300_799_999_999
+"""Of the year 9999, the last one of a datetime."""
+_TEXT, _WHOLE, _LATER = (str, NoneType), (int, NoneType), (int, float, NoneType)
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "system": (str,),
+    "state": (str,),
+    "at": (int,),
+    "progressed_at": (int,),
+    "reason": _TEXT,
+    "instance": _TEXT,
+    "position": _TEXT,
+    "epoch": _WHOLE,
+    "behind": _LATER,
+    "lag_bytes": _WHOLE,
+    "changes": _WHOLE,
+    "dead": _WHOLE,
+    "paused": (dict, NoneType),
+    "troubles": (dict, NoneType),
+}
+"""What each field may be; None: a version that didn't have it."""
+
+
 def load(value: bytes) -> Status:
     """The report in a record's value; fields of a later version are left out. Raises ValueError
     when it isn't one.
@@ -183,9 +207,17 @@ def load(value: bytes) -> Status:
         known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
         for name in ("snapshots", "results"):
             known[name] = tuple(known.get(name, ()))
-        return Status(**known)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"not a status report: {error}") from error
+        status = Status(**known)
+    except Exception as error:
+        raise ValueError(f"not a status report: {error_message(error, 200)}") from error
+    if wrong := [name for name, kinds in _KINDS.items() if type(known.get(name)) not in kinds]:
+        raise ValueError(f"not a status report: {', '.join(wrong)} are of another type")
+    maps = (*status.snapshots, *status.results, *status.paused.values())
+    if not all(isinstance(each, dict) for each in maps):
+        raise ValueError("not a status report: its snapshots, results or pauses are no objects")
+    if not all(0 <= at <= LAST_MICROSECOND for at in (status.at, status.progressed_at)):
+        raise ValueError("not a status report: its time is none of this calendar")
+    return status
 
 
 async def statuses(log: Log, bridge: str) -> dict[str, Status]:

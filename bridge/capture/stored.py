@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from bridge.capture.progress import Again, Job, Pause, Progress, Result
+from bridge.model.error_text import describe_error
 from bridge.model.errors import ConfigurationError
 
 FORMAT = 1
@@ -95,16 +96,27 @@ def load(value: bytes, source: str) -> Progress:
     try:
         found = json.loads(value)
         version = found["format"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(
-            f"the checkpoint record of {source!r} can't be read ({error!r}): something else wrote "
-            "to the positions topic; give the bridge a topic prefix of its own"
-        ) from error
+    except Exception as error:
+        raise _foreign(source, error) from error
     if version != FORMAT:
         raise ConfigurationError(
             f"the checkpoint record of {source!r} has format {version}, this version knows "
             f"{FORMAT}: run the version of legacy-bridge that wrote it"
         )
+    try:
+        return _progress(found)
+    except Exception as error:
+        raise _foreign(source, error) from error
+
+
+def _foreign(source: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the checkpoint record of {source!r} can't be read ({describe_error(error, 200)}): something "
+        "else wrote to the positions topic; give the bridge a topic prefix of its own"
+    )
+
+
+def _progress(found: dict[str, Any]) -> Progress:
     checkpoint = found["checkpoint"]
     return Progress(
         epoch=found["epoch"],
