@@ -28,7 +28,7 @@ from connectors.journal.uniques import TableRules, UniqueGroup
 
 NOW = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 """Microseconds since 1970 UTC, in SQLite's milliseconds."""
-KEPT_ASIDE = 50
+KEPT_ASIDE = 16
 """Rows of a table that nests: so many are remembered while statements on it nest."""
 EVENTS = ("BEFORE INSERT", "AFTER INSERT", "BEFORE UPDATE", "AFTER UPDATE", "AFTER DELETE")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,16 @@ from connectors.journal.presence import present_triggers
 
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 """https://www.sqlite.org/lang_createtable.html#rowid: the first that no column has."""
+
+
+_FIRES_LATER = re.compile(
+    r"CREATE\s+TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r'(?:\w+|"[^"]*"|\[[^\]]*\]|`[^`]*`)\s+AFTER\s+(?:INSERT|UPDATE)\b',
+    re.IGNORECASE,
+)
+"""A trigger that fires after ours, which are the newest; without a word for when it is BEFORE.
+Those at DELETE fire in between for the rows that REPLACE pushes out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,8 @@ class TableRules:
     groups: unique sets of columns, in a fixed order, without those over expressions.
     rowid: a name of the row's number, where it is a key besides the columns (empty: it isn't).
     defaults: SQL of the default of each column that takes it instead of null under REPLACE.
-    nests: whether statements on the table may run while another one on it is under way: the
-    table has triggers of the legacy program's, or foreign keys with actions refer to it.
+    nests: whether statements on the table may run between a BEFORE and an AFTER trigger of ours:
+    the legacy program has triggers that fire in between, or foreign keys with actions refer to it.
     """
 
     groups: tuple[UniqueGroup, ...]
@@ -97,11 +108,11 @@ def _rowid(connection: Connection, table: str, columns: Sequence[str]) -> str:
 
 def _nests(connection: Connection, table: str) -> bool:
     ours = {trigger.name for trigger in present_triggers(connection)}
-    names = connection.exec_driver_sql(
-        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?)",
+    rows = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?)",
         (table,),
-    ).scalars()
-    if any(name not in ours for name in names):
+    ).all()
+    if any(row.name not in ours and _FIRES_LATER.match(row.sql) is None for row in rows):
         return True
     actions = connection.exec_driver_sql(
         "SELECT f.on_update, f.on_delete FROM sqlite_schema s, pragma_foreign_key_list(s.name) f "

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.connector import DELETE
 from connectors.journal import connector
+from connectors.journal.connector import engine_for
+from connectors.journal.uniques import table_rules
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -238,3 +240,27 @@ async def test_tables_whose_names_begin_alike_have_triggers_of_their_own(legacy:
         ("x", 1),
     ]
     assert changes[-1].op == DELETE
+
+
+@pytest.mark.parametrize(
+    ("trigger", "nests"),
+    [
+        ("legacy AFTER INSERT ON t", False),
+        ('"of a b" after update OF u ON t', False),
+        ("[x] AFTER UPDATE ON t", False),
+        ("legacy AFTER DELETE ON t", True),
+        ("legacy BEFORE INSERT ON t", True),
+        ("legacy INSERT ON t", True),
+        ('"AFTER INSERT" BEFORE INSERT ON t', True),
+        ("AFTER UPDATE ON t", True),
+    ],
+)
+async def test_only_tables_on_which_statements_may_nest_pay_for_it(
+    legacy: Legacy, trigger: str, nests: bool
+) -> None:
+    """The last one is called AFTER and fires before."""
+    legacy.run("CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE)")
+    legacy.run(f"CREATE TRIGGER {trigger} BEGIN SELECT 1; END")
+    await connector.setup(legacy.system("t"))
+    with engine_for(legacy.system("t")) as engine, engine.connect() as connection:
+        assert table_rules(connection, "t").nests is nests
