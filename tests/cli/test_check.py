@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from bridge.cli.check.declared import probe_problems, statement_problems
 from bridge.cli.check.log import collisions, differences, expected, topic_findings
+from bridge.cli.check.resuming import resuming_findings
 from bridge.config import load
 from bridge.config.target import log_target
+from bridge.connector import Connector, Finding, System
 from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
@@ -379,3 +382,16 @@ def test_names_that_kafka_takes_for_one_are_found() -> None:
     assert collisions(["a.b.c", "a.b.d"]) == []
     assert collisions(["a.erp.x_y", "a.erp_x.y"]) == [("a.erp_x.y", "a.erp.x_y")]
     assert collisions(["a_b.erp.x"], ["a.b_erp.x", "a_b.erp.z"]) == [("a_b.erp.x", "a.b_erp.x")]
+
+
+async def test_what_a_resumed_source_says_is_an_error_only_where_it_would_stop_it() -> None:
+    class Resuming:
+        async def check_resuming(self, system: Any, after: bytes) -> list[Finding]:
+            return [Finding("stops", "", fatal=True), Finding("is compared", "", fatal=False)]
+
+    system = System("acme", "erp", "", "", None, ())
+    connector = cast("Connector", Resuming())
+    found = [item async for item in resuming_findings(connector, system, b"{}")]
+    assert [(item.weight, item.what) for item in found] == [
+        ("error", "stops"), ("warning", "is compared")
+    ]  # fmt: skip

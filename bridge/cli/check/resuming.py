@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 from bridge.capture.positions import progress_of
 from bridge.capture.positions import topic as positions_topic
-from bridge.cli.check.found import Found
+from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
 from bridge.connector import ChecksResuming, Connector, System
 from bridge.log.port import Log
@@ -55,4 +55,5 @@ async def resuming_findings(
         yield Found("error", "system", str(error), place)
         return
     for item in findings:
-        yield Found("error", "system", item.what, place, fix=item.fix, setup=item.create)
+        weight: Weight = "error" if item.fatal else "warning"
+        yield Found(weight, "system", item.what, place, fix=item.fix, setup=item.create)
