@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.encoded import EncodedText
+from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import Rejected
 from bridge.plan.fit import fitter, text_of
 from bridge.plan.moment import zone_of
@@ -110,6 +111,10 @@ def outward(step: Step, entity: str) -> Callable[[Any], Any]:
             return turned if encoded or source is None or turned is None else source(turned)
         except Refusal as refusal:
             raise Rejected("bad_key", f"{place}: {refusal.told(masked=masked)}") from None
+        except Exception as error:
+            # Whatever the value is: its text may hold it, so that a masked field's isn't told.
+            why = error_name(error) if masked else describe_error(error)
+            raise Rejected("bad_key", f"{place}: {why}") from error
 
     return turn
 

@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 from bridge.commands.decide import Await, Execute, Refuse, decide
 from bridge.commands.receipts import settled, succeeded
-from bridge.connector import Done, Effect
+from bridge.connector import Column, Done, Effect, Shape
 from bridge.log.port import Entry
 from bridge.model import headers
 from bridge.model.canonical import canonical_json, sha256_hex
 from bridge.model.command import CommandRecord, command_id
-from bridge.model.declare import ArgSpec, CommandSpec, Tier
+from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.errors import BridgeError
 from bridge.model.fixed import DeadLetter, Target
 from bridge.model.receipt import Outcome, Receipt
-from bridge.model.types import parse_type
+from bridge.model.types import KEY_KINDS, parse_type
+from bridge.plan.make import entity_type
+from bridge.plan.steps import Wire
+from bridge.plan.table import EntityTable
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import World
@@ -90,6 +93,25 @@ def test_a_record_of_any_key_and_any_field_is_decided(key: Any, field: str) -> N
     for each in (record, replace(record, **changed)):
         decision = decide(each, place, commands, {"sales_order": TABLE}, NOW)
         assert isinstance(decision, (Execute, Await, Refuse))
+
+
+@pytest.mark.parametrize("name", [each for each in TYPES if each in KEY_KINDS] + ["decimal(9,2)"])
+def test_a_key_of_any_type_and_any_value_is_decided(name: str) -> None:
+    made = Shape("t", (Column("id", "python", parse_type(name), "python"),), Wire.PYTHON)
+    spec = EntitySpec("erp", "sales_order", "t", ("id",), (FieldSpec("id", ("id",)),))
+    table = EntityTable(spec, entity_type(spec, made), made)
+    commands = {"erp.set": of_type("string")}
+
+    @quick
+    @given(JSON_VALUES)
+    def holds(value: Any) -> None:
+        record = written({"id": value}, {"value": "1"})
+        place = Target("erp", "sales_order", record.key)
+        decision = decide(record, place, commands, {"sales_order": table}, NOW)
+        assert isinstance(decision, (Execute, Refuse))
+        assert not isinstance(decision, Refuse) or decision.code == "bad_key"
+
+    holds()
 
 
 class BrokenTable:
