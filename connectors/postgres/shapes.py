@@ -39,6 +39,8 @@ class Shapes:
         self.troubles: dict[str, str] = {}
         #: Oids of the relations that were last learned under names that aren't configured.
         self.unconfigured: set[int] = set()
+        #: Tables of which a part of the primary key is generated, and so isn't sent.
+        self._partial: set[str] = set()
         self._keys = {use.table: use.key for use in system.tables}
         self._configured: dict[tuple[str, str], str] = {}
         self._known: dict[Relation, Shape | None] = {}
@@ -109,6 +111,12 @@ class Shapes:
 
     def _judge(self, relation: Relation, shape: Shape) -> None:
         """The replica identity may be another one by now."""
+        if shape.table in self._partial:
+            self.troubles[shape.table] = (
+                f"table {shape.table!r}: a generated column is part of its primary key, which the "
+                "stream doesn't send: declare the entity's `key` with other unique columns"
+            )
+            return
         key = self._keys.get(shape.table) or [one.name for one in shape.columns if one.key]
         told = {one.name for one in relation.columns if one.key or relation.identity == "f"}
         lacking = [name for name in key if name not in told]
@@ -132,6 +140,11 @@ class Shapes:
             [(column.type_oid, column.typmod) for column in relation.columns]
         )
         keys = key_names(relation, now)
+        self._partial.discard(table)
+        if not self._keys.get(table) and any(
+            attribute.primary and attribute.generated for attribute in now.values()
+        ):
+            self._partial.add(table)
         columns = []
         for column, native in zip(relation.columns, natives, strict=True):
             decoded = self._catalog.decoded(column.type_oid, column.typmod)

@@ -139,6 +139,8 @@ async def test_a_generated_column_in_the_primary_key_is_refused(legacy: Legacy) 
     async with opened(system) as (source, _):
         legacy.run("INSERT INTO t VALUES (1, DEFAULT, 1)")
         [change] = await collect(source, 1)
+        troubles = (await source.read(1, 0.0)).troubles
+        assert "a generated column is part of its primary key" in troubles["t"]
     assert not any(column.key for column in change.shape.columns)
     taken = await PostgresSnapshot.open(system)
     with pytest.raises(ConfigurationError, match="declare `key`"):
