@@ -52,6 +52,8 @@ class Refuse:
 
 Decision = Execute | Await | Refuse
 
+MAX_KEY_CHARACTERS, MAX_ID_CHARACTERS = 64_000, 1_000
+"""Over these neither intent nor receipt may fit a record of the log, which would hold all commands up."""
 UNDECIDABLE = "undecidable"
 """Code of a command that holds what nobody thought of: it was not carried out."""
 
@@ -117,6 +119,8 @@ def _undated(
 
 
 def _check_target(spec: CommandSpec, target: Target) -> None:
+    if len(target.key) > MAX_KEY_CHARACTERS:
+        raise Rejected("bad_target", f"a key of {len(target.key)} characters is none of a row")
     if spec.entity != target.entity:
         raise Rejected(
             "bad_target",
@@ -131,6 +135,10 @@ def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Rejected("bad_command", f"{record.name}: key or args are not JSON") from error
     if not isinstance(key, dict) or not isinstance(args, dict):
         raise Rejected("bad_command", f"{record.name}: key and args are JSON objects")
+    if len(record.key) > MAX_KEY_CHARACTERS:
+        raise Rejected("bad_command", f"a key of {len(record.key)} characters is none of a row")
+    if len(record.id) > MAX_ID_CHARACTERS:
+        raise Rejected("bad_id", f"an id of {len(record.id)} characters is none of a command")
     if record.id != command_id(record.agent, record.idempotency_key):
         raise Rejected(
             "bad_id", f"{record.name}: the id does not follow from agent and idempotency key"

@@ -295,3 +295,24 @@ async def test_an_effect_that_meets_a_defect_leaves_the_others_of_its_batch(here
     assert isinstance(third, Done)
     assert isinstance(second, BridgeError)
     assert [orders(here)[each][2] for each in "123"] == ["done", None, "done"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "code"),
+    [
+        ({"id": f"{'x' * 2_000}:1"}, "{}", "bad_id"),
+        ({"key": canonical_json({"order_no": "x" * 70_000})}, "{}", "bad_command"),
+        ({}, "x" * 70_000, "bad_target"),
+    ],
+    ids=["id", "key", "target"],
+)
+def test_what_no_intent_of_it_could_hold_is_refused_before_there_is_one(
+    fields: dict[str, Any], target: str, code: str
+) -> None:
+    """Where there is no ledger an intent comes first: one that is too large ended the executor."""
+    record = replace(written({"order_no": "1"}, {"value": "1"}), **fields)
+    place = Target("erp", "sales_order", target)
+    commands = {"erp.set": of_type("string")}
+    decision = decide(record, place, commands, {"sales_order": TABLE}, NOW)
+    assert isinstance(decision, Refuse)
+    assert decision.code == code
