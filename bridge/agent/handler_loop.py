@@ -33,7 +33,7 @@ class HandlerLoop(Generic[Job, Result]):
 
     `start`, `cancel` and `close` are called in the bridge's loop; `to_bridge`, `pause` and
     `is_ended` serve what runs in the handlers'. `is_dropped` of a job may change at any time: one
-    that is dropped isn't begun, and isn't told of.
+    that is dropped isn't begun. `give_up` gives the result of a job whose `work` was broken off.
     """
 
     def __init__(
@@ -41,9 +41,12 @@ class HandlerLoop(Generic[Job, Result]):
         name: str,
         work: Callable[[Job], Awaitable[Result]],
         finished: Callable[[Job, Result | None, Exception | None], None],
+        *,
         is_dropped: Callable[[Job], bool],
+        give_up: Callable[[Job, Exception], Result],
     ) -> None:
         self._work = work
+        self._give_up = give_up
         self._finished = finished
         self._is_dropped = is_dropped
         self._bridge = asyncio.get_running_loop()
@@ -130,6 +133,12 @@ class HandlerLoop(Generic[Job, Result]):
                 # Somebody's library, of a handler that had ended already. Its event isn't done.
                 while task.uncancel():
                     pass
+            except (GeneratorExit, RuntimeError) as error:
+                # A task that the handler waited for raised GeneratorExit, which Python takes for the
+                # order to close what `work` is made of.
+                if asyncio.current_task() is None:
+                    raise
+                return self._give_up(job, contained(error, "a task that the handler waited for"))
 
     def _done(self, task: asyncio.Task[Result]) -> None:
         job = self._jobs.pop(task)

@@ -73,6 +73,14 @@ class Handling:
             written += await self._through(handler, event, record)
         return written
 
+    def give_up(self, record: Record, error: Exception) -> list[Written]:
+        """What is to be written for a record whose handling broke off by an error that `handle` could
+        not catch. Raises it where the agent isn't one that sets events aside and goes on.
+        """
+        if self._agent.on_failure != "park":
+            raise error
+        return [self._set_aside(record, None, None, error, 1)]
+
     async def _event(self, record: Record) -> Event | None:
         try:
             event = await self._events.event(record)

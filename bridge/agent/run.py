@@ -172,7 +172,8 @@ class AgentRunner:
             f"handlers-{self._agent.name}",
             lambda job: handling.handle(job[1].item),
             self._handled,
-            lambda job: job[0].dropped,
+            is_dropped=lambda job: job[0].dropped,
+            give_up=lambda job, error: handling.give_up(job[1].item, error),
         )
         calls = BridgeCalls(loop)
         observer = bridge_observer(calls, self._observer)

@@ -42,8 +42,11 @@ def log_lines(*, as_json: bool, verbose: bool) -> Observer:
     log = _logger(as_json=as_json, verbose=verbose)
 
     def observe(notice: Notice) -> None:
+        weight = _weight(notice)
+        if weight == "debug" and not verbose:
+            return  # before its facts are gathered: there is one for each event that is handled
         facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
-        getattr(log, _weight(notice))(_words(notice), **facts)
+        getattr(log, weight)(_words(notice), **facts)
 
     return observe
 

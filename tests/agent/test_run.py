@@ -478,11 +478,14 @@ async def test_handlers_that_block_cost_neither_membership_nor_commands(here: Wo
     await blocked_handlers_do_no_harm(here, session_timeout=1.0)
 
 
-async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(here: World) -> None:
-    agent = Agent("exiter", attempts=1)
+@pytest.mark.parametrize("ending", [SystemExit, GeneratorExit])
+async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(
+    here: World, ending: type[BaseException]
+) -> None:
+    agent = Agent("exiter", attempts=2)
 
     async def leave() -> None:
-        raise SystemExit(0)
+        raise ending(0)
 
     @agent.on("erp.sales_order")
     async def exits(event: Event, ctx: Context) -> Command:
