@@ -146,8 +146,8 @@ def shortest_single(value: float) -> float:
     return next((wide for wide in map(float, texts) if low < wide < high), value)
 
 
-def _middle(one: Decimal, other: Decimal) -> Decimal:
-    return _WIDE.divide(_WIDE.add(one, other), Decimal(2))
+def _middle(left: Decimal, right: Decimal) -> Decimal:
+    return _WIDE.divide(_WIDE.add(left, right), Decimal(2))
 
 
 def _shortest(exact: Decimal, before: Decimal, after: Decimal, most: int) -> Decimal:

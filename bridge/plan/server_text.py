@@ -82,8 +82,8 @@ def _float_text(value: float, digits_of: Callable[[float], str], from_exponent: 
     if _LEAST_EXPONENT <= leading < from_exponent:
         text = format(exact, "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
-    shown = "".join(map(str, digits)).rstrip("0")
-    mantissa = shown[0] + ("." + shown[1:] if len(shown) > 1 else "")
+    significant = "".join(map(str, digits)).rstrip("0")
+    mantissa = significant[0] + ("." + significant[1:] if len(significant) > 1 else "")
     return f"{minus}{mantissa}e{'-' if leading < 0 else '+'}{abs(leading):02d}"
 
 

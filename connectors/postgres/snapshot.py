@@ -78,8 +78,8 @@ class PostgresSnapshot:
         await self._ready()
         found = await self._find(table)
         # What can't be told to the planner as UTF-8 counts as any value.
-        told = {column: value for column, value in (where or {}).items() if is_utf8(value)}
-        conditions = [condition_text(told), self._filter(found) or ""]
+        estimated = {column: value for column, value in (where or {}).items() if is_utf8(value)}
+        conditions = [condition_text(estimated), self._filter(found) or ""]
         filters = " AND ".join(f"({one})" for one in conditions if one)
         statement = f"SELECT FROM {from_text(found)}" + (f" WHERE {filters}" if filters else "")
         try:

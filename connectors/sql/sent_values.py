@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection
 from bridge.plan.number import shortest_single
 
 _VOID = 2278
-_MAX_PARAMETERS = 10_000
+#: PostgreSQL selects at most 1,664 columns.
+MAX_COLUMNS = 1_000
 _SINGLE = struct.Struct(">f")
 
 
@@ -100,8 +101,8 @@ def with_texts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[
     """
     waiting = [value for row in rows for value in row if isinstance(value, SentValue)]
     texts: list[Any] = []
-    for start in range(0, len(waiting), _MAX_PARAMETERS):
-        texts += _texts(connection, waiting[start : start + _MAX_PARAMETERS])
+    for start in range(0, len(waiting), MAX_COLUMNS):
+        texts += _texts(connection, waiting[start : start + MAX_COLUMNS])
     following = iter(texts)
     return [
         tuple(next(following) if isinstance(value, SentValue) else value for value in row)
@@ -111,8 +112,10 @@ def with_texts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[
 
 def _texts(connection: Connection, values: Sequence[SentValue]) -> list[Any]:
     names = [None if value.oid == _VOID else f"v{at}" for at, value in enumerate(values)]
-    asked = {name: value for name, value in zip(names, values, strict=True) if name}
+    parameters = {name: value for name, value in zip(names, values, strict=True) if name}
     # By the type's own output: a cast may say more (of an inet) or less (of a char(n)).
-    columns = ", ".join(f"format('%s', :{name})" for name in asked)
-    found = iter(connection.execute(sa.text(f"SELECT {columns}"), asked).one() if asked else ())
-    return [next(found) if name else "" for name in names]
+    columns = ", ".join(f"format('%s', :{name})" for name in parameters)
+    texts = iter(
+        connection.execute(sa.text(f"SELECT {columns}"), parameters).one() if parameters else ()
+    )
+    return [next(texts) if name else "" for name in names]

@@ -131,6 +131,22 @@ async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: P
     assert outcome.shape.columns == found.shape.columns
 
 
+async def test_a_statement_may_return_many_values(abroad: Place) -> None:
+    abroad.run(
+        "INSERT INTO visit (id, told) SELECT n, '01/02/2026' FROM generate_series(4, 2000) n"
+    )
+    statement = "UPDATE visit SET told = told WHERE id >= :key RETURNING id, day"
+    writer = SqlWriter(abroad.system("visit"), POSTGRES)
+    [outcome] = await writer.execute(
+        [Effect("bot:1", "d", statement, {"key": 4}, "visit", {"id": 4}, many=True)]
+    )
+    await writer.close()
+    assert isinstance(outcome, Done), outcome
+    rows = json.loads(outcome.result or "")
+    assert sorted(row["id"] for row in rows) == list(range(4, 2001))
+    assert {row["day"] for row in rows} == {"2026-02-01"}
+
+
 @pytest.mark.parametrize(
     "returning",
     ["ROW(id, day) AS pair", "'=r/postgres'::aclitem AS right", "pg_sleep(0) AS nothing"],
