@@ -31,6 +31,8 @@ from tests.capture.test_failures import Breaking
 from tests.waiting import PATIENCE, ended, until
 
 TOPIC = "acme.erp.sales_order"
+BLOCKED_CALL = 10
+"""Calls of the handler after which one blocks its loop until the test has seen what it does."""
 QUICK = Backoff(0.001, 0.01)
 
 
@@ -434,8 +436,9 @@ async def test_two_members_share_the_partitions_and_each_event_is_answered_once(
 
 
 async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> None:
-    """Two members whose handlers block their loops for longer than any session, one after the other."""
+    """Two members whose handlers block their loops, one of them for longer than its session."""
     calls: list[str] = []
+    seen = threading.Event()
 
     def sleeper() -> Agent:
         agent = Agent("sleeper")
@@ -443,7 +446,9 @@ async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> No
         @agent.on("erp.sales_order")
         async def sleepy(event: Event, ctx: Context) -> Command:
             calls.append(event.after.order_no)
-            time.sleep(0.3)
+            if len(calls) == BLOCKED_CALL:
+                seen.wait(PATIENCE)
+            time.sleep(0.02)
             return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
         return agent
@@ -451,31 +456,37 @@ async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> No
     events = 30
     await here.publish("sales_order", 1, [here.order(n, n, 5) for n in range(1, events + 1)])
 
-    async def commands() -> int:
+    async def written() -> int:
         return len(await here.records("command"))
 
     async def some_written() -> bool:
-        return await commands() > 0
+        return await written() > 0
 
     async def all_written() -> bool:
-        return await commands() == events
+        return await written() == events
 
     notices: list[Notice] = []
+
+    def blocked() -> list[HandlerBlocks]:
+        return [notice for notice in notices if isinstance(notice, HandlerBlocks)]
+
     async with running(here, sleeper(), notices, session_timeout=session_timeout):
+        await until(lambda: len(calls) == BLOCKED_CALL)
+        # What was finished before is written, and it is told who blocks.
         await until(some_written)
-        # Written as they finish, long before the last one.
-        assert len(calls) < events
+        await until(blocked)
         async with running(here, sleeper(), notices, session_timeout=session_timeout):
+            await asyncio.sleep(session_timeout)
+            seen.set()
             await until(all_written)
-    # Those that ran while a partition went to the other member, one a member, run there again.
+    # The one that ran while its partition went to the other member may have run there again.
     assert len(calls) <= events + 2
-    blocked = [notice for notice in notices if isinstance(notice, HandlerBlocks)]
-    assert {(notice.agent, notice.handler) for notice in blocked} == {("sleeper", "sleepy")}
-    assert f"{Path(__file__).name}:" in blocked[0].where
+    assert {(notice.agent, notice.handler) for notice in blocked()} == {("sleeper", "sleepy")}
+    assert f"{Path(__file__).name}:" in blocked()[0].where
 
 
 async def test_handlers_that_block_cost_neither_membership_nor_commands(here: World) -> None:
-    await blocked_handlers_do_no_harm(here, session_timeout=1.0)
+    await blocked_handlers_do_no_harm(here, session_timeout=4.0)
 
 
 @pytest.mark.parametrize("ending", [SystemExit, GeneratorExit])
