@@ -19,7 +19,7 @@ from connectors.postgres import statements
 from connectors.postgres.catalog import Catalog, Connection, Table
 from connectors.postgres.options import options_of
 from connectors.postgres.shapes import chosen_tables
-from connectors.postgres.slot import Binding, lsn_number
+from connectors.postgres.slot import Binding, lsn_number, tables_text
 from connectors.postgres.trouble import retry_or_fix
 
 #: From this version on a publication may hold schemas.
@@ -62,6 +62,7 @@ class TableBindings:
         self._publication = options_of(system).publication
         self._connection = connection
         self._current: dict[str, Binding] = {}
+        self._text: str | None = None
         self._replaced: dict[str, _Replaced] = {}
         #: Tables that aren't told for now, and what mends that.
         self.troubles: dict[str, str] = {}
@@ -71,9 +72,21 @@ class TableBindings:
         """For the checkpoint: what everything that the stream told so far was about."""
         return self._current
 
+    @property
+    def text(self) -> str:
+        """The same as a checkpoint has it."""
+        if self._text is None:
+            self._text = tables_text(self._current)
+        return self._text
+
+    def _bind(self, name: str, binding: Binding) -> None:
+        self._current[name] = binding
+        self._text = None
+
     def resume(self, recorded: Mapping[str, Binding]) -> None:
         """Begin with the bindings of a checkpoint; of other tables the first look is taken."""
         self._current = {name: recorded[name] for name in self._names if name in recorded}
+        self._text = None
 
     @property
     def waits(self) -> bool:
@@ -109,16 +122,17 @@ class TableBindings:
                     "with the log by itself"
                 )
                 # Whatever tells it next, what happened until then is missing.
-                self._current[name] = Binding(before.table if before else table.oid, 0)
+                self._bind(name, Binding(before.table if before else table.oid, 0))
             elif before is None:
-                self._current[name] = Binding(table.oid, entry)
+                self._bind(name, Binding(table.oid, entry))
             elif before != Binding(table.oid, entry):
                 fresh[name] = Binding(table.oid, entry), self._reason(name, before.table, table.oid)
         for name in self._names:
             if all(table.configured != name for table in tables):
                 [why] = [text for text in missing if repr(name) in text][:1] or [f"table {name!r}"]
                 troubles[name] = f"{why}; none of its changes are told"
-                self._current.setdefault(name, Binding(0, 0))
+                if name not in self._current:
+                    self._bind(name, Binding(0, 0))
         self.troubles = troubles
         await self._add(fresh)
         return tables
@@ -158,9 +172,9 @@ class TableBindings:
         """The stream told changes of these tables under names that aren't configured: what is
         missing under the configured ones is found once they are theirs again.
         """
-        for name, binding in self._current.items():
+        for name, binding in list(self._current.items()):
             if binding.table in oids:
-                self._current[name] = Binding(binding.table, 0)
+                self._bind(name, Binding(binding.table, 0))
 
     def passed(self, lsn: int) -> list[Stale]:
         """The tables to compare now that the stream has told everything before `lsn`."""
@@ -168,6 +182,6 @@ class TableBindings:
         for name, replaced in list(self._replaced.items()):
             if lsn >= replaced.lsn:
                 del self._replaced[name]
-                self._current[name] = replaced.binding
+                self._bind(name, replaced.binding)
                 stale.append(Stale((name,), replaced.reason))
         return stale

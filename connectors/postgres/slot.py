@@ -81,17 +81,24 @@ class Resume:
     system: str
     tables: Mapping[str, Binding] = field(default_factory=dict)
 
-    def dump(self) -> Checkpoint:
-        """The checkpoint's bytes."""
-        shown: dict[str, Any] = {
-            "lsn": lsn_text(self.lsn),
-            "steps": self.steps,
-            "system": self.system,
-        }
-        if self.tables and len(self.tables) <= _MAX_BINDINGS:
-            bindings = self.tables.items()
-            shown["tables"] = {name: [oids.table, oids.entry] for name, oids in bindings}
-        return json.dumps(shown, separators=(",", ":")).encode()
+    def dump(self, tables: str | None = None) -> Checkpoint:
+        """The checkpoint's bytes. `tables`: what `tables_text` makes of its tables, where that is
+        known: a checkpoint is written for each batch, and they hardly ever change.
+        """
+        head = json.dumps(
+            {"lsn": lsn_text(self.lsn), "steps": self.steps, "system": self.system},
+            separators=(",", ":"),
+        )
+        text = tables_text(self.tables) if tables is None else tables
+        return (f'{head[:-1]},"tables":{text}}}' if text else head).encode()
+
+
+def tables_text(tables: Mapping[str, Binding]) -> str:
+    """The tables as a checkpoint has them; empty for none, or for too many."""
+    if not 0 < len(tables) <= _MAX_BINDINGS:
+        return ""
+    bindings = {name: [oids.table, oids.entry] for name, oids in tables.items()}
+    return json.dumps(bindings, separators=(",", ":"))
 
 
 def load(checkpoint: Checkpoint) -> Resume:

@@ -83,7 +83,7 @@ class PostgresSource:
         await self._bindings.look()
         if self._bindings.waits:
             await self._side.heartbeat()  # as in `_look`
-        begin = replace(begin, tables=self._bindings.current)
+        begin = replace(begin, tables=dict(self._bindings.current))
         self._tasks = [
             asyncio.create_task(self._stay_alive(), name="postgres status updates"),
             asyncio.create_task(self._beat(), name="postgres heartbeats"),
@@ -115,7 +115,7 @@ class PostgresSource:
             await self._opened().readable(min(deadline - now, patience))
         lsn, _ = self._frames.position()
         batch.stale = self._bindings_opened().passed(lsn)
-        batch.checkpoint = self._resume().dump()
+        batch.checkpoint = self._resume().dump(self._bindings_opened().text)
         # The next transaction's commit record may begin at `lsn` itself.
         batch.commit = lsn - 1
         batch.troubles = {**self._shapes_opened().troubles, **self._bindings_opened().troubles}
@@ -253,7 +253,7 @@ class PostgresSource:
 
     def _resume(self) -> Resume:
         lsn, steps = self._frames.position()
-        return Resume(lsn, steps, self._identifier, dict(self._bindings_opened().current))
+        return Resume(lsn, steps, self._identifier, self._bindings_opened().current)
 
     # -- keeping alive -----------------------------------------------------------------
 
