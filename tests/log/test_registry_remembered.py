@@ -304,6 +304,7 @@ class History:
         self.database = MemoryRegistry()
         self.written: dict[int, str] = {}
         self.registry: RememberedRegistry | None = None
+        self.client = self.database.client()
         self.now = 0.0
         self._kept: tuple[dict[int, str], dict[str, list[int]]] = ({}, {})
 
@@ -323,9 +324,8 @@ class History:
             self.now += FRESH_S + 1
         elif action == "restart" or self.registry is None:
             self.registry = None
-            registry = RememberedRegistry(
-                database.client(), self.log, BRIDGE, clock=lambda: self.now
-            )
+            self.client = database.client()
+            registry = RememberedRegistry(self.client, self.log, BRIDGE, clock=lambda: self.now)
             with suppress(ConfigurationError):
                 await registry.open()
                 self.registry = registry
@@ -340,6 +340,8 @@ class History:
         if self.registry is None:
             return
         for schema_id, text in self.written.items():
+            # As another process would, which hasn't read it before.
+            self.client.forget(schema_id)
             with suppress(OtherRegistry):
                 assert await self.registry.schema(schema_id) == text
 
