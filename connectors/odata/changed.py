@@ -86,6 +86,8 @@ class ChangedPoller:
         self._keyed = key_can_page(table)
         #: What finds every row with a moment.
         self._any_moment = f"{self._moment.name} ne null"
+        #: After which rows pages of this poll began: none twice, where the service heeds the filter.
+        self._cursors: set[tuple[Any, ...]] = set()
         self._tried = self._links = False
         self._sizes = AnswerSizes()
         self._sampled = False
@@ -239,6 +241,7 @@ class ChangedPoller:
 
     def _poll_from(self, start: datetime | None) -> None:
         self._from, self._cursor, self._link = start, None, None
+        self._cursors = set()
         if start is not None:
             self._told.before(start)
             self._unsure(start)
@@ -306,6 +309,9 @@ class ChangedPoller:
         if moment is not None:
             cursor = [moment, *self.table.key_of(rows[-1])] if self._keyed else [moment]
             if cursor != self._cursor:
+                if tuple(cursor) in self._cursors:
+                    raise self._mismatch("it gives the same rows, whatever they should come after")
+                self._cursors.add(tuple(cursor))
                 return cursor, None
         if page.next_link:
             return self._cursor, page.next_link

@@ -182,12 +182,10 @@ class Probing:
             whole = [one for one in values if not any(part in (None, MISSING) for part in one)]
             if not page.rows:
                 return True
-            if not whole:
-                raise OutcomeUnknown(
-                    f"{of.name}: no row holds {', '.join(names)}, by which it could be seen whether the "
-                    "service filters by it"
-                )
-            if await self._filtered(of, dict(zip(names, whole[0], strict=True))):
+            # Where no row holds all of these, at least its own key must find one.
+            by = dict(zip(names, whole[0], strict=True)) if whole else {}
+            key = row_values(of, version, of.key, page.rows[0])
+            if await self._filtered(of, by or dict(zip(of.key, key, strict=True))):
                 return True
         return False
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from bridge.connector import Finding, StatementProblem, System, TableUse
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from connectors.tryton.catalogue import Table, missing, read_model
 from connectors.tryton.client import Client
 from connectors.tryton.definitions import Definitions
+from connectors.tryton.domain_check import names_in
 from connectors.tryton.fields import CREATED, ID
 from connectors.tryton.fitting import problems_of
-from connectors.tryton.look import LOG
+from connectors.tryton.look import LOG, changed_since
 from connectors.tryton.options import TrytonOptions
+from connectors.tryton.recent import micros
 
 
 async def check(system: System) -> list[Finding]:
@@ -92,12 +95,38 @@ async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator
         )
     try:
         await client.search_read(use.table, [], [*table.names, CREATED], limit=1)
+        await _heeded(client, use.table)
+    except AnswerMismatch as error:
+        yield Finding(_said(where, error))
     except Rejected as error:
         yield Finding(
             _said(where, error),
             f"give a group of the bridge's user the right to read {use.table} in Tryton: "
             "Administration > Models > Access Rights",
         )
+
+
+async def _heeded(client: Client, model: str) -> None:
+    """Ask each question once that capture and reads ask of a model. Raises AnswerMismatch."""
+    ids = await client.search(model, [], limit=2)
+    rows = await client.search_read(model, [], [CREATED], limit=2)
+    if len(ids) < 2 or len(rows) < 2:
+        return
+    at = micros(rows[1][CREATED]) if rows[1][CREATED] else 0
+    for domain in (
+        [[ID, ">", ids[0]]],
+        [[ID, "in", ids[1:]]],
+        [[ID, "=", ids[1]]],
+        changed_since(at),
+    ):
+        if (
+            not await client.search_read(model, domain, [ID], limit=2)
+            and await client.search(model, [], limit=1) == ids[:1]
+        ):
+            raise AnswerMismatch(
+                f"model {model!r}: the condition on {', '.join(dict.fromkeys(names_in(domain)))} doesn't "
+                "find a row that is there"
+            )
 
 
 async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:

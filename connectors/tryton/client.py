@@ -26,6 +26,7 @@ from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.address import address_of, options_of
 from connectors.tryton.answer_shapes import has_fields, is_answer_of
+from connectors.tryton.domain_check import check_rows, names_in
 from connectors.tryton.faults import (
     LoginRefused,
     NoSession,
@@ -176,6 +177,11 @@ class Client:
             raise Rejected("legacy_error", self._strange(where, type(found).__name__))
         return found
 
+    @property
+    def where(self) -> str:
+        """The system, for people."""
+        return self._where
+
     async def search_read(
         self,
         model: str,
@@ -185,14 +191,30 @@ class Client:
         limit: int | None = None,
         ordered: bool = True,
     ) -> list[dict[str, Any]]:
-        """Rows that a domain finds, inactive ones too, by id."""
+        """Rows that a domain finds, inactive ones too, by id; with the fields that the domain names.
+        Raises AnswerMismatch for other rows, or another order.
+        """
         order = [["id", "ASC"]] if ordered else None
-        found = await self.model(
-            model, "search_read", domain, 0, limit, order, fields, context={"active_test": False}
+        names = list(dict.fromkeys([*fields, *names_in(domain), *(["id"] if ordered else [])]))
+        rows: list[dict[str, Any]] = await self.model(
+            model, "search_read", domain, 0, limit, order, names, context={"active_test": False}
         )
-        if not has_fields(found, fields):
+        if not has_fields(rows, names):
             raise Rejected("legacy_error", self._strange(f"{self._where}, {model}", "no rows"))
-        return [*found]
+        check_rows(model, rows, domain, ordered=ordered, where=self._where)
+        return rows if limit is None else rows[:limit]
+
+    async def search(self, model: str, domain: list[Any], *, limit: int | None = None) -> list[int]:
+        """Ids that a domain finds, inactive ones too, in order. Raises AnswerMismatch for another
+        order, or (a domain of ids alone) other ids.
+        """
+        inactive = {"active_test": False}
+        order = [["id", "ASC"]]
+        ids = await self.model(model, "search", domain, 0, limit, order, context=inactive)
+        check_rows(
+            model, [{"id": int(one)} for one in ids], domain, ordered=True, where=self._where
+        )
+        return [int(one) for one in ids]
 
     async def close(self) -> None:
         """End the session and the connections. Never raises for a lost connection; may come twice.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from connectors.tryton.catalogue import Table
 from connectors.tryton.client import Client
+from connectors.tryton.domain_check import check_rows
 from connectors.tryton.fields import CREATED, ID, WRITTEN
 from connectors.tryton.recent import Stamp, micros, moment
 
@@ -34,6 +37,13 @@ def changed_since(at: int) -> list[Any]:
     return ["OR", [[WRITTEN, ">=", since]], never]
 
 
+class WindowRows(NamedTuple):
+    """Rows of a window; `at_once`: one answer held all of them."""
+
+    rows: list[Stamp]
+    at_once: bool
+
+
 class Look:
     """Asks one ERP; keeps nothing. `most` rows of a window are told apart."""
 
@@ -41,36 +51,42 @@ class Look:
         self.most = most
         self._client = client
         self._page = client.options.page
+        self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
     async def newest(self, model: str, *more: Any) -> int:
         """The time of the newest row, or 0."""
         found = 0
         for name in (WRITTEN, CREATED):
+            domain = [[name, "!=", None], *more]
             rows = await self._client.model(
                 model,
                 "search_read",
-                [[name, "!=", None], *more],
+                domain,
                 0,
                 1,
                 [[name, "DESC"]],
                 [name],
                 context={"active_test": False},
             )
+            check_rows(model, rows, domain, ordered=False, where=self._client.where)
             found = max([found, *(micros(row[name]) for row in rows)])
         return found
 
-    async def window(self, model: str, begin: int, *more: Any) -> list[Stamp]:
+    async def window(self, model: str, begin: int, *more: Any) -> WindowRows:
         """The rows of a window, at most a page more than `most`."""
-        found: list[Stamp] = []
+        stamps: list[Stamp] = []
         domain = [changed_since(begin), *more]
+        answers = 0
         while True:
-            behind = [[ID, ">", found[-1].id]] if found else []
+            behind = [[ID, ">", stamps[-1].id]] if stamps else []
             rows = await self._client.search_read(
                 model, [*domain, *behind], [CREATED, WRITTEN], limit=self._page
             )
-            found += map(stamp_of, rows)
-            if len(rows) < self._page or len(found) > self.most:
-                return found
+            stamps += map(stamp_of, rows)
+            answers += bool(rows)
+            short = len(rows) < self._page and not self._sizes[model].may_be_cut(len(rows))
+            if short or len(stamps) > self.most:
+                return WindowRows(stamps, at_once=answers <= 1 and len(stamps) < self._page)
 
     async def rows(self, table: Table, ids: Sequence[int]) -> dict[int, tuple[Stamp, Any]]:
         """The rows with these ids as they are now, with their times; those that are there."""
@@ -84,16 +100,33 @@ class Look:
 
     async def ids(self, model: str) -> array[int]:
         """All ids of a model, in order."""
-        found = array("q")
-        inactive = {"active_test": False}
+        ids = array("q")
         while True:
-            behind = [[ID, ">", found[-1]]] if found else []
-            listed = await self._client.model(
-                model, "search", behind, 0, LISTED, [[ID, "ASC"]], context=inactive
+            behind = [[ID, ">", ids[-1]]] if ids else []
+            listed = await self._client.search(model, behind, limit=LISTED)
+            # That there are no more is believed of an empty answer alone.
+            if not listed:
+                await self._control(model, ids)
+                return ids
+            self._sizes[model].may_be_cut(len(listed))
+            ids.extend(listed)
+
+    async def _control(self, model: str, ids: Sequence[int]) -> None:
+        """What is asked by ids and times must find a row that is there, or nothing would ever be new.
+        Raises AnswerMismatch.
+        """
+        for key in (ids[-1], ids[0]) if ids else ():  # One of them may go in between.
+            rows = await self._client.search_read(model, [[ID, "=", key]], [CREATED, WRITTEN])
+            if rows and (rows[0][CREATED] or rows[0][WRITTEN]) is None:
+                return
+            since = [changed_since(0), [ID, "=", key]]
+            if rows and await self._client.search(model, since, limit=1):
+                return
+        if ids and ids[-1] != ids[0]:
+            raise AnswerMismatch(
+                f"{self._client.where}: model {model!r}: conditions on {ID}, {CREATED} and {WRITTEN} don't "
+                "find rows that are there, so that changes would be missed"
             )
-            found.extend(map(int, listed))
-            if len(listed) < LISTED:
-                return found
 
     async def present(self, model: str, ids: Sequence[int]) -> set[int]:
         """Which of these ids the model has."""

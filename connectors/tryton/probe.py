@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.connector import Done, Effect
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import (
     ConfigurationError,
     OutcomeUnknown,
@@ -19,6 +20,8 @@ from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID
 from connectors.tryton.statement import parse
 
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a condition must find."""
 _HOW = "declare a `probe:` that finds it, such as FIND sale.sale reference=:id"
 
 
@@ -45,6 +48,10 @@ class Probing:
             return await self._itself(effect)
         except NoSession as error:
             raise RetryLater(str(error)) from error
+        except AnswerMismatch as error:
+            raise Unsupported(
+                f"command {effect.command_id!r}: whether it has happened can't be told: {error}"
+            ) from error
         except Rejected as error:
             raise OutcomeUnknown(
                 f"command {effect.command_id!r}: the ERP can't be asked whether it has happened: "
@@ -56,6 +63,8 @@ class Probing:
         if not bound.finds:
             raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by FIND alone")
         found = await self._find(bound, bound.where)
+        if not found:
+            await self._control(bound, [*bound.values, *(bound.key or {})])
         return Done(rows=len(found)) if found else None
 
     async def _itself(self, effect: Effect) -> Done | None:
@@ -64,6 +73,8 @@ class Probing:
         if verb not in {"WRITE", "DELETE"} or not bound.key:
             raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
         rows = await self._find(bound, bound.where)
+        if not rows:
+            await self._control(bound, list(bound.key))
         if verb == "DELETE":
             return None if rows else Done(rows=1)
         lists = [name for name in bound.values if name in bound.model.lists]
@@ -85,6 +96,26 @@ class Probing:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_statement", str(error)) from error
+
+    async def _control(self, bound: Bound, names: list[str]) -> None:
+        """That nothing is found means something only where the same condition finds a row that is
+        there. Raises AnswerMismatch; of a model without rows nothing is known.
+        """
+        model = bound.model.name
+        names = list(dict.fromkeys(name for name in names if name in bound.model.fields))
+        for _ in range(2):  # The row may change in between.
+            rows = await self._client.search_read(model, [], [ID, *names], limit=CONTROL_ROWS)
+            whole = [row for row in rows if not any(row[name] is None for name in names)]
+            if not rows:
+                return
+            row, by = (whole[0], names) if whole else (rows[0], [ID])
+            if await self._client.search_read(
+                model, [[name, "=", row[name]] for name in by], [ID], limit=1
+            ):
+                return
+        raise AnswerMismatch(
+            f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find a row that is there"
+        )
 
     async def _find(self, bound: Bound, where: list[Any]) -> list[dict[str, Any]]:
         fields = [name for name in bound.values if name in bound.model.fields]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from bridge.connector import Rows, System, distinct_keys
+from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.tryton.catalogue import Tables
+from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
 from connectors.tryton.domain import Domain, any_of
 from connectors.tryton.faults import NoSession, Refused
+from connectors.tryton.fields import ID
+
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a condition must find."""
 
 
 class TrytonReader:
@@ -21,6 +27,9 @@ class TrytonReader:
     def __init__(self, system: System) -> None:
         self._client = Client(system)
         self._tables = Tables(system, self._client)
+        #: Conditions that have found a row: that they find none means that there is none.
+        self._proven: set[tuple[str, tuple[str, ...]]] = set()
+        self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
     async def fetch(
         self,
@@ -38,11 +47,60 @@ class TrytonReader:
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
         domain: Domain = any_of(known, columns, asked) if columns else []
+        most = len(asked) if tuple(columns) == (ID,) else None
         try:
-            rows = await self._client.search_read(table, domain, known.names, limit=limit)
+            rows = await self._rows(known, domain, limit=limit, most=most)
+            if rows:
+                self._proven.add((table, tuple(columns)))
+            elif asked and (table, tuple(columns)) not in self._proven:
+                await self._control(known, columns)
         except Refused as error:
             raise Rejected("bad_key", f"model {table!r} can't be read: {error}") from error
         return Rows(known.shape, [known.row(row) for row in rows])
+
+    async def _control(self, known: Table, columns: Sequence[str]) -> None:
+        """Conditions that have found nothing yet must find a row that is there; of a model without rows
+        nothing is known. Raises AnswerMismatch.
+        """
+        name = known.model.name
+        for _ in range(2):  # The row may go in between.
+            rows = await self._client.search_read(name, [], [ID, *columns], limit=CONTROL_ROWS)
+            keys = [tuple(row[column] for column in columns) for row in rows]
+            key = next((key for key in keys if None not in key), None)
+            if key is None:
+                return
+            if await self._client.search(name, any_of(known, columns, [key]), limit=1):
+                self._proven.add((name, tuple(columns)))
+                return
+        raise AnswerMismatch(
+            f"{self._client.where}: model {name!r}: the condition on {', '.join(columns)} doesn't find a "
+            "row that is there; an empty answer means nothing"
+        )
+
+    async def _rows(
+        self, known: Table, domain: Domain, *, limit: int | None, most: int | None
+    ) -> list[dict[str, Any]]:
+        """The rows that a domain finds, up to `limit`; `most`: there can't be more. Where an answer is
+        larger than any before it, it is asked whether it was cut short.
+        """
+        name = known.model.name
+        rows: list[dict[str, Any]] = []
+        while True:
+            left = None if limit is None else limit - len(rows)
+            behind = [[ID, ">", rows[-1][ID]]] if rows else []
+            more = await self._client.search_read(
+                name,
+                [*([domain] if domain else []), *behind],
+                known.names,
+                limit=left,
+            )
+            rows += more
+            if not more or (most is not None and len(rows) >= most):
+                return rows
+            if (left is not None and len(more) >= left) or not self._sizes[name].may_be_cut(
+                len(more)
+            ):
+                return rows
 
     async def close(self) -> None:
         """End the session."""

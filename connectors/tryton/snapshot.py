@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.connector import Chunk, Condition, System
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import MISSING
-from connectors.tryton.catalogue import Tables
+from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
 from connectors.tryton.domain import equal
 from connectors.tryton.faults import Refused
@@ -36,24 +37,49 @@ class TrytonSnapshot:
     ) -> Chunk:
         """As `bridge.connector.Snapshot.chunk`."""
         known = await self._tables.table(table)
-        domain = [*equal(known, where or {}), *_behind(after)]
-        rows = await self._readable(
-            table, self._client.search_read(table, domain, known.names, limit=limit)
-        )
+        rows = await self._rows(known, equal(known, where or {}), known.names, after, limit)
         return Chunk(known.shape, [known.row(row) for row in rows], _last(rows, limit))
 
     async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
         """As `bridge.connector.ListsKeys.keys`."""
         known = await self._tables.table(table)
         own = [name for name in known.names if name == ID or name in known.key]
-        rows = await self._readable(
-            table, self._client.search_read(table, _behind(after), own, limit=limit)
-        )
+        rows = await self._rows(known, [], own, after, limit)
         listed = [
             tuple([known.cell(name, row) if name in own else MISSING for name in known.names])
             for row in rows
         ]
         return Chunk(known.shape, listed, _last(rows, limit))
+
+    async def _rows(
+        self, known: Table, domain: list[Any], names: list[str], after: list[Any] | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """The next rows by id. That there are no more is believed of an empty answer alone."""
+        name = known.model.name
+        rows: list[dict[str, Any]] = []
+        while len(rows) < limit:
+            behind = [[ID, ">", rows[-1][ID]]] if rows else _behind(after)
+            more = await self._readable(
+                name,
+                self._client.search_read(name, [*domain, *behind], names, limit=limit - len(rows)),
+            )
+            if not more:
+                if behind and not await self._finds_first(name):
+                    raise AnswerMismatch(
+                        f"model {name!r}: the ERP counts rows and doesn't find them by their ids, so that "
+                        "rows would be left out"
+                    )
+                break
+            rows += more
+        return rows
+
+    async def _finds_first(self, name: str) -> bool:
+        """Whether a condition on ids finds the first row that there is; of none, nothing is known."""
+        for _ in range(2):  # The row may go in between.
+            first = await self._client.search(name, [], limit=1)
+            if not first or await self._client.search(name, [[ID, "<=", first[0]]], limit=1):
+                return True
+        return False
 
     async def close(self) -> None:
         """End the session."""

@@ -54,9 +54,9 @@ class Trail:
             return set()
         recent, every = self._recent, sorted(watched)
         try:
-            rows = await self._look.window(LOG, recent.begin(window), *deleted(every))
+            rows, at_once = await self._look.window(LOG, recent.begin(window), *deleted(every))
             entries = recent.news(rows)
-            upto = recent.saw(rows, at_once=len(rows) < self._client.options.page)
+            upto = recent.saw(rows, at_once=at_once)
             if len(rows) > self._look.most:
                 recent.leap(max(row.at for row in rows))
                 return {name for names in watched.values() for name in names}

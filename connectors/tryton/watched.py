@@ -108,7 +108,7 @@ class Watched:
         saved, recent = self._saved, self._recent
         if saved is None:
             recent = Recent(await self._look.newest(self.name))
-            rows = await self._look.window(self.name, recent.begin(self._overlap))
+            rows, _ = await self._look.window(self.name, recent.begin(self._overlap))
             if len(rows) > self._look.most:
                 self._leap(recent, rows)
             else:
@@ -143,12 +143,12 @@ class Watched:
         if whole and now is not None and recent.at > now + CLOCK_SLACK:
             recent.turn_back(now, self._overlap)
         window = self._overlap if whole else max(self._overlap // 10, 1)
-        rows = await self._look.window(self.name, recent.begin(window))
+        rows, at_once = await self._look.window(self.name, recent.begin(window))
         if len(rows) > self._look.most:
             self._leap(recent, rows)
             await self._begin_anew(seen, f"more than {self._look.most} rows changed at once")
         else:
-            upto = recent.saw(rows, at_once=len(rows) < self._page)
+            upto = recent.saw(rows, at_once=at_once)
             seen.news = [
                 Found(row, recent.is_new(row, self._overlap), upto if whole else 0)
                 for row in recent.news(rows)

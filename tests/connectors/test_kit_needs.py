@@ -8,6 +8,7 @@ import pytest
 
 from bridge.kit.connector import ConnectorSuite
 from bridge.kit.connector.base import ConnectorTests
+from bridge.kit.connector.lying import LyingTests
 from bridge.kit.connector.weaker import WeakerTests
 from connectors import journal
 from tests.connectors.polled import fake
@@ -31,8 +32,9 @@ def test_a_source_of_every_change_is_not_held_to_the_weaker_promise_besides() ->
     weaker = held_to(WeakerTests)
     assert weaker
     assert not held_to(Mine) & weaker
-    # What else is left out: TRUNCATE, which triggers don't tell, and what only weaker ones promise.
-    left_out = held_to(ConnectorSuite) - held_to(Mine) - weaker
+    # What else is left out: TRUNCATE, which triggers don't tell, and what only weaker ones promise, or
+    # those to servers that can be made to lie.
+    left_out = held_to(ConnectorSuite) - held_to(Mine) - weaker - held_to(LyingTests)
     assert left_out == {
         "test_a_truncate_is_told_in_its_place",
         "test_without_the_capability_watermarks_are_refused",
@@ -57,6 +59,18 @@ def test_what_the_legacy_system_cannot_do_is_left_out() -> None:
 
     assert "test_a_row_that_gets_another_key_goes_and_comes" not in held_to(Mine)
     assert "test_a_rolled_back_transaction_is_never_told" not in held_to(Mine)
+
+
+def test_a_connector_is_held_to_what_its_server_may_lie_about() -> None:
+    class Mine(ConnectorSuite):
+        connector = fake.connector
+        lies = ("filters ignored",)
+
+    class Honest(ConnectorSuite):
+        connector = fake.connector
+
+    assert "test_a_snapshot_leaves_no_row_out_or_is_refused" in held_to(Mine)
+    assert not held_to(LyingTests) & held_to(Honest)
 
 
 def test_a_suite_without_its_connector_is_refused() -> None:

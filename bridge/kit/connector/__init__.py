@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from bridge.kit.lazy import loader
 
 if TYPE_CHECKING:
+    from bridge.kit.connector.base import Lie as Lie
     from bridge.kit.connector.legacy import COLUMNS as COLUMNS
     from bridge.kit.connector.legacy import KEY as KEY
     from bridge.kit.connector.legacy import Create as Create
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bridge.kit.connector.legacy import Truncate as Truncate
     from bridge.kit.connector.legacy import TypeCase as TypeCase
     from bridge.kit.connector.legacy import Update as Update
+    from bridge.kit.connector.lying import LyingLegacy as LyingLegacy
     from bridge.kit.connector.sql import SqlLegacy as SqlLegacy
     from bridge.kit.connector.suite import ConnectorSuite as ConnectorSuite
 
@@ -48,6 +50,8 @@ __all__ = [
     "Delete",
     "Lack",
     "Legacy",
+    "Lie",
+    "LyingLegacy",
     "Operation",
     "Rekey",
     "SqlLegacy",
@@ -57,8 +61,9 @@ __all__ = [
 ]
 
 _HOMES = {**dict.fromkeys(__all__, "legacy"), "ConnectorSuite": "suite", "SqlLegacy": "sql"}
+_HOMES |= {"Lie": "base", "LyingLegacy": "lying"}
 _ASSERTING = (
-    "base", "changes", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
+    "base", "changes", "lying", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
     "weaker", "window", "writing",
 )  # fmt: skip
 

@@ -22,11 +22,23 @@ Need = Literal[
     "truncate",
     "rekey",
     "rollback",
+    "lies",
     "not snapshot",
     "not ledger",
     "not every_change",
 ]
 """What a connector declares, or doesn't, or what its legacy system can do."""
+Lie = Literal[
+    "filters ignored",
+    "filters find nothing",
+    "orders ignored",
+    "pages cut",
+    "counts wrong",
+    "links ignored",
+]
+"""What a server does that takes an option and doesn't heed it: conditions, orders, a page that is cut
+without a link to the rest, a wrong number of rows, a link that leads to the first page again.
+"""
 Marked = TypeVar("Marked")
 
 
@@ -62,18 +74,20 @@ async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]
 
 class ConnectorTests:
     """Subclasses name their `connector` and define the fixture `fresh`: a Legacy whose system
-    holds nothing yet. `lacks` what the legacy system can't do, as in `Legacy`.
+    holds nothing yet. `lacks` what the legacy system can't do, as in `Legacy`; `lies` what its server
+    can be made to do (`bridge.kit.connector.lying`).
 
     Tests that ask for more, or for less, than the connector declares are left out of the subclass.
     """
 
     connector: ClassVar[Connector]
     lacks: ClassVar[frozenset[Lack]] = frozenset()
+    lies: ClassVar[tuple[Lie, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "connector" in cls.__dict__:
-            for name in unfit(cls, cls.connector.capabilities(), cls.lacks):
+            for name in unfit(cls, cls.connector.capabilities(), cls.lacks, cls.lies):
                 setattr(cls, name, None)
         elif not hasattr(cls, "connector") and not cls.__module__.startswith("bridge.kit."):
             message = f"{cls.__qualname__} has to say which connector it tests: connector = ..."
@@ -97,13 +111,16 @@ class ConnectorTests:
         return legacy.connector.capabilities()
 
 
-def unfit(suite: type, declared: Capabilities, lacks: frozenset[Lack]) -> Iterator[str]:
+def unfit(
+    suite: type, declared: Capabilities, lacks: frozenset[Lack], lies: tuple[Lie, ...] = ()
+) -> Iterator[str]:
     """The suite's tests that are not for such a connector."""
     true: dict[str, bool] = {
         name: bool(getattr(declared, name))
         for name in ("capture", "snapshot", "read", "write", "ledger", "every_change", "truncate")
     }
     true |= {"rekey": "rekey" not in lacks, "rollback": "rollback" not in lacks}
+    true |= {"lies": bool(lies)}
     true |= {f"not {name}": not value for name, value in true.items()}
     for part in suite.__mro__:
         of_all = vars(part).get("needs", ())

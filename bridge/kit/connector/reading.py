@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import Capabilities, Reader
+from bridge.connector.answer_check import first_foreign, first_repeated
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, Legacy
 from bridge.kit.connector.load import order
@@ -43,6 +44,24 @@ class ReaderTests(ConnectorTests):
             ]
             assert sorted(together, key=str) == sorted(single, key=str)
             assert together
+        await reader.close()
+
+    async def test_no_row_comes_that_was_not_asked_for_and_none_twice(self, legacy: Legacy) -> None:
+        """Keys that are asked for twice, rows that two keys find, and keys that find nothing."""
+        legacy.apply(*(Create(order(number)) for number in range(1, 20)))
+        reader = await legacy.connector.reader(legacy.system())
+        records = await _records(legacy)
+        known = {order(number)[KEY] for number in range(1, 20)}
+        keys: list[tuple[Any, ...]] = [(order(n)[KEY],) for n in (3, 17, 3, 99, 5)]
+        for columns, asked in (
+            ([KEY], keys),
+            (["customer"], [("customer 3",), ("customer 3",), ("CUSTOMER",), ("",)]),
+        ):
+            rows = await _rows(reader, records, legacy, columns, asked[: reader.max_keys])
+            values = [tuple(row[name] for name in columns) for row in rows]
+            assert first_foreign(values, asked) is None
+            assert first_repeated([(row[KEY],) for row in rows]) is None
+            assert {row[KEY] for row in rows} <= known
         await reader.close()
 
     async def test_without_keys_all_rows_come_up_to_the_limit(self, legacy: Legacy) -> None:

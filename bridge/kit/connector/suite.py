@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.kit.connector.changes import ChangeTests
+from bridge.kit.connector.lying import LyingTests
 from bridge.kit.connector.reading import ReaderTests
 from bridge.kit.connector.resuming import ResumeTests
 from bridge.kit.connector.setup import SetupTests
@@ -15,6 +16,13 @@ from bridge.kit.connector.writing import WriterTests
 
 @pytest.mark.asyncio
 class ConnectorSuite(
-    SetupTests, ChangeTests, ResumeTests, WeakerTests, SnapshotTests, ReaderTests, WriterTests
+    SetupTests,
+    ChangeTests,
+    ResumeTests,
+    WeakerTests,
+    SnapshotTests,
+    ReaderTests,
+    WriterTests,
+    LyingTests,
 ):
     """Everything that `bridge.connector` promises. Subclass it and define the fixture `fresh`."""

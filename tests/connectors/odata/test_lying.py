@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,13 +11,17 @@ import pytest
 
 from bridge.connector import Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.kit.connector.lying import LyingTests
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.answer import Page, page_of
+from connectors.odata.connector import connector
 from connectors.odata.csdl import parse
 from connectors.odata.options import Options
 from connectors.odata.reader import RETRY_IGNORED_S, ODataReader
 from connectors.odata.writer import ODataWriter
+from tests.between import standing
 from tests.connectors.odata.lying import FEW, LyingService
+from tests.connectors.odata.lying_legacy import WORDS, LyingODataLegacy
 
 BOTH = pytest.mark.parametrize("version", ["v4", "v2"])
 #: In no order that anybody would sort them by.
@@ -257,3 +261,37 @@ def test_a_service_of_v2_that_could_also_speak_v3_is_taken() -> None:
     assert parse(text.encode()).version == "v2"
     page = page_of({"odata.metadata": "x", "value": [], "odata.nextLink": "y", "odata.count": "7"})
     assert page == Page([], "y", None, 7)
+
+
+# -- the connectors' suite -------------------------------------------------------------------
+
+
+class Lying(LyingTests):
+    connector = connector
+    lies = tuple(WORDS)
+    set = "Suites"
+    version = "v4"
+
+    @pytest.fixture
+    def lying(self) -> Iterator[LyingODataLegacy]:
+        service = LyingService(version=self.version, page=6)
+        with standing(service.between):
+            yield LyingODataLegacy(service, self.set)
+
+    @pytest.fixture
+    def fresh(self, lying: LyingODataLegacy) -> LyingODataLegacy:
+        return lying
+
+
+class TestLyingTimesOfChange(Lying):
+    connector = connector
+
+
+class TestLyingListing(Lying):
+    connector = connector
+    set = "Plains"
+
+
+class TestLyingV2(Lying):
+    connector = connector
+    version = "v2"

@@ -12,9 +12,8 @@ import pytest
 from bridge.model.errors import RetryLater
 from connectors.tryton.catalogue import Tables
 from connectors.tryton.fields import ID
-from connectors.tryton.look import Look
+from connectors.tryton.look import Look, WindowRows
 from connectors.tryton.options import TrytonOptions
-from connectors.tryton.recent import Stamp
 from connectors.tryton.watched import Watched
 
 
@@ -35,8 +34,8 @@ class Erp:
     async def newest(self, model: str) -> int:
         return 0
 
-    async def window(self, model: str, begin: int) -> list[Stamp]:
-        return []
+    async def window(self, model: str, begin: int) -> WindowRows:
+        return WindowRows([], at_once=True)
 
     async def ids(self, model: str) -> array[int]:
         return array("q", sorted(self.rows - self.hidden))

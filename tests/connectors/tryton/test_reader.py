@@ -80,7 +80,8 @@ async def test_numbers_keep_their_digits_and_rows_that_are_not_there_are_left_ou
         tryton.reset()
         found = await reader.fetch("sale.sale", ["id"], [(key,) for key in (*keys, 987_654)])
         assert named(found, "id", "state") == [(key, "draft") for key in keys]
-        assert tryton.calls()[1:] == ["model.sale.sale.search_read"]
+        # Once more, since one is missing and no larger answer came before: it may have been cut.
+        assert tryton.calls()[1:] == ["model.sale.sale.search_read"] * 2
         assert len((await reader.fetch("sale.sale", [], [], limit=2)).rows) == 2
 
 

@@ -1,0 +1,124 @@
+"""An ERP that ignores what it is told to: a proxy in front of the real one changes the questions.
+
+Each lie is one word of data. Without one, all is forwarded as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from bridge.connector import System
+from bridge.kit.connector import Lie
+from tests.between import Asked, Between, Say
+from tests.connectors.tryton.legacy import TrytonLegacy
+from tests.services.tryton import Tryton
+
+LIES: Mapping[str, str] = {
+    "filter": "conditions are ignored, but for those on ids",
+    "every filter": "all conditions are ignored",
+    "filter finds nothing": "any condition finds nothing",
+    "order": "rows come in the order of their ids, the last one first",
+    "pages cut": "no answer holds more than three rows",
+    "top": "limits are ignored",
+}
+FEW = 3
+"""Rows of an answer that is cut."""
+READS = ("search_read", "search")
+
+
+class LyingTryton:
+    """`url` is the connector's; `lies` may change at any time. Only reads of `model` are lied about."""
+
+    def __init__(self, erp: Tryton, model: str, *lies: str) -> None:
+        assert set(lies) <= LIES.keys(), lies
+        self.model = model
+        self.lies = set(lies)
+        self._erp = erp
+        self.between = Between(erp.address)
+        self.between.rule = self._rule
+        self._http = httpx.Client(trust_env=False, timeout=60)
+
+    def serving(self) -> AbstractAsyncContextManager[Between]:
+        return self.between.serving()
+
+    def url(self, of: str) -> str:
+        return self.between.url(of)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _rule(self, asked: Asked) -> Say | None:
+        if not self.lies or asked.method != "POST" or not asked.body:
+            return None
+        call = json.loads(asked.body)
+        method = str(call.get("method", "")).removeprefix(f"model.{self.model}.")
+        if method not in READS:
+            return None
+        domain, offset, limit, order, *more = call["params"]
+        if "filter finds nothing" in self.lies and domain:
+            return Say(200, json.dumps({"id": call["id"], "result": []}).encode())
+        if "every filter" in self.lies:
+            domain = []
+        elif "filter" in self.lies:
+            domain = _of_ids(domain)
+        if "order" in self.lies and order:
+            order = [["id", "DESC"]]
+        if "top" in self.lies:
+            limit = None
+        if "pages cut" in self.lies:
+            limit = FEW if limit is None else min(limit, FEW)
+        call["params"] = [domain, offset, limit, order, *more]
+        kept = {n: v for n, v in asked.headers.items() if n in {"authorization", "content-type"}}
+        answer = self._http.post(
+            f"{self._erp.address}{asked.path}", content=json.dumps(call).encode(), headers=kept
+        )
+        return Say(answer.status_code, answer.content, {"Content-Type": "application/json"})
+
+
+WORDS: Mapping[Lie, str] = {
+    "filters ignored": "every filter",
+    "filters find nothing": "filter finds nothing",
+    "orders ignored": "order",
+    "pages cut": "pages cut",
+}
+
+
+class LyingTrytonLegacy(TrytonLegacy):
+    """The suite's legacy system, of which the connector sees what the proxy lets through."""
+
+    def __init__(self, erp: Tryton, service: LyingTryton) -> None:
+        super().__init__(erp, options={"reconcile": 0.5})
+        self._service = service
+
+    def lie(self, *lies: Lie) -> None:
+        """As `LyingLegacy.lie`."""
+        self._service.lies = {WORDS[lie] for lie in lies}
+
+    def system(self, *tables: str) -> System:
+        """As `Legacy.system`."""
+        found = super().system(*tables)
+        return replace(found, url=self._service.url(found.url))
+
+    def probe_qty(self) -> str:
+        """As `Probes.probe_qty`."""
+        return f"find {self.table} id=:key, qty=:qty"
+
+
+def _of_ids(domain: list[Any]) -> list[Any]:
+    """The conditions on ids alone, of those that must all hold."""
+    if domain and domain[0] == "id":
+        return domain
+    if domain and isinstance(domain[0], str):
+        return []
+    return [kept for part in domain if (kept := _of_ids(part))]
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    """A row of the suite's model."""
+    return {"order_no": f"A{number:03}", "customer": f"C{number % 3}", "qty": number, **more}
