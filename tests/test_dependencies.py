@@ -31,6 +31,10 @@ def imported(folder: Path) -> Iterator[tuple[str, str]]:
                 yield name.partition(".")[0], str(path.relative_to(ROOT))
 
 
+#: Files that nothing imports at its top, and the extra whose driver they are of.
+OF_A_DRIVER = {"connectors/sql/sent_values.py": "postgres"}
+
+
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
@@ -51,9 +55,29 @@ def test_what_a_folder_needs_comes_with_its_extra(folder: str, extras: list[str]
         (name, path)
         for name, path in imported(ROOT / folder)
         if name not in sys.stdlib_module_names | OURS
-        and not known & {canonicalize_name(each) for each in places.get(name, [name])}
+        and not (known | _of_driver(path))
+        & {canonicalize_name(each) for each in places.get(name, [name])}
     }
     assert missing == set()
+
+
+def _of_driver(path: str) -> set[str]:
+    extra = OF_A_DRIVER.get(path)
+    return names(PROJECT["optional-dependencies"][extra]) if extra else set()
+
+
+@pytest.mark.parametrize("path", OF_A_DRIVER)
+def test_a_file_of_a_driver_is_imported_by_nothing_at_its_top(path: str) -> None:
+    """Where the driver isn't installed, its neighbours are imported all the same."""
+    module = path.removesuffix(".py").replace("/", ".")
+    folder, name = module.rpartition(".")[::2]
+    for file in (ROOT / path).parents[1].rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.Import):
+                assert module not in {each.name for each in node.names}, file
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != module, file
+                assert not (node.module == folder and name in {n.name for n in node.names}), file
 
 
 def test_every_dependency_is_pinned() -> None:
