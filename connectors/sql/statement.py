@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,9 +11,10 @@ import sqlalchemy as sa
 from bridge.model.errors import ConfigurationError
 
 
-def parameters_of(statement: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def parameters_of(statement: str) -> tuple[str, ...]:
     r"""The `:name` parameters of a statement (`\\:` is a colon, `::` a cast), in order."""
-    return list(sa.text(statement).compile().params)
+    return tuple(sa.text(statement).compile().params)
 
 
 def bound(
