@@ -12,14 +12,13 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import aiokafka
 
 from benchmarks import orders
-from benchmarks.bench import Setting, Worker, setting
+from benchmarks.bench import Setting, Worker, checkouts, python_of, setting
 from benchmarks.results import Results
 
 EVENTS = 60_000
@@ -29,7 +28,6 @@ WARM_ROUNDS = 3
 TASKS = ("noop", "answering")
 FLOOR = "aiokafka reading and committing"
 WORKER = Path(__file__).parent / "agent_worker.py"
-HERE = Path(__file__).parents[1]
 COMMANDS = """
 commands:
   note_order:
@@ -43,8 +41,6 @@ commands:
 def main() -> None:
     """All rounds; the medians of the warm ones are quoted."""
     results = Results("agents")
-    before = os.environ.get("BENCH_BEFORE")
-    checkouts = {"now": HERE, **({"before": Path(before)} if before else {})}
     rates: dict[tuple[str, str], list[float]] = {}
     floors: list[float] = []
     with setting() as at:
@@ -54,7 +50,7 @@ def main() -> None:
             if number >= WARM_ROUNDS:
                 floors.append(floor)
             for task in TASKS:
-                for label, checkout in checkouts.items():
+                for label, checkout in checkouts().items():
                     rate = once(at, checkout, task, f"{task}-{label}-{number}")
                     if number >= WARM_ROUNDS:
                         rates.setdefault((task, label), []).append(rate)
@@ -84,9 +80,8 @@ def fill(at: Setting) -> None:
 
 def once(at: Setting, checkout: Path, task: str, name: str) -> float:
     """Events a second of one agent of a checkout."""
-    python = sys.executable if checkout == HERE else str(checkout / ".venv" / "bin" / "python")
     output = subprocess.run(
-        [python, str(WORKER), str(at.folder / "bridge.yaml"), task, str(EVENTS), name],
+        [python_of(checkout), str(WORKER), str(at.folder / "bridge.yaml"), task, str(EVENTS), name],
         env={**os.environ, "ERP_URL": at.url, "PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
         text=True,

@@ -25,6 +25,20 @@ from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
 from tests.services.registry import Registry
 
+HERE = Path(__file__).parents[1]
+
+
+def checkouts() -> dict[str, Path]:
+    """What is measured, by its label: this checkout, and the one that BENCH_BEFORE names."""
+    before = os.environ.get("BENCH_BEFORE")
+    return {"now": HERE, **({"before": Path(before)} if before else {})}
+
+
+def python_of(checkout: Path) -> str:
+    """The interpreter of a checkout, with its compiled modules and what it depends on."""
+    return sys.executable if checkout == HERE else str(checkout / ".venv" / "bin" / "python")
+
+
 SYSTEM = """
 system: erp
 connector: postgres
@@ -89,14 +103,18 @@ def setting() -> Iterator[Setting]:
 
 
 class Worker:
-    """A capturing bridge as a process of its own."""
+    """A capturing bridge as a process of its own, by the code of a checkout.
 
-    def __init__(self, at: Setting) -> None:
+    It is run by its path, so that PYTHONPATH decides whose bridge is imported.
+    """
+
+    def __init__(self, at: Setting, checkout: Path = HERE) -> None:
         self.peak = 0
+        script = Path(__file__).with_name("worker.py")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", str(at.folder / "bridge.yaml")],
+            [python_of(checkout), str(script), str(at.folder / "bridge.yaml")],
             stdout=subprocess.PIPE,
-            env={**os.environ, "ERP_URL": at.url},
+            env={**os.environ, "ERP_URL": at.url, "PYTHONPATH": str(checkout)},
             text=True,
         )
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 
 import aiokafka
 import fastavro
@@ -22,7 +23,7 @@ from aiokafka.producer import sender
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from benchmarks import orders
-from benchmarks.bench import Setting, Worker, setting
+from benchmarks.bench import Setting, Worker, checkouts, setting
 from benchmarks.results import Results
 from bridge.log.kafka.internals import BACKOFF
 from bridge.log.kafka.settings import BACKOFF_MS
@@ -37,29 +38,35 @@ assert BACKOFF == sender.BACKOFF_OVERRIDE
 
 
 def main() -> None:
-    """Both rates and the floor, with one bridge."""
+    """Both rates and the floor, with one bridge; of each checkout in turn."""
     results = Results("latency")
     with setting() as at:
-        at.renew()
-        orders.create(at.url)
-        at.sql("create publication bench for table orders")
-        at.sql(f"select pg_create_logical_replication_slot('{at.name}', 'pgoutput')")
-        with Worker(at) as worker:
-            worker.until("SnapshotProgress", done=True)
-            first = 1
-            paced(at, first, WARM * RATES[0], RATES[0])
-            first += WARM * RATES[0]
-            floor = bare(at)
-            results.add(f"{FLOOR}, p50", part(floor, 50), "ms")
-            results.add(f"{FLOOR}, p99", part(floor, 99), "ms")
-            for rate in RATES:
-                count = rate * SECONDS
-                found = paced(at, first, count, rate)
-                first += count
-                for percent in (50, 99):
-                    value, bound = part(found, percent), part(floor, percent)
-                    name = f"{rate:,} changes/s, p{percent}"
-                    results.add(name, value, "ms", FLOOR, value / bound)
+        for label, checkout in checkouts().items():
+            measure(at, label, checkout, results)
+
+
+def measure(at: Setting, label: str, checkout: Path, results: Results) -> None:
+    """The floor and both rates, by the code of a checkout."""
+    at.renew()
+    orders.create(at.url)
+    at.sql("create publication bench for table orders")
+    at.sql(f"select pg_create_logical_replication_slot('{at.name}', 'pgoutput')")
+    with Worker(at, checkout) as worker:
+        worker.until("SnapshotProgress", done=True)
+        first = 1
+        paced(at, first, WARM * RATES[0], RATES[0])
+        first += WARM * RATES[0]
+        floor = bare(at)
+        results.add(f"{FLOOR}, p50", part(floor, 50), "ms")
+        results.add(f"{FLOOR}, p99", part(floor, 99), "ms")
+        for rate in RATES:
+            count = rate * SECONDS
+            delays = paced(at, first, count, rate)
+            first += count
+            for percent in (50, 99):
+                value, bound = part(delays, percent), part(floor, percent)
+                name = f"{rate:,} changes/s, p{percent}, {label}"
+                results.add(name, value, "ms", FLOOR, value / bound)
 
 
 def part(found: list[float], percent: int) -> float:
