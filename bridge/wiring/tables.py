@@ -29,6 +29,8 @@ class EntityTables(Mapping[str, EntityTable]):
     """By bare name those that are whole. Asking for one that isn't raises Rejected
     (`unavailable`) with the reason; it spares the others, and has the tables described again, so
     that whoever asks once they have been fixed gets it. `close` when done.
+
+    Made in the event loop that they are described in; any thread may ask.
     """
 
     def __init__(
@@ -40,13 +42,16 @@ class EntityTables(Mapping[str, EntityTable]):
         self._whole, self._lacking = described
         self._describe = describe
         self._monotonic = monotonic
+        self._loop = asyncio.get_running_loop()
         self._earliest = monotonic() + DESCRIBE_INTERVAL_S
         self._describing: asyncio.Task[None] | None = None
 
     def __getitem__(self, name: str) -> EntityTable:
         why = self._lacking.get(name)
         if why is not None:
-            self._describe_again()
+            if self._monotonic() >= self._earliest:
+                # Agents' handlers ask from event loops of their own, where nothing of the bridge runs.
+                self._loop.call_soon_threadsafe(self._describe_again)
             raise Rejected(
                 "unavailable",
                 f"entity {name!r} can be neither read nor changed: {why} (once that is fixed, ask "
@@ -58,7 +63,7 @@ class EntityTables(Mapping[str, EntityTable]):
         under_way = self._describing is not None and not self._describing.done()
         if under_way or self._monotonic() < self._earliest:
             return
-        self._describing = asyncio.get_running_loop().create_task(self._look())
+        self._describing = self._loop.create_task(self._look())
 
     async def _look(self) -> None:
         try:

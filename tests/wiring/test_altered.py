@@ -267,10 +267,35 @@ async def test_an_entity_that_is_lacking_at_the_start_is_there_once_it_is_fixed(
                 assert tables["t"] is table
             except Rejected as error:
                 reasons.append(str(error))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(3):
+                await asyncio.sleep(0)
     await tables.close()
     assert described == 3
     assert ["no table" in reason for reason in reasons] == [True] * 4 + [False] * 3
     assert "its key is gone" in reasons[-1]
     assert tables["t"] is table
+
+
+async def test_whoever_asks_a_lacking_entity_is_described_in_the_bridges_loop() -> None:
+    """Agents seal their commands in an event loop of their own: connections, locks and the log of the
+    bridge don't work there.
+    """
+    described: list[asyncio.AbstractEventLoop] = []
+
+    async def describe() -> Described:
+        described.append(asyncio.get_running_loop())
+        return {}, {}
+
+    now = 0.0
+    tables = EntityTables(({}, {"t": "there is no table 't'"}), describe, lambda: now)
+    now += 10 * DESCRIBE_INTERVAL_S
+
+    async def asked() -> None:
+        with pytest.raises(Rejected, match="no table"):
+            tables["t"]
+        await asyncio.sleep(0.05)
+
+    await asyncio.to_thread(asyncio.run, asked())
+    await until(lambda: bool(described))
+    assert described == [asyncio.get_running_loop()]
+    await tables.close()
