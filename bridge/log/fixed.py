@@ -11,7 +11,7 @@ from bridge.model import fixed, headers, wire
 from bridge.model.avro_limits import parse_bounded
 from bridge.model.canonical import instant_text
 from bridge.model.error_text import clean_text, describe_error
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.fixed import FIXED, KINDS, DeadLetter, FixedKey, FixedRecord, Kind
 from bridge.model.names import fixed_topic
 from bridge.single_flight import SingleFlight
@@ -148,6 +148,9 @@ class FixedCodec:
             text = await self._registry.schema(schema_id)
         except KeyError:
             raise UnreadableRecord(f"schema id {schema_id} is not in the registry") from None
+        except ConfigurationError as error:
+            # What the registry holds under this id is no schema.
+            raise UnreadableRecord(str(error)) from error
         writer = self._writers[schema_id] = parse_bounded(text)
         return writer
 

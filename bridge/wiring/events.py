@@ -12,7 +12,7 @@ from bridge.model import headers, wire
 from bridge.model.avro import entity_of
 from bridge.model.declare import EntitySpec
 from bridge.model.error_text import describe_error
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.event import Event
 from bridge.model.types import Entity
 from bridge.plan.record import Decoder
@@ -96,6 +96,9 @@ class RegistryEvents:
             text = await self._registry.schema(schema_id)
         except KeyError:
             raise UnreadableChange(f"schema id {schema_id} is not in the registry") from None
+        except ConfigurationError as error:
+            # What the registry holds under this id is no schema.
+            raise UnreadableChange(str(error)) from error
         try:
             entity = _declared(entity_of(json.loads(text)), self._entities)
             decoder = SchemaDecoder(entity, Decoder(text, entity), f".{entity.qualified}")

@@ -5,15 +5,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.log.embedded import EmbeddedLog
 from bridge.log.fixed import FixedCodec, UnreadableRecord, entry_size
-from bridge.model import fixed
+from bridge.log.port import Entry, Record, TopicPartition
+from bridge.log.registry.embedded import EmbeddedRegistry
+from bridge.model import fixed, wire
 from bridge.model.fixed import KINDS, DeadLetter, Kind, Target
+from bridge.model.names import SCHEMAS, internal_topic
+from bridge.wiring.events import RegistryEvents, UnreadableChange
 from tests.agent.world import MemoryRegistry
 from tests.hostile_values import HALF_EMOJI, SCHEMA_TEXTS, VALUES, quick
 from tests.model.test_fixed import SAMPLES
@@ -184,3 +190,26 @@ async def test_a_dead_letter_is_written_whatever_it_holds(
     assert entry_size(entry) <= 5000
     letter = await codec.decode("dead", entry.value or b"")
     assert {name: getattr(letter, name) for name in kept} == kept
+
+
+async def test_an_id_under_which_the_registry_holds_no_schema_is_the_records_fault(
+    tmp_path: Path,
+) -> None:
+    """It ended whatever read it: an executor, at each start."""
+    log = EmbeddedLog(tmp_path / "log.db")
+    await log.open()
+    registry = EmbeddedRegistry(log, "acme")
+    await registry.open()
+    codec = FixedCodec(registry, "acme")
+    await codec.open()
+    topic = internal_topic("acme", SCHEMAS)
+    end = await log.end_offsets([TopicPartition(topic, 0)])
+    await log.append(topic, [Entry(b"k", b"junk")])
+    value = wire.header(end[TopicPartition(topic, 0)] + 1) + b"x"
+    with pytest.raises(UnreadableRecord, match="left out"):
+        await codec.decode("command", value)
+    record = Record("acme.erp.sales_order", 0, 0, 0, value, value, ())
+    with pytest.raises(UnreadableChange, match="left out"):
+        await RegistryEvents(registry, {}).event(record)
+    await registry.close()
+    await log.close()

@@ -347,3 +347,19 @@ async def test_a_schema_that_is_nowhere_is_waited_for_once(serving: Serving) -> 
         await registry.schema(7)
     assert len(server.asked) == count + 1
     await registry.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 422])
+async def test_a_refusal_while_it_runs_says_nothing_about_the_schema(
+    serving: Serving, status: int
+) -> None:
+    """A login that is over, or a proxy: the record that names the schema would be a dead letter."""
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    _, url = await serving(
+        lambda _, path: config if path.endswith("/config") else (status, {"message": "no"})
+    )
+    registry = HttpRegistry(url, patience=0.1)
+    await registry.open()
+    with pytest.raises(RetryLater, match=str(status) if status < 409 else "no"):
+        await registry.schema(7)
+    await registry.close()

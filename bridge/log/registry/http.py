@@ -161,7 +161,12 @@ class HttpRegistry:
         return text
 
     async def _ask_schema(self, schema_id: int) -> str:
-        text = await self._find(f"/schemas/ids/{schema_id}", schema_text_of)
+        try:
+            text = await self._find(f"/schemas/ids/{schema_id}", schema_text_of)
+        except (ConfigurationError, Rejected) as error:
+            # A login that is over, a certificate, a proxy: nothing that the record which names the
+            # schema could be blamed for.
+            raise RetryLater(str(error)) from error
         if text is None:
             raise KeyError(schema_id)
         return text
