@@ -54,7 +54,7 @@ class BlockedLoopWatch:
         self._clock = clock
         self._asked: float | None = None
         self._late: deque[tuple[float, float]] = deque()
-        """When, and for how many seconds, the loop did not answer."""
+        """When, and for how many seconds, the loop did not answer. Its thread appends at any time."""
         self._seen: Counter[tuple[str, str]] = Counter()
         self._silent_until = clock()
 
@@ -91,7 +91,7 @@ class BlockedLoopWatch:
         while self._late and self._late[0][0] < now - WINDOW_S:
             self._late.popleft()
         waiting = now - self._asked if self._asked is not None else 0.0
-        blocked = sum(seconds for _, seconds in self._late) + waiting
+        blocked = sum(seconds for _, seconds in tuple(self._late)) + waiting
         if blocked < BLOCKED_S:
             if not self._late:
                 self._seen.clear()
