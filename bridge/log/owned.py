@@ -214,13 +214,14 @@ class ObservedGroup:
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
         """One notice a topic."""
-        topics: dict[str, int] = {}
-        for place, count in counts.items():
-            topics[place.topic] = topics.get(place.topic, 0) + count
-        for topic, count in sorted(topics.items()):
+        topics: dict[str, list[int]] = {}
+        for partition, count in counts.items():
+            topics.setdefault(partition.topic, []).append(count)
+        for topic, records in sorted(topics.items()):
             reason = (
-                f"has no offsets in {topic} ({len(counts)} partitions with records): it is new, or "
-                f"they were deleted or expired; up to {count} records are handled from the beginning"
+                f"has no offsets in {topic} ({len(records)} partitions with records): it is new, or "
+                f"they were deleted or expired; up to {sum(records)} records are handled from the "
+                "beginning"
             )
             self._observer(GroupMoved(group, topic, 0, reason))
 

@@ -122,23 +122,26 @@ def _read_as(sample: Any, text: str) -> Any:
     """`text` as a value of the sample's type; itself where there is no better form."""
     if isinstance(sample, bool):
         return {"true": True, "false": False}.get(text.strip().lower(), text)
+    if isinstance(sample, datetime):
+        return _moment(text, local=sample.tzinfo is None)
     for kind, read in _READ:
         if isinstance(sample, kind):
             return read(text)
     return text
 
 
-def _moment(text: str) -> datetime:
-    """As elsewhere on the command line: without a zone it is local time."""
+def _moment(text: str, *, local: bool) -> datetime:
+    """As elsewhere on the command line: an instant without a zone is one of this machine's. `local`:
+    the field is a local time, which has none.
+    """
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.astimezone()
+    return moment if local or moment.tzinfo else moment.astimezone()
 
 
 _READ: tuple[tuple[type, Callable[[str], Any]], ...] = (
     (int, Decimal),
     (Decimal, Decimal),
     (float, float),
-    (datetime, _moment),
     (date, date.fromisoformat),
     (time, time.fromisoformat),
     (UUID, UUID),

@@ -196,3 +196,12 @@ async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harnes
 def test_a_gap_never_counts_below_nothing() -> None:
     gaps: Mapping[TopicPartition, Gap] = {TopicPartition("t", 0): Gap(500, 0)}
     assert RecordsRemoved("g", gaps).gaps[TopicPartition("t", 0)].missing == 0
+
+
+def test_each_topic_says_how_many_of_its_own_partitions_have_records() -> None:
+    notices: list[Notice] = []
+    counts = {TopicPartition("a", 0): 2, TopicPartition("a", 1): 3, TopicPartition("b", 0): 1}
+    ObservedGroup(notices.append).begins("g", counts)
+    reasons = [each.reason for each in notices if isinstance(each, GroupMoved)]
+    assert ["in a (2 partitions" in reasons[0], "up to 5 records" in reasons[0]] == [True, True]
+    assert "in b (1 partitions" in reasons[1]

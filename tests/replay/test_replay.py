@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.fixed import DeadLetter
 from bridge.model.headers import REPLAY
+from bridge.model.types import Entity
 from bridge.replay import (
     IntoTopic,
     JsonLines,
@@ -101,6 +102,21 @@ async def test_a_topic_that_is_not_there_is_named(here: World) -> None:
 async def test_a_field_that_no_event_has_is_an_error(here: World) -> None:
     with pytest.raises(ConfigurationError, match=r"has a field .nothing.; they have .*status"):
         await run(here, Selection(TOPIC, where={"nothing": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 1, 31, 10), "2026-01-31T10:00:00"),  # noqa: DTZ001 - a local timestamp
+        (datetime(2026, 1, 31, 10, tzinfo=UTC), "2026-01-31T11:00:00+01:00"),
+        (date(2026, 1, 31), "2026-01-31"),
+    ],
+)
+def test_a_text_is_read_as_the_type_of_the_field(value: object, text: str) -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    kind = Entity("erp", "t", (), ())
+    event = Event("erp.t", "create", {}, None, {"at": value}, (), "", None, None, now, "1", kind)
+    assert Selection(TOPIC, where={"at": text}).fits(event)
 
 
 class Slow:
