@@ -6,14 +6,18 @@ what certainly doesn't fit is told: fields of other models, and what isn't in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import InvalidOperation
 from typing import Any
 
 from bridge.connector.answer_check import AnswerMismatch, first_misplaced, may_equal
 
 TOLERANCE = timedelta(seconds=1)
 """Databases round moments, some to seconds."""
+Check = Callable[[Mapping[str, Any]], bool]
+ExactKeys = tuple[tuple[str, ...], set[tuple[Any, ...]]]
+"""Fields, and the values of them that are asked for."""
 _EMPTY = (None, False, "")
 """What Tryton's conditions take for one another in some fields."""
 
@@ -27,14 +31,69 @@ def names_in(domain: Sequence[Any]) -> list[str]:
 
 def may_satisfy(row: Mapping[str, Any], domain: Sequence[Any]) -> bool:
     """False where the row certainly doesn't fit the domain."""
+    return _check_of(domain)(row)
+
+
+def _check_of(domain: Sequence[Any]) -> Check:
+    """The domain as a function of a row. A domain may name a thousand keys: what equals one of them
+    exactly is found without comparing it with each.
+    """
     if not domain:
-        return True
+        return lambda _: True
     if _is_clause(domain):
-        return _fits(row, *domain[:3])
+        name, operator, wanted = domain[:3]
+        keys = _exact_keys([[domain]]) if operator == "in" else None
+        return _unless_exact(keys, lambda row: _fits(row, name, operator, wanted))
     parts = [part for part in domain if isinstance(part, (list, tuple))]
+    checks = [_check_of(part) for part in parts]
     if domain[0] == "OR":
-        return any(may_satisfy(row, part) for part in parts)
-    return all(may_satisfy(row, part) for part in parts)
+        return _unless_exact(_exact_keys(parts), lambda row: any(check(row) for check in checks))
+    return lambda row: all(check(row) for check in checks)
+
+
+def _unless_exact(keys: ExactKeys | None, check: Check) -> Check:
+    """True of rows with one of these keys, and what `check` says of others."""
+    if keys is None:
+        return check
+    names, values = keys
+
+    def either(row: Mapping[str, Any]) -> bool:
+        try:
+            if tuple(_plain(row[name]) for name in names) in values:
+                return True
+        except (KeyError, TypeError, InvalidOperation):  # not in the row, or can't be hashed
+            pass
+        return check(row)
+
+    return either
+
+
+def _exact_keys(parts: Sequence[Sequence[Any]]) -> ExactKeys | None:
+    """The keys that parts of an OR ask for; None where they ask in another way, or for fields of other
+    models. Only the last clause of a part has several values.
+    """
+    names: tuple[str, ...] = ()
+    values: set[tuple[Any, ...]] = set()
+    for part in parts:
+        if not part or not all(isinstance(clause, (list, tuple)) for clause in part):
+            return None
+        if not all(_is_clause(clause) and clause[0].isidentifier() for clause in part):
+            return None
+        own = tuple(clause[0] for clause in part)
+        *single, last = part
+        if (names and own != names) or any(clause[1] != "=" for clause in single):
+            return None
+        if last[1] not in {"=", "in"}:
+            return None
+        names = own
+        before = tuple(_plain(clause[2]) for clause in single)
+        try:
+            values.update(
+                (*before, _plain(choice)) for choice in (last[2] if last[1] == "in" else [last[2]])
+            )
+        except (TypeError, InvalidOperation):
+            return None
+    return names, values
 
 
 def _is_clause(domain: Sequence[Any]) -> bool:
@@ -97,8 +156,9 @@ def check_rows(
     where: str,
 ) -> None:
     """Rows against the domain, and (`ordered`) against the order of ids. Raises AnswerMismatch."""
+    fits = _check_of(domain)
     for row in rows:
-        if not may_satisfy(row, domain):
+        if not fits(row):
             names = ", ".join(dict.fromkeys(names_in(domain)))
             raise AnswerMismatch(
                 f"{where}: model {model!r}: rows came that were not asked for: the ERP doesn't heed the "
