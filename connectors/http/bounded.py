@@ -92,6 +92,11 @@ class _Bounded(httpx.AsyncByteStream):
                         f"{received} compressed bytes, which become more than {size}"
                     )
                 yield part
+            if received > self._max_bytes:
+                # Bytes that never become anything: after the end of what is compressed, or in its head.
+                if self._cut:
+                    return
+                raise AnswerTooLarge(f"more than {self._max_bytes // 2**20} MB")
         if received and not self._cut:
             decoder.end()
 
@@ -127,7 +132,8 @@ class _Inflating:
             if len(self._head) < _FRAME_BYTES:
                 return
             raw, self._inflater = self._head, zlib.decompressobj(_window_bits(self._head))
-        while raw:
+        # What comes after the end is left out; zlib would keep all of it.
+        while raw and not self._inflater.eof:
             try:
                 part = self._inflater.decompress(raw, _STEP_BYTES)
             except zlib.error as error:

@@ -93,6 +93,36 @@ async def test_what_is_compressed_to_almost_nothing_is_no_data(
         await ask(bomb, "gzip")
 
 
+@pytest.mark.parametrize("status", [200, 500])
+async def test_bytes_after_the_end_of_what_is_compressed_are_neither_kept_nor_endless(
+    status: int,
+) -> None:
+    """zlib keeps all of them, and copies them with each piece."""
+    body = b"x" * 9
+
+    class Endless(httpx.AsyncByteStream):
+        pieces = 0
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield gzip.compress(body)
+            while self.pieces < 1000:
+                self.pieces += 1
+                yield b"\0" * 2**16
+
+    stream = Endless()
+    answer = httpx.Response(status, headers={"Content-Encoding": "gzip"}, stream=stream)
+    await bound_answers(2**20)(answer)
+    tracemalloc.start()
+    if status == 200:
+        with pytest.raises(AnswerTooLarge, match="more than 1 MB"):
+            await answer.aread()
+    else:
+        assert await answer.aread() == body
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    assert stream.pieces < 20
+
+
 class Twice(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         yield request
