@@ -41,11 +41,12 @@ def aligned(
     found: dict[Values, list[Row]] = {}
     for row in rows:
         found.setdefault(key_of(row), []).append(row)
-    missing = [key for key in keys if key not in found]
-    if not missing or not _any_text(missing):
-        return found, []
     asked = set(keys)
     others = {key: found.pop(key) for key in [key for key in found if key not in asked]}
+    missing = [key for key in keys if key not in found]
+    # Rows of other keys are those of some key here, of one that has rows of its own too.
+    if not (missing or others) or not _any_text(keys):
+        return found, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
         groups.setdefault(folded(key), []).append(key)
