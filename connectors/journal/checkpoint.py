@@ -113,8 +113,10 @@ def lost(after: Resume | None, state: State, entry: Entry | None) -> str | None:
             "a backup of the database restored?"
         )
     # Where the change at the mark is the log's, an acknowledgement was lost: the power failed.
-    if after.confirmed is not None and (
-        state.confirmed is None or (state.confirmed < after.confirmed and not known)
+    if (
+        after.confirmed is not None
+        and not known
+        and (state.confirmed is None or state.confirmed < after.confirmed)
     ):
         return (
             f"the journal was acknowledged up to {state.confirmed and state.confirmed[0]}, but the "

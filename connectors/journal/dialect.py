@@ -156,8 +156,8 @@ class Dialect(Protocol):
         """
 
     def prepare_writes(self, engine: Engine) -> None:
-        """Let connections that only acknowledge and mark hold the lock as short as can be: both may
-        be lost when the power fails.
+        """Let connections that only acknowledge and mark hold the lock as short as can be: what was
+        acknowledged may be forgotten when the power fails, a watermark may not.
         """
 
     def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> Forgotten:

@@ -325,7 +325,8 @@ class SqliteJournal:
 
     def prepare_writes(self, engine: Engine) -> None:
         """In WAL mode a commit that isn't synced holds the lock for a hundredth of the time, and
-        the database stays whole (https://www.sqlite.org/pragma.html#pragma_synchronous).
+        the database stays whole (https://www.sqlite.org/pragma.html#pragma_synchronous). Watermarks
+        are synced all the same: the log may go on from there.
         """
 
         def relax(connection: Any, _record: object) -> None:
@@ -362,12 +363,18 @@ class SqliteJournal:
 
     def watermark(self, connection: Connection, name: str) -> None:
         """Write a watermark in a short transaction."""
-        with connection.begin():
-            connection.exec_driver_sql(
-                f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
-                f"VALUES (0, {CREATE}, {NOW}, ?)",
-                (name,),
-            )
+        driver: Any = connection.connection.driver_connection
+        [level] = driver.execute("PRAGMA synchronous").fetchone()
+        driver.execute("PRAGMA synchronous = FULL")
+        try:
+            with connection.begin():
+                connection.exec_driver_sql(
+                    f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
+                    f"VALUES (0, {CREATE}, {NOW}, ?)",
+                    (name,),
+                )
+        finally:
+            driver.execute(f"PRAGMA synchronous = {level}")
 
 
 def _expressions(connection: Connection, table: str) -> list[Finding]:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bridge.connector import CREATE, Source, System, TableUse
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
@@ -16,7 +17,7 @@ from bridge.plan.steps import MISSING
 from connectors.journal import connector
 from connectors.journal.connector import dialect_for
 from connectors.journal.source import fitting_rows
-from connectors.sql.engine import make_engine
+from connectors.sql.engine import BEGIN, make_engine
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -164,6 +165,46 @@ async def test_acknowledging_is_not_synced_in_wal_mode_and_commands_are(
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
     engine.dispose()
+
+
+async def test_watermarks_are_synced_because_the_log_may_go_on_from_one(legacy: Legacy) -> None:
+    """One that a power failure takes away would look as if a backup had been restored."""
+    legacy.run("PRAGMA journal_mode = WAL", TABLE)
+    system = legacy.system("t")
+    await connector.setup(system)
+    dialect, engine = dialect_for(system), make_engine(system)
+    dialect.prepare_writes(engine)
+    levels: list[int] = []
+
+    @sa.event.listens_for(engine, "commit")
+    def committed(connection: sa.Connection) -> None:
+        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    with engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection:
+        for number in (1, 2):
+            dialect.watermark(connection, f"w{number}")
+            dialect.confirm(connection, (number,), 10, "owner")
+    engine.dispose()
+    assert levels == [2, 1, 2, 1]
+
+
+async def test_a_first_acknowledgement_that_was_lost_is_no_lost_history(legacy: Legacy) -> None:
+    """The power failed after the log had its checkpoint: the change at the mark is still the log's."""
+    legacy.run(TABLE)
+    await connector.setup(legacy.system("t"))
+    source = await connector.source(legacy.system("t"))
+    await source.open(None)
+    legacy.run("INSERT INTO t VALUES (1, 1)")
+    await source.ack((await source.read(10, 2)).checkpoint)
+    legacy.run("INSERT INTO t VALUES (2, 1)")
+    checkpoint = (await source.read(10, 2)).checkpoint
+    await source.close()
+    legacy.run("UPDATE bridge_journal_state SET confirmed = NULL, owner = NULL")
+    source = await connector.source(legacy.system("t"))
+    await source.open(checkpoint)
+    legacy.run("INSERT INTO t VALUES (3, 1)")
+    assert [change.new[0] for change in (await source.read(10, 2)).changes] == [3]
+    await source.close()
 
 
 def test_transactions_that_forget_rows_are_as_large_as_the_lock_may_be_held() -> None:
