@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
+from bridge.model.errors import Rejected
 from connectors.tryton.catalogue import Table
 from connectors.tryton.client import Client
 from connectors.tryton.domain_check import check_rows
@@ -69,6 +70,11 @@ class Look:
                 context={"active_test": False},
             )
             check_rows(model, rows, domain, ordered=False, where=self._client.where)
+            if not all(name in row for row in rows):
+                raise Rejected(
+                    "legacy_error",
+                    f"{self._client.where}: model {model!r}: rows came without {name}, which was asked for",
+                )
             found = max([found, *(micros(row[name]) for row in rows)])
         return found
 

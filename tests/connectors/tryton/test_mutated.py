@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from bridge.connector import Effect, TableUse
-from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, RetryLater
+from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.tryton.client import Client
 from connectors.tryton.connector import connector
+from connectors.tryton.look import Look
 from connectors.tryton.reader import TrytonReader
 from connectors.tryton.snapshot import TrytonSnapshot
 from connectors.tryton.source import TrytonSource
@@ -143,3 +144,14 @@ async def test_what_is_no_list_of_rows_is_refused(tryton: Tryton, result: Any) -
         between.rule = answering(say)
         with pytest.raises(BridgeError, match="no answer of Tryton's"):
             await client.search_read("party.party", [], ["id"])
+
+
+async def test_a_newest_row_without_its_time_is_refused(tryton: Tryton) -> None:
+    say = Say(200, json.dumps({"result": [{"id": 1}]}).encode())
+    async with (
+        Between(tryton.address).serving() as between,
+        Client(system(between.url(tryton.url))) as client,
+    ):
+        between.rule = answering(say)
+        with pytest.raises(Rejected, match="rows came without write_date"):
+            await Look(client).newest("party.party")
