@@ -29,6 +29,7 @@ class BridgeCalls:
         self._bridge = asyncio.get_running_loop()
         self._handlers = handlers.loop
         self._pause = handlers.pause
+        self.dropped_check = handlers.dropped_check
         self._to_bridge = handlers.to_bridge
         self._to_handlers = handlers.to_handlers
         self._running: dict[asyncio.Future[Any], asyncio.Task[Any]] = {}
@@ -142,8 +143,16 @@ class BridgeParkedKeys:
         self._parked = parked
 
     def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
-        """As ParkedKeys."""
-        self._calls.post(self._parked.add, entity, key, place)
+        """As ParkedKeys; nothing where the partition is lost by the time that the bridge hears of it:
+        the letter of this event is never written then.
+        """
+        is_dropped = self._calls.dropped_check()
+
+        def add() -> None:
+            if not is_dropped():
+                self._parked.add(entity, key, place)
+
+        self._calls.post(add)
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """As ParkedKeys."""

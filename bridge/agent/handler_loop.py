@@ -31,8 +31,8 @@ DEFAULT_THREADS = 32
 class HandlerLoop(Generic[Job, Result]):
     """Runs `work` of jobs side by side in its thread, and calls back in the bridge's loop.
 
-    `start`, `cancel` and `close` are called in the bridge's loop; `to_bridge`, `pause` and
-    `is_ended` serve what runs in the handlers'. `is_dropped` of a job may change at any time: one
+    `start`, `cancel` and `close` are called in the bridge's loop; `to_bridge`, `pause`, `is_ended` and
+    `dropped_check` serve what runs in the handlers'. `is_dropped` of a job may change at any time: one
     that is dropped isn't begun. `give_up` gives the result of a job whose `work` was broken off.
     """
 
@@ -98,6 +98,12 @@ class HandlerLoop(Generic[Job, Result]):
         """Whether the agent wants this task to end."""
         job = self._jobs.get(task)
         return self._closing or (job is not None and self._is_dropped(job))
+
+    def dropped_check(self) -> Callable[[], bool]:
+        """Whether the job of the current task is dropped, to be asked at any time, in any thread."""
+        task = asyncio.current_task()
+        job = None if task is None else self._jobs.get(task)
+        return lambda: job is not None and self._is_dropped(job)
 
     async def pause(self) -> None:
         """Wait for the next turn where this one has lasted too long to begin something in it."""

@@ -75,10 +75,17 @@ class Handling:
 
     def give_up(self, record: Record, error: Exception) -> list[Written]:
         """What is to be written for a record whose handling broke off by an error that `handle` could
-        not catch. Raises it where the agent isn't one that sets events aside and goes on.
+        not catch. Raises AgentStopped.
         """
-        if self._agent.on_failure != "park":
-            raise error
+        if self._agent.on_failure == "stop":
+            raise AgentStopped(
+                f"agent {self._agent.name!r} failed for the event at offset {record.offset} of "
+                f"{record.topic}, partition {record.partition} ({describe_error(error)}); fix it "
+                "and start the agent again, or let it park such events with on_failure"
+            ) from error
+        if self._parked is not None and headers.REPLAY not in dict(record.headers):
+            entity = record.topic.partition(".")[2]
+            self._parked.add(entity, record.key, TopicPartition(record.topic, record.partition))
         return [self._set_aside(record, None, None, error, 1)]
 
     async def _event(self, record: Record) -> Event | None:

@@ -513,6 +513,68 @@ async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(
         await until(done)
 
 
+async def test_a_task_that_closes_its_handler_parks_the_key_too(here: World) -> None:
+    """The agent ended at the same event, at each start."""
+    agent = Agent("exiter", attempts=1, on_failure="park_key")
+
+    async def leave() -> None:
+        raise GeneratorExit
+
+    @agent.on("erp.sales_order")
+    async def exits(event: Event, ctx: Context) -> Command:
+        if event.after.note == "bad":
+            await asyncio.create_task(leave())
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    first, second = here.order(1, 1, 1), here.order(2, 1, 1)
+    await here.publish("sales_order", 1, [{**first, "ztext": "bad"}, first, second])
+
+    async def done() -> bool:
+        return len(await here.records("command")) == 1 and len(await here.records("dead")) == 2
+
+    async with running(here, agent):
+        await until(done)
+    errors = [each.error for each in await here.records("dead") if isinstance(each, DeadLetter)]
+    assert errors == ["EscapingError", "Rejected"]
+
+
+async def test_stop_says_at_which_event_a_task_closed_its_handler(here: World) -> None:
+    agent = Agent("exiter", on_failure="stop")
+
+    async def leave() -> None:
+        raise GeneratorExit
+
+    @agent.on("erp.sales_order")
+    async def exits(event: Event, ctx: Context) -> None:
+        await asyncio.create_task(leave())
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 1)])
+    async with running(here, agent) as task:
+        with pytest.raises(AgentStopped, match=f"offset 0 of {TOPIC}"):
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+
+
+async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(here: World) -> None:
+    """Its letter is never written: here the key would be parked for good, and nowhere else."""
+    agent = Agent("careful", attempts=1, on_failure="park_key")
+    begun, go_on = threading.Event(), threading.Event()
+
+    @agent.on("erp.sales_order")
+    async def fails(event: Event, ctx: Context) -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+        raise ValueError("can't be")
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 1)])
+    async with running(here, agent) as task:
+        await until(begun.is_set)
+        runner = task.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr]
+        await runner.revoked(frozenset(runner._lanes))
+        go_on.set()
+        await until(lambda: runner._running == 0)
+        assert runner._parked._coming == {}
+
+
 async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: World) -> None:
     """What is finished is written; the event that isn't is handled again by the next one."""
     agent = Agent("stuck")
