@@ -38,8 +38,9 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """A part of a running bridge; `kind` capture, agent, commands, reads (what agents need of a
-    system), or bridge while its log or its registry is waited for; `state` running, retrying, stopped, failed.
+    """A part of a running bridge; `kind` capture, agent, commands, registry, reads (what agents need
+    of a system), or bridge while its log or its registry is waited for; `state` running, retrying,
+    stopped, failed.
     """
 
     kind: str
