@@ -141,6 +141,7 @@ class AskedKeys:
     def __init__(self, keys: Iterable[Sequence[Any]]) -> None:
         self._keys = [tuple(key) for key in keys]
         self._exact: set[Values] = set()
+        self._coarse: set[Values] = set()
         for key in self._keys:
             self._remember(key)
 
@@ -148,7 +149,7 @@ class AskedKeys:
         """False where the row can't be an answer, whatever equality the server has."""
         row = tuple(values)
         try:
-            if row in self._exact:
+            if row in self._exact or _coarse(row) in self._coarse:
                 return True
         except TypeError:  # a value that can't be hashed
             pass
@@ -161,8 +162,14 @@ class AskedKeys:
     def _remember(self, row: Values) -> None:
         try:
             self._exact.add(row)
+            self._coarse.add(_coarse(row))
         except TypeError:
             return
+
+
+def _coarse(values: Sequence[Any]) -> Values:
+    """The same for texts that may be equal, so that they are found without comparing each."""
+    return tuple(_folded(value) if isinstance(value, str) else value for value in values)
 
 
 def first_foreign(rows: Sequence[Sequence[Any]], keys: Iterable[Sequence[Any]]) -> int | None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.connector import answer_check
 from bridge.connector.answer_check import (
     AnswerSizes,
     AskedKeys,
@@ -125,6 +126,22 @@ def test_rows_that_nobody_asked_for_are_found() -> None:
     assert first_foreign([("C1",), ("c1",)], [("C1",)]) is None
     assert first_foreign([("C1", 1), ("C2", 2)], [("C1", 1), ("C2", 3)]) == 1
     assert AskedKeys([([1],)]).accepts(([2],)), "what can't be judged"
+
+
+def test_rows_whose_texts_differ_by_case_are_not_compared_with_each_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many servers don't tell cases apart; a lookup of 1,000 keys would take seconds."""
+    monkeypatch.setattr(answer_check, "may_equal", lambda *_: pytest.fail("compared"))
+    keys = [(f"SO{number:05}", number) for number in range(300)]
+    asked = AskedKeys(keys)
+    assert all(asked.accepts((text.lower(), number)) for text, number in keys)
+    assert all(asked.accepts((f"{text} ", number)) for text, number in keys)
+
+
+@given(st.text(" 0aAäß1", max_size=4), st.text(" 0aAäß1", max_size=4))
+def test_a_key_accepts_what_may_equal_it_and_nothing_else(value: str, wanted: str) -> None:
+    assert AskedKeys([(wanted,)]).accepts((value,)) == may_equal(value, wanted)
 
 
 def test_an_answer_smaller_than_another_was_not_cut() -> None:
