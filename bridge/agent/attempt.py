@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -83,6 +84,8 @@ class Attempts:
         self._observer = observer
         self._is_ended = is_ended
         self._waiting = waiting or PartWaiting("agent", agent.name, observer)
+        self._waiting_events: Counter[str] = Counter()
+        """How many events each handler waits with, by its name."""
         self._logger = logging.LoggerAdapter(
             logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
         )
@@ -109,6 +112,7 @@ class Attempts:
         tenacity costs more than everything else that is done for an event.
         """
         faults = 0
+        waits = False
         before: list[Exception] = [first]
 
         async def attempt() -> list[Answer]:
@@ -127,8 +131,12 @@ class Attempts:
         waits_for = f"handler {handler.name}"
 
         def told(state: tenacity.RetryCallState) -> None:
+            nonlocal waits
             self._notice(handler, event, "retry", started, 0)
             if state.outcome is not None and isinstance(state.outcome.exception(), RetryLater):
+                if not waits:
+                    waits = True
+                    self._waiting_events[handler.name] += 1
                 reason = f"{waits_for}, event {event.id}: {failure_of(state)}"
                 self._waiting.tried(state.attempt_number, reason, waits_for)
 
@@ -146,7 +154,10 @@ class Attempts:
             self._notice(handler, event, "parked", started, 0)
             raise Failed(handler, faults) from error
         finally:
-            self._waiting.tried(0, "", waits_for)
+            if waits:
+                self._waiting_events[handler.name] -= 1
+                if not self._waiting_events[handler.name]:
+                    self._waiting.tried(0, "", waits_for)
         return answers
 
     async def once(self, handler: Handler, event: Event) -> list[Answer]:

@@ -23,7 +23,7 @@ from bridge.model.command import CommandRecord
 from bridge.model.declare import Limits
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.fixed import DeadLetter
-from bridge.observe import HandlerBlocks, Notice, PartState, Read
+from bridge.observe import Handled, HandlerBlocks, Notice, PartState, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
@@ -204,6 +204,40 @@ async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(here: World, ac
     assert first == "retrying"
     assert "away" in reason
     assert second == ("running", "")
+
+
+async def test_an_agent_waits_for_as_long_as_one_of_its_events_does(here: World) -> None:
+    """Each other event that failed once and was done said that the agent runs again."""
+    away = True
+    agent = Agent("credit-watch")
+    failed: set[str] = set()
+
+    @agent.on("erp.sales_order")
+    async def check(event: Event, ctx: Context) -> None:
+        order_no = event.after.order_no
+        if order_no == "1" and away:
+            raise RetryLater("the carrier's service is away")
+        if order_no != "1" and order_no not in failed:
+            failed.add(order_no)
+            raise ValueError("once")
+
+    notices: list[Notice] = []
+
+    def states() -> list[str]:
+        return [n.state for n in notices if isinstance(n, PartState)]
+
+    def done() -> int:
+        return sum(isinstance(n, Handled) and n.outcome == "done" for n in notices)
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 5)])
+    async with running(here, agent, notices):
+        await until(states)
+        await here.publish("sales_order", 1, [here.order(n, 1, 5) for n in range(2, 6)])
+        await until(lambda: done() == 4)
+        assert states() == ["retrying"]
+        away = False
+        await until(lambda: len(states()) > 1)
+    assert states() == ["retrying", "running"]
 
 
 async def twelve(here: World) -> bool:
