@@ -148,6 +148,10 @@ class HandlerLoop(Generic[Job, Result]):
 
     def _done(self, task: asyncio.Task[Result]) -> None:
         job = self._jobs.pop(task)
+        if task.cancelled() and not (self._closing or self._is_dropped(job)):
+            # By somebody's code in this loop, before it had begun. Its event isn't done.
+            self._start(job)
+            return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         result = task.result() if error is None else None
         failure = None if error is None else contained(error, "the handler's task")

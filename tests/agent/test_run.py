@@ -547,6 +547,34 @@ async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(
         await until(done)
 
 
+async def test_a_handler_that_cancels_all_tasks_of_its_loop_loses_no_event(here: World) -> None:
+    """As code does that thinks the loop is its own: those that had not begun ended the agent."""
+    agent = Agent("canceller")
+    cancelled = 0
+
+    @agent.on("erp.sales_order")
+    async def cancels(event: Event, ctx: Context) -> Command:
+        nonlocal cancelled
+        if event.after.order_no != "1" and not cancelled:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            cancelled = len([task.cancel() for task in others])
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    def written(count: int) -> Callable[[], Any]:
+        async def done() -> bool:
+            return len(await here.records("command")) == count
+
+        return done
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 1)])
+    async with running(here, agent) as task:
+        await until(written(1))
+        await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(2, 30)])
+        await until(lambda: task.done() or written(29)())
+        assert not task.done()
+    assert cancelled
+
+
 async def test_a_task_that_closes_its_handler_parks_the_key_too(here: World) -> None:
     """The agent ended at the same event, at each start."""
     agent = Agent("exiter", attempts=1, on_failure="park_key")
