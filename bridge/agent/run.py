@@ -39,7 +39,7 @@ from bridge.agent.parked import ParkedKeys
 from bridge.agent.window import Slot, Window
 from bridge.log.fixed import FixedCodec
 from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
-from bridge.log.port import Log, Record, TopicPartition, TopicSpec
+from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import Observer, ignore
@@ -65,6 +65,21 @@ def agent_group(bridge: str, agent: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class _LaneWatch(ObservedGroup):
+    """Also has partitions begin again whose topic was made again."""
+
+    def __init__(
+        self, observer: Observer, begin_again: Callable[[frozenset[TopicPartition]], None]
+    ) -> None:
+        super().__init__(observer)
+        self._begin_again = begin_again
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """As GroupWatch."""
+        super().removed(error)
+        self._begin_again(frozenset(at for at, gap in error.gaps.items() if not gap.missing))
 
 
 class AgentRunner:
@@ -153,7 +168,7 @@ class AgentRunner:
                 self._group,
                 self.topics,
                 self,
-                watch=ObservedGroup(self._observer),
+                watch=_LaneWatch(self._observer, self._begin_again),
                 session_timeout=self._session_timeout,
             ) as owned:
                 await self._work(owned, stop)
@@ -223,6 +238,19 @@ class AgentRunner:
         if self._parked is not None:
             self._parked.take_over()
         return None
+
+    def _begin_again(self, partitions: frozenset[TopicPartition]) -> None:
+        """Their offsets begin again, so that what is under way for these counts no more."""
+        if self._parked is not None:
+            self._parked.forget(partitions)
+        for partition in partitions:
+            lane = self._lanes.get(partition)
+            if lane is not None:
+                lane.dropped = True
+                self._lanes[partition] = Lane(
+                    partition, Window(self._agent.unfinished), monotonic()
+                )
+        self._handlers.cancel()
 
     async def _work(self, owned: OwnedPartitions, stop: asyncio.Event) -> None:
         reading = asyncio.create_task(self._read(owned))

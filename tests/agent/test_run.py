@@ -23,11 +23,12 @@ from bridge.model.command import CommandRecord
 from bridge.model.declare import Limits
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.fixed import DeadLetter
-from bridge.observe import Handled, HandlerBlocks, Notice, PartState, Read
+from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState, Read
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
 from tests.capture.test_failures import Breaking
+from tests.log.removal import make_again_embedded
 from tests.waiting import PATIENCE, ended, until
 
 TOPIC = "acme.erp.sales_order"
@@ -635,6 +636,44 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(he
         go_on.set()
         await until(lambda: runner._running == 0)
         assert runner._parked._coming == {}
+
+
+async def test_an_agent_goes_on_with_a_topic_that_is_made_again_under_its_hands(
+    here: World,
+) -> None:
+    """Offsets that begin again, while events of before are under way, ended it."""
+    agent = Agent("stuck")
+    begun, go_on = threading.Event(), threading.Event()
+
+    @agent.on("erp.sales_order")
+    async def stuck(event: Event, ctx: Context) -> Command:
+        begun.set()
+        go_on.wait(PATIENCE)
+        return Command("erp.note_order", key=event.key, args={"reason": event.after.note or ""})
+
+    row = here.order(1, 1, 1)
+    notices: list[Notice] = []
+
+    def moved() -> list[Notice]:
+        return [each for each in notices if isinstance(each, GroupMoved) and "again" in each.reason]
+
+    async def commands() -> list[Any]:
+        return await here.records("command")
+
+    await here.publish("sales_order", 1, [row, row])
+    try:
+        async with running(here, agent, notices) as task:
+            await until(begun.is_set)
+            await asyncio.to_thread(make_again_embedded, here.folder / "log.db", TOPIC)
+            await until(moved)
+            await here.publish("sales_order", 2, [{**row, "ztext": "again"}])
+            await asyncio.sleep(0.5)
+            go_on.set()
+            await until(lambda: task.done() or commands())
+            assert not task.done()
+    finally:
+        go_on.set()
+    assert [each.args for each in await commands()] == ['{"reason":"again"}']
 
 
 async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: World) -> None:

@@ -26,6 +26,16 @@ def remove_embedded(path: Path, place: TopicPartition, before: int) -> None:
         connection.execute("UPDATE partition SET first = ? WHERE id = ?", (before, number))
 
 
+def make_again_embedded(path: Path, topic: str) -> None:
+    """As a topic that was deleted and created: its offsets begin again."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        numbers = connection.execute("SELECT id FROM partition WHERE topic = ?", (topic,))
+        for (number,) in numbers.fetchall():
+            bounds = (number << SHIFT, (number + 1) << SHIFT)
+            connection.execute("DELETE FROM batch WHERE id >= ? AND id < ?", bounds)
+        connection.execute("UPDATE partition SET first = 0, next = 0 WHERE topic = ?", (topic,))
+
+
 async def remove_kafka(bootstrap: str, place: TopicPartition, before: int) -> None:
     """Those before an offset."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
