@@ -58,6 +58,10 @@ FEWEST_FORGOTTEN = 50
 """Rows of the first one, and at least of each."""
 REST, LONGEST_REST_S = 4, 0.1
 """Between two of them the lock is left alone for so many times as long, and at most so long."""
+FORGETTING_S = 0.5
+"""So long one acknowledgement deletes rows at most; nothing is written into the log meanwhile. The next
+one goes on.
+"""
 BUSY_RETRY = 0.02
 """Seconds between two looks at a database whose writer holds its lock."""
 
@@ -298,13 +302,13 @@ class JournalSource:
         resume = unpack(upto)
         self._durable, self._owner = resume.mark, resume.owner or self._owner
         if self._monotonic() - self._forgotten_at >= self._forget_seconds:
-            await self._forget()
+            await self._forget(FORGETTING_S)
 
-    async def _forget(self, seconds: float = inf) -> None:
+    async def _forget(self, seconds: float) -> None:
         durable = self._durable
         if durable is None or durable == self._confirmed:
             return
-        self._forgotten_at = self._monotonic()
+        begun = self._forgotten_at = self._monotonic()
 
         def act(connection: Connection) -> Forgotten:
             limit = min(self._forget_now, self._forget_rows)
@@ -318,7 +322,8 @@ class JournalSource:
                 )
                 if forgotten.complete:
                     break
-                if self._monotonic() - self._forgotten_at >= seconds:
+                if self._monotonic() - begun >= seconds:
+                    self._forgotten_at = -inf
                     return
                 # Most of the time the lock is free for the legacy program.
                 await asyncio.sleep(min(REST * forgotten.held_s, LONGEST_REST_S))

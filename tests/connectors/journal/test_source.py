@@ -16,7 +16,7 @@ from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.journal import connector
 from connectors.journal.connector import dialect_for
-from connectors.journal.source import fitting_rows
+from connectors.journal.source import FORGETTING_S, JournalSource, fitting_rows
 from connectors.sql.engine import BEGIN, make_engine
 
 from .conftest import Legacy
@@ -124,7 +124,11 @@ async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
         other.close()
         return longest
 
-    longest, _ = await asyncio.gather(asyncio.to_thread(writes), source.ack(batch.checkpoint))
+    async def clean_up() -> None:
+        while legacy.rows("SELECT min(seq) FROM bridge_journal") != [(20_000,)]:
+            await source.ack(batch.checkpoint)
+
+    longest, _ = await asyncio.gather(asyncio.to_thread(writes), clean_up())
     await source.close()
     assert longest < 20
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(51,)]
@@ -204,6 +208,36 @@ async def test_a_first_acknowledgement_that_was_lost_is_no_lost_history(legacy: 
     await source.open(checkpoint)
     legacy.run("INSERT INTO t VALUES (3, 1)")
     assert [change.new[0] for change in (await source.read(10, 2)).changes] == [3]
+    await source.close()
+
+
+async def test_an_acknowledgement_of_many_rows_lets_capture_go_on_and_the_next_one_continues(
+    legacy: Legacy,
+) -> None:
+    """After an outage millions of rows may wait; the log waits for the acknowledgement."""
+    legacy.run(TABLE)
+    system = legacy.system("t")
+    await connector.setup(system)
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += FORGETTING_S / 4
+        return now
+
+    source = JournalSource(
+        system, dialect_for(system), forget_rows=10, forget_seconds=3600, monotonic=clock
+    )
+    await source.open(None)
+    now = 10_000.0
+    legacy.run(*(f"INSERT INTO t VALUES ({number}, 1)" for number in range(100)))
+    checkpoint = (await source.read(1000, 1)).checkpoint
+    left: list[int] = []
+    while left[-1:] != [1]:
+        await source.ack(checkpoint)
+        left.append(len(legacy.rows("SELECT seq FROM bridge_journal")))
+        assert len(left) < 20
+    assert left[0] > 50
     await source.close()
 
 
