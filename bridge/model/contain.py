@@ -7,6 +7,8 @@ called, they are that code's failure.
 
 from __future__ import annotations
 
+from bridge.model.error_text import error_message, error_name
+
 
 class EscapingError(Exception):
     """Stands for an exception that is no `Exception`; `__cause__` is that one."""
@@ -16,9 +18,9 @@ def contained(error: BaseException, caller: str) -> Exception:
     """`error` itself where it is an Exception, else one that says what `caller` raised."""
     if isinstance(error, Exception):
         return error
-    name = type(error).__name__
-    # Only of these the text is sure to be one: a class of somebody's own may fail at it.
-    detail = f": {error}" if isinstance(error, (SystemExit, BaseExceptionGroup)) else ""
+    name = error_name(error)
+    message = error_message(error)
+    detail = f": {message}" if message else ""
     escaping = EscapingError(f"{caller} raised {name}{detail}")
     escaping.__cause__ = error
     return escaping

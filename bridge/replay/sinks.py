@@ -164,8 +164,8 @@ class IntoTopic:
                 if not records and reader.position(place) == at:
                     raise RetryLater(f"{self._log.name}: {place.topic} can't be read to its end")
                 for record in records:
-                    if record.key == self._name.encode() and record.value is not None:
-                        noted = json.loads(record.value)
+                    if record.key == self._name.encode():
+                        noted = _note_of(record.value) or noted
         finally:
             await reader.close()
         return noted
@@ -189,6 +189,15 @@ class IntoTopic:
         """Let go of the name."""
         if self._producer is not None:
             await self._producer.close()
+
+
+def _note_of(value: bytes | None) -> Mapping[str, Any] | None:
+    """What a record of the notes holds; None for one that something else wrote."""
+    try:
+        noted = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        return None
+    return noted if isinstance(noted, dict) and "selection" in noted else None
 
 
 def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None:

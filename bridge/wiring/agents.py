@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bridge.agent import Agent
+from bridge.model.error_text import describe_error, error_message
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.agent_modules import (
     agent_folder,
@@ -92,15 +93,17 @@ def _is_shared(file: Path, files: list[Path]) -> bool:
 def _from_module(name: str) -> Agent:
     home, _, attribute = name.partition(":")
     try:
-        item = getattr(importlib.import_module(home), attribute)
+        module = importlib.import_module(home)
     except ImportError as error:
-        raise ConfigurationError(f"agent {name}: {error}") from error
-    except AttributeError:
-        raise ConfigurationError(f"agent {name}: {home} has no {attribute!r}") from None
+        raise ConfigurationError(f"agent {name}: {error_message(error)}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise ConfigurationError(f"agent {name}: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"agent {name}: {describe_error(error)}") from error
+    try:
+        item = getattr(module, attribute)
+    except AttributeError:
+        raise ConfigurationError(f"agent {name}: {home} has no {attribute!r}") from None
     if not isinstance(item, Agent):
         raise ConfigurationError(f"agent {name}: is a {type(item).__name__}, not an Agent")
     return item
@@ -114,9 +117,7 @@ def _from_file(path: Path) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too: else the bridge ends without a word
-        raise ConfigurationError(
-            f"{_place(path, error)}: {type(error).__name__}: {error}"
-        ) from error
+        raise ConfigurationError(f"{_place(path, error)}: {describe_error(error)}") from error
 
 
 def _place(path: Path, error: BaseException) -> str:

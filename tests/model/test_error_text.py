@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from bridge.model.contain import EscapingError, contained
 from bridge.model.error_text import (
     MAX_ERROR_CHARACTERS,
     clean_text,
@@ -9,7 +10,7 @@ from bridge.model.error_text import (
     error_message,
     error_name,
 )
-from tests.hostile_values import ERRORS, HALF_EMOJI, TextlessError, quick
+from tests.hostile_values import ERRORS, HALF_EMOJI, TextlessError, Unprintable, quick
 
 
 @quick
@@ -31,3 +32,16 @@ def test_an_error_whose_text_cant_be_made_says_so() -> None:
 
 def test_half_an_emoji_becomes_a_question_mark() -> None:
     assert clean_text(f"late {HALF_EMOJI}!") == "late ?!"
+
+
+def test_what_escapes_is_an_error_with_a_text_whatever_its_own_is() -> None:
+    """It was made where an event's task ends: had that failed, its partition would have stood still."""
+    for escaping in (
+        SystemExit(Unprintable()),
+        SystemExit(HALF_EMOJI),
+        BaseExceptionGroup("x", [KeyboardInterrupt()]),
+    ):
+        error = contained(escaping, "the handler")
+        assert isinstance(error, EscapingError)
+        assert str(error).encode()
+        assert error.__cause__ is escaping

@@ -19,11 +19,12 @@ from bridge.cli.dead import letter_place, released
 from bridge.cli.decoding import Decoded
 from bridge.log.copying.ids import SchemaIds
 from bridge.log.copying.letters import dead_letter
-from bridge.log.port import TopicPartition, TopicSpec
+from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.fixed import DeadLetter
 from bridge.model.headers import REPLAY
+from bridge.model.names import internal_topic
 from bridge.model.types import Entity
 from bridge.replay import (
     IntoTopic,
@@ -117,6 +118,19 @@ def test_a_text_is_read_as_the_type_of_the_field(value: object, text: str) -> No
     kind = Entity("erp", "t", (), ())
     event = Event("erp.t", "create", {}, None, {"at": value}, (), "", None, None, now, "1", kind)
     assert Selection(TOPIC, where={"at": text}).fits(event)
+
+
+async def test_foreign_notes_are_none_of_a_replay(here: World) -> None:
+    notes = internal_topic(BRIDGE, "replays")
+    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
+    junk = [b"junk", b"[1]", b"{}", b"[" * 100_000, None]
+    await here.log.append(notes, [Entry(b"one", value) for value in junk])
+    with pytest.raises(Rejected, match="other keys"):
+        await run(
+            here,
+            Selection("copy", ops=frozenset({"create"})),
+            IntoTopic(here.log, BRIDGE, "one", "x"),
+        )
 
 
 class Slow:

@@ -13,7 +13,7 @@ import pytest
 from bridge.config.load import load
 from bridge.connector import Connector, System
 from bridge.gateway import Systems
-from bridge.model.errors import BridgeError, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.observe import CommandMoved, Notice, PartState, SourceState
 from bridge.wiring import Bridge, opened
 from bridge.wiring.agents import load_agents
@@ -217,3 +217,27 @@ async def is_open(reads: Systems) -> bool:
         return await reads.get("b.thing", 1) is None
     except RetryLater:
         return False
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd",
+            "Odd",
+        ),
+        ("raise SystemExit('\\ud83d')", r"SystemExit: \?"),
+        ("None.attribute", "AttributeError: 'NoneType'"),
+    ],
+    ids=["textless", "half an emoji", "attribute"],
+)
+def test_whatever_an_agents_module_raises_is_told_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    """Also where the error has no text, and none that could be taken for a missing agent."""
+    (tmp_path / "raising_agents.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("raising_agents:agent", str(tmp_path / "raising_agents.py")):
+        with pytest.raises(ConfigurationError, match=f"raising_agents.*{reason}") as refused:
+            load_agents([name])
+        assert str(refused.value).encode()
