@@ -135,7 +135,8 @@ async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
         client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
         await client.open()
         clock.now += 10_000
-        for reaction in (Say(503), CUT):
+        unreadable = Say(200, b"no gzip", {"Content-Encoding": "gzip"})
+        for reaction in (Say(503), CUT, unreadable):
             between.rule = away(reaction)
             with pytest.raises(RetryLater):
                 await client.send("POST", "Customers", body={"ID": "1"})
