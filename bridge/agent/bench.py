@@ -79,6 +79,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._last: list[Event] = []
         self._count = 0
         self._runner: asyncio.Runner | None = None
+        self._delivering: asyncio.Task[Any] | None = None
         self._attempts: Attempts | None = None
 
     def __enter__(self) -> Self:
@@ -89,6 +90,7 @@ class Bench(AbstractContextManager["Bench"]):
             _AnyCommand(),
             clock=self._clock,
             observer=ignore,
+            is_ended=lambda _: self._is_interrupted(),
         )
         return self
 
@@ -195,7 +197,12 @@ class Bench(AbstractContextManager["Bench"]):
             if first is answer or not same:
                 self._receipts.append(self._receipt(answer, same))
 
+    def _is_interrupted(self) -> bool:
+        """Whether handlers are cancelled by Ctrl-C, and not by something of theirs."""
+        return self._delivering is not None and self._delivering.cancelling() > 0
+
     async def _handle_all(self, events: list[Event]) -> list[Answer]:
+        self._delivering = asyncio.current_task()
         lines: dict[tuple[str, str], list[Event]] = {}
         for event in events:
             key = (event.entity, self._shelf.key_text(event.entity, event.key))

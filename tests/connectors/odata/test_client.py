@@ -17,6 +17,7 @@ from bridge.model.errors import (
     RetryLater,
     Unsupported,
 )
+from connectors.http import json_values
 from connectors.odata.answer import Request
 from connectors.odata.client import Client
 from connectors.odata.exchange import Exchange
@@ -260,7 +261,9 @@ async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_me
         assert PASSWORD not in str(told.value)
 
 
-async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(cap: Cap) -> None:
+async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
+    cap: Cap, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A service that knows no pages answers with the whole set, compressed to almost nothing."""
     one = Between(cap.address)
     async with one.serving():
@@ -270,6 +273,14 @@ async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(cap:
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 1 MB"):
             await exchange.ask(Request("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 1 MB"):
+            await exchange.ask(Request("POST", "Orders", {"ID": "1"}))
+        # So are values, each of which takes more than its few bytes: to ask again helps nobody.
+        monkeypatch.setattr(json_values, "MAX_VALUES", 100)
+        many = json.dumps({"value": list(range(200))}).encode()
+        one.rule = always(Say(200, many, JSON))
+        with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 100 v"):
+            await exchange.ask(Request("GET", "Orders"))
+        with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 100 v"):
             await exchange.ask(Request("POST", "Orders", {"ID": "1"}))
         one.rule = always(Say(200, b"{}", JSON))
         assert (await exchange.ask(Request("GET", "Orders"))).body == {}

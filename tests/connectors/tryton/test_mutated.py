@@ -13,6 +13,7 @@ import pytest
 
 from bridge.connector import Effect, TableUse
 from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, Rejected, RetryLater
+from connectors.http import json_values
 from connectors.tryton.client import Client
 from connectors.tryton.connector import connector
 from connectors.tryton.look import Look
@@ -131,6 +132,23 @@ async def test_what_an_erp_answers_is_bounded(tryton: Tryton) -> None:
         with pytest.raises(BridgeError, match=r"the answer has .*ask for fewer rows by `page`"):
             await client.search_read("party.party", [], ["id"])
         with pytest.raises(OutcomeUnknown, match="it may have happened"):
+            await client.call("model.party.party.write", [1], {}, changes=True)
+
+
+async def test_an_answer_of_too_many_values_is_refused_as_too_large(
+    tryton: Tryton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no reason to doubt the session, as what is no answer at all would be."""
+    say = Say(200, json.dumps({"result": list(range(200))}).encode())
+    async with (
+        Between(tryton.address).serving() as between,
+        Client(system(between.url(tryton.url))) as client,
+    ):
+        monkeypatch.setattr(json_values, "MAX_VALUES", 100)
+        between.rule = answering(say)
+        with pytest.raises(BridgeError, match=r"more than 100 values; ask for fewer rows"):
+            await client.model("party.party", "search_read", [])
+        with pytest.raises(OutcomeUnknown, match="more than 100 values; it may have happened"):
             await client.call("model.party.party.write", [1], {}, changes=True)
 
 
