@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -192,3 +195,16 @@ async def test_the_bench_says_that_it_wants_a_plain_test() -> None:
     agent = Agent("tester")
     with agent.test() as bench, pytest.raises(RuntimeError, match="in a plain test"):
         bench.emit("erp.thing", "create", {"id": 1})
+
+
+def test_ctrl_c_ends_the_test_and_is_no_error_of_the_handler() -> None:
+    """The next test would begin, as if somebody had not wanted to end all of them."""
+    slow = Agent("slow")
+
+    @slow.on("erp.thing")
+    async def sleeps(event: Event, ctx: Context) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(5)
+
+    with slow.test({}) as t, pytest.raises(KeyboardInterrupt):
+        t.emit("erp.thing", "create", {"id": 1})
