@@ -8,4 +8,4 @@ class UnreadableAnswer(ValueError):
 
 
 class AnswerTooLarge(UnreadableAnswer):
-    """An answer has more bytes than are taken."""
+    """An answer has more bytes, or more values, than are taken."""

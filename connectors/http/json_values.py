@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from connectors.http.errors import UnreadableAnswer
+from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 
 MAX_DIGITS: Final = 1_000
 MAX_EXPONENT: Final = 6_144
@@ -64,12 +64,12 @@ def parse_json(
     object_hook: Hook | None = None,
 ) -> Any:
     """The value, with numbers that have a fraction as Decimal. A number that is out of bounds stays
-    its text, so that only the row that holds it is refused. Raises UnreadableAnswer, whatever the
-    content is, and whatever `object_hook` raises on account of it.
+    its text, so that only the row that holds it is refused. Raises UnreadableAnswer (AnswerTooLarge
+    for too many values), whatever the content is, and whatever `object_hook` raises on account of it.
     """
     marks = (b",", b"[", b"{") if isinstance(content, bytes) else (",", "[", "{")
     if sum(map(content.count, marks)) > MAX_VALUES:  # type: ignore[arg-type]
-        raise UnreadableAnswer(f"JSON of more than {MAX_VALUES} values")
+        raise AnswerTooLarge(f"more than {MAX_VALUES} values")
     try:
         try:
             value = json.loads(content, parse_float=parse_float, object_hook=object_hook)

@@ -158,9 +158,11 @@ class Exchange:
             return raw
         try:
             body = parsed(told.get("content-type", ""), content)
-        except UnreadableAnswer:
+        except UnreadableAnswer as error:
             if not raw.good:
                 return raw
+            if isinstance(error, AnswerTooLarge):
+                raise too_large(place, error, writes=request.writes) from None
             raise broken(place, writes=request.writes) from None
         return Answer(raw.status, told, body)
 

@@ -204,7 +204,7 @@ class Tokens(httpx.Auth):
                     has_token, self._failure = False, None
                     try:
                         answer = yield self._question()
-                        await answer.aread()
+                        await self._read(answer)
                         self._keep(answer)
                         has_token = True
                     except (RetryLater, ConfigurationError) as error:
@@ -235,6 +235,13 @@ class Tokens(httpx.Auth):
         if login.send == "header":
             return next(httpx.BasicAuth(login.client_id, secret).auth_flow(request))
         return request
+
+    async def _read(self, answer: httpx.Response) -> None:
+        """Its body. What can't be read says nothing about the request that needs the token."""
+        try:
+            await answer.aread()
+        except UnreadableAnswer as error:
+            raise RetryLater(f"{self._where} gave an answer that can't be read: {error}") from error
 
     def _keep(self, answer: httpx.Response) -> None:
         told: Any = None

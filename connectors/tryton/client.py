@@ -15,6 +15,7 @@ import httpx
 
 from bridge.connector import System
 from bridge.model.errors import (
+    BridgeError,
     OutcomeUnknown,
     Rejected,
     RetryLater,
@@ -297,13 +298,7 @@ class Client:
         except NOTHING_SENT as error:
             raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
         except AnswerTooLarge as error:
-            if changes:
-                raise OutcomeUnknown(
-                    f"{where}: the answer has {error}; it may have happened"
-                ) from None
-            raise Rejected(
-                "too_large", f"{where}: the answer has {error}; ask for fewer rows by `page`"
-            ) from None
+            raise _too_large(where, error, changes=changes) from None
         except (httpx.HTTPError, UnreadableAnswer) as error:
             if changes:
                 raise OutcomeUnknown(
@@ -320,6 +315,8 @@ class Client:
         if status == httpx.codes.OK:
             try:
                 said = loads(answer.content)
+            except AnswerTooLarge as error:
+                raise _too_large(where, error, changes=changes) from None
             except UnreadableAnswer:
                 said = None
             if isinstance(said, dict) and "error" in said:
@@ -344,6 +341,12 @@ class Client:
         if changes:
             raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have happened")
         raise RetryLater(f"{where}: the ERP failed or is busy ({status})", after=after)
+
+
+def _too_large(where: str, error: AnswerTooLarge, *, changes: bool) -> BridgeError:
+    if changes:
+        return OutcomeUnknown(f"{where}: the answer has {error}; it may have happened")
+    return Rejected("too_large", f"{where}: the answer has {error}; ask for fewer rows by `page`")
 
 
 def _beginning(page: bytes) -> str:
