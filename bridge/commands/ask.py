@@ -61,11 +61,11 @@ class Probes:
                 elif isinstance(answer, Unsupported):
                     answers[index] = OutcomeUnknown(str(answer))
                 elif isinstance(answer, RetryLater) and away is None:
-                    away = await self._away()
+                    away = await self.away()
             open_ = again
         return answers
 
-    async def _away(self) -> RetryLater | None:
+    async def away(self) -> RetryLater | None:
         """Whether the whole system can't be asked, or it was that one question alone: the others
         must neither wait for one time-out each, nor for a row that always fails.
         """

@@ -155,7 +155,14 @@ class Ledgered:
             if len(works) == 1:
                 return [await self._broken(works[0], error)]
         # Whose it is shows when each is carried out by itself; what has happened the ledger knows.
-        return [ending for work in works for ending in await self._endings([work])]
+        endings: list[Ending] = []
+        away: RetryLater | None = None
+        for work in works:
+            [ending] = [away] if away is not None else await self._endings([work])
+            endings.append(ending)
+            if away is None and isinstance(ending, RetryLater):
+                away = await self._probes.away()
+        return endings
 
     async def _broken(self, work: Work, error: Exception) -> Ending:
         """The end of a command at which the writer itself broke: as the ledger says."""

@@ -19,7 +19,7 @@ from bridge.model import headers
 from bridge.model.canonical import canonical_json, sha256_hex
 from bridge.model.command import CommandRecord, command_id
 from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, RetryLater
 from bridge.model.fixed import DeadLetter, Target
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.types import KEY_KINDS, parse_type
@@ -208,6 +208,44 @@ async def test_a_defect_of_the_connector_fails_the_command_that_it_meets_and_no_
         ("failed", "connector_error"),
         *[("succeeded", None)] * 2,
     ]
+
+
+class LeavingWriter(SqlWriter):
+    """Meets a defect, and is away from then on, for as long as `away` says."""
+
+    away = True
+    batches: list[int]
+
+    async def prepare(self) -> None:
+        if self.away and self.batches:
+            raise RetryLater("the system is away")
+        await super().prepare()
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        if self.away:
+            self.batches.append(len(effects))
+            if len(effects) > 1:
+                raise TextlessError
+            raise RetryLater("the system is away")
+        return await super().execute(effects)
+
+
+async def test_a_system_that_is_away_after_a_defect_is_not_asked_for_each_command(
+    here: World,
+) -> None:
+    """Each would wait for a time-out of its own, for hours with five hundred of them."""
+    for number in range(1, 21):
+        here.order(number, 1, 5)
+    await send(here, *[sealed("note_order", str(number), args=REASON) for number in range(1, 21)])
+    writer = LeavingWriter(here.system, SqliteJournal().sql)
+    writer.batches = []
+    async with executing(here, writer=writer):
+        await until(lambda: len(writer.batches) > 3)
+        writer.away = False
+        found = await receipts(here, 20)
+    assert {each.outcome for each in found.values()} == {Outcome.SUCCEEDED}
+    large = [size for size in writer.batches if size > 1]
+    assert writer.batches.count(1) <= len(large)
 
 
 async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alone(
