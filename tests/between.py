@@ -89,7 +89,8 @@ class Between:
         assert task is not None
         self._serving.add(task)
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            # A cancelled one would be an error in Python 3.11's own callback of the connection.
+            with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 while await self._one(reader, writer):
                     pass
         finally:

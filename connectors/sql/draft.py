@@ -87,8 +87,9 @@ def _references(
 def _search_path(connection: Connection) -> Sequence[str | None]:
     """Where a table without a schema is looked for."""
     if connection.dialect.name == "postgresql":
-        found: list[str] = connection.execute(sa.text("SELECT current_schemas(false)")).scalar_one()
-        return found
+        # Not as one array, which connections of ours read as the server's text.
+        query = sa.text("SELECT unnest(current_schemas(false))")
+        return list(connection.execute(query).scalars())
     return [connection.dialect.default_schema_name]
 
 
