@@ -59,3 +59,21 @@ def test_a_file_without_room_is_retry_later() -> None:
     with pytest.raises(RetryLater, match="SQLITE_TMPDIR"):
         list(keys.left(10))
     keys.close()
+
+
+def test_what_came_while_it_was_asked_for_is_not_absent() -> None:
+    """The system said that there is no such row, and the stream brought it before that was heard."""
+    keys = KeySet()
+    keys.scanned([(key, True) for key in (b"a", b"b", b"c", b"d")]).result()
+    assert keys.unmet_after(b"a", 2).result() == [b"b", b"c"]
+    keys.touched([b"b"])
+    keys.absent([b"b", b"c"])
+    assert keys.counts().result() == (3, 4)
+    assert list(keys.gone(10)) == [[b"c"]]
+    assert list(keys.left(1)) == [[b"a"], [b"d"]]
+    keys.touched([b"c"])
+    assert list(keys.gone(10)) == []
+    keys.absent([b"a"])
+    keys.forget_answers()
+    assert (list(keys.gone(10)), list(keys.left(10))) == ([], [[b"a", b"d"]])
+    keys.close()

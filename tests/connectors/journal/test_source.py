@@ -192,6 +192,21 @@ async def test_watermarks_are_synced_because_the_log_may_go_on_from_one(legacy: 
     assert levels == [2, 1, 2, 1]
 
 
+async def test_what_another_bridge_acknowledges_is_not_deleted(legacy: Legacy) -> None:
+    """It may have begun to since this one last looked."""
+    legacy.run(TABLE)
+    system = legacy.system("t")
+    await connector.setup(system)
+    legacy.run("INSERT INTO t VALUES (1, 1), (2, 1), (3, 1)")
+    dialect, engine = dialect_for(system), make_engine(system)
+    with engine.connect() as connection:
+        dialect.confirm(connection, (2,), 10, "this one")
+        with pytest.raises(HistoryLost, match="acknowledged by a bridge with another log"):
+            dialect.confirm(connection, (3,), 10, "another one")
+    engine.dispose()
+    assert legacy.rows("SELECT seq FROM bridge_journal") == [(2,), (3,)]
+
+
 async def test_a_first_acknowledgement_that_was_lost_is_no_lost_history(legacy: Legacy) -> None:
     """The power failed after the log had its checkpoint: the change at the mark is still the log's."""
     legacy.run(TABLE)
