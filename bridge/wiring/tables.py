@@ -12,6 +12,7 @@ from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.log.port import Registry
 from bridge.model.declare import EntitySpec
+from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
 from bridge.model.types import Entity
@@ -70,6 +71,10 @@ class EntityTables(Mapping[str, EntityTable]):
             whole, lacking = await self._describe()
         except BridgeError:
             return  # whoever asks goes on being told the reason of before
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises is about its system
+            reason = f"a defect of its connector: {describe_error(error)}"
+            self._lacking.update(dict.fromkeys(self._lacking, reason))
+            return
         finally:
             self._earliest = self._monotonic() + DESCRIBE_INTERVAL_S
         for name in list(self._lacking):

@@ -299,3 +299,23 @@ async def test_whoever_asks_a_lacking_entity_is_described_in_the_bridges_loop() 
     await until(lambda: bool(described))
     assert described == [asyncio.get_running_loop()]
     await tables.close()
+
+
+async def test_a_defect_while_a_lacking_entity_is_described_is_its_reason() -> None:
+    """It was a task's error that nobody looked at."""
+
+    async def describe() -> Described:
+        raise TypeError("no shape")
+
+    now = 0.0
+    tables = EntityTables(({}, {"t": "there is no table 't'"}), describe, lambda: now)
+    now += 10 * DESCRIBE_INTERVAL_S
+
+    def reason() -> str:
+        with pytest.raises(Rejected) as refused:
+            tables["t"]
+        return str(refused.value)
+
+    assert "no table" in reason()
+    await until(lambda: "a defect of its connector: TypeError: no shape" in reason())
+    await tables.close()
