@@ -60,22 +60,24 @@ class Handling:
         self._observer = observer
         self._waiting = waiting
 
-    async def handle(self, record: Record) -> list[Written]:
-        """What is to be written for `record`. Raises AgentStopped."""
+    async def handle(self, record: Record, written: list[Written]) -> list[Written]:
+        """What is to be written for `record`, which grows in `written` handler by handler. Raises
+        AgentStopped.
+        """
+        written.clear()
         try:
             event = await self._event(record)
         except Exception as error:  # noqa: BLE001 - whatever the record holds, it is its own letter
             return [self._set_aside(record, None, None, error, 1)]
         if event is None:
             return []
-        written: list[Written] = []
         for handler in self._agent.handlers:
             written += await self._through(handler, event, record)
         return written
 
-    def give_up(self, record: Record, error: Exception) -> list[Written]:
+    def give_up(self, record: Record, written: list[Written], error: Exception) -> list[Written]:
         """What is to be written for a record whose handling broke off by an error that `handle` could
-        not catch. Raises AgentStopped.
+        not catch; `written`: what handlers that were done before had answered. Raises AgentStopped.
         """
         if self._agent.on_failure == "stop":
             raise AgentStopped(
@@ -86,7 +88,7 @@ class Handling:
         if self._parked is not None and headers.REPLAY not in dict(record.headers):
             entity = record.topic.partition(".")[2]
             self._parked.add(entity, record.key, TopicPartition(record.topic, record.partition))
-        return [self._set_aside(record, None, None, error, 1)]
+        return [*written, self._set_aside(record, None, None, error, 1)]
 
     async def _event(self, record: Record) -> Event | None:
         try:

@@ -185,10 +185,10 @@ class AgentRunner:
         """The handlers' loop, and all that runs in it."""
         loop: HandlerLoop[_Job, list[Written]] = HandlerLoop(
             f"handlers-{self._agent.name}",
-            lambda job: handling.handle(job[1].item),
+            lambda job: handling.handle(job[1].item, job[1].results),
             self._handled,
             is_dropped=lambda job: job[0].dropped,
-            give_up=lambda job, error: handling.give_up(job[1].item, error),
+            give_up=lambda job, error: handling.give_up(job[1].item, job[1].results, error),
         )
         calls = BridgeCalls(loop)
         observer = bridge_observer(calls, self._observer)

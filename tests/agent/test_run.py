@@ -601,6 +601,35 @@ async def test_a_task_that_closes_its_handler_parks_the_key_too(here: World) -> 
     assert errors == ["EscapingError", "Rejected"]
 
 
+async def test_a_task_that_closes_its_handler_leaves_what_another_one_answered(
+    here: World,
+) -> None:
+    """That one's command was lost, until somebody handed the event back."""
+    agent = Agent("exiter", attempts=1)
+
+    async def leave() -> None:
+        raise GeneratorExit
+
+    @agent.on("erp.sales_order")
+    async def answers(event: Event, ctx: Context) -> Command:
+        return Command("erp.note_order", key=event.key, args={"reason": "seen"})
+
+    @agent.on("erp.sales_order")
+    async def exits(event: Event, ctx: Context) -> None:
+        await asyncio.create_task(leave())
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 1)])
+
+    async def done() -> bool:
+        return len(await here.records("dead")) == 1
+
+    async with running(here, agent):
+        await until(done)
+    [command] = await here.records("command")
+    assert isinstance(command, CommandRecord)
+    assert command.handler == "answers"
+
+
 async def test_stop_says_at_which_event_a_task_closed_its_handler(here: World) -> None:
     agent = Agent("exiter", on_failure="stop")
 
