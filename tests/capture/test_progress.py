@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from bridge.capture import control
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import Again, Job, Pause, Progress, Result, enqueue, finish, pause
+from bridge.capture.progress import (
+    TRUNCATED,
+    Again,
+    Job,
+    Pause,
+    Progress,
+    Result,
+    enqueue,
+    finish,
+    pause,
+)
 from bridge.capture.stored import dump, load
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
@@ -33,6 +43,7 @@ JOBS = st.builds(
     rows=st.integers(0),
     since=NAMES,
     spared=st.frozensets(st.binary(max_size=5)),
+    max_deletes=st.sampled_from(["", "5", "40%"]),
 )
 PROGRESS = st.builds(
     Progress,
@@ -53,6 +64,26 @@ PROGRESS = st.builds(
         max_size=2,
     ).map(tuple),
 )  # fmt: skip
+
+
+def test_a_request_is_one_that_an_earlier_version_knows_unless_it_says_more() -> None:
+    asked = control.request("erp", "snapshot", "t", reconcile=True)
+    assert b"max_deletes" not in control.dump(asked)
+    assert control.load(control.dump(asked)) == asked
+    limited = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="7")
+    assert control.load(control.dump(limited)) == limited
+
+
+@pytest.mark.parametrize(("own", "inherited"), [("", "100%"), ("5", "5")])
+def test_a_comparison_in_the_place_of_a_truncates_needs_no_person_either(
+    own: str, inherited: str
+) -> None:
+    cut = Job(f"{TRUNCATED}t-1", "t", reconcile=True)
+    later = Job("later", "t", reconcile=True, max_deletes=own)
+    progress = enqueue(enqueue(Progress(), cut), later)
+    assert progress.jobs == (replace(later, max_deletes=inherited),)
+    other = enqueue(enqueue(Progress(), Job("first", "t", reconcile=True)), later)
+    assert other.jobs == (later,)
 
 
 @given(PROGRESS)

@@ -62,6 +62,16 @@ async def test_a_row_that_a_listing_left_out_is_not_gone(cap: Cap) -> None:
         assert await poll(feed) == ([], [])
 
 
+async def test_another_row_than_the_one_that_was_asked_for_says_nothing(cap: Cap) -> None:
+    """The service ignores the key: that neither this row is there nor that it is gone is known."""
+    async with feeding(cap, 9) as (feed, asks):
+        hide = without("003")
+        asks.bend = lambda body: hide(body) if "value" in body else {**body, "order_no": "001"}
+        told, stale = await poll(feed)
+        assert told == []
+        assert stale == ["a listing doesn't show 1 of 9 rows"]
+
+
 async def test_more_than_are_plausible_are_left_to_a_comparison_with_the_log(cap: Cap) -> None:
     async with feeding(cap, 120) as (feed, asks):
         asks.bend = without(*(f"{n:03}" for n in range(41)))
