@@ -249,6 +249,8 @@ class Jobs:
         # What only the log knows is asked for before it is deleted: see `_confirm`.
         done = self._snapshots.done and not (unmet is not None and any(unmet.left(1)))
         if done:
+            if unmet is not None:
+                state.wires.steps("deletes.before")  # none, as it turned out
             self._finish(job, 0)
         self._report(job, group, done=done)
 
