@@ -21,6 +21,7 @@ from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page, page_of
 from connectors.odata.asking import after_key, from_moment, key_can_page, query
 from connectors.odata.clock import Clock, floor
+from connectors.odata.followed_links import FollowedLinks
 from connectors.odata.keyset_trial import KeysetTrial
 from connectors.odata.polling import Asks, Item, State, Step, Told, mark_of
 from connectors.odata.table import Row, Table
@@ -77,6 +78,7 @@ class ChangedPoller:
         #: Behind which row the next page of the poll under way begins; the link where keys can't.
         self._cursor: list[Any] | None = None
         self._link: str | None = None
+        self._followed = FollowedLinks()
         self._from: datetime | None = None
         #: The poll under way began before a restart, nobody knows when.
         self._resumed = False
@@ -194,6 +196,7 @@ class ChangedPoller:
             self._poll_from(self._start())
         self._stale = ""
         await self._try()
+        self._followed.at(self._link or "")
         while True:
             page = await self._read()
             rows = [whole(self.table, json) for json in page.rows]
@@ -314,6 +317,9 @@ class ChangedPoller:
                 self._cursors.add(tuple(cursor))
                 return cursor, None
         if page.next_link:
+            if not self._followed.lead_on(page.next_link):
+                self._poll_from(self._from)
+                raise self._mismatch("its links lead in a circle")
             return self._cursor, page.next_link
         return None if full and moment is not None else _END
 

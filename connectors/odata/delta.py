@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected
 from bridge.plan.steps import MISSING
 from connectors.odata.answer import Page, segment
 from connectors.odata.asking import is_link, query, removed_id
+from connectors.odata.followed_links import FollowedLinks
 from connectors.odata.ids import key_in
 from connectors.odata.polling import (
     DIGEST,
@@ -50,6 +52,7 @@ class DeltaPoller:
         self._prefer = f"odata.maxpagesize={page}"
         self._link = ""
         self._following = ""
+        self._followed = FollowedLinks()
         #: What was told of the page under way.
         self._told = Told()
         #: Marks of the keys that are there, as far as was told; None: not known.
@@ -63,7 +66,9 @@ class DeltaPoller:
         page = await self._asks.page(self.table.name, query(self.table), prefer=prefer)
         # Some services hand out a link with each page; the first one misses nothing.
         link, there = page.delta_link, self._keys(page)
+        followed = FollowedLinks()
         while page.next_link and (not link or len(there) <= MAX_KEYS):
+            self._lead_on(followed, page.next_link)
             page = await self._asks.page(page.next_link, prefer=self._prefer, absolute=True)
             link = link or page.delta_link
             if len(there) <= MAX_KEYS:
@@ -73,6 +78,13 @@ class DeltaPoller:
         self._there, self._gone = there if len(there) <= MAX_KEYS else None, {}
         self._link, self._told = link, Told()
         return ""
+
+    def _lead_on(self, followed: FollowedLinks, link: str) -> None:
+        if not followed.lead_on(link):
+            raise AnswerMismatch(
+                f"entity set {self.table.name!r}: the links to its changes lead in a circle; say `means: "
+                "changed` or `means: listing` for it under capture.sets, or correct the service"
+            )
 
     def _keys(self, page: Page) -> set[bytes]:
         return {mark_of(self.table.key_of(whole(self.table, json))) for json in page.rows}
@@ -102,6 +114,9 @@ class DeltaPoller:
                 raise  # It fails by itself (a deadlock), and says nothing of the link.
             # Also a link that the service doesn't know any more (404) or can't read (400).
             return await self._anew(str(error))
+        self._followed.at(self._link)
+        if page.next_link:
+            self._lead_on(self._followed, page.next_link)
         self._following = page.next_link or page.delta_link or ""
         if not self._following:
             return await self._anew("a page of changes came without a link to the next ones")

@@ -18,6 +18,7 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page
 from connectors.odata.asking import after_key, key_can_page, query
+from connectors.odata.followed_links import FollowedLinks
 from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
 from connectors.odata.polling import MARK, Asks, Item, State, Step, mark_of
 from connectors.odata.table import Row, Table
@@ -54,6 +55,7 @@ class ListingPoller:
         self._met: set[Row] = set()
         self._cursor: Row | None = None
         self._link: str | None = None
+        self._followed = FollowedLinks()
         self._next: tuple[Row | None, str | None] | None = None
         self._phase = _Phase.IDLE
         self.whole = True
@@ -114,6 +116,7 @@ class ListingPoller:
             await self._try()
         if self._phase is _Phase.CLOSING:
             return self._gone()
+        self._followed.at(self._link or "")
         page = await self._read()
         rows = [whole(self.table, json) for json in page.rows]
         items = []
@@ -187,7 +190,7 @@ class ListingPoller:
             raise AnswerMismatch(f"entity set {self.table.name!r}: {self._fault}")
         if not rows or keys[-1] == self._cursor:
             # A service may answer with an empty page in the middle.
-            return (self._cursor, page.next_link) if page.next_link else None
+            return self._linked(page)
         if self._counted_short:
             # It was counted to its end, and here are more.
             self._counts = self._counted_short = False
@@ -200,10 +203,8 @@ class ListingPoller:
         return keys[-1], None
 
     async def _by_link(self, page: Page) -> tuple[Row | None, str | None] | None:
-        if page.next_link and page.next_link == self._link:
-            raise self._refusal("its links lead in a circle")
         if page.next_link:
-            return self._cursor, page.next_link
+            return self._linked(page)
         read = self._read_rows
         # Over several pages rows may go while they are read.
         fewer = self._total is not None and self._total > read and not self._links
@@ -218,6 +219,13 @@ class ListingPoller:
         if beyond and await any_after(self._asks, self.table, "", FAR) is False:
             raise self._refusal(f"it gives {read} rows, has more, and links to none of them")
         return None
+
+    def _linked(self, page: Page) -> tuple[Row | None, str | None] | None:
+        if not page.next_link:
+            return None
+        if not self._followed.lead_on(page.next_link):
+            raise self._refusal("its links lead in a circle")
+        return self._cursor, page.next_link
 
     def _refusal(self, fault: str) -> AnswerMismatch:
         self._phase = _Phase.IDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, Retry
 from connectors.odata.answer import MOST_DIGITS, Page, page_of
 from connectors.odata.asking import after_key, both, key_can_page, matching, query
 from connectors.odata.client import Client
+from connectors.odata.followed_links import FollowedLinks
 from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
 from connectors.odata.row_check import as_read
 from connectors.odata.table import Row, Table
@@ -48,8 +50,10 @@ class ODataSnapshot:
         self._faults: dict[str, str] = {}
         #: Of each walk under way: what was counted at its beginning, and rows read since.
         self._walks: dict[tuple[str, str, str], tuple[int, int]] = {}
-        #: Of each walk by links: the row that it began with.
-        self._first: dict[str, Row] = {}
+        #: Of each walk by links.
+        self._followed: defaultdict[tuple[str, str, str], FollowedLinks] = defaultdict(
+            FollowedLinks
+        )
 
     async def count(self, table: str, where: Condition | None) -> int:
         """The number of rows, counted by the service; 0 where it doesn't count."""
@@ -104,7 +108,7 @@ class ODataSnapshot:
                 self._hold(of, where, chunk.rows)
                 return chunk
         # What was read in an order that doesn't hold is read again.
-        chunk = await self._linked(of, filtered, after if linked else None, limit)
+        chunk = await self._linked(of, filtered, after if linked else None, limit, select)
         self._hold(of, where, chunk.rows)
         return chunk
 
@@ -114,7 +118,7 @@ class ODataSnapshot:
         if await self._pages_by_key(of, ""):
             return
         # How the links end shows at once where there is none.
-        await self._linked(of, "", None, TRIAL_ROWS)
+        await self._linked(of, "", None, TRIAL_ROWS, of.select)
 
     def fault(self, table: str) -> str:
         """Why pages of a table can't begin after a key, though the metadata says that they can."""
@@ -226,7 +230,9 @@ class ODataSnapshot:
             raise RetryLater(str(error)) from error
         return page
 
-    async def _linked(self, of: Table, filtered: str, after: list[Any] | None, limit: int) -> Chunk:
+    async def _linked(
+        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+    ) -> Chunk:
         """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip, rows read,
         rows counted at the beginning]. From the beginning where the service doesn't know its link any
         more. Raises AnswerMismatch.
@@ -235,21 +241,19 @@ class ODataSnapshot:
         # Checkpoints of earlier versions tell neither.
         read, counted = more or (None, 0)
         prefer = f"odata.maxpagesize={limit}"
-        followed = {link}
+        followed, anew = self._followed[of.name, filtered, select], not link
         while True:
+            followed.at(link)
             try:
                 page = await self._page(of, filtered, link, prefer)
             except (HistoryLost, Rejected) as error:
                 if not link:
                     raise
-                if "" in followed:
+                if anew:
                     raise RetryLater(str(error)) from error
-                link, skip, read = "", 0, 0
-                followed.add(link)
+                link, skip, read, anew = "", 0, 0, True
                 continue
             page_rows = [whole(of, json) for json in page.rows[skip : skip + limit]]
-            if page_rows and not skip:
-                self._begins_again(of, link, of.key_of(page_rows[0]))
             read = None if read is None else read + len(page_rows)
             if skip + len(page_rows) < len(page.rows):
                 return Chunk(
@@ -258,19 +262,12 @@ class ODataSnapshot:
             if not page.next_link:
                 await self._all_linked(of, filtered, read, counted)
                 return Chunk(of.shape, page_rows, None)
-            if page.next_link in followed:
+            if not followed.lead_on(page.next_link):
                 raise self._refusal(of, "its links lead in a circle")
             if page_rows:
                 return Chunk(of.shape, page_rows, [LINK, page.next_link, 0, read, counted])
             # A service may answer with an empty page in the middle; a chunk never is one.
             link, skip = page.next_link, 0
-            followed.add(link)
-
-    def _begins_again(self, of: Table, link: str, first: Row) -> None:
-        if not link:
-            self._first[of.name] = first
-        elif self._first.get(of.name) == first:
-            raise self._refusal(of, "its link to the next page leads to the first one")
 
     async def _all_linked(self, of: Table, filtered: str, read: int | None, counted: int) -> None:
         """The last page has no link to another one: more rows may be there all the same. Raises

@@ -1,0 +1,25 @@
+"""Links of one walk over pages: one that leads back to a page of the walk would be followed for ever."""
+
+from __future__ import annotations
+
+
+class FollowedLinks:
+    """The links that led to the pages of a walk, in order; "" is its first page."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, None] = {}
+
+    def at(self, link: str) -> None:
+        """The walk is at that page, perhaps once more: what was found behind it is forgotten."""
+        if link not in self._links:
+            self._links = {link: None}
+            return
+        while next(reversed(self._links)) != link:
+            self._links.popitem()
+
+    def lead_on(self, link: str) -> bool:
+        """Whether a page's link leads to one that the walk hasn't met; then it is remembered."""
+        if link in self._links:
+            return False
+        self._links[link] = None
+        return True
