@@ -125,21 +125,33 @@ class ChangedPoller:
     async def _finds(self, filtered: str) -> bool:
         return bool((await self._asks.page(self.table.name, self._newest(filtered, 1))).rows)
 
-    async def _sample(self) -> list[datetime]:
-        """Moments of the newest rows, asked for without a filter."""
+    async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
+        """Moments (from one on) and keys of the newest rows, asked for without a filter."""
         page = await self._asks.page(self.table.name, self._newest("", SAMPLE_ROWS))
-        moments = [floor(whole(self.table, json)[self._at]) for json in page.rows]
-        return [at for at in moments if at is not None]
+        rows = [whole(self.table, json) for json in page.rows]
+        stamps = [(floor(row[self._at]), self.table.key_of(row)) for row in rows]
+        return {
+            (at, key) for at, key in stamps if at is not None and (since is None or at >= since)
+        }
+
+    async def _overlooks(self, filtered: str, since: datetime | None = None) -> bool:
+        """Whether a filter (for moments from `since` on) doesn't find a row that was there before it was
+        asked and after, unchanged: rows that come and go meanwhile show nothing.
+        """
+        before = await self._sample(since)
+        if not before or await self._finds(filtered):
+            return False
+        return bool(before & await self._sample(since))
 
     async def _look_without_filter(self) -> None:
         """No row has a moment, the service says; it may not know what `ne null` is. Raises
         AnswerMismatch where another question finds none either.
         """
         p, zone = self._moment, UTC if self._moment.edm == "Edm.DateTimeOffset" else None
-        if not await self._sample() or await self._finds(self._any_moment):
+        if not await self._overlooks(self._any_moment):
             return
         self._any_moment = from_moment(self.table, p, LONG_AGO.replace(tzinfo=zone))
-        if not await self._finds(self._any_moment):
+        if await self._overlooks(self._any_moment):
             raise self._mismatch(FINDS_NOTHING)
 
     async def try_questions(self) -> None:
@@ -229,8 +241,7 @@ class ChangedPoller:
         if self._from is None:
             await self._look_without_filter()
             return
-        since = from_moment(self.table, self._moment, self._from)
-        if any(at >= self._from for at in await self._sample()) and not await self._finds(since):
+        if await self._overlooks(from_moment(self.table, self._moment, self._from), self._from):
             raise self._mismatch(FINDS_NOTHING)
 
     def _start(self) -> datetime | None:
@@ -311,11 +322,12 @@ class ChangedPoller:
         moment = floor(rows[-1][self._at]) if rows else None
         if moment is not None:
             cursor = [moment, *self.table.key_of(rows[-1])] if self._keyed else [moment]
-            if cursor != self._cursor:
-                if tuple(cursor) in self._cursors:
-                    raise self._mismatch("it gives the same rows, whatever they should come after")
+            if tuple(cursor) not in self._cursors and cursor != self._cursor:
                 self._cursors.add(tuple(cursor))
                 return cursor, None
+            # Rows of one moment come again where the service shows less of it than it keeps.
+            if self._cursor is not None and moment < self._cursor[0]:
+                raise self._mismatch("it gives the same rows, whatever they should come after")
         if page.next_link:
             if not self._followed.lead_on(page.next_link):
                 self._poll_from(self._from)

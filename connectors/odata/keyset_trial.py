@@ -2,27 +2,40 @@
 
 Where one of them is ignored, or texts are sorted by one collation and compared by another, pages that
 begin after a key leave rows out without a word. The ends of the set tell: nothing is before the first
-row nor after the last one, and after the first one comes the second.
+row nor after the last one, and after the first one comes the second. Rows may change between two
+questions: a contradiction counts where each of several looks shows it, of the same rows (`seen_again`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.connector.answer_check import first_misplaced, first_repeated
 from bridge.model.errors import Rejected
 from connectors.odata.asking import after_key, before_key, both, query
 from connectors.odata.model import Property
 from connectors.odata.polling import Asks
+from connectors.odata.seen_again import seen_again
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import whole
 
 MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 FAR = 10**9
 """Rows, after which there is none unless `$skip` is ignored."""
-ATTEMPTS = 2
-"""Rows may come and go between two questions: only what fails twice is the service's behaviour."""
+ATTEMPTS = 3
+"""Times that a set which seems to contradict itself, but shows other rows each time, is asked again."""
+
+
+class Contradiction(NamedTuple):
+    """What the service does wrong, and the keys that show it."""
+
+    fault: str
+    keys: tuple[Row, ...]
+
+
+class _Unknown(Exception):
+    """Nothing can be known: of so few rows, or by what came."""
 
 
 class KeysetTrial:
@@ -37,48 +50,61 @@ class KeysetTrial:
         self._filtered = filtered
         names = [p.name for p in table.properties]
         self._places = [names.index(p.name) for p in properties]
+        self._last: Contradiction | None = None
 
     async def run(self) -> str | None:
-        """What the service does wrong; "": nothing; None: of so few rows, or by what it answers, that
-        can't be known.
+        """What the service does wrong; "": nothing; None: of so few rows, by what it answers, or because
+        its rows change that fast, it can't be known.
         """
-        fault: str | None = ""
         for _ in range(ATTEMPTS):
             try:
-                fault = await self._once()
-            except Rejected:
+                shown = await seen_again(self._look)
+                if shown is not None:
+                    return shown.fault
+                if self._last is None:
+                    return ""
+            except (Rejected, _Unknown):
                 # It refuses one of the questions: whoever pages asks those that matter again.
                 return None
-            if not fault:
-                return fault
-        return fault
+        return None
 
-    async def _once(self) -> str | None:
+    async def _look(self) -> Contradiction | None:
+        self._last = await self._once()
+        return self._last
+
+    async def _once(self) -> Contradiction | None:
         first = await self._keys(2)
-        if len(first) < 2:
-            return None
-        if not all(map(self._is_exact, first)):
-            return None
+        if len(first) < 2 or not all(map(self._is_exact, first)):
+            raise _Unknown
         lowest, second = first
         highest = (await self._keys(1, descending=True))[:1]
         if highest == [lowest]:
-            return (
-                "it gives the same row first, whether `$orderby` asks for ascending or descending"
+            return Contradiction(
+                "it gives the same row first, whether `$orderby` asks for ascending or descending",
+                (lowest, second),
             )
         after = await self._keys(2, after_key(self._table, self._properties, lowest))
         # A key that the service has more digits of than it tells is greater than itself.
         following = [key for key in after if key != lowest]
         if following[:1] != [second]:
-            return (
-                "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second"
+            return Contradiction(
+                "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second",
+                (lowest, second, *following[:1]),
             )
-        if await self._others(before_key(self._table, self._properties, lowest), lowest):
-            return "`$filter` by `lt` finds rows before the one that `$orderby` gives first"
+        before = before_key(self._table, self._properties, lowest)
+        if others := await self._others(before, lowest):
+            return Contradiction(
+                "`$filter` by `lt` finds rows before the one that `$orderby` gives first",
+                (lowest, *others),
+            )
         if highest and self._is_exact(highest[0]):
             beyond = after_key(self._table, self._properties, highest[0])
-            if await self._others(beyond, highest[0]):
-                return "`$filter` by `gt` finds rows after the one that `$orderby` gives last"
-        return ""
+            if others := await self._others(beyond, highest[0]):
+                return Contradiction(
+                    "`$filter` by `gt` finds rows after the one that `$orderby` gives last",
+                    (highest[0], *others),
+                )
+        return None
 
     async def _others(self, filtered: str, key: Row) -> list[Row]:
         """Rows that a filter finds, but for `key` itself, and those that differ from it by digits of a
