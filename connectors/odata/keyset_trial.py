@@ -12,19 +12,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bridge.connector.answer_check import first_misplaced, first_repeated
+from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
 from connectors.odata.asking import after_key, before_key, both, query
 from connectors.odata.model import Property
 from connectors.odata.polling import Asks
-from connectors.odata.seen_again import seen_again
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import whole
 
 MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 FAR = 10**9
 """Rows, after which there is none unless `$skip` is ignored."""
-ATTEMPTS = 3
-"""Times that a set which seems to contradict itself, but shows other rows each time, is asked again."""
 
 
 class Contradiction(NamedTuple):
@@ -50,27 +48,17 @@ class KeysetTrial:
         self._filtered = filtered
         names = [p.name for p in table.properties]
         self._places = [names.index(p.name) for p in properties]
-        self._last: Contradiction | None = None
 
     async def run(self) -> str | None:
         """What the service does wrong; "": nothing; None: of so few rows, by what it answers, or because
         its rows change that fast, it can't be known.
         """
-        for _ in range(ATTEMPTS):
-            try:
-                shown = await seen_again(self._look)
-                if shown is not None:
-                    return shown.fault
-                if self._last is None:
-                    return ""
-            except (Rejected, _Unknown):
-                # It refuses one of the questions: whoever pages asks those that matter again.
-                return None
-        return None
-
-    async def _look(self) -> Contradiction | None:
-        self._last = await self._once()
-        return self._last
+        try:
+            shown = await contradiction(self._once)
+        except (Rejected, RowsChange, _Unknown):
+            # It refuses one of the questions: whoever pages asks those that matter again.
+            return None
+        return "" if shown is None else shown.fault
 
     async def _once(self) -> Contradiction | None:
         first = await self._keys(2)

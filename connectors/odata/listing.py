@@ -15,6 +15,7 @@ from enum import Enum
 
 from bridge.connector import CREATE, DELETE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page
 from connectors.odata.asking import after_key, key_can_page, query
@@ -70,6 +71,8 @@ class ListingPoller:
         self._read_rows = self._links = 0
         #: Its last count said that nothing follows.
         self._counted_short = False
+        #: The key that the page began after which was counted so.
+        self._counted_after: Row | None = None
         #: Looks until rows are asked for whatever it counts; now they are.
         self._looks_left = 0
         self._walks = True
@@ -153,21 +156,21 @@ class ListingPoller:
                 raise
         if self._counts:
             try:
-                return await self._first(prefer, counted=True)
+                return await self._first(prefer, counted=True, after=self._cursor)
             except Rejected:
-                page = await self._first(prefer, counted=False)
+                page = await self._first(prefer, counted=False, after=self._cursor)
                 self._counts = False
                 return page
-        return await self._first(prefer, counted=False)
+        return await self._first(prefer, counted=False, after=self._cursor)
 
-    async def _first(self, prefer: str, *, counted: bool) -> Page:
-        """The page after the cursor, or the first one of all."""
+    async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> Page:
+        """The page after a key, or the first one of all."""
         if not self._keyed:
             return await self._asks.page(
                 self.table.name, query(self.table, counted=counted), prefer=prefer
             )
-        key, cursor = self.table.key, self._cursor
-        filtered = "" if cursor is None else after_key(self.table, key, cursor)
+        key = self.table.key
+        filtered = "" if after is None else after_key(self.table, key, after)
         params = query(self.table, filtered=filtered, order=key, top=self._page, counted=counted)
         return await self._asks.page(self.table.name, params, prefer=prefer)
 
@@ -192,11 +195,13 @@ class ListingPoller:
             # A service may answer with an empty page in the middle.
             return self._linked(page)
         if self._counted_short:
-            # It was counted to its end, and here are more.
-            self._counts = self._counted_short = False
+            # It was counted to its end, and here are more; they may have come meanwhile.
+            self._counted_short = False
+            self._counts = self._counts and await seen_again(self._miscounted) is None
         if page.next_link or not (self._counts and page.total is not None):
             return keys[-1], None
         self._counted_short = page.total <= len(rows)
+        self._counted_after = self._cursor
         if self._counted_short and not self._walks:
             unmet = self._known.keys() - self._met - set(keys)
             return (keys[-1], None) if unmet else None
@@ -215,10 +220,30 @@ class ListingPoller:
             raise self._refusal(
                 f"it counts {self._total} rows, gives {read}, and links to no further ones"
             )
-        # Only a service that skips at all can show that there are more.
-        if beyond and await any_after(self._asks, self.table, "", FAR) is False:
+        # Only a service that skips at all can show that there are more; one may have come meanwhile.
+        if beyond and await seen_again(self._more_than_linked) is not None:
             raise self._refusal(f"it gives {read} rows, has more, and links to none of them")
         return None
+
+    async def _more_than_linked(self) -> tuple[Row, ...] | None:
+        """The rows of a first page without a link, where there are more."""
+        page = await self._first("", counted=False)
+        keys = tuple(self.table.key_of(whole(self.table, json)) for json in page.rows)
+        if page.next_link or not await any_after(self._asks, self.table, "", len(keys)):
+            return None
+        return keys if await any_after(self._asks, self.table, "", FAR) is False else None
+
+    async def _miscounted(self) -> tuple[Row, ...] | None:
+        """The rows of a page that is counted as the last one, and of the page after it."""
+        prefer = f"odata.maxpagesize={self._page}"
+        page = await self._first(prefer, counted=True, after=self._counted_after)
+        keys = [self.table.key_of(whole(self.table, json)) for json in page.rows]
+        if not keys or page.next_link or page.total is None or page.total > len(keys):
+            return None
+        beyond = await self._first(prefer, counted=False, after=keys[-1])
+        more = [self.table.key_of(whole(self.table, json)) for json in beyond.rows]
+        more = [key for key in more if key != keys[-1]]
+        return (*keys, *more) if more else None
 
     def _linked(self, page: Page) -> tuple[Row | None, str | None] | None:
         if not page.next_link:

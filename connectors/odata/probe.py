@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bridge.connector import Done, Effect
+from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import (
     ConfigurationError,
     HistoryLost,
@@ -174,20 +176,35 @@ class Probing:
         """Whether the same filter finds a row that is there by the values that it has; of an empty
         set, yes.
         """
-        names, version = list(fields), self._service.version
-        for _ in range(2):  # The row may change in between.
-            query = {"$top": str(CONTROL_ROWS), "$select": self._select(of, fields)}
-            page = await self._page(of, query)
-            values = [row_values(of, version, names, row) for row in page.rows]
-            whole = [one for one in values if not any(part in (None, MISSING) for part in one)]
-            if not page.rows:
-                return True
-            # Where no row holds all of these, at least its own key must find one.
-            by = dict(zip(names, whole[0], strict=True)) if whole else {}
-            key = row_values(of, version, of.key, page.rows[0])
-            if await self._filtered(of, by or dict(zip(of.key, key, strict=True))):
-                return True
-        return False
+        try:
+            return await contradiction(partial(self._overlooked, of, list(fields))) is None
+        except RowsChange:
+            raise OutcomeUnknown(
+                f"{of.name}: its rows change faster than they can be asked for; it is asked again"
+            ) from None
+
+    async def _overlooked(self, of: EntitySet, names: list[str]) -> str | None:
+        """A row that is there, and that a filter by its own values doesn't find."""
+        version = self._service.version
+        query = {"$top": str(CONTROL_ROWS), "$select": self._select(of, dict.fromkeys(names))}
+        page = await self._page(of, query)
+        if not page.rows:
+            return None
+        values = [row_values(of, version, names, row) for row in page.rows]
+        whole = [
+            index
+            for index, one in enumerate(values)
+            if not any(part in (None, MISSING) for part in one)
+        ]
+        row = page.rows[whole[0] if whole else 0]
+        key = row_values(of, version, of.key, row)
+        # Where no row holds all of these, at least its own key must find one.
+        by = (
+            dict(zip(names, values[whole[0]], strict=True))
+            if whole
+            else dict(zip(of.key, key, strict=True))
+        )
+        return None if await self._filtered(of, by) else repr((key, by))
 
 
 def _key_of(one: Bound) -> Mapping[str, Any]:

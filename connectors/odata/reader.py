@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bridge.connector import Rows, System, distinct_keys
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.answer import Answer, Request, page_of, row_of
 from connectors.odata.client import Client
@@ -112,9 +114,9 @@ class ODataReader:
         key = tuple(of.set.key)
         if not all(name in of.set.properties and of.set.can_filter(name) for name in key):
             return []
+        faults: list[str] = []
         page = await self._client.page(of.name, {"$select": ",".join(key), "$top": "2"})
         keys = [row_values(of.set, of.version, key, row) for row in page.rows[:2]]
-        faults: list[str] = []
         if not keys:
             return faults
         for form in forms_of(of.version):
@@ -122,7 +124,9 @@ class ODataReader:
                 continue
             try:
                 rows = await self._by(of, form, key, keys[-1:], None)
-                if not rows:
+                if not rows and (
+                    await seen_again(partial(self._overlooked, of, form, key)) is not None
+                ):
                     faults.append(f"{IGNORES[form]}: it doesn't find a row that is there")
             except AnswerMismatch as error:
                 faults.append(f"lookups don't use what doesn't hold: {error}")
@@ -276,22 +280,27 @@ class ODataReader:
         """A form that has found nothing yet must find a row that is there; of an empty set nothing is
         known. Raises AnswerMismatch.
         """
-        for _ in range(2):  # The row may go in between.
-            page = await self._client.page(
-                of.name,
-                {
-                    "$select": ",".join(dict.fromkeys([*of.set.key, *columns])),
-                    "$top": str(CONTROL_ROWS),
-                },
-            )
-            values = [row_values(of.set, of.version, columns, row) for row in page.rows]
-            key = next((one for one in values if all(map(_is_plain, one))), None)
-            if key is None:
-                return
-            if await self._rows_of(of, form, columns, [key], 1):
-                self._proven.add(((of.name, tuple(columns)), form))
-                return
+        if await seen_again(partial(self._overlooked, of, form, columns)) is None:
+            return
         raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: it doesn't find a row that is there")
+
+    async def _overlooked(
+        self, of: Table, form: Form, columns: Sequence[str]
+    ) -> tuple[Any, ...] | None:
+        """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
+        names = list(dict.fromkeys([*of.set.key, *columns]))
+        params = {"$select": ",".join(names), "$top": str(CONTROL_ROWS)}
+        page = await self._client.page(of.name, params)
+        for row in page.rows:
+            values = row_values(of.set, of.version, columns, row)
+            if not all(map(_is_plain, values)):
+                continue
+            if await self._rows_of(of, form, columns, [values], 1):
+                self._proven.add(((of.name, tuple(columns)), form))
+                return None
+            key = row_values(of.set, of.version, of.set.key, row)
+            return tuple(map(repr, (*key, *values)))
+        return None
 
     async def _rows(
         self, of: Table, requests: Sequence[Request], limit: int | None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from bridge.connector import Chunk, Condition, System
 from bridge.connector.answer_check import AnswerMismatch, first_foreign
+from bridge.connector.seen_again import IN_A_ROW, seen_again
 from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
 from connectors.odata.answer import MOST_DIGITS, Page, page_of
 from connectors.odata.asking import after_key, both, key_can_page, matching, query
@@ -30,6 +33,15 @@ TRIAL_ROWS = 1000
 def is_link_cursor(after: Sequence[Any]) -> bool:
     """Whether a cursor is a place in the service's own order: a key's numbers are packed as lists."""
     return len(after) > 2 and after[0] == LINK and isinstance(after[2], int)
+
+
+class Walked(NamedTuple):
+    """Rows that a walk gave, of so many that are counted; a digest of their keys, in order."""
+
+    fault: str
+    counted: int
+    rows: int
+    digest: bytes
 
 
 class ODataSnapshot:
@@ -175,44 +187,69 @@ class ODataSnapshot:
         rows: list[Row] = []
         cursor = None if after is None else [unpacked(part) for part in after]
         while True:
-            wanted = limit - len(rows)
-            begin = "" if cursor is None else after_key(of, of.key, cursor)
-            params = query(
-                of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select
-            )
-            prefer = f"odata.maxpagesize={wanted}"
-            page = await self._filled(of, await self._client.page(of.name, params, prefer=prefer))
-            page_rows = [whole(of, json) for json in page.rows]
-            fault = paging_fault(of, list(map(of.key_of, page_rows)), cursor)
-            if fault:
-                raise AnswerMismatch(fault)
-            page_rows = [row for row in page_rows if list(of.key_of(row)) != cursor][:wanted]
+            page_rows = await self._after(of, filtered, cursor, limit - len(rows), select)
             rows += page_rows
             if not page_rows:
-                await self._ended(of, walk, len(rows))
+                await self._ended(of, walk, len(rows), limit)
                 return Chunk(of.shape, rows, None)
             cursor = list(of.key_of(page_rows[-1]))
             if len(rows) >= limit:
                 self._walked(walk, len(rows))
                 return Chunk(of.shape, rows, [packed(part) for part in cursor])
 
+    async def _after(
+        self, of: Table, filtered: str, cursor: list[Any] | None, wanted: int, select: str
+    ) -> list[Row]:
+        """Rows after a key, up to so many. Raises AnswerMismatch."""
+        begin = "" if cursor is None else after_key(of, of.key, cursor)
+        params = query(of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select)
+        prefer = f"odata.maxpagesize={wanted}"
+        page = await self._filled(of, await self._client.page(of.name, params, prefer=prefer))
+        rows = [whole(of, json) for json in page.rows]
+        fault = paging_fault(of, list(map(of.key_of, rows)), cursor)
+        if fault:
+            raise AnswerMismatch(fault)
+        following = [row for row in rows if list(of.key_of(row)) != cursor]
+        if not following and len(rows) >= wanted:
+            # A service that takes `gt` for `ge` gives the row of the cursor itself; others are behind it.
+            return (await self._after(of, filtered, cursor, wanted + 1, select))[:wanted]
+        return following[:wanted]
+
     def _walked(self, walk: tuple[str, str, str], rows: int) -> None:
         if walk in self._walks:
             counted, read = self._walks[walk]
             self._walks[walk] = counted, read + rows
 
-    async def _ended(self, of: Table, walk: tuple[str, str, str], rows: int) -> None:
+    async def _ended(self, of: Table, walk: tuple[str, str, str], rows: int, limit: int) -> None:
         """All rows by key, of which there were as many at the beginning and are now. Raises
-        AnswerMismatch where a set that stood still gave fewer.
+        AnswerMismatch where it gave fewer, and does so again and again: once may be a row that went
+        before it was reached and one that came behind the pages.
         """
         if walk not in self._walks:
             return
         counted, read = self._walks.pop(walk)
-        if read + rows < counted == await self._count(of, walk[1]):
+        if read + rows >= counted or counted != await self._count(of, walk[1]):
+            return
+        shown = await seen_again(partial(self._fewer_by_key, of, walk[1], limit), IN_A_ROW)
+        if shown is not None:
             raise AnswerMismatch(
-                f"the service counts {counted} rows and gives {read + rows} in the order of the key: it "
-                "sorts in another way than it compares"
+                f"the service counts {shown.counted} rows and gives {shown.rows} in the order of the "
+                "key: it sorts in another way than it compares"
             )
+
+    async def _fewer_by_key(self, of: Table, filtered: str, limit: int) -> Walked | None:
+        """All keys in their order, where they are fewer than the service counts before and after."""
+        counted, rows, digest = await self._count(of, filtered), 0, blake2b()
+        cursor = None
+        names = ",".join(of.set.key)
+        # In pages of the same size: what is left out depends on where they end.
+        while page := await self._after(of, filtered, cursor, limit - rows % limit, names):
+            cursor = list(of.key_of(page[-1]))
+            rows += len(page)
+            digest.update(repr([of.key_of(row) for row in page]).encode())
+        if rows < counted == await self._count(of, filtered):
+            return Walked("", counted, rows, digest.digest())
+        return None
 
     async def _filled(self, of: Table, page: Page) -> Page:
         """The page, or the first one behind it with rows: one without may stand in the middle.
@@ -260,7 +297,7 @@ class ODataSnapshot:
                     of.shape, page_rows, [LINK, link, skip + len(page_rows), read, counted]
                 )
             if not page.next_link:
-                await self._all_linked(of, filtered, read, counted)
+                await self._all_linked(of, filtered, read, counted, limit)
                 return Chunk(of.shape, page_rows, None)
             if not followed.lead_on(page.next_link):
                 raise self._refusal(of, "its links lead in a circle")
@@ -269,20 +306,64 @@ class ODataSnapshot:
             # A service may answer with an empty page in the middle; a chunk never is one.
             link, skip = page.next_link, 0
 
-    async def _all_linked(self, of: Table, filtered: str, read: int | None, counted: int) -> None:
+    async def _all_linked(
+        self, of: Table, filtered: str, read: int | None, counted: int, limit: int
+    ) -> None:
         """The last page has no link to another one: more rows may be there all the same. Raises
-        AnswerMismatch where the service counts more, or has more when so many are skipped.
+        AnswerMismatch where the service counts more, or has more when so many are skipped: in one
+        answer, or again and again.
         """
-        if read is None:
+        if read is None or not await self._end_fault(of, filtered, read, counted):
             return
+        if fault := await self._cut_fault(of, filtered, limit):
+            raise self._refusal(of, fault)
+        shown = await seen_again(partial(self._fewer_by_links, of, filtered, limit), IN_A_ROW)
+        if shown is not None:
+            raise self._refusal(of, shown.fault)
+
+    async def _end_fault(self, of: Table, filtered: str, read: int, counted: int) -> str:
+        """What is wrong with an end after so many rows, of which so many were counted before; ""
+        where nothing is. Rows that came or went meanwhile look the same.
+        """
         fewer = read < min(counted, await self._count(of, filtered))
         beyond = await any_after(self._client, of, filtered, read)
         if fewer and beyond is not False:
-            raise self._refusal(
-                of, f"it counts {counted} rows, gives {read}, and links to no further ones"
-            )
+            return f"it counts {counted} rows, gives {read}, and links to no further ones"
         if not counted and beyond and await any_after(self._client, of, filtered, FAR) is False:
-            raise self._refusal(of, f"it gives {read} rows, has more, and links to none of them")
+            return f"it gives {read} rows, has more, and links to none of them"
+        return ""
+
+    async def _cut_fault(self, of: Table, filtered: str, limit: int) -> str:
+        """What one answer shows that counts more rows than it holds, and links to none."""
+        if not of.set.countable:
+            return ""
+        params = query(of, filtered=filtered, counted=True)
+        try:
+            page = await self._client.page(of.name, params, prefer=f"odata.maxpagesize={limit}")
+        except Rejected:
+            return ""
+        rows = len(page.rows)
+        if page.next_link or page.total is None or page.total <= rows:
+            return ""
+        if await any_after(self._client, of, filtered, rows) is False:
+            return ""
+        return f"it counts {page.total} rows, gives {rows}, and links to no further ones"
+
+    async def _fewer_by_links(self, of: Table, filtered: str, limit: int) -> Walked | None:
+        """All keys by the service's links, where more rows are there."""
+        counted, rows, digest = await self._count(of, filtered), 0, blake2b()
+        followed, link = FollowedLinks(), ""
+        try:
+            while followed.lead_on(link):
+                page = await self._page(of, filtered, link, f"odata.maxpagesize={limit}")
+                keys = [of.key_of(whole(of, json)) for json in page.rows]
+                rows += len(keys)
+                digest.update(repr(keys).encode())
+                link = page.next_link or ""
+        except (HistoryLost, Rejected):
+            return None
+        fault = await self._end_fault(of, filtered, rows, counted)
+        return Walked(fault, counted, rows, digest.digest()) if fault else None
 
     def _refusal(self, of: Table, fault: str) -> AnswerMismatch:
         faults = [self._faults.get(of.name, ""), fault]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 
 from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from connectors.tryton.catalogue import Table, missing, read_model
@@ -108,10 +110,19 @@ async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator
 
 async def _heeded(client: Client, model: str) -> None:
     """Ask each question once that capture and reads ask of a model. Raises AnswerMismatch."""
+    unheeded = await seen_again(partial(_unheeded, client, model))
+    if unheeded is not None:
+        raise AnswerMismatch(
+            f"model {model!r}: the condition on {unheeded[0]} doesn't find a row that is there"
+        )
+
+
+async def _unheeded(client: Client, model: str) -> tuple[str, ...] | None:
+    """What a condition names that doesn't find the second row, and what it was asked by."""
     ids = await client.search(model, [], limit=2)
     rows = await client.search_read(model, [], [CREATED], limit=2)
     if len(ids) < 2 or len(rows) < 2:
-        return
+        return None
     at = micros(rows[1][CREATED]) if rows[1][CREATED] else 0
     for domain in (
         [[ID, ">", ids[0]]],
@@ -123,10 +134,8 @@ async def _heeded(client: Client, model: str) -> None:
             not await client.search_read(model, domain, [ID], limit=2)
             and await client.search(model, [], limit=1) == ids[:1]
         ):
-            raise AnswerMismatch(
-                f"model {model!r}: the condition on {', '.join(dict.fromkeys(names_in(domain)))} doesn't "
-                "find a row that is there"
-            )
+            return ", ".join(dict.fromkeys(names_in(domain))), repr((ids, rows, domain))
+    return None
 
 
 async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:

@@ -6,9 +6,11 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
+from bridge.connector.seen_again import seen_again
 from bridge.model.errors import Rejected
 from connectors.tryton.catalogue import Table
 from connectors.tryton.client import Client
@@ -128,11 +130,26 @@ class Look:
             since = [changed_since(0), [ID, "=", key]]
             if rows and await self._client.search(model, since, limit=1):
                 return
-        if ids and ids[-1] != ids[0]:
+        # Both of them may have gone.
+        if ids and await seen_again(partial(self._overlooked, model)) is not None:
             raise AnswerMismatch(
                 f"{self._client.where}: model {model!r}: conditions on {ID}, {CREATED} and {WRITTEN} don't "
                 "find rows that are there, so that changes would be missed"
             )
+
+    async def _overlooked(self, model: str) -> tuple[int, str] | None:
+        """The first row, where it isn't found by its id and its times."""
+        first = await self._client.search(model, [], limit=1)
+        if not first:
+            return None
+        by_id = [ID, "=", first[0]]
+        rows = await self._client.search_read(model, [by_id], [CREATED, WRITTEN])
+        times = [(row[CREATED], row[WRITTEN]) for row in rows]
+        if times == [(None, None)]:
+            return None
+        if times and await self._client.search(model, [changed_since(0), by_id], limit=1):
+            return None
+        return first[0], repr(times)
 
     async def present(self, model: str, ids: Sequence[int]) -> set[int]:
         """Which of these ids the model has."""

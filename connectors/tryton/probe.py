@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bridge.connector import Done, Effect
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import (
     ConfigurationError,
     OutcomeUnknown,
@@ -103,19 +105,27 @@ class Probing:
         """
         model = bound.model.name
         names = list(dict.fromkeys(name for name in names if name in bound.model.fields))
-        for _ in range(2):  # The row may change in between.
-            rows = await self._client.search_read(model, [], [ID, *names], limit=CONTROL_ROWS)
-            whole = [row for row in rows if not any(row[name] is None for name in names)]
-            if not rows:
+        try:
+            if await contradiction(partial(self._overlooked, model, names)) is None:
                 return
-            row, by = (whole[0], names) if whole else (rows[0], [ID])
-            if await self._client.search_read(
-                model, [[name, "=", row[name]] for name in by], [ID], limit=1
-            ):
-                return
+        except RowsChange:
+            raise OutcomeUnknown(
+                f"model {model!r}: its rows change faster than they can be asked for; it is asked again"
+            ) from None
         raise AnswerMismatch(
             f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find a row that is there"
         )
+
+    async def _overlooked(self, model: str, names: list[str]) -> str | None:
+        """A row that is there, where a condition on its own values doesn't find it."""
+        rows = await self._client.search_read(model, [], [ID, *names], limit=CONTROL_ROWS)
+        if not rows:
+            return None
+        whole = [row for row in rows if not any(row[name] is None for name in names)]
+        row, by = (whole[0], names) if whole else (rows[0], [ID])
+        domain = [[name, "=", row[name]] for name in by]
+        found = await self._client.search_read(model, domain, [ID], limit=1)
+        return None if found else repr((row[ID], domain))
 
     async def _find(self, bound: Bound, where: list[Any]) -> list[dict[str, Any]]:
         fields = [name for name in bound.values if name in bound.model.fields]

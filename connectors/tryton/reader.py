@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from bridge.connector import Rows, System, distinct_keys
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
+from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
@@ -63,19 +65,26 @@ class TrytonReader:
         nothing is known. Raises AnswerMismatch.
         """
         name = known.model.name
-        for _ in range(2):  # The row may go in between.
-            rows = await self._client.search_read(name, [], [ID, *columns], limit=CONTROL_ROWS)
-            keys = [tuple(row[column] for column in columns) for row in rows]
-            key = next((key for key in keys if None not in key), None)
-            if key is None:
-                return
-            if await self._client.search(name, any_of(known, columns, [key]), limit=1):
-                self._proven.add((name, tuple(columns)))
-                return
+        if await seen_again(partial(self._overlooked, known, columns)) is None:
+            return
         raise AnswerMismatch(
             f"{self._client.where}: model {name!r}: the condition on {', '.join(columns)} doesn't find a "
             "row that is there; an empty answer means nothing"
         )
+
+    async def _overlooked(self, known: Table, columns: Sequence[str]) -> str | None:
+        """A row that is there, by its id and values, where a condition on these doesn't find it."""
+        name = known.model.name
+        rows = await self._client.search_read(name, [], [ID, *columns], limit=CONTROL_ROWS)
+        for row in rows:
+            key = tuple(row[column] for column in columns)
+            if None in key:
+                continue
+            if await self._client.search(name, any_of(known, columns, [key]), limit=1):
+                self._proven.add((name, tuple(columns)))
+                return None
+            return repr((row[ID], key))
+        return None
 
     async def _rows(
         self, known: Table, domain: Domain, *, limit: int | None, most: int | None

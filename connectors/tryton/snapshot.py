@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bridge.connector import Chunk, Condition, System
 from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import MISSING
 from connectors.tryton.catalogue import Table, Tables
@@ -64,7 +66,7 @@ class TrytonSnapshot:
                 self._client.search_read(name, [*domain, *behind], names, limit=limit - len(rows)),
             )
             if not more:
-                if behind and not await self._finds_first(name):
+                if behind and await seen_again(partial(self._overlooked, name)) is not None:
                     raise AnswerMismatch(
                         f"model {name!r}: the ERP counts rows and doesn't find them by their ids, so that "
                         "rows would be left out"
@@ -73,13 +75,12 @@ class TrytonSnapshot:
             rows += more
         return rows
 
-    async def _finds_first(self, name: str) -> bool:
-        """Whether a condition on ids finds the first row that there is; of none, nothing is known."""
-        for _ in range(2):  # The row may go in between.
-            first = await self._client.search(name, [], limit=1)
-            if not first or await self._client.search(name, [[ID, "<=", first[0]]], limit=1):
-                return True
-        return False
+    async def _overlooked(self, name: str) -> int | None:
+        """The first row that there is, where a condition on ids doesn't find it."""
+        first = await self._client.search(name, [], limit=1)
+        if not first or await self._client.search(name, [[ID, "<=", first[0]]], limit=1):
+            return None
+        return first[0]
 
     async def close(self) -> None:
         """End the session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,13 +14,16 @@ from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
 from connectors.odata.exchange import Exchange
 from connectors.odata.keyset_trial import KeysetTrial
+from connectors.odata.listing import ListingPoller
+from connectors.odata.reader import ODataReader
+from connectors.odata.snapshot import ODataSnapshot
 from connectors.odata.table import table_of
 from tests.between import Asked
 from tests.connectors.odata.busy import BusyService
 from tests.connectors.odata.test_lying import system_of
 
 SIZES = pytest.mark.parametrize("numbers", [2, 3, 5, 9, 40])
-SEEDS = 25
+SEEDS = 12
 
 Serve = Callable[[BusyService], BusyService]
 
@@ -65,6 +69,59 @@ async def test_a_trial_of_keys_finds_no_fault(serve: Serve, numbers: int) -> Non
         await client.close()
 
 
+@pytest.mark.parametrize("by_key", [True, False])
+@SIZES
+async def test_a_snapshot_is_refused_by_no_load(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, numbers: int, *, by_key: bool
+) -> None:
+    """As many rows came as went while it was read: it gave fewer than are counted."""
+    if not by_key:
+        monkeypatch.setattr("connectors.odata.snapshot.key_can_page", lambda _: False)
+    for seed in range(SEEDS):
+        service = serve(BusyService(seed, numbers=numbers, page=7))
+        snapshot = ODataSnapshot(system_of(service, "Plains"))
+        for _ in range(8):
+            service.watch()
+            met: set[str] = set()
+            after = None
+            while True:
+                chunk = await snapshot.chunk("Plains", None, after, 3)
+                met |= {row[0] for row in chunk.rows}
+                after = chunk.last
+                if after is None:
+                    break
+            assert not snapshot.fault("Plains"), seed
+            assert not by_key or service.stayed <= met
+        await snapshot.close()
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+@SIZES
+async def test_a_listing_keeps_its_way_under_a_load(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, numbers: int, *, by_key: bool
+) -> None:
+    if not by_key:
+        monkeypatch.setattr("connectors.odata.listing.key_can_page", lambda _: False)
+    for seed in range(SEEDS):
+        service = serve(BusyService(seed, numbers=numbers, page=7))
+        client = Client(system_of(service, "Plains"))
+        table = table_of(await client.metadata(), TableUse("Plains"))
+        poller = ListingPoller(client, table, page=5, limit=1000)
+        await poller.begin()
+        for _ in range(150):
+            for item in (await poller.step()).items:
+                poller.took(item)
+            poller.turn()
+        service.busy = False
+        service.between.asked.clear()
+        await poller.begin()
+        assert poller.size == len(service.sets["Plains"])
+        first = service.paths[0]
+        assert "count" in first, (seed, service.paths)
+        assert ("$orderby" in first) == by_key
+        await client.close()
+
+
 @SIZES
 async def test_times_of_change_are_asked_for_under_any_load(serve: Serve, numbers: int) -> None:
     for seed in range(SEEDS):
@@ -84,3 +141,24 @@ async def test_times_of_change_are_asked_for_under_any_load(serve: Serve, number
         await poller.begin()
         assert not any("1900" in path for path in service.paths), "another form for good"
         await client.close()
+
+
+@SIZES
+async def test_lookups_of_rows_that_come_and_go_prove_nothing(serve: Serve, numbers: int) -> None:
+    questions: list[tuple[list[str], list[tuple[Any, ...]]]] = [
+        (["order_no"], [("K000",), ("none",)]),
+        (["customer", "qty"], [("C1", 1), ("none", 0)]),
+        (["customer"], [("none",), ("C2",)]),
+        (["qty"], [(77,), (78,)]),
+    ]
+    for seed in range(SEEDS):
+        service = serve(BusyService(seed, numbers=numbers))
+        for columns, keys in questions:
+            reader = ODataReader(system_of(service, "Plains"))
+            for _ in range(8):
+                await reader.fetch("Plains", columns, keys)
+            service.between.asked.clear()
+            await reader.fetch("Plains", columns, keys)
+            assert "$filter" in service.paths[0], (seed, columns)
+            assert len(columns) > 1 or " in " in service.paths[0]
+            await reader.close()
