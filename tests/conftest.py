@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services.errors import Unavailable
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from tests.services.postgres import Postgres
     from tests.services.registry import Registry
     from tests.services.tryton import Tryton
+
+
+# How long an example takes says how busy the machine is. In CI hypothesis has such a profile itself.
+if settings.get_current_profile_name() != "ci":
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 class PrivatePostgres(Protocol):
