@@ -100,12 +100,16 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
     async with opened(legacy.system("t")) as (_, begin):
         pass
     chance = random.Random(7)  # noqa: S311 - a repeatable load, no secret
-    count = 3000
+    count, endings = 3000, 8
+    ended = [threading.Event() for _ in range(endings)]
 
     def load_it() -> None:
+        """Every ending falls within the load: a ninth of the rows waits for each of them."""
         with psycopg.connect(legacy.url, autocommit=True) as db:
             at = 0
             while at < count:
+                for nth in range(at * (endings + 1) // count):
+                    assert ended[nth].wait(PATIENCE)
                 size = min(chance.choice([1, 1, 2, 50]), count - at)
                 db.execute(
                     "INSERT INTO t SELECT i, i FROM generate_series(%s::int, %s::int) i",
@@ -121,11 +125,12 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
     while len(found) < count:
         try:
             async with opened(legacy.system("t"), checkpoint) as (source, _):
-                if ends < 8:
+                if ends < endings:
                     legacy.run(
                         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
                         f" WHERE slot_name = '{legacy.slot}' AND active"
                     )
+                    ended[ends].set()
                     ends += 1
                 while len(found) < count:
                     batch = await source.read(chance.randint(1, 200), 5.0)
@@ -135,7 +140,7 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
         except RetryLater:
             continue
     thread.join()
-    assert ends == 8
+    assert ends == endings
     assert [row(change.shape, change.new) for change in found] == [
         {"id": i, "n": i} for i in range(1, count + 1)
     ]
