@@ -18,6 +18,7 @@ from bridge.connector.kind import (
     Drafts,
     LogsIn,
     Means,
+    ReadCheckpoint,
     StatementProblem,
     unsupported,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "ListsKeys",
     "LogsIn",
     "Means",
+    "ReadCheckpoint",
     "Reader",
     "Rows",
     "Shape",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -81,13 +81,23 @@ class Means(Protocol):
         """
 
 
+ReadCheckpoint = Callable[[], Awaitable[Checkpoint | None]]
+"""Reads the log's checkpoint of a system as it is at the moment of the call; None: it has none."""
+
+
 @runtime_checkable
 class ChecksResuming(Protocol):
     """A Connector that can tell, without beginning, whether its source could go on."""
 
-    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
-        """What would stop a source that is opened after this checkpoint of the log. Raises
-        RetryLater or ConfigurationError when the system can't be asked.
+    async def check_resuming(
+        self, system: System, read_checkpoint: ReadCheckpoint
+    ) -> list[Finding]:
+        """What would stop a source that is opened after the log's checkpoint. Raises RetryLater or
+        ConfigurationError when the system can't be asked.
+
+        Capture may be running meanwhile, so that checkpoint and system both move on. A checkpoint is
+        written before it is acknowledged: read what was acknowledged first, then the checkpoint, then
+        how far the system has come; and read again before anything alarming is reported.
         """
 
 

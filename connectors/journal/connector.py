@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.engine import Engine
 
 from bridge.connector import (
     Capabilities,
-    Checkpoint,
     Finding,
+    ReadCheckpoint,
     Reader,
     Shape,
     Snapshot,
@@ -21,21 +19,19 @@ from bridge.connector import (
     Writer,
 )
 from bridge.model.errors import ConfigurationError
-from connectors.journal.checkpoint import gap, lost, lost_text, unpack
+from connectors.journal.checkpoint import lost_text
 from connectors.journal.dialect import Dialect
+from connectors.journal.engine import engine_for
 from connectors.journal.install import findings, needed
+from connectors.journal.resume_check import loss_since_checkpoint
 from connectors.journal.source import JournalSource
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.draft import draft
-from connectors.sql.engine import BEGIN, make_engine, parse_url
-from connectors.sql.errors import naming
+from connectors.sql.engine import BEGIN, parse_url
 from connectors.sql.reader import SqlReader
 from connectors.sql.shapes import describe
 from connectors.sql.snapshot import SqlSnapshot
 from connectors.sql.writer import SqlWriter
-
-ROWS_CHECKED = 100
-"""Rows behind the log's checkpoint that `check` looks at."""
 
 DIALECTS: Mapping[str, Dialect] = {"sqlite": SqliteJournal()}
 
@@ -69,17 +65,6 @@ def dialect_for(system: System) -> Dialect:
             f"not {name!r}"
         )
     return DIALECTS[name]
-
-
-@contextmanager
-def engine_for(system: System) -> Iterator[Engine]:
-    """An engine for one task, closed afterwards."""
-    engine = make_engine(system)
-    try:
-        with naming(f"system {system.name!r}"):
-            yield engine
-    finally:
-        engine.dispose()
 
 
 class JournalConnector:
@@ -124,30 +109,16 @@ class JournalConnector:
 
         return await asyncio.to_thread(act)
 
-    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
-        """As `bridge.connector.ChecksResuming.check_resuming`. What this log's own bridge has
-        acknowledged since `after` was read is no loss: it may be running.
-        """
-        dialect, resume = dialect_for(system), unpack(after)
-
-        def act() -> str | None:
-            with engine_for(system) as engine, engine.connect() as connection:
-                if not dialect.is_there(connection):
-                    return None
-                state = dialect.state(connection)
-                ours = bool(state.owner) and state.owner == resume.owner
-                if ours and state.confirmed is not None and state.confirmed > resume.mark:
-                    return None
-                entries = dialect.entries(connection, resume.mark, ROWS_CHECKED)
-                entry = dialect.entry(connection, resume.mark)
-                reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
-                if reason is None and entries:
-                    last = entries[-1].mark
-                    reason = gap(last, dialect.entries(connection, last, 1), state)
-                return reason
-
-        reason = await asyncio.to_thread(act)
-        return [Finding(lost_text(system.name, reason, dialect.begin_anew))] if reason else []
+    async def check_resuming(
+        self, system: System, read_checkpoint: ReadCheckpoint
+    ) -> list[Finding]:
+        """As `bridge.connector.ChecksResuming.check_resuming`."""
+        reason = await loss_since_checkpoint(system, dialect_for(system), read_checkpoint)
+        if reason is not None:
+            # Capture may have begun in between.
+            reason = await loss_since_checkpoint(system, dialect_for(system), read_checkpoint)
+        begin_anew = dialect_for(system).begin_anew
+        return [Finding(lost_text(system.name, reason, begin_anew))] if reason else []
 
     def setup_sql(self, system: System) -> list[str]:
         """As `bridge.connector.Connector.setup_sql`; empty when all is in place."""

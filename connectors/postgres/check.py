@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
-from bridge.connector import Checkpoint, Finding, System
+from bridge.connector import Finding, ReadCheckpoint, System
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
 from connectors.postgres.bindings import TableBindings
@@ -46,21 +46,34 @@ async def check(system: System) -> list[Finding]:
     return found
 
 
-async def check_resuming(system: System, after: Checkpoint) -> list[Finding]:
+async def check_resuming(system: System, read_checkpoint: ReadCheckpoint) -> list[Finding]:
     """As `bridge.connector.ChecksResuming.check_resuming`."""
     side = await Side.open(system)
-    name = slot_name(system)
-    resume = load(after)
     try:
-        slot, server = await side.slot(name), await side.server()
-        decide(slot, resume, server, name, system.name)
-        bindings = TableBindings(system, side.connection)
-        bindings.resume(resume.tables)
-        await bindings.look()
-    except HistoryLost as error:
-        return [Finding(str(error))]
+        findings = await _resuming(side, system, read_checkpoint)
+        if any(finding.fatal for finding in findings):
+            # Capture may have begun in between, and made the slot.
+            findings = await _resuming(side, system, read_checkpoint)
+        return findings
     finally:
         await side.close()
+
+
+async def _resuming(side: Side, system: System, read_checkpoint: ReadCheckpoint) -> list[Finding]:
+    name = slot_name(system)
+    # A running capture writes its checkpoint before the slot confirms it, and after the server has
+    # written the WAL up to it: in this order none of the three can be past the next one.
+    slot = await side.slot(name)
+    checkpoint = await read_checkpoint()
+    server = await side.server()
+    resume = None if checkpoint is None else load(checkpoint)
+    try:
+        decide(slot, resume, server, name, system.name)
+    except HistoryLost as error:
+        return [Finding(str(error))]
+    bindings = TableBindings(system, side.connection)
+    bindings.resume({} if resume is None else resume.tables)
+    await bindings.look()
     return [
         Finding(f"{reason}; it is compared with the log once capture runs", fatal=False)
         for reason in bindings.reasons

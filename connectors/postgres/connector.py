@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from bridge.connector import (
     Capabilities,
-    Checkpoint,
     Finding,
+    ReadCheckpoint,
     Reader,
     Shape,
     Snapshot,
@@ -64,12 +64,14 @@ class PostgresConnector:
 
         return await check(system)
 
-    async def check_resuming(self, system: System, after: Checkpoint) -> list[Finding]:
+    async def check_resuming(
+        self, system: System, read_checkpoint: ReadCheckpoint
+    ) -> list[Finding]:
         """Whether the slot still leads on from the log's checkpoint."""
         _need_psycopg(system)
         from connectors.postgres.check import check_resuming
 
-        return await check_resuming(system, after)
+        return await check_resuming(system, read_checkpoint)
 
     async def setup(self, system: System) -> list[str]:
         """Make publication, slot and ledger, as far as they are missing."""

@@ -11,7 +11,7 @@ from bridge.cli.check.log import collisions, differences, expected, topic_findin
 from bridge.cli.check.resuming import resuming_findings
 from bridge.config import load
 from bridge.config.target import log_target
-from bridge.connector import Connector, Finding, System
+from bridge.connector import Connector, Finding, ReadCheckpoint, System
 from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
@@ -386,12 +386,18 @@ def test_names_that_kafka_takes_for_one_are_found() -> None:
 
 async def test_what_a_resumed_source_says_is_an_error_only_where_it_would_stop_it() -> None:
     class Resuming:
-        async def check_resuming(self, system: Any, after: bytes) -> list[Finding]:
+        async def check_resuming(self, system: Any, read: ReadCheckpoint) -> list[Finding]:
+            assert await read() == b"{}"
             return [Finding("stops", "", fatal=True), Finding("is compared", "", fatal=False)]
 
     system = System("acme", "erp", "", "", None, ())
     connector = cast("Connector", Resuming())
-    found = [item async for item in resuming_findings(connector, system, b"{}")]
+
+    async def checkpoint_of(name: str) -> bytes:
+        assert name == "erp"
+        return b"{}"
+
+    found = [item async for item in resuming_findings(connector, system, checkpoint_of)]
     assert [(item.weight, item.what) for item in found] == [
         ("error", "stops"), ("warning", "is compared")
     ]  # fmt: skip

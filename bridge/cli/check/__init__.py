@@ -58,18 +58,18 @@ async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
     if offline:
         return
     from bridge.cli.check.log import log_findings
-    from bridge.cli.check.resuming import checkpoints, resuming_findings
+    from bridge.cli.check.resuming import checkpoint_reader, resuming_findings
     from bridge.cli.check.system import system_findings
 
     async for item in log_findings(config):
         yield item
-    reached = await checkpoints(config)
-    for system, pair in zip(config.systems, connected, strict=True):
-        if pair is not None:
-            async for item in system_findings(system, *pair, agents):
-                yield item
-            async for item in resuming_findings(*pair, reached.get(system.spec.name)):
-                yield item
+    async with checkpoint_reader(config) as checkpoint_of:
+        for system, pair in zip(config.systems, connected, strict=True):
+            if pair is not None:
+                async for item in system_findings(system, *pair, agents):
+                    yield item
+                async for item in resuming_findings(*pair, checkpoint_of):
+                    yield item
 
 
 def _files(

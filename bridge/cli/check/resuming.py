@@ -2,55 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from bridge.capture.positions import progress_of
 from bridge.capture.positions import topic as positions_topic
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
-from bridge.connector import ChecksResuming, Connector, System
+from bridge.connector import Checkpoint, ChecksResuming, Connector, System
 from bridge.log.port import Log
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.wiring.logs import make_log
 
+CheckpointOf = Callable[[str], Awaitable[Checkpoint | None]]
+"""Reads how far a system's capture has come as of the call, as the log has it; None: it never ran."""
 
-async def checkpoints(config: Config) -> Mapping[str, bytes]:
-    """How far each system's capture has come, as the log has it. Nothing is told of a log that
-    can't be read: `log_findings` has.
+
+@asynccontextmanager
+async def checkpoint_reader(config: Config) -> AsyncIterator[CheckpointOf | None]:
+    """The log's checkpoints, read when they are asked for; None where the log can't be opened, which
+    `log_findings` has reported.
     """
     if config.log.path is not None and not config.log.path.exists():
-        return {}
+        yield _none
+        return
     try:
         log = make_log(config)
+    except BridgeError:
+        yield None
+        return
+    try:
         try:
             await log.open()
-            return await _read(log, config)
-        finally:
-            await log.close()
-    except BridgeError:
-        return {}
+        except BridgeError:
+            yield None
+            return
+        yield lambda system: _checkpoint(log, config.bridge, system)
+    finally:
+        await log.close()
 
 
-async def _read(log: Log, config: Config) -> Mapping[str, bytes]:
-    if positions_topic(config.bridge).name not in await log.topics():
-        return {}
-    found: dict[str, bytes] = {}
-    for system in config.systems:
-        progress = await progress_of(log, config.bridge, system.spec.name)
-        if progress is not None and progress.checkpoint is not None:
-            found[system.spec.name] = progress.checkpoint
-    return found
+async def _none(_system: str) -> Checkpoint | None:
+    return None
+
+
+async def _checkpoint(log: Log, bridge: str, system: str) -> Checkpoint | None:
+    if positions_topic(bridge).name not in await log.topics():
+        return None
+    progress = await progress_of(log, bridge, system)
+    return None if progress is None else progress.checkpoint
 
 
 async def resuming_findings(
-    connector: Connector, system: System, after: bytes | None
+    connector: Connector, system: System, checkpoint_of: CheckpointOf | None
 ) -> AsyncGenerator[Found, None]:
-    """What would stop capture at its next start. `after` the log's checkpoint, if it has one."""
-    if after is None or not isinstance(connector, ChecksResuming):
+    """What would stop capture at its next start."""
+    if checkpoint_of is None or not isinstance(connector, ChecksResuming):
         return
     place = f"system {system.name}"
     try:
-        findings = await connector.check_resuming(system, after)
+        findings = await connector.check_resuming(system, lambda: checkpoint_of(system.name))
     except (RetryLater, ConfigurationError) as error:
         yield Found("error", "system", str(error), place)
         return

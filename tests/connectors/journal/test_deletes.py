@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.connector import DELETE
 from connectors.journal import connector
-from connectors.journal.connector import engine_for
+from connectors.journal.engine import engine_for
 from connectors.journal.uniques import table_rules
 
 from .conftest import Legacy

@@ -16,6 +16,7 @@ from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.journal import connector
 from tests.capture.legacy import SqliteLegacy
 from tests.capture.rig import Rig, opened
+from tests.connectors.checkpoints import fixed
 from tests.waiting import until
 
 from .conftest import Legacy
@@ -183,7 +184,7 @@ async def test_rows_deleted_from_the_journal_are_lost_history(
     legacy.run(*(f"INSERT INTO t VALUES ({number}, 1)" for number in range(6, 9)), *deleted)
     if not running:
         await source.close()
-        (finding,) = await connector.check_resuming(legacy.system("t"), after)
+        (finding,) = await connector.check_resuming(legacy.system("t"), fixed(after))
         assert "--accept-loss" in finding.what
         source = await connector.source(legacy.system("t"))
         with pytest.raises(HistoryLost, match="--accept-loss"):
@@ -232,11 +233,24 @@ async def test_a_check_beside_the_running_bridge_finds_nothing(legacy: Legacy) -
     source = await begun(legacy)
     legacy.run("INSERT INTO t VALUES (1, 1)")
     after = (await taken(source)).checkpoint
-    assert await connector.check_resuming(legacy.system("t"), after) == []
+    assert await connector.check_resuming(legacy.system("t"), fixed(after)) == []
     legacy.run("INSERT INTO t VALUES (2, 1)")
-    assert await connector.check_resuming(legacy.system("t"), after) == []
-    await taken(source)
-    assert await connector.check_resuming(legacy.system("t"), after) == []
+    assert await connector.check_resuming(legacy.system("t"), fixed(after)) == []
+
+    async def move() -> bytes:
+        """Capture goes on before the log's checkpoint is read, and after it."""
+        legacy.run("INSERT INTO t (a) VALUES (1)")
+        checkpoint = (await taken(source)).checkpoint
+        legacy.run("INSERT INTO t (a) VALUES (1)")
+        await taken(source)
+        return checkpoint
+
+    assert await connector.check_resuming(legacy.system("t"), move) == []
+    # Nobody runs, and the log is older than what was acknowledged: a loss, whoever did it.
+    [loss] = await connector.check_resuming(legacy.system("t"), fixed(after))
+    assert "what lies between is gone" in loss.what
+    [loss] = await connector.check_resuming(legacy.system("t"), fixed(None))
+    assert "the log has no checkpoint" in loss.what
     await source.close()
 
 

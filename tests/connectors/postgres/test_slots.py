@@ -19,6 +19,8 @@ from connectors.postgres.slot import (
     lsn_number,
     lsn_text,
 )
+from connectors.postgres.source import PostgresSource
+from tests.connectors.checkpoints import fixed
 from tests.connectors.postgres.legacy import Legacy, changes_of, collect, opened, read_to, row
 
 SERVER = Server("77", 0x5000, "erp")
@@ -205,21 +207,62 @@ async def test_a_second_instance_takes_over_when_the_first_lets_go(table: Legacy
         assert await asyncio.wait_for(waiting, 60) == [1]
 
 
+async def test_a_check_beside_a_running_capture_finds_nothing(legacy: Legacy) -> None:
+    """The slot moves on while the check reads, from before the log's checkpoint to after it."""
+    legacy.run("CREATE TABLE t (id serial PRIMARY KEY)")
+    legacy.publish("t")
+    system = legacy.system("t")
+    async with opened(system) as (source, _):
+
+        async def capture() -> bytes:
+            legacy.run("INSERT INTO t DEFAULT VALUES")
+            [*_, batch] = await read_to(source, "here")
+            await source.ack(batch.checkpoint)
+            return batch.checkpoint
+
+        async def move() -> bytes:
+            checkpoint = await capture()
+            await capture()
+            return checkpoint
+
+        assert await connector.check_resuming(system, move) == []
+
+
+async def test_a_check_while_capture_begins_finds_nothing(legacy: Legacy) -> None:
+    """The slot that wasn't there yet when it was looked for, is by the time the log says so."""
+    legacy.run("CREATE TABLE t (id serial PRIMARY KEY)")
+    legacy.publish("t")
+    system, source = legacy.system("t"), PostgresSource(legacy.system("t"), time.time)
+    begun: list[bytes] = []
+
+    async def begin() -> bytes:
+        if not begun:
+            begun.append(await source.open(None))
+        return begun[0]
+
+    try:
+        assert await connector.check_resuming(system, begin) == []
+    finally:
+        await source.close()
+
+
 async def test_check_tells_what_would_stop_a_source_behind_the_log(legacy: Legacy) -> None:
     legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
     legacy.publish("t")
     system = legacy.system("t")
     async with opened(system) as (source, begin):
-        assert await connector.check_resuming(system, begin) == []
+        assert await connector.check_resuming(system, fixed(begin)) == []
         legacy.run("INSERT INTO t VALUES (1)")
         [batch, *_] = await read_to(source, "one")
         await source.ack(batch.checkpoint)
     await legacy.idle()
-    assert await connector.check_resuming(system, batch.checkpoint) == []
-    [past] = await connector.check_resuming(system, begin)
+    assert await connector.check_resuming(system, fixed(batch.checkpoint)) == []
+    [past] = await connector.check_resuming(system, fixed(begin))
     assert "past the log's checkpoint" in past.what
     assert past.fatal
+    [unknown] = await connector.check_resuming(system, fixed(None))
+    assert "this log has no checkpoint" in unknown.what
     legacy.run(f"SELECT pg_drop_replication_slot('{legacy.slot}')")
-    [gone] = await connector.check_resuming(system, batch.checkpoint)
+    [gone] = await connector.check_resuming(system, fixed(batch.checkpoint))
     assert "does not exist, but the log has a checkpoint" in gone.what
     assert "--accept-loss" in gone.what

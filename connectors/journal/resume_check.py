@@ -1,0 +1,58 @@
+"""Whether a journal could be captured on from the log's checkpoint, while a capture may be running."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.connector import ReadCheckpoint, System
+from connectors.journal.checkpoint import Resume, gap, lost, unpack
+from connectors.journal.dialect import Dialect, Mark
+from connectors.journal.engine import engine_for
+
+MAX_CHECKED_ROWS = 100
+"""Rows of the journal after the log's checkpoint that are looked at."""
+
+
+async def loss_since_checkpoint(
+    system: System, dialect: Dialect, read_checkpoint: ReadCheckpoint
+) -> str | None:
+    """Why the journal can't tell every change since the log's checkpoint; None when it can.
+
+    A running capture writes its checkpoint before it acknowledges it in the journal, so what was
+    acknowledged is read before the checkpoint, and the journal's rows after it.
+    """
+    acknowledged = await asyncio.to_thread(_acknowledged, system, dialect)
+    checkpoint = await read_checkpoint()
+    resume = None if checkpoint is None else unpack(checkpoint)
+    return await asyncio.to_thread(_loss, system, dialect, resume, acknowledged)
+
+
+def _acknowledged(system: System, dialect: Dialect) -> Mark | None:
+    with engine_for(system) as engine, engine.connect() as connection:
+        return dialect.state(connection).confirmed if dialect.is_there(connection) else None
+
+
+def _loss(
+    system: System, dialect: Dialect, resume: Resume | None, acknowledged: Mark | None
+) -> str | None:
+    with engine_for(system) as engine, engine.connect() as connection:
+        if not dialect.is_there(connection):
+            return None
+        state = dialect.state(connection)
+        if resume is None:
+            # Before the first checkpoint is in the log nothing is acknowledged.
+            return None if acknowledged is None else lost(None, state, None)
+        ours = bool(state.owner) and state.owner == resume.owner
+        if ours and _past(state.confirmed, resume.mark) and not _past(acknowledged, resume.mark):
+            return None  # Capture has come further since the checkpoint was read.
+        entries = dialect.entries(connection, resume.mark, MAX_CHECKED_ROWS)
+        entry = dialect.entry(connection, resume.mark)
+        reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+        if reason is None and entries:
+            last = entries[-1].mark
+            reason = gap(last, dialect.entries(connection, last, 1), state)
+        return reason
+
+
+def _past(acknowledged: Mark | None, mark: Mark) -> bool:
+    return acknowledged is not None and acknowledged > mark
