@@ -8,8 +8,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
+from bridge.config.composer import MAX_DEPTH, StrictComposer, StrictConstructor
 from bridge.config.problems import ConfigProblems, Problem
 
 Path_ = tuple[str | int, ...]
@@ -48,7 +52,7 @@ def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
             if position is not None:
                 lines[(*where, index)] = position[0] + 1
         return [_plain(item, (*where, index), lines) for index, item in enumerate(node)]
-    return node
+    return bool(node) if isinstance(node, ScalarBoolean) else node
 
 
 def read(path: Path, shown: str, hint: str = "") -> Document:
@@ -75,14 +79,22 @@ def parse(text: str, shown: str) -> Document:
     """
     loader = YAML(typ="rt", pure=True)
     loader.preserve_quotes = False
+    loader.Composer = StrictComposer
+    loader.Constructor = StrictConstructor
+    loader.max_depth = MAX_DEPTH
     try:
         node = loader.load(text)
+    except MaxDepthExceededError as error:
+        line = error.problem_mark.line + 1
+        what = f"nested more than {MAX_DEPTH} levels deep"
+        raise ConfigProblems([Problem(shown, line, "", what)]) from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         what = f"not valid YAML: {error.problem or error.context}"
         raise ConfigProblems([Problem(shown, line, "", what)]) from None
-    except YAMLError as error:
-        problem = Problem(shown, 0, "", f"not valid YAML: {type(error).__name__}")
-        raise ConfigProblems([problem]) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"not valid YAML: the character U+{error.character:04X} can't stand in a file"
+        raise ConfigProblems([Problem(shown, line, "", what)]) from None
     lines: dict[Path_, int] = {(): 1}
     return Document(shown, _plain(node, (), lines), lines)

@@ -64,7 +64,7 @@ class FieldModel(Strict):
     trim: bool = Field(default=False, description="Cut blanks off both ends")
     format: str = Field(default="", description="strptime format of a date or time kept as text")
     zone: str = Field(default="", description="Zone of a local time, such as Europe/Berlin")
-    map: dict[str | int, Any] | None = Field(default=None, description="Source value to value")
+    map: dict[str, Any] | None = Field(default=None, description="Source value to value")
     zeros: int = Field(
         default=0, ge=0, le=255, description="Width to which the source pads with zeros"
     )
