@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.config.clear_secrets import clear_secret_problems, clear_secrets, hide_secrets
 from bridge.config.collect import Collector
 from bridge.config.convert import system_problems
 from bridge.config.document import Document, parse
 from bridge.config.load import SystemConfig
 from bridge.config.models import SystemModel
 from bridge.config.problems import ConfigProblems
-from bridge.config.secrets import literal_password, shown
 from bridge.model.declare import EntitySpec, SystemSpec
 from bridge.model.names import check_name
 
@@ -40,11 +40,12 @@ class Asked:
         check_name(self.name, "system")
         collector = Collector(os.environ if environ is None else environ)
         document = Document("command line", {})
-        if literal_password(self.url):
+        collector.problems.extend(clear_secret_problems(document, self.login, ("login",)))
+        for what in clear_secrets(self.url):
             collector.problems.append(
                 document.problem(
                     ("URL",),
-                    "holds a password in clear",
+                    f"holds {what} in clear",
                     "write a reference, in single quotes so that the shell leaves it alone: "
                     "'scheme://user:${env:NAME}@host/...'",
                 )
@@ -56,7 +57,7 @@ class Asked:
         return SystemConfig(
             spec=SystemSpec(self.name, self.connector, entities),
             url=url,
-            shown_url=shown(self.url),
+            shown_url=hide_secrets(self.url),
             mask_key=None,
             capture={},
             document=document,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.config.clear_secrets import (
+    clear_command_problems,
+    clear_secret_problems,
+    hide_secrets,
+)
 from bridge.config.collect import Collector
 from bridge.config.convert import duration_ms, system_problems, system_spec
 from bridge.config.document import Document, read
 from bridge.config.models import BridgeModel, SystemModel
-from bridge.config.problems import ConfigProblems
-from bridge.config.secrets import Secret, bad_reference, literal_password, shown
+from bridge.config.problems import ConfigProblems, Problem
+from bridge.config.secrets import Secret
 from bridge.config.target import LogTarget, log_of
 from bridge.model.declare import SystemSpec
 
@@ -53,6 +58,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     folder = path.parent
     hint = f"looked in {folder}; another file is named by -c FILE or BRIDGE_CONFIG"
     document = read(path, path.name, hint)
+    collector.problems.extend(clear_secret_problems(document, document.data))
     model = collector.model(document, BridgeModel)
     if model is None:
         raise ConfigProblems(collector.problems)
@@ -93,7 +99,7 @@ def _systems(
             collector.problems.append(
                 document.problem(
                     ("systems",),
-                    f"no file matches {pattern!r}",
+                    f"no file matches {hide_secrets(pattern)!r}",
                     f"looked in the folder of {document.file}",
                 )
             )
@@ -115,35 +121,32 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
     except ConfigProblems as error:
         collector.problems.extend(error.problems)
         return None
+    collector.problems.extend(_secrets_in_clear(document))
     model = collector.model(document, SystemModel)
     if model is None:
         return None
     collector.problems.extend(system_problems(document, model))
-    if literal_password(model.url):
-        collector.problems.append(
-            document.problem(
-                ("url",), "holds a password in clear", "write it by reference: ${env:NAME}"
-            )
-        )
     mask_key: Secret | None = None
     if model.mask_key:
         mask_key = collector.secret(document, ("mask_key",), model.mask_key, path.parent)
-        if not bad_reference(model.mask_key) and "${" not in model.mask_key:
-            collector.problems.append(
-                document.problem(
-                    ("mask_key",), "holds the key in clear", "write it by reference: ${env:NAME}"
-                )
-            )
     return SystemConfig(
         spec=system_spec(model),
         url=collector.secret(document, ("url",), model.url, path.parent),
-        shown_url=shown(model.url),
+        shown_url=hide_secrets(model.url),
         mask_key=mask_key,
         capture=model.capture,
         document=document,
         folder=path.parent,
         login=model.login,
     )
+
+
+def _secrets_in_clear(document: Document) -> Iterator[Problem]:
+    """Of one system's file. Entities name columns only, of which one may be called `password`."""
+    data = document.data if isinstance(document.data, dict) else {}
+    others = {name: item for name, item in data.items() if name not in {"entities", "commands"}}
+    yield from clear_secret_problems(document, others)
+    yield from clear_command_problems(document, data.get("commands"))
 
 
 def _agents(
@@ -160,7 +163,7 @@ def _agents(
             collector.problems.append(
                 document.problem(
                     ("agents",),
-                    f"no file matches {pattern!r}",
+                    f"no file matches {hide_secrets(pattern)!r}",
                     "name files relative to this one, or package.module:name",
                 )
             )

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
+from bridge.config.clear_secrets import HIDDEN, REFERENCE
 from bridge.model.errors import ConfigurationError
 
-REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 _ANY = re.compile(r"\$\{[^}]*\}?")
-HIDDEN = "***"
 
 
 class Secret:
@@ -80,25 +79,3 @@ def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
         return quote(value, safe="") if in_url else value
 
     return Secret(REFERENCE.sub(put, text))
-
-
-def literal_password(url: str) -> bool:
-    """Whether a URL carries a password in clear instead of by reference."""
-    try:
-        password = urlsplit(REFERENCE.sub("", url)).password
-    except ValueError:
-        return False
-    return bool(password)
-
-
-def shown(url: str) -> str:
-    """A URL for people: user and host as they are, any password and reference hidden."""
-    plain = REFERENCE.sub(HIDDEN, url)
-    try:
-        parts = urlsplit(plain)
-        if parts.password is None:
-            return plain
-    except ValueError:
-        return HIDDEN
-    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:{HIDDEN}@{host}"))

@@ -11,11 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ValidationError
 
+from bridge.config.clear_secrets import clear_secret_problems, hide_secrets
 from bridge.config.collect import Collector
 from bridge.config.document import Document, Path_
 from bridge.config.models import BridgeModel, KafkaModel, LogModel
 from bridge.config.problems import ConfigProblems
-from bridge.config.secrets import Secret, literal_password, shown
+from bridge.config.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class LogTarget:
 def log_target(text: str, folder: Path) -> LogTarget:
     """The log that a URL names, as `log:` in the bridge's file would. Raises ConfigProblems."""
     collector = Collector(os.environ)
-    target = _log_url(collector, Document("log", None), text, folder)
+    document = Document("log", None)
+    collector.problems.extend(clear_secret_problems(document, text))
+    target = _log_url(collector, document, text, folder)
     if collector.problems:
         raise ConfigProblems(collector.problems)
     return target
@@ -62,7 +65,7 @@ def _log_url(collector: Collector, document: Document, text: str, folder: Path) 
                 what = f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
                 collector.problems.append(document.problem(("log",), what, hint))
             return LogTarget()
-    what = f"{shown(text)!r} is not a log"
+    what = f"{hide_secrets(text)!r} is not a log"
     if "@" in parts.netloc:
         what, hint = (
             "the log's URL holds a login",
@@ -92,22 +95,8 @@ def _kafka(
     texts = {"security.password": model.security.password}
     if model.registry is not None:
         texts["registry.password"] = model.registry.password
-        if literal_password(model.registry.url):
-            collector.problems.append(
-                document.problem(
-                    (*where, "registry", "url"),
-                    "the registry's URL holds a password",
-                    "write username: and password: ${env:NAME}",
-                )
-            )
     for name, text in texts.items():
         place = (*where, *name.split("."))
         if text:
             secrets[name] = collector.secret(document, place, text, folder)
-        if text and "${" not in text:
-            collector.problems.append(
-                document.problem(
-                    place, "holds a password in clear", "write it by reference: ${env:NAME}"
-                )
-            )
     return LogTarget(kafka=model, secrets=secrets)

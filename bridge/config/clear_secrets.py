@@ -1,0 +1,145 @@
+"""Secrets that are written in clear where a reference belongs: found by their place, never repeated.
+
+Whoever reads a file of the configuration, a repository that holds it or an error that quotes an
+address must not learn a secret from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from bridge.config.document import Document, Path_
+from bridge.config.problems import Problem
+
+REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
+HIDDEN: Final = "***"
+HINT: Final = "write it by reference: ${env:NAME}"
+
+#: Stands for a reference while the text around it is looked at.
+_REFERRED: Final = "\0"
+_SECRET_NAME: Final = re.compile(
+    r"(password|passwd|passwort|passphrase|passcode|pwd|secret|token|credentials?|assertion|signature"
+    r"|(api|access|auth|account|function|mask|shared|subscription)[-_.]?key|apikey|authorization)$",
+    re.IGNORECASE,
+)
+_PASSWORD_NAME: Final = re.compile(r"pass|pwd", re.IGNORECASE)
+#: Names that mean a secret in an address only: a system file's `key:` is a column, or a file.
+_SHORT_NAMES: Final = frozenset({"key", "code", "sig", "auth", "pass"})
+#: `name=value` of a query, of libpq's other form (`host=h password='p'`) and of ODBC's (`PWD=p;`).
+_PAIR: Final = re.compile(
+    r"(?<![\w.-])(?P<name>[A-Za-z][\w.-]*)\s*=\s*"
+    r"(?=(?P<value>'(?:[^'\\]|\\.)*'|\{[^}]*\}|[^\s;&#]*))"
+)
+_LOGIN: Final = re.compile(r"(?P<before>://[^:/?#@\s]*:)(?P<value>[^/?#\s]*)(?P<after>@)")
+#: A password with a bare slash or question mark in it: what stands behind the colon is no port.
+_LOGIN_CUT: Final = re.compile(
+    r"(?P<before>://[^:/?#@\s]*:)(?P<value>(?!\d{1,5}[/?#])[^/?#@\s]*[/?#][^@\s]*)(?P<after>@)"
+)
+_LOGIN_BARE: Final = re.compile(
+    r"(?P<before>(?<![^\s=])[^:/?#@=\s]+:)(?P<value>[^@\s]+)(?P<after>@)"
+)
+_PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_ADDRESS_IN_COMMAND: Final = re.compile(
+    r"[?&](?P<name>[A-Za-z][\w.-]*)=(?P<value>[^\s&:{$'\"][^\s&'\"]*)"
+)
+
+
+def clear_secrets(text: str) -> Iterator[str]:
+    """What an address or a list of `name=value` holds in clear: `a password`, `a secret (api_key)`.
+
+    The text is as it is written in a file: its references are no secrets.
+    """
+    plain = REFERENCE.sub(_REFERRED, text)
+    if any(_is_literal(match["value"]) for match in _logins(plain)):
+        yield "a password"
+    names: dict[str, None] = {}
+    for form in (plain, unquote_plus(plain)):
+        for match in _PAIR.finditer(form):
+            if _names_secret(match["name"]) and _is_literal(match["value"]):
+                names[match["name"]] = None
+    for name in names:
+        yield f"{_kind(name)} ({name})"
+    if _PRIVATE_KEY.search(plain):
+        yield "a private key"
+
+
+def hide_secrets(text: str) -> str:
+    """The text for people: references and whatever `clear_secrets` finds are hidden."""
+    plain = REFERENCE.sub(HIDDEN, text)
+    for form in (_LOGIN, _LOGIN_CUT) if "://" in plain else (_LOGIN_BARE,):
+        plain = form.sub(_hide, plain)
+    values = [
+        match.span("value") for match in _PAIR.finditer(plain) if _names_secret(match["name"])
+    ]
+    for start, end in reversed(_outermost(values)):
+        plain = f"{plain[:start]}{HIDDEN}{plain[end:]}"
+    if any(clear_secrets(plain)):
+        # It is hidden in another form, as in a text inside of a text.
+        return f"{plain.partition('://')[0]}://{HIDDEN}" if "://" in plain else HIDDEN
+    return plain
+
+
+def clear_secret_problems(document: Document, data: Any, where: Path_ = ()) -> Iterator[Problem]:
+    """Every secret in clear below `where`, whatever the key: by the key's name, or in an address."""
+    if isinstance(data, Mapping):
+        for name, item in data.items():
+            here = (*where, name)
+            if _SECRET_NAME.search(str(name)) and isinstance(item, str | int | float):
+                if _is_literal(REFERENCE.sub(_REFERRED, str(item))):
+                    yield document.problem(here, f"holds {_kind(str(name))} in clear", HINT)
+                continue
+            yield from clear_secret_problems(document, item, here)
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from clear_secret_problems(document, item, (*where, index))
+    elif isinstance(data, str):
+        for what in clear_secrets(data):
+            yield document.problem(where, f"holds {what} in clear", HINT)
+
+
+def clear_command_problems(document: Document, data: Any) -> Iterator[Problem]:
+    """The same of commands, whose texts are statements: only addresses with a query are looked at."""
+    for name, command in data.items() if isinstance(data, Mapping) else ():
+        for key in ("run", "probe"):
+            text = command.get(key) if isinstance(command, Mapping) else None
+            for match in _ADDRESS_IN_COMMAND.finditer(text if isinstance(text, str) else ""):
+                if _SECRET_NAME.search(match["name"]):
+                    what = f"holds {_kind(match['name'])} ({match['name']}) in clear"
+                    hint = "put it into the query of `url`, by reference: ${env:NAME}"
+                    yield document.problem(("commands", str(name), key), what, hint)
+
+
+def _logins(plain: str) -> Iterator[re.Match[str]]:
+    forms = (_LOGIN, _LOGIN_CUT) if "://" in plain else (_LOGIN_BARE,)
+    for form in forms:
+        yield from form.finditer(plain)
+
+
+def _outermost(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those that are in no other one, in order."""
+    outer: list[tuple[int, int]] = []
+    for start, end in spans:
+        if not outer or start >= outer[-1][1]:
+            outer.append((start, end))
+    return outer
+
+
+def _names_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) or name.lower() in _SHORT_NAMES
+
+
+def _kind(name: str) -> str:
+    return "a password" if _PASSWORD_NAME.search(name) else "a secret"
+
+
+def _is_literal(value: str) -> bool:
+    """Whether anything is left of it without its references."""
+    value = value.strip("'{}") if value[:1] in {"'", "{"} else value
+    return bool(value.replace(_REFERRED, "").replace(HIDDEN, "").strip())
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match['before']}{HIDDEN}{match['after']}"
