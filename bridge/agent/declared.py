@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from bridge.agent.handler_form import Form, form_of, signature_problem
+from bridge.model.agent_name import agent_name_problem
 from bridge.model.contain import contained
 from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import split_entity
 
-AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 OPS = frozenset({"create", "update", "delete", "read"})
 CHANGES = frozenset({"create", "update", "delete"})
 OnFailure = Literal["park", "park_key", "stop"]
@@ -71,11 +70,8 @@ class DeclaredAgent:
         concurrency: int = 500,
         unfinished: int = 1000,
     ) -> None:
-        if not AGENT_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"agent {name!r} is not a valid name: use a lower-case letter, then up to 62 "
-                "lower-case letters, digits, dashes or underscores"
-            )
+        if problem := agent_name_problem(name):
+            raise ConfigurationError(f"agent {name!r} {problem}")
         if on_failure not in ("park", "park_key", "stop"):
             raise ConfigurationError(
                 f"agent {name!r}: on_failure is {on_failure!r}; it is park, park_key or stop"

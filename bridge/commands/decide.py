@@ -11,7 +11,8 @@ from bridge.commands.contract import Table
 from bridge.commands.declare import check_args, find_command, make_effect
 from bridge.commands.guard import Expect
 from bridge.connector import Effect
-from bridge.model.canonical import parse_canonical, sha256_hex
+from bridge.model.agent_name import requester_problem
+from bridge.model.canonical import canonical_json, parse_canonical, sha256_hex
 from bridge.model.command import CommandRecord, command_id
 from bridge.model.declare import CommandSpec, Tier
 from bridge.model.error_text import describe_error
@@ -57,8 +58,10 @@ MAX_KEY_CHARACTERS, MAX_ID_CHARACTERS = 64_000, 1_000
 UNDECIDABLE = "undecidable"
 """Code of a command that holds what nobody thought of: it was not carried out."""
 
-UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command"})
-"""Codes of records that don't hold together: their id may be another command's."""
+UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command", "bad_agent", "bad_target"})
+"""Codes of records that don't hold together: their id may be another command's. Neither the log key
+nor who asks is part of the digest, so a copy with others must not end the command it was made of.
+"""
 
 WAITS = {
     Tier.IN_THE_LOOP: (
@@ -103,6 +106,7 @@ def _undated(
     """What is to be done whatever its deadline is."""
     try:
         key, args = _contents(record)
+        _check_log_key(record, target, key)
         spec = find_command(commands, record.name)
         _check_target(spec, target)
         table = tables[spec.entity]
@@ -118,9 +122,27 @@ def _undated(
     return Execute(spec, table, effect) if waiting is None else Await(spec, waiting, effect)
 
 
-def _check_target(spec: CommandSpec, target: Target) -> None:
+def _check_log_key(record: CommandRecord, target: Target, key: Mapping[str, Any]) -> None:
+    """The log orders commands, and names them in receipts, by the record's key: it has to be that
+    of the row on which the command is carried out.
+    """
     if len(target.key) > MAX_KEY_CHARACTERS:
         raise Rejected("bad_target", f"a key of {len(target.key)} characters is none of a row")
+    system = record.name.partition(".")[0]
+    if system != target.system:
+        raise Rejected(
+            "bad_target",
+            f"{record.name} is a command of system {system!r}, but was sent for {target.system!r}",
+        )
+    if target.key != canonical_json(dict(key)):
+        raise Rejected(
+            "bad_target",
+            f"{record.name} is about {record.key:.200}, but its record was sent under the key "
+            f"{target.key:.200}: send it under the key of its row, as canonical JSON",
+        )
+
+
+def _check_target(spec: CommandSpec, target: Target) -> None:
     if spec.entity != target.entity:
         raise Rejected(
             "bad_target",
@@ -143,6 +165,8 @@ def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Rejected(
             "bad_id", f"{record.name}: the id does not follow from agent and idempotency key"
         )
+    if problem := requester_problem(record):
+        raise Rejected("bad_agent", f"{record.name}: agent {record.agent[:80]!r} {problem}")
     if record.digest != _digest(record, key, args):
         raise Rejected(
             "bad_digest", f"{record.name}: the digest is not that of name, key, args and expect"

@@ -15,6 +15,7 @@ from bridge.commands.answers import answer
 from bridge.log.port import Entry, Log
 from bridge.model import headers
 from bridge.model.command import CommandRecord, command_id
+from bridge.model.fixed import Target, target
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World
@@ -101,6 +102,32 @@ async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: World) -
     assert orders(here)["1"] == (5, None, "late")
     assert await carried_out(here, unfit, command) == [("rejected", False), ("succeeded", True)]
     assert await codes(here) == ["bad_id", "bad_digest", "succeeded", "bad_digest"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        target("erp", "sales_order", {"order_no": "2"}),
+        target("erp", "customer", {"order_no": "1"}),
+        Target("erp", "sales_order", '{"order_no": "1"}'),
+    ],
+    ids=["another row", "another entity", "another form"],
+)
+async def test_a_copy_under_another_log_key_is_refused_and_does_not_end_the_command(
+    here: World, place: Target
+) -> None:
+    """Else it would take effect outside of its row's order, and its receipt name another row."""
+    here.order(1, 1, 5)
+    here.order(2, 1, 5)
+    command = sealed("note_order", args=REASON)
+    await here.log.append(
+        here.codec.topic("command"), [here.codec.entry("command", place, command)]
+    )
+    async with executing(here):
+        assert (await receipts(here, 1))[command.id].code == "bad_target"
+    assert orders(here) == {"1": (5, None, None), "2": (5, None, None)}
+    assert await carried_out(here, command) == [("succeeded", False)]
+    assert orders(here) == {"1": (5, None, "late"), "2": (5, None, None)}
 
 
 async def test_receipts_are_read_once_however_many_batches_come(here: World) -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import Agent
 from bridge.commands.decide import Await, Execute, Refuse, decide
 from bridge.commands.declare import check_args
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
-from bridge.model.errors import Rejected
-from bridge.model.fixed import target
+from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome
 from bridge.model.types import FieldType
 from bridge.plan.make import entity_type
@@ -58,7 +59,7 @@ def sealed(command: Command) -> CommandRecord:
 
 
 def decided(record: CommandRecord, entity: str = "sales_order") -> Any:
-    place = target("erp", entity, {"order_no": "1"})
+    place = Target("erp", entity, record.key)
     return decide(record, place, COMMANDS, {"sales_order": TABLE}, NOW)
 
 
@@ -145,6 +146,72 @@ def test_a_command_that_was_tampered_with_is_rejected() -> None:
         assert isinstance(decision, Refuse)
         assert decision.code == code
     assert decided(good, "customer").code == "bad_target"
+
+
+@given(
+    st.sampled_from(["erp", "shop", "", "ERP"]),
+    st.sampled_from(["sales_order", "customer"]),
+    st.sampled_from(["1", "2", "01", " 1"]),
+    st.sampled_from(["{0}", " {0}", "{0} ", "[{0}]"]),
+)
+def test_a_command_is_carried_out_only_on_the_row_that_its_log_key_names(
+    system: str, entity: str, order: str, form: str
+) -> None:
+    """The log's key is that of its order, its partition and its receipt."""
+    key = form.format(f'{{"order_no":"{order}"}}')
+    decision = decide(
+        sealed(command()), Target(system, entity, key), COMMANDS, {"sales_order": TABLE}, NOW
+    )
+    fits = (system, entity, key) == ("erp", "sales_order", '{"order_no":"1"}')
+    assert isinstance(decision, Execute) == fits
+    if not fits:
+        assert isinstance(decision, Refuse)
+        assert (decision.outcome, decision.code) == (Outcome.REJECTED, "bad_target")
+
+
+PRETENDERS = [
+    "person-root", "person", "person_ann", "executor", "executor-2", "bridge", "bridgectl",
+    "system", "coordinator", "policy", "people", "bootstrap",
+]  # fmt: skip
+MISSPELT = ["Person-root", "person root", "p\u0435rson-root", "", "x" * 64, "root\n", "-x", "ann/1"]
+
+
+@pytest.mark.parametrize("name", [*PRETENDERS, *MISSPELT])
+def test_a_name_that_poses_as_a_person_or_the_bridge_is_refused_to_agents_and_foreign_records(
+    name: str,
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"is a reserved name|is not a valid name"):
+        Agent(name)
+    record = seal(
+        command(),
+        {"order_no": "1"},
+        agent=name,
+        requested_at=NOW,
+        idempotency_key="1",
+        handler="watch",
+        caused_by="erp:1",
+    )
+    decision = decided(record)
+    assert (decision.outcome, decision.code) == (Outcome.REJECTED, "bad_agent")
+
+
+@pytest.mark.parametrize("name", ["personal", "systematic", "policy-watch", "bridge-builder"])
+def test_a_name_that_only_begins_like_a_reserved_word_is_an_agents(name: str) -> None:
+    assert Agent(name).name == name
+
+
+def test_what_a_person_sends_by_bridgectl_is_carried_out() -> None:
+    record = seal(
+        command(),
+        {"order_no": "1"},
+        agent="person-ann",
+        requested_at=NOW,
+        idempotency_key="1",
+        handler="bridgectl",
+    )
+    assert isinstance(decided(record), Execute)
+    for forged in (replace(record, handler="watch"), replace(record, caused_by="erp:1")):
+        assert decided(forged).code == "bad_agent"
 
 
 def test_an_argument_that_is_null_counts_as_missing() -> None:

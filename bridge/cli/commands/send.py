@@ -18,6 +18,7 @@ from bridge.cli.given.times import TIME
 from bridge.cli.given.values import key_of, pairs
 from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json
+from bridge.model.agent_name import OPERATOR_HANDLER, PERSON_PREFIX
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.receipt import Outcome
 
@@ -110,7 +111,7 @@ def send(
             agent=person(by or getpass.getuser()),
             requested_at=asked_at,
             idempotency_key=idempotency_key or f"bridgectl/{uuid.uuid4()}",
-            handler="bridgectl",
+            handler=OPERATOR_HANDLER,
         )
         if not dry_run:
             await _append(bridge, spec, target, record)
@@ -131,7 +132,7 @@ def full_name(declared: Collection[str], name: str) -> str:
 def person(name: str) -> str:
     """The agent that stands for a person; never one of the agents that run."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")
-    return f"person-{plain or 'unknown'}"[:63]
+    return f"{PERSON_PREFIX}{plain or 'unknown'}"[:63]
 
 
 def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:

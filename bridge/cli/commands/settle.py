@@ -93,7 +93,10 @@ async def _found(bridge: Bridge, command_id: str) -> tuple[Story | None, Target 
             if item.fixed is None:
                 continue
             records.append(item.fixed)
-            asked = isinstance(item.fixed, CommandRecord) and item.fixed.id == command_id
-            if asked and target is None and isinstance(item.key, Target):
+            if not isinstance(item.fixed, CommandRecord) or item.fixed.id != command_id:
+                continue
+            # A copy that was sent for another row is not the command.
+            fits = isinstance(item.key, Target) and item.key.key == item.fixed.key
+            if fits and target is None and isinstance(item.key, Target):
                 target = item.key
     return stories(records).get(command_id), target
