@@ -15,6 +15,9 @@ from bridge.config.clear_secrets import HIDDEN, REFERENCE
 from bridge.model.errors import ConfigurationError
 
 _ANY = re.compile(r"\$\{[^}]*\}?")
+_SETTINGS = re.compile(r"(^|.*\s)(host|hostaddr|port|dbname|user|service)\s*=", re.DOTALL)
+#: Within and without quotes (https://www.postgresql.org/docs/current/libpq-connect.html).
+_SETTING_SPECIAL = re.compile(r"[\\'\s]")
 
 
 class Secret:
@@ -66,16 +69,20 @@ def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> 
 
 
 def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
-    """`text` with its references looked up, percent-encoded where it is a URL.
+    """`text` with its references looked up: percent-encoded where it is a URL, escaped where it is
+    a list of settings (`host=erp-db password=${env:PW}`, which libpq takes).
 
     Raises ConfigurationError that names the reference that is not there, never a value.
     """
     if problem := bad_reference(text):
         raise ConfigurationError(problem)
     in_url = "://" in text and not REFERENCE.fullmatch(text)
+    in_settings = not in_url and _SETTINGS.match(text) is not None
 
     def put(found: re.Match[str]) -> str:
         value = _look_up(found[1], found[2].strip(), environ, folder)
+        if in_settings:
+            return _SETTING_SPECIAL.sub(r"\\\g<0>", value)
         return quote(value, safe="") if in_url else value
 
     return Secret(REFERENCE.sub(put, text))

@@ -20,10 +20,9 @@ from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix, says_why
+from connectors.sql.postgres_address import libpq_url
 from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
 
-#: SQLAlchemy's way of naming the driver, which libpq doesn't know.
-_DRIVERS = ("postgresql+psycopg://", "postgres+psycopg://")
 #: A network that swallows everything is noticed after about a minute, whoever waits for whom:
 #: the kernel's own defaults are two hours, and a quarter of an hour for what was sent.
 _TCP = {
@@ -34,20 +33,6 @@ _TCP = {
 }
 # Row security that hides rows is an error then, instead of a snapshot with gaps.
 _SETTINGS = (*SET_FOR_SESSION, "SET row_security = off")
-
-
-def libpq_url(url: str) -> str:
-    """The URL without the name of a driver. Raises psycopg.ProgrammingError for one whose
-    password holds a bare `@` or `/`: libpq would take a piece of it for a host and print it.
-    """
-    for prefix in _DRIVERS:
-        if url.startswith(prefix):
-            url = "postgresql://" + url.removeprefix(prefix)
-    if "://" in url:
-        user, at, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
-        if at and ("@" in user or "/" in user):
-            raise psycopg.ProgrammingError
-    return url
 
 
 async def connect(

@@ -10,6 +10,7 @@ import psycopg
 
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from connectors.sql.postgres_address import NOT_AN_ADDRESS
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
 _FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")
@@ -81,11 +82,7 @@ def retry_or_fix(
         fix = state.startswith(_FIX)
     elif isinstance(error, psycopg.ProgrammingError):
         # libpq could not read the address; its message may quote a part of the password.
-        return ConfigurationError(
-            f"system {system.name!r}: `url` is not an address that PostgreSQL understands: write "
-            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the "
-            "password percent-encoded"
-        )
+        return ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}")
     else:
         fix = _FIX_WORDS.search(said) is not None
     return ConfigurationError(text) if fix else RetryLater(text)

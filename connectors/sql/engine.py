@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from bridge.connector import System
 from bridge.model.encoded import EncodedText
 from bridge.model.errors import ConfigurationError, RetryLater
+from connectors.sql.postgres_address import NOT_AN_ADDRESS, is_postgres_address, libpq_url
 from connectors.sql.read_settings import SET_FOR_SESSION
 from connectors.sql.statement_form import BINARY
 
@@ -24,11 +25,10 @@ BEGIN = "bridge_begin"
 BUSY_SECONDS = 5.0
 """How long a statement waits for SQLite's lock before it is RetryLater."""
 
-_DRIVERS = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-}
+CONNECT_TIMEOUT_S = 10
+"""How long a connection may take, where the URL's `connect_timeout` doesn't say."""
+
+_DRIVERS = {"mysql": "mysql+pymysql"}
 
 
 #: Types whose Python objects say all that their text says; every other one is read as the server's
@@ -41,7 +41,11 @@ _TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
 
 
 def parse_url(system: System) -> URL:
-    """The system's URL with the driver that the bridge uses where none is named."""
+    """The system's URL with the driver that the bridge uses where none is named; of a PostgreSQL
+    address the driver alone (`libpq_url` is what connects).
+    """
+    if is_postgres_address(system.url):
+        return URL.create("postgresql+psycopg")
     try:
         url = sa.make_url(system.url)
     except sa.exc.ArgumentError as error:
@@ -66,7 +70,11 @@ def make_engine(
     options: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
         # An hstore is the server's text too, not a dict.
-        options = {"use_native_hstore": False, "client_encoding": "utf8"}
+        options = {
+            "use_native_hstore": False,
+            "client_encoding": "utf8",
+            "creator": lambda: _connect_postgres(system),
+        }
     try:
         engine = sa.create_engine(
             url, pool_size=connections, max_overflow=0, pool_pre_ping=True, **options
@@ -78,6 +86,18 @@ def make_engine(
         sa.event.listen(engine, "connect", read_as_text)
         sa.event.listen(engine, "before_cursor_execute", _choose_format)
     return engine
+
+
+def _connect_postgres(system: System) -> Any:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        given = libpq_url(system.url)
+        limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(given)}
+        return psycopg.connect(given, connect_timeout=limits["connect_timeout"])
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
 
 
 def read_as_text(connection: Any, _record: object) -> None:

@@ -1,0 +1,43 @@
+"""A PostgreSQL `url` in any form that libpq takes, for every part that connects by it alike."""
+
+from __future__ import annotations
+
+import re
+
+SCHEMES = ("postgresql", "postgres")
+#: SQLAlchemy's way of naming the driver, which libpq doesn't know.
+_DRIVER_SCHEMES = ("postgresql+psycopg://", "postgres+psycopg://")
+NOT_AN_ADDRESS = (
+    "`url` is not an address that PostgreSQL understands: write "
+    "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the "
+    "password percent-encoded, or host=HOST dbname=DATABASE user=USER"
+)
+_KEY_VALUES = re.compile(r"\s*[a-z_]+\s*=")
+
+
+def is_postgres_address(url: str) -> bool:
+    """Whether `url` is PostgreSQL's: a URL of it, or libpq's `host=erp-db dbname=erp`.
+
+    Read here and not by SQLAlchemy, which knows neither the second form nor several hosts with
+    ports. Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator:
+        return scheme.partition("+")[0] in SCHEMES
+    return _KEY_VALUES.match(url) is not None
+
+
+def libpq_url(url: str) -> str:
+    """The URL without the name of a driver. Raises psycopg.ProgrammingError for one whose
+    password holds a bare `@` or `/`: libpq would take a piece of it for a host and print it.
+    """
+    for prefix in _DRIVER_SCHEMES:
+        if url.startswith(prefix):
+            url = "postgresql://" + url.removeprefix(prefix)
+    if "://" in url:
+        user, at, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
+        if at and ("@" in user or "/" in user):
+            from psycopg import ProgrammingError
+
+            raise ProgrammingError
+    return url
