@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.postgres import connector
-from connectors.postgres.link import libpq_url
 from connectors.postgres.options import Options
 from connectors.postgres.trouble import clean, secrets_of
+from connectors.sql.postgres_address import libpq_url
 
 
 def test_the_connector_is_registered_under_its_name() -> None:
