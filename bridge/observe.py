@@ -40,7 +40,7 @@ class SourceState:
 class PartState:
     """A part of a running bridge; `kind` capture, agent, commands, registry, reads (what agents need
     of a system), or bridge while its log or its registry is waited for; `state` running, retrying,
-    stopped, failed.
+    stopped, failed; of reads also opened, where the first try went well.
     """
 
     kind: str
@@ -59,6 +59,13 @@ class GroupMoved:
     topic: str
     missing: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupJoined:
+    """A member of a consumer group has begun to read; told once a member."""
+
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,7 @@ Notice = (
     | SourceState
     | PartState
     | GroupMoved
+    | GroupJoined
     | EntityPaused
     | EntityState
     | SnapshotProgress

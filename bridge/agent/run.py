@@ -63,6 +63,12 @@ def agent_group(bridge: str, agent: str) -> str:
     return f"{bridge}.agent.{agent}"
 
 
+def agent_topics(bridge: str, agent: DeclaredAgent) -> list[str]:
+    """What an agent reads: the changes of its entities, and what operators replay into it."""
+    entities = [change_topic(bridge, *split_entity(entity)) for entity in agent.entities]
+    return [*entities, replay_topic(bridge, agent.name)]
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -139,8 +145,8 @@ class AgentRunner:
 
     @property
     def topics(self) -> list[str]:
-        """What it reads: the changes of its entities, and what operators replay into it."""
-        return [*self._entities, replay_topic(self._bridge, self._agent.name)]
+        """What it reads: see `agent_topics`."""
+        return agent_topics(self._bridge, self._agent)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handle events until `stop` is set; then end within a few seconds.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,11 @@ from bridge.cli.app import exit_code
 from bridge.cli.shared import configuration, finish, leave, run_async
 from bridge.model.errors import BridgeError
 from bridge.observe import Observer, PartState, both, unfailing
+
+if TYPE_CHECKING:
+    from bridge.agent import Agent
+    from bridge.config import Config
+    from bridge.wiring.telemetry import Telemetry
 
 KINDS = ("capture", "agents", "commands")
 
@@ -27,7 +32,11 @@ KINDS = ("capture", "agents", "commands")
 )
 @click.option("--json", "as_json", is_flag=True, help="Log lines as JSON objects.")
 @click.option("-v", "--verbose", is_flag=True, help="Also tell of each batch, event and read.")
-@click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there.")
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve Prometheus metrics there, and the probes /healthz and /readyz.",
+)
 @click.pass_context
 def command(
     ctx: click.Context, *, only: tuple[str, ...], as_json: bool, verbose: bool, metrics: str | None
@@ -50,12 +59,17 @@ def command(
             agents: Any = load_agents(config.agents) if "agents" in kinds else ()
             with ExitStack() as stack:
                 observer = unfailing(log_lines(as_json=as_json, verbose=verbose))
+                telemetry = None
                 if metrics:
-                    observer = both(observer, unfailing(_served(stack, metrics)))
+                    telemetry = _telemetry(config, agents, kinds)
+                    stack.enter_context(telemetry.served(metrics))
+                    observer = both(observer, unfailing(telemetry))
                 observers.append(observer)
                 async with waited_for(config, stop, observer) as bridge:
                     if bridge is None:
                         return 0
+                    if telemetry is not None:
+                        telemetry.bridge_is_open(bridge)
                     running = parts(bridge, agents, kinds)
                     ended = await run(running, stop, observer)
             # Each told its reason when it happened; where others went on, that may be long ago.
@@ -89,10 +103,9 @@ def _refusals(*, as_json: bool) -> Iterator[None]:
         finish(exit_code(error))
 
 
-def _served(stack: ExitStack, address: str) -> Observer:
-    """Metrics that are served until the stack is closed."""
-    from bridge.wiring.metrics import Metrics, served
+def _telemetry(config: Config, agents: Sequence[Agent], kinds: Collection[str]) -> Telemetry:
+    """What is served of a process that runs these parts."""
+    from bridge.wiring.run_scope import run_scope
+    from bridge.wiring.telemetry import Telemetry
 
-    found = Metrics()
-    stack.enter_context(served(found, address))
-    return found
+    return Telemetry(run_scope(config, agents, kinds))

@@ -20,6 +20,7 @@ from bridge.observe import (
     DeadLetter,
     DeletesWithheld,
     EntityPaused,
+    GroupJoined,
     GroupMoved,
     Handled,
     HandlerBlocks,
@@ -32,7 +33,7 @@ from bridge.observe import (
 )
 
 #: What happens all the time is told only to those who ask for it.
-_OFTEN = (Captured, Handled, Read, Confirmed)
+_OFTEN = (Captured, Handled, Read, Confirmed, GroupJoined)
 _WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HandlerBlocks, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 
@@ -88,6 +89,8 @@ def _weight(notice: Notice) -> str:
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, SourceState) and state == "stopped" and reason:
         return "debug"  # the part that ends for it says so at once, with the same reason
+    if isinstance(notice, PartState) and state == "opened":
+        return "debug"
     if isinstance(notice, GroupMoved) and not notice.missing:
         return "info"  # so does every agent that is new
     if isinstance(notice, PartState) and state == "failed":

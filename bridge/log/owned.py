@@ -26,7 +26,7 @@ from bridge.log.port import (
     gap_text,
 )
 from bridge.model.errors import Fenced, OutcomeUnknown
-from bridge.observe import GroupMoved, Observer, ignore
+from bridge.observe import GroupJoined, GroupMoved, Observer, ignore
 
 
 class OwnedPartitions:
@@ -54,6 +54,7 @@ class OwnedPartitions:
         self._lost: set[TopicPartition] = set()
         """Ours by the group, but without a live producer: to be taken again."""
         self._member: Consumer | None = None
+        self._joined = False
 
     @property
     def member(self) -> Consumer:
@@ -73,6 +74,9 @@ class OwnedPartitions:
         except RecordsRemoved as error:
             self._watch.removed(error)
             return []
+        if not self._joined:
+            self._joined = True
+            self._watch.joined(self._group)
         if self._lost:
             return [r for r in records if TopicPartition(r.topic, r.partition) not in self._lost]
         return records
@@ -189,7 +193,10 @@ class OwnedPartitions:
 
 
 class GroupWatch(Protocol):
-    """Told by `OwnedPartitions.read` where a group doesn't go on where it was."""
+    """Told by `OwnedPartitions.read` that it reads, and where a group doesn't go on where it was."""
+
+    def joined(self, group: str) -> None:
+        """The first read of this member came to an end."""
 
     def removed(self, error: RecordsRemoved) -> None:
         """Records in front of the group are gone. Raise to refuse what comes after them."""
@@ -205,6 +212,10 @@ class ObservedGroup:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+
+    def joined(self, group: str) -> None:
+        """As GroupWatch."""
+        self._observer(GroupJoined(group))
 
     def removed(self, error: RecordsRemoved) -> None:
         """One notice a partition."""

@@ -13,6 +13,7 @@ from bridge.agent import Agent
 from bridge.agent.run import AgentRunner
 from bridge.capture.contract import Wires
 from bridge.capture.epoch import Epoch
+from bridge.capture.health import Pulse
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
 from bridge.commands.patient import Patient
@@ -66,6 +67,8 @@ class Bridge:
             for command in system.spec.commands
         }
         self.events = RegistryEvents(registry, self.entities)
+        self.pulses: dict[str, Pulse] = {}
+        """How each capture fares that was made last, by its system."""
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
         self._tables: dict[str, EntityTables] = {}
@@ -148,7 +151,9 @@ class Bridge:
             mask_key=config.mask_key.reveal().encode() if config.mask_key else b"",
             steps=steps or (lambda _: None),
         )
-        return Capture(wires, instance_name())
+        capture = Capture(wires, instance_name())
+        self.pulses[name] = capture.pulse
+        return capture
 
     async def gateway(self, name: str) -> Gateway:
         """The gateway of one system. Raises Unsupported where its connector has no Reader."""

@@ -1,13 +1,20 @@
-"""Notices of the core as Prometheus metrics, served over HTTP where a port was asked for."""
+"""Notices of the core as Prometheus metrics. Every series of what a process runs is there from its
+start, with 0: a rate needs the value before the first event, and an alarm a series to look at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import gzip
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qs
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.metrics import MetricWrapperBase
 
-from bridge.model.errors import ConfigurationError
+from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
     CommandMoved,
@@ -24,9 +31,13 @@ from bridge.observe import (
     Read,
     SourceState,
 )
-from bridge.wiring.metrics_server import serving
+from bridge.wiring.metrics_server import HttpRequest, HttpResponse
+from bridge.wiring.run_scope import RunScope
 
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+HANDLER_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+HANDLER_OUTCOMES: Final = ("done", "retry", "parked", "echo")
+ROW_LETTERS: Final = ("row", "record")
+RUNNING_STATES: Final = frozenset({"running", "opened"})
 
 
 class Metrics:
@@ -39,12 +50,6 @@ class Metrics:
         )
         self._dead = Counter(
             "bridge_dead_letters", "Dead letters", ["kind", "source"], registry=registry
-        )
-        self._behind = Gauge(
-            "bridge_capture_behind_seconds",
-            "Age of the newest change's commit when it was written",
-            ["system"],
-            registry=registry,
         )
         self._up = Gauge(
             "bridge_source_streaming", "1 while the source streams", ["system"], registry=registry
@@ -71,7 +76,7 @@ class Metrics:
             "bridge_handler_seconds",
             "How long handlers took",
             ["agent", "handler", "outcome"],
-            buckets=_SECONDS,
+            buckets=HANDLER_BUCKETS_S,
             registry=registry,
         )
         self._blocks = Counter(
@@ -97,18 +102,46 @@ class Metrics:
             "bridge_commands_confirmed", "Effects seen again", ["entity"], registry=registry
         )
 
+    def declare(self, scope: RunScope) -> None:
+        """Make every series that what this process runs may ever have."""
+        captured = scope.entities_of(scope.captured)
+        for metric in (self._changes, self._paused, self._troubled, self._confirmed):
+            _declare(metric, ((entity,) for entity in captured))
+        _declare(self._up, ((name,) for name in scope.captured))
+        self.declare_parts([("bridge", scope.bridge), *scope.parts])
+        self.declare_parts(("reads", name) for name in scope.read)
+        _declare(self._held, ((name,) for name in scope.read))
+        read = scope.entities_of(scope.read)
+        for metric in (self._asked, self._queries):
+            _declare(metric, ((entity,) for entity in read))
+        letters = [(kind, entity) for kind in ROW_LETTERS for entity in captured]
+        letters += [("event", agent.name) for agent in scope.agents]
+        letters += [("command", name) for name in scope.executed]
+        _declare(self._dead, letters)
+        groups = scope.groups.items()
+        _declare(self._missing, ((group, topic) for group, topics in groups for topic in topics))
+        for agent in scope.agents:
+            for handler in agent.handlers:
+                outcomes = ((agent.name, handler.name, outcome) for outcome in HANDLER_OUTCOMES)
+                _declare(self._handled, outcomes)
+                _declare(self._blocks, [(agent.name, handler.name)])
+        if scope.executed:
+            _declare(self._moved, ((state.value,) for state in State))
+
+    def declare_parts(self, parts: Iterable[tuple[str, str]]) -> None:
+        """Make the series of these parts, by kind and name."""
+        _declare(self._part, parts)
+
     def __call__(self, notice: Notice) -> None:
         """Count a notice."""
         match notice:
             case Captured():
                 for entity, count in notice.entities.items():
                     self._changes.labels(entity).inc(count)
-                if notice.behind is not None:
-                    self._behind.labels(notice.system).set(notice.behind)
             case SourceState():
                 self._up.labels(notice.system).set(notice.state == "streaming")
             case PartState():
-                self._part.labels(notice.kind, notice.name).set(notice.state == "running")
+                self._part.labels(notice.kind, notice.name).set(notice.state in RUNNING_STATES)
             case GroupMoved():
                 self._missing.labels(notice.group, notice.topic).inc(notice.missing)
             case EntityPaused():
@@ -125,9 +158,8 @@ class Metrics:
             case HandlerBlocks():
                 self._blocks.labels(notice.agent, notice.handler).inc(notice.seconds)
             case Read():
-                entity = f"{notice.system}.{notice.entity}"
-                self._asked.labels(entity).inc(notice.asked)
-                self._queries.labels(entity).inc(notice.queries)
+                self._asked.labels(notice.entity).inc(notice.asked)
+                self._queries.labels(notice.entity).inc(notice.queries)
             case HeldBack():
                 self._held.labels(notice.system).inc(notice.seconds)
             case CommandMoved():
@@ -137,16 +169,19 @@ class Metrics:
             case _:
                 pass
 
+    async def respond(self, request: HttpRequest) -> HttpResponse:
+        """All figures, in the form that the request accepts; `?name[]=` picks some."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        names = parse_qs(request.query).get("name[]")
+        registry = self.registry.restricted_registry(names) if names else self.registry
+        body = encode(registry)
+        if gzip_accepted(request.headers.get("accept-encoding", "")):
+            body = gzip.compress(body)
+            headers = (("Content-Encoding", "gzip"),)
+            return HttpResponse(HTTPStatus.OK, body, content_type, headers)
+        return HttpResponse(HTTPStatus.OK, body, content_type)
 
-@contextmanager
-def served(metrics: Metrics, address: str) -> Iterator[int]:
-    """Serve `metrics` at HOST:PORT until the end of the block; yields the port (0 takes any).
 
-    Raises ConfigurationError for an address that can't be used.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        raise ConfigurationError(f"--metrics {address!r} is not HOST:PORT, such as 127.0.0.1:9464")
-    app = make_wsgi_app(metrics.registry)
-    with serving(app, host.strip("[]") or "127.0.0.1", int(port)) as found:
-        yield found
+def _declare(metric: MetricWrapperBase, labels: Iterable[tuple[str, ...]]) -> None:
+    for values in labels:
+        metric.labels(*values)

@@ -1,6 +1,7 @@
 """The metrics port: one thread, however many connect, and a bound on how long each of them may take.
 
 In a thread of its own, so that figures can be had while the bridge's loop is busy.
+Source: https://www.rfc-editor.org/rfc/rfc9112 (HTTP/1.1)
 """
 
 from __future__ import annotations
@@ -8,33 +9,57 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
 
 from bridge.model.errors import ConfigurationError
 
 CONNECTION_TIMEOUT_S: Final = 10.0
 """For a whole request and its answer, however slowly they come and go."""
 MAX_CONNECTIONS: Final = 64
-"""Further ones are closed at once."""
+"""A further one takes the place of the one that has longest not asked anything."""
 MAX_REQUEST_BYTES: Final = 16_384
+METHODS: Final = ("GET", "HEAD")
 
-App = Callable[[Mapping[str, Any], Callable[..., Any]], Iterable[bytes]]
-"""A WSGI application that reads no body."""
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """The head of a request; header names in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What is answered; without Content-Length, which the server adds."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Route = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Answers what is asked of its path by GET or HEAD. Called in the server's own thread."""
 
 
 @contextmanager
 def serving(
-    app: App,
+    routes: Mapping[str, Route],
     host: str,
     port: int,
     *,
     timeout_s: float = CONNECTION_TIMEOUT_S,
     max_connections: int = MAX_CONNECTIONS,
 ) -> Iterator[int]:
-    """Serve at that address (port 0: any) until the end of the block; yields the port. Raises
-    ConfigurationError for an address that can't be used.
+    """Serve these paths at that address (port 0: any) until the end of the block; yields the port.
+    Raises ConfigurationError for an address that can't be used.
     """
     try:
         listening = _listen(host, port)
@@ -42,7 +67,7 @@ def serving(
         raise ConfigurationError(
             f"--metrics {host}:{port}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    server = _Server(app, listening, timeout_s, max_connections)
+    server = _Server(routes, listening, timeout_s, max_connections)
     thread = threading.Thread(target=server.run, name="bridge-metrics", daemon=True)
     thread.start()
     try:
@@ -61,13 +86,19 @@ def _listen(host: str, port: int) -> socket.socket:
 
 class _Server:
     def __init__(
-        self, app: App, listening: socket.socket, timeout_s: float, max_connections: int
+        self,
+        routes: Mapping[str, Route],
+        listening: socket.socket,
+        timeout_s: float,
+        max_connections: int,
     ) -> None:
-        self._app = app
+        self._routes = routes
         self._listening = listening
         self._timeout_s = timeout_s
         self._max_connections = max_connections
         self._open = 0
+        self._asking: dict[asyncio.StreamWriter, None] = {}
+        """Connections that haven't sent a whole request yet, the oldest first."""
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
 
@@ -91,37 +122,72 @@ class _Server:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
+        self._asking[writer] = None
         try:
-            if self._open <= self._max_connections:
-                # Whoever is slow, breaks off or writes nonsense gets no answer.
-                with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-                    async with asyncio.timeout(self._timeout_s):
-                        request = await reader.readuntil(b"\r\n\r\n")
-                        writer.write(_answer(self._app, request))
-                        await writer.drain()
-                        writer.write_eof()
-                        await reader.read(1)
+            self._make_room()
+            # Whoever is slow, breaks off or writes nonsense gets no answer.
+            with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(self._timeout_s):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    self._asking.pop(writer, None)
+                    writer.write(await self._answer(_parse(head)))
+                    await writer.drain()
+                    writer.write_eof()
+                    await reader.read(1)
         finally:
             self._open -= 1
+            self._asking.pop(writer, None)
             writer.transport.abort()
 
+    def _make_room(self) -> None:
+        """Silent clients must not keep out a scrape or a probe, which asks as soon as it is here."""
+        if self._open > self._max_connections:
+            oldest = next(iter(self._asking))
+            del self._asking[oldest]
+            oldest.transport.abort()
 
-def _answer(app: App, request: bytes) -> bytes:
-    """The whole answer to a request's head. Raises ValueError for what is none."""
-    line, *rest = request.decode("latin-1").split("\r\n")
-    method, target, _ = line.split(" ")
+    async def _answer(self, request: HttpRequest) -> bytes:
+        response = await self._response(request)
+        head = [
+            f"HTTP/1.1 {response.status.value} {response.status.phrase}",
+            f"Content-Type: {response.content_type}",
+            f"Content-Length: {len(response.body)}",
+            *(f"{name}: {value}" for name, value in response.headers),
+            "Connection: close",
+            "",
+            "",
+        ]
+        body = b"" if request.method == "HEAD" else response.body
+        return "\r\n".join(head).encode("latin-1") + body
+
+    async def _response(self, request: HttpRequest) -> HttpResponse:
+        route = self._routes.get(request.path)
+        if route is None:
+            paths = ", ".join(self._routes)
+            return HttpResponse(HTTPStatus.NOT_FOUND, f"not found; there is {paths}\n".encode())
+        if request.method not in METHODS:
+            allowed = ", ".join(METHODS)
+            return HttpResponse(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"use {allowed}\n".encode(),
+                headers=(("Allow", allowed),),
+            )
+        try:
+            return await route(request)
+        except Exception:  # noqa: BLE001 - what a collector raises must not end the connection unanswered
+            return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, b"the figures can't be read\n")
+
+
+def _parse(head: bytes) -> HttpRequest:
+    """A request's head. Raises ValueError for what is none."""
+    line, *rest = head.decode("latin-1").split("\r\n")
+    method, target, version = line.split(" ")
+    if not version.startswith("HTTP/"):
+        raise ValueError("not HTTP")
     path, _, query = target.partition("?")
-    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
+    headers: dict[str, str] = {}
     for header in rest:
         name, colon, value = header.partition(":")
-        if colon and name.lower() in {"accept", "accept-encoding"}:
-            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value.strip()
-    head: list[str] = []
-
-    def start_response(status: str, headers: Iterable[tuple[str, str]]) -> None:
-        head.append(f"HTTP/1.1 {status}")
-        head.extend(f"{name}: {value}" for name, value in headers)
-
-    content = b"".join(app(environ, start_response))
-    head += [f"Content-Length: {len(content)}", "Connection: close", "", ""]
-    return "\r\n".join(head).encode("latin-1") + content
+        if colon:
+            headers[name.lower()] = value.strip()
+    return HttpRequest(method, path, query, headers)

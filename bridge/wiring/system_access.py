@@ -52,7 +52,9 @@ class SystemAccess:
 
     async def _try(self, name: str) -> None:
         """The first try; further ones go on by themselves."""
-        if not await self._opened(name):
+        if await self._opened(name):
+            self._observer(PartState("reads", name, "opened"))
+        else:
             self._again.add(asyncio.create_task(self._try_again(name)))
 
     async def _try_again(self, name: str) -> None:

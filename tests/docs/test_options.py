@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bridge.config.models import BridgeModel, SystemModel
-from bridge.wiring.metrics import Metrics
 from connectors.journal import connector as journal
 from connectors.odata.connector import connector as odata
 from connectors.postgres import connector as postgres
@@ -95,10 +94,3 @@ def test_the_defaults_in_the_table_of_the_bridge_file_are_those_of_the_code() ->
             one = default[0] if isinstance(default, list) else default
             shown = f"`{one}`" if isinstance(one, str) else str(one)
         assert told[name] == shown, name
-
-
-def test_every_metric_is_documented() -> None:
-    metrics = list(Metrics().registry.collect())
-    names = {one.name + "_total" * (one.type == "counter") for one in metrics}
-    assert len(names) > 10
-    assert {one for one in names if not said(one, "docs/operating.md")} == set()

@@ -2,45 +2,100 @@
 
 from __future__ import annotations
 
-import httpx
-import pytest
+import dataclasses
 
-from bridge.model.errors import ConfigurationError
+from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
     CommandMoved,
+    Confirmed,
+    DeadLetter,
     EntityPaused,
     EntityState,
+    GroupMoved,
     Handled,
+    HandlerBlocks,
+    HeldBack,
+    Notice,
+    PartState,
     Read,
     SourceState,
 )
-from bridge.wiring.metrics import Metrics, served
+from bridge.wiring.metrics import HANDLER_OUTCOMES, Metrics
+from tests.wiring.scopes import scope_of_everything
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+
+NOTICES: tuple[Notice, ...] = (
+    Captured("erp", 3, 0, 0.1, 0.25, "p", {"erp.thing": 2, "erp.other": 1}),
+    SourceState("erp", "streaming"),
+    *(PartState(kind, "erp", "running") for kind in ("capture", "commands", "reads")),
+    PartState("agent", "watch", "failed", "why"),
+    GroupMoved("acme.agent.watch", "acme.erp.thing", 3, "why"),
+    GroupMoved("acme.executor.erp", "acme.commands", 3, "why"),
+    EntityPaused("erp.thing", "why"),
+    EntityState("erp.other", "troubled", "why"),
+    *(DeadLetter(kind, "erp.thing", "why") for kind in ("row", "record")),
+    DeadLetter("event", "watch", "why"),
+    DeadLetter("command", "erp", "why"),
+    *(Handled("watch", "check", "erp.thing", outcome, 0.1, 0) for outcome in HANDLER_OUTCOMES),
+    HandlerBlocks("watch", "check", 1.0, 1.0, "file:1", "why"),
+    Read("erp", "erp.thing", 5, 1, 0.01),
+    HeldBack("erp", 1.0, "why"),
+    *(CommandMoved("watch:x", "erp.touch", state) for state in State),
+    Confirmed("watch:x", "erp.thing", "p"),
+)
+"""At least one of each kind that is counted, of what `scope_of_everything` runs."""
 
 
-def test_notices_become_metrics_that_can_be_scraped() -> None:
+def series(metrics: Metrics) -> dict[Series, float]:
+    """Each series but those that only tell when another one was made."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_notices_become_metrics() -> None:
     metrics = Metrics()
-    metrics(Captured("erp", 3, 0, 0.1, 0.25, "p", {"erp.sales_order": 2, "erp.customer": 1}))
-    metrics(Captured("erp", 1, 0, 0.1, None, "p", {"erp.sales_order": 1}))
-    metrics(SourceState("erp", "streaming"))
-    metrics(Handled("credit-watch", "check", "erp.sales_order", "done", 0.002, 1))
-    metrics(Read("erp", "customer", 5, 1, 0.01))
-    metrics(CommandMoved("credit-watch:x", "erp.block_order", "succeeded"))
-    with served(metrics, "127.0.0.1:0") as port:
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    assert 'bridge_changes_total{entity="erp.sales_order"} 3.0' in text
-    assert 'bridge_capture_behind_seconds{system="erp"} 0.25' in text
-    assert 'bridge_source_streaming{system="erp"} 1.0' in text
-    assert 'bridge_reads_total{entity="erp.customer"} 5.0' in text
-    assert 'bridge_queries_total{entity="erp.customer"} 1.0' in text
-    assert 'bridge_command_states_total{state="succeeded"} 1.0' in text
-    assert 'outcome="done"' in text
+    for notice in NOTICES:
+        metrics(notice)
+    value = metrics.registry.get_sample_value
+    assert value("bridge_changes_total", {"entity": "erp.thing"}) == 2
+    assert value("bridge_source_streaming", {"system": "erp"}) == 1
+    assert value("bridge_reads_total", {"entity": "erp.thing"}) == 5
+    assert value("bridge_queries_total", {"entity": "erp.thing"}) == 1
+    assert value("bridge_command_states_total", {"state": "unknown"}) == 1
+    assert value("bridge_part_running", {"kind": "agent", "name": "watch"}) == 0
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:", "host.invalid:80"])
-def test_an_address_that_cannot_be_used_is_named(address: str) -> None:
-    with pytest.raises(ConfigurationError, match="--metrics"), served(Metrics(), address):
-        pass
+def test_every_series_is_there_with_0_before_its_first_event() -> None:
+    """A rate needs the value before the first event; an alarm on what isn't there never fires."""
+    metrics = Metrics()
+    metrics.declare(scope_of_everything())
+    before = series(metrics)
+    assert set(before.values()) == {0.0}
+    for notice in NOTICES:
+        metrics(notice)
+    assert series(metrics).keys() == before.keys()
+
+
+def test_no_metric_is_left_without_a_series_at_the_start() -> None:
+    metrics = Metrics()
+    metrics.declare(scope_of_everything())
+    assert [metric.name for metric in metrics.registry.collect() if not metric.samples] == []
+
+
+def test_a_process_that_only_captures_has_no_series_of_agents() -> None:
+    """A gauge that nothing ever sets would be an alarm that nobody can silence."""
+    scope = dataclasses.replace(scope_of_everything(), executed=(), read=(), agents=())
+    metrics = Metrics()
+    metrics.declare(scope)
+    labels = {label for _, pairs in series(metrics) for label in pairs}
+    assert ("kind", "capture") in labels
+    assert not {("kind", "agent"), ("kind", "commands"), ("state", "unknown")} & labels
 
 
 def test_an_entity_that_was_resumed_counts_as_paused_no_longer() -> None:

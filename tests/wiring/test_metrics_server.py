@@ -5,23 +5,37 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Gauge, make_wsgi_app
 
-from bridge.wiring.metrics_server import MAX_REQUEST_BYTES, serving
+from bridge.wiring.metrics_server import (
+    MAX_REQUEST_BYTES,
+    HttpRequest,
+    HttpResponse,
+    serving,
+)
 from tests.waiting import PATIENCE
 
 
 @contextmanager
 def port(timeout_s: float = PATIENCE, max_connections: int = 300) -> Iterator[int]:
-    registry = CollectorRegistry()
-    Gauge("bridge_test", "A figure", registry=registry).set(7)
-    app = make_wsgi_app(registry)
-    with serving(app, "127.0.0.1", 0, timeout_s=timeout_s, max_connections=max_connections) as made:
+    routes = {"/metrics": figures, "/healthz": figures, "/readyz": broken}
+    with serving(
+        routes, "127.0.0.1", 0, timeout_s=timeout_s, max_connections=max_connections
+    ) as made:
         yield made
+
+
+async def figures(request: HttpRequest) -> HttpResponse:
+    del request
+    return HttpResponse(HTTPStatus.OK, b"bridge_test 7.0\n")
+
+
+async def broken(request: HttpRequest) -> HttpResponse:
+    raise ZeroDivisionError(request)
 
 
 def connected(stack: ExitStack, to: int) -> socket.socket:
@@ -56,14 +70,15 @@ def test_a_client_that_says_nothing_is_let_go_after_a_while() -> None:
         assert heard(silent) == b""
 
 
-def test_more_than_so_many_are_let_go_at_once() -> None:
-    with port(max_connections=1) as at, ExitStack() as stack:
-        first = connected(stack, at)
-        first.sendall(b"GET / HTTP/1.1\r\n")
-        second = connected(stack, at)
-        assert heard(second) == b""
-        first.sendall(b"\r\n")
-        assert first.recv(15) == b"HTTP/1.1 200 OK"
+def test_silent_clients_make_room_for_one_that_asks() -> None:
+    """However many sit there, a scrape or a probe gets its answer; otherwise they end the process."""
+    with port(max_connections=2) as at, ExitStack() as stack:
+        silent = [connected(stack, at) for _ in range(20)]
+        for client in silent:
+            with suppress(ConnectionError):
+                client.sendall(b"GET / HTTP/1.1\r\n")
+        assert "bridge_test 7.0" in scraped(at)
+        assert heard(silent[0]) == b""
 
 
 @pytest.mark.parametrize(
@@ -77,7 +92,36 @@ def test_what_is_no_request_gets_no_answer_and_ends_nothing(request_bytes: bytes
         assert "bridge_test 7.0" in scraped(at)
 
 
-def test_methods_that_are_none_of_ours_are_refused() -> None:
+def asked(at: int, method: str, path: str) -> httpx.Response:
+    return httpx.request(method, f"http://127.0.0.1:{at}{path}", timeout=PATIENCE, trust_env=False)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/favicon.ico", "/healthz/x", "/%6detrics"])
+def test_there_is_nothing_at_other_paths(path: str) -> None:
+    """Any path answered with the metrics, so that a probe of one that isn't there was fine."""
     with port() as at:
-        answer = httpx.post(f"http://127.0.0.1:{at}/", timeout=PATIENCE, trust_env=False)
+        answer = asked(at, "GET", path)
+    assert answer.status_code == 404
+    assert "/metrics, /healthz, /readyz" in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+def test_other_methods_are_refused(method: str) -> None:
+    with port() as at:
+        answer = asked(at, method, "/metrics")
     assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_head_is_answered_as_get_without_the_body() -> None:
+    with port() as at:
+        answer = asked(at, "HEAD", "/metrics")
+    assert (answer.status_code, answer.text) == (200, "")
+    assert answer.headers["content-length"] == "16"
+
+
+def test_figures_that_cannot_be_read_are_an_error_of_the_server() -> None:
+    with port() as at:
+        answer = asked(at, "GET", "/readyz?verbose")
+        assert (answer.status_code, "ZeroDivisionError" in answer.text) == (500, False)
+        assert "bridge_test 7.0" in scraped(at)

@@ -1,0 +1,74 @@
+"""What `bridgectl run --metrics HOST:PORT` serves: figures, and whether the process lives and works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bridge.log.port import TopicPartition
+from bridge.log.registry.remembered import RememberedRegistry
+from bridge.model.errors import ConfigurationError
+from bridge.model.names import DEAD, fixed_topic
+from bridge.observe import Notice, PartState
+from bridge.wiring.bridge import Bridge
+from bridge.wiring.capture_gauges import CaptureGauges
+from bridge.wiring.metrics import Metrics
+from bridge.wiring.metrics_server import serving
+from bridge.wiring.readiness import Liveness, Readiness
+from bridge.wiring.run_scope import RunScope
+
+
+class Telemetry:
+    """An observer that counts what happens and notes what runs. Made in the bridge's event loop."""
+
+    def __init__(self, scope: RunScope) -> None:
+        loop = asyncio.get_running_loop()
+        self.metrics = Metrics()
+        self.metrics.declare(scope)
+        self._captures = CaptureGauges(self.metrics.registry, _now)
+        self._captures.declare(scope.captured)
+        self.liveness = Liveness(loop)
+        self.readiness = Readiness(loop, scope.parts, scope.members)
+
+    def __call__(self, notice: Notice) -> None:
+        """Count it, and note what it says of parts."""
+        self.metrics(notice)
+        self.readiness(notice)
+
+    def bridge_is_open(self, bridge: Bridge) -> None:
+        """From now on its log is asked, and its captures are watched."""
+        self.metrics(PartState("bridge", bridge.name, "running"))
+        if isinstance(bridge.registry, RememberedRegistry):
+            self.metrics.declare_parts([("registry", bridge.registry.name)])
+        self._captures.watch(bridge.pulses)
+        partition = TopicPartition(fixed_topic(bridge.name, DEAD), 0)
+
+        async def check_log() -> None:
+            await bridge.log.end_offsets([partition])
+
+        self.readiness.log_is_open(check_log)
+
+    @contextmanager
+    def served(self, address: str) -> Iterator[int]:
+        """Serve at HOST:PORT until the end of the block; yields the port (0 takes any).
+
+        Raises ConfigurationError for an address that can't be used.
+        """
+        host, _, port = address.rpartition(":")
+        if not port.isdecimal():
+            raise ConfigurationError(
+                f"--metrics {address!r} is not HOST:PORT, such as 127.0.0.1:9464"
+            )
+        routes = {
+            "/metrics": self.metrics.respond,
+            "/healthz": self.liveness.respond,
+            "/readyz": self.readiness.respond,
+        }
+        with serving(routes, host.strip("[]") or "127.0.0.1", int(port)) as bound_port:
+            yield bound_port
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

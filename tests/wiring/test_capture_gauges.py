@@ -1,0 +1,85 @@
+"""Ages of capture, as they are when somebody asks."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bridge.capture.health import Pulse
+from bridge.wiring.capture_gauges import MICROSECONDS, CaptureGauges
+
+AGE, LAG = "bridge_capture_progress_age_seconds", "bridge_capture_lag_seconds"
+
+
+class Clock:
+    """Microseconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000 * MICROSECONDS
+
+    def __call__(self) -> int:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += int(seconds * MICROSECONDS)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def gauges(registry: CollectorRegistry, clock: Clock) -> CaptureGauges:
+    gauges = CaptureGauges(registry, clock)
+    gauges.declare(["erp"])
+    return gauges
+
+
+def figure(registry: CollectorRegistry, name: str) -> float:
+    value = registry.get_sample_value(name, {"system": "erp"})
+    assert value is not None
+    return value
+
+
+def test_lag_and_age_grow_while_capture_stands_still(
+    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
+) -> None:
+    """They were set by changes, so that the last good value stood there for ever."""
+    pulse = Pulse("erp", "instance", clock())
+    gauges.watch({"erp": pulse})
+    pulse.committed(clock(), 5, 0, clock() - MICROSECONDS // 4)
+    assert figure(registry, LAG) == pytest.approx(0.25)
+    assert figure(registry, AGE) == 0
+    clock.pass_seconds(90)
+    assert figure(registry, LAG) == pytest.approx(90.25)
+    assert figure(registry, AGE) == pytest.approx(90)
+    pulse.idle(clock())
+    assert (figure(registry, LAG), figure(registry, AGE)) == (0, 0)
+
+
+def test_a_capture_that_never_made_progress_ages_from_the_start(
+    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
+) -> None:
+    clock.pass_seconds(60)
+    assert figure(registry, AGE) == pytest.approx(60)
+    gauges.watch({"erp": Pulse("erp", "instance", clock())})
+    clock.pass_seconds(60)
+    assert figure(registry, AGE) == pytest.approx(120)
+
+
+def test_a_lag_that_is_not_known_is_not_told_as_0(
+    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
+) -> None:
+    assert math.isnan(figure(registry, LAG))
+    pulse = Pulse("erp", "instance", clock())
+    gauges.watch({"erp": pulse})
+    pulse.idle(clock())
+    assert math.isnan(figure(registry, LAG))
