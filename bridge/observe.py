@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from bridge.model.work_progress import WorkProgress
+
 
 @dataclass(frozen=True, slots=True)
 class Captured:
@@ -85,6 +87,16 @@ class EntityState:
     entity: str
     state: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkReported:
+    """How far captures, entities or groups have got, as of now: each is as new as its last report,
+    and `bridge.model.work_progress.find_stall` says of it what that means by now. Reported every
+    10 s at least, and each second at most, for as long as the part runs.
+    """
+
+    work: tuple[WorkProgress, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,7 @@ Notice = (
     | GroupJoined
     | EntityPaused
     | EntityState
+    | WorkReported
     | SnapshotProgress
     | DeletesWithheld
     | DeadLetter

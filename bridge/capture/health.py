@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import NoneType
 from typing import Any, Final
@@ -19,11 +19,17 @@ from bridge.capture.progress import Progress
 from bridge.log.port import Log, TopicPartition, TopicSpec
 from bridge.model.error_text import error_message
 from bridge.model.names import internal_topic
+from bridge.model.work_progress import (
+    CAPTURE_SILENT_AFTER_S,
+    STALLED_AFTER_S,
+    Stall,
+    WorkProgress,
+    find_stall,
+)
 
 _told = logging.getLogger(__name__)
 SECOND: Final = 1_000_000
-#: Progress older than this many seconds is a fault: three keep-alives were missed.
-TOO_OLD: Final = 30.0
+TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class Status:
     the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
     None when the source doesn't tell). `lag_bytes`: what the source still holds for us. `troubles`:
     entities that can't be captured for now, and why; they go on by themselves once they can be.
+    `owed`: entities of which something is to be done (a snapshot, or whatever a pause or a trouble
+    keeps from being done), with `since` when nothing of it was, `reason`, and `lasting` where waiting
+    changes nothing.
     """
 
     system: str
@@ -52,6 +61,7 @@ class Status:
     troubles: Mapping[str, str] = field(default_factory=dict)
     snapshots: tuple[Mapping[str, Any], ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
+    owed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def age(self, now: int) -> float:
         """Seconds since this source last made progress (or had none to make). Where a clock was
@@ -59,9 +69,39 @@ class Status:
         """
         return abs(now - self.progressed_at) / SECOND
 
-    def healthy(self, now: int) -> bool:
+    def work(self, entities: Iterable[str] = ()) -> list[WorkProgress]:
+        """The progress of this capture and of each entity; `entities` are the bare names of those
+        of which nothing is to be said.
+        """
+        stopped = self.state == "stopped" and bool(self.reason)
+        since = self.progressed_at
+        names = dict.fromkeys((*entities, *self.owed, *self.paused, *self.troubles))
+        return [
+            WorkProgress("capture", self.system, since, since, self.reason, stopped),
+            *map(self._entity_work, names),
+        ]
+
+    def _entity_work(self, name: str) -> WorkProgress:
+        qualified, owed = f"{self.system}.{name}", self.owed.get(name)
+        if owed is not None:
+            since = int(owed["since"])
+            lasting = bool(owed["lasting"])
+            return WorkProgress("entity", qualified, since, since, str(owed["reason"]), lasting)
+        if name in self.paused or name in self.troubles:
+            # Reported by an earlier version.
+            reason = self.troubles.get(name) or str(self.paused[name].get("reason", ""))
+            since = self.progressed_at
+            return WorkProgress("entity", qualified, since, since, reason, lasting=True)
+        return WorkProgress("entity", qualified, self.progressed_at)
+
+    def stalls(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> list[Stall]:
+        """What of it makes no progress although it should."""
+        found = [find_stall(work, now, stalled_after_s) for work in self.work()]
+        return [stall for stall in found if stall is not None]
+
+    def healthy(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> bool:
         """Whether it makes progress, whatever its tasks look like, with every entity of it."""
-        return self.age(now) <= TOO_OLD and not self.paused and not self.troubles
+        return not self.stalls(now, stalled_after_s)
 
 
 @dataclass(slots=True)
@@ -70,7 +110,8 @@ class Pulse:
 
     `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
     written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
-    `paused`: entities that were told to be so.
+    `refused`: snapshots that were refused again and again, by their ids. `paused`: entities that were
+    told to be so.
     """
 
     system: str
@@ -83,7 +124,10 @@ class Pulse:
     lag_bytes: int | None = None
     silent: float = 0.0
     waiting: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
+    #: Since when each of `troubles` is one.
+    troubled_since: dict[str, int] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
     changes: int = 0
     dead: int = 0
@@ -121,6 +165,16 @@ class Pulse:
         self._progress(at)
         if self.behind is not None and not self.silent:
             self.behind = 0.0
+
+    def resumed(self, at: int, now: int) -> None:
+        """Before this process the source was last read at `at`, as the log has it (0: never)."""
+        if not self.progressed_at and 0 < at <= now:
+            self.progressed_at = at
+
+    def become_troubled(self, troubles: Mapping[str, str], at: int) -> None:
+        """These entities can't be captured for now, and no others."""
+        self.troubles = troubles
+        self.troubled_since = {name: self.troubled_since.get(name, at) for name in troubles}
 
     def _progress(self, at: int) -> None:
         # What is still to come is from before the clock was set back.
@@ -163,7 +217,27 @@ class Pulse:
                 for number, job in enumerate(progress.jobs)
             ),
             results=tuple(asdict(result) for result in progress.results),
+            owed=self._owed(progress, at),
         )
+
+    def _owed(self, progress: Progress, at: int) -> dict[str, dict[str, Any]]:
+        """What is to be done of each entity, and isn't."""
+        owed: dict[str, dict[str, Any]] = {}
+        for number, job in enumerate(progress.jobs):
+            reason = self.waiting.get(job.id, "")
+            # Those behind the first wait for their turn, unless they had it and were refused.
+            if number == 0 or reason:
+                owed[job.entity] = {
+                    "since": job.moved_at or at,
+                    "reason": f"its snapshot can't go on: {reason or 'no rows were read'}",
+                    "lasting": job.id in self.refused,
+                }
+        for name, why in self.troubles.items():
+            since = self.troubled_since.get(name, at)
+            owed[name] = {"since": since, "reason": why, "lasting": True}
+        for name, pause in progress.paused.items():
+            owed[name] = {"since": pause.since, "reason": pause.reason, "lasting": True}
+        return owed
 
 
 def topic(bridge: str) -> TopicSpec:
@@ -194,8 +268,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "dead": _WHOLE,
     "paused": (dict, NoneType),
     "troubles": (dict, NoneType),
+    "owed": (dict, NoneType),
 }
 """What each field may be; None: a version that didn't have it."""
+_OWED = {"since", "reason", "lasting"}
 
 
 def load(value: bytes) -> Status:
@@ -204,7 +280,9 @@ def load(value: bytes) -> Status:
     """
     try:
         found = json.loads(value)
-        known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
+        known = {
+            name: found[name] for name in Status.__dataclass_fields__ if found.get(name) is not None
+        }
         for name in ("snapshots", "results"):
             known[name] = tuple(known.get(name, ()))
         status = Status(**known)
@@ -212,9 +290,12 @@ def load(value: bytes) -> Status:
         raise ValueError(f"not a status report: {error_message(error, 200)}") from error
     if wrong := [name for name, kinds in _KINDS.items() if type(known.get(name)) not in kinds]:
         raise ValueError(f"not a status report: {', '.join(wrong)} are of another type")
-    maps = (*status.snapshots, *status.results, *status.paused.values())
+    maps = (*status.snapshots, *status.results, *status.paused.values(), *status.owed.values())
     if not all(isinstance(each, dict) for each in maps):
         raise ValueError("not a status report: its snapshots, results or pauses are no objects")
+    owed = status.owed.values()
+    if not all(type(each.get("since")) is int and each.keys() >= _OWED for each in owed):
+        raise ValueError("not a status report: what it owes doesn't say since when and why")
     if not all(0 <= at <= LAST_MICROSECOND for at in (status.at, status.progressed_at)):
         raise ValueError("not a status report: its time is none of this calendar")
     return status

@@ -76,11 +76,19 @@ class Jobs:
         why = {under_way: reason} if reason else {}
         return {**self._patience.why, **why}
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """The ids of jobs that were refused for the same reason again and again."""
+        return self._patience.lasting if self.active else frozenset()
+
     async def step(self) -> None:
         """Go on with the first job that can, as far as possible without waiting."""
         job = self._next()
         if job is not None and job.id != self._state.progress.jobs[0].id:
             self._state.become(prefer(self._state.progress, job))
+        if job is not None and not job.moved_at:
+            job = replace(job, moved_at=self._state.wires.clock())
+            self._state.become(advance(self._state.progress, job))
         await self._drop_stale()
         if not self.active:
             await self._snapshots.prove()
@@ -240,7 +248,7 @@ class Jobs:
         group.add(entity.topic, kept)
         group.count(entity.spec.qualified, len(kept))
         group.size += size
-        job = emission.job
+        job = replace(emission.job, moved_at=state.wires.clock())
         if self._reconcile is not None:
             job = self._reconcile.stamped(job)
         state.become(advance(state.progress, job))

@@ -15,13 +15,20 @@ LOOKS = 2
 """The second look that is told from now on began later than now."""
 
 
+LASTING_REFUSALS = 3
+"""Refusals in a row for the same reason after which nobody expects that it passes by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """It is not tried again before `until`; `wait` seconds after it was refused."""
+    """It is not tried again before `until`; `wait` seconds after it was refused, so many times in a
+    row for this reason.
+    """
 
     until: float
     wait: float
     why: str
+    times: int = 1
 
 
 class Patience:
@@ -38,6 +45,13 @@ class Patience:
         """Why jobs were refused, by their ids, until they have come further."""
         return {job: one.why for job, one in self._refused.items()}
 
+    @property
+    def lasting(self) -> frozenset[str]:
+        """The ids of jobs that were refused for the same reason again and again."""
+        return frozenset(
+            job for job, refusal in self._refused.items() if refusal.times >= LASTING_REFUSALS
+        )
+
     def looked(self, looks: int) -> None:
         """The source told all that so many of its looks have found."""
         self._looks = looks
@@ -46,7 +60,8 @@ class Patience:
         """It can't be read: it is tried again after a while that grows."""
         known, limits = self._refused.get(job.id), self._limits
         wait = min(known.wait * 2 if known else limits.backoff, limits.longest_backoff)
-        self._refused[job.id] = _Refused(now + wait, wait, why)
+        times = known.times + 1 if known is not None and known.why == why else 1
+        self._refused[job.id] = _Refused(now + wait, wait, why, times)
 
     def came_on(self, job: Job) -> None:
         """A part of it was read."""

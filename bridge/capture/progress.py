@@ -55,7 +55,8 @@ class Job:
     `since`, of a reconcile: the position behind which every record of its topic was told by the
     stream or by this job, so that its key was met. `spared`: framed keys that were met and are in no
     record, because their rows were set aside. `max_deletes`: what the person who asked for it said of
-    that limit (`bridge.model.delete_limit`); empty: nothing.
+    that limit (`bridge.model.delete_limit`); empty: nothing. `moved_at`: when its last chunk was
+    written, or it was first tried, in microseconds; 0: neither yet.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Job:
     since: str = ""
     spared: frozenset[bytes] = frozenset()
     max_deletes: str = ""
+    moved_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

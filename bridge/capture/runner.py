@@ -33,7 +33,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.model.names import change_topic, fixed_topic
-from bridge.observe import SourceState
+from bridge.observe import SourceState, WorkReported
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
 OWNER = "{bridge}.capture.{system}"
@@ -218,6 +218,8 @@ class Capture:
         """What the log says, read after the fence: nobody can add to it any more."""
         wires = self._wires
         found = await positions.progress_of(wires.log, wires.bridge, self._source)
+        if found is not None:
+            self._pulse.resumed(found.at, wires.clock())
         return replace(found or Progress(), owner=self._instance)
 
     async def _accepted(self, progress: Progress) -> Progress | None:
@@ -283,10 +285,11 @@ class Capture:
         """Write a status record of its own, because no transaction will carry it."""
         wires = self._wires
         now = wires.clock()
-        status = health.dump(self._pulse.last(now))
+        status = self._pulse.last(now)
+        wires.observer(WorkReported(tuple(status.work(self._entities))))
         try:
             await wires.log.append(
-                health.topic(wires.bridge).name, [Entry(self._source.encode(), status)]
+                health.topic(wires.bridge).name, [Entry(self._source.encode(), health.dump(status))]
             )
         except BridgeError as error:
             # The log itself is away: then its status can't be read there either, and the age of

@@ -21,7 +21,7 @@ from bridge.capture.stored import dump
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
-from bridge.observe import Captured, EntityPaused, EntityState, SourceState
+from bridge.observe import Captured, EntityPaused, EntityState, SourceState, WorkReported
 
 #: Changes up to which a transaction waits for its turn before it is filled: one that is large
 #: enough has its records on the way meanwhile.
@@ -131,6 +131,7 @@ class Session:
             self._take(requests, state)
             await jobs.step()
             self._waits(jobs.waiting)
+            self.pulse.refused = jobs.refused
             timeout = NEARBY if jobs.soon else limits.wait
             batch = await source.read(limits.read, timeout)
             self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
@@ -162,7 +163,8 @@ class Session:
             if name not in said and self.entities[name].type is None
         }
         found = {**self.lacking, **said}
-        before, self.pulse.troubles = self.pulse.troubles, found
+        before = self.pulse.troubles
+        self.pulse.become_troubled(found, self.wires.clock())
         if found == before:
             return
         for name in {**before, **found}:
@@ -267,6 +269,7 @@ class Session:
             now = wires.clock()
             if self.pulse.due(now, wires.limits.status):
                 told = self.pulse.status(group.progress, now, group.changes, group.dead)
+                wires.observer(WorkReported(tuple(told.work(self.entities))))
                 report = health.dump(told)
                 await transaction.append(health.topic(wires.bridge).name, [Entry(source, report)])
             wires.steps("append.after")

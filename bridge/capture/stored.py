@@ -81,6 +81,7 @@ def _dump_job(job: Job) -> dict[str, Any]:
         "since": job.since,
         "spared": _dump_keys(job.spared),
         "max_deletes": job.max_deletes,
+        "moved_at": job.moved_at,
     }
 
 
@@ -153,6 +154,7 @@ def _load_job(found: dict[str, Any]) -> Job:
         since=found.get("since", ""),
         spared=_load_keys(found.get("spared", [])),
         max_deletes=found.get("max_deletes", ""),
+        moved_at=found.get("moved_at", 0),
     )
 
 
