@@ -54,6 +54,12 @@ def config(*, system: bool, as_json: bool) -> None:
     metavar="KEY=VALUE",
     help="A line of login:, again for each; KEY may be a.b, secrets are ${env:NAME}.",
 )
+@click.option(
+    "--tls",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A line of tls:, again for each: ca=FILE, certificate=FILE, key=FILE.",
+)
 @click.option("--entities", metavar="A,B", help="Only these tables or entity sets.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), help="The file to write; else stdout."
@@ -64,6 +70,7 @@ def import_(  # noqa: PLR0917
     url: str,
     name: str | None,
     logins: tuple[str, ...],
+    tls: tuple[str, ...],
     entities: str | None,
     output: str | None,
     force: bool,
@@ -88,6 +95,7 @@ def import_(  # noqa: PLR0917
         folder=(path.parent if path else Path()).absolute(),
         tables=[part.strip() for part in (entities or "").split(",") if part.strip()],
         login=login_of(logins),
+        tls=login_of(tls, "--tls"),
     )
 
     async def act(stop: asyncio.Event) -> int:

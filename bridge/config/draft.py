@@ -14,15 +14,22 @@ from bridge.config.collect import Collector
 from bridge.config.convert import system_problems
 from bridge.config.document import Document, parse
 from bridge.config.load import SystemConfig
-from bridge.config.models import SystemModel
+from bridge.config.models import Strict, SystemModel, TlsModel
 from bridge.config.problems import ConfigProblems
+from bridge.config.tls_section import tls_files
 from bridge.model.declare import EntitySpec, SystemSpec
 from bridge.model.names import check_name
 
 
+class TlsSection(Strict):
+    """`tls:` alone, so that what is wrong with it is named as in a file."""
+
+    tls: TlsModel
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for on the command line. `url` and `login` with their references, as they will
+    """What was asked for on the command line. `url`, `login` and `tls` with their references, as they will
     stand in the file; `tables` empty: everything; `folder` that of the file.
     """
 
@@ -32,6 +39,7 @@ class Asked:
     folder: Path
     tables: Sequence[str] = ()
     login: Mapping[str, Any] = field(default_factory=dict)
+    tls: Mapping[str, Any] = field(default_factory=dict)
 
     def system(self, environ: Mapping[str, str] | None = None) -> SystemConfig:
         """The system as if a file declared it. Raises ConfigProblems, also for a password in clear:
@@ -51,6 +59,10 @@ class Asked:
                 )
             )
         url = collector.secret(document, ("URL",), self.url, self.folder)
+        tls = Document("command line", {"tls": dict(self.tls)})
+        collector.problems.extend(clear_secret_problems(tls, tls.data))
+        section = collector.model(tls, TlsSection) if self.tls else None
+        files = tls_files(collector, tls, section.tls if section else None, ("tls",), self.folder)
         if collector.problems:
             raise ConfigProblems(collector.problems)
         entities = tuple(EntitySpec(self.name, table, table) for table in self.tables)
@@ -63,6 +75,7 @@ class Asked:
             document=document,
             folder=self.folder,
             login=self.login,
+            tls=files,
         )
 
     def head(self) -> str:
@@ -70,6 +83,8 @@ class Asked:
         lines = [f"system: {self.name}", f"connector: {self.connector}", f"url: {_text(self.url)}"]
         if self.login:
             lines += ["login:", *_mapping(self.login, "  ")]
+        if self.tls:
+            lines += ["tls:", *_mapping(self.tls, "  ")]
         return "\n".join(lines) + "\n"
 
 

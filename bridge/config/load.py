@@ -20,7 +20,9 @@ from bridge.config.models import BridgeModel, SystemModel
 from bridge.config.problems import ConfigProblems, Problem
 from bridge.config.secrets import Secret
 from bridge.config.target import LogTarget, log_of
+from bridge.config.tls_section import tls_files
 from bridge.model.declare import SystemSpec
+from bridge.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class SystemConfig:
     document: Document = field(repr=False)
     folder: Path = field(repr=False)
     login: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
         document=document,
         folder=path.parent,
         login=model.login,
+        tls=tls_files(collector, document, model.tls, ("tls",), path.parent),
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 
 from bridge.model.delete_limit import PATTERN, parse_delete_limit
@@ -157,6 +158,23 @@ class LimitsModel(Strict):
     queries_per_second: float = Field(default=0, ge=0, description="0: any")
 
 
+class TlsModel(Strict):
+    """TLS of what speaks HTTP: an OData service, Tryton, a registry. Files are PEM."""
+
+    ca: str = Field(default="", description="File with the authorities to trust")
+    certificate: str = Field(default="", description="File with the client's certificate")
+    key: str = Field(default="", description="File with its key, where the certificate's has none")
+    key_password: str = Field(
+        default="", description="What the key is locked with, by reference: ${env:NAME}"
+    )
+
+    @model_validator(mode="after")
+    def _has_certificate(self) -> TlsModel:
+        if not self.certificate and (self.key or self.key_password):
+            raise ValueError("key and key_password go with a certificate")
+        return self
+
+
 class SystemModel(Strict):
     """systems/NAME.yaml: one legacy system."""
 
@@ -168,6 +186,7 @@ class SystemModel(Strict):
     login: dict[str, Any] = Field(
         default_factory=dict, description="How the connector logs in; secrets by reference"
     )
+    tls: TlsModel | None = Field(default=None, description="Of connectors that speak HTTP")
     limits: LimitsModel = Field(default_factory=LimitsModel)
     entities: dict[Name, EntityModel] = Field(min_length=1)
     commands: dict[Name, CommandModel] = Field(default_factory=dict)
@@ -197,7 +216,14 @@ class RegistryModel(Strict):
     url: Annotated[str, AfterValidator(_web)]
     username: str = ""
     password: str = Field(default="", description="By reference")
-    ca: str = ""
+    tls: TlsModel | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "ca" in data:
+            raise ValueError("`ca` is `tls: {ca: FILE}` by now")
+        return data
 
 
 def _server(value: str) -> str:

@@ -17,6 +17,8 @@ from bridge.config.document import Document, Path_
 from bridge.config.models import BridgeModel, KafkaModel, LogModel
 from bridge.config.problems import ConfigProblems
 from bridge.config.secrets import Secret
+from bridge.config.tls_section import tls_files
+from bridge.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class LogTarget:
     partitions: int | None = None
     kafka: KafkaModel | None = None
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    registry_tls: TlsFiles | None = None
 
 
 def log_target(text: str, folder: Path) -> LogTarget:
@@ -93,10 +96,13 @@ def _kafka(
 ) -> LogTarget:
     secrets: dict[str, Secret] = {}
     texts = {"security.password": model.security.password}
+    registry_tls = None
     if model.registry is not None:
         texts["registry.password"] = model.registry.password
+        here = (*where, "registry", "tls")
+        registry_tls = tls_files(collector, document, model.registry.tls, here, folder)
     for name, text in texts.items():
         place = (*where, *name.split("."))
         if text:
             secrets[name] = collector.secret(document, place, text, folder)
-    return LogTarget(kafka=model, secrets=secrets)
+    return LogTarget(kafka=model, secrets=secrets, registry_tls=registry_tls)

@@ -60,6 +60,14 @@ class LogsIn(Protocol):
     """
 
 
+class SpeaksHttp(Protocol):
+    """A connector whose systems are reached over HTTP, so that `tls:` says whom they trust and as
+    whom they appear (`System.tls`); without this attribute `tls:` is refused.
+    """
+
+    speaks_http: bool
+
+
 class Drafts(Protocol):
     """A connector that can write a systems file (`bridgectl schema import`)."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
+from bridge.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class System:
     `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
     validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
     `connections`: at most so many for reads. `commands`: whether any are declared, so that `check`
-    and `setup` care for the ledger.
+    and `setup` care for the ledger. `tls`: the section of that name, which only connectors with
+    `SpeaksHttp` are given.
     """
 
     bridge: str
@@ -40,6 +42,7 @@ class System:
     connections: int = 4
     commands: bool = True
     login: Any = field(default=None, repr=False)
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

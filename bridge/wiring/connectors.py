@@ -57,6 +57,10 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         logs_in = login(config, getattr(connector, "login", None))
     except ConfigProblems as error:
         problems += error.problems
+    if config.tls is not None and not getattr(connector, "speaks_http", False):
+        what = f"the connector {config.spec.connector!r} has no tls: of its own"
+        hint = "say it in url:, as in postgresql://...?sslmode=verify-full&sslrootcert=/FILE"
+        problems.append(config.document.problem(("tls",), what, hint))
     if problems:
         raise ConfigProblems(problems)
     return System(
@@ -69,6 +73,7 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         connections=config.spec.limits.connections,
         commands=bool(config.spec.commands),
         login=logs_in,
+        tls=config.tls,
     )
 
 

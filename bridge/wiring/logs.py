@@ -86,5 +86,5 @@ def make_bare_registry(
         model.url,
         username=model.username,
         password=password.reveal() if password else "",
-        ca=str(config.folder / model.ca) if model.ca else "",
+        tls=target.registry_tls,
     )

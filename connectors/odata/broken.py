@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
-
 import httpx
 
 from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
+from bridge.tls import tls_refusal
 from connectors.http.errors import AnswerTooLarge
 
 _BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -16,17 +15,8 @@ _BEFORE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
     """The error for an exchange without an answer."""
     words = _words(error)
-    problem = _tls(error)
-    if isinstance(problem, ssl.SSLCertVerificationError):
-        return ConfigurationError(
-            f"{place}: the service's certificate is not trusted ({problem.verify_message}); name "
-            "the file of its authority as `ca` under `login:`"
-        )
-    if problem is not None and "ALERT" in str(problem.reason).upper():
-        return ConfigurationError(
-            f"{place}: the service refuses the client's certificate, or wants one "
-            f"({problem.reason}); see `certificate` under `login:`"
-        )
+    if refusal := tls_refusal(error):
+        return ConfigurationError(f"{place}: {refusal}")
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         if isinstance(error, httpx.LocalProtocolError):
             words = (
@@ -45,7 +35,7 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
     if ended and error.request.url.scheme == "https":
         # The server's alert is often overtaken by the end of its connection.
         words += "; a service that wants a client's certificate ends connections like that: see "
-        words += "`certificate` under `login:`"
+        words += "`certificate` under `tls:`"
     return RetryLater(f"{place}: no answer came ({words})")
 
 
@@ -65,15 +55,6 @@ def too_large(place: str, why: AnswerTooLarge, *, writes: bool) -> BridgeError:
         f"{place}: {size}: the service gives all rows at once, or very large ones; let it page, or "
         "ask for fewer (`page`, `batch`, `read_keys` under `capture:`)"
     )
-
-
-def _tls(error: BaseException) -> ssl.SSLError | None:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
 
 
 def _words(error: httpx.HTTPError) -> str:

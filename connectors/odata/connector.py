@@ -40,6 +40,7 @@ class ODataConnector:
     name = "odata"
     options: type[BaseModel] = Options
     login: type[BaseModel] | None = Login
+    speaks_http = True
 
     def capabilities(self) -> Capabilities:
         """A service tells what rows are, not what happened to them."""

@@ -1,4 +1,4 @@
-"""How to log in: basic, OAuth2 client credentials, an API key's header, client certificates."""
+"""How to log in: basic, OAuth2 client credentials, an API key's header."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -22,6 +20,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
+from connectors.http.tls import http_tls
 from connectors.odata.answer import shown
 from connectors.odata.faults import message
 
@@ -62,7 +61,7 @@ class ApiKey(BaseModel):
 
 
 class Login(BaseModel):
-    """The `login:` mapping. Basic login may stand in `url` instead. Certificates go with any."""
+    """The `login:` mapping. Basic login may stand in `url` instead; certificates are `tls:`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,16 +69,16 @@ class Login(BaseModel):
     password: SecretStr | None = Field(default=None, description="Its password, by reference.")
     oauth2: OAuth2 | None = Field(default=None, description="OAuth2 client credentials.")
     api_key: ApiKey | None = Field(default=None, description="A key in a header.")
-    certificate: Path | None = Field(
-        default=None, description="File (PEM) with the client's certificate."
-    )
-    key: Path | None = Field(
-        default=None, description="File with its key, where the certificate's has none."
-    )
-    key_password: SecretStr | None = Field(default=None, description="What the key is locked with.")
-    ca: Path | None = Field(
-        default=None, description="File with the authorities to trust instead of the system's."
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        files = {"ca", "certificate", "key", "key_password"}
+        if isinstance(data, dict) and (names := sorted(files & data.keys())):
+            raise ValueError(
+                f"{', '.join(names)}: a section of its own by now, `tls:` beside `login:`"
+            )
+        return data
 
     @model_validator(mode="after")
     def _one_way(self) -> Login:
@@ -88,8 +87,6 @@ class Login(BaseModel):
             raise ValueError(f"{' and '.join(ways)} are two ways to log in: give one")
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password go together")
-        if self.certificate is None and (self.key or self.key_password):
-            raise ValueError("key and key_password go with a certificate")
         return self
 
 
@@ -112,7 +109,7 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
         raise ConfigurationError(f"{where}: a user in `url` and `login:` are two ways: give one")
     if login.user is not None and login.password is not None:
         user, password = login.user, login.password.get_secret_value()
-    tls = _tls(login, where)
+    tls = http_tls(system)
     if login.oauth2 is not None:
         secret = login.oauth2.client_secret.get_secret_value()
         return Entry(
@@ -131,30 +128,6 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
 def _basic(user: str, password: str) -> str:
     """What stands in the header of a basic login."""
     return base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-@cache
-def _usual() -> ssl.SSLContext:
-    """One for all: reading the authorities takes a tenth of a second, and a megabyte."""
-    return httpx.create_ssl_context()
-
-
-def _tls(login: Login, where: str) -> ssl.SSLContext:
-    if login.certificate is None and login.ca is None:
-        return _usual()
-    try:
-        context = ssl.create_default_context(cafile=str(login.ca) if login.ca else None)
-        if login.certificate is not None:
-            password = login.key_password.get_secret_value() if login.key_password else None
-            # Without a password OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(login.certificate, login.key, password or "")
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(one) for one in (login.ca, login.certificate, login.key) if one)
-        raise ConfigurationError(
-            f"{where}: the certificates under `login:` can't be used ({files}): "
-            f"{error.strerror or error}"
-        ) from None
-    return context
 
 
 class Header(httpx.Auth):

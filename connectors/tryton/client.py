@@ -21,9 +21,11 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.single_flight import SingleFlight
+from bridge.tls import tls_refusal
 from connectors.http.bounded import ACCEPT_ENCODING, bound_answers
 from connectors.http.dates import http_date, retry_after_seconds
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
+from connectors.http.tls import http_tls
 from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.address import address_of, options_of
 from connectors.tryton.answer_shapes import has_fields, is_answer_of
@@ -63,14 +65,25 @@ class Client:
         self._clock = clock
         hooks: dict[str, list[Any]] = {"response": [bound_answers()]}
         headers = {"Accept-Encoding": ACCEPT_ENCODING}
+        tls = http_tls(system)
         self._reads = httpx.AsyncClient(
-            timeout=timeout, limits=limits, trust_env=False, event_hooks=hooks, headers=headers
+            verify=tls,
+            timeout=timeout,
+            limits=limits,
+            trust_env=False,
+            event_hooks=hooks,
+            headers=headers,
         )
         # A connection that was kept may be closed by the other side just as the call goes out,
         # and then nobody could tell whether it arrived.
         unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
         self._writes = httpx.AsyncClient(
-            timeout=timeout, limits=unkept, trust_env=False, event_hooks=hooks, headers=headers
+            verify=tls,
+            timeout=timeout,
+            limits=unkept,
+            trust_env=False,
+            event_hooks=hooks,
+            headers=headers,
         )
         self._numbers = count(1)
         self._logins: SingleFlight[str, str] = SingleFlight()
@@ -296,10 +309,14 @@ class Client:
                 self._address.rpc, content=body, headers=self._headers(token)
             )
         except NOTHING_SENT as error:
+            if refusal := tls_refusal(error):
+                raise NoSession(f"{where}: {refusal}") from error
             raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
         except AnswerTooLarge as error:
             raise _too_large(where, error, changes=changes) from None
         except (httpx.HTTPError, UnreadableAnswer) as error:
+            if refusal := tls_refusal(error):
+                raise NoSession(f"{where}: {refusal}") from error
             if changes:
                 raise OutcomeUnknown(
                     f"{where}: the answer was lost ({_said(error)}); it may have happened"

@@ -37,6 +37,7 @@ class TrytonConnector:
     name = "tryton"
     options: type[BaseModel] = TrytonOptions
     login: type[BaseModel] | None = TrytonLogin
+    speaks_http = True
 
     def capabilities(self) -> Capabilities:
         """Polling tells neither old rows, nor every change, nor transactions."""

@@ -32,7 +32,7 @@ KAFKA: dict[str, Any] = {
         "url": "https://registry/apis/ccompat/v7",
         "username": "bridge",
         "password": "${env:PASSWORD}",
-        "ca": "ca.pem",
+        "tls": {"ca": "ca.pem"},
     },
     "partitions": 6,
     "replication": 3,
@@ -142,6 +142,8 @@ ODATA = {
             "parameters": {"resource": "https://erp"},
             "send": "form",
         },
+    },
+    "tls": {
         "certificate": "me.pem",
         "key": "me.key",
         "key_password": "${env:PASSWORD}",
@@ -218,8 +220,8 @@ def broken(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 #: Anything may stand there: what it means is checked below.
 OPEN = {"A", "default", "minimum", "maximum"}
-OWN = ("capture", "login")
-TWICE = {("odata-basic", "capture"), ("odata-key", "capture")}
+OWN = ("capture", "login", "tls")
+TWICE = {(files, part) for files in ("odata-basic", "odata-key") for part in ("capture", "tls")}
 FILES = {
     "kafka": (BRIDGE, SYSTEM),
     "embedded": (EMBEDDED, SYSTEM),
@@ -284,6 +286,7 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
     models.SecurityModel: [KAFKA["security"]],
     models.RegistryModel: [KAFKA["registry"]],
     models.SystemModel: [SYSTEM, ODATA],
+    models.TlsModel: [ODATA["tls"]],
     models.LimitsModel: [SYSTEM["limits"]],
     models.EntityModel: [SYSTEM["entities"]["order"]],
     models.FieldModel: [FIELD],

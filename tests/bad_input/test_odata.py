@@ -300,17 +300,18 @@ def test_certificates_that_do_not_fit_are_named(cap: Cap, tmp_path: Path) -> Non
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
     tls.load_cert_chain(server)
     tls.verify_mode = ssl.CERT_REQUIRED
-    login = f"login: {{ca: {ca}, certificate: {mine}}}\n"
+    login = f"tls: {{ca: {ca}, certificate: {mine}}}\n"
     with service(tmp_path / "bridge", cap, login=login, tls=tls) as erp:
         assert erp.place.call("check").code == 0
         whole = erp.file.read_text()
         for said, what in (
-            (f"login: {{certificate: {mine}}}\n", "certificate is not trusted"),
-            (f"login: {{ca: {ca}}}\n", "see `certificate` under `login:`"),
-            (f"login: {{ca: {tmp_path}/none.pem}}\n", "can't be used"),
+            (f"tls: {{certificate: {mine}}}\n", "certificate is not trusted"),
+            (f"tls: {{ca: {ca}}}\n", "see `certificate` under `tls:`"),
         ):
             erp.file.write_text(whole.replace(login, said))
             wrong(erp, what)
+        erp.file.write_text(whole.replace(login, f"tls: {{ca: {tmp_path}/none.pem}}\n"))
+        wrong(erp, "systems/erp.yaml:", "tls: the files under `tls:` can't be used", code=2)
 
 
 def wrong(erp: Service, *says: str, code: int = 1) -> None:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from bridge.cli.app import group
 from tests.docs.pages import Block, blocks
+from tests.log.certificates import Authority
 
 BRIDGE = {"bridge": "acme", "log": "sqlite:///bridge.db"}
 URLS = {
@@ -86,13 +87,25 @@ def spoken(commands: Mapping[str, Any]) -> str:
     return ""
 
 
+@pytest.fixture(scope="module")
+def certificates() -> Mapping[str, str]:
+    """The files that pages name under `tls:`: `check` reads them."""
+    authority = Authority()
+    client = authority.issue("bridge")
+    authorities = dict.fromkeys(("ca.pem", "company.pem"), authority.certificate)
+    return {**authorities, "client.pem": client.certificate, "client.key": client.key}
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_every_block_is_valid_configuration(
-    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificates: Mapping[str, str]
 ) -> None:
     for name in _REFERENCE.findall(block.text):
         monkeypatch.setenv(name, "s3cret")
     (tmp_path / "systems").mkdir()
+    for name, text in certificates.items():
+        for folder in (tmp_path, tmp_path / "systems"):
+            (folder / name).write_text(text)
     for part in parts(block):
         bridge, erp = files(part, block)
         (tmp_path / "bridge.yaml").write_text(json.dumps(bridge))

@@ -38,11 +38,11 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def issue(self, name: str) -> Pair:
-        """A certificate for 127.0.0.1, or for a client of this name."""
+    def issue(self, name: str, address: str = "127.0.0.1") -> Pair:
+        """A certificate of this name for a server at the address, or for a client."""
         key = rsa.generate_private_key(65537, 2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        local = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        local = x509.IPAddress(ipaddress.ip_address(address))
         signed = (
             _builder(subject, self._name, key.public_key())
             .add_extension(x509.SubjectAlternativeName([local]), critical=False)

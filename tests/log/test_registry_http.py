@@ -17,6 +17,7 @@ from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.types import Entity, Field, FieldType
 from bridge.plan.record import Decoder
+from bridge.tls import TlsFiles
 from bridge.wiring.events import RegistryEvents
 from tests.log.certificates import Authority
 from tests.services.ports import free_ports
@@ -174,17 +175,17 @@ async def test_tls_needs_the_right_authority(serving: Serving, tmp_path: Path) -
     tls.load_cert_chain(*files)
     _, url = await serving(lambda *_: (200, {"compatibility": "NONE"}), tls)
 
-    with pytest.raises(ConfigurationError, match=r"check registry\.ca"):
+    with pytest.raises(ConfigurationError, match=r"not trusted .*`ca` under `tls:`"):
         await HttpRegistry(url).open()
-    trusting = HttpRegistry(url, ca=str(ca))
+    trusting = HttpRegistry(url, tls=TlsFiles(ca=str(ca)))
     await trusting.open()
     await trusting.close()
 
 
 async def test_an_authority_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "ca.pem"
-    with pytest.raises(ConfigurationError, match=r"registry\.ca .*ca\.pem"):
-        await HttpRegistry("https://127.0.0.1:9", ca=str(missing)).open()
+    with pytest.raises(ConfigurationError, match=r"under `tls:` can't be used \(.*ca\.pem\)"):
+        await HttpRegistry("https://127.0.0.1:9", tls=TlsFiles(ca=str(missing))).open()
 
 
 @pytest.mark.parametrize(

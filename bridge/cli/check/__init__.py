@@ -83,6 +83,7 @@ def _files(
         command_findings,
         connector_of,
         lookup_findings,
+        tls_findings,
     )
     from bridge.cli.check.found import Found
 
@@ -97,4 +98,5 @@ def _files(
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
         yield from lookup_findings(system, keys)
+    yield from tls_findings(config)
     yield from agent_findings(config, agents)

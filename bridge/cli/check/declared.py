@@ -10,6 +10,7 @@ from bridge.config import Config, ConfigProblems, SystemConfig
 from bridge.connector import Connector, System
 from bridge.model.declare import CommandSpec
 from bridge.plan.outward import lookup_problems
+from bridge.tls import UnusableTlsFiles, tls_context
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.sql.statement import parameters_of
 
@@ -93,3 +94,21 @@ def connector_of(
         return (connector, as_system(config.bridge, system, connector)), []
     except ConfigProblems as error:
         return None, [of_problem(problem) for problem in error.problems]
+
+
+def tls_findings(config: Config) -> Iterator[Found]:
+    """Files under `tls:` that can't be used."""
+    sections = [
+        (system.document, ("tls",), system.tls)
+        for system in config.systems
+        if system.tls is not None
+    ]
+    for document, where, files in sections:
+        try:
+            tls_context(files)
+        except UnusableTlsFiles as error:
+            yield of_problem(document.problem(where, str(error)))
+    try:
+        tls_context(config.log.registry_tls)
+    except UnusableTlsFiles as error:
+        yield Found("configuration", "log", f"log.kafka.registry: {error}", config.file)

@@ -33,6 +33,7 @@ from bridge.log.registry.answer import (
 from bridge.model import compat
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from bridge.single_flight import SingleFlight
+from bridge.tls import TlsFiles, UnusableTlsFiles, tls_context, tls_refusal
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ _MAX_ABSENT_IDS: Final = 10_000
 class HttpRegistry:
     """`bridge.log.port.Registry` over HTTP. Safe for any number of tasks.
 
-    `ca`: file of the certificate authority (PEM; empty: the system's). `timeout`: seconds for
+    `tls`: its files (None: the usual authorities, no certificate of our own). `timeout`: seconds for
     one answer; `patience`: seconds in which it asks again while the registry is busy or away, or
     hasn't got a schema that was asked for: it may not have come to this node of it yet.
     """
@@ -58,13 +59,13 @@ class HttpRegistry:
         *,
         username: str = "",
         password: str = "",
-        ca: str = "",
+        tls: TlsFiles | None = None,
         timeout: float = 10.0,
         patience: float = 5.0,
     ) -> None:
         self._url = url.rstrip("/")
         self._login = httpx.BasicAuth(username, password) if username else None
-        self._ca = ca
+        self._tls = tls
         self._timeout = timeout
         self._patience = patience
         self._client: httpx.AsyncClient | None = None
@@ -234,11 +235,8 @@ class HttpRegistry:
                 "/apis/ccompat/v7), and the login as registry.username and registry.password"
             ) from None
         except httpx.HTTPError as error:
-            if _certificate(error):
-                raise ConfigurationError(
-                    f"registry {self.name}: {error}: check registry.ca and the name in the "
-                    "server's certificate"
-                ) from error
+            if refusal := tls_refusal(error):
+                raise ConfigurationError(f"registry {self.name}: {refusal}") from error
             raise RetryLater(
                 f"registry {self.name} is away: {str(error) or type(error).__name__}"
             ) from error
@@ -281,19 +279,8 @@ class HttpRegistry:
             self._absent.clear()
         self._absent.add(schema_id)
 
-    def _verify(self) -> ssl.SSLContext | bool:
-        if not self._ca:
-            return True
+    def _verify(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._ca)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"registry.ca {self._ca!r} can't be used: {error}") from error
-
-
-def _certificate(error: BaseException | None) -> bool:
-    """Whether the server's certificate was refused."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+            return tls_context(self._tls)
+        except UnusableTlsFiles as error:
+            raise ConfigurationError(f"registry {self.name}: {error}") from None

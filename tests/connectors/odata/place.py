@@ -13,6 +13,7 @@ from bridge.model.types import Relation
 from bridge.observe import Notice
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
+from bridge.tls import TlsFiles
 from connectors.odata.client import Client
 from connectors.odata.options import Options
 from connectors.odata.reader import ODataReader
@@ -43,13 +44,18 @@ SPECS = (
 
 
 def system(
-    url: str, *, login: Any = None, options: Mapping[str, Any] | None = None, connections: int = 4
+    url: str,
+    *,
+    login: Any = None,
+    options: Mapping[str, Any] | None = None,
+    connections: int = 4,
+    tls: TlsFiles | None = None,
 ) -> System:
     """A system as the configuration would have it."""
     scheme, _, rest = url.partition("://")
     shown = f"{scheme}://{rest.rpartition('@')[2]}"
     made = Options.model_validate(options or {})
-    return System("acme", "erp", url, shown, made, USES, connections, login=login)
+    return System("acme", "erp", url, shown, made, USES, connections, login=login, tls=tls)
 
 
 async def shapes(of: System) -> dict[str, Shape]:

@@ -167,4 +167,4 @@ def test_a_connection_that_ends_may_want_a_certificate(kind: type[httpx.Transpor
         error = kind("ended", request=httpx.Request("GET", f"{scheme}://erp/x/"))
         found = lost(error, "here", writes=False)
         assert isinstance(found, RetryLater)
-        assert ("see `certificate` under `login:`" in str(found)) is hint
+        assert ("see `certificate` under `tls:`" in str(found)) is hint

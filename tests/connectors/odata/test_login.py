@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.tls import TlsFiles
 from connectors.odata.client import Client
 from connectors.odata.login import Login, OAuth2, Tokens
 from tests.between import CUT, Asked, Between, Rule, Say, alone
@@ -41,8 +42,13 @@ class Clock:
         return self.now
 
 
-def client_of(url: str, clock: Callable[[], float] | None = None, **login: Any) -> Client:
-    of = system(url, login=Login.model_validate(login))
+def client_of(
+    url: str,
+    clock: Callable[[], float] | None = None,
+    tls: TlsFiles | None = None,
+    **login: Any,
+) -> Client:
+    of = system(url, login=Login.model_validate(login), tls=tls)
     return Client(of) if clock is None else Client(of, clock=clock)
 
 
@@ -169,19 +175,17 @@ async def test_a_client_certificate_is_shown_where_it_is_wanted(cap: Cap, tmp_pa
     between = Between(cap.address)
     async with between.serving(tls):
         url = between.url(cap.url)
-        known = client_of(url, ca=ca, certificate=mine)
+        known = client_of(url, tls=TlsFiles(str(ca), str(mine)))
         await known.page("Orders")
         await known.close()
 
-        stranger = client_of(url, ca=ca)
+        stranger = client_of(url, tls=TlsFiles(str(ca)))
         refused = (ConfigurationError, RetryLater)
-        with pytest.raises(
-            refused, match=r"client's certificate.*see `certificate` under `login:`"
-        ):
+        with pytest.raises(refused, match=r"client's certificate.*see `certificate` under `tls:`"):
             await stranger.open()
         await stranger.close()
 
-        careful = client_of(url, certificate=mine)
+        careful = client_of(url, tls=TlsFiles(certificate=str(mine)))
         with pytest.raises(ConfigurationError, match="certificate is not trusted"):
             await careful.open()
         await careful.close()
@@ -192,7 +196,7 @@ def test_certificates_that_cannot_be_read_are_told_with_their_files(tmp_path: Pa
     wrong.write_text("no certificate")
     for file in (missing, wrong):
         with pytest.raises(ConfigurationError, match=file.name):
-            client_of("https://host/x/", certificate=file)
+            client_of("https://host/x/", tls=TlsFiles(certificate=str(file)))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +204,7 @@ def test_certificates_that_cannot_be_read_are_told_with_their_files(tmp_path: Pa
     [
         {"user": "a"},
         {"user": "a", "password": "b", "api_key": {"value": "c"}},
-        {"key": "a.pem"},
+        {"ca": "a.pem"},
         {"oauth2": {"client_id": "a"}},
         {"pasword": "a"},
     ],

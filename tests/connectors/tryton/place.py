@@ -15,6 +15,7 @@ from bridge.model.types import Relation
 from bridge.observe import Notice
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
+from bridge.tls import TlsFiles
 from connectors.tryton.connector import connector
 from connectors.tryton.options import TrytonOptions
 from connectors.tryton.reader import TrytonReader
@@ -54,12 +55,13 @@ def system(
     options: Mapping[str, Any] | None = None,
     tables: Sequence[TableUse] = USES,
     login: Any = None,
+    tls: TlsFiles | None = None,
 ) -> System:
     """A system as the configuration would have it."""
     scheme, _, rest = url.partition("://")
     shown = f"{scheme}://{rest.rpartition('@')[2]}"
     made = TrytonOptions.model_validate(options or {})
-    return System("acme", "erp", url, shown, made, tuple(tables), 4, login=login)
+    return System("acme", "erp", url, shown, made, tuple(tables), 4, login=login, tls=tls)
 
 
 async def tables(of: System) -> dict[str, EntityTable]:

@@ -1,0 +1,27 @@
+"""A `tls:` section: its files start at the file that names them, its secret is looked up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.config.collect import Collector
+from bridge.config.document import Document, Path_
+from bridge.config.models import TlsModel
+from bridge.tls import TlsFiles
+
+
+def tls_files(
+    collector: Collector, document: Document, model: TlsModel | None, where: Path_, folder: Path
+) -> TlsFiles | None:
+    """The section as clients take it; problems are the collector's."""
+    if model is None:
+        return None
+    password = ""
+    if model.key_password:
+        here = (*where, "key_password")
+        password = collector.secret(document, here, model.key_password, folder).reveal()
+
+    def file(name: str) -> str:
+        return str(folder / name) if name else ""
+
+    return TlsFiles(file(model.ca), file(model.certificate), file(model.key), password)

@@ -1,0 +1,164 @@
+"""`tls:` of everything that speaks HTTP, against a server whose authority is private."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from bridge.log.registry.http import HttpRegistry
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.tls import TlsFiles
+from connectors.odata.client import Client as ODataClient
+from connectors.tryton.client import Client as TrytonClient
+from tests.between import Asked, Between, Say, alone
+from tests.connectors.odata.place import system as odata_system
+from tests.connectors.tryton.place import system as tryton_system
+from tests.log.certificates import Authority
+
+METADATA = b"""<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">
+<edmx:DataServices><Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="n">
+<EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32"
+Nullable="false"/></EntityType><EntityContainer Name="c"><EntitySet Name="S" EntityType="n.T"/>
+</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"""
+
+
+class Opens(Protocol):
+    """Opens a client of one kind at an address, and closes it."""
+
+    async def __call__(self, address: str, tls: TlsFiles | None) -> None: ...
+
+
+async def open_odata(address: str, tls: TlsFiles | None) -> None:
+    client = ODataClient(odata_system(f"{address.replace('//', '//me:pw@')}/odata/", tls=tls))
+    try:
+        await client.metadata()
+    finally:
+        await client.close()
+
+
+async def open_tryton(address: str, tls: TlsFiles | None) -> None:
+    client = TrytonClient(tryton_system(f"{address.replace('//', '//me:pw@')}/erp", tls=tls))
+    try:
+        await client.begin()
+    finally:
+        await client.close()
+
+
+async def open_registry(address: str, tls: TlsFiles | None) -> None:
+    registry = HttpRegistry(f"{address}/apis", tls=tls, patience=0.1)
+    await registry.open()
+    await registry.close()
+
+
+CLIENTS = [open_odata, open_tryton, open_registry]
+
+
+def answer(asked: Asked) -> Say:
+    """What each of the three takes for its own."""
+    if asked.path.endswith("/rpc/"):
+        call = json.loads(asked.body)
+        result = [1, "key"] if call["method"] == "common.db.login" else {}
+        return said({"id": call["id"], "result": result})
+    if "metadata" in asked.path:
+        return Say(200, METADATA, {"Content-Type": "application/xml"})
+    return said({"compatibility": "NONE"})
+
+
+def said(body: object) -> Say:
+    return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+@dataclass
+class Ground:
+    """An authority and what it vouches for, as files."""
+
+    ca: str
+    client: tuple[str, str]
+    authority: Authority
+    folder: Path
+
+    @asynccontextmanager
+    async def serving(
+        self, *, address: str = "127.0.0.1", wants_client: bool = False
+    ) -> AsyncIterator[Between]:
+        """A server whose certificate is for this address."""
+        certificate, key = self.authority.issue("server", address).write(self.folder, "server")
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
+        tls.load_cert_chain(certificate, key)
+        if wants_client:
+            tls.verify_mode = ssl.CERT_REQUIRED
+        between = alone(answer)
+        async with between.serving(tls):
+            yield between
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority()
+    (folder / "ca.pem").write_text(authority.certificate)
+    certificate, key = authority.issue("bridge").write(folder, "client")
+    return Ground(str(folder / "ca.pem"), (str(certificate), str(key)), authority, folder)
+
+
+clients = pytest.mark.parametrize("opens", CLIENTS, ids=lambda opens: opens.__name__)
+
+
+@clients
+async def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else(
+    ground: Ground, opens: Opens
+) -> None:
+    async with ground.serving() as between:
+        await opens(between.address, TlsFiles(ground.ca))
+        asked = len(between.asked)
+        assert asked > 0
+        with pytest.raises(ConfigurationError, match=r"not trusted .* `ca` under `tls:`"):
+            await opens(between.address, None)
+        assert len(between.asked) == asked
+
+
+@clients
+async def test_a_server_with_another_host_s_certificate_is_refused(
+    ground: Ground, opens: Opens
+) -> None:
+    async with ground.serving(address="127.0.0.9") as between:
+        with pytest.raises(ConfigurationError, match=r"not valid for '127\.0\.0\.1'"):
+            await opens(between.address, TlsFiles(ground.ca))
+        assert between.asked == []
+
+
+@clients
+async def test_a_client_s_certificate_is_shown_where_the_server_wants_one(
+    ground: Ground, opens: Opens
+) -> None:
+    async with ground.serving(wants_client=True) as between:
+        await opens(between.address, TlsFiles(ground.ca, *ground.client))
+        asked = len(between.asked)
+        with pytest.raises((ConfigurationError, RetryLater)):
+            await opens(between.address, TlsFiles(ground.ca))
+        assert len(between.asked) == asked
+
+
+@clients
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda _: TlsFiles("none.pem"),
+        lambda ground: TlsFiles(ground.client[1]),
+        lambda ground: TlsFiles(ground.ca, ground.client[0]),
+        lambda ground: TlsFiles(ground.ca, ground.ca, ground.client[1]),
+    ],
+    ids=["no such file", "no authority in it", "no key", "another key"],
+)
+async def test_files_that_can_not_be_used_are_named(
+    ground: Ground, opens: Opens, wrong: Callable[[Ground], TlsFiles]
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"under `tls:` can't be used \(.*\.(pem|key)"):
+        await opens("https://127.0.0.1:9", wrong(ground))
