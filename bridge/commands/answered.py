@@ -74,6 +74,11 @@ class Answered:
         self._mine.pop(command_id, None)
         self._answers.add(command_id, given)
 
+    def dispute(self, command_id: str, digest: str) -> None:
+        """A receipt of this process: that the command succeeded isn't borne out by the ledger."""
+        self._mine.pop(command_id, None)
+        self._answers.dispute(command_id, digest)
+
     def intend(self, command_id: str, digest: str) -> None:
         """This process is about to write an intent."""
         self._mine[command_id] = answer(digest, Outcome.UNKNOWN_OUTCOME)
@@ -150,6 +155,11 @@ class Answered:
         if outcome == headers.WITHDRAWN:
             self._turns.pop(told_id, None)
             self._answers.withdraw(told_id)
+            return
+        if outcome == headers.DISPUTED:
+            self._turn += 1
+            self._turns[told_id] = self._turn
+            self._answers.dispute(told_id, digest.decode(errors="replace"))
             return
         found = answer(digest.decode(errors="replace"), self._outcome(outcome, record, told_id))
         if found.outcome == Outcome.UNKNOWN_OUTCOME:

@@ -11,6 +11,7 @@ from bridge.model.receipt import Outcome
 _BUCKET, _ID, _DIGEST, _ROW = 2, 9, 6, 16
 _OUTCOMES = tuple(Outcome)
 _UNKNOWN = _OUTCOMES.index(Outcome.UNKNOWN_OUTCOME)
+_SUCCEEDED = _OUTCOMES.index(Outcome.SUCCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class Answers:
             rows += rest + told
         elif rows[at + _ROW - 1] == _UNKNOWN and rows[at + _ID : at + _ROW - 1] == given.content:
             rows[at + _ID : at + _ROW] = told
+
+    def dispute(self, command_id: str, digest: str) -> None:
+        """That this content succeeded isn't borne out: its outcome is unknown from now on."""
+        bucket, rest = _hashed(command_id)
+        rows = self._buckets.setdefault(bucket, bytearray())
+        at = _find(rows, rest)
+        if at < 0:
+            rows += rest + _content(digest) + bytes([_UNKNOWN])
+        elif rows[at + _ID : at + _ROW] == _content(digest) + bytes([_SUCCEEDED]):
+            rows[at + _ROW - 1] = _UNKNOWN
 
     def withdraw(self, command_id: str) -> None:
         """Forget that the outcome of that id is unknown; any other answer stays."""

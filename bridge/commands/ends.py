@@ -10,7 +10,7 @@ from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Places, Steps
 from bridge.commands.items import Part
 from bridge.commands.outcome import OutcomeWriter, PartOutcome
-from bridge.commands.receipts import STATE, Course, claims_only
+from bridge.commands.receipts import STATE, UNPROVEN, Course, claims_only
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
@@ -102,7 +102,9 @@ class Ends:
     def _ended(self, course: Course) -> None:
         """What it came to is in the log."""
         command, receipt = course.command, course.receipt
-        if receipt is not None and not claims_only(receipt.code):
+        if receipt is not None and receipt.code == UNPROVEN:
+            self._answered.dispute(command.id, command.digest)
+        elif receipt is not None and not claims_only(receipt.code):
             self._answered.add(command.id, answer(command.digest, receipt.outcome))
         self.told(course)
         if course.answered is not None:

@@ -21,6 +21,7 @@ from bridge.commands.receipts import (
     refused,
     succeeded,
     unknown,
+    unproven,
     waves,
 )
 from bridge.commands.work import Carrier, Ending, Reconciled, Work
@@ -35,13 +36,16 @@ from bridge.model.receipt import Outcome, Receipt, State
 class _Batch:
     """What a batch has come to so far: a course each (None: it waits), the keys behind which
     others wait, and what has ended, which the same command later in the batch has to know of. `epoch` is that of the
-    system's history, as of after the last effects.
+    system's history, as of after the last effects; `claims` are the indexes of commands of which so far
+    only the log says that they succeeded, `disputed` the ids of those that the ledger denies.
     """
 
     courses: list[Course | None]
     waiting: set[bytes | None] = field(default_factory=set)
     ended: Answers = field(default_factory=Answers)
     epoch: int | None = None
+    claims: list[int] = field(default_factory=list)
+    disputed: set[str] = field(default_factory=set)
 
     def wait(self, work: Work) -> None:
         """This command comes again, and all behind it of its key."""
@@ -93,6 +97,7 @@ class Execution:
                 for index in wave
                 if items[index].key not in batch.waiting
             ]
+            await self._prove(batch, items)
             open_ = [work for work in works if work is not None]
             going = [
                 work for work in await self._certain(open_, batch) if self._starts(work, batch)
@@ -112,6 +117,10 @@ class Execution:
         mine = before is not None and before.is_for(command.digest)
         if mine and before is not None and before.outcome != Outcome.UNKNOWN_OUTCOME:
             course.answered = before.outcome
+            if command.id in batch.disputed:
+                course.answered = Outcome.UNKNOWN_OUTCOME
+            elif before.outcome == Outcome.SUCCEEDED and batch.ended.get(command.id) is None:
+                batch.claims.append(index)
             return None
         foreign = self._answered.foreign(command.id)
         if mine and foreign:
@@ -130,6 +139,25 @@ class Execution:
         work = Work(index, item, course, decision, intended=mine)
         work.doubtful = self._carrier.doubts(work)
         return work
+
+    async def _prove(self, batch: _Batch, items: Sequence[Item]) -> None:
+        """What only a receipt says, anybody may have said who can write one."""
+        claims, batch.claims = batch.claims, []
+        if not claims:
+            return
+        proofs = await self._carrier.prove([items[index] for index in claims])
+        for index, proof in zip(claims, proofs, strict=True):
+            item, course = items[index], batch.courses[index]
+            if isinstance(proof, RetryLater):
+                batch.courses[index] = None
+                batch.waiting.add(item.key)
+                self.why = str(proof)
+            elif proof is not None and course is not None:
+                course.answered = None
+                batch.disputed.add(item.command.id)
+                now = self._clock()
+                course.reach(State.RECEIVED, now, by=item.command.agent)
+                course.end(unproven(item.command, item.target, str(proof), now))
 
     async def _certain(self, works: Sequence[Work], batch: _Batch) -> list[Work]:
         """Those of which it is certain that they haven't happened; the others end or wait."""

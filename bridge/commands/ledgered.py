@@ -10,8 +10,9 @@ from datetime import datetime
 from bridge.commands.ask import Probes
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
 from bridge.commands.decide import Execute, Refuse
+from bridge.commands.items import Item
 from bridge.commands.receipts import claims_only
-from bridge.commands.work import Ending, Work, aligned
+from bridge.commands.work import Ending, Reconciled, Work, aligned
 from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
 from bridge.model.error_text import describe_error
@@ -24,6 +25,8 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.model.receipt import State
+
+NO_ROW = "the ledger has no row of it"
 
 ASK_AGAIN = (0.05, 0.2, 1.0)
 """Seconds between questions to the ledger after a commit whose answer was lost."""
@@ -113,19 +116,33 @@ class Ledgered:
         return not isinstance(decision, Execute)
 
     async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
-        """The ledger wants nothing but id and digest. What was begun while the system had none, it
-        can't answer for.
-        """
-        answers = await self._probes.ask(
-            [Effect(work.id, work.item.command.digest, "", {}, "", {}) for work in works]
-        )
-
+        """What was begun while the system had no ledger, it can't answer for."""
+        answers = await self._ledger_of([work.item for work in works])
         return [
-            OutcomeUnknown("it was begun while its system kept no ledger")
+            OutcomeUnknown(
+                "as the log says it was begun while its system kept no ledger, or has succeeded; "
+                f"{NO_ROW}"
+            )
             if answer is None and work.intended
             else answer
             for work, answer in zip(works, answers, strict=True)
         ]
+
+    async def prove(self, answered: Sequence[Item]) -> list[Exception | None]:
+        """What took effect has its row in the ledger, for as long as the command may come again."""
+        proofs: list[Exception | None] = []
+        for row in await self._ledger_of(answered):
+            if row is None:
+                proofs.append(OutcomeUnknown(NO_ROW))
+            else:
+                proofs.append(row if isinstance(row, Exception) else None)
+        return proofs
+
+    async def _ledger_of(self, items: Sequence[Item]) -> list[Reconciled | Exception | None]:
+        """The ledger wants nothing but id and digest."""
+        return await self._probes.ask(
+            [Effect(item.command.id, item.command.digest, "", {}, "", {}) for item in items]
+        )
 
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
         """One legacy transaction; those that aren't ours any more wait."""

@@ -38,6 +38,13 @@ IN_PROGRESS, NOT_STARTED, UNKNOWN, RECONCILED = (
 it has happened; nobody can tell whether it has; the system was asked, and it has.
 """
 
+UNPROVEN = "unproven"
+"""Code of a command whose receipt said that it succeeded, while the system's ledger has no row of it."""
+UNDECIDED = frozenset({UNKNOWN, UNPROVEN})
+"""Codes of commands that wait for a person's conclusion."""
+OUTCOME_HEADERS = {NOT_STARTED: headers.WITHDRAWN, UNPROVEN: headers.DISPUTED}
+"""What a receipt of this code says in its header instead of its outcome."""
+
 MAX_RESULT = 256_000
 """Bytes of a legacy system's answer that a receipt keeps; a record of the log holds about 900 kB."""
 MAX_MESSAGE = 2000
@@ -129,11 +136,8 @@ def settled(receipt: Receipt, digest: str) -> list[tuple[str, bytes]]:
     """The headers by which readers of receipts know what was answered, without decoding it."""
     if claims_only(receipt.code):
         return []
-    withdrawn = receipt.code == NOT_STARTED
-    return [
-        (headers.DIGEST, digest.encode()),
-        (headers.OUTCOME, headers.WITHDRAWN if withdrawn else receipt.outcome.encode()),
-    ]
+    outcome = OUTCOME_HEADERS.get(receipt.code or "", receipt.outcome.encode())
+    return [(headers.DIGEST, digest.encode()), (headers.OUTCOME, outcome)]
 
 
 def intent(record: CommandRecord, at: datetime) -> Receipt:
@@ -150,12 +154,26 @@ def withdrawn(record: CommandRecord, why: str, at: datetime) -> Receipt:
 
 def unknown(record: CommandRecord, target: Target, why: str, at: datetime) -> Receipt:
     """The receipt of a command of which nobody but a person can tell whether it has happened."""
-    message = (
-        f"nobody can tell whether {record.name} has taken effect ({why}): look at {target.entity} "
-        f"{target.key} in {target.system}, then say what you found by `bridgectl commands settle "
-        f"{record.id} --as succeeded|failed --reason TEXT`"
-    )
+    message = f"nobody can tell whether {record.name} has taken effect ({why}): "
+    message += _conclude(record, target)
     return refused(record, Outcome.UNKNOWN_OUTCOME, UNKNOWN, message, at)
+
+
+def unproven(record: CommandRecord, target: Target, why: str, at: datetime) -> Receipt:
+    """The receipt of a command whose first receipt isn't to be believed."""
+    message = (
+        f"the log has a receipt that {record.name} succeeded, but {why}: perhaps somebody else "
+        "wrote that receipt, or the ledger lost rows. Nothing is carried out; "
+    )
+    message += _conclude(record, target)
+    return refused(record, Outcome.UNKNOWN_OUTCOME, UNPROVEN, message, at)
+
+
+def _conclude(record: CommandRecord, target: Target) -> str:
+    return (
+        f"look at {target.entity} {target.key} in {target.system}, then say what you found by "
+        f"`bridgectl commands settle {record.id} --as succeeded|failed --reason TEXT`"
+    )
 
 
 def reconciled(

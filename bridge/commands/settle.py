@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.commands.answered import Answered
-from bridge.commands.receipts import UNKNOWN, Course, kept, settled
+from bridge.commands.receipts import UNDECIDED, Course, kept, settled
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
 from bridge.model.command import CommandRecord
@@ -33,7 +33,7 @@ def settlement(
 
     Raises Rejected (`not_unknown`) unless the last word on the command is that nobody can tell.
     """
-    if last is None or last.outcome != Outcome.UNKNOWN_OUTCOME or last.code != UNKNOWN:
+    if last is None or last.outcome != Outcome.UNKNOWN_OUTCOME or last.code not in UNDECIDED:
         word = "it has no receipt" if last is None else f"its receipt says {_said(last)}"
         raise Rejected(
             "not_unknown",

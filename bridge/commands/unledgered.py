@@ -12,6 +12,7 @@ from bridge.commands.answered import Answered
 from bridge.commands.ask import Probes, effects_of
 from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps, elapsed
 from bridge.commands.intents import Intents
+from bridge.commands.items import Item
 from bridge.commands.known import Known
 from bridge.commands.receipts import KEY_REUSED
 from bridge.commands.work import Ending, Reconciled, Work, aligned
@@ -81,6 +82,10 @@ class Unledgered:
             endings[index] = answer
             works[index].denied = answer is None
         return endings
+
+    async def prove(self, answered: Sequence[Item]) -> list[Exception | None]:
+        """Where there is no ledger, nothing but the log tells."""
+        return [None for _ in answered]
 
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
         """Intents, effects, and probes for those without an answer, until each has its ending."""

@@ -68,6 +68,11 @@ class Carrier(Protocol):
         RetryLater: not now.
         """
 
+    async def prove(self, answered: Sequence[Item]) -> list[Exception | None]:
+        """Of commands whose receipts say that they took effect, aligned: None where nothing speaks
+        against it; OutcomeUnknown: the system, which would know, doesn't; RetryLater: not now.
+        """
+
     async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
         """Their endings, aligned. Raises RetryLater while the log is away."""
 

@@ -13,9 +13,10 @@ TRACEPARENT = "traceparent"
 REPLAY = "bridge_replay"
 DIGEST, OUTCOME = "bridge_digest", "bridge_outcome"
 """Of a receipt that stands for its command's id: the command's digest, and how it ended.
-`unknown_outcome` says that it may have happened, WITHDRAWN that what said so doesn't hold any more.
+`unknown_outcome` says that it may have happened, WITHDRAWN that what said so doesn't hold any more,
+DISPUTED that the ledger doesn't bear out what said that it succeeded.
 """
-WITHDRAWN = b"withdrawn"
+WITHDRAWN, DISPUTED = b"withdrawn", b"disputed"
 INTENT = "bridge_intent"
 """Of a receipt that says that a command is about to be carried out: who wrote it, and a number."""
 

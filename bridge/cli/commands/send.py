@@ -247,9 +247,9 @@ def _ends(receipt: Receipt, item: Record, command: CommandRecord) -> bool:
     """Whether there is nothing to wait for any more; an outcome that was unknown before the command
     was sent again is asked for again.
     """
-    from bridge.commands.receipts import UNKNOWN, settles
+    from bridge.commands.receipts import UNDECIDED, settles
 
-    if receipt.code == UNKNOWN:
+    if receipt.code in UNDECIDED:
         return item.timestamp >= command.requested_at.timestamp() * 1000
     return settles(receipt) or receipt.outcome != Outcome.UNKNOWN_OUTCOME
 

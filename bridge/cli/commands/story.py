@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
-from bridge.commands.receipts import UNKNOWN, claims_only, settles
+from bridge.commands.receipts import UNDECIDED, UNPROVEN, claims_only, settles
+from bridge.commands.settle import SETTLED
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord, FixedRecord
 from bridge.model.receipt import Outcome, Receipt, State
@@ -32,7 +33,7 @@ class Story:
         receipt = self.receipt
         if receipt is not None and receipt.outcome != Outcome.UNKNOWN_OUTCOME:
             return str(receipt.outcome)
-        if receipt is not None and receipt.code == UNKNOWN:
+        if receipt is not None and receipt.code in UNDECIDED:
             return str(State.UNKNOWN)
         return self.steps[-1].state if self.steps else WAITING
 
@@ -107,13 +108,22 @@ def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
                 found.setdefault(record.command_id, Story(record.command_id)).steps.append(record)
             case Receipt():
                 story = found.setdefault(record.command_id, Story(record.command_id))
-                if story.receipt is None or _weight(record) >= _weight(story.receipt) < 2:
+                if story.receipt is None or _replaces(record, story.receipt):
                     story.receipt = record
             case _:
                 continue
     for story in found.values():
         story.steps.sort(key=lambda step: step.at)
     return dict(sorted(found.items(), key=lambda item: _begun(item[1])))
+
+
+def _replaces(receipt: Receipt, last: Receipt) -> bool:
+    """Whether it says more than the last one. An end stays, unless the ledger disputes it."""
+    if receipt.code == UNPROVEN:
+        return last.code != SETTLED or receipt.finished_at > last.finished_at
+    if last.code == UNPROVEN:
+        return receipt.code == SETTLED
+    return _weight(receipt) >= _weight(last) < 2
 
 
 def _weight(receipt: Receipt) -> int:
