@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
+from bridge.log.history import history, in_time
 from bridge.log.port import Log, Record, TopicPartition
-from bridge.model.errors import RetryLater
+
+__all__ = ["following", "history", "partitions_of"]
 
 BATCH = 1000
 #: Waiting is cheap and woken up by commits, so this only bounds how late a wait is cut short.
 WAIT = 5.0
-#: Longer than that without a record although the log says there is one, and it is away.
-PATIENCE = 30.0
 
 
 async def partitions_of(log: Log, topics: Iterable[str]) -> list[TopicPartition]:
@@ -24,41 +22,6 @@ async def partitions_of(log: Log, topics: Iterable[str]) -> list[TopicPartition]
         for topic in topics
         for number in range(there[topic].partitions)
     ]
-
-
-async def history(
-    log: Log,
-    offsets: Mapping[TopicPartition, int],
-    advance: Callable[[int, int], Any] | None = None,
-) -> AsyncGenerator[list[Record]]:
-    """Batches of records from `offsets` up to what is the end now, each in order of time as far
-    as the order of partitions allows. `advance` is told how many offsets are done, and of how
-    many. Raises RetryLater when the log stops answering.
-    """
-    ends = await log.end_offsets(offsets)
-    open_ = {place for place, offset in offsets.items() if offset < ends[place]}
-    total = sum(ends[place] - offsets[place] for place in open_)
-    if not open_:
-        return
-    reader = await log.reader({place: offsets[place] for place in open_})
-    try:
-        while open_:
-            before = {place: reader.position(place) for place in open_}
-            records = await reader.read(BATCH, PATIENCE)
-            for place in list(open_):
-                if reader.position(place) >= ends[place]:
-                    open_.discard(place)
-                    reader.pause([place])
-            if advance is not None:
-                left = sum(ends[place] - reader.position(place) for place in open_)
-                advance(total - left, total)
-            if records:
-                yield in_time([r for r in records if r.offset < ends[TopicPartition(r[0], r[1])]])
-            elif open_ and all(reader.position(place) == before[place] for place in open_):
-                stuck = ", ".join(f"{place.topic}-{place.partition}" for place in sorted(open_))
-                raise RetryLater(f"{log.name}: no answer within {PATIENCE:.0f} s for {stuck}")
-    finally:
-        await reader.close()
 
 
 async def following(
@@ -73,13 +36,3 @@ async def following(
                 yield in_time(records)
     finally:
         await reader.close()
-
-
-def in_time(records: list[Record]) -> list[Record]:
-    """By timestamp over partitions, while each partition keeps its own order. Pure."""
-    lanes: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
-        lanes.setdefault((record.topic, record.partition), []).append(record)
-    if len(lanes) < 2:
-        return records
-    return list(heapq.merge(*lanes.values(), key=lambda record: record.timestamp))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,11 +65,14 @@ def command(
                     stack.enter_context(telemetry.served(metrics))
                     observer = both(observer, unfailing(telemetry))
                 observers.append(observer)
-                async with waited_for(config, stop, observer) as bridge:
+                async with (
+                    waited_for(config, stop, observer) as bridge,
+                    AsyncExitStack() as watching,
+                ):
                     if bridge is None:
                         return 0
                     if telemetry is not None:
-                        telemetry.bridge_is_open(bridge)
+                        await watching.enter_async_context(telemetry.watching(bridge))
                     running = parts(bridge, agents, kinds)
                     ended = await run(running, stop, observer)
             # Each told its reason when it happened; where others went on, that may be long ago.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from bridge.log.port import TopicPartition
 from bridge.log.registry.remembered import RememberedRegistry
@@ -14,6 +14,7 @@ from bridge.model.names import DEAD, fixed_topic
 from bridge.observe import Notice, PartState
 from bridge.wiring.bridge import Bridge
 from bridge.wiring.capture_gauges import CaptureGauges
+from bridge.wiring.group_lag_gauges import GroupLagGauges
 from bridge.wiring.metrics import Metrics
 from bridge.wiring.metrics_server import serving
 from bridge.wiring.readiness import Liveness, Readiness
@@ -29,6 +30,7 @@ class Telemetry:
         self.metrics.declare(scope)
         self._captures = CaptureGauges(self.metrics.registry, _now)
         self._captures.declare(scope.captured)
+        self.group_lags = GroupLagGauges(self.metrics.registry, scope.groups)
         self.liveness = Liveness(loop)
         self.readiness = Readiness(loop, scope.parts, scope.members)
 
@@ -37,8 +39,9 @@ class Telemetry:
         self.metrics(notice)
         self.readiness(notice)
 
-    def bridge_is_open(self, bridge: Bridge) -> None:
-        """From now on its log is asked, and its captures are watched."""
+    @asynccontextmanager
+    async def watching(self, bridge: Bridge) -> AsyncIterator[None]:
+        """Ask its log and watch its captures until the end of the block; it is open meanwhile."""
         self.metrics(PartState("bridge", bridge.name, "running"))
         if isinstance(bridge.registry, RememberedRegistry):
             self.metrics.declare_parts([("registry", bridge.registry.name)])
@@ -49,6 +52,12 @@ class Telemetry:
             await bridge.log.end_offsets([partition])
 
         self.readiness.log_is_open(check_log)
+        measuring = asyncio.create_task(self.group_lags.measure_on_and_on(bridge.log))
+        try:
+            yield
+        finally:
+            measuring.cancel()
+            await asyncio.wait([measuring])
 
     @contextmanager
     def served(self, address: str) -> Iterator[int]:

@@ -23,7 +23,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
-from bridge.observe import GroupMoved, Notice
+from bridge.observe import GroupJoined, GroupMoved, Notice
 from tests.log.removal import remove_embedded, remove_kafka
 
 if TYPE_CHECKING:
@@ -170,11 +170,12 @@ async def test_a_group_without_offsets_is_told_before_everything_is_handled(
                 transaction.commit_offsets(harness.group, {place: records[-1].offset + 1})
         return watch.notices
 
-    [notice] = await notices_of_a_start()
+    notice, joined = await notices_of_a_start()
     assert isinstance(notice, GroupMoved)
+    assert joined == GroupJoined(harness.group)
     assert (notice.group, notice.topic, notice.missing) == (harness.group, place.topic, 0)
     assert "up to 10 records are handled from the beginning" in notice.reason
-    assert await notices_of_a_start() == []
+    assert await notices_of_a_start() == [GroupJoined(harness.group)]
 
 
 async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harness) -> None:
@@ -186,8 +187,7 @@ async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harnes
     async with owned_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
         while not records:
             records = await owned.read(100, 1.0)
-    [notice] = watch.notices
-    assert isinstance(notice, GroupMoved)
+    [notice] = [each for each in watch.notices if isinstance(each, GroupMoved)]
     assert notice.missing == 5
     assert "it goes on at offset 7" in notice.reason
     assert records[0].offset == 7

@@ -74,9 +74,9 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
         async with (
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
             opened(config, both(telemetry, ignore)) as bridge,
+            telemetry.watching(bridge),
         ):
             assert await readiness(client) == 503
-            telemetry.bridge_is_open(bridge)
             connector, system = bridge.system("shop")
             await connector.setup(system)
             running = asyncio.create_task(run(parts(bridge, agents, KINDS), stop, telemetry))
@@ -87,15 +87,27 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
                 db.commit()
             done = ("bridge_command_states_total", (("state", "succeeded"),))
             await until(lambda: series(telemetry.metrics)[done] == 1)
+            await until(lambda: set(lags_of(telemetry, "acme.agent.toucher")) == {0})
+            await until(lambda: set(lags_of(telemetry, "acme.executor.shop")) == {0})
             after = series(telemetry.metrics)
             stop.set()
             ended = await running
             assert await readiness(client) == 503
     assert ended.failed == {}
-    assert after.keys() - before.keys() == set()
+    assert {name for name, _ in after.keys() - before.keys()} == {"bridge_group_lag_records"}
+    assert after["bridge_group_lag_known", (("group", "acme.executor.shop"),)] == 1
     assert labels(after, "entity") == {"shop.thing"}
     assert labels(after, "system") == {"shop"}
     assert after["bridge_reads_total", (("entity", "shop.thing"),)] >= 1
+
+
+def lags_of(telemetry: Telemetry, group: str) -> list[float]:
+    """Of each partition; the only series that aren't known before the log is asked."""
+    return [
+        value
+        for (name, pairs), value in series(telemetry.metrics).items()
+        if name == "bridge_group_lag_records" and ("group", group) in pairs
+    ]
 
 
 def labels(samples: dict[Series, float], name: str) -> set[str]:

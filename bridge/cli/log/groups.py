@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,16 +11,13 @@ import click
 from bridge.cli.given.start import PLACE, Start
 from bridge.cli.given.start import offsets as offsets_of
 from bridge.cli.given.topics import topic_of
-from bridge.cli.reading import history
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.rows import print_rows
-from bridge.log.port import GroupInfo, Log, Record, TopicInfo, TopicPartition
+from bridge.log.group_lag import partition_lags
+from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
-
-#: A lag of up to so many offsets of a partition is counted record by record.
-NEAR = 100
 
 
 @click.command(epilog="Example: bridgectl log groups --partitions")
@@ -62,33 +59,23 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
     records that were removed before the group read them.
     """
     there = await log.topics()
-    partitions = {name: _partitions(info, there) for name, info in groups.items()}
-    places = sorted({place for each in partitions.values() for place in each})
-    ends = await log.end_offsets(places)
-    first = await log.beginning_offsets(places)
-    rows: list[dict[str, Any]] = []
-    for name, info in sorted(groups.items()):
-        for place in sorted(partitions[name]):
-            committed = info.committed.get(place)
-            # Where nothing is committed a group begins at the first record that is there.
-            start = first[place] if committed is None else max(committed, first[place])
-            rows.append(
-                {
-                    "group": name,
-                    "members": len(info.members),
-                    "topic": place.topic,
-                    "partition": place.partition,
-                    "committed": committed,
-                    "end": ends[place],
-                    "lag": max(0, ends[place] - start),
-                    "missing": 0 if committed is None else max(0, first[place] - committed),
-                    "start": start,
-                }
-            )
-    await _count_near(log, rows)
-    for row in rows:
-        del row["start"]
-    return rows
+    committed = {
+        name: {place: info.committed.get(place) for place in _partitions(info, there)}
+        for name, info in groups.items()
+    }
+    return [
+        {
+            "group": lag.group,
+            "members": len(groups[lag.group].members),
+            "topic": lag.place.topic,
+            "partition": lag.place.partition,
+            "committed": lag.committed,
+            "end": lag.end,
+            "lag": lag.records,
+            "missing": lag.missing,
+        }
+        for lag in await partition_lags(log, committed)
+    ]
 
 
 def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
@@ -100,27 +87,6 @@ def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPa
         if name in topics
         for number in range(topics[name].partitions)
     }
-
-
-async def _count_near(log: Log, rows: Iterable[dict[str, Any]]) -> None:
-    """Make small lags numbers of records: on Kafka the marks of transactions take offsets, too, and
-    the one behind the last record would keep a group that has handled everything behind for ever.
-    """
-    near = [row for row in rows if 0 < row["lag"] <= NEAR]
-    begin: dict[TopicPartition, int] = {}
-    for row in near:
-        place = TopicPartition(row["topic"], row["partition"])
-        begin[place] = min(row["start"], begin.get(place, row["start"]))
-    there: list[Record] = []
-    async for records in history(log, begin):
-        there += records
-    for row in near:
-        row["lag"] = sum(
-            1
-            for record in there
-            if (record.topic, record.partition) == (row["topic"], row["partition"])
-            and record.offset >= row["start"]
-        )
 
 
 def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

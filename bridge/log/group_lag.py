@@ -1,0 +1,111 @@
+"""How far consumer groups are behind the end of what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.log.history import history
+from bridge.log.port import Log, TopicPartition
+
+COUNTED_OFFSETS: Final = 100
+"""A lag of up to so many offsets of a partition is counted record by record."""
+
+Committed = Mapping[TopicPartition, int | None]
+"""The next offset of each partition that a group reads; None: it has committed none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One group in one partition.
+
+    `records` are still to be read (offsets, where there are many: an upper bound); `missing` were
+    removed before the group read them; `start` is where it goes on.
+    """
+
+    group: str
+    place: TopicPartition
+    committed: int | None
+    start: int
+    end: int
+    records: int
+    missing: int
+
+
+CountCache = dict[tuple[TopicPartition, int, int], int]
+"""Records that there are between two offsets of a partition."""
+
+
+async def partition_lags(
+    log: Log,
+    committed: Mapping[str, Committed],
+    counted_offsets: int = COUNTED_OFFSETS,
+    counts: CountCache | None = None,
+) -> list[PartitionLag]:
+    """By group and partition, in order. Raises RetryLater while the log is away: a lag that can't
+    be had is never told as 0.
+
+    `counts`: what an earlier call counted; holds afterwards what this one needed, so that partitions
+    in which nothing happens cost nothing.
+    """
+    places = sorted({place for offsets in committed.values() for place in offsets})
+    ends = await log.end_offsets(places)
+    first = await log.beginning_offsets(places)
+    lags = [
+        _lag(group, place, offsets[place], first[place], ends[place])
+        for group, offsets in sorted(committed.items())
+        for place in sorted(offsets)
+    ]
+    known = {} if counts is None else dict(counts)
+    near = {
+        (lag.place, lag.start, lag.end): lag for lag in lags if 0 < lag.records <= counted_offsets
+    }
+    missing = near.keys() - known.keys()
+    if missing:
+        known |= await _counted(log, missing)
+    if counts is not None:
+        counts.clear()
+        counts.update({span: known[span] for span in near})
+    return [
+        PartitionLag(
+            lag.group,
+            lag.place,
+            lag.committed,
+            lag.start,
+            lag.end,
+            known.get((lag.place, lag.start, lag.end), lag.records)
+            if lag.records <= counted_offsets
+            else lag.records,
+            lag.missing,
+        )
+        for lag in lags
+    ]
+
+
+def _lag(
+    group: str, place: TopicPartition, committed: int | None, first: int, end: int
+) -> PartitionLag:
+    """In offsets. Pure."""
+    # Where nothing is committed a group begins at the first record that is there; so it does where
+    # the topic was made again, and ends before the offset up to which the old one was read.
+    start = first if committed is None or committed > end else max(committed, first)
+    missing = 0 if committed is None else max(0, first - committed)
+    return PartitionLag(group, place, committed, start, end, max(0, end - start), missing)
+
+
+async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -> CountCache:
+    """How many records there are: on Kafka the marks of transactions take offsets, too, and the one
+    behind the last record would keep a group that has handled everything behind for ever.
+    """
+    counts = dict.fromkeys(spans, 0)
+    begin: dict[TopicPartition, int] = {}
+    for place, start, _ in counts:
+        begin[place] = min(start, begin.get(place, start))
+    async for records in history(log, begin):
+        for record in records:
+            place = TopicPartition(record.topic, record.partition)
+            for span in counts:
+                if span[0] == place and span[1] <= record.offset < span[2]:
+                    counts[span] += 1
+    return counts
