@@ -118,6 +118,11 @@ def _logins(plain: str) -> Iterator[re.Match[str]]:
         yield from form.finditer(plain)
 
 
+def names_secret(key: str) -> bool:
+    """Whether a key of the files is named like one that holds a secret."""
+    return _SECRET_NAME.search(key) is not None
+
+
 def _outermost(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those that are in no other one, in order."""
     outer: list[tuple[int, int]] = []

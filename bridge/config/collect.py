@@ -22,6 +22,8 @@ class Collector:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        """What works and is unwise; `check` tells it."""
 
     def model(self, document: Document, kind: type[M]) -> M | None:
         """What the document says, or None and its problems."""

@@ -21,6 +21,7 @@ from bridge.config.problems import ConfigProblems, Problem
 from bridge.config.secrets import Secret
 from bridge.config.target import LogTarget, log_of
 from bridge.config.tls_section import tls_files
+from bridge.config.weak_secrets import weak_secrets
 from bridge.model.declare import SystemSpec
 from bridge.tls import TlsFiles
 
@@ -52,6 +53,7 @@ class Config:
     max_record_bytes: int
     folder: Path
     file: str
+    warnings: tuple[Problem, ...] = ()
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -62,6 +64,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     hint = f"looked in {folder}; another file is named by -c FILE or BRIDGE_CONFIG"
     document = read(path, path.name, hint)
     collector.problems.extend(clear_secret_problems(document, document.data))
+    collector.warnings.extend(weak_secrets(document, document.data, collector.environ, folder))
     model = collector.model(document, BridgeModel)
     if model is None:
         raise ConfigProblems(collector.problems)
@@ -79,6 +82,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         max_record_bytes=model.max_record_bytes,
         folder=folder,
         file=document.file,
+        warnings=tuple(collector.warnings),
     )
 
 
@@ -125,6 +129,8 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
         collector.problems.extend(error.problems)
         return None
     collector.problems.extend(_secrets_in_clear(document))
+    sections = _without_declarations(document)
+    collector.warnings.extend(weak_secrets(document, sections, collector.environ, path.parent))
     model = collector.model(document, SystemModel)
     if model is None:
         return None
@@ -147,10 +153,14 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
 
 def _secrets_in_clear(document: Document) -> Iterator[Problem]:
     """Of one system's file. Entities name columns only, of which one may be called `password`."""
+    yield from clear_secret_problems(document, _without_declarations(document))
+    if isinstance(document.data, dict):
+        yield from clear_command_problems(document, document.data.get("commands"))
+
+
+def _without_declarations(document: Document) -> dict[Any, Any]:
     data = document.data if isinstance(document.data, dict) else {}
-    others = {name: item for name, item in data.items() if name not in {"entities", "commands"}}
-    yield from clear_secret_problems(document, others)
-    yield from clear_command_problems(document, data.get("commands"))
+    return {name: item for name, item in data.items() if name not in {"entities", "commands"}}
 
 
 def _agents(

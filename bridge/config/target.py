@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from pydantic import ValidationError
 from bridge.config.clear_secrets import clear_secret_problems, hide_secrets
 from bridge.config.collect import Collector
 from bridge.config.document import Document, Path_
-from bridge.config.models import BridgeModel, KafkaModel, LogModel
+from bridge.config.models import BridgeModel, KafkaModel, LogModel, RegistryModel
 from bridge.config.problems import ConfigProblems
 from bridge.config.secrets import Secret
 from bridge.config.tls_section import tls_files
+from bridge.model.loopback import is_loopback
 from bridge.tls import TlsFiles
+
+OF_LOOPBACK = ", unless it stays on this machine (127.0.0.0/8, ::1, localhost)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,38 @@ def _kafka(
     registry_tls = None
     if model.registry is not None:
         texts["registry.password"] = model.registry.password
+        _check_registry(collector, document, model.registry, where)
         here = (*where, "registry", "tls")
         registry_tls = tls_files(collector, document, model.registry.tls, here, folder)
+    if model.security.protocol == "SASL_PLAINTEXT":
+        _warn_of_plain_servers(collector, document, model.servers, where)
     for name, text in texts.items():
         place = (*where, *name.split("."))
         if text:
             secrets[name] = collector.secret(document, place, text, folder)
     return LogTarget(kafka=model, secrets=secrets, registry_tls=registry_tls)
+
+
+def _check_registry(
+    collector: Collector, document: Document, model: RegistryModel, where: Path_
+) -> None:
+    here = (*where, "registry", "url")
+    parts = urlsplit(model.url)
+    if "@" in parts.netloc or parts.query or "${" in model.url:
+        what = "the address of a registry takes no login, no query and no reference"
+        hint = "write username: and password: ${env:NAME} beside it"
+        collector.problems.append(document.problem(here, what, hint))
+    elif model.username and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        what = f"the login of {model.username!r} goes to {parts.hostname} over plain http"
+        hint = f"use https://; everybody on the way can read the password{OF_LOOPBACK}"
+        collector.warnings.append(document.problem(here, what, hint))
+
+
+def _warn_of_plain_servers(
+    collector: Collector, document: Document, servers: Iterable[str], where: Path_
+) -> None:
+    away = [server for server in servers if not is_loopback(server.rpartition(":")[0])]
+    if away:
+        what = f"SASL_PLAINTEXT sends the login unencrypted, to {', '.join(away)}"
+        hint = f"use SASL_SSL, with `ca` where the authority is the company's own{OF_LOOPBACK}"
+        collector.warnings.append(document.problem((*where, "security", "protocol"), what, hint))

@@ -14,12 +14,14 @@ from bridge.connector.capabilities import Capabilities
 from bridge.connector.kind import (
     ChecksCommands,
     ChecksResuming,
+    ChecksTransport,
     Connector,
     Drafts,
     LogsIn,
     Means,
     ReadCheckpoint,
     StatementProblem,
+    TransportRisk,
     unsupported,
 )
 from bridge.connector.reading import (
@@ -62,6 +64,7 @@ __all__ = [
     "Checkpoint",
     "ChecksCommands",
     "ChecksResuming",
+    "ChecksTransport",
     "Chunk",
     "Column",
     "Condition",
@@ -85,6 +88,7 @@ __all__ = [
     "System",
     "TableUse",
     "Transaction",
+    "TransportRisk",
     "Truncate",
     "Visibility",
     "Watermark",

@@ -109,6 +109,24 @@ class ChecksResuming(Protocol):
         """
 
 
+class TransportRisk(NamedTuple):
+    """What the way to a system gives away: `where` in its file, what, and what to do about it."""
+
+    where: tuple[str, ...]
+    what: str
+    hint: str
+
+
+@runtime_checkable
+class ChecksTransport(Protocol):
+    """A Connector that can tell from the configuration alone whether a login or data would cross a
+    network unprotected.
+    """
+
+    def check_transport(self, system: System) -> list[TransportRisk]:
+        """Empty where the system is on this machine. Asks nobody."""
+
+
 class StatementProblem(NamedTuple):
     """What is wrong with the `run` or `probe` of a command; `what` is a sentence."""
 

@@ -17,6 +17,7 @@ from bridge.connector import (
     StatementProblem,
     System,
     TableUse,
+    TransportRisk,
     Writer,
 )
 from bridge.model.declare import CommandSpec
@@ -25,7 +26,7 @@ from bridge.plan.steps import Wire
 from connectors.odata import check as checking
 from connectors.odata import importing
 from connectors.odata.client import Client
-from connectors.odata.login import Login
+from connectors.odata.login import Login, transport_risks
 from connectors.odata.options import Options
 from connectors.odata.reader import ODataReader
 from connectors.odata.snapshot import ODataSnapshot
@@ -78,6 +79,10 @@ class ODataConnector:
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""
         return await checking.check(system)
+
+    def check_transport(self, system: System) -> list[TransportRisk]:
+        """As `bridge.connector.ChecksTransport.check_transport`."""
+        return list(transport_risks(system))
 
     async def check_commands(
         self, system: System, commands: Sequence[CommandSpec]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,12 +15,13 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from bridge.connector import System
+from bridge.connector import System, TransportRisk
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
 from connectors.http.tls import http_tls
+from connectors.http.transport import plain_login
 from connectors.odata.answer import shown
 from connectors.odata.faults import message
 
@@ -123,6 +124,16 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     if user:
         return Entry(httpx.BasicAuth(user, password), tls, (password, _basic(user, password)))
     return Entry(None, tls, ())
+
+
+def transport_risks(system: System) -> Iterator[TransportRisk]:
+    """Logins, and keys in the query of `url`, that go to another machine in clear."""
+    login = system.login if isinstance(system.login, Login) else None
+    # What is hidden of `url` is a secret that stands in it.
+    if login is not None or "@" in urlsplit(system.url).netloc or "***" in system.shown_url:
+        yield from plain_login(system.url, ("url",))
+    if login is not None and login.oauth2 is not None:
+        yield from plain_login(login.oauth2.token_url, ("login", "oauth2", "token_url"))
 
 
 def _basic(user: str, password: str) -> str:

@@ -16,6 +16,7 @@ from bridge.connector import (
     Snapshot,
     Source,
     System,
+    TransportRisk,
     Writer,
 )
 from bridge.model.errors import ConfigurationError
@@ -72,6 +73,13 @@ class PostgresConnector:
         from connectors.postgres.check import check_resuming
 
         return await check_resuming(system, read_checkpoint)
+
+    def check_transport(self, system: System) -> list[TransportRisk]:
+        """As `bridge.connector.ChecksTransport.check_transport`."""
+        _need_psycopg(system)
+        from connectors.postgres.transport import transport_risks
+
+        return list(transport_risks(system))
 
     async def setup(self, system: System) -> list[str]:
         """Make publication, slot and ledger, as far as they are missing."""

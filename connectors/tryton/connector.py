@@ -15,10 +15,12 @@ from bridge.connector import (
     Source,
     StatementProblem,
     System,
+    TransportRisk,
     Writer,
 )
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
+from connectors.http.transport import plain_login
 from connectors.tryton import check as checking
 from connectors.tryton import importing
 from connectors.tryton.catalogue import Tables
@@ -63,6 +65,10 @@ class TrytonConnector:
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""
         return await checking.check(system)
+
+    def check_transport(self, system: System) -> list[TransportRisk]:
+        """As `bridge.connector.ChecksTransport.check_transport`."""
+        return list(plain_login(system.url, ("url",)))
 
     async def check_commands(
         self, system: System, commands: Sequence[CommandSpec]

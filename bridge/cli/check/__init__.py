@@ -84,17 +84,22 @@ def _files(
         connector_of,
         lookup_findings,
         tls_findings,
+        transport_findings,
     )
-    from bridge.cli.check.found import Found
+    from bridge.cli.check.found import Found, of_problem
 
     entities = sum(len(system.spec.entities) for system in config.systems)
     commands = sum(len(system.spec.commands) for system in config.systems)
     what = f"systems: {len(config.systems)}, entities: {entities}, commands: {commands}"
     yield Found("ok", "configuration", what, config.file)
+    for warning in config.warnings:
+        yield of_problem(warning, "warning")
     for system in config.systems:
         pair, problems = connector_of(config, system)
         connected.append(pair)
         yield from problems
+        if pair is not None:
+            yield from transport_findings(system, *pair)
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
         yield from lookup_findings(system, keys)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from bridge.cli.check.found import Found, of_problem
 from bridge.config import Config, ConfigProblems, SystemConfig
-from bridge.connector import Connector, System
+from bridge.connector import ChecksTransport, Connector, System
 from bridge.model.declare import CommandSpec
+from bridge.model.errors import ConfigurationError
 from bridge.plan.outward import lookup_problems
 from bridge.tls import UnusableTlsFiles, tls_context
 from bridge.wiring.connectors import as_system, load_connector
@@ -112,3 +113,16 @@ def tls_findings(config: Config) -> Iterator[Found]:
         tls_context(config.log.registry_tls)
     except UnusableTlsFiles as error:
         yield Found("configuration", "log", f"log.kafka.registry: {error}", config.file)
+
+
+def transport_findings(
+    config: SystemConfig, connector: Connector, system: System
+) -> Iterator[Found]:
+    """Logins and data that would cross a network unprotected."""
+    if isinstance(connector, ChecksTransport):
+        try:
+            risks = connector.check_transport(system)
+        except ConfigurationError:
+            return  # A driver that isn't installed is told when the system is asked.
+        for risk in risks:
+            yield of_problem(config.document.problem(risk.where, risk.what, risk.hint), "warning")
