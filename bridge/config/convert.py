@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bridge.config.document import Document, Path_
 from bridge.config.meaning import arg_problems, field_problems
-from bridge.config.models import CommandModel, EntityModel, FieldModel, SystemModel
+from bridge.config.models import SECONDS, CommandModel, EntityModel, FieldModel, SystemModel
 from bridge.config.problems import Problem
 from bridge.model.declare import (
     ArgSpec,
@@ -20,12 +20,10 @@ from bridge.model.declare import (
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.types import Relation, parse_type
 
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
 
 def duration_ms(text: str) -> int:
     """`30d`, `12h`, `15m`, `10s` in milliseconds."""
-    return int(text[:-1]) * _UNITS_MS[text[-1]]
+    return int(text[:-1]) * SECONDS[text[-1]] * 1000
 
 
 def _field(name: str, model: FieldModel) -> FieldSpec:

@@ -23,6 +23,7 @@ from bridge.config.target import LogTarget, log_of
 from bridge.config.tls_section import tls_files
 from bridge.config.weak_secrets import weak_secrets
 from bridge.model.declare import SystemSpec
+from bridge.model.error_text import error_message
 from bridge.tls import TlsFiles
 
 
@@ -86,14 +87,24 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     )
 
 
-def _paths(patterns: Iterable[str], folder: Path) -> Iterable[tuple[int, str, list[Path]]]:
-    for index, pattern in enumerate(patterns):
-        if any(letter in pattern for letter in "*?["):
-            found = sorted(folder.glob(pattern)) if not Path(pattern).is_absolute() else []
-            yield index, pattern, found
-        else:
-            path = folder / pattern
-            yield index, pattern, [path] if path.is_file() else []
+def _files(pattern: str, folder: Path) -> tuple[list[Path], str]:
+    """The files of a pattern, and what is wrong where there are none."""
+    try:
+        files = _matches(pattern, folder)
+    except (OSError, ValueError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or error_message(error)
+        return [], f"{hide_secrets(pattern)!r} is no pattern of files: {reason}"
+    return files, "" if files else f"no file matches {hide_secrets(pattern)!r}"
+
+
+def _matches(pattern: str, folder: Path) -> list[Path]:
+    if not any(letter in pattern for letter in "*?["):
+        path = folder / pattern
+        return [path] if path.is_file() else []
+    rooted = Path(pattern)
+    if rooted.is_absolute():
+        folder, pattern = Path(rooted.anchor), str(rooted.relative_to(rooted.anchor))
+    return sorted(folder.glob(pattern))
 
 
 def _systems(
@@ -101,14 +112,11 @@ def _systems(
 ) -> list[SystemConfig]:
     systems: list[SystemConfig] = []
     seen: dict[str, str] = {}
-    for _, pattern, paths in _paths(model.systems, folder):
-        if not paths:
+    for pattern in model.systems:
+        paths, problem = _files(pattern, folder)
+        if problem:
             collector.problems.append(
-                document.problem(
-                    ("systems",),
-                    f"no file matches {hide_secrets(pattern)!r}",
-                    f"looked in the folder of {document.file}",
-                )
+                document.problem(("systems",), problem, f"looked in the folder of {document.file}")
             )
         for path in paths:
             system = _system(collector, path, folder)
@@ -170,14 +178,14 @@ def _agents(
         if ":" in pattern and not pattern.endswith(".py"):
             yield pattern
             continue
-        found = next(paths for _, _, paths in _paths([pattern], folder))
+        found, problem = _files(pattern, folder)
         if any(letter in pattern for letter in "*?["):
             found = [path for path in found if not _is_beside_agents(path.name)]
         if not found:
             collector.problems.append(
                 document.problem(
                     ("agents",),
-                    f"no file matches {hide_secrets(pattern)!r}",
+                    problem or f"no file matches {hide_secrets(pattern)!r}",
                     "name files relative to this one, or package.module:name",
                 )
             )

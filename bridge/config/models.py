@@ -21,6 +21,11 @@ from pydantic import (
 from bridge.model.delete_limit import PATTERN, parse_delete_limit
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import parse_type
+from bridge.model.web_address import check_host, split_web_address
+
+MAX_PORT = 65_536
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+"""The units of a duration."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -127,7 +132,7 @@ class ArgModel(Strict):
     type: TypeText
     required: bool = True
     default: Any = None
-    max_length: int | None = Field(default=None, ge=1)
+    max_length: int | None = Field(default=None, ge=1, le=1_000_000_000)
     minimum: Any = None
     maximum: Any = None
     pattern: str = ""
@@ -155,7 +160,7 @@ class LimitsModel(Strict):
     """Ceilings under which a system is read."""
 
     connections: int = Field(default=4, ge=1, le=1000)
-    queries_per_second: float = Field(default=0, ge=0, description="0: any")
+    queries_per_second: float = Field(default=0, ge=0, le=1_000_000, description="0: any")
 
 
 class TlsModel(Strict):
@@ -205,8 +210,12 @@ class SecurityModel(Strict):
 
 
 def _web(value: str) -> str:
-    if not re.match(r"https?://[^/]", value):
-        raise ValueError("is no address such as http://registry:8080/apis/ccompat/v7")
+    try:
+        split_web_address(value)
+    except ValueError as error:
+        raise ValueError(
+            f"is no address such as http://registry:8080/apis/ccompat/v7: {error}"
+        ) from None
     return value
 
 
@@ -227,8 +236,10 @@ class RegistryModel(Strict):
 
 
 def _server(value: str) -> str:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):\d{1,5}", value):
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", value)
+    if match is None or not 0 < int(match[3]) < MAX_PORT:
         raise ValueError("is not of the form host:port, such as k1:9092")
+    check_host(match[1] or match[2])
     return value
 
 
@@ -243,7 +254,7 @@ class KafkaModel(Strict):
     registry: RegistryModel | None = None
     partitions: int = Field(default=6, ge=1, le=10000)
     replication: int = Field(default=-1, ge=-1, le=32767, description="-1: the broker's default")
-    min_insync: int | None = Field(default=None, ge=1)
+    min_insync: int | None = Field(default=None, ge=1, le=32767)
 
 
 class LogModel(Strict):
@@ -254,6 +265,15 @@ class LogModel(Strict):
     partitions: int | None = Field(default=None, ge=1, le=10000, description="Embedded log only")
 
 
+MAX_HISTORY_D = 36_500
+
+
+def _history(value: str) -> str:
+    if int(value[:-1]) * SECONDS[value[-1]] > MAX_HISTORY_D * SECONDS["d"]:
+        raise ValueError(f"is longer than {MAX_HISTORY_D}d")
+    return value
+
+
 class BridgeModel(Strict):
     """bridge.yaml: the bridge itself."""
 
@@ -261,7 +281,7 @@ class BridgeModel(Strict):
     log: Text | LogModel
     systems: Texts = Field(default_factory=lambda: ["systems/*.yaml"])
     agents: Texts = Field(default_factory=list)
-    history: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(s|m|h|d)$")] = Field(
-        default="30d", description="How long every event of a change topic is kept: 30d, 12h"
-    )
+    history: Annotated[
+        str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$"), AfterValidator(_history)
+    ] = Field(default="30d", description="How long every event of a change topic is kept: 30d, 12h")
     max_record_bytes: int = Field(default=900_000, ge=1_000, le=100_000_000)

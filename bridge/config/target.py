@@ -55,7 +55,13 @@ def log_of(collector: Collector, document: Document, model: BridgeModel, folder:
 
 def _log_url(collector: Collector, document: Document, text: str, folder: Path) -> LogTarget:
     hint = "sqlite:///var/bridge.db or kafka://host:9092?registry=http://registry:8080/..."
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        # Its words may quote what stands before the host, a password among it.
+        what = f"{hide_secrets(text)!r} is not a log: its host or port can't be read"
+        collector.problems.append(document.problem(("log",), what, hint))
+        return LogTarget()
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
         return LogTarget(path=folder / parts.path[1:])
     if parts.scheme == "kafka" and parts.netloc and "@" not in parts.netloc:

@@ -39,7 +39,7 @@ DIALECTS: Mapping[str, Dialect] = {"sqlite": SqliteJournal()}
 class JournalOptions(BaseModel):
     """The `capture:` mapping of a system with this connector."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     poll_ms: int = Field(
         default=30, ge=5, le=60_000, description="How often to look for commits, in milliseconds."
@@ -47,11 +47,13 @@ class JournalOptions(BaseModel):
     forget_rows: int = Field(
         default=2000,
         ge=1,
+        le=1_000_000,
         description="Acknowledged journal rows deleted in one transaction, at most.",
     )
     forget_ms: int = Field(
         default=2000,
         ge=0,
+        le=600_000,
         description="How long acknowledged rows may stay before they are deleted, in milliseconds.",
     )
 

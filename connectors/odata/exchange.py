@@ -13,6 +13,7 @@ import httpx
 
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.web_address import split_web_address
 from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
@@ -42,7 +43,7 @@ class Exchange:
         largest: int = LARGEST,
     ) -> None:
         self._where = f"system {system.name!r}"
-        self._root, self._query = _root(system)
+        self._root, self._query = root_of(system)
         self._clock = clock
         limits = limits_of(system.options)
         way = entry(system, clock)
@@ -219,21 +220,17 @@ def _content(body: Any) -> bytes | None:
     return json.dumps(body).encode()
 
 
-def _root(system: System) -> tuple[str, str]:
+def root_of(system: System) -> tuple[str, str]:
     """The service's root without login, which ends with a slash, and the query of every request
     (`?sap-client=100`).
     """
     try:
-        split = urlsplit(system.url)
-        port = split.port
-    except ValueError:
-        split, port = urlsplit(""), None
-    if split.scheme not in {"http", "https"} or not split.hostname:
+        split = split_web_address(system.url)
+    except ValueError as error:
         raise ConfigurationError(
             f"system {system.name!r}: url {system.shown_url!r} should be the root of an OData "
-            "service, as in https://host/path/"
-        )
-    host = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
-    netloc = f"{host}:{port}" if port else host
+            f"service, as in https://host/path/: {error}"
+        ) from None
+    netloc = split.netloc.rpartition("@")[2]
     path = split.path if split.path.endswith("/") else f"{split.path}/"
     return urlunsplit((split.scheme, netloc, path, "", "")), split.query

@@ -13,7 +13,7 @@ SETTLE = 120.0
 class HttpLimits(BaseModel):
     """The part of the `capture:` mapping that is about HTTP, for reads and commands too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     timeout: float = Field(
         default=30, gt=0, le=600, description="Seconds that an answer is waited for."

@@ -9,14 +9,15 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bridge.connector import System, TransportRisk
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.web_address import split_web_address
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
@@ -35,12 +36,19 @@ UNTOLD = 300.0
 """Seconds for which a token is used whose server doesn't say how long it is good for."""
 
 
+def _web_address(value: str) -> str:
+    split_web_address(value)
+    return value
+
+
 class OAuth2(BaseModel):
     """Client credentials (RFC 6749, section 4.4)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    token_url: str = Field(description="Where tokens are handed out: https://...")
+    token_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        description="Where tokens are handed out: https://..."
+    )
     client_id: str = Field(description="The client's id.")
     client_secret: SecretStr = Field(description="Its secret, by reference.")
     scope: str = Field(default="", description="Scopes, separated by spaces, where they are asked.")
@@ -55,7 +63,7 @@ class OAuth2(BaseModel):
 class ApiKey(BaseModel):
     """A key in a header of every request."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="Its name.")
     value: SecretStr = Field(description="The key, by reference.")
@@ -64,7 +72,7 @@ class ApiKey(BaseModel):
 class Login(BaseModel):
     """The `login:` mapping. Basic login may stand in `url` instead; certificates are `tls:`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     user: str | None = Field(default=None, description="User of a basic login.")
     password: SecretStr | None = Field(default=None, description="Its password, by reference.")

@@ -14,7 +14,7 @@ Means = Literal["delta", "changed", "listing"]
 class SetOptions(BaseModel):
     """What differs for one entity set."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     means: Means | None = Field(
         default=None, description="How changes are noticed; default: the best that is offered."

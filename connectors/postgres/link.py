@@ -15,12 +15,12 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.connector import System
-from bridge.model.errors import RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix, says_why
-from connectors.sql.postgres_address import libpq_url
+from connectors.sql.postgres_address import NOT_AN_ADDRESS, libpq_url
 from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
 
 #: A network that swallows everything is noticed after about a minute, whoever waits for whom:
@@ -48,6 +48,9 @@ async def connect(
     try:
         info = conninfo(system, role, replication=replication)
         session = await Session.connect(info, autocommit=True, client_encoding="UTF8")
+    except UnicodeError:
+        # A host that can't be looked up, in Python's own words.
+        raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
     except psycopg.Error as error:
         refused = () if says_why(error) else await refusal(info, options.connect_timeout)
         raise retry_or_fix(error, system, "cannot connect", refused) from None

@@ -15,7 +15,7 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=63, patte
 class Options(BaseModel):
     """How changes are captured. Times are in seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     publication: Identifier = Field(
         default="bridge", description="The publication that lists the tables"

@@ -48,12 +48,12 @@ def parse_url(system: System) -> URL:
         return URL.create("postgresql+psycopg")
     try:
         url = sa.make_url(system.url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError):
         message = (
             f"system {system.name!r}: url {system.shown_url!r} is not a database URL of the form "
             "dialect://user:password@host/database"
         )
-        raise ConfigurationError(message) from error
+        raise ConfigurationError(message) from None
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
@@ -96,7 +96,7 @@ def _connect_postgres(system: System) -> Any:
         given = libpq_url(system.url)
         limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(given)}
         return psycopg.connect(given, connect_timeout=limits["connect_timeout"])
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):
         raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
+from bridge.model.web_address import split_web_address
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 
 
@@ -27,13 +28,14 @@ class Address:
 
 def address_of(system: System) -> Address:
     """Taken apart from `url` and `login:`. Raises ConfigurationError."""
-    parts = urlsplit(system.url)
     where = f"system {system.name!r}"
+    try:
+        parts = split_web_address(system.url)
+    except ValueError as error:
+        raise _wrong_form(system, str(error)) from None
     base, _, database = parts.path.rstrip("/").rpartition("/")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not database:
-        raise ConfigurationError(
-            f"{where}: `url` is not https://HOST:PORT/DATABASE but {system.shown_url}"
-        )
+    if not database:
+        raise _wrong_form(system, "it names no database")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if isinstance(system.login, TrytonLogin):
         user, password = system.login.user, system.login.password.get_secret_value()
@@ -44,6 +46,12 @@ def address_of(system: System) -> Address:
         )
     netloc = parts.netloc.rpartition("@")[2]
     return Address(urlunsplit((parts.scheme, netloc, base, "", "")), database, user, password)
+
+
+def _wrong_form(system: System, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"system {system.name!r}: `url` is not https://HOST:PORT/DATABASE but {system.shown_url}: {reason}"
+    )
 
 
 def options_of(system: System) -> TrytonOptions:

@@ -4,6 +4,7 @@ problem that names file, line and field, and shows no secret.
 
 import copy
 import inspect
+import json
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -267,6 +268,55 @@ def test_nonsense_in_any_field_is_named_with_its_line(
     text = problems(write(tmp_path, bridge, system))
     assert named(path) in text, text
     assert_clear(text)
+
+
+def _numbers() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Every field above whose value is a number, and the durations."""
+    for files, which, path in CASES:
+        value: Any = FILES[files][which == "system"]
+        for part in path:
+            value = value[part]
+        if path[-1] == "history" or (type(value) in {int, float}):
+            yield files, which, path
+
+
+@pytest.mark.parametrize(
+    ("files", "which", "path"),
+    [*_numbers()],
+    ids=lambda item: named(item) if isinstance(item, tuple) else "",
+)
+@pytest.mark.parametrize("value", [10**40, -(10**40), float("inf"), float("nan")])
+def test_no_number_is_endless(
+    tmp_path: Path, files: str, which: str, path: tuple[Any, ...], value: float
+) -> None:
+    bridge, system = FILES[files]
+    wrong = f"{value:.0f}d" if path[-1] == "history" else value
+    if which == "bridge":
+        bridge = broken(bridge, path, wrong)
+    else:
+        system = broken(system, path, wrong)
+    text = problems(write(tmp_path, bridge, system))
+    assert named(path) in text, text
+    assert_clear(text)
+
+
+@pytest.mark.parametrize("key", ["systems", "agents"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["**.yaml", "a/**b/*.yaml", "x\0*", "x\0", "n" * 300, "/**.yaml", "*[", "nowhere/*.yaml"],
+)
+def test_a_pattern_of_files_that_is_none_is_named(tmp_path: Path, key: str, pattern: str) -> None:
+    path = write(tmp_path, broken(EMBEDDED, ("systems",), ["systems/*.yaml"]), SYSTEM)
+    path.write_text(path.read_text().replace(f"{EMBEDDED[key][0]}", json.dumps(pattern)))
+    text = problems(path)
+    assert f": {key}: " in text
+    assert_clear(text)
+
+
+def test_a_pattern_may_begin_at_the_root(tmp_path: Path) -> None:
+    system = broken(SYSTEM, ("system",), "erp")
+    path = write(tmp_path, {**EMBEDDED, "systems": [f"{tmp_path}/sys*/*.yaml"]}, system)
+    assert problems(path) == ""
 
 
 def assert_clear(text: str) -> None:
