@@ -38,6 +38,7 @@ from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
 from bridge.agent.window import Slot, Window
 from bridge.log.fixed import FixedCodec
+from bridge.log.group_progress import GroupProgress
 from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
@@ -133,6 +134,7 @@ class AgentRunner:
         self._threads = ThreadPoolExecutor(
             min(agent.concurrency, MAX_THREADS), thread_name_prefix=f"agent-{agent.name}"
         )
+        self._progress = GroupProgress(self._group, observer, clock)
         self._lanes: dict[TopicPartition, Lane] = {}
         self._running = 0
         self._idle = asyncio.Event()
@@ -359,6 +361,8 @@ class AgentRunner:
     async def _write(self, owned: OwnedPartitions) -> None:
         while not self._ending and self._failure is None:
             await _set_within(self._finished, OFFSETS_EVERY)
+            owes = any(len(lane.window) for lane in self._lanes.values())
+            self._progress.note(owes=owes, progressed=self._finished.is_set())
             self._finished.clear()
             await self._write_all(owned)
 

@@ -1,7 +1,7 @@
 """How a source's capture fares: lag and the age of its progress, for people and for programs.
 
 Topic `_{bridge}.status`, one partition, compacted, key = the source's name, value = the JSON
-object of `Status`. It is a report, not a state: nothing is ever read back from it.
+object of `Status`. (What processes say of their groups is in it, too, under keys with a slash.) It is a report, not a state: nothing is ever read back from it.
 """
 
 from __future__ import annotations
@@ -310,6 +310,8 @@ async def statuses(log: Log, bridge: str) -> dict[str, Status]:
         return {}
     found: dict[str, Status] = {}
     for key, value in (await newest(log, place, None)).items():
+        if b"/" in key:
+            continue  # How the groups of a process get on: `bridge.wiring.group_reports`.
         try:
             found[key.decode()] = load(value)
         except ValueError as error:

@@ -20,6 +20,7 @@ from bridge.cli.shown.rows import print_json, print_rows
 
 if TYPE_CHECKING:
     from bridge.capture.health import Status
+    from bridge.model.work_progress import Stall
     from bridge.wiring import Bridge
 
 #: Modules of which a compiled form may be there, by what they do; and what they can't do without.
@@ -37,13 +38,13 @@ FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Show systems, their capture, groups and their lag, and in which form plans run.
 
-    Exit code 1 when a system that was captured makes no progress, or an entity is paused.
+    Exit code 1 when a system that was captured, an entity or a group with work to do makes no
+    progress: since when, and why, is in the output.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.capture.health import statuses
-        from bridge.cli.log.groups import group_rows, summed
 
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
@@ -51,15 +52,37 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             system_row(bridge, name, found.get(name), now) | await _means(bridge, name)
             for name in bridge.systems
         ]
-        groups = summed(await group_rows(bridge.log, await bridge.log.groups()))
+        groups, stalls = await _groups(bridge, now)
         forms = {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
         if as_json:
             _print_json(bridge, systems, groups, forms)
         else:
             _print(bridge, systems, groups, forms)
-        return 1 if any(row["healthy"] is False for row in systems) else 0
+        return 1 if stalls or any(row["healthy"] is False for row in systems) else 0
 
     on_bridge(ctx, act)
+
+
+async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
+    """A row for each group and topic, and how many groups are stalled."""
+    from bridge.cli.log.groups import group_rows, summed
+    from bridge.wiring.group_stalls import group_stalls
+
+    infos = await bridge.log.groups()
+    rows = summed(await group_rows(bridge.log, infos))
+    lagging = {row["group"] for row in rows if row["lag"]}
+    stalls = await group_stalls(
+        bridge.log,
+        bridge.name,
+        infos,
+        lagging,
+        now=now,
+        stalled_after_s=bridge.config.stalled_after_s,
+    )
+    for row in rows:
+        stall = stalls.get(row["group"])
+        row["stall"] = None if stall is None else stall_row(stall, now)
+    return rows, len(stalls)
 
 
 def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> dict[str, Any]:
@@ -79,9 +102,11 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
     }
     if status is None:
         return row
+    stalls = status.stalls(now, bridge.config.stalled_after_s)
     return row | {
         "state": status.state if not _silent(status, now) else "not running",
-        "healthy": status.healthy(now) and not (status.state == "stopped" and status.reason),
+        "healthy": not stalls,
+        "stalls": [stall_row(stall, now) for stall in stalls],
         "reason": status.reason,
         "age_seconds": status.age(now),
         "behind_seconds": status.behind,
@@ -95,6 +120,17 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "snapshots": [dict(job) for job in status.snapshots],
         "instance": status.instance,
         "reported_at": datetime.fromtimestamp(status.at / 1_000_000, UTC),
+    }
+
+
+def stall_row(stall: Stall, now: int) -> dict[str, Any]:
+    """Something that makes no progress although it should."""
+    return {
+        "kind": stall.kind,
+        "name": stall.name,
+        "since": datetime.fromtimestamp(stall.since / 1_000_000, UTC),
+        "seconds": stall.seconds(now),
+        "reason": stall.reason,
     }
 
 
@@ -159,6 +195,9 @@ def _print(
         print_rows(
             groups, ("group", "topic", "members", "partitions", "lag", "missing"), as_json=False
         )
+    stalls = {row["group"]: row["stall"] for row in groups if row["stall"]}
+    for stall in stalls.values():
+        _print_stall(stall)
 
 
 async def _means(bridge: Bridge, name: str) -> dict[str, Any]:
@@ -196,6 +235,15 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
         click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}{why}")
+    for stall in row.get("stalls", []):
+        _print_stall(stall)
+
+
+def _print_stall(stall: Mapping[str, Any]) -> None:
+    from bridge.cli.shown.records import local_time
+
+    since, lasts = local_time(stall["since"]), _seconds(stall["seconds"])
+    click.echo(f"{stall['name']}: no progress since {since} ({lasts}): {stall['reason']}")
 
 
 def _seconds(value: float | None) -> str | None:

@@ -30,10 +30,11 @@ from bridge.observe import (
     PartState,
     Read,
     SourceState,
+    WorkReported,
 )
 
 #: What happens all the time is told only to those who ask for it.
-_OFTEN = (Captured, Handled, Read, Confirmed, GroupJoined)
+_OFTEN = (Captured, Handled, Read, Confirmed, GroupJoined, WorkReported)
 _WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HandlerBlocks, HeldBack)
 _WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
 

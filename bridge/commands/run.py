@@ -32,6 +32,7 @@ from bridge.commands.unledgered import Unledgered
 from bridge.commands.work import Carrier
 from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec
+from bridge.log.group_progress import GroupProgress
 from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
 from bridge.model.declare import SystemSpec
@@ -97,6 +98,7 @@ class CommandExecutor:
         self._writer = writer
         self._waiting = PartWaiting("commands", system.name, observer)
         self._watch = CommandWatch(observer)
+        self._progress = GroupProgress(executor_group(bridge, system.name), observer, clock)
         self._clock = clock
         self._sleep = sleep
         self._session_timeout = session_timeout
@@ -191,6 +193,7 @@ class CommandExecutor:
                     through, why = False, str(error)
                 failures = 0 if through else failures + 1
                 self._waiting.tried(failures, why)
+                self._progress.note(owes=not through, progressed=through, reason=why)
                 if not through:
                     await _pause(owned, WAITS[min(failures, len(WAITS)) - 1])
             await self._ends.move_offsets(owned)

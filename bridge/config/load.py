@@ -52,6 +52,7 @@ class Config:
     agents: tuple[str, ...]
     history_ms: int
     max_record_bytes: int
+    stalled_after_s: float
     folder: Path
     file: str
     warnings: tuple[Problem, ...] = ()
@@ -81,6 +82,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         agents=agents,
         history_ms=duration_ms(model.history),
         max_record_bytes=model.max_record_bytes,
+        stalled_after_s=duration_ms(model.stalled_after) / 1000,
         folder=folder,
         file=document.file,
         warnings=tuple(collector.warnings),

@@ -285,3 +285,8 @@ class BridgeModel(Strict):
         str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$"), AfterValidator(_history)
     ] = Field(default="30d", description="How long every event of a change topic is kept: 30d, 12h")
     max_record_bytes: int = Field(default=900_000, ge=1_000, le=100_000_000)
+    stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(
+        default="15m",
+        description="How long something that has work to do may be without progress until "
+        "bridgectl status calls it stalled: 15m, 2h",
+    )

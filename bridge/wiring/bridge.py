@@ -25,11 +25,12 @@ from bridge.log.port import Log, Registry, TopicSpec
 from bridge.model.declare import CommandSpec, EntitySpec
 from bridge.model.errors import ConfigurationError, Unsupported
 from bridge.model.names import FIXED, change_topic, fixed_topic, split_entity
-from bridge.observe import Observer, ignore
+from bridge.observe import Observer, both, ignore
 from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import as_system, load_connector
 from bridge.wiring.declared import DeclaredCommands
 from bridge.wiring.events import RegistryEvents
+from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.logs import make_log, make_registry
 from bridge.wiring.system_access import SystemAccess
 from bridge.wiring.tables import EntityTables, tables_of
@@ -77,6 +78,7 @@ class Bridge:
         self._gateway_flights: SingleFlight[str, Gateway] = SingleFlight()
         self._access: SystemAccess | None = None
         self._writers: dict[str, Writer] = {}
+        self.group_reports = GroupReports(log, config.bridge, instance_name())
 
     def system(self, name: str) -> tuple[Connector, System]:
         """A system's connector, and the system as its connector sees it.
@@ -220,7 +222,7 @@ class Bridge:
             events=self.events,
             reads=reads,
             commands=commands,
-            observer=self.observer,
+            observer=both(self.group_reports, self.observer),
         )
 
     async def executor(
@@ -249,7 +251,7 @@ class Bridge:
             ledger=ledger,
             tables=tables,
             epochs=Epoch(self.log, self.name, name),
-            observer=self.observer,
+            observer=both(self.group_reports, self.observer),
             steps=steps or (lambda _: None),
         )
 

@@ -16,6 +16,8 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from bridge.agent import Agent
+from bridge.agent.run import agent_group
+from bridge.commands.run import executor_group
 from bridge.config import Config
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.error_text import describe_error, error_message
@@ -89,9 +91,12 @@ async def waited_for(
         async def begin() -> Bridge:
             return await stack.enter_async_context(opened(config, observer))
 
-        yield await _patiently(
+        bridge = await _patiently(
             begin, stop, lambda why: _say(observer, config.bridge, why), LONGEST_OPENING
         )
+        if bridge is not None:
+            await stack.enter_async_context(bridge.group_reports.written(stop))
+        yield bridge
 
 
 def _say(observer: Observer, bridge: str, reason: str) -> None:
@@ -219,7 +224,8 @@ def _agent(bridge: Bridge, agent: Agent) -> Work:
     async def work(stop: asyncio.Event) -> None:
         await bridge.create_topics()
         reads, commands = await bridge.agent_access()
-        await bridge.agent(agent, reads, commands).run(stop)
+        with bridge.group_reports.of(agent_group(bridge.name, agent.name)):
+            await bridge.agent(agent, reads, commands).run(stop)
 
     return work
 
@@ -227,6 +233,8 @@ def _agent(bridge: Bridge, agent: Agent) -> Work:
 def _commands(bridge: Bridge, name: str) -> Work:
     async def work(stop: asyncio.Event) -> None:
         await bridge.create_topics()
-        await (await bridge.executor(name)).run(stop)
+        executor = await bridge.executor(name)
+        with bridge.group_reports.of(executor_group(bridge.name, name)):
+            await executor.run(stop)
 
     return work

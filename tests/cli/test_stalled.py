@@ -1,0 +1,56 @@
+"""`status` where something makes no progress although all tasks run: since when, why, exit code 1."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from bridge.capture import health
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Entry
+from bridge.wiring.group_reports import KEY_PREFIX
+from tests.cli.place import Place, made
+
+MINUTE = 60_000_000
+WHY = "its snapshot can't go on: 403: the login may not read customers"
+
+
+def report(place: Place, *, waits_since: int, lasting: bool) -> None:
+    """The newest report of a capture that runs, and of which one entity waits."""
+    now = time.time_ns() // 1000
+    owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
+    status = health.Status("erp", "streaming", now, now, owed=owed)
+
+    async def write() -> None:
+        log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
+        await log.open()
+        await log.create_topics([health.topic("demo")])
+        await log.append(
+            health.topic("demo").name,
+            [Entry(b"erp", health.dump(status)), Entry(f"{KEY_PREFIX}x".encode(), b"{}")],
+        )
+        await log.close()
+
+    asyncio.run(write())
+
+
+def test_status_says_which_entity_makes_no_progress_since_when_and_why(tmp_path: Path) -> None:
+    place = made(tmp_path / "demo")
+    report(place, waits_since=10 * MINUTE, lasting=False)
+    assert place.call("status").code == 0
+    report(place, waits_since=20 * MINUTE, lasting=False)
+    answer = place.call("status")
+    assert answer.code == 1
+    assert "erp.customer: no progress since" in answer.out
+    assert f"(20 m): {WHY}" in answer.out
+    [system] = [row for row in place.call("status", "--json").rows if row["kind"] == "system"]
+    [stall] = system["stalls"]
+    assert (stall["name"], stall["reason"], system["healthy"]) == ("erp.customer", WHY, False)
+    assert 1200 <= stall["seconds"] < 1800
+    # As long as the configuration says; what was refused for good is told at once.
+    with place.config.open("a") as file:
+        file.write("stalled_after: 1h\n")
+    assert place.call("status").code == 0
+    report(place, waits_since=MINUTE, lasting=True)
+    assert place.call("status").code == 1
