@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bridge.model import redaction
+from bridge.model.redaction import Redactor
 from tests.services.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -78,6 +80,12 @@ def pytest_runtest_call() -> Iterator[None]:
     """The same for what a test asks of a server later, such as ending one that is not ours."""
     with available():
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def own_redactor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test keeps secret, another one may want to read."""
+    monkeypatch.setattr(redaction, "REDACTOR", Redactor())
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Secrets by reference: `${env:NAME}` and `${file:/run/secrets/name}`.
 
 The files hold references only. What they stand for is looked up when it is needed, lives in a
-`Secret`, and is printed by nothing.
+`Secret`, is registered with the redactor, and is printed by nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 from bridge.config.clear_secrets import HIDDEN, REFERENCE
 from bridge.model.errors import ConfigurationError
+from bridge.model.redaction import register_secret
+from bridge.model.secret_urls import secrets_in_url
 
 _ANY = re.compile(r"\$\{[^}]*\}?")
 _SETTINGS = re.compile(r"(^|.*\s)(host|hostaddr|port|dbname|user|service)\s*=", re.DOTALL)
@@ -81,6 +83,9 @@ def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
 
     def put(found: re.Match[str]) -> str:
         value = _look_up(found[1], found[2].strip(), environ, folder)
+        register_secret(value, found[0])
+        for number, secret in enumerate(secrets_in_url(value)):
+            register_secret(secret, f"{found[0]} {number}")
         if in_settings:
             return _SETTING_SPECIAL.sub(r"\\\g<0>", value)
         return quote(value, safe="") if in_url else value

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
+from bridge.model.redaction import register_secret
+from bridge.model.secret_urls import secrets_in_url
 from bridge.tls import TlsFiles
 
 
@@ -43,6 +45,11 @@ class System:
     commands: bool = True
     login: Any = field(default=None, repr=False)
     tls: TlsFiles | None = None
+
+    def __post_init__(self) -> None:
+        """Whatever a connector does with `url`, no message repeats its secrets."""
+        for number, secret in enumerate(secrets_in_url(self.url)):
+            register_secret(secret, f"{self.bridge}.{self.name} url {number}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
 """What an error says, as any record, log line or terminal can keep it. Nothing here can fail:
-an error may be anybody's, with a text that is endless, no Unicode, or can't be made at all.
+an error may be anybody's, with a text that is endless, no Unicode, or can't be made at all. Secrets
+are taken out of each text before it is cut.
 """
 
 from __future__ import annotations
+
+from bridge.model.redaction import redact_cut
 
 MAX_ERROR_CHARACTERS = 1000
 
 
 def clean_text(text: str, limit: int = MAX_ERROR_CHARACTERS) -> str:
-    """At most `limit` characters of `text`, as UTF-8 can hold them: what comes from elsewhere may
-    hold halves of surrogate pairs (JSON can write them), and no record can.
+    """At most `limit` characters of `text` without secrets, as UTF-8 can hold them: what comes from
+    elsewhere may hold halves of surrogate pairs (JSON can write them), and no record can.
     """
-    return text[:limit].encode(errors="replace").decode()
+    return redact_cut(text, limit).encode(errors="replace").decode()
 
 
 def error_name(error: BaseException) -> str:

@@ -1,11 +1,14 @@
 """What can go wrong, named by what the caller should do about it.
 
-Every message names the thing, the place and the way out. No message holds a secret.
+Every message names the thing, the place and the way out. No message holds a secret: each is redacted
+as it is made.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+from bridge.model.redaction import redact
 
 MAX_RETRY_AFTER_S: Final = 86_400.0
 """A system that wants to be left alone for longer is asked once a day all the same, or a slip of its
@@ -15,6 +18,9 @@ pen would stop everything for good.
 
 class BridgeError(Exception):
     """The root of every error that the bridge raises on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(*((redact(message),) if message else ()))
 
 
 class ConfigurationError(BridgeError):
@@ -68,7 +74,7 @@ class RowError(BridgeError):
             if name
         )
         super().__init__(f"{place}: {reason}" if place else reason)
-        self.reason = reason
+        self.reason = redact(reason)
         self.column = column
         self.field = field
         self.step = step

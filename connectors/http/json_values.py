@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+from bridge.model.error_text import error_message
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 
 MAX_DIGITS: Final = 1_000
@@ -85,7 +86,7 @@ def parse_json(
     except UnicodeDecodeError:
         raise UnreadableAnswer("no text in a Unicode encoding") from None
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        raise UnreadableAnswer(f"no JSON ({str(error)[:200]})") from error
+        raise UnreadableAnswer(f"no JSON ({error_message(error, 200)})") from error
     if _deeper(value, MAX_DEPTH):
         raise UnreadableAnswer("nested too deeply")
     return value

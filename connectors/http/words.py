@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from bridge.model.redaction import redact_cut
+
 MAX_WORDS_CHARACTERS: Final = 400
 MAX_SEARCHED_BYTES: Final = 2**16
 """An error says what it is about at its beginning. Patterns with gaps would look at each place of a
@@ -12,10 +14,10 @@ body for an end that is nowhere: for minutes, while nothing else in the process 
 
 
 def one_line(text: str) -> str:
-    """On one line, cut where it is long."""
-    beginning = text[: MAX_WORDS_CHARACTERS * 10]
+    """On one line, without secrets, cut where it is long."""
+    beginning = redact_cut(text, MAX_WORDS_CHARACTERS * 10)
     line = " ".join(beginning.split())
-    if len(line) <= MAX_WORDS_CHARACTERS and len(beginning) == len(text):
+    if len(line) <= MAX_WORDS_CHARACTERS and len(text) <= MAX_WORDS_CHARACTERS * 10:
         return line
     return f"{line[:MAX_WORDS_CHARACTERS]}..."
 
@@ -37,10 +39,10 @@ def element_text(body: bytes, name: str) -> str:
     start = folded.find(b">", at) if at >= 0 else -1
     if start < 0:
         return ""
-    end = folded.find(b"</", start)
+    # Redacted before it is cut: what ends it may be a part of a secret.
+    content = beginning[start + 1 :].decode(errors="replace")
     # A tag within ends the words, which is no matter: they are for people.
-    content = beginning[start + 1 : end if end >= 0 else None]
-    return one_line(content.decode(errors="replace"))
+    return one_line(redact_cut(content, MAX_WORDS_CHARACTERS * 10).partition("</")[0])
 
 
 def _is_opened(folded: bytes, at: int, length: int) -> bool:

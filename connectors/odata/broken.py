@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from bridge.model.error_text import error_message
 from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
 from bridge.tls import tls_refusal
 from connectors.http.errors import AnswerTooLarge
@@ -64,4 +65,8 @@ def _words(error: httpx.HTTPError) -> str:
         httpx.ConnectTimeout: "timed out while connecting",
         httpx.PoolTimeout: "all connections are busy",
     }
-    return kinds.get(type(error)) or " ".join(str(error).split())[:200] or type(error).__name__
+    return (
+        kinds.get(type(error))
+        or " ".join(error_message(error).split())[:200]
+        or type(error).__name__
+    )

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import httpx
 
 from bridge.connector import System
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
 from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
+from connectors.http.secret_headers import SecretHeaders
 from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
 from connectors.odata.broken import broken, lost, too_large
 from connectors.odata.faults import fault, is_csrf, is_page
@@ -47,15 +48,17 @@ class Exchange:
         self._clock = clock
         limits = limits_of(system.options)
         way = entry(system, clock)
-        told = {one for secret in way.secrets for one in (secret, quote(secret, safe=""))}
-        self._secrets = sorted(told - {""}, key=len, reverse=True)
+        secret_headers = SecretHeaders()
         self._http = httpx.AsyncClient(
             auth=way.auth,
             verify=way.tls,
             timeout=limits.timeout,
             limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
             # Behind the login: a token that has to be asked for first takes its time.
-            event_hooks={"request": [_begun], "response": [bound_answers(largest)]},
+            event_hooks={
+                "request": [secret_headers.sent, _begun],
+                "response": [secret_headers.received, bound_answers(largest)],
+            },
             headers={"Accept-Encoding": ACCEPT_ENCODING},
         )
         self._token = ""
@@ -95,7 +98,7 @@ class Exchange:
         """Raise what is wrong with an answer (`connectors.odata.faults`)."""
         error = fault(answer, self.place(request), writes=request.writes, now=self._now())
         if error is not None:
-            raise self._hidden(error)
+            raise error
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -116,7 +119,7 @@ class Exchange:
         token = answer.headers.get("x-csrf-token", "")
         away = fault(answer, self.place(request), writes=False, now=self._now())
         if isinstance(away, RetryLater):
-            raise self._hidden(away)
+            raise away
         if token.lower() in {"", "required", "fetch"}:
             raise ConfigurationError(
                 f"{self._where}: writes are refused without an x-csrf-token, and a read of the "
@@ -142,14 +145,11 @@ class Exchange:
             own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
             if not own:
                 place = f"{self._where}: the token's server {shown(str(asked))}"
-            raise self._hidden(lost(error, place, writes=request.writes and own)) from error
+            raise lost(error, place, writes=request.writes and own) from error
         except AnswerTooLarge as error:
             raise too_large(place, error, writes=request.writes) from None
         except UnreadableAnswer:
             raise broken(place, writes=request.writes) from None
-        except (ConfigurationError, RetryLater) as error:
-            # The token's server, whose words may repeat what it was sent.
-            raise self._hidden(error) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
             # It was never sent. What is wrong with it may hold a secret.
             raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
@@ -194,17 +194,6 @@ class Exchange:
         if self._query and self._query not in query:
             query = f"{query}&{self._query}" if query else self._query
         return urlunsplit((root.scheme, root.netloc, target.path, query, ""))
-
-    def _hidden(self, error: BridgeError) -> BridgeError:
-        """The error without secrets: a service may repeat what it was sent."""
-        text = str(error)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        if isinstance(error, Rejected):
-            return Rejected(error.code, text)
-        if isinstance(error, RetryLater):
-            return RetryLater(text, after=error.after)
-        return type(error)(text)
 
 
 async def _begun(sent: httpx.Request) -> None:

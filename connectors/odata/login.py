@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from bridge.connector import System, TransportRisk
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.redaction import SecretGenerations, register_login, register_secret
 from bridge.model.web_address import split_web_address
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
@@ -34,6 +34,10 @@ LONGEST_USE = 86_400.0
 
 UNTOLD = 300.0
 """Seconds for which a token is used whose server doesn't say how long it is good for."""
+
+
+_TOKENS = ("access_token", "refresh_token", "id_token")
+"""What the server of tokens hands out: none of it may be shown."""
 
 
 def _web_address(value: str) -> str:
@@ -101,11 +105,10 @@ class Login(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the client needs: who signs requests, by what TLS, and what must never be shown."""
+    """What the client needs: who signs requests, and by what TLS."""
 
     auth: httpx.Auth | None = field(repr=False)
     tls: ssl.SSLContext
-    secrets: tuple[str, ...] = field(repr=False)
 
 
 def entry(system: System, clock: Callable[[], float]) -> Entry:
@@ -121,17 +124,16 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     tls = http_tls(system)
     if login.oauth2 is not None:
         secret = login.oauth2.client_secret.get_secret_value()
-        return Entry(
-            Tokens(login.oauth2, where, clock),
-            tls,
-            (secret, _basic(login.oauth2.client_id, secret)),
-        )
+        register_login(login.oauth2.client_id, secret, f"{where} oauth2")
+        return Entry(Tokens(login.oauth2, where, clock), tls)
     if login.api_key is not None:
         key = login.api_key.value.get_secret_value()
-        return Entry(Header(login.api_key.header, key), tls, (key,))
+        register_secret(key, f"{where} api_key")
+        return Entry(Header(login.api_key.header, key), tls)
     if user:
-        return Entry(httpx.BasicAuth(user, password), tls, (password, _basic(user, password)))
-    return Entry(None, tls, ())
+        register_login(user, password, where)
+        return Entry(httpx.BasicAuth(user, password), tls)
+    return Entry(None, tls)
 
 
 def transport_risks(system: System) -> Iterator[TransportRisk]:
@@ -142,11 +144,6 @@ def transport_risks(system: System) -> Iterator[TransportRisk]:
         yield from plain_login(system.url, ("url",))
     if login is not None and login.oauth2 is not None:
         yield from plain_login(login.oauth2.token_url, ("login", "oauth2", "token_url"))
-
-
-def _basic(user: str, password: str) -> str:
-    """What stands in the header of a basic login."""
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 class Header(httpx.Auth):
@@ -176,6 +173,7 @@ class Tokens(httpx.Auth):
         self._where = f"{where}: the token's server {shown(login.token_url)}"
         self._clock = clock
         self._token = ""
+        self._handed_out = {name: SecretGenerations() for name in _TOKENS}
         self._until = 0.0
         self._asking = asyncio.Lock()
         self._failures = 0
@@ -241,6 +239,10 @@ class Tokens(httpx.Auth):
             with suppress(UnreadableAnswer):
                 told = parse_json(answer.content)
         token = told.get("access_token") if isinstance(told, dict) else None
+        if isinstance(told, dict):
+            for name, generations in self._handed_out.items():
+                if isinstance(handed_out := told.get(name), str):
+                    generations.add(handed_out)
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
             after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
             raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)

@@ -202,7 +202,7 @@ class Link:
 
     def lost(self, error: psycopg.Error, doing: str) -> RetryLater:
         """A stream that broke off: the runner opens a new Source."""
-        return RetryLater(f"{self._where}: {doing}: {clean(str(error), self._system.url)}")
+        return RetryLater(f"{self._where}: {doing}: {clean(str(error))}")
 
     async def _answer(self) -> None:
         """Wait until libpq holds a whole answer."""

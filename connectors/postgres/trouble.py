@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import unquote
 
 import psycopg
 
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.redaction import redact
 from connectors.sql.postgres_address import NOT_AN_ADDRESS
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
@@ -39,22 +39,9 @@ _STATE_HINTS = {
 }
 
 
-def secrets_of(url: str) -> list[str]:
-    """The password of a URL or conninfo, as written and decoded; longest first."""
-    found: set[str] = set()
-    for match in (
-        *re.findall(r"//[^:/@?]*:(.*)@", url),
-        *re.findall(r"password\s*=\s*'?([^'&\s]+)", url),
-    ):
-        found |= {match, unquote(match)}
-    return sorted((part for part in found if part), key=len, reverse=True)
-
-
-def clean(text: str, url: str) -> str:
-    """Text of libpq on one line, without the secrets of `url`."""
-    for secret in secrets_of(url):
-        text = text.replace(secret, "***")
-    return " ".join(text.split())
+def clean(text: str) -> str:
+    """Text of libpq on one line, without secrets."""
+    return " ".join(redact(text).split())
 
 
 def says_why(error: psycopg.Error) -> bool:
@@ -68,7 +55,7 @@ def retry_or_fix(
     error: psycopg.Error, system: System, doing: str, refused: Sequence[str] = ()
 ) -> BridgeError:
     """What a failed connection or statement means for the caller; `refused` as in `refusal`."""
-    said = clean(str(error), system.url) or type(error).__name__
+    said = clean(str(error)) or type(error).__name__
     text = f"system {system.name!r} ({system.shown_url}): {doing}: {said}"
     state = error.sqlstate
     if state is None and refused:

@@ -1,12 +1,13 @@
-"""Where a system's remote calls go, as whom, and with which options. Pure."""
+"""Where a system's remote calls go, as whom, and with which options."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlunsplit
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
+from bridge.model.redaction import register_login
 from bridge.model.web_address import split_web_address
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 
@@ -18,7 +19,7 @@ class Address:
     base: str
     database: str
     user: str
-    password: str
+    password: str = field(repr=False)
 
     @property
     def rpc(self) -> str:
@@ -44,6 +45,7 @@ def address_of(system: System) -> Address:
             f"{where}: it says no user and password: write `login: {{user: NAME, password: "
             "${env:NAME}}`"
         )
+    register_login(user, password, where)
     netloc = parts.netloc.rpartition("@")[2]
     return Address(urlunsplit((parts.scheme, netloc, base, "", "")), database, user, password)
 

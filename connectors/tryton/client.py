@@ -25,6 +25,7 @@ from bridge.tls import tls_refusal
 from connectors.http.bounded import ACCEPT_ENCODING, bound_answers
 from connectors.http.dates import http_date, retry_after_seconds
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
+from connectors.http.secret_headers import SecretHeaders
 from connectors.http.tls import http_tls
 from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.address import address_of, options_of
@@ -63,7 +64,11 @@ class Client:
         limits = httpx.Limits(max_connections=system.connections)
         timeout = httpx.Timeout(self.options.timeout, connect=CONNECT_SECONDS)
         self._clock = clock
-        hooks: dict[str, list[Any]] = {"response": [bound_answers()]}
+        secret_headers = SecretHeaders()
+        hooks: dict[str, list[Any]] = {
+            "request": [secret_headers.sent],
+            "response": [secret_headers.received, bound_answers()],
+        }
         headers = {"Accept-Encoding": ACCEPT_ENCODING}
         tls = http_tls(system)
         self._reads = httpx.AsyncClient(

@@ -11,6 +11,7 @@ from html import unescape
 from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.redaction import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,11 @@ def refused(status: int, where: str, after: float | None = None) -> BridgeError 
 
 
 def _sentence(parts: list[str]) -> str:
-    return " - ".join(part.strip() for part in parts if part and part.strip()).replace("\n", "; ")
+    texts = [redact(part).strip() for part in parts]
+    return " - ".join(text for text in texts if text).replace("\n", "; ")
 
 
 def _line(value: Any) -> str:
-    lines = str(value or "").strip().splitlines()
+    # A secret may have several lines, of which the first must not be left.
+    lines = redact(str(value or "")).strip().splitlines()
     return lines[0] if lines else ""

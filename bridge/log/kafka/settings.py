@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiokafka.helpers import create_ssl_context
 
 from bridge.model.errors import ConfigurationError
+from bridge.model.redaction import register_login, register_secret
 
 #: Bytes of key, value and headers that one record may have.
 MAX_RECORD: Final = 1_000_000
@@ -35,6 +36,15 @@ class Security:
     certificate: str = ""
     private_key: str = ""
     private_key_password: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Whatever a broker answers, no message repeats the login."""
+        register_login(self.username, self.password, "kafka")
+        # SASL PLAIN sends them so.
+        register_secret(
+            f"\0{self.username}\0{self.password}" if self.password else "", "kafka sasl"
+        )
+        register_secret(self.private_key_password, "kafka private key")
 
     @property
     def encrypted(self) -> bool:

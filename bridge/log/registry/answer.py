@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 
 from bridge.log.port import RegisteredSchema
+from bridge.model.redaction import redact_cut
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 _MAX_WORDS_CHARACTERS: Final = 500
@@ -43,8 +44,8 @@ class RegistryAnswer:
     def reason(self) -> str:
         """What the registry says, in one line."""
         message = self._of_error("message")
-        text = message if isinstance(message, str) else self.content[:4096].decode(errors="replace")
-        return " ".join(text[:4096].split())[:_MAX_WORDS_CHARACTERS]
+        text = message if isinstance(message, str) else self.content.decode(errors="replace")
+        return " ".join(redact_cut(text, 4096).split())[:_MAX_WORDS_CHARACTERS]
 
     def _of_error(self, name: str) -> Any:
         try:

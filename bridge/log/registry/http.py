@@ -32,6 +32,8 @@ from bridge.log.registry.answer import (
 )
 from bridge.model import compat
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.redaction import register_login, register_secret
+from bridge.model.secret_urls import secrets_in_url
 from bridge.single_flight import SingleFlight
 from bridge.tls import TlsFiles, UnusableTlsFiles, tls_context, tls_refusal
 
@@ -65,6 +67,9 @@ class HttpRegistry:
     ) -> None:
         self._url = url.rstrip("/")
         self._login = httpx.BasicAuth(username, password) if username else None
+        register_login(username, password, "registry")
+        for number, secret in enumerate(secrets_in_url(url)):
+            register_secret(secret, f"registry url {number}")
         self._tls = tls
         self._timeout = timeout
         self._patience = patience

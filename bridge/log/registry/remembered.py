@@ -28,6 +28,7 @@ from bridge.log.registry.kept import check_kept
 from bridge.model import compat
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import SCHEMA_IDS, internal_topic
+from bridge.model.redaction import redact_cut
 from bridge.single_flight import CoalescedRun
 
 READ_LIMIT: Final = 1000
@@ -272,4 +273,4 @@ def _fingerprint(text: str) -> str:
     try:
         return compat.fingerprint(text)
     except (ValueError, RecursionError):
-        return f"no schema: {text[:80]}"
+        return f"no schema: {redact_cut(text, 80)}"

@@ -1,0 +1,78 @@
+"""The texts by which a secret may come back: as it is, and in every encoding that servers and
+libraries write. Mixtures, such as one character as an HTML entity, are left to `unescaping`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from bridge.model.unescaping import unescaped
+
+MIN_SECRET_CHARACTERS: Final = 4
+"""Shorter secrets would be found in half of all words; `check` warns of them."""
+_MIN_ENCODED_CHARACTERS: Final = 4
+
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
+
+
+def plain_forms(secret: str) -> frozenset[str]:
+    """`secret` as it is, in URLs, forms, HTML, JSON and Python's notation, and in hexadecimal."""
+    content = _content(secret)
+    forms = {
+        secret,
+        " ".join(secret.split()),
+        secret.replace(" ", "+"),
+        secret.replace("+", " "),
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret).replace("/", "\\/")[1:-1],
+        repr(secret)[1:-1],
+        ascii(secret)[1:-1],
+        repr(content)[2:-1],
+        secret.encode(errors="replace").decode(),
+        secret.encode("unicode_escape", "surrogatepass").decode(),
+        content.hex(),
+        content.hex().upper(),
+    }
+    # What holds escapes itself is only the same in a text that is unescaped as often as it can be.
+    forms |= {layer.text for layer in list(unescaped(secret))[-1:]}
+    for url_form in (quote(content, safe=""), quote(content), quote_plus(content)):
+        forms |= {url_form, _PERCENT.sub(_in_lower_case, url_form)}
+    return frozenset(form for form in forms if len(form) >= MIN_SECRET_CHARACTERS)
+
+
+def base64_forms(secret: str) -> frozenset[str]:
+    """The characters of Base64 that `secret` alone decides, at each of its three places in a longer
+    text, in both alphabets.
+    """
+    content = _content(secret)
+    forms = set()
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + content).decode()
+        start = -(-8 * before // 6)
+        end = 8 * (before + len(content)) // 6
+        forms.add(encoded[start:end])
+    forms |= {form.translate(_URL_SAFE) for form in forms}
+    return frozenset(form for form in forms if len(form) >= _MIN_ENCODED_CHARACTERS)
+
+
+_URL_SAFE: Final = str.maketrans("+/", "-_")
+
+
+def _content(secret: str) -> bytes:
+    """As UTF-8; bytes that a file or an environment holds and that are none, as they are there."""
+    try:
+        return secret.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        return secret.encode(errors="surrogatepass")
+
+
+def _in_lower_case(escape: re.Match[str]) -> str:
+    return escape[0].lower()
