@@ -12,6 +12,7 @@ CAPABILITIES = "Org.OData.Capabilities.V1."
 CORE = "Org.OData.Core.V1."
 _CHANGED_AT = "com.sap.vocabularies.Common.v1.ChangedAt"
 _CREATED_AT = "com.sap.vocabularies.Common.v1.CreatedAt"
+_EQUAL_ONLY = frozenset({"SingleValue", "MultiValue", "SearchExpression"})
 _MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 #: Names of properties that a service raises at each change, without case and underscores: of SAP
 #: CAP, S/4HANA, Dynamics 365 and others. Most telling first.
@@ -56,6 +57,24 @@ class Said:
         if part:
             found = found.get(part) if isinstance(found, Mapping) else None
         return [str(path) for path in found] if isinstance(found, list) else []
+
+    def equal_only(self) -> list[str]:
+        """Property paths that a filter may ask for by `eq` alone."""
+        found = self.term(CAPABILITIES + "FilterRestrictions")
+        rules = found.get("FilterExpressionRestrictions") if isinstance(found, Mapping) else None
+        return [
+            str(rule.get("Property", ""))
+            for rule in (rules if isinstance(rules, list) else [])
+            if isinstance(rule, Mapping) and rule.get("AllowedExpressions") in _EQUAL_ONLY
+        ]
+
+    def required_filters(self) -> list[str]:
+        """Property paths that must be filtered by; `""`: by some property."""
+        found = self.term(CAPABILITIES + "FilterRestrictions")
+        if not isinstance(found, Mapping):
+            return []
+        listed = self.paths(CAPABILITIES + "FilterRestrictions", "RequiredProperties")
+        return listed or ([""] if found.get("RequiresFilter") is True else [])
 
 
 def moment(

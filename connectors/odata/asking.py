@@ -39,6 +39,31 @@ def _beyond(
     return f"({first.name} {operator} {text} or ({first.name} eq {text} and {inner}))"
 
 
+def ranges_after(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+    """Filters without `or`, of rows that follow each other: those greater than `values`.
+
+    `a eq 1 and b eq 2 and c gt 3`, then `a eq 1 and b gt 2`, then `a gt 1`
+    """
+    return _ranges("gt", table, properties, values)
+
+
+def ranges_before(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+    """The same of rows less than `values`, the nearest first."""
+    return _ranges("lt", table, properties, values)
+
+
+def _ranges(
+    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+) -> list[str]:
+    texts = [literal(p, table.version, one) for p, one in zip(properties, values, strict=True)]
+    names = [p.name for p in properties]
+    equal = [f"{name} eq {text}" for name, text in zip(names, texts, strict=True)]
+    return [
+        " and ".join([*equal[:last], f"{names[last]} {operator} {texts[last]}"])
+        for last in reversed(range(len(names)))
+    ]
+
+
 def from_moment(table: Table, p: Property, at: datetime) -> str:
     """A filter: rows whose property is that moment or later."""
     return f"{p.name} ge {literal(p, table.version, at)}"
@@ -78,7 +103,7 @@ def query(
         found["$filter"] = filtered
     if order:
         found["$orderby"] = ",".join(p.name for p in order)
-    if top is not None:
+    if top is not None and table.set.toppable:
         found["$top"] = str(top)
     if counted:
         found |= counting(table.version)
@@ -93,8 +118,8 @@ def counting(version: Version) -> Query:
 
 
 def key_can_page(table: Table) -> bool:
-    """Whether pages can begin behind a key, as far as the metadata says."""
-    return table.set.sortable and all(table.set.can_filter(name) for name in table.set.key)
+    """Whether pages can begin after a key, as far as the metadata says."""
+    return all(table.set.can_page_by(name) for name in table.set.key)
 
 
 def removed_id(json: Mapping[str, Any]) -> str | None:

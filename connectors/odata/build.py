@@ -118,11 +118,33 @@ class _Building:
             filterable=said.allows("FilterRestrictions", "Filterable"),
             sortable=said.allows("SortRestrictions", "Sortable"),
             countable=said.allows("CountRestrictions", "Countable"),
+            toppable=said.allows("TopSupported"),
             unfilterable=frozenset(
                 [
                     *said.paths(CAPABILITIES + "FilterRestrictions", "NonFilterableProperties"),
                     *(p.name for p in self._properties(item.type) if not p.filterable),
                 ]
+            ),
+            uncomparable=frozenset(
+                [
+                    *said.equal_only(),
+                    *(p.name for p in self._properties(item.type) if not p.comparable),
+                ]
+            ),
+            unsortable=frozenset(
+                [
+                    *said.paths(CAPABILITIES + "SortRestrictions", "NonSortableProperties"),
+                    *said.paths(CAPABILITIES + "SortRestrictions", "DescendingOnlyProperties"),
+                    *(p.name for p in self._properties(item.type) if not p.sortable),
+                ]
+            ),
+            required_filters=tuple(
+                dict.fromkeys(
+                    [
+                        *said.required_filters(),
+                        *(p.name for p in self._properties(item.type) if p.required_in_filter),
+                    ]
+                )
             ),
         )
 

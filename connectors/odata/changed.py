@@ -19,9 +19,10 @@ from bridge.connector import CREATE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page, page_of
-from connectors.odata.asking import after_key, from_moment, key_can_page, query
+from connectors.odata.asking import from_moment, key_can_page, query
 from connectors.odata.clock import Clock, floor
 from connectors.odata.followed_links import FollowedLinks
+from connectors.odata.keyset_pages import KeysetPages, refuses
 from connectors.odata.keyset_trial import KeysetTrial
 from connectors.odata.polling import Asks, Item, State, Step, Told, mark_of
 from connectors.odata.table import Row, Table
@@ -86,8 +87,10 @@ class ChangedPoller:
         self._stale = ""
         self._top = page
         self._keyed = key_can_page(table)
+        self._pages = KeysetPages(table, [self._moment, *table.key])
         #: What finds every row with a moment.
         self._any_moment = f"{self._moment.name} ne null"
+        self._null_tried = False
         #: After which rows pages of this poll began: none twice, where the service heeds the filter.
         self._cursors: set[tuple[Any, ...]] = set()
         self._tried = self._links = False
@@ -101,6 +104,7 @@ class ChangedPoller:
         self._told, self._sure, self._resumed = Told(), None, False
         self._cursor = self._link = None
         self._clock.forget()
+        await self._try_null()
         page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
         if not page.rows:
             await self._look_without_filter()
@@ -143,19 +147,35 @@ class ChangedPoller:
             return False
         return bool(before & await self._sample(since))
 
+    def _since_long_ago(self) -> str:
+        zone = UTC if self._moment.edm == "Edm.DateTimeOffset" else None
+        return from_moment(self.table, self._moment, LONG_AGO.replace(tzinfo=zone))
+
+    async def _try_null(self) -> None:
+        """See once whether the service takes `ne null`; otherwise the question is another one."""
+        if self._null_tried:
+            return
+        try:
+            await self._finds(self._any_moment)
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            self._any_moment = self._since_long_ago()
+        self._null_tried = True
+
     async def _look_without_filter(self) -> None:
         """No row has a moment, the service says; it may not know what `ne null` is. Raises
         AnswerMismatch where another question finds none either.
         """
-        p, zone = self._moment, UTC if self._moment.edm == "Edm.DateTimeOffset" else None
         if not await self._overlooks(self._any_moment):
             return
-        self._any_moment = from_moment(self.table, p, LONG_AGO.replace(tzinfo=zone))
+        self._any_moment = self._since_long_ago()
         if await self._overlooks(self._any_moment):
             raise self._mismatch(FINDS_NOTHING)
 
     async def try_questions(self) -> None:
         """See once whether the service heeds what is asked of it. Raises AnswerMismatch."""
+        await self._try_null()
         if not await self._finds(self._any_moment):
             await self._look_without_filter()
         await self._try()
@@ -164,11 +184,17 @@ class ChangedPoller:
         """See once whether pages can begin after a moment and a key."""
         if self._tried or not self._keyed:
             return
-        properties = [self._moment, *self.table.key]
         if self._moment.name in self.table.set.key:
             return
-        fault = await KeysetTrial(self._asks, self.table, properties, self._any_moment).run()
+        await self._try_null()
+        trial = KeysetTrial(self._asks, self.table, self._pages, self._any_moment)
+        fault = await trial.run()
         self._tried = fault is not None
+        if trial.refused:
+            # Keys that can't be compared (GUIDs, in some services): pages begin at a moment.
+            self._keyed, fault = False, ""
+            if self._cursor is not None:
+                self._poll_from(self._from)
         if fault:
             raise self._mismatch(fault)
 
@@ -188,6 +214,9 @@ class ChangedPoller:
         self._link = state["link"]
         self._from = _moment(state["from"])
         self._resumed = self._cursor is not None or self._link is not None
+        if self._cursor is not None and len(self._cursor) != 1 + len(self.table.key):
+            # It was asked by the moment alone, which may not be so any more.
+            self._cursor = None
 
     def saved(self, marks: int) -> State:
         sure = self._sure if len(self._told) <= marks else self._clock.latest
@@ -269,8 +298,9 @@ class ChangedPoller:
                 # The service doesn't know its link any more: the poll begins again.
                 self._poll_from(self._from)
         first = self._cursor is None
-        if self._cursor is not None and self._keyed:
-            filtered = after_key(self.table, [self._moment, *self.table.key], self._cursor)
+        keyed = self._cursor if self._keyed else None
+        if keyed is not None:
+            filtered = ""
         elif self._cursor is not None:
             filtered = from_moment(self.table, self._moment, self._cursor[0])
         elif self._from is not None:
@@ -280,8 +310,10 @@ class ChangedPoller:
         order = [self._moment, *self.table.key] if self._keyed else [self._moment]
         # Where the service's own links are followed, a $top would end them.
         top = self._top if self._keyed else None
-        params = query(self.table, filtered=filtered, order=order, top=top)
-        page = await self._page_of(self.table.name, params, prefer=prefer)
+        params = query(self.table, order=order, top=top)
+        page = await self._pages.page(
+            self._page_of, params, keyed, filtered=filtered, prefer=prefer
+        )
         if first and (back := self._clock.set_back()) is not None:
             self._stale = back.stale
             self._poll_from(back.start)
@@ -369,8 +401,18 @@ class ChangedPoller:
 
     async def blind(self) -> bool:
         """Whether there are rows without a moment, which no look brings."""
+        if not self._moment.nullable:
+            return False
         params = query(self.table, filtered=f"{self._moment.name} eq null", top=1)
-        rows = (await self._asks.page(self.table.name, params)).rows
+        try:
+            rows = (await self._asks.page(self.table.name, params)).rows
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            # Nulls come first or last in the order, as each database has it.
+            ends = [self._newest("", 1), query(self.table, order=[self._moment], top=1)]
+            pages = [await self._asks.page(self.table.name, params) for params in ends]
+            rows = [row for page in pages for row in page.rows]
         # A service that ignores the filter gives others.
         return any(whole(self.table, json)[self._at] is None for json in rows)
 

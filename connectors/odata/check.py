@@ -15,6 +15,7 @@ from connectors.odata.asking import query
 from connectors.odata.binding import problems
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
+from connectors.odata.keyset_pages import refuses
 from connectors.odata.means import Chosen, choose
 from connectors.odata.model import Service
 from connectors.odata.options import options_of
@@ -152,8 +153,9 @@ async def _look(
         return chosen, False
     try:
         await poller.try_questions()
-    except AnswerMismatch:
-        if options.of(use.table).means is not None:
+    except Rejected as error:
+        mismatch = isinstance(error, AnswerMismatch) or refuses(error)
+        if not mismatch or options.of(use.table).means is not None:
             raise
         chosen = await choose(client, service, use, options, but=("delta", "changed"))
         return chosen, False
@@ -173,6 +175,15 @@ async def _heeded(
         await snapshot.try_questions(use.table)
     except AnswerMismatch as error:
         findings.append(Finding(f"system {system.name!r}: {error}"))
+    except Rejected as error:
+        findings.append(
+            Finding(
+                f"{where}: a snapshot of it can't be made: {error}",
+                "correct what the service says, or leave the entity out",
+            )
+        )
+        return findings
+    findings += _few_rows(where, snapshot.most_rows(use.table), options_of(system.options).page)
     if snapshot.fault(use.table):
         findings.append(
             Finding(
@@ -185,6 +196,29 @@ async def _heeded(
     return [*findings, *(Finding(f"{where}: {text}", fatal=False) for text in faults)]
 
 
+def _few_rows(where: str, most: int | None, page: int) -> list[Finding]:
+    if most is None or most >= page:
+        return []
+    return [
+        Finding(
+            f"{where}: the service refuses more than about {most} rows at a time (`page` is {page}); fewer "
+            "are asked for instead",
+            f"say capture: {{page: {most}}}, which saves the refused requests",
+            fatal=False,
+        )
+    ]
+
+
+def _wants_filter(where: str, names: Sequence[str]) -> Finding:
+    by = ", ".join(filter(None, names)) or "some property"
+    return Finding(
+        f"{where}: the service's metadata says that it gives rows only where they are filtered by {by}, "
+        "so that its rows can't all be read",
+        "leave the entity out, or have the service give its rows without a filter",
+        fatal=False,
+    )
+
+
 async def _table(
     client: Client, service: Service, system: System, use: TableUse
 ) -> Sequence[Finding]:
@@ -194,7 +228,12 @@ async def _table(
         found = list(await _heeded(client, service, system, use))
     except BridgeError as error:
         text = str(error)
-        return [Finding(text if text.startswith(where) else f"{where}: {text}")]
+        failure = Finding(text if text.startswith(where) else f"{where}: {text}")
+        entity_set = service.sets.get(use.table)
+        if entity_set is None or not entity_set.required_filters:
+            return [failure]
+        set_place = f"{where}: entity set {use.table!r}"
+        return [failure, _wants_filter(set_place, entity_set.required_filters)]
     if chosen.means == "listing" and options.of(use.table).means is None:
         found.append(
             Finding(

@@ -28,6 +28,7 @@ from connectors.odata.csdl import parse
 from connectors.odata.exchange import Exchange
 from connectors.odata.limits import limits_of
 from connectors.odata.model import Service, Version
+from connectors.odata.top_limits import TopLimits
 
 _ACCEPT: Mapping[Version, str] = {
     # Without the parameter, decimals are JSON numbers, of which many servers lose digits.
@@ -59,6 +60,8 @@ class Client:
         self._service: Service | None = None
         self._reading: SingleFlight[str, Service] = SingleFlight()
         self._form: batches.Format | None = None
+        #: How many rows may be asked for at once, by entity set.
+        self.top_limits = TopLimits()
 
     @property
     def room(self) -> int:
@@ -135,10 +138,17 @@ class Client:
         absolute: bool = False,
     ) -> Answer:
         """The answer to a read. `path` is relative to the service's root and percent-encoded;
-        `params` are not. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
+        `params` are not. Where a `$top` is refused, it is lowered to what the service takes: fewer rows
+        come then. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
         """
+        if absolute:
+            return await self._get(path, prefer, absolute=True)
+        return await self.top_limits.ask(
+            path, params or {}, lambda options: self._get(self.within(path, options), prefer)
+        )
+
+    async def _get(self, path: str, prefer: str, *, absolute: bool = False) -> Answer:
         headers = {"Prefer": prefer} if prefer else {}
-        path = path if absolute else self.within(path, params or {})
         request = await self._dressed(Request("GET", path, None, headers))
         answer = await self._exchange.ask(request)
         if absolute and answer.status == 410:

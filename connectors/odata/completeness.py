@@ -77,7 +77,7 @@ class Completeness:
         if page is not None and page.rows:
             # In an order of its own the service may skip others than it gave.
             ordered = with_query(
-                path, {"$orderby": ",".join(of.set.key)} if of.set.sortable else {}
+                path, {"$orderby": ",".join(of.set.key)} if of.set.can_sort_by_key else {}
             )
             skipped, new = 0, True
             while page is not None and page.rows and new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from connectors.odata.raw import (
@@ -26,7 +27,9 @@ _RESTRICTIONS = {
     "sap:filterable": ("FilterRestrictions", "Filterable"),
     "sap:sortable": ("SortRestrictions", "Sortable"),
     "sap:countable": ("CountRestrictions", "Countable"),
+    "sap:topable": ("TopSupported", ""),
 }
+_EQUAL_ONLY = frozenset({"single-value", "multi-value"})
 
 
 @dataclass(slots=True)
@@ -116,6 +119,9 @@ class _Reading:
             scale=scale(own.get("Scale")),
             concurrency=own.get("ConcurrencyMode") == "Fixed",
             filterable=own.get("sap:filterable", "true") != "false",
+            comparable=own.get("sap:filter-restriction", "") not in _EQUAL_ONLY,
+            sortable=own.get("sap:sortable", "true") != "false",
+            required_in_filter=own.get("sap:required-in-filter") == "true",
             date_only=own.get("sap:display-format") == "Date",
         )
 
@@ -156,9 +162,19 @@ class _Reading:
             self._model.sets.append(found)
             for attribute, (term, part) in _RESTRICTIONS.items():
                 if own.get(attribute) == "false":
-                    self._model.annotate(target, {_CAPABILITIES + term: {part: False}})
+                    self._restrict(target, term, {part: False} if part else False)
+            if own.get("sap:requires-filter") == "true":
+                self._restrict(target, "FilterRestrictions", {"RequiresFilter": True})
         for item in children(container, "FunctionImport"):
             self._function(item)
+
+    def _restrict(self, target: str, term: str, restriction: Any) -> None:
+        """Add to what is refused; a term may have several parts."""
+        terms = self._model.annotations.setdefault(target, {})
+        own = terms.get(_CAPABILITIES + term)
+        if isinstance(own, dict) and isinstance(restriction, dict):
+            restriction = {**own, **restriction}
+        terms[_CAPABILITIES + term] = restriction
 
     def _function(self, item: Element) -> None:
         own = attributes(item)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from bridge.connector import Stale, TableUse
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Rejected
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.delta import DeltaPoller, NoTracking
+from connectors.odata.keyset_pages import refuses
 from connectors.odata.listing import ListingPoller
 from connectors.odata.means import choose
 from connectors.odata.model import Service
@@ -109,6 +110,11 @@ class Feed:
             return await self._begun(service, await self._made(service))
         except AnswerMismatch:
             if not self._avoids(poller):
+                raise
+            return await self._begun(service, await self._made(service))
+        except Rejected as error:
+            # What is refused of one way may not be asked by another one.
+            if not refuses(error) or not self._avoids(poller):
                 raise
             return await self._begun(service, await self._made(service))
         return poller

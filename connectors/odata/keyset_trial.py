@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from bridge.connector.answer_check import first_misplaced, first_repeated
 from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
-from connectors.odata.asking import after_key, before_key, both, query
+from connectors.odata.asking import both, query
+from connectors.odata.keyset_pages import KeysetPages, refuses
 from connectors.odata.model import Property
 from connectors.odata.polling import Asks
 from connectors.odata.table import Row, Table
@@ -36,42 +37,60 @@ class _Unknown(Exception):
     """Nothing can be known: of so few rows, or by what came."""
 
 
-class KeysetTrial:
-    """Asks one set by `properties`, whose order must be total. `filtered` holds for all questions."""
+class _Refused(Exception):
+    """The service refuses what pages by key are made of."""
 
-    def __init__(
-        self, asks: Asks, table: Table, properties: Sequence[Property], filtered: str = ""
-    ) -> None:
+
+class KeysetTrial:
+    """Asks one set in the form that its pages have, or will have. `filtered` holds for all questions."""
+
+    def __init__(self, asks: Asks, table: Table, pages: KeysetPages, filtered: str = "") -> None:
         self._asks = asks
         self._table = table
-        self._properties = properties
+        self._pages = pages
+        self._properties: Sequence[Property] = pages.properties
         self._filtered = filtered
+        #: What `run` returned is a refusal: the service says itself that it can't.
+        self.refused = False
         names = [p.name for p in table.properties]
-        self._places = [names.index(p.name) for p in properties]
+        self._places = [names.index(p.name) for p in pages.properties]
 
     async def run(self) -> str | None:
-        """What the service does wrong; "": nothing; None: of so few rows, by what it answers, or because
-        its rows change that fast, it can't be known.
+        """What the service does wrong, or refuses; "": nothing; None: of so few rows, by what it answers,
+        or because its rows change that fast, it can't be known.
         """
         try:
             shown = await contradiction(self._once)
+        except _Refused as error:
+            self.refused = True
+            return str(error)
         except (Rejected, RowsChange, _Unknown):
-            # It refuses one of the questions: whoever pages asks those that matter again.
+            # It fails by one of the questions: whoever pages asks those that matter again.
             return None
         return "" if shown is None else shown.fault
 
     async def _once(self) -> Contradiction | None:
-        first = await self._keys(2)
+        try:
+            first = await self._keys(2)
+        except Rejected as error:
+            if await self._takes_unordered(error):
+                raise _Refused(f"it refuses `$orderby` by the key: {error}") from error
+            raise
         if len(first) < 2 or not all(map(self._is_exact, first)):
             raise _Unknown
         lowest, second = first
-        highest = (await self._keys(1, descending=True))[:1]
+        highest = await self._highest()
         if highest == [lowest]:
             return Contradiction(
                 "it gives the same row first, whether `$orderby` asks for ascending or descending",
                 (lowest, second),
             )
-        after = await self._keys(2, after_key(self._table, self._properties, lowest))
+        try:
+            after = await self._keys(2, after=lowest)
+        except Rejected as error:
+            if refuses(error):
+                raise _Refused(f"it refuses `$filter` by `gt` a key: {error}") from error
+            raise
         # A key that the service has more digits of than it tells is greater than itself.
         following = [key for key in after if key != lowest]
         if following[:1] != [second]:
@@ -79,14 +98,13 @@ class KeysetTrial:
                 "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second",
                 (lowest, second, *following[:1]),
             )
-        before = before_key(self._table, self._properties, lowest)
-        if others := await self._others(before, lowest):
+        if others := await self._others(self._pages.filters_before(lowest), lowest):
             return Contradiction(
                 "`$filter` by `lt` finds rows before the one that `$orderby` gives first",
                 (lowest, *others),
             )
         if highest and self._is_exact(highest[0]):
-            beyond = after_key(self._table, self._properties, highest[0])
+            beyond = self._pages.filters_after(highest[0])
             if others := await self._others(beyond, highest[0]):
                 return Contradiction(
                     "`$filter` by `gt` finds rows after the one that `$orderby` gives last",
@@ -94,20 +112,45 @@ class KeysetTrial:
                 )
         return None
 
-    async def _others(self, filtered: str, key: Row) -> list[Row]:
-        """Rows that a filter finds, but for `key` itself, and those that differ from it by digits of a
+    async def _takes_unordered(self, error: Rejected) -> bool:
+        """Whether the question is taken without an order."""
+        if not refuses(error):
+            return False
+        try:
+            await self._asks.page(
+                self._table.name, query(self._table, filtered=self._filtered, top=2)
+            )
+        except Rejected:
+            return False
+        return True
+
+    async def _highest(self) -> list[Row]:
+        """The last key, at most; none where it can't be asked for: some services sort upwards only."""
+        try:
+            return (await self._keys(1, descending=True))[:1]
+        except Rejected as error:
+            if refuses(error):
+                return []
+            raise
+
+    async def _others(self, filters: Sequence[str], key: Row) -> list[Row]:
+        """Rows that filters find, but for `key` itself, and those that differ from it by digits of a
         moment that the service doesn't tell.
         """
         moment = self._properties[0].edm in MOMENTS
-        keys = await self._keys(2, filtered)
+        keys = [one for text in filters for one in await self._keys(2, text)]
         return [one for one in keys if one != key and not (moment and one[0] == key[0])]
 
-    async def _keys(self, top: int, filtered: str = "", *, descending: bool = False) -> list[Row]:
+    async def _keys(
+        self, top: int, filtered: str = "", *, after: Row | None = None, descending: bool = False
+    ) -> list[Row]:
         select = ",".join(dict.fromkeys(p.path[0] for p in [*self._table.key, *self._properties]))
-        params = query(self._table, filtered=both(self._filtered, filtered), top=top, select=select)
+        params = query(self._table, top=top, select=select)
         sign = " desc" if descending else ""
         params["$orderby"] = ",".join(f"{p.name}{sign}" for p in self._properties)
-        page = await self._asks.page(self._table.name, params)
+        page = await self._pages.page(
+            self._asks.page, params, after, filtered=both(self._filtered, filtered)
+        )
         rows = [whole(self._table, json) for json in page.rows[:top]]
         return [tuple(row[place] for place in self._places) for row in rows]
 

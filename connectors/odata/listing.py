@@ -18,8 +18,9 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.answer import Page
-from connectors.odata.asking import after_key, key_can_page, query
+from connectors.odata.asking import key_can_page, query
 from connectors.odata.followed_links import FollowedLinks
+from connectors.odata.keyset_pages import KeysetPages, refuses
 from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
 from connectors.odata.polling import MARK, Asks, Item, State, Step, mark_of
 from connectors.odata.table import Row, Table
@@ -61,6 +62,7 @@ class ListingPoller:
         self._phase = _Phase.IDLE
         self.whole = True
         self._keyed = key_can_page(table)
+        self._pages = KeysetPages(table, table.key)
         self._tried = False
         #: Why pages can't begin after a key, where the metadata says that they can.
         self._fault = ""
@@ -140,7 +142,7 @@ class ListingPoller:
     async def _try(self) -> None:
         """See once whether pages can begin after a key."""
         if self._keyed and not self._tried:
-            fault = await KeysetTrial(self._asks, self.table, self.table.key).run()
+            fault = await KeysetTrial(self._asks, self.table, self._pages).run()
             self._tried = fault is not None
             if fault:
                 self._keyed, self._fault = False, fault
@@ -158,10 +160,20 @@ class ListingPoller:
             try:
                 return await self._first(prefer, counted=True, after=self._cursor)
             except Rejected:
-                page = await self._first(prefer, counted=False, after=self._cursor)
+                page = await self._uncounted(prefer)
                 self._counts = False
                 return page
-        return await self._first(prefer, counted=False, after=self._cursor)
+        return await self._uncounted(prefer)
+
+    async def _uncounted(self, prefer: str) -> Page:
+        try:
+            return await self._first(prefer, counted=False, after=self._cursor)
+        except Rejected as error:
+            if self._keyed and refuses(error):
+                # The next look follows the service's links.
+                self._keyed, self._fault = False, f"it refuses pages by key: {error}"
+                self._phase = _Phase.IDLE
+            raise
 
     async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> Page:
         """The page after a key, or the first one of all."""
@@ -169,10 +181,8 @@ class ListingPoller:
             return await self._asks.page(
                 self.table.name, query(self.table, counted=counted), prefer=prefer
             )
-        key = self.table.key
-        filtered = "" if after is None else after_key(self.table, key, after)
-        params = query(self.table, filtered=filtered, order=key, top=self._page, counted=counted)
-        return await self._asks.page(self.table.name, params, prefer=prefer)
+        params = query(self.table, order=self.table.key, top=self._page, counted=counted)
+        return await self._pages.page(self._asks.page, params, after, prefer=prefer)
 
     async def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
         """Where the next page begins; None: there is none. That a page is short is believed only

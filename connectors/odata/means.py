@@ -86,7 +86,7 @@ async def choose(
     if means is None and "delta" not in but and await tracked(asks, service, one, use):
         means = "delta"
     if means is None:
-        asks_by_time = changed and one.can_filter(changed) and one.sortable
+        asks_by_time = changed and one.can_page_by(changed)
         means = "changed" if asks_by_time and "changed" not in but else "listing"
     if means != "changed":
         return Chosen(means, table_of(service, use))

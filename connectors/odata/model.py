@@ -60,8 +60,11 @@ class EntitySet:
     `delta`: change tracking is announced. `changed` names a property of Edm.DateTimeOffset or
     Edm.DateTime that every change raises, announced or known by its name; None: there is none.
     `created` likewise names the moment of creation.
-    `creatable`, `updatable`, `deletable`, `filterable`, `sortable`, `countable`: False where the
-    metadata refuses it; `unfilterable` names single properties that no filter may name.
+    `creatable`, `updatable`, `deletable`, `filterable`, `sortable`, `countable`, `toppable`: False where
+    the metadata refuses it; `unfilterable` names single properties that no filter may name,
+    `uncomparable` those that it may only ask for by `eq`, `unsortable` those that no order may name.
+    `required_filters` names properties without a filter by which the set gives nothing; `""` among
+    them: it wants some filter.
     """
 
     name: str
@@ -79,11 +82,25 @@ class EntitySet:
     filterable: bool = True
     sortable: bool = True
     countable: bool = True
+    toppable: bool = True
     unfilterable: frozenset[str] = frozenset()
+    uncomparable: frozenset[str] = frozenset()
+    unsortable: frozenset[str] = frozenset()
+    required_filters: tuple[str, ...] = ()
 
     def can_filter(self, name: str) -> bool:
         """Whether `$filter` may name this property, as far as the metadata says."""
         return self.filterable and name not in self.unfilterable
+
+    @property
+    def can_sort_by_key(self) -> bool:
+        """Whether `$orderby` may name the whole key, as far as the metadata says."""
+        return self.sortable and self.unsortable.isdisjoint(self.key)
+
+    def can_page_by(self, name: str) -> bool:
+        """Whether rows can be asked for in the order of this property, after a value of it."""
+        sortable = self.sortable and name not in self.unsortable
+        return sortable and self.can_filter(name) and name not in self.uncomparable
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ class RawProperty:
     scale: int | None = None
     concurrency: bool = False
     filterable: bool = True
+    comparable: bool = True
+    sortable: bool = True
+    required_in_filter: bool = False
     date_only: bool = False
 
 

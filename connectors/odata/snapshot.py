@@ -13,10 +13,12 @@ from bridge.connector.answer_check import AnswerMismatch, first_foreign
 from bridge.connector.seen_again import IN_A_ROW, seen_again
 from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
 from connectors.odata.answer import MOST_DIGITS, Page, page_of
-from connectors.odata.asking import after_key, both, key_can_page, matching, query
+from connectors.odata.asking import key_can_page, matching, query
 from connectors.odata.client import Client
 from connectors.odata.followed_links import FollowedLinks
+from connectors.odata.keyset_pages import KeysetPages, refuses
 from connectors.odata.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
+from connectors.odata.options import Options, options_of
 from connectors.odata.row_check import as_read
 from connectors.odata.table import Row, Table
 from connectors.odata.tables import Tables, whole
@@ -26,8 +28,8 @@ LINK = "link"
 """What a cursor begins with that is a place behind one of the service's own links."""
 
 
-TRIAL_ROWS = 1000
-"""Rows asked for to see whether the service links to the rest."""
+MAX_FAILURES = 3
+"""Failures of one question in a row after which it counts as refused: a deadlock passes by itself."""
 
 
 def is_link_cursor(after: Sequence[Any]) -> bool:
@@ -60,6 +62,11 @@ class ODataSnapshot:
         #: Sets that can be paged by key, and why others can't be.
         self._tried: set[str] = set()
         self._faults: dict[str, str] = {}
+        self._pages: dict[str, KeysetPages] = {}
+        #: Sets whose rows the service doesn't count, and why.
+        self._uncounted: dict[str, str] = {}
+        #: No more rows than these are asked for at once.
+        self._page_rows = options_of(system.options).page if system.options else Options().page
         #: Of each walk under way: what was counted at its beginning, and rows read since.
         self._walks: dict[tuple[str, str, str], tuple[int, int]] = {}
         #: Of each walk by links.
@@ -73,8 +80,25 @@ class ODataSnapshot:
         return await self._count(of, matching(of, where) if where else "")
 
     async def _count(self, of: Table, filtered: str) -> int:
-        if not of.set.countable:
+        """As `count`: in an answer to a question for rows, or else by `/$count`. Raises RetryLater where
+        nothing else is answered either.
+        """
+        if not of.set.countable or of.name in self._uncounted:
             return 0
+        try:
+            return await self._counted(of, filtered)
+        except (Rejected, RetryLater) as error:
+            if isinstance(error, RetryLater) and error.after is not None:
+                raise
+            counted = await self._counted_alone(of, filtered)
+            if counted is not None:
+                return counted
+            # Whatever else is wrong shows here: an outage, or a filter that is refused.
+            await self._client.page(of.name, query(of, filtered=filtered, top=1))
+            self._uncounted[of.name] = str(error)
+            return 0
+
+    async def _counted(self, of: Table, filtered: str) -> int:
         params = query(of, filtered=filtered, top=0, select=of.set.key[0], counted=True)
         body = (await self._client.get(of.name, params)).body
         page = page_of(body)
@@ -82,8 +106,18 @@ class ODataSnapshot:
             return page.total
         # V2 may leave the list out where no row of it was asked for.
         inside = body.get("d") if isinstance(body, dict) else None
-        text = str(inside.get("__count")) if isinstance(inside, dict) else ""
-        return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else 0
+        return _number(inside.get("__count")) if isinstance(inside, dict) else 0
+
+    async def _counted_alone(self, of: Table, filtered: str) -> int | None:
+        params = {"$filter": filtered} if filtered else {}
+        try:
+            body = (await self._client.get(f"{of.name}/$count", params)).body
+        except (Rejected, RetryLater):
+            return None
+        text = (
+            body.decode(errors="replace").strip("\ufeff \r\n") if isinstance(body, bytes) else body
+        )
+        return _number(text) or None
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
@@ -111,36 +145,76 @@ class ODataSnapshot:
     ) -> Chunk:
         filtered = matching(of, where) if where else ""
         linked = after is not None and is_link_cursor(after)
+        refusal = ""
         if not linked and await self._pages_by_key(of, filtered):
             try:
-                chunk = await self._keyed(of, filtered, after, limit, select)
+                chunk = await self._keyed_or_refused(of, filtered, after, limit, select)
             except AnswerMismatch as error:
                 self._faults[of.name] = str(error)
+            except Rejected as error:
+                refusal = f"it refuses pages by key: {error}"
             else:
                 self._hold(of, where, chunk.rows)
                 return chunk
         # What was read in an order that doesn't hold is read again.
-        chunk = await self._linked(of, filtered, after if linked else None, limit, select)
+        try:
+            chunk = await self._linked(of, filtered, after if linked else None, limit, select)
+        except AnswerMismatch:
+            raise
+        except Rejected as error:
+            fault = refusal or self._faults.get(of.name, "")
+            if not fault:
+                raise
+            words = f"entity set {of.name!r} can't be read: {fault}; and by its own links: {error}"
+            raise Rejected(error.code, words) from error
+        if refusal:
+            self._faults[of.name] = refusal
         self._hold(of, where, chunk.rows)
         return chunk
 
+    async def _keyed_or_refused(
+        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+    ) -> Chunk:
+        """As `_keyed`. What fails by itself is asked again, and counts as refused where it fails always."""
+        for _ in range(MAX_FAILURES - 1):
+            try:
+                return await self._keyed(of, filtered, after, limit, select)
+            except AnswerMismatch:
+                raise
+            except Rejected as error:
+                if refuses(error):
+                    raise
+        return await self._keyed(of, filtered, after, limit, select)
+
     async def try_questions(self, table: str) -> None:
-        """See whether all rows of a table can be had. Raises AnswerMismatch."""
+        """Ask once what a snapshot will ask: the number of rows, its first page, and a row after that.
+        Raises AnswerMismatch, Rejected where not all rows of the table can be had.
+        """
         of = await self._table(table)
-        if await self._pages_by_key(of, ""):
-            return
-        # How the links end shows at once where there is none.
-        await self._linked(of, "", None, TRIAL_ROWS, of.select)
+        await self.count(table, None)
+        chunk = await self._read(of, None, None, self._page_rows, of.select)
+        if chunk.last is not None:
+            # A page by links comes whole, whatever is asked for.
+            await self._read(of, None, chunk.last, 1, of.select)
 
     def fault(self, table: str) -> str:
         """Why pages of a table can't begin after a key, though the metadata says that they can."""
         return self._faults.get(table, "")
 
+    def uncounted(self, table: str) -> str:
+        """Why the rows of a table aren't counted, though the metadata says that they can be."""
+        return self._uncounted.get(table, "")
+
+    def most_rows(self, table: str) -> int | None:
+        """How many rows of a table the service gives at most for one question, where fewer than asked."""
+        return self._client.top_limits.of(table)
+
     async def _pages_by_key(self, of: Table, filtered: str) -> bool:
         if not key_can_page(of) or of.name in self._faults:
             return False
         if of.name not in self._tried:
-            fault = await KeysetTrial(self._client, of, of.key, filtered).run()
+            trial = KeysetTrial(self._client, of, self._pages_of(of), filtered)
+            fault = await trial.run()
             if fault is not None:
                 self._tried.add(of.name)
             if fault:
@@ -162,6 +236,9 @@ class ODataSnapshot:
                     f"entity set {of.name!r}: rows came whose {name} was not asked for: the service "
                     "doesn't heed `$filter`; take the snapshot without a condition"
                 )
+
+    def _pages_of(self, of: Table) -> KeysetPages:
+        return self._pages.setdefault(of.name, KeysetPages(of, of.key))
 
     async def _table(self, name: str) -> Table:
         service = await self._client.metadata()
@@ -198,21 +275,30 @@ class ODataSnapshot:
                 return Chunk(of.shape, rows, [packed(part) for part in cursor])
 
     async def _after(
-        self, of: Table, filtered: str, cursor: list[Any] | None, wanted: int, select: str
+        self,
+        of: Table,
+        filtered: str,
+        cursor: list[Any] | None,
+        wanted: int,
+        select: str,
+        *,
+        extra: int = 0,
     ) -> list[Row]:
         """Rows after a key, up to so many. Raises AnswerMismatch."""
-        begin = "" if cursor is None else after_key(of, of.key, cursor)
-        params = query(of, filtered=both(filtered, begin), order=of.key, top=wanted, select=select)
-        prefer = f"odata.maxpagesize={wanted}"
-        page = await self._filled(of, await self._client.page(of.name, params, prefer=prefer))
+        top = min(wanted, self._page_rows) + extra
+        params = query(of, order=of.key, top=top, select=select)
+        prefer = f"odata.maxpagesize={top}"
+        pages = self._pages_of(of)
+        page = await pages.page(self._client.page, params, cursor, filtered=filtered, prefer=prefer)
+        page = await self._filled(of, page)
         rows = [whole(of, json) for json in page.rows]
         fault = paging_fault(of, list(map(of.key_of, rows)), cursor)
         if fault:
             raise AnswerMismatch(fault)
         following = [row for row in rows if list(of.key_of(row)) != cursor]
-        if not following and len(rows) >= wanted:
-            # A service that takes `gt` for `ge` gives the row of the cursor itself; others are behind it.
-            return (await self._after(of, filtered, cursor, wanted + 1, select))[:wanted]
+        if not following and len(rows) >= top and not extra:
+            # A service that takes `gt` for `ge` gives the row of the cursor itself; others are after it.
+            return await self._after(of, filtered, cursor, wanted, select, extra=1)
         return following[:wanted]
 
     def _walked(self, walk: tuple[str, str, str], rows: int) -> None:
@@ -381,3 +467,9 @@ class ODataSnapshot:
     async def close(self) -> None:
         """End the connections."""
         await self._client.close()
+
+
+def _number(value: Any) -> int:
+    """The number of rows that a service says; 0 where it is none."""
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else 0

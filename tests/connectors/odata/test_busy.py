@@ -13,6 +13,7 @@ from connectors.odata.answer import Answer, Request, parsed
 from connectors.odata.changed import ChangedPoller
 from connectors.odata.client import Client
 from connectors.odata.exchange import Exchange
+from connectors.odata.keyset_pages import KeysetPages
 from connectors.odata.keyset_trial import KeysetTrial
 from connectors.odata.listing import ListingPoller
 from connectors.odata.reader import ODataReader
@@ -64,7 +65,7 @@ async def test_a_trial_of_keys_finds_no_fault(serve: Serve, numbers: int) -> Non
             table = table_of(metadata, TableUse(name))
             order = [one for one in table.properties if one.name == moment] + [*table.key]
             for _ in range(12):
-                fault = await KeysetTrial(client, table, order).run()
+                fault = await KeysetTrial(client, table, KeysetPages(table, order)).run()
                 assert not fault, (seed, name)
         await client.close()
 

@@ -314,3 +314,42 @@ def _spoiled(whole: bytes, drawn: random.Random) -> bytes:
     pieces = [one.span() for one in re.finditer(rb'"[^"]*"|<[^>]*>|[A-Za-z.]+', whole)]
     (start, end), (other, upto) = drawn.choice(pieces), drawn.choice(pieces)
     return whole[:start] + whole[other:upto] + whole[end:]
+
+
+RESTRICTED_V4 = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">
+<edmx:DataServices><Schema Namespace="N" xmlns="http://docs.oasis-open.org/odata/ns/edm">
+<EntityType Name="T"><Key><PropertyRef Name="Id"/></Key><Property Name="Id" Type="Edm.Guid"/>
+<Property Name="ModifiedAt" Type="Edm.DateTimeOffset"/><Property Name="Plant" Type="Edm.String"/>
+</EntityType><EntityContainer Name="C"><EntitySet Name="Things" EntityType="N.T">
+<Annotation Term="Org.OData.Capabilities.V1.TopSupported" Bool="false"/>
+<Annotation Term="Org.OData.Capabilities.V1.SortRestrictions"><Record>
+<PropertyValue Property="NonSortableProperties"><Collection>
+<PropertyPath>ModifiedAt</PropertyPath></Collection></PropertyValue></Record></Annotation>
+<Annotation Term="Org.OData.Capabilities.V1.FilterRestrictions"><Record>
+<PropertyValue Property="RequiredProperties"><Collection><PropertyPath>Plant</PropertyPath></Collection>
+</PropertyValue><PropertyValue Property="FilterExpressionRestrictions"><Collection><Record>
+<PropertyValue Property="Property" PropertyPath="Id"/>
+<PropertyValue Property="AllowedExpressions" String="SingleValue"/></Record></Collection>
+</PropertyValue></Record></Annotation></EntitySet></EntityContainer></Schema></edmx:DataServices>
+</edmx:Edmx>"""
+RESTRICTED_V2 = b"""<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx">
+<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"
+xmlns:sap="http://www.sap.com/Protocols/SAPData">
+<EntityType Name="T"><Key><PropertyRef Name="Id"/></Key>
+<Property Name="Id" Type="Edm.Guid" sap:filter-restriction="single-value"/>
+<Property Name="ModifiedAt" Type="Edm.DateTimeOffset" sap:sortable="false"/>
+<Property Name="Plant" Type="Edm.String" sap:required-in-filter="true"/>
+</EntityType><EntityContainer Name="C"><EntitySet Name="Things" EntityType="N.T" sap:topable="false"
+sap:requires-filter="true"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"""
+
+
+@pytest.mark.parametrize("document", [RESTRICTED_V4, RESTRICTED_V2])
+def test_what_a_set_refuses_of_single_properties_is_read(document: bytes) -> None:
+    [things] = parse(document).sets.values()
+    assert things.can_filter("Id")
+    assert not things.can_page_by("Id"), "`gt` of it is refused"
+    assert things.can_filter("ModifiedAt")
+    assert not things.can_page_by("ModifiedAt"), "no order may name it"
+    assert things.can_page_by("Plant")
+    assert not things.toppable
+    assert things.required_filters[-1] == "Plant"

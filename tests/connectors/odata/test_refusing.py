@@ -1,0 +1,204 @@
+"""Services that refuse what others take: every row in another way, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.connector import CREATE, UPDATE, System, TableUse
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.model.errors import Rejected
+from connectors.odata.connector import connector
+from connectors.odata.options import Options
+from connectors.odata.snapshot import ODataSnapshot
+from connectors.odata.source import ODataSource
+from tests.connectors.odata.refusing import CHANGED, KEYS, REFUSALS, SETS, RefusingService
+
+EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))
+
+
+def system_of(service: RefusingService, *tables: str, **options: Any) -> System:
+    uses = tuple(TableUse(table) for table in tables)
+    made = Options.model_validate({"poll": 0.01, "overlap": 5, "reconcile": 600, **options})
+    return System("acme", "erp", service.url, service.url, made, uses, 2)
+
+
+def keys_of(service: RefusingService, table: str) -> list[tuple[Any, ...]]:
+    return sorted(tuple(row[name] for name in KEYS[table]) for row in service.rows[table])
+
+
+async def walked(
+    service: RefusingService, table: str, *, limit: int = 11, **options: Any
+) -> list[tuple[Any, ...]]:
+    """The keys of a whole snapshot."""
+    snapshot = ODataSnapshot(system_of(service, table, **options))
+    keys: dict[tuple[Any, ...], None] = {}
+    after = None
+    try:
+        await snapshot.count(table, None)
+        while True:
+            chunk = await snapshot.chunk(table, None, after, limit)
+            names = [column.name for column in chunk.shape.columns]
+            places = [names.index(name) for name in KEYS[table]]
+            keys |= {tuple(row[place] for place in places): None for row in chunk.rows}
+            if chunk.last is None:
+                return sorted(keys)
+            after = chunk.last
+    finally:
+        await snapshot.close()
+
+
+@EVERY_SET
+@pytest.mark.parametrize("refusal", ["", *sorted(REFUSALS)])
+async def test_a_first_snapshot_is_made_whatever_is_refused(refusal: str, table: str) -> None:
+    service = RefusingService(*filter(None, [refusal]))
+    async with service.between.serving():
+        assert await walked(service, table) == keys_of(service, table)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(
+    refusals=st.sets(st.sampled_from(sorted(REFUSALS)), min_size=2, max_size=5),
+    table=st.sampled_from(sorted(SETS)),
+    rows=st.integers(0, 23),
+    limit=st.integers(1, 30),
+    own_pages=st.booleans(),
+)
+async def test_refusals_together_leave_no_row_out(
+    refusals: set[str], table: str, rows: int, limit: int, *, own_pages: bool
+) -> None:
+    """All rows, or a sentence; what `check` finds agrees with it."""
+    service = RefusingService(*refusals, rows=rows, own_pages=own_pages)
+    async with service.between.serving():
+        findings = await connector.check(system_of(service, table))
+        fatal = [one.what for one in findings if one.fatal]
+        if fatal:
+            with pytest.raises((AnswerMismatch, Rejected)):
+                await walked(service, table, limit=limit)
+        else:
+            assert await walked(service, table, limit=limit) == keys_of(service, table)
+
+
+async def test_a_top_over_the_limit_of_the_service_is_halved_once() -> None:
+    service = RefusingService("top")
+    async with service.between.serving():
+        assert len(await walked(service, "Notes", limit=100)) == 23
+        tops = [text for text in service.refused if "Top query" in text]
+        assert len(tops) == 4, "1000, or what is asked for, is halved until it is 10 or less"
+
+
+async def test_page_is_the_most_that_is_asked_for_at_once() -> None:
+    service = RefusingService("top")
+    async with service.between.serving():
+        assert len(await walked(service, "Notes", limit=100, page=10)) == 23
+        assert service.refused == []
+
+
+async def test_check_names_the_limit_of_rows_and_the_option() -> None:
+    service = RefusingService("top")
+    async with service.between.serving():
+        findings = await connector.check(system_of(service, "Notes"))
+        [found] = [one for one in findings if "at a time" in one.what]
+        assert not found.fatal
+        assert "page: " in found.fix
+        assert not [
+            one
+            for one in await connector.check(system_of(service, "Notes", page=10))
+            if "at a time" in one.what
+        ]
+
+
+async def test_or_over_distinct_properties_is_asked_as_ranges_without_links() -> None:
+    """Business Central: key by key, so that nothing is read twice when a snapshot is resumed."""
+    service = RefusingService("or", own_pages=False)
+    async with service.between.serving():
+        assert await walked(service, "Items") == keys_of(service, "Items")
+        assert sum("OR operator" in text for text in service.refused) <= 2
+        assert not any("skiptoken" in asked.path for asked in service.between.asked)
+
+
+async def test_check_says_why_a_set_is_read_by_links() -> None:
+    service = RefusingService("guids")
+    async with service.between.serving():
+        findings = await connector.check(system_of(service, "Papers"))
+        [found] = [one for one in findings if "paged by its key" in one.what]
+        assert not found.fatal
+        assert "incompatible types" in found.what
+
+
+async def test_a_set_that_can_be_read_in_no_way_is_refused_by_check() -> None:
+    service = RefusingService("guids", "count", own_pages=False)
+    whole = service.answer
+    async with service.between.serving():
+        service.between.rule = lambda asked: _cut(whole(asked), asked.path)
+        findings = await connector.check(system_of(service, "Papers"))
+        fatal = [one.what for one in findings if one.fatal]
+        assert len(fatal) == 1
+        assert "incompatible types" in fatal[0]
+        assert "has more" in fatal[0]
+
+
+def _cut(answer: Any, path: str) -> Any:
+    if "Papers" not in path or answer.status != 200:
+        return answer
+    body = json.loads(answer.body)
+    if "value" not in body:
+        return answer
+    return replace(answer, body=json.dumps({"value": body["value"][:5]}).encode())
+
+
+async def captured(service: RefusingService, table: str, **options: Any) -> tuple[str, list[Any]]:
+    """By what means a set is captured, and what a change of each row tells."""
+    system = system_of(service, table, **options)
+    means = (await connector.means(system))[table]
+    source = ODataSource(system)
+    names = [*SETS[table], CHANGED]
+    try:
+        checkpoint = await source.open(None)
+        assert checkpoint
+        for number, row in enumerate(service.rows[table]):
+            row.update(qty=1000 + number, modifiedAt="2026-05-01T00:01:00Z")
+        changes: dict[Any, Any] = {}
+        for _ in range(200):
+            batch = await source.read(1000, 0.02)
+            assert not batch.troubles, batch.troubles
+            for change in batch.changes:
+                assert change.op in {CREATE, UPDATE}
+                row = dict(zip(names, change.new, strict=True))
+                changes[tuple(row[name] for name in KEYS[table])] = row["qty"]
+            if len(changes) == len(service.rows[table]):
+                break
+        return means, sorted(changes)
+    finally:
+        await source.close()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "table"),
+    [*itertools.product(["count", "top", "or", "guids", "gt", "null", "in"], ["Items", "Papers"])],
+)
+async def test_changes_are_told_by_their_time_whatever_of_keys_is_refused(
+    refusal: str, table: str
+) -> None:
+    service = RefusingService(refusal)
+    async with service.between.serving():
+        means, keys = await captured(service, table)
+        assert CHANGED in means
+        assert keys == keys_of(service, table)
+
+
+@pytest.mark.parametrize("refusal", ["time", "order by time", "order", "descending"])
+async def test_a_time_that_cannot_be_asked_for_leaves_listings(refusal: str) -> None:
+    service = RefusingService(refusal)
+    async with service.between.serving():
+        _, keys = await captured(service, "Notes")
+        assert keys == keys_of(service, "Notes")
+        findings = await connector.check(system_of(service, "Notes"))
+        assert not [one.what for one in findings if one.fatal]
