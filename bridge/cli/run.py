@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +37,43 @@ KINDS = ("capture", "agents", "commands")
     metavar="HOST:PORT",
     help="Serve Prometheus metrics there, and the probes /healthz and /readyz.",
 )
+@click.option(
+    "--exit-on-failure",
+    is_flag=True,
+    help="End all as soon as a part has failed for good (exit code 1): a supervisor starts it again.",
+)
 @click.pass_context
 def command(
-    ctx: click.Context, *, only: tuple[str, ...], as_json: bool, verbose: bool, metrics: str | None
+    ctx: click.Context,
+    *,
+    only: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+    metrics: str | None,
+    exit_on_failure: bool,
 ) -> None:
-    """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM."""
+    """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM.
+
+    A part that fails for good leaves the others running, unless --exit-on-failure is given.
+    """
     with _refusals(as_json=as_json):
         config = configuration(ctx)
         kinds = only or KINDS
         observers: list[Observer] = []
+        ends: list[Callable[[], None]] = []
+        failed = False
 
         def cut_off(why: str) -> None:
             for observer in observers:
                 observer(PartState("bridge", config.bridge, "failed", why))
+
+        def on_failure() -> None:
+            nonlocal failed
+            if exit_on_failure and not failed:
+                failed = True
+                # Within the same time as after a signal, whatever the others do.
+                for end in ends:
+                    end()
 
         async def work(stop: asyncio.Event) -> int:
             from bridge.cli.told import log_lines
@@ -74,13 +98,14 @@ def command(
                     if telemetry is not None:
                         await watching.enter_async_context(telemetry.watching(bridge))
                     running = parts(bridge, agents, kinds)
-                    ended = await run(running, stop, observer)
+                    ended = await run(running, stop, observer, on_failure)
             # Each told its reason when it happened; where others went on, that may be long ago.
             if len(ended.failed) < len(running):
                 _remind(observer, config.bridge, ended.failed)
             return 1 if ended.failed else 0
 
-        leave(run_async(work, ends_itself=True, cut_off=cut_off))
+        code = run_async(work, ends_itself=True, cut_off=cut_off, ready=ends.append)
+        leave(1 if failed else code)
 
 
 def _remind(observer: Observer, bridge: str, failed: Collection[str]) -> None:

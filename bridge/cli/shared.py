@@ -87,6 +87,7 @@ def run_async(
     ends_itself: bool = False,
     while_read: bool = False,
     cut_off: Callable[[str], None] | None = None,
+    ready: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> int:
     """Run `work` and return its exit code; Ctrl-C and SIGTERM end it in order with 0.
 
@@ -94,7 +95,8 @@ def run_async(
     is cancelled only after `GRACE` seconds or at a second signal; other work is cancelled at
     once. Work `while_read` also ends when whoever read its output through a pipe has left. What
     has not ended in order within five seconds is cut off, with exit code 1: `cut_off` is told why
-    (on stderr by default), in another thread.
+    (on stderr by default), in another thread. `ready` is handed, before `work` begins, what ends it as
+    a signal would.
     """
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -133,6 +135,7 @@ def run_async(
         StopSignals(from_thread, from_thread, cut_off or _on_stderr) as signals,
         asyncio.Runner(loop_factory=lambda: loop) as runner,
     ):
+        ready(signals.begin)
         if seen():
             signals.begin()
         return runner.run(supervised())

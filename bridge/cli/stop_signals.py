@@ -69,7 +69,7 @@ class StopSignals:
         self._devnull.close()
 
     def begin(self) -> None:
-        """As if a signal had come: one did before the block was entered."""
+        """As if a signal had come: one did before the block was entered, or a part has failed."""
         with suppress(OSError):
             self._writing.send(bytes([signal.SIGTERM]))
 

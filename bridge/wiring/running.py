@@ -129,8 +129,14 @@ def _reason(state: RetryCallState) -> str:
     return error_message(error) if error else ""
 
 
-async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) -> Ended:
-    """Run all until `stop` is set or every part has given up.
+async def run(
+    running: Sequence[Part],
+    stop: asyncio.Event,
+    observer: Observer,
+    on_failure: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Run all until `stop` is set or every part has given up. `on_failure` is called each time that
+    one does, once its reason is told.
 
     A defect (any error that the bridge does not raise on purpose) ends the part that it is in, like
     an error that is raised on purpose; its notice says where it is from.
@@ -139,7 +145,7 @@ async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) 
     with garbage.seldom():
         async with asyncio.TaskGroup() as group:
             tasks = {
-                part: group.create_task(_supervised(part, stop, observer, ended))
+                part: group.create_task(_supervised(part, stop, observer, ended, on_failure))
                 for part in running
             }
             working = [task for part, task in tasks.items() if not part.watches]
@@ -151,7 +157,13 @@ async def run(running: Sequence[Part], stop: asyncio.Event, observer: Observer) 
     return ended
 
 
-async def _supervised(part: Part, stop: asyncio.Event, observer: Observer, ended: Ended) -> None:
+async def _supervised(
+    part: Part,
+    stop: asyncio.Event,
+    observer: Observer,
+    ended: Ended,
+    on_failure: Callable[[], None],
+) -> None:
     """A part whose log or system is away is begun again; other errors end it, and it alone."""
 
     def say(state: str, reason: str = "") -> None:
@@ -164,6 +176,7 @@ async def _supervised(part: Part, stop: asyncio.Event, observer: Observer, ended
     def give_up(reason: str) -> None:
         ended.failed[f"{part.kind} {part.name}"] = reason
         say("failed", reason)
+        on_failure()
 
     try:
         await _patiently(work, stop, lambda why: say("retrying", why))

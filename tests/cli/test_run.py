@@ -103,3 +103,16 @@ def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
     assert "gave up before: commands erp" in told[-1]
     if form:
         assert lines("\n".join(told))[-1]["level"] == "warning"
+
+
+def test_a_part_that_fails_for_good_ends_the_process_where_that_is_asked_for(place: Place) -> None:
+    """With exit code 1, the others in order: a supervisor starts it again, and tries the part."""
+    assert place.call("setup", "erp", "--yes").code == 0
+    place.sql("drop table bridge_ledger")
+    started = place.start("run", "--only", "capture", "--only", "commands", "--exit-on-failure")
+    with started as bridge:
+        told = bridge.communicate(timeout=60)[1]
+    assert bridge.returncode == 1, told
+    assert told.count("the ledger table 'bridge_ledger' is not there") == 1
+    assert "gave up before: commands erp" in told
+    assert "did not end in time" not in told

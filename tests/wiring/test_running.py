@@ -85,3 +85,20 @@ async def test_an_observer_that_fails_ends_nothing() -> None:
     stop.set()
     ended = await running
     assert (seen, ended.failed) == (["a stopped"], {})
+
+
+async def test_each_part_that_gives_up_is_reported_after_its_reason() -> None:
+    seen: list[str] = []
+    stop = asyncio.Event()
+
+    def observe(notice: Notice) -> None:
+        if isinstance(notice, PartState) and notice.state == "failed":
+            seen.append(notice.reason)
+
+    def on_failure() -> None:
+        seen.append("on_failure")
+        stop.set()
+
+    parts = [part("b", None, seen), part("a", ConfigurationError("mend it"), seen)]
+    await run(parts, stop, observe, on_failure)
+    assert seen == ["mend it", "on_failure", "b stopped"]
