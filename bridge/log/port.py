@@ -325,6 +325,24 @@ class SupportsLogCheck(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Authorizer:
+    """`present`: whether the log's servers decide who may do what. `writers`: who may write the
+    topic that was asked for, as far as access lists say; None: this user may not ask.
+    """
+
+    present: bool
+    writers: tuple[str, ...] | None = None
+
+
+@runtime_checkable
+class SupportsAccessLists(Protocol):
+    """A log whose servers may decide who writes what."""
+
+    async def authorizer(self, topic: str) -> Authorizer:
+        """Whether they do, and who may write the topic. Raises RetryLater, ConfigurationError."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredSchema:
     """A schema of a registry: its id and its exact text."""
 

@@ -4,10 +4,12 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiokafka
 import pytest
 from aiokafka import codec
+from aiokafka.errors import KafkaError
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclOperation,
@@ -17,12 +19,21 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from bridge.agent.run import agent_group
+from bridge.cli.check.access import access_findings, access_rules
+from bridge.cli.check.found import Found
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.kafka.check import rights_findings, settings_findings
 from bridge.log.kafka.metadata import READ, WRITE, TopicRights, missing_operations
 from bridge.log.kafka.settings import MAX_BATCH
-from bridge.log.port import Log, LogFinding, SupportsLogCheck, TopicSpec
+from bridge.log.port import (
+    Log,
+    LogFinding,
+    SupportsLogCheck,
+    TopicPartition,
+    TopicSpec,
+)
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
@@ -54,7 +65,9 @@ class Strict:
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Strict]:
     login, far, nobody = free_ports(3)
-    users = f'{PLAIN} user_bridge="{PASSWORD}" user_stranger="{PASSWORD}";'
+    names = ("bridge", "stranger", "agents", "readers")
+    logins = " ".join(f'user_{name}="{PASSWORD}"' for name in names)
+    users = f"{PLAIN} {logins};"
     settings = {
         "cluster.id": "b3RoZXItY2x1c3Rlci0wMQ",
         "listeners": (
@@ -81,28 +94,33 @@ def strict() -> Iterator[Strict]:
 
 
 def _grant(bootstrap: str) -> None:
-    """What docs/kafka.md says that the bridge's user needs."""
+    """What `check` prints for the three roles."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    topic, group, ids = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
     of = AclOperation
-    needs = [
-        *((topic, name, operation) for name in ("acme.", "_acme.") for operation in
-          (of.CREATE, of.DESCRIBE, of.DESCRIBE_CONFIGS, of.READ, of.WRITE)),
-        *((group, "acme.", operation) for operation in (of.DESCRIBE, of.READ)),
-        *((ids, name, operation) for name in ("acme.", "legacy-bridge-append-")
-          for operation in (of.DESCRIBE, of.WRITE)),
-    ]  # fmt: skip
+    operations = {
+        "Create": of.CREATE,
+        "Describe": of.DESCRIBE,
+        "DescribeConfigs": of.DESCRIBE_CONFIGS,
+        "Read": of.READ,
+        "Write": of.WRITE,
+    }
+    kinds = {
+        "topic": ResourceType.TOPIC,
+        "group": ResourceType.GROUP,
+        "transactional-id": ResourceType.TRANSACTIONAL_ID,
+    }
     bindings = [
         AclBinding(
-            kind,
-            name,
-            ResourcePatternType.PREFIXED,
-            "User:bridge",
+            kinds[rule.resource],
+            rule.name,
+            ResourcePatternType.LITERAL if rule.literal else ResourcePatternType.PREFIXED,
+            f"User:{rule.role}",
             "*",
-            operation,
+            operations[operation],
             AclPermissionType.ALLOW,
         )
-        for kind, name, operation in needs
+        for rule in access_rules("acme")
+        for operation in rule.operations
     ]
     for done in admin.create_acls(bindings).values():
         done.result(20)
@@ -270,3 +288,65 @@ async def test_the_memory_of_ids_is_not_trusted_to_a_topic_that_loses_it(
     registry = RememberedRegistry(EmbeddedRegistry(log, "acme"), log, "acme")
     with pytest.raises(ConfigurationError, match=rf"{name} .* forgotten.*compact"):
         await registry.open()
+
+
+async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_no_receipts(
+    strict: Strict,
+) -> None:
+    topics = [f"acme.{name}" for name in ("commands", "receipts", "audit", "dead", "e")]
+    async with opened(log_of(strict.login, user="bridge")) as bridge:
+        await bridge.create_topics([TopicSpec(topic) for topic in topics])
+    group = agent_group("acme", "watch")
+    place = aiokafka.TopicPartition("acme.e", 0)
+    login: dict[str, Any] = {
+        "bootstrap_servers": strict.login,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "agents",
+        "sasl_plain_password": PASSWORD,
+    }
+    async with aiokafka.AIOKafkaConsumer("acme.e", group_id=group, **login) as member:
+        assert member.assignment()
+    refused = set()
+    for topic in topics:
+        # The broker of these tests allows short transactions only, which the log's aren't.
+        producer = aiokafka.AIOKafkaProducer(
+            transactional_id=f"acme.{group}.acme.e.0", transaction_timeout_ms=10_000, **login
+        )
+        await producer.start()
+        try:
+            async with producer.transaction():
+                await producer.send_and_wait(topic, b"v")
+                await producer.send_offsets_to_transaction({place: 0}, group)
+        except KafkaError:
+            refused.add(topic)
+        finally:
+            await producer.stop()
+    assert refused == {"acme.receipts", "acme.audit", "acme.e"}
+    async with opened(log_of(strict.login, user="readers")) as readers:
+        assert await readers.end_offsets([TopicPartition("acme.commands", 0)])
+
+
+async def test_check_says_whether_anybody_decides_who_may_write(
+    strict: Strict, kafka: "Kafka"
+) -> None:
+    async def found(log: KafkaLog) -> Found:
+        async with opened(log):
+            [only] = [each async for each in access_findings("acme", log, "log")]
+            return only
+
+    open_to_all = await found(log_of(kafka.bootstrap))
+    assert open_to_all.weight == "warning"
+    assert "has no authorizer" in open_to_all.what
+    kept = await found(log_of(strict.plain))
+    assert kept.weight == "ok"
+    assert "acme.receipts: User:bridge;" in kept.what
+    assert "acme.commands: User:agents, User:bridge;" in kept.what
+    unasked = await found(log_of(strict.login, user="bridge"))
+    assert "this user may not ask it who may write" in unasked.what
+    for each in (open_to_all, kept, unasked):
+        assert len(each.fix.splitlines()) == len(access_rules("acme"))
+        assert (
+            "--allow-principal User:agents --operation Write --topic acme.commands "
+            "--resource-pattern-type literal" in each.fix
+        )

@@ -8,6 +8,7 @@ from bridge.capture.control import topic as control_topic
 from bridge.capture.entity import stored_type
 from bridge.capture.health import topic as status_topic
 from bridge.capture.positions import topic as positions_topic
+from bridge.cli.check.access import access_findings
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
 from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
@@ -174,6 +175,8 @@ async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found,
     if not wrong:
         ours = sum(wanted.name in topics for wanted in expected(config))
         yield Found("ok", "log", f"reachable; topics of this bridge: {ours}", place)
+    async for found in access_findings(config.bridge, log, place):
+        yield found
     async for found in _registry(config, log, topics):
         yield found
 

@@ -12,13 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from bridge.log.kafka.authorizer import authorizer_of
 from bridge.log.kafka.committed import stable_offsets
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.operations import group_operations
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.subscription import subscription
 from bridge.log.kafka.topics import NEWER, entries_of, spec_of
-from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
+from bridge.log.port import Authorizer, GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.single_flight import SingleFlight
 
@@ -130,6 +131,10 @@ class KafkaAdmin:
     async def group_operations(self, group: str) -> int:
         """What this user may do with a group, as bits of AclOperation. Raises the port's errors."""
         return await self._ask(f"group {group}", lambda: group_operations(self._client, group))
+
+    async def authorizer(self, topic: str) -> Authorizer:
+        """Who may write a topic. Raises the port's errors."""
+        return await self._ask("access lists", lambda: authorizer_of(self._client, topic))
 
     async def groups(self) -> Mapping[str, GroupInfo]:
         """Every consumer group with its members and commits."""

@@ -183,6 +183,11 @@ async def stop(consumer: aiokafka.AIOKafkaConsumer) -> None:
     await consumer.stop()
 
 
+async def ask_any(client: AIOKafkaAdminClient, request: Any) -> Any:
+    """The same, of whichever broker."""
+    return await client._send_request(request)  # noqa: SLF001
+
+
 async def ask(client: AIOKafkaAdminClient, node: int, request: Any) -> Any:
     """Send a request that aiokafka's admin client has no method for."""
     return await client._client.send(node, request)  # noqa: SLF001

@@ -35,6 +35,7 @@ from bridge.log.kafka.settings import (
     client_arguments,
 )
 from bridge.log.port import (
+    Authorizer,
     Entry,
     GroupInfo,
     LogFinding,
@@ -310,6 +311,10 @@ class KafkaLog:
             except ConfigurationError as error:
                 findings.append(LogFinding(str(error)))
         return findings
+
+    async def authorizer(self, topic: str) -> Authorizer:
+        """See the port."""
+        return await self._admin.authorizer(topic)
 
     @asynccontextmanager
     async def _answering(self, doing: str) -> AsyncIterator[None]:

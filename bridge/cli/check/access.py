@@ -1,0 +1,102 @@
+"""Who may write which topic on Kafka: the access lists to set, and whether the cluster keeps any."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from bridge.cli.check.found import Found
+from bridge.log.port import Log, SupportsAccessLists
+from bridge.model.errors import BridgeError
+from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
+
+#: Begins the transactional ids of records that are appended outside of a partition's owner.
+APPEND_IDS = "legacy-bridge-append-"
+SERVER = "SERVER:9092"
+
+READING = ("Describe", "Read")
+WRITING = ("Describe", "Write")
+OWNING = ("Create", "Describe", "DescribeConfigs", "Read", "Write")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """What the user of one role may do with the resources whose names begin with `name`, or
+    (`literal`) with the one of that name. `resource`: topic, group or transactional-id.
+    """
+
+    role: str
+    resource: str
+    name: str
+    operations: tuple[str, ...]
+    literal: bool = False
+
+    def command(self) -> str:
+        """As Kafka's own tool sets it."""
+        operations = " ".join(f"--operation {operation}" for operation in self.operations)
+        pattern = "literal" if self.literal else "prefixed"
+        return (
+            f"kafka-acls.sh --bootstrap-server {SERVER} --add --allow-principal User:{self.role} "
+            f"{operations} --{self.resource} {self.name} --resource-pattern-type {pattern}"
+        )
+
+
+def access_rules(bridge: str) -> list[AccessRule]:
+    """Those of the three roles of `docs/authority.md`. A transactional id is the bridge's name, the
+    group's and the partition's.
+    """
+    ours, inner = f"{bridge}.", f"_{bridge}."
+    agents = f"{bridge}.agent."
+    written = [fixed_topic(bridge, topic) for topic in (COMMANDS, DEAD)]
+    return [
+        *(AccessRule("bridge", "topic", name, OWNING) for name in (ours, inner)),
+        AccessRule("bridge", "group", ours, READING),
+        *(AccessRule("bridge", "transactional-id", name, WRITING) for name in (ours, APPEND_IDS)),
+        *(AccessRule("agents", "topic", name, READING) for name in (ours, inner)),
+        *(AccessRule("agents", "topic", name, ("Write",), literal=True) for name in written),
+        AccessRule("agents", "group", agents, READING),
+        AccessRule("agents", "transactional-id", f"{bridge}.{agents}", WRITING),
+        *(AccessRule("readers", "topic", name, READING) for name in (ours, inner)),
+    ]
+
+
+async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[Found, None]:
+    """What the cluster says about access, and the commands that set it."""
+    if not isinstance(log, SupportsAccessLists):
+        return
+    commands = "\n".join(rule.command() for rule in access_rules(bridge))
+    topics = [fixed_topic(bridge, topic) for topic in (RECEIPTS, COMMANDS, AUDIT)]
+    try:
+        answers = {topic: await log.authorizer(topic) for topic in topics}
+    except BridgeError as error:
+        yield Found(
+            "ok",
+            "log",
+            f"whether the cluster keeps access lists could not be asked ({error}); those to set:",
+            place,
+            fix=commands,
+        )
+        return
+    if not all(answer.present for answer in answers.values()):
+        yield Found(
+            "warning",
+            "log",
+            "the cluster has no authorizer: whoever reaches it may write every topic, send "
+            "commands under any agent's name and receipts that no executor wrote",
+            place,
+            "set authorizer.class.name on its brokers, then these access lists for three users",
+            fix=commands,
+        )
+        return
+    unasked = [topic for topic, answer in answers.items() if answer.writers is None]
+    if unasked:
+        what = "the cluster has an authorizer; this user may not ask it who may write; to set:"
+    else:
+        writers = "; ".join(
+            f"{topic}: {', '.join(answer.writers or ()) or 'super users only'}"
+            for topic, answer in answers.items()
+        )
+        what = (
+            f"the cluster has an authorizer; who may write, beside super users: {writers}; to set:"
+        )
+    yield Found("ok", "log", what, place, fix=commands)
