@@ -20,7 +20,7 @@ from bridge.model.types import Entity
 from bridge.plan.execute import Executor
 from bridge.plan.make import entity_type, make_plan
 from bridge.plan.raw import Failure, cells_of
-from bridge.plan.steps import Wire
+from bridge.plan.steps import Plan, Wire
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 _AWAY = -2
@@ -98,10 +98,19 @@ class CapturedEntity:
             if self.type is None:
                 raise
             raise Incompatible(str(error)) from error
+        if self.type is None:
+            self._executor(plan)  # what can't be made leaves no schema behind
         if self.type is None or _schemas(found) != _schemas(self.type):
             await self._register(found)
         self.type = found
-        executor = Executor(
+        executor = self._executor(plan)
+        while len(self._executors) >= KEPT_SHAPES:
+            del self._executors[next(iter(self._executors))]
+        self._executors[shape] = executor
+        return executor
+
+    def _executor(self, plan: Plan) -> Executor:
+        return Executor(
             plan,
             self._target.bridge,
             self._key_schema,
@@ -110,10 +119,6 @@ class CapturedEntity:
             self._target.max_record_bytes,
             self._target.mask_key,
         )
-        while len(self._executors) >= KEPT_SHAPES:
-            del self._executors[next(iter(self._executors))]
-        self._executors[shape] = executor
-        return executor
 
     async def _register(self, found: Entity) -> None:
         for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):

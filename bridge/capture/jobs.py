@@ -140,6 +140,14 @@ class Jobs:
         self._snapshots.drop()
         self._patience.refused(job, why, self._state.wires.monotonic())
 
+    def unfit(self, entity: str) -> None:
+        """Its table doesn't fit it: a snapshot of it begins again, later. What was read of it is
+        older than the changes that are left out.
+        """
+        reason = self._state.unfit.get(entity)
+        if reason is not None and self.listens(entity):
+            self._refused(self._state.progress.jobs[0], reason)
+
     def looked(self, looks: int) -> None:
         """The source told all that its looks have found, as many as these."""
         self._patience.looked(looks)
@@ -222,6 +230,7 @@ class Jobs:
         executor = await state.executor(entity, chunk.shape, group)
         if executor is None:
             self._snapshots.drop()
+            self.unfit(job.entity)
             return
         entries: list[Entry] = []
         failures: list[Failure] = []

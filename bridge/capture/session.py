@@ -149,7 +149,7 @@ class Session:
 
     def _troubled(self, tables: Mapping[str, str], state: State) -> None:
         """Tell which entities can't be captured for now, and which can be again."""
-        if not (tables or self.lacking or self.pulse.troubles):
+        if not (tables or self.lacking or state.unfit or self.pulse.troubles):
             return
         said = {
             entity.spec.name: why
@@ -162,7 +162,7 @@ class Session:
             for name, why in self.lacking.items()
             if name not in said and self.entities[name].type is None
         }
-        found = {**self.lacking, **said}
+        found = {**self.lacking, **state.unfit, **said}
         before = self.pulse.troubles
         self.pulse.become_troubled(found, self.wires.clock())
         if found == before:

@@ -24,7 +24,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(slots=True)
 class State:
     """`progress` is what will hold once everything that was given out is in the log; `changed`
-    that it says something new besides the position. Used by one task.
+    that it says something new besides the position. `unfit`: why the tables of entities don't fit
+    them that were never captured; their first snapshots, which are still to come, make up for the
+    changes that are left out meanwhile. Used by one task.
     """
 
     wires: Wires
@@ -32,6 +34,7 @@ class State:
     entities: dict[str, CapturedEntity]
     changed: bool = False
     by_table: dict[str, list[CapturedEntity]] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for entity in self.entities.values():
@@ -48,17 +51,32 @@ class State:
             self.progress = replace(self.progress, position=position)
 
     async def executor(self, entity: CapturedEntity, shape: Shape, group: Group) -> Executor | None:
-        """The executor for rows of a shape; None when the entity is paused, by now or before."""
-        if entity.spec.name in self.progress.paused:
+        """The executor for rows of a shape; None when the entity is paused, by now or before, or
+        unfit.
+        """
+        name = entity.spec.name
+        if name in self.progress.paused:
             return None
-        found = entity.executor(shape)
-        if found is not None:
-            return found
+        executor = entity.executor(shape)
+        if executor is not None:
+            return executor
         try:
-            return await entity.adapt(shape)
+            executor = await entity.adapt(shape)
         except (Incompatible, ConfigurationError) as error:
-            self.pause(entity, str(error), group)
+            first = entity.type is None and not isinstance(error, Incompatible)
+            if first and self._has_full_snapshot_ahead(name):
+                self.unfit[name] = str(error)
+            else:
+                self.pause(entity, str(error), group)
             return None
+        self.unfit.pop(name, None)
+        return executor
+
+    def _has_full_snapshot_ahead(self, name: str) -> bool:
+        return any(
+            job.entity == name and job.where is None and not job.deletes_only
+            for job in self.progress.jobs
+        )
 
     def pause(self, entity: CapturedEntity, reason: str, group: Group) -> None:
         """Pause one entity by itself; the reason goes on to say how it is resumed."""

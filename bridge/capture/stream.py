@@ -79,7 +79,10 @@ class Stream:
         state, name = self._state, entity.spec.name
         executor = await state.executor(entity, shape, group)
         if executor is None:
-            state.progress = skip(state.progress, name, len(changes))
+            if name in state.unfit:
+                self._jobs.unfit(name)
+            else:
+                state.progress = skip(state.progress, name, len(changes))
             return
         entries: list[Entry] = []
         failures = executor.changes(changes, state.progress.epoch, state.wires.clock(), entries)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: bool) -> None:
     """Make in SYSTEM what is still missing: publication, slot, journal, ledger.
 
-    The statements are shown first. Running it again is harmless. Of PostgreSQL, --show prints all
+    The statements are shown first. Running it again is harmless. A table that can't be set up
+    doesn't keep the others from it: it is named at the end, with exit code 1. Of PostgreSQL, --show prints all
     of them, whatever is there already.
     """
     from bridge.wiring.connectors import as_system, load_connector
@@ -56,7 +57,12 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
         if as_json:
             _print(system, ran, as_json=True)
         click.echo(f"system {system}: statements that ran: {len(ran)}", err=True)
-        return 0
+        left = [item for item in await connector.check(asked) if item.fatal and not item.create]
+        for item in left:
+            click.echo(f"system {system}: still wrong: {item.what}", err=True)
+            if item.fix:
+                click.echo(f"    {item.fix}", err=True)
+        return 1 if left else 0
 
     finish(run_async(act))
 

@@ -12,7 +12,7 @@ from connectors.journal.dialect import Dialect
 from connectors.journal.layout import Layout, layout_for
 from connectors.sql import ledger
 from connectors.sql.rows import no_key
-from connectors.sql.shapes import Catalogue, read_catalogue, read_table
+from connectors.sql.shapes import Catalogue, read_table
 
 
 def layouts_for(
@@ -43,16 +43,31 @@ def ledger_sql(connection: Connection) -> list[str]:
 
 
 def needed(connection: Connection, system: System, dialect: Dialect) -> list[str]:
-    """The statements that set-up still has to run; empty when all is in place."""
-    found = read_catalogue(connection, system.tables)
-    without = [use.table for use in system.tables if not found[use.table].identity(use.key)]
-    if without:
-        raise ConfigurationError("; ".join(no_key(table) for table in without))
+    """The statements that set-up still has to run; empty when all is in place.
+
+    A table that is missing or has no key is left out. Raises ConfigurationError with the reasons
+    where such tables are all that keeps the set-up from being complete.
+    """
+    found: dict[str, Catalogue] = {}
+    problems: list[str] = []
+    for use in system.tables:
+        try:
+            catalogue = read_table(connection, use.table, use.key)
+        except ConfigurationError as error:
+            problems.append(str(error))
+            continue
+        if catalogue.identity(use.key):
+            found[use.table] = catalogue
+        else:
+            problems.append(no_key(use.table))
     tables = layouts_for(connection, system, dialect, found)
     statements = dialect.create(connection, widest(tables))
     for _, layout in tables:
         statements += dialect.create_for(connection, layout)
-    return statements + ledger_sql(connection)
+    statements += ledger_sql(connection)
+    if problems and not (statements and found):
+        raise ConfigurationError("; ".join(problems))
+    return statements
 
 
 def findings(connection: Connection, system: System, dialect: Dialect) -> list[Finding]:

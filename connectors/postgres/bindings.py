@@ -21,6 +21,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.slot import Binding, lsn_number, tables_text
 from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.untold import identity_trouble, loggable, not_logged
 
 #: From this version on a publication may hold schemas.
 _SCHEMAS_VERSION = 150000
@@ -59,6 +60,7 @@ class TableBindings:
     def __init__(self, system: System, connection: Connection) -> None:
         self._system = system
         self._names = [use.table for use in system.tables]
+        self._keys = {use.table: use.key for use in system.tables}
         self._publication = options_of(system).publication
         self._connection = connection
         self._current: dict[str, Binding] = {}
@@ -114,16 +116,13 @@ class TableBindings:
             name, entry = table.configured, entries.get(table.oid, 0)
             before = self._current.get(name)
             if not entry:
-                troubles[name] = (
-                    f"table {name!r} is not in publication {self._publication!r}, or that leaves "
-                    "operations out: none of its changes are told; run `bridgectl setup "
-                    f"{self._system.name}`, or: "
-                    f"{statements.add_table(self._publication, table.quoted)}; then it is compared "
-                    "with the log by itself"
-                )
+                troubles[name] = self._unpublished(table)
                 # Whatever tells it next, what happened until then is missing.
                 self._bind(name, Binding(before.table if before else table.oid, 0))
-            elif before is None:
+                continue
+            if trouble := identity_trouble(table, self._keys[name] or table.primary_key):
+                troubles[name] = trouble
+            if before is None:
                 self._bind(name, Binding(table.oid, entry))
             elif before != Binding(table.oid, entry):
                 fresh[name] = Binding(table.oid, entry), self._reason(name, before.table, table.oid)
@@ -136,6 +135,25 @@ class TableBindings:
         self.troubles = troubles
         await self._add(fresh)
         return tables
+
+    def _unpublished(self, table: Table) -> str:
+        name = table.configured
+        if not loggable(table):
+            what, fix = not_logged(table)
+            return f"{what}; run: {fix}" if fix else what
+        if identity_trouble(table, ()):
+            return (
+                f"table {name!r} is not in publication {self._publication!r} and has no replica "
+                f"identity: none of its changes are told; run: "
+                f"{statements.identity_full(table.quoted)}, then `bridgectl setup "
+                f"{self._system.name}`"
+            )
+        return (
+            f"table {name!r} is not in publication {self._publication!r}, or that leaves "
+            f"operations out: none of its changes are told; run `bridgectl setup "
+            f"{self._system.name}`, or: {statements.add_table(self._publication, table.quoted)}; "
+            "then it is compared with the log by itself"
+        )
 
     async def _add(self, fresh: Mapping[str, tuple[Binding, str]]) -> None:
         self._replaced = {

@@ -15,11 +15,12 @@ from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
 from connectors.postgres.bindings import TableBindings
 from connectors.postgres.facts import Facts, gather
-from connectors.postgres.identity import loggable, table_findings, weak_identity
+from connectors.postgres.identity import table_findings, weak_identity
 from connectors.postgres.link import Link, connect
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.side import Side
 from connectors.postgres.slot import PLUGIN, decide, load, lsn_text, ways_out
+from connectors.postgres.untold import loggable
 from connectors.sql import ledger
 
 _OLDEST = 140000

@@ -15,9 +15,8 @@ from connectors.postgres import statements
 from connectors.postgres.catalog import Table, quote
 from connectors.postgres.facts import Facts, Index
 from connectors.postgres.options import options_of
-from connectors.postgres.shapes import untold
+from connectors.postgres.untold import loggable, not_logged, untold_key
 
-_KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 _TEXTS = re.compile(r"'(?:[^']|'')*'")
 
 
@@ -28,7 +27,7 @@ def table_findings(facts: Facts, system: System) -> Iterator[Finding]:
     for table in facts.tables:
         yield from _readable(table, facts)
         if not loggable(table):
-            yield _not_logged(table)
+            yield Finding(*not_logged(table))
             continue
         if table.kind == "p":
             yield _partitioned(table)
@@ -42,11 +41,6 @@ def table_findings(facts: Facts, system: System) -> Iterator[Finding]:
             yield from _key(table, use, facts)
         yield from _columns(table, use)
         yield from _coverage(table, use, facts, publication)
-
-
-def loggable(table: Table) -> bool:
-    """Whether its changes are in the WAL."""
-    return table.kind not in _KINDS and table.persistence == "p"
 
 
 def _readable(table: Table, facts: Facts) -> Iterator[Finding]:
@@ -65,18 +59,8 @@ def _readable(table: Table, facts: Facts) -> Iterator[Finding]:
         yield Finding(
             f"row security hides rows of table {table.configured!r} from role {facts.role!r}: "
             "snapshots would have gaps",
-            f"ALTER ROLE {quote(facts.role)} BYPASSRLS",
+            statements.bypass_row_security(facts.role),
         )
-
-
-def _not_logged(table: Table) -> Finding:
-    what = _KINDS.get(table.kind, "unlogged or temporary")
-    fix = f"ALTER TABLE {table.quoted} SET LOGGED" if table.persistence == "u" else ""
-    return Finding(
-        f"table {table.configured!r} is {what}: its changes are not in the WAL, so they can't be "
-        "captured",
-        fix,
-    )
 
 
 def _partitioned(table: Table) -> Finding:
@@ -193,7 +177,7 @@ def _key(table: Table, use: TableUse, facts: Facts) -> Iterator[Finding]:
         if not key <= told:
             whole = statements.identity_full(quoted)
             yield Finding(
-                untold(table.configured, sorted(key - told)),
+                untold_key(table.configured, sorted(key - told)),
                 statements.identity_default(quoted) if key <= primary else whole,
             )
             break

@@ -6,14 +6,15 @@ import psycopg
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
-from connectors.postgres import statements
+from connectors.postgres import statements as sql
 from connectors.postgres.catalog import quote, split_name
 from connectors.postgres.check import judge, ledger_sql
 from connectors.postgres.facts import Facts, gather
-from connectors.postgres.identity import loggable, weak_identity
+from connectors.postgres.identity import weak_identity
 from connectors.postgres.link import connect
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.untold import loggable
 
 
 def setup_sql(system: System) -> list[str]:
@@ -23,8 +24,8 @@ def setup_sql(system: System) -> list[str]:
         schema, name = split_name(use.table)
         tables.append(f"{quote(schema)}.{quote(name)}" if schema else quote(name))
     made = [
-        statements.create_publication(options_of(system).publication, tables),
-        statements.create_slot(slot_name(system)),
+        sql.create_publication(options_of(system).publication, tables),
+        sql.create_slot(slot_name(system)),
     ]
     return [*made, ledger_sql()] if system.commands else made
 
@@ -32,7 +33,8 @@ def setup_sql(system: System) -> list[str]:
 def needed(facts: Facts, system: System) -> list[str]:
     """The statements that are still to be run, the slot after the publication that it will tell.
 
-    Raises ConfigurationError when a table is missing, or is one that must not be published.
+    A table that is missing, or must not be published, is left out. Raises ConfigurationError with
+    the reasons where such tables are all that keeps the set-up from being complete.
     """
     problems = list(facts.absent)
     for table in facts.tables:
@@ -42,9 +44,11 @@ def needed(facts: Facts, system: System) -> list[str]:
         weak = weak_identity(table, facts)
         if weak is not None:
             problems.append(f"{weak.what}; first run: {weak.fix}")
-    if problems:
+    statements = [finding.fix for finding in judge(facts, system) if finding.create]
+    capturable = len(facts.tables) + len(facts.absent) > len(problems)
+    if problems and not (statements and capturable):
         raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
-    return [finding.fix for finding in judge(facts, system) if finding.create]
+    return statements
 
 
 async def setup(system: System) -> list[str]:

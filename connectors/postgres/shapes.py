@@ -26,6 +26,7 @@ from connectors.postgres.catalog import (
 )
 from connectors.postgres.frames import Frames, Relation
 from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.untold import untold_key
 
 
 class Shapes:
@@ -125,7 +126,7 @@ class Shapes:
             return
         quoted = f"{quote(relation.namespace)}.{quote(relation.name)}"
         self.troubles[shape.table] = (
-            f"{untold(shape.table, lacking)}; deletes are set aside as dead letters: run "
+            f"{untold_key(shape.table, lacking)}; deletes are set aside as dead letters: run "
             f"{statements.identity_full(quoted)}, then compare what they were about: bridgectl "
             "snapshot ENTITY --reconcile"
         )
@@ -234,11 +235,3 @@ def absent(name: str, near: Sequence[Table]) -> str:
     closed = [table.schema for table in near if not table.schema_granted]
     grant = f", and run: GRANT USAGE ON SCHEMA {closed[0]} TO the bridge's role" if closed else ""
     return f"{said} on the search path; write `from: {places}`{grant}"
-
-
-def untold(table: str, columns: Sequence[str]) -> str:
-    """What to say of a table whose replica identity lacks columns of the key."""
-    return (
-        f"table {table!r}: the key column {', '.join(map(repr, columns))} is not part of its replica "
-        "identity, so a delete wouldn't tell which row it was"
-    )

@@ -32,6 +32,7 @@ from connectors.postgres.select import (
 from connectors.postgres.shapes import chosen_tables
 from connectors.postgres.trouble import retry_or_fix
 from connectors.postgres.types import TEXT_WIRES
+from connectors.postgres.untold import rights
 from connectors.postgres.visibility import Visible, parse_snapshot
 from connectors.sql.read_settings import SET_NO_ENCODING
 
@@ -40,6 +41,7 @@ CHUNK_BYTES = 16 << 20
 _TAKE = 5000
 #: The oid of text[], to which arrays without a binary form are cast.
 _TEXT_ARRAY = 1009
+_DENIED = "42501"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -85,7 +87,7 @@ class PostgresSnapshot:
         try:
             [[plan]] = await self._link.rows(f"EXPLAIN (FORMAT JSON) {statement}")
         except psycopg.Error as error:
-            raise self._failed(error, table) from None
+            raise self._failed(error, table, self._tables.pop(table, None)) from None
         return int(plan[0]["Plan"]["Plan Rows"])
 
     async def chunk(
@@ -124,8 +126,7 @@ class PostgresSnapshot:
                 last = await self._last(view, key, rows[-1])
             return Chunk(view.shape, rows, last, view.visibility)
         except psycopg.Error as error:
-            self._tables.pop(table, None)
-            failed = self._failed(error, table)
+            failed = self._failed(error, table, self._tables.pop(table, None))
             if known and isinstance(failed, ConfigurationError):
                 # Perhaps only by what was known of the table, such as its row filter.
                 raise RetryLater(str(failed)) from None
@@ -307,5 +308,11 @@ class PostgresSnapshot:
     def _place(self) -> str:
         return f"system {self._system.name!r} ({self._system.shown_url})"
 
-    def _failed(self, error: psycopg.Error, table: str) -> Exception:
-        return retry_or_fix(error, self._system, f"cannot read table {table!r}")
+    def _failed(self, error: psycopg.Error, name: str, table: Table | None = None) -> BridgeError:
+        """`table`: as the catalogue has it, which also says which rights are missing."""
+        failed = retry_or_fix(error, self._system, f"cannot read table {name!r}")
+        role = self._link.connection.info.user
+        missing = rights(table, role) if table is not None and error.sqlstate == _DENIED else []
+        if not missing:
+            return failed
+        return ConfigurationError(f"{failed}; run: {'; '.join(missing)}")

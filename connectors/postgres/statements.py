@@ -71,6 +71,10 @@ def grant_usage(schema: str, role: str) -> str:
     return f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)}"
 
 
+def bypass_row_security(role: str) -> str:
+    return f"ALTER ROLE {quote(role)} BYPASSRLS"
+
+
 def grant_ledger(table: str, role: str) -> str:
     return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {quote(role)}"
 
