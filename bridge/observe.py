@@ -123,11 +123,22 @@ class DeletesWithheld:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Something went to the dead-letter topic; `kind` row, record, event."""
+    """Something went to the dead-letter topic; `kind` row, record, event, command. What can be said
+    of it: the row's key, `place` and `show`, by which `bridgectl dead` finds the letter, and, where
+    a handler failed, which one, how often and where in it.
+    """
 
     kind: str
     source: str
     reason: str
+    handler: str = ""
+    entity: str = ""
+    key: str = ""
+    event_id: str = ""
+    place: str = ""
+    attempts: int = 1
+    show: str = ""
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,38 @@ class Handled:
     outcome: str
     seconds: float
     commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed:
+    """A handler failed for an event, so many times of `attempts`. It is tried again in `wait`
+    seconds; None: its agent stops there. `traceback` without values.
+    """
+
+    agent: str
+    handler: str
+    entity: str
+    key: str
+    event_id: str
+    failures: int
+    attempts: int
+    wait: float | None
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerWaits:
+    """A handler waits with `events` events (0: no longer) for something that is away; `system` where
+    it is one of the bridge's. `since` in seconds since 1970.
+    """
+
+    agent: str
+    handler: str
+    events: int
+    since: float
+    system: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +221,17 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class CommandMoved:
-    """A command reached a state of `bridge.model.receipt.State`."""
+    """A command reached a state of `bridge.model.receipt.State`; `reason` where it isn't that it
+    succeeded, `key` the canonical JSON of its row's.
+    """
 
     command_id: str
     name: str
     state: str
     code: str = ""
     repeated: bool = False
+    key: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +256,8 @@ Notice = (
     | DeletesWithheld
     | DeadLetter
     | Handled
+    | HandlerFailed
+    | HandlerWaits
     | HandlerBlocks
     | Read
     | HeldBack

@@ -1,4 +1,4 @@
-"""Tells people that a part waits because the other side is away, and when it goes on."""
+"""Notices that a part waits because the other side is away, and that it goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MIN_FAILURES = 2
 
 
 class PartWaiting:
-    """Of one part, `kind` and `name` as of `PartState`: told after each try, tells what is new.
+    """Of one part, `kind` and `name` as of `PartState`: hears of each try, notices each one that
+    failed (`bridge.retry_reports` says which of those are news), and the end of it.
 
     A part may wait for several things at once; it runs again once it waits for none of them.
     """
@@ -31,7 +32,7 @@ class PartWaiting:
             self._waits.discard(action)
             if not self._waits:
                 self._observer(PartState(self._kind, self._name, "running"))
-        elif failures >= MIN_FAILURES and why and action not in self._waits:
+        elif failures >= MIN_FAILURES and why:
             self._waits.add(action)
             self._observer(PartState(self._kind, self._name, "retrying", why))
 

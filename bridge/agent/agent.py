@@ -17,7 +17,8 @@ class Agent(DeclaredAgent):
     """A program that handles events and may return commands.
 
     `version` goes into each command. `on_failure` says what becomes of an event whose handler
-    keeps failing after `attempts` tries: `park` sets it aside and goes on, `park_key` also sets
+    keeps failing after `attempts` tries, which are `first_wait_s` seconds apart at first and at most
+    `longest_wait_s` (two minutes in all by default): `park` sets it aside and goes on, `park_key` also sets
     aside what comes later for its key, `stop` ends the agent in front of it. Changes that this
     agent's own commands caused are left out unless `own_echo`. `concurrency` handlers run side
     by side, of different keys; `unfinished` events at most are under way a partition.

@@ -5,40 +5,38 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import Any
 
-import tenacity
-
 from bridge.agent.answer import Answer, collect, seal_answer
-from bridge.agent.context import BlockingContext, Context
+from bridge.agent.context import BlockingContext, Context, key_of_event
 from bridge.agent.contract import Commands, Reads
 from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.agent.error_trace import error_trace
+from bridge.agent.handler_waits import HandlerWaiting
+from bridge.agent.retry_waits import (
+    AWAY,
+    Backoff,
+    Chance,
+    never_passes,
+    wait_after_failure,
+    wait_while_away,
+)
 from bridge.model.command import Command
 from bridge.model.contain import EscapingError, contained
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
+from bridge.model.error_text import describe_error
+from bridge.model.errors import RetryLater
 from bridge.model.event import Event
-from bridge.observe import Handled, Observer
-from bridge.waiting import PartWaiting, failure_of
+from bridge.observe import Handled, HandlerFailed, Observer
+from bridge.waiting import PartWaiting
 
 Sleep = Callable[[float], Awaitable[None]]
-GIVE_UP_AT_ONCE = (Rejected, Unsupported, ConfigurationError)
-"""Errors that another try won't change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Waits between tries, in seconds: `first`, doubled up to `longest`, with jitter."""
-
-    first: float = 0.1
-    longest: float = 30.0
 
 
 class Failed(Exception):
@@ -65,13 +63,16 @@ class Attempts:
         *,
         clock: Callable[[], datetime],
         sleep: Sleep = asyncio.sleep,
-        backoff: Backoff = Backoff(),
+        rest: Sleep | None = None,
+        backoff: Backoff | None = None,
+        chance: Chance = random.random,
         threads: Executor | None = None,
         observer: Observer,
         is_ended: Callable[[asyncio.Task[Any]], bool] = _never,
         waiting: PartWaiting | None = None,
     ) -> None:
-        """`is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or
+        """`sleep` while something is away; `rest` between failures (None: the same), which are
+        `backoff` apart (None: as the agent says). `is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or
         a library of it, cancelled it.
         """
         self._agent = agent
@@ -79,13 +80,15 @@ class Attempts:
         self._commands = commands
         self._clock = clock
         self._sleep = sleep
-        self._backoff = backoff
+        self._rest = rest or sleep
+        self._backoff = backoff or Backoff(agent.first_wait_s, agent.longest_wait_s)
+        self._away = backoff or AWAY
+        self._chance = chance
         self._threads = threads
         self._observer = observer
         self._is_ended = is_ended
-        self._waiting = waiting or PartWaiting("agent", agent.name, observer)
-        self._waiting_events: Counter[str] = Counter()
-        """How many events each handler waits with, by its name."""
+        waiting = waiting or PartWaiting("agent", agent.name, observer)
+        self._waiting = HandlerWaiting(agent.name, waiting, observer)
         self._logger = logging.LoggerAdapter(
             logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
         )
@@ -108,57 +111,59 @@ class Attempts:
     async def _again(
         self, handler: Handler, event: Event, first: Exception, started: float
     ) -> list[Answer]:
-        """What comes after a first try that failed. Apart, because most tries don't, and asking
-        tenacity costs more than everything else that is done for an event.
-        """
-        faults = 0
+        """What comes after a first try that failed. Apart, because most tries don't."""
+        faults = away = 0
+        error = first
         waits = False
-        before: list[Exception] = [first]
-
-        async def attempt() -> list[Answer]:
-            if before:
-                raise before.pop()
-            return await self.once(handler, event)
-
-        def given_up(state: tenacity.RetryCallState) -> bool:
-            nonlocal faults
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, RetryLater):
-                return False
-            faults += 1
-            return faults >= self._agent.attempts or isinstance(error, GIVE_UP_AT_ONCE)
-
-        waits_for = f"handler {handler.name}"
-
-        def told(state: tenacity.RetryCallState) -> None:
-            nonlocal waits
-            self._notice(handler, event, "retry", started, 0)
-            if state.outcome is not None and isinstance(state.outcome.exception(), RetryLater):
-                if not waits:
-                    waits = True
-                    self._waiting_events[handler.name] += 1
-                reason = f"{waits_for}, event {event.id}: {failure_of(state)}"
-                self._waiting.tried(state.attempt_number, reason, waits_for)
-
-        retrying = tenacity.AsyncRetrying(
-            stop=given_up,
-            wait=tenacity.wait_random_exponential(self._backoff.first, self._backoff.longest),
-            retry=tenacity.retry_if_exception_type(Exception),
-            sleep=self._sleep,
-            before_sleep=told,
-            reraise=True,
-        )
         try:
-            answers: list[Answer] = await retrying(attempt)
-        except Exception as error:
-            self._notice(handler, event, "parked", started, 0)
-            raise Failed(handler, faults) from error
+            while True:
+                if isinstance(error, RetryLater):
+                    away += 1
+                    if not waits:
+                        waits = True
+                        self._waiting.begin(handler.name)
+                    self._waiting.failed(handler.name, error, away)
+                    wait, sleep = (
+                        wait_while_away(self._away, error, away, self._chance),
+                        self._sleep,
+                    )
+                else:
+                    faults, away = faults + 1, 0
+                    if faults >= self._agent.attempts or never_passes(error):
+                        self._notice(handler, event, "parked", started, 0)
+                        raise Failed(handler, faults) from error
+                    wait, sleep = (
+                        wait_after_failure(self._backoff, faults, self._chance),
+                        self._rest,
+                    )
+                    self._failed(handler, event, error, faults, wait)
+                self._notice(handler, event, "retry", started, 0)
+                await sleep(wait)
+                try:
+                    return await self.once(handler, event)
+                except Exception as failure:  # noqa: BLE001 - counted as the first one was
+                    error = failure
         finally:
             if waits:
-                self._waiting_events[handler.name] -= 1
-                if not self._waiting_events[handler.name]:
-                    self._waiting.tried(0, "", waits_for)
-        return answers
+                self._waiting.end(handler.name)
+
+    def _failed(
+        self, handler: Handler, event: Event, error: Exception, failures: int, wait: float
+    ) -> None:
+        self._observer(
+            HandlerFailed(
+                self._agent.name,
+                handler.name,
+                event.entity,
+                key_of_event(event),
+                event.id,
+                failures,
+                self._agent.attempts,
+                round(wait, 1),
+                describe_error(error),
+                error_trace(error),
+            )
+        )
 
     async def once(self, handler: Handler, event: Event) -> list[Answer]:
         """One try, whose error comes out as it is."""

@@ -91,7 +91,7 @@ def _settle(answer: asyncio.Future[Any], value: Any, error: BaseException | None
 
 
 class BridgeReads:
-    """Reads of the gateway, for handlers."""
+    """Reads of the gateway, for handlers. An error that says that a system is away says which."""
 
     def __init__(self, calls: BridgeCalls, reads: Reads) -> None:
         self._calls = calls
@@ -99,21 +99,30 @@ class BridgeReads:
 
     async def get(self, entity: str, key: Any) -> Any | None:
         """As Reads."""
-        return await self._calls.call(lambda: self._reads.get(entity, key))
+        return await self._read(entity, lambda: self._reads.get(entity, key))
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
         """As Reads."""
-        rows: list[Any | None] = await self._calls.call(lambda: self._reads.get_many(entity, keys))
+        rows: list[Any | None] = await self._read(
+            entity, lambda: self._reads.get_many(entity, keys)
+        )
         return rows
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
         """As Reads."""
-        return await self._calls.call(lambda: self._reads.related(entity, row, relation))
+        return await self._read(entity, lambda: self._reads.related(entity, row, relation))
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
         """As Reads."""
-        rows: list[Any] = await self._calls.call(lambda: self._reads.query(entity, where, limit))
+        rows: list[Any] = await self._read(entity, lambda: self._reads.query(entity, where, limit))
         return rows
+
+    async def _read(self, entity: str, work: Work) -> Any:
+        try:
+            return await self._calls.call(work)
+        except RetryLater as error:
+            error.system = error.system or str(entity).partition(".")[0]
+            raise
 
 
 class BridgeEvents:

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from bridge.agent.contract import Reads
 from bridge.agent.errors import NotFound
+from bridge.model.error_text import value_text
 from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
 
 DEFAULT_LIMIT = 100
+
+
+def key_of_event(event: Event) -> str:
+    """The row's key for people: the bare value of one field, else `a=1,b=2`."""
+    key = event.key
+    if len(key) == 1:
+        return value_text(next(iter(key.values())))
+    return ",".join(f"{name}={value_text(value)}" for name, value in key.items())
+
+
+class HandlerLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records carry where they are from beside the `extra` that a call gives."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """As LoggerAdapter, which would leave the call's own `extra` out."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
 
 
 class Context:
@@ -38,10 +58,22 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that knows agent, handler and event."""
+        """A logger that knows agent, handler and event: its entity, key and id, and where it stands
+        in the log.
+        """
         if self._log is None:
-            facts = {**(self._logger.extra or {}), "handler": self._handler, "event": self.event.id}
-            self._log = logging.LoggerAdapter(self._logger.logger, facts)
+            event = self.event
+            facts = {
+                **(self._logger.extra or {}),
+                "handler": self._handler,
+                "entity": event.entity,
+                "key": key_of_event(event),
+                "event_id": event.id,
+                "topic": event.topic,
+                "partition": event.partition,
+                "offset": event.offset,
+            }
+            self._log = HandlerLog(self._logger.logger, facts)
         return self._log
 
     @property

@@ -56,6 +56,10 @@ def _matches(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
+MAX_WAIT_S = 86_400.0
+"""An event that waits for longer holds its partition up for more than a day."""
+
+
 class DeclaredAgent:
     """All of an `Agent` but its test bench, which is made of parts that know agents."""
 
@@ -66,7 +70,9 @@ class DeclaredAgent:
         *,
         on_failure: OnFailure = "park",
         own_echo: bool = False,
-        attempts: int = 5,
+        attempts: int = 8,
+        first_wait_s: float = 1.0,
+        longest_wait_s: float = 60.0,
         concurrency: int = 500,
         unfinished: int = 1000,
     ) -> None:
@@ -83,11 +89,18 @@ class DeclaredAgent:
         ):
             if number < 1:
                 raise ConfigurationError(f"agent {name!r}: {what} is {number}; it is at least 1")
+        if not 0 <= first_wait_s <= longest_wait_s <= MAX_WAIT_S:
+            raise ConfigurationError(
+                f"agent {name!r}: first_wait_s is {first_wait_s} and longest_wait_s {longest_wait_s}; "
+                f"they are seconds from 0 to {MAX_WAIT_S:.0f}, the first one not the longer one"
+            )
         self.name = name
         self.version = version
         self.on_failure: OnFailure = on_failure
         self.own_echo = own_echo
         self.attempts = attempts
+        self.first_wait_s = first_wait_s
+        self.longest_wait_s = longest_wait_s
         self.concurrency = concurrency
         self.unfinished = unfinished
         self._handlers: list[Handler] = []

@@ -99,10 +99,14 @@ class HandlerLoop(Generic[Job, Result]):
         job = self._jobs.get(task)
         return self._closing or (job is not None and self._is_dropped(job))
 
+    def current_job(self) -> Job | None:
+        """The job that the current task works at."""
+        task = asyncio.current_task()
+        return None if task is None else self._jobs.get(task)
+
     def dropped_check(self) -> Callable[[], bool]:
         """Whether the job of the current task is dropped, to be asked at any time, in any thread."""
-        task = asyncio.current_task()
-        job = None if task is None else self._jobs.get(task)
+        job = self.current_job()
         return lambda: job is not None and self._is_dropped(job)
 
     async def pause(self) -> None:

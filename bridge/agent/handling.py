@@ -9,8 +9,10 @@ import tenacity
 
 from bridge.agent.answer import Answer
 from bridge.agent.attempt import Attempts, Failed, Sleep
+from bridge.agent.context import key_of_event
 from bridge.agent.contract import Events, HoldsKeys
 from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.agent.error_trace import error_trace
 from bridge.agent.lane import Written
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Record, TopicPartition
@@ -21,7 +23,7 @@ from bridge.model.event import Event
 from bridge.model.fixed import DeadLetter
 from bridge.model.provenance import KnownRow, Provenance
 from bridge.observe import DeadLetter as DeadLetterNotice
-from bridge.observe import Handled, Observer
+from bridge.observe import Handled, HandlerFailed, Observer
 from bridge.waiting import PartWaiting, failure_of
 
 
@@ -135,6 +137,20 @@ class Handling:
         except Failed as failed:
             cause = failed.__cause__ or failed
             if self._agent.on_failure == "stop":
+                self._observer(
+                    HandlerFailed(
+                        self._agent.name,
+                        handler.name,
+                        event.entity,
+                        key_of_event(event),
+                        event.id,
+                        failed.attempts,
+                        failed.attempts,
+                        None,
+                        describe_error(cause),
+                        error_trace(cause),
+                    )
+                )
                 raise AgentStopped(
                     f"agent {self._agent.name!r}, handler {handler.name!r} failed for event "
                     f"{event.id} ({describe_error(cause)}); mend it and start the agent "
@@ -189,8 +205,25 @@ class Handling:
             attempts=attempts,
             key=record.key,
             value=record.value,
+            # Of what the bridge itself refuses, the sentence says all.
+            traceback=error_trace(cause) if handler is not None and attempts else None,
         )
-        self._observer(DeadLetterNotice("event", self._agent.name, letter.reason))
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        self._observer(
+            DeadLetterNotice(
+                "event",
+                self._agent.name,
+                letter.reason,
+                handler=letter.handler or "",
+                entity=event.entity if event else record.topic.partition(".")[2],
+                key=key_of_event(event) if event else "",
+                event_id=letter.event_id or "",
+                place=place,
+                attempts=attempts,
+                show=f"bridgectl dead show {letter.event_id or place}",
+                traceback=letter.traceback or "",
+            )
+        )
         return Written(self._codec.topic("dead"), self._codec.letter(letter, self._room))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import tenacity
 
-from bridge.agent.attempt import Attempts, Backoff, Sleep
+from bridge.agent.attempt import Attempts, Sleep
 from bridge.agent.blocked_loop import BlockedLoopWatch
 from bridge.agent.bridge_calls import (
     BridgeCalls,
@@ -33,9 +33,11 @@ from bridge.agent.bridge_calls import (
 from bridge.agent.contract import Commands, Events, Reads
 from bridge.agent.declared import DeclaredAgent
 from bridge.agent.handler_loop import HandlerLoop
+from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.handling import Handling
 from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
+from bridge.agent.retry_waits import Backoff
 from bridge.agent.window import Slot, Window
 from bridge.log.fixed import FixedCodec
 from bridge.log.group_progress import GroupProgress
@@ -125,7 +127,7 @@ class AgentRunner:
         self._commands = commands
         self._observer = observer
         self._clock = clock
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff
         self._parked = (
             ParkedKeys(log, codec, agent.name, self._entities)
             if agent.on_failure == "park_key"
@@ -136,7 +138,7 @@ class AgentRunner:
         )
         self._progress = GroupProgress(self._group, observer, clock)
         self._lanes: dict[TopicPartition, Lane] = {}
-        self._running = 0
+        self._slots: HandlerSlots[_Job] = HandlerSlots(agent.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
         self._finished = asyncio.Event()
@@ -166,7 +168,7 @@ class AgentRunner:
             self._handlers.to_handlers,
             observer=self._observer,
         )
-        watching = asyncio.create_task(watch.run(lambda: self._running > 0))
+        watching = asyncio.create_task(watch.run(lambda: self._slots.running > 0))
         try:
             if self._parked is not None:
                 await self._parked.open()
@@ -189,6 +191,17 @@ class AgentRunner:
         if self._failure is not None:
             raise self._failure
 
+    def _rested(self, job: _Job) -> None:
+        """Its handler failed and waits: until it is tried again others have its place."""
+        self._slots.rest(job)
+        if not self._slots.running:
+            self._idle.set()
+        self._start_soon()
+
+    async def _resumed(self, job: _Job) -> None:
+        await self._slots.resume(job)
+        self._idle.clear()
+
     def _open_handlers(self) -> HandlerLoop[_Job, list[Written]]:
         """The handlers' loop, and all that runs in it."""
         loop: HandlerLoop[_Job, list[Written]] = HandlerLoop(
@@ -200,6 +213,16 @@ class AgentRunner:
         )
         calls = BridgeCalls(loop)
         observer = bridge_observer(calls, self._observer)
+
+        async def rest(seconds: float) -> None:
+            job = loop.current_job()
+            if job is None:
+                await self._sleep(seconds)
+                return
+            calls.post(self._rested, job)
+            await self._sleep(seconds)
+            await calls.call(lambda: self._resumed(job))
+
         waiting = BridgePartWaiting(calls, self._waiting)
         attempts = Attempts(
             self._agent,
@@ -207,6 +230,7 @@ class AgentRunner:
             self._commands,
             clock=self._clock,
             sleep=self._sleep,
+            rest=rest,
             backoff=self._backoff,
             threads=self._threads,
             observer=observer,
@@ -316,27 +340,28 @@ class AgentRunner:
         if self._stopping or self._failure is not None:
             return
         lanes = list(self._lanes.values())
-        while lanes and self._running < self._agent.concurrency:
+        slots = self._slots
+        while lanes and slots.has_room():
             going = []
             for lane in lanes:
-                if self._running >= self._agent.concurrency:
+                if not slots.has_room():
                     break
                 slot = lane.window.start()
                 if slot is None:
                     continue
                 going.append(lane)
-                self._running += 1
+                slots.start()
                 self._handlers.start((lane, slot))
             lanes = going
-        if self._running:
+        if slots.running:
             self._idle.clear()
         self._handlers.send()
 
     def _handled(self, job: _Job, written: list[Written] | None, error: Exception | None) -> None:
         """What became of a job; called in the bridge's loop."""
         lane, slot = job
-        self._running -= 1
-        if not self._running:
+        self._slots.end(job)
+        if not self._slots.running:
             self._idle.set()
         if not lane.dropped:
             if error is not None:
@@ -344,6 +369,9 @@ class AgentRunner:
             else:
                 lane.window.finish(slot, written or [])
             self._finished.set()
+        self._start_soon()
+
+    def _start_soon(self) -> None:
         if not self._starting:
             # At the end of this turn of the loop, when others have finished, too.
             self._starting = True

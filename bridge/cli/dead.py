@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.given.letter import LetterName, parse_letter
 from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
 from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
+from bridge.cli.shown.page import Page, after_option, limit_option
 from bridge.cli.shown.rows import print_json
 from bridge.model.fixed import RELEASED, DeadLetter
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from bridge.wiring import Bridge
 
 KINDS = ("row", "record", "event", "command")
-COLUMNS = ("letter", "when", "kind", "source", "key", "reason")
-_NUMBER = re.compile(r"(?:(\d+)-)?(\d+)")
+COLUMNS = ("letter", "age", "kind", "source", "handler", "entity", "key", "reason")
 
 
 @click.group(invoke_without_command=True, epilog="Example: bridgectl dead --source erp.sales_order")
@@ -34,13 +33,8 @@ _NUMBER = re.compile(r"(?:(\d+)-)?(\d+)")
 @click.option("--source", default="", help="Only of this entity (erp.sales_order) or agent.")
 @click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
 @click.option("--all", "everything", is_flag=True, help="Those that were handed back, too.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="At most so many, the newest.",
-)
+@limit_option
+@after_option("LETTER")
 @as_json
 @click.pass_context
 def command(
@@ -51,6 +45,7 @@ def command(
     since: int | None,
     everything: bool,
     limit: int,
+    after: str,
     as_json: bool,
 ) -> None:
     """List dead letters: rows that could not be normalised, records that were too large, events
@@ -65,7 +60,7 @@ def command(
         # Read twice, because all letters at once may not fit the memory.
         gone = await _released_since(bridge, start)
         skipped = SkippedRecords()
-        rows: deque[dict[str, Any]] = deque(maxlen=limit)
+        page: Page[Decoded] = Page(limit, after)
         async for found in _letters(bridge, start, skipped):
             letter = found.fixed
             if (
@@ -75,9 +70,17 @@ def command(
                 and source in ("", letter.source)
                 and (everything or letter_place(found) not in gone)
             ):
-                row = {**_row(found), "handed_back": letter_place(found) in gone}
-                rows.append(row if as_json else _told(row))
+                page.add(_number(found), found)
+        rows = []
+        for found in page.items:
+            row = {
+                **_row(found),
+                "handed_back": letter_place(found) in gone,
+                **await _subject(bridge, found),
+            }
+            rows.append(row if as_json else _told(row))
         skipped.tell()
+        page.report("dead letters")
         return listed(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
 
     on_bridge(ctx, act)
@@ -88,13 +91,16 @@ def command(
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
-    """Show everything that is known of one dead letter, by its number in `bridgectl dead`."""
+    """Show everything that is known of one dead letter: by its number in `bridgectl dead`, or by the
+    id of its event, as the log lines of `bridgectl run` have it.
+    """
     wanted = parse_letter(letter)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         found = await _letter(bridge, wanted)
-        row = {**_row(found), "carried": await _carried(bridge, found)}
+        carried = await _carried(bridge, found)
+        row = {**_row(found), **await _subject(bridge, found, carried), "carried": carried}
         if as_json:
             print_json(row)
         else:
@@ -138,14 +144,6 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         return 0
 
     on_bridge(ctx, act)
-
-
-def parse_letter(text: str) -> tuple[int | None, int]:
-    """`0-17` or `17` as partition (None: any) and offset. Raises UsageError."""
-    parts = _NUMBER.fullmatch(text)
-    if parts is None:
-        raise click.UsageError(f"{text!r} is no dead letter: write partition-offset, such as 0-17")
-    return (None if parts[1] is None else int(parts[1])), int(parts[2])
 
 
 Place = tuple[str | None, int | None, int | None, str]
@@ -202,13 +200,13 @@ def _row(found: Decoded) -> dict[str, Any]:
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
-    from bridge.cli.shown.records import local_time
+    from bridge.cli.shown.records import age_text, key_text
 
     back = "handed back: " if row["handed_back"] else ""
     return {
         **row,
-        "when": local_time(row["at"]),
-        "key": row["event_id"] or row["position"],
+        "age": age_text(row["at"]),
+        "key": key_text(row["row_key"]) if row["row_key"] is not None else None,
         "reason": f"{back}{row['reason']}",
     }
 
@@ -227,22 +225,65 @@ async def _letters(
                 skipped.note(letter.record, letter.unreadable)
 
 
-async def _letter(bridge: Bridge, wanted: tuple[int | None, int]) -> Decoded:
-    partition, offset = wanted
-    number = str(offset) if partition is None else f"{partition}-{offset}"
-    found: list[Decoded] = []
-    async with contextlib.aclosing(_letters(bridge, Start("offset", offset))) as letters:
-        async for letter in letters:
-            if letter.record.offset == offset and partition in (None, letter.record.partition):
-                found.append(letter)
-                if partition is not None:
+async def _letter(bridge: Bridge, wanted: LetterName) -> Decoded:
+    found: dict[tuple[str, str | None], list[Decoded]] = {}
+    start = BEGINNING if wanted.offset is None else Start("offset", wanted.offset)
+    async with contextlib.aclosing(_letters(bridge, start)) as letters:
+        async for each in letters:
+            letter = each.fixed
+            if (
+                isinstance(letter, DeadLetter)
+                and wanted.is_of(each.record, letter)
+                # A release is found by its number only.
+                and (wanted.offset is not None or letter.error != RELEASED)
+            ):
+                found.setdefault((letter.source, letter.handler), []).append(each)
+                if wanted.partition is not None:
                     break
     if not found:
-        raise NothingFound(f"there is no dead letter {number}; `bridgectl dead` lists them")
-    if len(found) > 1:
-        there = ", ".join(_number(letter) for letter in found)
-        raise click.UsageError(f"{number} is ambiguous: {there}")
-    return found[0]
+        raise NothingFound(f"there is no dead letter {wanted.text}; `bridgectl dead` lists them")
+    if wanted.offset is None:
+        # An event that was parked more than once: what became of it last.
+        newest = [letters[-1] for letters in found.values()]
+    else:
+        newest = [each for letters in found.values() for each in letters]
+    if len(newest) > 1:
+        there = ", ".join(_number(letter) for letter in newest)
+        raise click.UsageError(f"{wanted.text} is ambiguous: {there}")
+    return newest[0]
+
+
+async def _subject(
+    bridge: Bridge, found: Decoded, carried: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The row that a letter is about: its entity, and its key where that can be told."""
+    letter = found.fixed
+    assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
+    carried = carried or await _carried(bridge, found)
+    if carried is not None and isinstance(carried.get("key"), dict):
+        return {"entity": carried.get("entity"), "row_key": carried["key"]}
+    entity = letter.source if letter.kind in ("row", "record") else None
+    return {"entity": entity, "row_key": _raw_key(bridge, letter)}
+
+
+def _raw_key(bridge: Bridge, letter: DeadLetter) -> dict[str, Any] | None:
+    """The key of a row that became no event, as the source has it."""
+    from bridge.cli.shown.records import opened
+
+    spec = bridge.entities.get(letter.source)
+    raw = opened(letter.raw) if letter.raw else None
+    if spec is None or not isinstance(raw, dict):
+        return None
+    row = raw.get("new") or raw.get("old")
+    columns = {field.name: field.columns for field in spec.fields}
+    if not isinstance(row, dict):
+        return None
+    return {
+        name: row[column]
+        for name in spec.key
+        for column in columns.get(name, (name,))
+        if column in row
+    } or None
 
 
 async def _carried(bridge: Bridge, found: Decoded) -> dict[str, Any] | None:
@@ -271,7 +312,9 @@ def _print(row: dict[str, Any]) -> None:
     for name, value in row.items():
         if value is None or name in ("key", "value", "timestamp"):
             continue
-        if isinstance(value, dict):
+        if name == "traceback":
+            click.echo(f"{click.style(name, bold=True)}:\n{value}")
+        elif isinstance(value, dict):
             text = json.dumps(plain(value), indent=2, ensure_ascii=False)
             click.echo(f"{click.style(name, bold=True)}:\n{text}")
         else:

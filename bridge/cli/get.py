@@ -90,10 +90,14 @@ def command(
             found = await asyncio.gather(*map(one, keys, wanted))
         else:
             try:
-                found = list(await reads.query(name, where, limit))
+                # One more than is shown tells whether there are more.
+                found = list(await reads.query(name, where, limit + 1))
             except RowError as error:
                 bad[f"{name}, one of the rows"] = error
                 found = []
+        if not keys and len(found) > limit:
+            found = found[:limit]
+            click.echo(f"only the first {limit} rows; --limit shows more", err=True)
         for which, why in bad.items():
             click.echo(f"{which} can't be normalised: {why}", err=True)
         missing = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.wiring.telemetry import Telemetry
 
 KINDS = ("capture", "agents", "commands")
+LEVELS = ("debug", "info", "warning", "error")
 
 
 @click.command(epilog="Example: bridgectl run --only capture")
@@ -31,7 +33,14 @@ KINDS = ("capture", "agents", "commands")
     help="Run only these parts; several processes may share the work.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Log lines as JSON objects.")
-@click.option("-v", "--verbose", is_flag=True, help="Also tell of each batch, event and read.")
+@click.option("-v", "--verbose", is_flag=True, help="As --log-level debug.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="Log lines from this level on; debug also has each batch, event, read and try.",
+)
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
@@ -49,6 +58,7 @@ def command(
     only: tuple[str, ...],
     as_json: bool,
     verbose: bool,
+    log_level: str,
     metrics: str | None,
     exit_on_failure: bool,
 ) -> None:
@@ -62,6 +72,7 @@ def command(
         observers: list[Observer] = []
         ends: list[Callable[[], None]] = []
         failed = False
+        level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[log_level.upper()]
 
         def cut_off(why: str) -> None:
             for observer in observers:
@@ -76,13 +87,16 @@ def command(
                     end()
 
         async def work(stop: asyncio.Event) -> int:
-            from bridge.cli.told import log_lines
+            from bridge.cli.python_logging import logging_into
+            from bridge.cli.told import line_logger, log_lines
             from bridge.wiring.agents import load_agents
             from bridge.wiring.running import parts, run, waited_for
 
-            agents: Any = load_agents(config.agents) if "agents" in kinds else ()
             with ExitStack() as stack:
-                observer = unfailing(log_lines(as_json=as_json, verbose=verbose))
+                lines = line_logger(as_json=as_json, level=level)
+                stack.enter_context(logging_into(lines, level))
+                agents: Any = load_agents(config.agents) if "agents" in kinds else ()
+                observer = unfailing(log_lines(as_json=as_json, level=level))
                 telemetry = None
                 if metrics:
                     telemetry = _telemetry(config, agents, kinds)

@@ -12,10 +12,13 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from bridge.cli.retry_lines import RetryLines
 from bridge.config.problems import ConfigProblems
 from bridge.model.errors import BridgeError
+from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
+    CommandMoved,
     Confirmed,
     DeadLetter,
     DeletesWithheld,
@@ -24,6 +27,8 @@ from bridge.observe import (
     GroupMoved,
     Handled,
     HandlerBlocks,
+    HandlerFailed,
+    HandlerWaits,
     HeldBack,
     Notice,
     Observer,
@@ -34,28 +39,46 @@ from bridge.observe import (
 )
 
 #: What happens all the time is told only to those who ask for it.
-_OFTEN = (Captured, Handled, Read, Confirmed, GroupJoined, WorkReported)
-_WARN = (DeadLetter, DeletesWithheld, EntityPaused, GroupMoved, HandlerBlocks, HeldBack)
-_WARN_STATES = frozenset({"retrying", "failed", "unknown", "troubled"})
+_OFTEN = (Captured, Handled, HandlerWaits, Read, Confirmed, GroupJoined, WorkReported)
+_WARN = (
+    DeadLetter,
+    DeletesWithheld,
+    EntityPaused,
+    GroupMoved,
+    HandlerBlocks,
+    HandlerFailed,
+    HeldBack,
+)
+_WARN_STATES = frozenset({"retrying", "failed", "troubled"})
+_COMMAND_ENDS = frozenset({State.SUCCEEDED, State.CANCELLED, State.AWAITING_APPROVAL})
+_COMMAND_FAULTS = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.UNKNOWN})
 
 
-def log_lines(*, as_json: bool, verbose: bool) -> Observer:
-    """An observer that writes one line a notice to stderr."""
-    log = _logger(as_json=as_json, verbose=verbose)
+def log_lines(*, as_json: bool, level: int = logging.INFO) -> Observer:
+    """An observer that writes lines to stderr: one a notice, and few for what is tried again."""
+    log = line_logger(as_json=as_json, level=level)
+    retries = RetryLines()
 
     def observe(notice: Notice) -> None:
         weight = _weight(notice)
-        if weight == "debug" and not verbose:
+        if weight == logging.DEBUG and level > logging.DEBUG:
             return  # before its facts are gathered: there is one for each event that is handled
-        facts = {name: value for name, value in asdict(notice).items() if value not in ("", None)}
-        getattr(log, weight)(_words(notice), **facts)
+        added = retries.facts(notice)
+        if added is None:
+            weight, added = logging.DEBUG, {}
+        if weight >= level:
+            log.log(weight, _words(notice), **_facts(notice), **added)
 
     return observe
 
 
+def _facts(notice: Notice) -> dict[str, Any]:
+    return {name: value for name, value in asdict(notice).items() if value not in ("", None)}
+
+
 def refused(error: BridgeError) -> None:
     """What keeps a bridge from beginning, as lines of the log in JSON: one a problem."""
-    log = _logger(as_json=True, verbose=False)
+    log = line_logger(as_json=True)
     if isinstance(error, ConfigProblems):
         for problem in error.problems:
             log.error("configuration", **asdict(problem))
@@ -63,7 +86,8 @@ def refused(error: BridgeError) -> None:
         log.error("refused", reason=str(error))
 
 
-def _logger(*, as_json: bool, verbose: bool) -> Any:
+def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
+    """What writes lines to stderr; its methods may be called by any thread."""
     render = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -79,32 +103,45 @@ def _logger(*, as_json: bool, verbose: bool) -> Any:
             *([] if as_json else [_sentence]),
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if verbose else logging.INFO
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
 
 
-def _weight(notice: Notice) -> str:
+def _weight(notice: Notice) -> int:
     """The level that a notice is told at. Pure."""
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
+    if isinstance(notice, CommandMoved):
+        return _command_weight(notice)
     if isinstance(notice, SourceState) and state == "stopped" and reason:
-        return "debug"  # the part that ends for it says so at once, with the same reason
+        return logging.DEBUG  # the part that ends for it says so at once, with the same reason
     if isinstance(notice, PartState) and state == "opened":
-        return "debug"
+        return logging.DEBUG
     if isinstance(notice, GroupMoved) and not notice.missing:
-        return "info"  # so does every agent that is new
+        return logging.INFO  # so does every agent that is new
     if isinstance(notice, PartState) and state == "failed":
-        return "error"
+        return logging.ERROR
+    if isinstance(notice, HandlerFailed) and notice.wait is None:
+        return logging.ERROR
     if isinstance(notice, _WARN) or state in _WARN_STATES or (state == "stopped" and reason):
-        return "warning"
-    return "debug" if isinstance(notice, _OFTEN) else "info"
+        return logging.WARNING
+    return logging.DEBUG if isinstance(notice, _OFTEN) else logging.INFO
+
+
+def _command_weight(notice: CommandMoved) -> int:
+    """One line a command says how it ended; how it came there is for those who ask."""
+    if notice.state in _COMMAND_ENDS:
+        return logging.INFO
+    return logging.WARNING if notice.state in _COMMAND_FAULTS else logging.DEBUG
 
 
 def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
-    """The reason as it is, behind the event; as one of the facts its quotes would be escaped."""
+    """The reason as it is, behind the event; as one of the facts its quotes would be escaped. So a
+    traceback, on lines of its own.
+    """
     if "reason" in facts:
         facts["event"] = f"{facts['event']}: {facts.pop('reason')}"
+    if "traceback" in facts:
+        facts["exception"] = facts.pop("traceback")
     return facts
 
 

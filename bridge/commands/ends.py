@@ -80,7 +80,15 @@ class Ends:
         command = course.command
         for step in course.steps[course.written :]:
             self._observer(
-                CommandMoved(command.id, command.name, step.state, step.code or "", course.repeated)
+                CommandMoved(
+                    command.id,
+                    command.name,
+                    step.state,
+                    step.code or "",
+                    course.repeated,
+                    command.key,
+                    step.message or "",
+                )
             )
 
     async def _commit(self, owned: Places, place: TopicPartition, outcome: PartOutcome) -> bool:
@@ -109,4 +117,6 @@ class Ends:
         self.told(course)
         if course.answered is not None:
             state = STATE[course.answered]
-            self._observer(CommandMoved(command.id, command.name, state, "", repeated=True))
+            self._observer(
+                CommandMoved(command.id, command.name, state, "", repeated=True, key=command.key)
+            )

@@ -15,10 +15,11 @@ from bridge.gateway.batch import Batcher
 from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
 from bridge.model.declare import Limits
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.error_text import error_message
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.provenance import KnownRow, Provenance
 from bridge.model.types import Relation
-from bridge.observe import HeldBack, Observer, Read, ignore
+from bridge.observe import HeldBack, Observer, PartState, Read, ignore
 
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
@@ -54,6 +55,7 @@ class Gateway:
         self._clock = clock
         self._limiter = limiter or Limiter(limits)
         self._batchers: dict[tuple[str, Fields], Batcher[Values, Rows]] = {}
+        self._is_away = False
 
     async def get(self, entity: str, key: Any) -> KnownRow | None:
         """The row with that key (a mapping, or the bare value of a key of one field)."""
@@ -179,10 +181,16 @@ class Gateway:
             entity = table.entity_of(answer.shape)
             rows = [KnownRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
             answered = asked
+            if self._is_away:
+                self._is_away = False
+                self._observer(PartState("reads", self._system, "running"))
             return rows
-        except RetryLater as error:
-            if error.after is not None and self._limiter.hold(error.after, str(error)):
-                self._observer(HeldBack(self._system, error.after, str(error)))
+        except (RetryLater, ConfigurationError) as error:
+            self._is_away = True
+            self._observer(PartState("reads", self._system, "retrying", error_message(error)))
+            after = error.after if isinstance(error, RetryLater) else None
+            if after is not None and self._limiter.hold(after, str(error)):
+                self._observer(HeldBack(self._system, after, str(error)))
             raise
         finally:
             # A query that failed was a query all the same; its reads are answered by later ones.

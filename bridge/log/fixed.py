@@ -88,6 +88,7 @@ class FixedCodec:
             letter,
             replace(letter, value=None),
             replace(letter, value=None, key=None, raw=None),
+            replace(letter, value=None, key=None, raw=None, traceback=None),
         ):
             try:
                 entry = self.entry("dead", attempt.source, attempt)
@@ -106,6 +107,7 @@ class FixedCodec:
             raw=None,
             key=None,
             value=None,
+            traceback=None,
         )
         return self.entry("dead", bare.source, bare)
 

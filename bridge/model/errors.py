@@ -31,13 +31,14 @@ class RetryLater(BridgeError):
     """Nothing is wrong with the request: the other side is away or busy. Try again.
 
     `after`: in how many seconds at the earliest, where the other side said so (`Retry-After`); at
-    most `MAX_RETRY_AFTER_S`.
+    most `MAX_RETRY_AFTER_S`. `system`: which system it was that is away, where a read says so.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
         super().__init__(message)
         # Written so that what is no number at all becomes none.
         self.after = min(after, MAX_RETRY_AFTER_S) if after is not None and after >= 0 else None
+        self.system = ""
 
 
 class Unsupported(BridgeError):

@@ -74,7 +74,8 @@ class DeadLetter:
     """What was set aside so that the rest goes on; field by field `schemas/dead.avsc`.
 
     `source` is `system.entity` or an agent; `reason` a sentence, `error` the class's name;
-    `raw` JSON text less masked columns; `key` and `value` framed bytes as they stand in `topic`.
+    `traceback` where in somebody's handler it was raised, without values; `raw` JSON text less masked
+    columns; `key` and `value` framed bytes as they stand in `topic`.
     """
 
     kind: Literal["unknown_kind", "row", "record", "event", "command"]
@@ -92,6 +93,7 @@ class DeadLetter:
     raw: str | None = None
     key: bytes | None = None
     value: bytes | None = None
+    traceback: str | None = None
 
 
 FixedRecord = CommandRecord | Receipt | ApprovalRecord | AuditRecord | DeadLetter

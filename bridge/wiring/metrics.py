@@ -25,6 +25,7 @@ from bridge.observe import (
     GroupMoved,
     Handled,
     HandlerBlocks,
+    HandlerWaits,
     HeldBack,
     Notice,
     PartState,
@@ -85,6 +86,12 @@ class Metrics:
             ["agent", "handler"],
             registry=registry,
         )
+        self._waiting = Gauge(
+            "bridge_handler_waiting_events",
+            "Events that handlers wait with for something that is away",
+            ["agent", "handler"],
+            registry=registry,
+        )
         self._asked = Counter("bridge_reads", "Reads asked for", ["entity"], registry=registry)
         self._queries = Counter(
             "bridge_queries", "Queries that reads became", ["entity"], registry=registry
@@ -125,6 +132,7 @@ class Metrics:
                 outcomes = ((agent.name, handler.name, outcome) for outcome in HANDLER_OUTCOMES)
                 _declare(self._handled, outcomes)
                 _declare(self._blocks, [(agent.name, handler.name)])
+                _declare(self._waiting, [(agent.name, handler.name)])
         if scope.executed:
             _declare(self._moved, ((state.value,) for state in State))
 
@@ -157,6 +165,8 @@ class Metrics:
                 self._handled.labels(*labels).observe(notice.seconds)
             case HandlerBlocks():
                 self._blocks.labels(notice.agent, notice.handler).inc(notice.seconds)
+            case HandlerWaits():
+                self._waiting.labels(notice.agent, notice.handler).set(notice.events)
             case Read():
                 self._asked.labels(notice.entity).inc(notice.asked)
                 self._queries.labels(notice.entity).inc(notice.queries)

@@ -32,6 +32,8 @@ SHORTEST, LONGEST = 0.2, 30.0
 TRACE_FRAMES = 5
 #: One attempt to open the log costs next to nothing, and nothing runs until it is there.
 LONGEST_OPENING = 5.0
+#: Seconds that a part which was begun again has to last until it counts as running.
+SETTLED_S = 5.0
 #: Seconds after which the registry's ids are compared with what the log remembers again.
 VERIFY_EVERY_S = 60.0
 
@@ -169,9 +171,24 @@ async def _supervised(
     def say(state: str, reason: str = "") -> None:
         observer(PartState(part.kind, part.name, state, reason))
 
+    is_retry = False
+
     async def work() -> None:
-        say("running")
-        await part.work(stop)
+        if not is_retry:
+            say("running")
+            await part.work(stop)
+            return
+        # What fails again at once was not running.
+        settling = asyncio.get_running_loop().call_later(SETTLED_S, say, "running")
+        try:
+            await part.work(stop)
+        finally:
+            settling.cancel()
+
+    def retrying(reason: str) -> None:
+        nonlocal is_retry
+        is_retry = True
+        say("retrying", reason)
 
     def give_up(reason: str) -> None:
         ended.failed[f"{part.kind} {part.name}"] = reason
@@ -179,7 +196,7 @@ async def _supervised(
         on_failure()
 
     try:
-        await _patiently(work, stop, lambda why: say("retrying", why))
+        await _patiently(work, stop, retrying)
         say("stopped")
     except BridgeError as error:
         give_up(error_message(error))

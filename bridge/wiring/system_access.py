@@ -76,7 +76,6 @@ class SystemAccess:
         else:
             del self.unavailable[name]
             return True
-        if self.unavailable[name] != reason:
-            self.unavailable[name] = reason
-            self._observer(PartState("reads", name, "retrying", reason))
+        self.unavailable[name] = reason
+        self._observer(PartState("reads", name, "retrying", reason))
         return False

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 
 from bridge import Agent, Command, Event, provenance
 from bridge.agent import Context
-from bridge.agent.attempt import Backoff
 from bridge.agent.handling import AgentStopped
+from bridge.agent.retry_waits import Backoff
 from bridge.agent.run import AgentRunner, agent_group
 from bridge.gateway import Gateway, Systems
 from bridge.log.port import TopicPartition
@@ -195,7 +196,8 @@ async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(here: World, ac
     notices: list[Notice] = []
 
     def states() -> list[tuple[str, str]]:
-        return [(n.state, n.reason) for n in notices if isinstance(n, PartState)]
+        pairs = [(n.state, n.reason) for n in notices if isinstance(n, PartState)]
+        return [pair for pair, _ in groupby(pairs)]
 
     async with running(here, agent, notices, AwayRegistry()):
         await until(states)
@@ -225,7 +227,7 @@ async def test_an_agent_waits_for_as_long_as_one_of_its_events_does(here: World)
     notices: list[Notice] = []
 
     def states() -> list[str]:
-        return [n.state for n in notices if isinstance(n, PartState)]
+        return [state for state, _ in groupby(n.state for n in notices if isinstance(n, PartState))]
 
     def done() -> int:
         return sum(isinstance(n, Handled) and n.outcome == "done" for n in notices)
@@ -663,7 +665,7 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(he
         runner = task.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr]
         await runner.revoked(frozenset(runner._lanes))
         go_on.set()
-        await until(lambda: runner._running == 0)
+        await until(lambda: runner._slots.running == 0)
         assert runner._parked._coming == {}
 
 

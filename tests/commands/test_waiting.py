@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from bridge.commands import executor_group
 from bridge.connector import Done, Effect
@@ -40,7 +41,8 @@ async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
     seen: list[Notice] = []
 
     def states() -> list[tuple[str, str]]:
-        return [(n.state, n.reason) for n in seen if isinstance(n, PartState)]
+        notices = [(n.state, n.reason) for n in seen if isinstance(n, PartState)]
+        return [state for state, _ in groupby(notices)]
 
     writer = Away(here.folder)
     async with executing(here, writer=writer, ledger=False, observer=seen.append):

@@ -14,6 +14,7 @@ from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
 from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
+from bridge.cli.shown.page import Page, after_option, limit_option
 from bridge.cli.shown.rows import print_json
 from bridge.model.receipt import State
 
@@ -38,13 +39,8 @@ COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
 @click.option("--name", default="", help="Only this command: erp.block_order.")
 @click.option("--id", "command_id", default="", help="Only this one.")
 @click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="At most so many, the newest.",
-)
+@limit_option
+@after_option("ID")
 @as_json
 @click.pass_context
 def command(
@@ -55,6 +51,7 @@ def command(
     command_id: str,
     since: int | None,
     limit: int,
+    after: str,
     as_json: bool,
 ) -> None:
     """List commands and what became of them. The newest stand last.
@@ -67,14 +64,16 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        found = [
-            story
-            for story in (await _stories(bridge, since)).values()
-            if (not states or story.state in states)
-            and name in ("", story.name, story.name.partition(".")[2])
-            and command_id in ("", story.id)
-        ][-limit:]
-        rows = [story.row() if as_json else _line(story) for story in found]
+        page: Page[Story] = Page(limit, after)
+        for story in (await _stories(bridge, since)).values():
+            if (
+                (not states or story.state in states)
+                and name in ("", story.name, story.name.partition(".")[2])
+                and command_id in ("", story.id)
+            ):
+                page.add(story.id, story)
+        rows = [story.row() if as_json else _line(story) for story in page.items]
+        page.report("commands")
         return listed(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
     on_bridge(ctx, act)

@@ -139,6 +139,15 @@ def local_time(at: datetime) -> str:
     return f"{here:{form}}.{here.microsecond // 1000:03}"
 
 
+def age_text(at: datetime) -> str:
+    """How long ago an instant was, in one unit."""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def key_text(key: Any) -> str:
     """A key for people: the bare value for one field, else `a=1,b=2`."""
     if isinstance(key, str):

@@ -1,0 +1,83 @@
+"""Where an error was raised, in few lines for people: the frames of somebody's own code, and the
+error. No values of variables, and never more than a record of the log can keep.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from bridge.model.error_text import clean_text, describe_error
+
+MAX_TRACE_CHARACTERS = 4000
+MAX_FRAMES = 12
+MAX_CAUSES = 4
+MAX_LINE_CHARACTERS = 160
+_ROOT = Path(__file__).parents[2]
+_BRIDGE = tuple(f"{_ROOT / name}{os.sep}" for name in ("bridge", "connectors"))
+_LIBRARIES = tuple(
+    f"{sysconfig.get_paths()[name]}{os.sep}" for name in ("stdlib", "platstdlib", "purelib")
+)
+
+
+def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
+    """The error with those that caused it, oldest first, each with its frames; at most `limit`
+    characters, of which the end says most. Whatever the error is, this can't fail.
+    """
+    try:
+        text = "\n".join(_lines(error))
+    except Exception as failure:  # noqa: BLE001 - the error is anybody's, and so are its causes
+        return clean_text(f"(no traceback: {describe_error(failure)})", limit)
+    if len(text) > limit:
+        text = f"…{text[1 - limit :]}"
+    return clean_text(text, limit)
+
+
+def _lines(error: BaseException) -> list[str]:
+    chain = _causes(error)
+    lines: list[str] = []
+    for each in reversed(chain):
+        lines += _frames(each.__traceback__)
+        lines.append(describe_error(each))
+        if isinstance(each, BaseExceptionGroup):
+            for inner in each.exceptions[:MAX_CAUSES]:
+                lines += [f"  in it: {describe_error(inner, 300)}"]
+                lines += [f"  {line}" for line in _frames(inner.__traceback__)]
+    return lines
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, then what it was raised from or while handling; each once."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain and len(chain) < MAX_CAUSES:
+        chain.append(current)
+        if current.__cause__ is not None:
+            current = current.__cause__
+        else:
+            current = None if current.__suppress_context__ else current.__context__
+    return chain
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    places = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in traceback.walk_tb(trace)
+    ]
+    own = [place for place in places if not place[0].startswith((*_BRIDGE, "<"))]
+    # An agent that is installed as a package stands among the libraries itself.
+    users = [place for place in own if not place[0].startswith(_LIBRARIES)] or own
+    if own and own[-1] != users[-1]:
+        # Raised in a library: where in it says what somebody's own line does not.
+        users.append(own[-1])
+    return [_place(*place) for place in users[-MAX_FRAMES:]]
+
+
+def _place(file: str, line: int, function: str) -> str:
+    source = linecache.getline(file, line).strip()
+    shown = f"\n    {source[:MAX_LINE_CHARACTERS]}" if source else ""
+    return f'  File "{file}", line {line}, in {function}{shown}'

@@ -1,0 +1,73 @@
+"""What agents and libraries log through Python's `logging`, as lines of the bridge's own log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bridge.agent.error_trace import error_trace
+from bridge.model.error_text import clean_text, describe_error
+
+MAX_MESSAGE_CHARACTERS = 10_000
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TAKEN = frozenset({"event", "level", "timestamp", "exc_info", "stack_info"})
+"""Names that a line has for itself."""
+
+
+class LineHandler(logging.Handler):
+    """Each record as one line of `lines`, with its `extra` as fields."""
+
+    def __init__(self, lines: Any) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As logging.Handler; whatever a record holds, the program that logged it goes on."""
+        try:
+            facts = {
+                (f"{name}_" if name in _TAKEN else name): value
+                for name, value in vars(record).items()
+                if name not in _OWN
+            }
+            if "agent" not in facts:
+                facts["logger"] = record.name
+            error = record.exc_info[1] if record.exc_info else None
+            if error is not None:
+                facts["traceback"] = error_trace(error)
+            self._lines.log(min(record.levelno, logging.CRITICAL), _message(record), **facts)
+        except Exception:  # noqa: BLE001 - as logging does with what can't be written
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Nothing: a terminal or a pipe that is gone can't be told that it is gone."""
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except Exception as error:  # noqa: BLE001 - `ctx.log.info("%d", "text")` is no reason to fail
+        message = f"{record.msg} (its arguments don't fit: {describe_error(error)})"
+    return clean_text(message, MAX_MESSAGE_CHARACTERS)
+
+
+@contextmanager
+def logging_into(lines: Any, level: int) -> Iterator[None]:
+    """Until the end of the block everything that is logged becomes lines: what agents log from
+    `level` on, what libraries log only from warnings on.
+    """
+    root, own = logging.getLogger(), logging.getLogger("bridge")
+    before = root.level, own.level
+    handler = LineHandler(lines)
+    root.addHandler(handler)
+    root.setLevel(max(level, logging.WARNING))
+    own.setLevel(level)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        own.setLevel(before[1])

@@ -1,0 +1,201 @@
+"""Waits between tries: what a person would choose, and what isn't waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.agent import Agent, Context
+from bridge.agent.handler_slots import HandlerSlots
+from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.model.event import Event
+from bridge.model.fixed import DeadLetter
+from bridge.observe import HandlerFailed, Notice
+from tests.agent.test_attempt import EVENT, attempts, handler_of
+from tests.agent.test_run import running
+from tests.agent.world import World, world
+from tests.waiting import until
+
+MINUTES = (60.0, 300.0)
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+def waits_of(agent: Agent, chance: float = 0.5) -> list[float]:
+    """Seconds between the tries of an agent, as far as it goes."""
+    backoff = Backoff(agent.first_wait_s, agent.longest_wait_s)
+    return [wait_after_failure(backoff, n, lambda: chance) for n in range(1, agent.attempts)]
+
+
+def test_a_short_outage_parks_nothing_unless_somebody_wants_it_to() -> None:
+    least, most = sum(waits_of(Agent("a"), 0.0)), sum(waits_of(Agent("a"), 0.999))
+    assert MINUTES[0] <= least <= most <= MINUTES[1]
+    assert waits_of(Agent("a"))[0] <= 1.5, "a hiccup isn't waited for long"
+    assert waits_of(Agent("a", attempts=3, first_wait_s=0, longest_wait_s=0)) == [0, 0]
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0, 1e4))
+def test_waits_grow_with_jitter_up_to_the_longest(
+    failures: int, chance: float, first: float
+) -> None:
+    backoff = Backoff(first, max(first, 60.0))
+    wait = wait_after_failure(backoff, failures, lambda: chance)
+    assert 0 <= wait <= backoff.longest * 1.25
+    assert backoff.ceiling(failures) <= backoff.ceiling(failures + 1)
+
+
+def test_a_system_that_asks_for_time_gets_it() -> None:
+    assert wait_while_away(Backoff(0.1, 30), RetryLater("busy", after=40), 1, lambda: 0.0) == 40
+
+
+@pytest.mark.parametrize(("first", "longest"), [(-1, 5), (5, 1), (float("nan"), 1), (1, 1e9)])
+def test_waits_that_make_no_sense_are_refused(first: float, longest: float) -> None:
+    with pytest.raises(ConfigurationError, match="first_wait_s"):
+        Agent("a", first_wait_s=first, longest_wait_s=longest)
+
+
+def error_of(text: str) -> Exception:
+    try:
+        exec(text, {})  # noqa: S102 - what handlers are made of
+    except Exception as error:  # noqa: BLE001 - any of them
+        return error
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "never"),
+    [
+        ("misspelt", True),
+        ("import no_such_module", True),
+        ("'text'.no_such_method()", True),
+        ("raise NotImplementedError", True),
+        ("None.total", False),
+        ("None + 1", False),
+        ("{}['row']", False),
+        ("raise AttributeError", False),
+        ("raise ConnectionError", False),
+        ("raise TimeoutError", False),
+    ],
+)
+def test_a_mistake_of_the_program_never_passes_a_missing_row_may(text: str, never: bool) -> None:
+    assert never_passes(error_of(text)) is never
+    assert never_passes(Rejected("bad_answer", "x"))
+
+
+async def test_each_try_says_why_it_failed_and_when_the_next_one_is() -> None:
+    async def fails(event: Event, ctx: Any) -> None:
+        raise ConnectionError("the carrier's service is away")
+
+    notices: list[Notice] = []
+    slept: list[float] = []
+    agent = handler_of(fails, attempts=4, first_wait_s=2, longest_wait_s=5)
+    tried = attempts(agent, notices, slept)
+    tried._chance = iter((0.0, 0.5, 0.9)).__next__
+    with pytest.raises(Exception, match="fails"):
+        await tried.handle(agent.handlers[0], EVENT)
+    failed = [n for n in notices if isinstance(n, HandlerFailed)]
+    assert [n.failures for n in failed] == [1, 2, 3]
+    assert [n.wait for n in failed] == [round(wait, 1) for wait in slept]
+    assert slept == [2 * 0.75, 4 * 1.0, 5 * 1.2]
+    assert (failed[0].key, failed[0].entity) == ("1", "erp.thing")
+    assert "in fails" in failed[0].traceback
+
+
+async def test_an_event_that_waits_gives_its_place_to_other_keys(here: World) -> None:
+    """With one handler at a time, each failing event held up all others for as long as it waited."""
+    seen: list[str] = []
+    is_back = False
+    agent = Agent("watch", concurrency=1, first_wait_s=0.05, longest_wait_s=0.05, attempts=1000)
+
+    @agent.on("erp.sales_order")
+    async def check(event: Event, ctx: Context) -> None:
+        number = event.after.order_no
+        seen.append(f"{number} {event.after.total}")
+        if number == "1" and not is_back:
+            raise ConnectionError("away")
+
+    await here.publish("sales_order", 1, [here.order(1, 1, 5)])
+    async with running(here, agent):
+        await until(lambda: len(seen) > 1)
+        await here.publish("sales_order", 2, [dict(here_row(1), netwr=6)])
+        await here.publish("sales_order", 1, [here.order(n, 1, 5) for n in range(2, 6)])
+        await until(lambda: {"2 5.00", "3 5.00", "4 5.00", "5 5.00"} <= set(seen))
+        assert "1 6.00" not in seen, "later events of its key wait"
+        is_back = True
+        await until(lambda: "1 6.00" in seen)
+    assert await here.records("dead") == []
+
+
+def here_row(number: int) -> dict[str, Any]:
+    return {
+        "vbeln": f"{number:010}",
+        "kunnr": f"{1:010}",
+        "gbstk": "A",
+        "netwr": 5,
+        "lifsk": None,
+        "ztext": None,
+    }
+
+
+async def test_slots_are_never_more_than_their_limit_whatever_rests() -> None:
+    slots: HandlerSlots[int] = HandlerSlots(2)
+    slots.start()
+    slots.start()
+    slots.rest(1)
+    assert slots.has_room()
+    slots.start()
+    back = asyncio.create_task(slots.resume(1))
+    await asyncio.sleep(0)
+    assert not back.done()
+    slots.end(2)
+    await back
+    assert slots.running == 2
+    slots.rest(1)
+    gone = asyncio.create_task(slots.resume(1))
+    await asyncio.sleep(0)
+    assert gone.done()
+    assert slots.running == 2
+    slots.rest(3)
+    slots.rest(3)
+    slots.end(3)
+    assert slots.running == 1
+
+
+async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
+    agent = Agent("watch")
+
+    @agent.on("erp.sales_order")
+    async def check(event: Event, ctx: Context) -> None:
+        password = "hunter2"  # noqa: F841 - a value that must not be shown
+        event.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
+
+    notices: list[Notice] = []
+    await here.publish("sales_order", 1, [here.order(4711, 1, 5)])
+    async with running(here, agent, notices):
+
+        async def parked() -> list[Any]:
+            return await here.records("dead")
+
+        await until(parked)
+    [letter] = await here.records("dead")
+    assert isinstance(letter, DeadLetter)
+    assert letter.attempts == 1, "given up at once"
+    assert "event.no_such_thing" in (letter.traceback or "")
+    assert "handling.py" not in (letter.traceback or "")
+    from bridge.observe import DeadLetter as Notified
+
+    [notice] = [n for n in notices if isinstance(n, Notified)]
+    assert (notice.key, notice.handler, notice.entity) == ("4711", "check", "erp.sales_order")
+    assert notice.show == f"bridgectl dead show {letter.event_id}"

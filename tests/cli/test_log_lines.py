@@ -1,0 +1,164 @@
+"""The log of `bridgectl run`: what is a line, at which level, and what stands in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.cli.python_logging import LineHandler, logging_into
+from bridge.cli.retry_lines import RetryLines
+from bridge.cli.told import line_logger, log_lines
+from bridge.observe import (
+    CommandMoved,
+    DeadLetter,
+    HandlerFailed,
+    HeldBack,
+    Notice,
+    PartState,
+    SourceState,
+)
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_an_outage_is_a_few_lines_whatever_retries(lines: Lines) -> None:
+    observe = log_lines(as_json=True)
+    for _ in range(21):
+        observe(SourceState("erp", "starting"))
+        observe(SourceState("erp", "retrying", "no server answers"))
+        observe(PartState("reads", "erp", "retrying", "no server answers"))
+        observe(PartState("agent", "watch", "retrying", "handler check waits"))
+    observe(SourceState("erp", "starting"))
+    observe(SourceState("erp", "streaming"))
+    observe(PartState("reads", "erp", "running"))
+    observe(PartState("agent", "watch", "running"))
+    found = lines()
+    source = [line for line in found if line["event"] == "source state"]
+    assert [line["state"] for line in source] == ["starting", "retrying", "streaming"]
+    assert source[-1]["tries"] == 21
+    assert len(found) == 7
+
+
+def test_every_try_is_a_line_for_those_who_ask(lines: Lines) -> None:
+    observe = log_lines(as_json=True, level=logging.DEBUG)
+    for _ in range(5):
+        observe(PartState("agent", "watch", "retrying", "away"))
+    assert len(lines()) == 5
+
+
+def test_a_part_that_gives_up_while_it_retries_says_so() -> None:
+    retries = RetryLines()
+    retries.facts(PartState("agent", "watch", "retrying", "away"))
+    assert retries.facts(PartState("agent", "watch", "failed", "fix it")) == {}
+    assert retries.facts(HeldBack("erp", 30, "busy")) == {}
+    assert retries.facts(HeldBack("erp", 29, "busy")) is None
+
+
+def test_a_command_is_one_line_with_what_became_of_it(lines: Lines) -> None:
+    observe = log_lines(as_json=True)
+    for state in ("received", "validated", "approved", "executing"):
+        observe(CommandMoved("w:1", "erp.block", state))
+    reason = "there is no row"
+    observe(CommandMoved("w:1", "erp.block", "failed", "not_found", False, '{"no":"7"}', reason))
+    observe(CommandMoved("w:2", "erp.block", "received", key='{"no":"8"}'))
+    observe(CommandMoved("w:2", "erp.block", "succeeded", key='{"no":"8"}'))
+    failed, succeeded = lines()
+    assert (failed["level"], failed["code"], failed["reason"]) == ("warning", "not_found", reason)
+    assert (failed["key"], failed["name"], failed["command_id"]) == (
+        '{"no":"7"}',
+        "erp.block",
+        "w:1",
+    )
+    assert (succeeded["level"], succeeded["state"]) == ("info", "succeeded")
+
+
+def test_a_dead_letter_line_has_row_handler_and_what_to_type_next(lines: Lines) -> None:
+    letter = DeadLetter("event", "watch", "ValueError: no", "check", "erp.order", "4711", "erp:1")
+    log_lines(as_json=True)(letter)
+    [line] = lines()
+    assert (line["handler"], line["entity"], line["key"]) == ("check", "erp.order", "4711")
+
+
+def test_a_handler_that_fails_is_told_at_once_and_not_for_each_event(lines: Lines) -> None:
+    observe = log_lines(as_json=True)
+    for number in range(100):
+        reason = f"ValueError: order {number}"
+        observe(HandlerFailed("w", "h", "erp.o", "1", f"erp:{number}", 1, 8, 1.0, reason, "trace"))
+    [line] = lines()
+    assert (line["level"], line["traceback"], line["wait"]) == ("warning", "trace", 1.0)
+    observe(HandlerFailed("w", "h", "erp.o", "1", "erp:1", 8, 8, None, "ValueError: x", "trace"))
+    assert [line["level"] for line in lines()] == ["error"]
+
+
+def test_a_traceback_is_on_lines_of_its_own_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = HandlerFailed(
+        "w", "h", "erp.o", "1", "erp:1", 8, 8, None, "E: x", "  File a\n    b\nE"
+    )
+    log_lines(as_json=False)(notice)
+    err = capsys.readouterr().err
+    assert "  File a\n    b\nE" in err
+    assert "\\n" not in err
+
+
+def log_some(name: str) -> None:
+    logger = logging.getLogger(name)
+    logger.debug("fine")
+    logger.info("order %s is fine", 7, extra={"order": 7, "event": "mine"})
+    logger.warning("order 8 is odd")
+    try:
+        int("broken")
+    except ValueError:
+        logger.exception("it broke")
+
+
+@pytest.mark.parametrize(
+    ("level", "count"), [(logging.DEBUG, 4), (logging.INFO, 3), (logging.WARNING, 2)]
+)
+def test_what_agents_log_is_lines_of_the_bridges_log(lines: Lines, level: int, count: int) -> None:
+    with logging_into(line_logger(as_json=True, level=level), level):
+        log_some("bridge.agent.watch")
+    log_some("bridge.agent.watch")
+    found = [line for line in lines() if "level" in line]
+    assert len(found) == count
+    broken = found[-1]
+    assert "in log_some" in broken["traceback"]
+    assert broken["traceback"].splitlines()[-1].startswith("ValueError: invalid literal")
+    if count > 2:
+        assert found[-3]["event"] == "order 7 is fine"
+        assert (found[-3]["order"], found[-3]["event_"]) == (7, "mine")
+
+
+def test_a_message_whose_arguments_do_not_fit_is_a_line_all_the_same(lines: Lines) -> None:
+    record = logging.makeLogRecord({"msg": "order %d", "args": ("x",), "levelno": logging.ERROR})
+    LineHandler(line_logger(as_json=True)).emit(record)
+    [line] = lines()
+    assert "its arguments don't fit" in line["event"]
+
+
+def test_libraries_are_heard_from_warnings_on_as_lines_too(lines: Lines) -> None:
+    with logging_into(line_logger(as_json=True), logging.INFO):
+        log_some("some.library")
+    found = lines()
+    assert [line["level"] for line in found] == ["warning", "error"]
+    assert {line["logger"] for line in found} == {"some.library"}
+
+
+def test_a_line_that_can_not_be_written_ends_nobody() -> None:
+    class Gone:
+        def log(self, *_: object, **__: object) -> None:
+            raise BrokenPipeError
+
+    notices: list[Notice] = []
+    with logging_into(Gone(), logging.INFO):
+        log_some("bridge.agent.watch")
+        notices.append(PartState("agent", "watch", "running"))
+    assert notices
