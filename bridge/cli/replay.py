@@ -153,7 +153,7 @@ def command(
                 bridge.log,
                 bridge.events,
                 selection,
-                _sink(bridge, goal, called, dry_run=dry_run),
+                _sink(bridge, goal, called, dry_run=dry_run, resumable=bool(replay_name)),
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
                 told=lambda told: advance(told.scanned, told.of),
@@ -201,15 +201,17 @@ async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[
         raise click.UsageError(f"--where: {error}") from None
 
 
-def _sink(bridge: Bridge, goal: Destination, called: str, *, dry_run: bool) -> Sink:
+def _sink(
+    bridge: Bridge, goal: Destination, called: str, *, dry_run: bool, resumable: bool
+) -> Sink:
     from bridge.replay import IntoTopic, JsonLines, Nowhere, into_agent
 
     if dry_run:
         return Nowhere()
     if goal.kind == "agent":
-        return into_agent(bridge.log, bridge.name, called, goal.name)
+        return into_agent(bridge.log, bridge.name, called, goal.name, resumable=resumable)
     if goal.kind == "topic":
-        return IntoTopic(bridge.log, bridge.name, called, goal.name)
+        return IntoTopic(bridge.log, bridge.name, called, goal.name, resumable=resumable)
     return JsonLines(Path(goal.name))
 
 

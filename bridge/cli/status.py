@@ -65,11 +65,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
 async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
     """A row for each group and topic, and how many groups are stalled."""
+    from bridge.cli.log.group_state import FINISHED, NOT_READING, group_states, without_lag
     from bridge.cli.log.groups import group_rows, summed
     from bridge.wiring.group_stalls import group_stalls
 
     infos = await bridge.log.groups()
-    rows = summed(await group_rows(bridge.log, infos))
+    states = await group_states(bridge, infos)
+    infos = {name: info for name, info in infos.items() if states[name] != FINISHED}
+    rows = without_lag(summed(await group_rows(bridge.log, infos)), states)
+    infos = {name: info for name, info in infos.items() if states[name] not in NOT_READING}
     lagging = {row["group"] for row in rows if row["lag"]}
     stalls = await group_stalls(
         bridge.log,
@@ -174,6 +178,8 @@ def _print(
     groups: list[dict[str, Any]],
     forms: Mapping[str, str],
 ) -> None:
+    from bridge.cli.log.group_state import retired_lines
+
     told = ", ".join(f"{what} {form}" for what, form in forms.items())
     click.echo(f"bridge {bridge.name}, log {bridge.log.name}, {told}\n")
     rows = [
@@ -193,8 +199,12 @@ def _print(
     if groups:
         click.echo()
         print_rows(
-            groups, ("group", "topic", "members", "partitions", "lag", "missing"), as_json=False
+            groups,
+            ("group", "state", "topic", "members", "partitions", "lag", "missing"),
+            as_json=False,
         )
+    for line in retired_lines(groups):
+        click.echo(line)
     stalls = {row["group"]: row["stall"] for row in groups if row["stall"]}
     for stall in stalls.values():
         _print_stall(stall)

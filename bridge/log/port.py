@@ -301,6 +301,11 @@ class Log(Protocol):
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets by hand. Raises Rejected while the group has live members."""
 
+    async def delete_group(self, group: str) -> None:
+        """Forget a group and its offsets; one that isn't there is none. A member that joins later
+        begins as that of a new group. Raises Rejected while the group has live members.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:

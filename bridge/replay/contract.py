@@ -34,7 +34,9 @@ class Resumed(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where replayed events go. `open`, then `take` again and again, then `close`."""
+    """Where replayed events go. `open`, then `take` again and again, `finish` where all went well,
+    then `close`.
+    """
 
     @property
     def tombstones(self) -> bool:
@@ -47,5 +49,8 @@ class Sink(Protocol):
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Take these, and remember that everything before `upto` is through."""
+
+    async def finish(self) -> None:
+        """All that was selected has been taken."""
 
     async def close(self) -> None: ...

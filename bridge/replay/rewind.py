@@ -99,6 +99,7 @@ async def replay(
         if earliest is None and all(r.offset == begin[place] for place, r in first.items()):
             # Nothing stood in front of these, so nothing older can be missing.
             earliest = min((record.timestamp for record in first.values()), default=now())
+        await sink.finish()
         missing = incomplete(info.spec, earliest, now())
         progress = replace(progress, incomplete=missing, done=True)
         told(progress)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
 from bridge.model.canonical import canonical_json
 from bridge.model.error_text import describe_error
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.errors import BridgeError, Rejected
 from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
 from bridge.model.names import (
@@ -25,9 +26,8 @@ from bridge.model.names import (
     split_entity,
 )
 from bridge.replay.contract import Picked, Resumed
+from bridge.replay.notes import FINISHED, notes_partition, replay_group, replay_notes
 from bridge.replay.select import Selection
-
-NOTES_READ_S = 10.0
 
 
 class Nowhere:
@@ -40,6 +40,9 @@ class Nowhere:
         return Resumed({}, selection)
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+        """Nothing."""
+
+    async def finish(self) -> None:
         """Nothing."""
 
     async def close(self) -> None:
@@ -112,6 +115,9 @@ class JsonLines:
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    async def finish(self) -> None:
+        """Nothing: the lines say how far it is."""
+
     async def close(self) -> None:
         """Close the file."""
         if self._file is not None:
@@ -122,53 +128,57 @@ class IntoTopic:
     """Copies into a topic, marked with where they are from. `name` names the replay: one of the
     same name goes on where an earlier one stopped, and its copies are never there twice.
 
-    What was selected is noted under the name in `_{bridge}.replays`, with the first copies.
+    What was selected is noted under the name in `_{bridge}.replays`, with the first copies, and in
+    the end that it is finished. `resumable`: its offsets are kept then, so that one of the same name
+    continues with what came since; otherwise its group is deleted, and its name is used up.
     """
 
     def __init__(
-        self, log: Log, bridge: str, name: str, topic: str, *, tombstones: bool = True
+        self,
+        log: Log,
+        bridge: str,
+        name: str,
+        topic: str,
+        *,
+        tombstones: bool = True,
+        resumable: bool = True,
     ) -> None:
         self._log = log
         self._name = name
-        self._group = f"{bridge}.replay.{name}"
-        self._notes = internal_topic(bridge, "replays")
+        self._group = replay_group(bridge, name)
+        self._notes = notes_partition(bridge)
         self._note = b""
+        self._mark: Mapping[str, Any] = {}
+        self._resumable = resumable
+        self._upto: dict[TopicPartition, int] = {}
         self._topic = topic
         self.tombstones = tombstones
         self._producer: Producer | None = None
 
     async def open(self, selection: Selection) -> Resumed:
-        """What the earlier run committed. Raises Rejected where it was of another selection."""
-        notes = TopicSpec(self._notes, "compact", 1)
+        """What the earlier run committed. Raises Rejected where it was of another selection, or has
+        finished and its offsets are gone.
+        """
+        notes = TopicSpec(self._notes.topic, "compact", 1)
         await self._log.create_topics([TopicSpec(self._topic), notes])
         # First the producer, which ends an earlier run's transaction, then the offsets.
         self._producer = await self._log.producer(self._group)
         known = (await self._log.groups()).get(self._group)
         offsets = {} if known is None else dict(known.committed)
-        noted = await self._noted() if offsets else None
-        if noted is None:
-            self._note = canonical_json(selection.mark()).encode()
-        else:
+        noted = (await replay_notes(self._log, self._notes)).get(self._name)
+        if noted is not None and not offsets and noted.get(FINISHED):
+            raise Rejected(
+                "replay_finished",
+                f"replay {self._name} has finished, and its offsets are gone: running it again "
+                "would replay everything once more; use another name",
+            )
+        if noted is not None and offsets:
             selection = selection.continuing(noted, f"replay {self._name}")
+        self._mark = selection.mark()
+        if noted is None or not offsets or noted.get(FINISHED):
+            self._note = canonical_json(self._mark).encode()
+        self._upto = offsets
         return Resumed(offsets, selection)
-
-    async def _noted(self) -> Mapping[str, Any] | None:
-        """What the earlier run noted of its selection; None for one of an earlier version."""
-        place = TopicPartition(self._notes, 0)
-        end = (await self._log.end_offsets([place]))[place]
-        noted: Mapping[str, Any] | None = None
-        reader = await self._log.reader(await self._log.beginning_offsets([place]))
-        try:
-            while (at := reader.position(place)) < end:
-                records = await reader.read(1000, NOTES_READ_S)
-                if not records and reader.position(place) == at:
-                    raise RetryLater(f"{self._log.name}: {place.topic} can't be read to its end")
-                for record in records:
-                    if record.key == self._name.encode():
-                        noted = _note_of(record.value) or noted
-        finally:
-            await reader.close()
-        return noted
 
     async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
         """Append the copies and the offsets in one transaction."""
@@ -181,23 +191,32 @@ class IntoTopic:
             if picked:
                 await transaction.append(self._topic, [_copy(one.record) for one in picked])
             if self._note:
-                await transaction.append(self._notes, [Entry(self._name.encode(), self._note)])
+                entry = Entry(self._name.encode(), self._note)
+                await transaction.append(self._notes.topic, [entry])
             transaction.commit_offsets(self._group, upto)
         self._note = b""
+        self._upto |= upto
+
+    async def finish(self) -> None:
+        """Note that it is finished, then delete its group where nobody will continue it."""
+        assert self._producer is not None, "open comes first"  # noqa: S101
+        if not self._upto:
+            return
+        finished = canonical_json({**self._mark, FINISHED: True}).encode()
+        async with self._producer.transaction() as transaction:
+            entry = Entry(self._name.encode(), finished)
+            await transaction.append(self._notes.topic, [entry])
+        if not self._resumable:
+            # All of it is through: without the right to delete, its group stays as a finished one.
+            with suppress(BridgeError):
+                # Returns once the last transaction's offsets are there, so that none come later.
+                await self._log.committed(self._group, self._upto)
+                await self._log.delete_group(self._group)
 
     async def close(self) -> None:
         """Let go of the name."""
         if self._producer is not None:
             await self._producer.close()
-
-
-def _note_of(value: bytes | None) -> Mapping[str, Any] | None:
-    """What a record of the notes holds; None for one that something else wrote."""
-    try:
-        noted = json.loads(value or b"")
-    except (ValueError, RecursionError):
-        return None
-    return noted if isinstance(noted, dict) and "selection" in noted else None
 
 
 def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None:
@@ -214,9 +233,12 @@ def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None
         )
 
 
-def into_agent(log: Log, bridge: str, name: str, agent: str) -> IntoTopic:
+def into_agent(
+    log: Log, bridge: str, name: str, agent: str, *, resumable: bool = True
+) -> IntoTopic:
     """Into one agent: it handles the events wherever it runs, or as soon as it does."""
-    return IntoTopic(log, bridge, name, replay_topic(bridge, agent), tombstones=False)
+    topic = replay_topic(bridge, agent)
+    return IntoTopic(log, bridge, name, topic, tombstones=False, resumable=resumable)
 
 
 def place_text(record: Record) -> str:

@@ -13,7 +13,7 @@ from bridge.wiring.group_reports import reported_groups
 READ_TIMEOUT_S: Final = 1.0
 NO_MEMBER: Final = (
     "it has unread records, and no process is a member of it: start the one that runs it, or, where "
-    "nobody needs it any more, delete the group"
+    "nobody needs it any more, `bridgectl log offsets delete` its group"
 )
 
 

@@ -37,6 +37,7 @@ from bridge.replay import (
     replay,
 )
 from bridge.replay.contract import Picked
+from bridge.replay.notes import finished_replays, replay_group
 from bridge.replay.select import incomplete
 from bridge.wiring.events import RegistryEvents
 from tests.agent.test_run import running
@@ -131,6 +132,41 @@ async def test_foreign_notes_are_none_of_a_replay(here: World) -> None:
             Selection("copy", ops=frozenset({"create"})),
             IntoTopic(here.log, BRIDGE, "one", "x"),
         )
+
+
+async def test_a_replay_whose_name_nobody_knows_leaves_no_group(here: World) -> None:
+    once = IntoTopic(here.log, BRIDGE, "once", "copy", resumable=False)
+    await run(here, Selection(TOPIC), once)
+    assert replay_group(BRIDGE, "once") not in await here.log.groups()
+    assert await finished_replays(here.log, BRIDGE) == {replay_group(BRIDGE, "once")}
+    with pytest.raises(Rejected, match="use another name"):
+        await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "once", "copy"))
+
+
+async def test_a_finished_replay_that_was_named_adds_what_came_since(here: World) -> None:
+    async def nightly() -> int:
+        sink = IntoTopic(here.log, BRIDGE, "nightly", "copy")
+        return (await run(here, Selection(TOPIC), sink)).picked
+
+    assert await nightly() == 18  # 16 events and two tombstones
+    group = replay_group(BRIDGE, "nightly")
+    assert group in await here.log.groups()
+    assert await finished_replays(here.log, BRIDGE) == {group}
+    await here.publish("sales_order", 2, [here.order(1, 1, 1)])
+    assert await nightly() == 1
+    assert await finished_replays(here.log, BRIDGE) == {group}
+
+
+async def test_a_replay_that_was_interrupted_is_not_finished(here: World) -> None:
+    class Interrupted(IntoTopic):
+        async def finish(self) -> None:
+            raise Rejected("interrupted", "by hand")
+
+    with pytest.raises(Rejected, match="by hand"):
+        await run(here, Selection(TOPIC), Interrupted(here.log, BRIDGE, "cut", "copy"))
+    assert await finished_replays(here.log, BRIDGE) == set()
+    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "cut", "copy"))
+    assert await finished_replays(here.log, BRIDGE) == {replay_group(BRIDGE, "cut")}
 
 
 class Slow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge.cli.log.copy import copy
+from bridge.cli.log.delete_group import delete
 from bridge.cli.log.groups import groups, reset, skip
 from bridge.cli.log.skip_record import skip_record
 from bridge.cli.log.topics import topics
@@ -20,6 +21,7 @@ def offsets() -> None:
     """Where groups go on reading."""
 
 
+offsets.add_command(delete)
 offsets.add_command(reset)
 offsets.add_command(skip)
 offsets.add_command(skip_record)

@@ -28,15 +28,25 @@ if TYPE_CHECKING:
 def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: bool) -> None:
     """List consumer groups: members, and how much lies before the end: records, or offsets where
     it is much.
+
+    The state is active (it has members), stopped, retired (its agent or system is not in the
+    configuration any more), unfinished or finished (a replay), foreign (none of this bridge's), or
+    unknown (an agents' file can't be read).
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
+        from bridge.cli.log.group_state import group_states
+
         found = await bridge.log.groups()
         chosen = {name: info for name, info in found.items() if group in (None, name)}
-        rows = await group_rows(bridge.log, chosen)
+        states = await group_states(bridge, chosen)
+        rows = [
+            {**row, "state": states[row["group"]]} for row in await group_rows(bridge.log, chosen)
+        ]
         columns: tuple[str, ...] = (
             "group",
+            "state",
             "topic",
             "partition",
             "committed",
@@ -46,8 +56,8 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
         )
         if not partitions:
             rows, columns = (
-                summed(rows),
-                ("group", "topic", "members", "partitions", "lag", "missing"),
+                [{**row, "state": states[row["group"]]} for row in summed(rows)],
+                ("group", "state", "topic", "members", "partitions", "lag", "missing"),
             )
         return listed(rows, columns, as_json=as_json, nothing="no such group committed anything")
 

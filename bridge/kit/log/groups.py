@@ -270,6 +270,53 @@ class GroupSuite(Parts):
         assert (await read_count(again, 4))[0].value == b"1"
         await again.close()
 
+    async def test_a_group_that_was_deleted_is_gone_and_begins_anew(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("deleted"))
+        group, other = under_test.name("group"), under_test.name("other")
+        await log.append(name, numbered(5))
+        place = TopicPartition(name, 0)
+        producer = await log.producer(under_test.name("deleting"))
+        async with producer.transaction() as transaction:
+            transaction.commit_offsets(group, {place: 2})
+        async with producer.transaction() as transaction:
+            transaction.commit_offsets(other, {place: 2})
+        await producer.close()
+        assert await log.committed(group, [place]) == {place: 2}
+
+        await log.delete_group(group)
+
+        assert await log.committed(group, [place]) == {place: None}
+        assert await log.committed(other, [place]) == {place: 2}
+        assert group not in await log.groups()
+        member = await log.join(group, [name])
+        assert (await read_count(member, 5))[0].value == b"0"
+        await member.close()
+
+    async def test_a_group_with_a_live_member_is_not_deleted(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        name = await topic(log, under_test.name("alive"))
+        group = under_test.name("group")
+        await log.append(name, numbered(5))
+        member = await log.join(group, [name])
+        got = await read_count(member, 5)
+        await member.commit(after(got))
+
+        with pytest.raises(Rejected, match=group):
+            await log.delete_group(group)
+
+        assert await log.committed(group, [TopicPartition(name, 0)]) == after(got)
+        await member.close()
+        await log.delete_group(group)
+        assert group not in await log.groups()
+
+    async def test_a_group_that_is_not_there_is_deleted_already(
+        self, log: Log, under_test: LogUnderTest
+    ) -> None:
+        await log.delete_group(under_test.name("never"))
+
     async def test_a_member_stays_one_while_nobody_reads(
         self, log: Log, under_test: LogUnderTest
     ) -> None:

@@ -173,5 +173,16 @@ def check_deserted(connection: sqlite3.Connection, group: str, now: int) -> None
     if names:
         raise Rejected(
             "group_is_live",
-            f"group {group} has live members ({', '.join(names)}): stop them, then set its offsets",
+            f"group {group} has live members ({', '.join(names)}): stop them first",
         )
+
+
+def delete(connection: sqlite3.Connection, group: str, now: int) -> None:
+    """Forget a group and its offsets. Raises Rejected while it has live members."""
+    check_deserted(connection, group, now)
+    for statement in (
+        "DELETE FROM lease WHERE consumer_group = ?",
+        "DELETE FROM committed WHERE consumer_group = ?",
+        "DELETE FROM consumer_group WHERE name = ?",
+    ):
+        connection.execute(statement, (group,))

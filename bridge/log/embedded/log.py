@@ -12,7 +12,7 @@ from pathlib import Path
 from bridge.log.embedded import catalogue as topics_of
 from bridge.log.embedded.catalogue import Topic, offsets_of, place_id
 from bridge.log.embedded.compact import compact
-from bridge.log.embedded.group import check_deserted
+from bridge.log.embedded.group import check_deserted, delete
 from bridge.log.embedded.groups import listed
 from bridge.log.embedded.member import Member, join
 from bridge.log.embedded.place import check_place, network_file_system
@@ -230,6 +230,11 @@ class EmbeddedLog:
         ids = await self._ids(partitions)
         found = await self._store.reader.run(lambda c: committed_of(c, group, ids.values()))
         return {place: found.get(each) for place, each in ids.items()}
+
+    async def delete_group(self, group: str) -> None:
+        """As the port says."""
+        now = self._clock()
+        await self._store.writer.run(lambda c: delete(c, group, now))
 
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says."""

@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from bridge.log.kafka.authorizer import authorizer_of
 from bridge.log.kafka.committed import stable_offsets
+from bridge.log.kafka.deleted_groups import delete_group
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.operations import group_operations
 from bridge.log.kafka.settings import KafkaSettings
@@ -146,6 +147,10 @@ class KafkaAdmin:
             members = tuple(each[0] for each in described)
             groups[name] = GroupInfo(name, members, await self._all_committed(name), topics)
         return groups
+
+    async def delete_group(self, group: str) -> None:
+        """Forget a group and its offsets. Raises Rejected while it has members."""
+        await self._ask(f"deletion of group {group}", lambda: delete_group(self._client, group))
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Ids of the live members of a group."""

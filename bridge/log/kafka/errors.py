@@ -45,7 +45,7 @@ HINTS: dict[type[BaseException], str] = {
     kafka.AuthenticationFailedError: "check security.username and security.password",
     kafka.UnsupportedSaslMechanismError: "check security.mechanism",
     kafka.TopicAuthorizationFailedError: "grant the user Describe, Read and Write on the topic",
-    kafka.GroupAuthorizationFailedError: "grant the user Describe and Read on the group",
+    kafka.GroupAuthorizationFailedError: "grant the user Describe and Read on the group, and Delete where it is to be deleted",
     kafka.TransactionalIdAuthorizationFailed: (
         "grant the user Describe and Write on its transactional ids"
     ),

@@ -255,6 +255,10 @@ class KafkaLog:
     ) -> Mapping[TopicPartition, int | None]:
         return await self._admin.committed(group, partitions)
 
+    async def delete_group(self, group: str) -> None:
+        """As the port says; the broker refuses while it has members."""
+        await self._admin.delete_group(group)
+
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets by hand; the broker, too, refuses while it has members."""
         members = await self._admin.members(group)

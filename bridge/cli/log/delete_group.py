@@ -1,0 +1,69 @@
+"""`bridgectl log offsets delete`: forgets a consumer group that nobody reads with any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
+from bridge.cli.shown.rows import print_rows
+
+if TYPE_CHECKING:
+    from bridge.wiring import Bridge
+
+
+@click.command("delete", epilog="Example: bridgectl log offsets delete acme.agent.old-watch")
+@click.argument("group")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted and change nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete GROUP with its offsets: that of an agent that was retired, or of a replay. It must have
+    no live member.
+
+    Nothing else is deleted. Whoever joins under that name again begins at the beginning.
+    """
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.cli.log.group_state import STOPPED, group_states
+
+        info = (await bridge.log.groups()).get(group)
+        if info is None:
+            raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
+        if info.members:
+            members = ", ".join(info.members)
+            raise click.ClickException(
+                f"group {group!r} has live members ({members}): stop them first"
+            )
+        state = (await group_states(bridge, {group: info}))[group]
+        rows: list[dict[str, Any]] = [
+            {
+                "group": group,
+                "state": state,
+                "topic": place.topic,
+                "partition": place.partition,
+                "committed": offset,
+                "deleted": not dry_run,
+            }
+            for place, offset in sorted(info.committed.items())
+        ] or [{"group": group, "state": state, "deleted": not dry_run}]
+        if dry_run:
+            click.echo("dry run: nothing was changed", err=True)
+        else:
+            if state == STOPPED:
+                click.echo(
+                    f"group {group!r} is one of this configuration: it will begin again at the "
+                    "beginning of its topics",
+                    err=True,
+                )
+            if not yes:
+                agreed(f"Delete group {group!r} ({state}) and its offsets?")
+            await bridge.log.delete_group(group)
+        print_rows(rows, ("group", "state", "topic", "partition", "committed"), as_json=as_json)
+        return 0
+
+    on_bridge(ctx, act)

@@ -1,0 +1,115 @@
+"""Groups that nobody reads with any more: shown as what they are, and deleted by a command."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.cli.log.group_state import (
+    ACTIVE,
+    FINISHED,
+    FOREIGN,
+    RETIRED,
+    STOPPED,
+    UNFINISHED,
+    UNKNOWN,
+    group_state,
+)
+from bridge.log.port import GroupInfo, TopicPartition
+from tests.cli.place import Place
+
+STUMBLER = "demo.agent.stumbler"
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "agents", "state"),
+    [
+        ("demo.agent.watch", ("m",), ["watch"], ACTIVE),
+        ("demo.agent.gone", ("m",), ["watch"], ACTIVE),
+        ("demo.agent.watch", (), ["watch"], STOPPED),
+        ("demo.agent.watch-2", (), ["watch"], RETIRED),
+        ("demo.agent.watch", (), None, UNKNOWN),
+        ("demo.executor.erp", (), None, STOPPED),
+        ("demo.executor.crm", (), [], RETIRED),
+        ("demo.replay.one", (), [], FINISHED),
+        ("demo.replay.two", (), [], UNFINISHED),
+        ("demo.reports", (), [], FOREIGN),
+        ("demo2.agent.watch", (), [], FOREIGN),
+    ],
+)
+def test_a_group_is_what_the_configuration_says(
+    name: str, members: tuple[str, ...], agents: list[str] | None, state: str
+) -> None:
+    info = GroupInfo(name, members, {TopicPartition("t", 0): 1})
+    assert group_state("demo", info, agents, ["erp"], {"demo.replay.one"}) == state
+
+
+def status(place: Place) -> tuple[int, dict[str, dict[str, object]]]:
+    """Exit code, and a row for each group (one of its topics)."""
+    answer = place.call("status", "--json")
+    return answer.code, {row["group"]: row for row in answer.rows if row["kind"] == "group"}
+
+
+def test_a_retired_agent_is_told_as_such_and_deleted_by_a_command(lived: Place) -> None:
+    """It stayed in `status` with a lag that grew for ever."""
+    (lived.folder / "agents" / "stumbler.py").unlink()
+    assert lived.call("log", "offsets", "reset", STUMBLER, "--to", "beginning", "--yes").code == 0
+    before = lived.call("status", "--json").code
+    _, groups = status(lived)
+    assert (groups[STUMBLER]["state"], groups[STUMBLER]["lag"]) == (RETIRED, None)
+    assert groups["demo.agent.credit-watch"]["state"] == STOPPED
+    shown = lived.call("status").out
+    assert f"`bridgectl log offsets delete {STUMBLER}`" in shown
+
+    delete = ("log", "offsets", "delete", STUMBLER)
+    dry = lived.call(*delete, "--dry-run", "--json")
+    assert {row["deleted"] for row in dry.rows} == {False}
+    assert lived.call(*delete, given="n\n").code == 1
+    assert STUMBLER in status(lived)[1]
+    done = lived.call(*delete, "--yes", "--json")
+    assert {(row["state"], row["deleted"]) for row in done.rows} == {(RETIRED, True)}
+    code, groups = status(lived)
+    assert (code, STUMBLER in groups) == (before, False)
+    assert lived.call(*delete, "--yes").code == 3
+
+
+def test_a_group_with_members_or_of_this_configuration_is_not_deleted_by_mistake(
+    bridge_runs: Place,
+) -> None:
+    group = "demo.agent.credit-watch"
+    bridge_runs.until("log", "groups", group, "--json")
+    while status(bridge_runs)[1][group]["state"] != ACTIVE:  # the test's own time limit ends this
+        pass
+    refused = bridge_runs.call("log", "offsets", "delete", group, "--yes")
+    assert refused.code == 1
+    assert "live members" in refused.err
+
+
+def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: Place) -> None:
+    group = "demo.agent.credit-watch"
+    answer = lived.call("log", "offsets", "delete", group, given="n\n")
+    assert answer.code == 1
+    assert "it will begin again at the beginning" in answer.err
+    assert group in status(lived)[1]
+
+
+def test_a_file_that_cannot_be_read_makes_no_agent_retired(lived: Place) -> None:
+    (lived.folder / "agents" / "stumbler.py").write_text("raise RuntimeError\n")
+    assert status(lived)[1][STUMBLER]["state"] == UNKNOWN
+
+
+def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
+    """Each stayed in `status`, with all that came since as its lag."""
+    replay = ("replay", "sales_order", "--offset", "0", "--to", "credit-watch")
+    assert lived.call(*replay).code == 0
+    assert not [name for name in status(lived)[1] if ".replay." in name]
+    assert "demo.replay." not in lived.call("log", "groups").out
+
+    assert lived.call(*replay, "--name", "nightly").code == 0
+    assert not [name for name in status(lived)[1] if ".replay." in name]
+    (row, *_) = lived.call("log", "groups", "demo.replay.nightly", "--json").rows
+    assert row["state"] == FINISHED
+    assert lived.call(*replay, "--name", "nightly").code == 3
+    assert lived.call("log", "offsets", "delete", "demo.replay.nightly", "--yes").code == 0
+    again = lived.call(*replay, "--name", "nightly")
+    assert again.code == 1
+    assert "use another name" in again.err
