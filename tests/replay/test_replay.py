@@ -152,7 +152,7 @@ async def test_a_finished_replay_that_was_named_adds_what_came_since(here: World
     group = replay_group(BRIDGE, "nightly")
     assert group in await here.log.groups()
     assert await finished_replays(here.log, BRIDGE) == {group}
-    await here.publish("sales_order", 2, [here.order(1, 1, 1)])
+    await here.publish("sales_order", 1, [here.order(11, 1, 1)])
     assert await nightly() == 1
     assert await finished_replays(here.log, BRIDGE) == {group}
 
