@@ -55,6 +55,9 @@ def log_of(collector: Collector, document: Document, model: BridgeModel, folder:
 
 def _log_url(collector: Collector, document: Document, text: str, folder: Path) -> LogTarget:
     hint = "sqlite:///var/bridge.db or kafka://host:9092?registry=http://registry:8080/..."
+    scheme, mark, path = text.partition(":///")
+    if scheme == "sqlite" and mark and path:
+        return _embedded_url(collector, document, path, folder)
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -62,8 +65,6 @@ def _log_url(collector: Collector, document: Document, text: str, folder: Path) 
         what = f"{hide_secrets(text)!r} is not a log: its host or port can't be read"
         collector.problems.append(document.problem(("log",), what, hint))
         return LogTarget()
-    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
-        return LogTarget(path=folder / parts.path[1:])
     if parts.scheme == "kafka" and parts.netloc and "@" not in parts.netloc:
         query = dict(parse_qsl(parts.query))
         registry = query.pop("registry", None)
@@ -85,6 +86,16 @@ def _log_url(collector: Collector, document: Document, text: str, folder: Path) 
         )
     collector.problems.append(document.problem(("log",), what, hint))
     return LogTarget()
+
+
+def _embedded_url(collector: Collector, document: Document, path: str, folder: Path) -> LogTarget:
+    """The path as it is written: a `#` is part of a file's name, and a `?` may be meant either way."""
+    if "?" in path:
+        what = f"the embedded log's URL takes no parameters: {path!r}"
+        hint = "a file whose name has a question mark is log: {sqlite: PATH}"
+        collector.problems.append(document.problem(("log",), what, hint))
+        return LogTarget()
+    return LogTarget(path=folder / path)
 
 
 def _log_mapping(

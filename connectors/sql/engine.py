@@ -28,6 +28,7 @@ BUSY_SECONDS = 5.0
 CONNECT_TIMEOUT_S = 10
 """How long a connection may take, where the URL's `connect_timeout` doesn't say."""
 
+_SQLITE_SCHEMES = {"sqlite", "sqlite+pysqlite"}
 _DRIVERS = {"mysql": "mysql+pymysql"}
 
 
@@ -46,6 +47,10 @@ def parse_url(system: System) -> URL:
     """
     if is_postgres_address(system.url):
         return URL.create("postgresql+psycopg")
+    scheme, mark, path = system.url.partition(":///")
+    if mark and scheme in _SQLITE_SCHEMES:
+        # The path as it is: SQLAlchemy takes what stands behind a `?` for parameters.
+        return URL.create("sqlite", database=path)
     try:
         url = sa.make_url(system.url)
     except (sa.exc.ArgumentError, ValueError):

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from bridge.config import ConfigProblems, models
 from bridge.config.target import log_target
 from bridge.connector import System
+from bridge.log.embedded import EmbeddedLog
 from bridge.model.errors import ConfigurationError
 from connectors.odata.exchange import root_of
 from connectors.odata.login import OAuth2
-from connectors.sql.engine import parse_url
+from connectors.sql.engine import make_engine, parse_url, sqlite_path
 from connectors.tryton.address import address_of
 
 SECRET = "hunter2hunter2"
@@ -103,3 +104,44 @@ def test_a_broker_that_is_none_is_refused(server: str) -> None:
 @pytest.mark.parametrize("server", ["k1:9092", "[::1]:9092", "10.0.0.1:1", "k-1.example:65535"])
 def test_a_broker_that_is_one_is_taken(server: str) -> None:
     assert models.KafkaModel(servers=[server]).servers == [server]
+
+
+NAMES = [
+    "a.db",
+    "a#b.db",
+    "a%20b.db",
+    "a b.db",
+    "a&b=c.db",
+    "a;b.db",
+    "\u00e4.db",
+    "a:b.db",
+    "%23.db",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_path_in_a_url_is_the_file_of_that_name(tmp_path: Path, name: str) -> None:
+    target = log_target(f"sqlite:///{name}", tmp_path)
+    assert target.path == tmp_path / name
+    log = EmbeddedLog(target.path)
+    await log.open()
+    await log.close()
+    assert (tmp_path / name).is_file()
+    of = system(f"sqlite:///{tmp_path}/{name}")
+    assert sqlite_path(of, parse_url(of)) == tmp_path / name
+    with make_engine(of).connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA database_list").fetchone()[2].endswith(name)
+
+
+def test_a_question_mark_in_the_logs_url_is_no_parameter_and_no_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigProblems, match="takes no parameters"):
+        log_target("sqlite:///bridge.db?mode=ro", tmp_path)
+
+
+def test_a_database_whose_name_has_a_question_mark_is_found(tmp_path: Path) -> None:
+    (tmp_path / "erp?x.db").touch()
+    of = system(f"sqlite:///{tmp_path}/erp?x.db")
+    assert sqlite_path(of, parse_url(of)) == tmp_path / "erp?x.db"
+    gone = system(f"sqlite:///{tmp_path}/erp.db?mode=ro")
+    with pytest.raises(ConfigurationError, match=r"erp\.db\?mode=ro"):
+        sqlite_path(gone, parse_url(gone))
