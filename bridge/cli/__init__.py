@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from bridge.cli.early import end_at_signals
+from bridge.cli.shown.safe_text import guard_streams
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     """
     end_at_signals()
     try:
+        guard_streams()
         from bridge.cli.app import group
 
         group(prog_name="bridgectl")

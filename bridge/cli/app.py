@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
+from bridge.cli.shown.safe_text import safe_text
 from bridge.model.errors import BridgeError, ConfigurationError
 
 #: Exit codes that scripts may rely on.
@@ -98,7 +99,7 @@ class LazyGroup(click.Group):
 
 def _fail(error: BridgeError) -> NoReturn:
     """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
-    click.echo(str(error), err=True)
+    click.echo(safe_text(str(error)), err=True)
     sys.exit(exit_code(error))
 
 

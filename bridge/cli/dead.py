@@ -18,6 +18,7 @@ from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.page import Page, after_option, limit_option
 from bridge.cli.shown.rows import print_json
+from bridge.cli.shown.safe_text import safe_text
 from bridge.model.fixed import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
@@ -316,6 +317,6 @@ def _print(row: dict[str, Any]) -> None:
             click.echo(f"{click.style(name, bold=True)}:\n{value}")
         elif isinstance(value, dict):
             text = json.dumps(plain(value), indent=2, ensure_ascii=False)
-            click.echo(f"{click.style(name, bold=True)}:\n{text}")
+            click.echo(f"{click.style(name, bold=True)}:\n{safe_text(text)}")
         else:
-            click.echo(f"{click.style(name, bold=True)}: {plain(value)}")
+            click.echo(f"{click.style(name, bold=True)}: {safe_text(str(plain(value)))}")

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.shared import finish, run_async
+from bridge.cli.shown.safe_text import raw_stream
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +66,7 @@ def command(
 
         stage = prepare(folder, postgres, kafka, registry)
         os.environ["ERP_URL"] = stage.erp_url
-        return await tell(stage, seconds, stop, Console())
+        return await tell(stage, seconds, stop, Console(file=raw_stream(sys.stdout)))
 
     finish(run_async(work, ends_itself=True))
 

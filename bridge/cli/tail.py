@@ -15,6 +15,7 @@ from bridge.cli.given.start import BEGINNING, END, PLACE, Start, offsets
 from bridge.cli.given.topics import chosen
 from bridge.cli.given.values import key_parts
 from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, print_json
+from bridge.cli.shown.safe_text import safe_text
 from bridge.model.canonical import plain
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _show(found: Decoded, *, as_json: bool) -> None:
     if as_json:
         print_json(found.row(), flush=False)
         return
-    when, what, which, key, rest = found.line()
+    when, what, which, key, rest = map(safe_text, found.line())
     colour = _COLOURS.get(which) or _COLOURS.get(what)
     line = "  ".join(
         [

@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict
 
 from bridge.cli.retry_lines import RetryLines
+from bridge.cli.shown.safe_text import safe_facts
 from bridge.config.problems import ConfigProblems
 from bridge.model.errors import BridgeError
 from bridge.model.receipt import State
@@ -100,7 +101,7 @@ def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if as_json else [_sentence]),
+            *([] if as_json else [_sentence, safe_facts]),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

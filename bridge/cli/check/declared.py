@@ -109,6 +109,8 @@ def tls_findings(config: Config) -> Iterator[Found]:
             tls_context(files)
         except UnusableTlsFiles as error:
             yield of_problem(document.problem(where, str(error)))
+    if config.log.registry_tls is None:
+        return
     try:
         tls_context(config.log.registry_tls)
     except UnusableTlsFiles as error:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridge.cli.shown.safe_text import raw_stream, safe_text
 from bridge.model.canonical import plain
 
 if TYPE_CHECKING:
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
 def print_json(row: Mapping[str, Any], *, flush: bool = True) -> None:
     """One JSON object on one line of stdout."""
     found = plain(dict(row))
-    line = json.dumps(found, ensure_ascii=False) + "\n"
-    try:
-        sys.stdout.write(line)
-    except UnicodeEncodeError:
-        # Half an emoji, or a terminal that has only ASCII: JSON can say them with backslashes.
-        sys.stdout.write(json.dumps(found) + "\n")
+    # What stdout can't show it writes as JSON's own escapes (SafeWriter): half an emoji, any
+    # character on a terminal that has only ASCII.
+    sys.stdout.write(safe_text(json.dumps(found, ensure_ascii=False)) + "\n")
     if flush:
         sys.stdout.flush()
 
@@ -73,9 +71,9 @@ def console(*, stderr: bool = False) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    stream = sys.stderr if stderr else sys.stdout
+    stream = raw_stream(sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() else WIDE
-    return Piped(stderr=stderr, width=width, highlight=False)
+    return Piped(file=stream, width=width, highlight=False)
 
 
 NOTHING_FOUND = 3
@@ -85,7 +83,7 @@ WIDE = 200
 
 def cell(value: Any) -> str:
     """A value as it stands in a table, with halves of surrogate pairs as question marks."""
-    return _cell(value).encode(errors="replace").decode()
+    return safe_text(_cell(value).encode(errors="replace").decode())
 
 
 def _cell(value: Any) -> str:
