@@ -130,7 +130,8 @@ async def test_a_path_in_a_url_is_the_file_of_that_name(tmp_path: Path, name: st
     of = system(f"sqlite:///{tmp_path}/{name}")
     assert sqlite_path(of, parse_url(of)) == tmp_path / name
     with make_engine(of).connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA database_list").fetchone()[2].endswith(name)
+        (database,) = connection.exec_driver_sql("PRAGMA database_list").fetchall()
+        assert database[2].endswith(name)
 
 
 def test_a_question_mark_in_the_logs_url_is_no_parameter_and_no_name(tmp_path: Path) -> None:
