@@ -34,6 +34,7 @@ from bridge.connector.reading import (
     Visibility,
     distinct_keys,
 )
+from bridge.connector.rights import ChecksRights, CommandRight
 from bridge.connector.stream import (
     CREATE,
     DELETE,
@@ -64,9 +65,11 @@ __all__ = [
     "Checkpoint",
     "ChecksCommands",
     "ChecksResuming",
+    "ChecksRights",
     "ChecksTransport",
     "Chunk",
     "Column",
+    "CommandRight",
     "Condition",
     "Connector",
     "Done",

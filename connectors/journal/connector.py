@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.connector import (
     Capabilities,
+    CommandRight,
     Finding,
     ReadCheckpoint,
     Reader,
@@ -18,6 +19,7 @@ from bridge.connector import (
     System,
     Writer,
 )
+from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
 from connectors.journal.checkpoint import lost_text
 from connectors.journal.dialect import Dialect
@@ -26,6 +28,7 @@ from connectors.journal.install import findings, needed
 from connectors.journal.resume_check import loss_since_checkpoint
 from connectors.journal.source import JournalSource
 from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.command_rights import check_rights
 from connectors.sql.draft import draft
 from connectors.sql.engine import BEGIN, parse_url
 from connectors.sql.reader import SqlReader
@@ -110,6 +113,12 @@ class JournalConnector:
                 return findings(connection, system, dialect)
 
         return await asyncio.to_thread(act)
+
+    async def check_rights(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[CommandRight]:
+        """As `bridge.connector.ChecksRights.check_rights`."""
+        return await check_rights(system, dialect_for(system).sql, commands)
 
     async def check_resuming(
         self, system: System, read_checkpoint: ReadCheckpoint

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
 from bridge.connector import (
     Capabilities,
+    CommandRight,
     Finding,
     ReadCheckpoint,
     Reader,
@@ -19,6 +20,7 @@ from bridge.connector import (
     TransportRisk,
     Writer,
 )
+from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
 from connectors.postgres.options import Options
 
@@ -64,6 +66,16 @@ class PostgresConnector:
         from connectors.postgres.check import check
 
         return await check(system)
+
+    async def check_rights(
+        self, system: System, commands: Sequence[CommandSpec]
+    ) -> list[CommandRight]:
+        """As `bridge.connector.ChecksRights.check_rights`."""
+        _need_psycopg(system)
+        from connectors.postgres.dialect import dialect_for
+        from connectors.sql.command_rights import check_rights
+
+        return await check_rights(system, dialect_for(system), commands)
 
     async def check_resuming(
         self, system: System, read_checkpoint: ReadCheckpoint

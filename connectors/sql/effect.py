@@ -21,7 +21,7 @@ from connectors.sql.query import equals, matches, rows_where
 from connectors.sql.rows import Tables, naming_of, run_query
 from connectors.sql.session_settings import SessionSettings
 from connectors.sql.statement import bound
-from connectors.sql.statement_form import BINARY, StatementForm, StatementForms
+from connectors.sql.statement_form import BINARY, StatementForm, StatementForms, is_about_types
 from connectors.sql.texts import statement_for
 from connectors.sql.unchecked_text import BytesAsText, has_no_encoding, row_columns
 
@@ -71,7 +71,8 @@ def carry_out(
                 with suppress(BridgeError, sa_exc.SQLAlchemyError):
                     if tables.changed(connection, effect.table):
                         continue
-            refusal = refusal or error
+            if refusal is None or not is_about_types(error):
+                refusal = error
             following = forms.following(effect, form, error)
             if following is None:
                 return translated(refusal, where)

@@ -135,6 +135,15 @@ class StatementForms:
         return StatementForm({name: _cast(effect, name, _CASTS) for name in names}, binary=True)
 
 
+def is_about_types(error: Exception) -> bool:
+    """Whether the server refused only the types in which a statement was sent: what it says to another
+    form, which got further, is the reason then.
+    """
+    original = error.orig if isinstance(error, sa_exc.DBAPIError) else None
+    state = sqlstate(original) if original is not None else None
+    return state in _UNTYPED | _NO_SUCH_FORM | _NO_BINARY
+
+
 def _identity(effect: Effect, first: StatementForm) -> tuple[Any, ...]:
     return (effect.statement, *first.casts.items())
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from bridge.cli.check.found import Found, of_problem
 from bridge.config import SystemConfig
-from bridge.connector import ChecksCommands, Connector, System
+from bridge.connector import ChecksCommands, ChecksRights, CommandRight, Connector, System
 from bridge.model.errors import ConfigurationError, RetryLater
 
 
@@ -14,12 +14,40 @@ async def fitting_findings(
     config: SystemConfig, connector: Connector, system: System
 ) -> AsyncGenerator[Found, None]:
     """What is wrong with their statements, at the lines where they stand."""
-    if not config.spec.commands or not isinstance(connector, ChecksCommands):
+    if not config.spec.commands:
         return
+    place = f"system {system.name}"
     try:
-        problems = await connector.check_commands(system, config.spec.commands)
+        if isinstance(connector, ChecksCommands):
+            for one in await connector.check_commands(system, config.spec.commands):
+                where = ("commands", one.command, one.where)
+                yield of_problem(config.document.problem(where, one.what))
+        if isinstance(connector, ChecksRights):
+            rights = await connector.check_rights(system, config.spec.commands)
+            for found in rights_findings(config, rights):
+                yield found
+        else:
+            what = "whether the login may do what its commands do can't be asked beforehand"
+            yield Found("ok", "system", what, place)
     except (RetryLater, ConfigurationError) as error:
-        yield Found("error", "system", str(error), f"system {system.name}")
-        return
-    for one in problems:
-        yield of_problem(config.document.problem(("commands", one.command, one.where), one.what))
+        yield Found("error", "system", str(error), place)
+
+
+def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Iterator[Found]:
+    """What commands lack, what is wrong with their statements, and what could not be asked."""
+    system = config.spec.name
+    unasked: dict[str, list[str]] = {}
+    for right in rights:
+        name = f"{system}.{right.command}"
+        if right.verdict == "unasked":
+            unasked.setdefault(right.what, []).append(name)
+        elif right.verdict == "missing":
+            what = f"the login lacks a right that {name} needs: {right.what}"
+            yield Found("error", "system", what, f"system {system}", fix=right.fix)
+        else:
+            yield of_problem(
+                config.document.problem(("commands", right.command, "run"), right.what)
+            )
+    for why, names in unasked.items():
+        what = f"not asked whether the login may run {', '.join(names)}: {why}"
+        yield Found("ok", "system", what, f"system {system}")

@@ -62,7 +62,7 @@ async def system_findings(
     for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
         yield found
     async for found in fitting_findings(config, connector, system):
-        wrong = True
+        wrong = wrong or found.weight != "ok"
         yield found
     if not wrong:
         count = len(config.spec.entities)

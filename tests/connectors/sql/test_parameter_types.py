@@ -100,16 +100,25 @@ async def test_a_parameter_has_its_declared_type(typed: Place) -> None:
     assert list(shown) == [(expression, [wanted]) for expression, _, _, wanted in EXPRESSIONS]
 
 
-async def test_a_refusal_names_the_first_reason_and_the_rest_goes_on(typed: Place) -> None:
+async def test_a_refusal_names_the_reason_that_is_no_matter_of_types_and_the_rest_goes_on(
+    typed: Place,
+) -> None:
     small = "UPDATE t SET small = :a WHERE id = :key RETURNING small"
     nothing = "UPDATE t SET big = nothing(:a) WHERE id = :key"
     outcomes = await run(
         typed,
-        [(small, NUMBERS, {"a": 40_000}), (nothing, NUMBERS, {"a": 1}), (small, NUMBERS, {"a": 4})],
+        [
+            (small, NUMBERS, {"a": 40_000}),
+            (nothing, NUMBERS, {"a": 1}),
+            ("UPDATE t SET id = length(left(NULL, :a)) WHERE id = :key", NUMBERS, {"a": 1}),
+            (small, NUMBERS, {"a": 4}),
+        ],
     )
     assert outcomes == [
         "smallint out of range",
         "function nothing(bigint) does not exist",
+        # The form that the server took is the one that tells the reason.
+        'null value in column "id" of relation "t" violates not-null constraint',
         [4],
     ]
 
