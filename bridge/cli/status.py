@@ -17,6 +17,7 @@ import click
 
 from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
+from bridge.cli.shown.spans import seconds_text as _seconds
 
 if TYPE_CHECKING:
     from bridge.capture.health import Status
@@ -36,7 +37,8 @@ FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 @as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Show systems, their capture, groups and their lag, and in which form plans run.
+    """Show systems, their capture, groups and their lag, commands that failed, are unknown or wait,
+    dead letters, and in which form plans run.
 
     Exit code 1 when a system that was captured, an entity or a group with work to do makes no
     progress: since when, and why, is in the output.
@@ -45,6 +47,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.capture.health import statuses
+        from bridge.cli.status_counts import command_counts, dead_letter_counts, print_counts
 
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
@@ -54,10 +57,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         ]
         groups, stalls = await _groups(bridge, now)
         forms = {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
+        commands = await command_counts(bridge, now // 1000)
+        letters = await dead_letter_counts(bridge, now // 1000)
         if as_json:
             _print_json(bridge, systems, groups, forms)
+            for row in (*commands.json_rows("commands"), *letters.json_rows("dead_letters")):
+                print_json(row)
         else:
             _print(bridge, systems, groups, forms)
+            print_counts(commands, letters)
         return 1 if stalls or any(row["healthy"] is False for row in systems) else 0
 
     on_bridge(ctx, act)
@@ -190,7 +198,7 @@ def _print(
         }
         for row in systems
     ]
-    columns = ("system", "connector", "state", "age", "behind", "changes", "dead")
+    columns = ("system", "connector", "state", "age", "behind", "changes")
     print_rows(rows, columns, as_json=False)
     for row in systems:
         _print_abilities(row)
@@ -254,11 +262,3 @@ def _print_stall(stall: Mapping[str, Any]) -> None:
 
     since, lasts = local_time(stall["since"]), _seconds(stall["seconds"])
     click.echo(f"{stall['name']}: no progress since {since} ({lasts}): {stall['reason']}")
-
-
-def _seconds(value: float | None) -> str | None:
-    if value is None:
-        return None
-    if value < 90:
-        return f"{value:.1f} s"
-    return f"{value / 60:.0f} m" if value < 5400 else f"{value / 3600:.0f} h"

@@ -1,0 +1,203 @@
+"""What `status` counts: dead letters by source, and commands that failed, are unknown or wait.
+
+In bounded time, whatever the size of the topics: then only the newest records are counted, and the
+counts say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bridge.cli.shown.rows import print_rows
+from bridge.model.command import CommandRecord
+from bridge.model.fixed import RELEASED, DeadLetter
+from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
+from bridge.model.receipt import Receipt, State
+
+if TYPE_CHECKING:
+    from bridge.cli.commands.story import Story
+    from bridge.cli.decoding import Decoded
+    from bridge.wiring import Bridge
+
+MAX_RECORDS: Final = 20_000
+"""So many records of the topics are read at most."""
+READ_TIMEOUT_S: Final = 10.0
+"""Where reading them takes longer than that, nothing is counted: half of what was read would show
+commands that have ended as waiting, and letters that were handed back.
+"""
+ENDED: Final = frozenset({State.SUCCEEDED, State.REJECTED, State.EXPIRED, State.CANCELLED})
+UNDECLARED: Final = "(not declared)"
+"""Stands for all commands that this configuration doesn't know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of counts. `since`: only what came from then on was counted; None: everything.
+    `timed_out`: nothing was counted.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    since: datetime | None = None
+    timed_out: bool = False
+
+    def json_rows(self, kind: str) -> list[dict[str, Any]]:
+        """For programs: each row says whether its counts are exact, or at least so many."""
+        bound = {"complete": self.since is None, "counted_since": self.since}
+        if self.timed_out:
+            return [{"kind": kind, "complete": False, "error": TIMED_OUT}]
+        return [{"kind": kind, **row, **bound} for row in self.rows]
+
+    def bound(self) -> str:
+        """For people: what the counts leave out; empty where nothing."""
+        from bridge.cli.shown.records import local_time
+
+        if self.timed_out:
+            return TIMED_OUT
+        if self.since is None:
+            return ""
+        return f"at least so many: only what came since {local_time(self.since)} was counted"
+
+
+TIMED_OUT: Final = f"not counted: reading took longer than {READ_TIMEOUT_S:g} s"
+
+
+async def _recent_records(
+    bridge: Bridge, names: Sequence[str], now_ms: int, max_records: int
+) -> tuple[list[Decoded], datetime | None]:
+    """The recent records of these fixed topics, less what may be large in them, and since when they
+    are all there (None: from the beginning). Raises TimeoutError.
+    """
+    from bridge.cli.decoding import Decoding
+    from bridge.cli.reading import history, partitions_of
+    from bridge.log.recent import recent_starts
+
+    log = bridge.log
+    async with asyncio.timeout(READ_TIMEOUT_S):
+        there = await log.topics()
+        topics = [fixed_topic(bridge.name, name) for name in names]
+        places = await partitions_of(log, [topic for topic in topics if topic in there])
+        recent = await recent_starts(log, places, max_records, now_ms)
+        decoding = Decoding(bridge)
+        decoded: list[Decoded] = []
+        async with contextlib.aclosing(history(log, recent.starts)) as batches:
+            async for batch in batches:
+                decoded += [_slim(await decoding.decode(record)) for record in batch]
+    since = None if recent.since is None else datetime.fromtimestamp(recent.since / 1000, UTC)
+    return decoded, since
+
+
+def _slim(decoded: Decoded) -> Decoded:
+    """Without what may be large: thousands of them are kept."""
+    record, fixed = decoded.record, decoded.fixed
+    if isinstance(fixed, CommandRecord):
+        fixed = replace(fixed, args="")
+    elif isinstance(fixed, DeadLetter):
+        fixed = replace(fixed, reason="", raw=None, key=None, value=None, traceback=None)
+    elif isinstance(fixed, Receipt):
+        fixed = replace(fixed, result=None)
+    return replace(decoded, record=record._replace(key=None, value=None, headers=()), fixed=fixed)
+
+
+async def dead_letter_counts(
+    bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS
+) -> Counted:
+    """A row for each source and kind of letters that were not handed back."""
+    from bridge.cli.dead import letter_place
+
+    try:
+        records, since = await _recent_records(bridge, [DEAD], now_ms, max_records)
+    except TimeoutError:
+        return Counted((), timed_out=True)
+    letters: list[tuple[str, str, Any]] = []
+    released: set[Any] = set()
+    for record in records:
+        letter = record.fixed
+        if not isinstance(letter, DeadLetter):
+            continue
+        place = letter_place(record)
+        if letter.error == RELEASED:
+            released.add(place)
+        else:
+            # Parked once more since then.
+            released.discard(place)
+            letters.append((letter.source, letter.kind, place))
+    counts = Counter((source, kind) for source, kind, place in letters if place not in released)
+    topic = fixed_topic(bridge.name, DEAD)
+    rows = (
+        {"topic": topic, "source": source, "letter": kind, "dead_letters": count}
+        for (source, kind), count in sorted(counts.items())
+    )
+    return Counted(tuple(rows), since)
+
+
+async def command_counts(bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS) -> Counted:
+    """A row for each declared command, and one for all others where there are some."""
+    from bridge.cli.commands.story import stories
+
+    try:
+        names = [COMMANDS, AUDIT, RECEIPTS]
+        records, since = await _recent_records(bridge, names, now_ms, max_records)
+    except TimeoutError:
+        return Counted((), timed_out=True)
+    by_name: dict[str, list[Story]] = {name: [] for name in sorted(bridge.declared)}
+    for story in stories(each.fixed for each in records if each.fixed is not None).values():
+        name = story.name if story.name in by_name else UNDECLARED
+        by_name.setdefault(name, []).append(story)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    rows = ({"command": name, **_counts(told, now)} for name, told in by_name.items())
+    return Counted(tuple(rows), since)
+
+
+def _counts(stories: Iterable[Story], now: datetime) -> dict[str, Any]:
+    """How many failed, are unknown and wait, and for how long the oldest of those does. Pure."""
+    states: Counter[str] = Counter()
+    oldest: datetime | None = None
+    for story in stories:
+        if story.state in ENDED:
+            continue
+        state = story.state if story.state in {State.FAILED, State.UNKNOWN} else "waiting"
+        states[state] += 1
+        if state == "waiting" and story.at is not None:
+            oldest = story.at if oldest is None else min(oldest, story.at)
+    waits = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+    return {
+        "failed": states[State.FAILED],
+        "unknown": states[State.UNKNOWN],
+        "waiting": states["waiting"],
+        "oldest_waiting_seconds": waits,
+    }
+
+
+def print_counts(commands: Counted, letters: Counted) -> None:
+    """For people: what there is, and a word where there is nothing."""
+    from bridge.cli.shown.spans import seconds_text
+
+    busy = [
+        {**row, "oldest_waits": seconds_text(row["oldest_waiting_seconds"])}
+        for row in commands.rows
+        if row["failed"] or row["unknown"] or row["waiting"]
+    ]
+    _print("commands", commands, busy, ("command", "failed", "unknown", "waiting", "oldest_waits"))
+    _print("dead letters", letters, letters.rows, ("source", "letter", "dead_letters"))
+
+
+def _print(
+    title: str, counted: Counted, rows: Sequence[dict[str, Any]], columns: Sequence[str]
+) -> None:
+    bound = counted.bound()
+    if not rows:
+        nothing = "none failed, unknown or waiting" if title == "commands" else "none"
+        click.echo(f"\n{title}: {bound if counted.timed_out else nothing}")
+        return
+    click.echo()
+    print_rows(rows, columns, as_json=False)
+    if bound:
+        click.echo(f"{title}: {bound}")

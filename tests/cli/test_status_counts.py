@@ -1,0 +1,222 @@
+"""What `status` counts, in how much time, and what it says where it doesn't count all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.cli import status_counts
+from bridge.cli.status_counts import (
+    UNDECLARED,
+    Counted,
+    command_counts,
+    dead_letter_counts,
+    print_counts,
+)
+from bridge.config.load import load
+from bridge.log.port import Entry
+from bridge.log.recent import MINUTE_MS, recent_starts
+from bridge.model.command import CommandRecord
+from bridge.model.fixed import RELEASED, AuditRecord, DeadLetter, FixedRecord, Kind, target
+from bridge.model.receipt import Outcome, Receipt, State
+from bridge.wiring import Bridge, opened
+from tests.cli.place import Place
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+CONFIG = """
+bridge: acme
+log: sqlite:///log.db
+systems: erp.yaml
+"""
+SYSTEM = """
+system: erp
+connector: journal
+url: sqlite:///erp.db
+entities:
+  thing: {from: thing, key: id, fields: {id: {from: id}}}
+commands:
+  touch: {entity: thing, run: "update thing set id = id where id = :key"}
+  drop: {entity: thing, run: "delete from thing where id = :key"}
+"""
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
+    (tmp_path / "bridge.yaml").write_text(CONFIG)
+    (tmp_path / "erp.yaml").write_text(SYSTEM)
+    async with opened(load(tmp_path / "bridge.yaml")) as bridge:
+        await bridge.create_topics()
+        yield bridge
+
+
+async def write(bridge: Bridge, kind: Kind, records: Sequence[FixedRecord], at: datetime) -> None:
+    """Append them as of that time."""
+    key: Any = target("erp", "thing", {"id": 1}) if kind in {"command", "receipt"} else "k"
+    entries = [bridge.codec.entry(kind, key, record) for record in records]
+    stamp = int(at.timestamp() * 1000)
+    await bridge.log.append(
+        bridge.codec.topic(kind), [entry._replace(timestamp=stamp) for entry in entries]
+    )
+
+
+def command(number: int, name: str, at: datetime) -> CommandRecord:
+    return CommandRecord(
+        id=f"watch:{number}",
+        idempotency_key=str(number),
+        name=name,
+        key='{"id":1}',
+        args="{}",
+        digest="d",
+        expect=None,
+        agent="watch",
+        agent_version=None,
+        handler=None,
+        caused_by=None,
+        reason=None,
+        confidence=None,
+        deadline=None,
+        requested_at=at,
+    )
+
+
+async def send(
+    bridge: Bridge, number: int, name: str, state: State | None, at: datetime = NOW
+) -> None:
+    """A command and what became of it; None: nobody has taken it up."""
+    await write(bridge, "command", [command(number, name, at)], at)
+    if state is not None:
+        step = AuditRecord(f"watch:{number}", name, state, "executor", at)
+        await write(bridge, "audit", [step], at)
+    if state in {State.SUCCEEDED, State.FAILED, State.REJECTED, State.EXPIRED}:
+        outcome = Outcome(state.value)
+        receipt = Receipt(f"watch:{number}", outcome, "code", None, None, None, None, at)
+        await write(bridge, "receipt", [receipt], at)
+
+
+def by_command(counted: Counted) -> dict[str, tuple[int, int, int]]:
+    return {row["command"]: (row["failed"], row["unknown"], row["waiting"]) for row in counted.rows}
+
+
+async def test_commands_are_counted_by_declaration_and_by_what_they_need(bridge: Bridge) -> None:
+    states = [State.SUCCEEDED, State.FAILED, State.FAILED, State.UNKNOWN, State.AWAITING_APPROVAL]
+    for number, state in enumerate(states):
+        await send(bridge, number, "erp.touch", state)
+    await send(bridge, 10, "erp.touch", None, NOW - timedelta(hours=3))
+    await send(bridge, 11, "erp.touch", State.EXPIRED)
+    await send(bridge, 12, "erp.gone", State.FAILED)
+    counted = await command_counts(bridge, NOW_MS)
+    assert by_command(counted) == {
+        "erp.touch": (2, 1, 2),
+        "erp.drop": (0, 0, 0),
+        UNDECLARED: (1, 0, 0),
+    }
+    [oldest] = [r["oldest_waiting_seconds"] for r in counted.rows if r["command"] == "erp.touch"]
+    assert oldest == 3 * 3600
+    assert all(row["complete"] for row in counted.json_rows("commands"))
+
+
+def letter(offset: int, source: str = "stumbler", error: str = "ValueError") -> DeadLetter:
+    return DeadLetter("event", source, "why", NOW, "acme.erp.thing", 0, offset, error=error)
+
+
+def by_source(counted: Counted) -> dict[str, int]:
+    return {row["source"]: row["dead_letters"] for row in counted.rows}
+
+
+async def test_letters_are_counted_by_source_less_those_that_were_handed_back(
+    bridge: Bridge,
+) -> None:
+    letters = [letter(offset) for offset in range(5)]
+    await write(bridge, "dead", letters, NOW)
+    await write(bridge, "dead", [letter(0, error=RELEASED), letter(1, error=RELEASED)], NOW)
+    await write(bridge, "dead", [letter(0)], NOW)  # its handler failed again
+    await write(bridge, "dead", [letter(7, "other")], NOW)
+    await bridge.log.append(bridge.codec.topic("dead"), [Entry(b"junk", b"junk")])
+    counted = await dead_letter_counts(bridge, NOW_MS)
+    assert by_source(counted) == {"stumbler": 5, "other": 1}
+
+
+async def test_nothing_is_counted_of_topics_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "bridge.yaml").write_text(CONFIG)
+    (tmp_path / "erp.yaml").write_text(SYSTEM)
+    async with opened(load(tmp_path / "bridge.yaml")) as bridge:
+        assert (await dead_letter_counts(bridge, NOW_MS)).rows == ()
+        assert by_command(await command_counts(bridge, NOW_MS)) == {
+            "erp.touch": (0, 0, 0),
+            "erp.drop": (0, 0, 0),
+        }
+
+
+async def test_of_much_only_what_is_recent_is_counted_and_that_is_said(bridge: Bridge) -> None:
+    for number in range(20):
+        await send(bridge, number, "erp.touch", State.FAILED, NOW - timedelta(days=2))
+    for number in range(20, 23):
+        await send(bridge, number, "erp.touch", State.FAILED)
+    # None of these three is taken for a waiting one, although steps of older ones are left out.
+    counted = await command_counts(bridge, NOW_MS, max_records=15)
+    assert by_command(counted)["erp.touch"] == (3, 0, 0)
+    assert counted.since == NOW - timedelta(days=1)
+    assert "at least so many" in counted.bound()
+    assert not any(row["complete"] for row in counted.json_rows("commands"))
+
+
+async def test_what_can_not_be_read_in_time_is_not_counted(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log that hangs must not keep `status` for minutes, nor make wrong numbers."""
+    monkeypatch.setattr(status_counts, "READ_TIMEOUT_S", 0.0)
+    await send(bridge, 1, "erp.touch", State.FAILED)
+    commands = await command_counts(bridge, NOW_MS)
+    letters = await dead_letter_counts(bridge, NOW_MS)
+    assert (commands.rows, letters.rows) == ((), ())
+    assert [row["complete"] for row in commands.json_rows("commands")] == [False]
+    print_counts(commands, letters)
+    out = capsys.readouterr().out
+    assert out.count("not counted") == 2
+    assert "none" not in out
+
+
+@pytest.mark.parametrize(
+    ("max_records", "count", "since"),
+    [(10, 10, None), (9, 5, NOW_MS - 60 * MINUTE_MS), (4, 4, NOW_MS - MINUTE_MS)],
+)
+async def test_the_recent_part_is_the_longest_span_that_fits(
+    bridge: Bridge, max_records: int, count: int, since: int | None
+) -> None:
+    topic = bridge.codec.topic("dead")
+    old, new = NOW_MS - 120 * MINUTE_MS, NOW_MS - 1000
+    entries = [Entry(b"k", b"v", timestamp=at, partition=0) for at in [old] * 5 + [new] * 5]
+    await bridge.log.append(topic, entries)
+    places = await places_of(bridge, topic)
+    recent = await recent_starts(bridge.log, places, max_records, NOW_MS)
+    ends = await bridge.log.end_offsets(places)
+    counts: Mapping[Any, int] = {place: ends[place] - recent.starts[place] for place in places}
+    assert recent.since == since
+    assert sum(counts.values()) <= count
+
+
+async def places_of(bridge: Bridge, topic: str) -> list[Any]:
+    from bridge.cli.reading import partitions_of
+
+    return await partitions_of(bridge.log, [topic])
+
+
+def test_status_shows_what_a_bridge_that_lived_has_left(lived: Place) -> None:
+    """It said `dead 0` beside 126 letters, and nothing of commands."""
+    rows = lived.call("status", "--json").rows
+    letters = {row["source"]: row["dead_letters"] for row in rows if row["kind"] == "dead_letters"}
+    assert letters == {"erp.sales_order": 1, "stumbler": 1}
+    commands = [row for row in rows if row["kind"] == "commands"]
+    assert {row["command"] for row in commands} >= {"erp.block_order"}
+    send = ("commands", "send", "erp.block_order", "--key", "4711", "--arg", "reason=x")
+    sent = lived.call(*send, "--reason", "test")
+    assert sent.code == 0, sent.err
+    shown = lived.call("status").out
+    assert "stumbler" in shown.partition("dead letters")[2]
+    waiting = [row for row in lived.call("status", "--json").rows if row.get("waiting")]
+    assert [(row["command"], row["waiting"]) for row in waiting] == [("erp.block_order", 1)]
