@@ -172,6 +172,8 @@ def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: 
         why = _refusal(progress, asked, entities, name)
         if why:
             progress = abandon(progress, job, why)
+        elif asked.action == "accept_loss":
+            progress = abandon(progress, job, nothing_lost(asked.system))
         elif asked.action == "cancel":
             for other in [job for job in progress.jobs if job.entity == name]:
                 progress = abandon(progress, other, f"cancelled by {asked.id}")
@@ -183,6 +185,15 @@ def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: 
                 progress, job = resume(progress, name), replace(job, reason=RESUMED)
             progress = enqueue(progress, job)
     return progress
+
+
+def nothing_lost(system: str) -> str:
+    """What is said to whoever accepts the loss of a system whose capture goes on."""
+    return (
+        f"capture of {system!r} is running and has lost nothing, so there is no loss to accept: "
+        f"nothing was done. To compare all of its tables with the log: bridgectl snapshot {system} "
+        "--reconcile"
+    )
 
 
 def _refusal(progress: Progress, asked: Request, entities: Mapping[str, bool], name: str) -> str:

@@ -199,6 +199,11 @@ class Session:
         for offset, asked in requests:
             progress = replace(state.progress, control=offset + 1)
             if asked is not None:
+                if asked.action == "accept_loss":
+                    reason = control.nothing_lost(self.wires.system.name)
+                    self.wires.observer(
+                        SourceState(self.wires.system.name, self.pulse.state, reason)
+                    )
                 known = dict.fromkeys(self.entities, snapshot)
                 progress = control.apply(progress, asked, known, self.wires.clock())
             state.become(progress)

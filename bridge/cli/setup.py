@@ -12,7 +12,7 @@ from bridge.cli.shown.rows import print_json
 from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from bridge.connector import Connector, System
+    from bridge.connector import Connector, SetupPlan, System
 
 
 @click.command(epilog="Example: bridgectl setup erp --show")
@@ -25,9 +25,10 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     """Make in SYSTEM what is still missing: publication, slot, journal, ledger.
 
     The statements are shown first. Running it again is harmless. A table that can't be set up
-    doesn't keep the others from it: it is named at the end, with exit code 1. Of PostgreSQL, --show prints all
-    of them, whatever is there already.
+    doesn't keep the others from it: it is named at the end, with exit code 1. Of PostgreSQL, --show
+    also prints roles and rights, and which login runs which line.
     """
+    from bridge.connector import PlansSetup
     from bridge.wiring.connectors import as_system, load_connector
 
     config = configuration(ctx)
@@ -37,6 +38,9 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
         raise ConfigurationError(f"there is no system {system!r}; systems are {known}")
     connector = load_connector(found)
     asked = as_system(config.bridge, found, connector)
+    if show and isinstance(connector, PlansSetup):
+        _print_plan(asked, asyncio.run(connector.setup_plan(asked, found.spec.commands)), as_json)
+        return
     statements = connector.setup_sql(asked)
     if show:
         _print(system, statements, as_json=as_json)
@@ -74,6 +78,36 @@ async def _missing(connector: Connector, system: System) -> list[str]:
     """
     missing = [found.fix for found in await connector.check(system) if found.create]
     return missing or await connector.setup(system)
+
+
+def _print_plan(system: System, plan: SetupPlan, as_json: bool) -> None:
+    """The statements under the login that runs them, as a script with comments."""
+    if plan.unasked:
+        click.echo(
+            f"system {system.name}: it could not be asked what is there, so these are all "
+            f"statements that it needs: {plan.unasked}",
+            err=True,
+        )
+    elif not plan.statements:
+        click.echo(f"system {system.name}: nothing is missing", err=True)
+    login = ""
+    for statement in plan.statements:
+        if as_json:
+            print_json(
+                {
+                    "system": system.name,
+                    "statement": statement.sql,
+                    "login": statement.login,
+                    "note": statement.note,
+                }
+            )
+            continue
+        if statement.login != login:
+            click.echo(f"-- run as {statement.login}:")
+        login = statement.login
+        if statement.note:
+            click.echo(f"-- {statement.note}")
+        click.echo(statement.sql if "; --" in statement.sql else f"{statement.sql};")
 
 
 def _print(system: str, statements: list[str], *, as_json: bool) -> None:

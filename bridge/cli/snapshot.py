@@ -96,6 +96,8 @@ def command(
         from bridge.capture import control
 
         system, entity = await _meant(bridge, name)
+        if action == "accept_loss":
+            await _refuse_without_loss(bridge, system)
         if texts and not entity:
             raise click.UsageError("--where needs one entity")
         where = await _where(bridge, f"{system}.{entity}", texts) if texts else None
@@ -124,6 +126,19 @@ def command(
         return await _follow(bridge, system, asked.id, expected, begin, as_json=as_json)
 
     on_bridge(ctx, act)
+
+
+async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
+    """Capture that is running would use the request up, and do nothing of it."""
+    from bridge.capture import health
+    from bridge.capture.control import nothing_lost
+
+    status = (await health.statuses(bridge.log, bridge.name)).get(system)
+    if status is None or status.state != "streaming":
+        return
+    age = abs(time.time_ns() // 1000 - status.at) / health.SECOND
+    if age <= health.TOO_OLD:
+        raise click.ClickException(f"{nothing_lost(system)} (as of {age:.0f} s ago)")
 
 
 def _check_limit(text: str, *, compares: bool) -> None:

@@ -19,6 +19,7 @@ from bridge.connector.kind import (
     Drafts,
     LogsIn,
     Means,
+    PlansSetup,
     ReadCheckpoint,
     StatementProblem,
     TransportRisk,
@@ -51,7 +52,7 @@ from bridge.connector.stream import (
     Truncate,
     Watermark,
 )
-from bridge.connector.system import Finding, System, TableUse
+from bridge.connector.system import Finding, SetupPlan, SetupStatement, System, TableUse
 from bridge.connector.writing import Done, Effect, LedgerWriter, Writer
 
 __all__ = [
@@ -80,9 +81,12 @@ __all__ = [
     "ListsKeys",
     "LogsIn",
     "Means",
+    "PlansSetup",
     "ReadCheckpoint",
     "Reader",
     "Rows",
+    "SetupPlan",
+    "SetupStatement",
     "Shape",
     "Snapshot",
     "Source",

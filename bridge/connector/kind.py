@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bridge.connector.capabilities import Capabilities
 from bridge.connector.reading import Reader, Snapshot
 from bridge.connector.stream import Checkpoint, Shape, Source
-from bridge.connector.system import Finding, System
+from bridge.connector.system import Finding, SetupPlan, System
 from bridge.connector.writing import Writer
 from bridge.model.declare import CommandSpec
 
@@ -125,6 +125,14 @@ class ChecksTransport(Protocol):
 
     def check_transport(self, system: System) -> list[TransportRisk]:
         """Empty where the system is on this machine. Asks nobody."""
+
+
+@runtime_checkable
+class PlansSetup(Protocol):
+    """A Connector that can say which login has to run what, roles and rights included."""
+
+    async def setup_plan(self, system: System, commands: Sequence[CommandSpec]) -> SetupPlan:
+        """What is missing; all that is needed where the system can't be asked. Runs nothing."""
 
 
 class StatementProblem(NamedTuple):

@@ -63,3 +63,22 @@ class Finding:
     fix: str = ""
     fatal: bool = True
     create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetupStatement:
+    """A statement that a system needs. `login`: who may run it, for people; `note`: why."""
+
+    sql: str
+    login: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPlan:
+    """What a system needs, in the order in which it is run. `unasked`: why the system couldn't say
+    what is there already, so that these are all statements; empty: they are what is missing.
+    """
+
+    statements: tuple[SetupStatement, ...]
+    unasked: str = ""

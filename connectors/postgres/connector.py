@@ -13,6 +13,7 @@ from bridge.connector import (
     Finding,
     ReadCheckpoint,
     Reader,
+    SetupPlan,
     Shape,
     Snapshot,
     Source,
@@ -105,6 +106,13 @@ class PostgresConnector:
         from connectors.postgres.setup import setup_sql
 
         return setup_sql(system)
+
+    async def setup_plan(self, system: System, commands: Sequence[CommandSpec]) -> SetupPlan:
+        """As `bridge.connector.PlansSetup.setup_plan`."""
+        _need_psycopg(system)
+        from connectors.postgres.setup_plan import setup_plan
+
+        return await setup_plan(system, commands)
 
     async def source(self, system: System) -> Source:
         """A source that is not open yet."""

@@ -20,7 +20,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
 from connectors.postgres.trouble import clean, retry_or_fix, says_why
-from connectors.sql.postgres_address import NOT_AN_ADDRESS, libpq_url
+from connectors.sql.postgres_address import NOT_AN_ADDRESS, application_name, libpq_url
 from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
 
 #: A network that swallows everything is noticed after about a minute, whoever waits for whom:
@@ -38,7 +38,7 @@ _SETTINGS = (*SET_FOR_SESSION, "SET row_security = off")
 async def connect(
     system: System, role: str, *, replication: bool = False, patient: bool = False
 ) -> Session:
-    """A connection in autocommit. `role` names it in pg_stat_activity (`bridge/erp source`).
+    """A connection in autocommit. `role` names it in pg_stat_activity (`legacy-bridge acme erp source`).
     Each answer may take `answer_timeout` seconds, unless `patient`.
 
     Raises RetryLater or ConfigurationError, neither of which holds the password.
@@ -65,7 +65,7 @@ def conninfo(system: System, role: str, *, replication: bool = False) -> str:
         "connect_timeout": options_of(system).connect_timeout,
         **_TCP,
         **conninfo_to_dict(given),
-        "application_name": f"{system.bridge}/{system.name} {role}"[:63],
+        "application_name": application_name(system, role),
     }
     if replication:
         extra["replication"] = "database"

@@ -45,7 +45,7 @@ async def draft(system: System, describe: Describe) -> str:
 
 
 def _catalogue(system: System) -> tuple[list[str], list[Reference]]:
-    engine = make_engine(system)
+    engine = make_engine(system, part="draft")
     try:
         with naming(f"system {system.name!r}"), engine.connect() as connection:
             inspector = sa.inspect(connection)

@@ -15,7 +15,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from bridge.connector import System
 from bridge.model.encoded import EncodedText
 from bridge.model.errors import ConfigurationError, RetryLater
-from connectors.sql.postgres_address import NOT_AN_ADDRESS, is_postgres_address, libpq_url
+from connectors.sql.postgres_address import (
+    NOT_AN_ADDRESS,
+    application_name,
+    is_postgres_address,
+    libpq_url,
+)
 from connectors.sql.read_settings import SET_FOR_SESSION
 from connectors.sql.statement_form import BINARY
 
@@ -63,11 +68,16 @@ def parse_url(system: System) -> URL:
 
 
 def make_engine(
-    system: System, connections: int = 1, *, busy_seconds: float = BUSY_SECONDS
+    system: System,
+    connections: int = 1,
+    *,
+    part: str = "check",
+    busy_seconds: float = BUSY_SECONDS,
 ) -> Engine:
     """An engine with at most `connections` connections. Opens nothing yet.
 
-    `busy_seconds`: how long SQLite's lock is waited for, which nothing cuts short.
+    `part`: what its sessions are for, as the database shows it. `busy_seconds`: how long SQLite's
+    lock is waited for, which nothing cuts short.
     """
     url = parse_url(system)
     if url.get_backend_name() == "sqlite":
@@ -78,7 +88,7 @@ def make_engine(
         options = {
             "use_native_hstore": False,
             "client_encoding": "utf8",
-            "creator": lambda: _connect_postgres(system),
+            "creator": lambda: _connect_postgres(system, part),
         }
     try:
         engine = sa.create_engine(
@@ -93,14 +103,18 @@ def make_engine(
     return engine
 
 
-def _connect_postgres(system: System) -> Any:
+def _connect_postgres(system: System, part: str) -> Any:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     try:
         given = libpq_url(system.url)
         limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(given)}
-        return psycopg.connect(given, connect_timeout=limits["connect_timeout"])
+        return psycopg.connect(
+            given,
+            connect_timeout=limits["connect_timeout"],
+            application_name=application_name(system, part),
+        )
     except (psycopg.ProgrammingError, UnicodeError):
         raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
 

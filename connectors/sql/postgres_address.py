@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bridge.connector import System
+
 SCHEMES = ("postgresql", "postgres")
 #: SQLAlchemy's way of naming the driver, which libpq doesn't know.
 _DRIVER_SCHEMES = ("postgresql+psycopg://", "postgres+psycopg://")
@@ -41,3 +43,8 @@ def libpq_url(url: str) -> str:
 
             raise ProgrammingError
     return url
+
+
+def application_name(system: System, part: str) -> str:
+    """How a session of the bridge is named in pg_stat_activity; PostgreSQL cuts it at 63 bytes."""
+    return f"legacy-bridge {system.bridge} {system.name} {part}"[:63]

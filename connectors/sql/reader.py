@@ -27,7 +27,7 @@ class SqlReader:
     """
 
     def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
-        engine = make_engine(system, system.connections)
+        engine = make_engine(system, system.connections, part="reads")
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, system.connections, "reader")
         self._tables = Tables(system.tables, self._dialect)

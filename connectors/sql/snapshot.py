@@ -22,7 +22,7 @@ class SqlSnapshot:
     """`bridge.connector.Snapshot` over SQLAlchemy, on a connection of its own."""
 
     def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
-        engine = make_engine(system)
+        engine = make_engine(system, part="snapshot")
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "snapshot")
         self._tables = Tables(system.tables, self._dialect)

@@ -55,7 +55,7 @@ class SqlWriter:
         dialect: SqlDialect | None = None,
         clock: Callable[[], int] = now_micros,
     ) -> None:
-        engine = make_engine(system)
+        engine = make_engine(system, part="commands")
         self._engine = engine
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = Threads(engine, 1, "writer")

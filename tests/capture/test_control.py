@@ -14,6 +14,7 @@ from bridge.capture import control
 from bridge.capture.runner import Capture
 from bridge.log.port import Entry
 from bridge.model.errors import HistoryLost
+from bridge.observe import SourceState
 from tests.capture.legacy import BRIDGE, Legacy, PostgresLegacy, SqliteLegacy
 from tests.capture.rig import Rig, opened, until
 from tests.capture.test_failures import lose_history
@@ -88,6 +89,19 @@ async def test_a_loss_can_be_accepted_behind_what_is_no_request(rig: Rig) -> Non
     async with rig.capturing("three") as capture:
         await until(lambda: not capture.pulse.progress.jobs)
         await rig.equal("t")
+
+
+async def test_a_loss_that_a_running_capture_has_not_had_is_answered(rig: Rig) -> None:
+    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
+    await rig.declare("t")
+    async with rig.capturing() as capture:
+        epoch = capture.pulse.progress.epoch
+        await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
+        await until(lambda: any(one.failed for one in capture.pulse.progress.results))
+        assert capture.pulse.progress.results[-1].failed == control.nothing_lost("erp")
+        assert (capture.pulse.progress.epoch, capture.pulse.progress.jobs) == (epoch, ())
+    reasons = [each.reason for each in rig.notices if isinstance(each, SourceState)]
+    assert control.nothing_lost("erp") in reasons
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -217,3 +217,11 @@ def test_get_sees_at_once_what_users_enter(place: Place) -> None:
     assert place.call("get", "sales_order").code == 3
     place.sql(order(1, 1, 5))
     assert place.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"
+
+
+def test_no_loss_is_accepted_where_capture_goes_on(bridge_runs: Place) -> None:
+    """The request would be used up, and nothing done."""
+    answer = bridge_runs.call("snapshot", "erp", "--accept-loss")
+    assert answer.code == 1
+    assert "there is no loss to accept" in answer.err
+    assert "bridgectl snapshot erp --reconcile" in answer.err

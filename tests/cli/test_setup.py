@@ -5,6 +5,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bridge.model.declare import CommandSpec
+from connectors.postgres.setup_plan import command_rights
+from tests.cli.place import Place
 from tests.cli.test_postgres import configured
 
 
@@ -31,3 +34,123 @@ def test_a_table_that_can_not_be_set_up_spares_the_others(
     again = place.call("setup", "shop", "--yes")
     assert again.code == 2
     assert "table 'missing' does not exist" in again.err
+
+
+COMMANDS = """\
+commands:
+  reprice:
+    entity: article
+    args: {price: {type: "decimal(9,2)"}}
+    run: "update article set price = :price where id = :key"
+  archive:
+    entity: article
+    run: "call archive(:key)"
+"""
+TABLE = "create table article (id int primary key, name text, price numeric(9,2))"
+PROCEDURE = (
+    "create procedure archive(n int) language sql as 'delete from article where id = n'",
+    "revoke execute on procedure archive from public",
+)
+
+
+def by_a_login_of_its_own(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Place, str]:
+    """A place whose `url` has a role that nobody has made yet."""
+    address = database.rpartition("@")[2]
+    role = f"bridge_{address.rpartition('/')[2]}"
+    monkeypatch.setenv("SHOP_PASSWORD", "s3cr3t")
+    place = configured(tmp_path, f"postgresql://{role}:${{env:SHOP_PASSWORD}}@{address}")
+    system = tmp_path / "systems" / "shop.yaml"
+    system.write_text(system.read_text() + COMMANDS)
+    return place, role
+
+
+def test_a_dba_runs_what_show_prints_and_nothing_is_missing(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
+    with psycopg.connect(database, autocommit=True) as dba:
+        dba.execute(TABLE)
+        for statement in PROCEDURE:
+            dba.execute(statement.encode())
+        unasked = place.call("setup", "shop", "--show")
+        assert unasked.code == 0
+        assert "could not be asked" in unasked.err
+        assert "s3cr3t" not in unasked.out + unasked.err
+        for line in unasked.out.splitlines():
+            if not line.startswith(("--", "ALTER SYSTEM", "SELECT pg_create")):
+                dba.execute(line.encode())
+        try:
+            dba.execute(f"ALTER ROLE {role} PASSWORD 's3cr3t'".encode())
+            left = place.call("setup", "shop", "--show", "--json").rows
+            # The login makes its slot itself.
+            assert [row["statement"].split("(")[0] for row in left] == [
+                "SELECT pg_create_logical_replication_slot"
+            ]
+            assert left[0]["login"].startswith(f"{role}, the login in `url`")
+            assert place.call("setup", "shop", "--yes").code == 0
+            again = place.call("setup", "shop", "--show")
+            assert (again.code, again.out) == (0, "")
+            assert "nothing is missing" in again.err
+            checked = place.call("check", "--json")
+            assert checked.code == 0, checked.out
+        finally:
+            dba.execute("SELECT pg_drop_replication_slot('bridge_shop')")
+            dba.execute(f"DROP OWNED BY {role}".encode())
+            dba.execute(f"DROP ROLE {role}".encode())
+
+
+def test_show_prints_only_the_rights_that_are_missing_with_who_gives_them(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
+    with psycopg.connect(database, autocommit=True) as dba:
+        dba.execute(TABLE)
+        for statement in PROCEDURE:
+            dba.execute(statement.encode())
+        dba.execute(f"create role {role} login password 's3cr3t'".encode())
+        try:
+            dba.execute(f"grant update (price) on article to {role}".encode())
+            rows = place.call("setup", "shop", "--show", "--json").rows
+            logins = {row["statement"].partition(";")[0]: row["login"] for row in rows}
+            assert list(logins) == [
+                f'ALTER ROLE "{role}" REPLICATION',
+                f'GRANT SELECT ON "public"."article" TO "{role}"',
+                next(text for text in logins if text.startswith("CREATE PUBLICATION")),
+                next(text for text in logins if text.startswith("CREATE TABLE bridge_ledger")),
+                f'GRANT SELECT, INSERT, UPDATE, DELETE ON "bridge_ledger" TO "{role}"',
+                f'GRANT EXECUTE ON ROUTINE archive TO "{role}"',
+                next(text for text in logins if text.startswith("SELECT pg_create_logical")),
+            ]
+            who = [login.split()[1].rstrip(",") for login in logins.values()]
+            assert who == ["superuser", *["owner"] * 5, "the"]
+            script = place.call("setup", "shop", "--show").out.splitlines()
+            assert [line for line in script if line.startswith("-- run as ")] == [
+                "-- run as a superuser (of a managed server: its administrator):",
+                "-- run as the owner of the tables, or a superuser:",
+                f"-- run as {role}, the login in `url` (the first `bridgectl run` does it by itself):",
+            ]
+        finally:
+            dba.execute(f"DROP OWNED BY {role}".encode())
+            dba.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize(
+    ("statement", "rights"),
+    [
+        ("update only sales.t set a = 1 where id = :key", [("UPDATE", "sales.t")]),
+        ('insert into "Odd T" values (:key)', [("INSERT", '"Odd T"')]),
+        ("delete from t where id = :key", [("DELETE", "t")]),
+        ("select s.block(:key)", [("EXECUTE", "s.block")]),
+        (
+            "with gone as (delete from a where id = :key returning *) insert into b select * from gone",
+            [("INSERT", "b"), ("DELETE", "a")],
+        ),
+    ],
+)
+def test_what_a_statement_needs_is_read_from_it(
+    statement: str, rights: list[tuple[str, str]]
+) -> None:
+    spec = CommandSpec("shop", "act", "article", statement)
+    assert [(each.right, each.name) for each in command_rights([spec], "bridge")] == rights

@@ -417,3 +417,25 @@ async def test_a_standby_that_is_away_does_not_hold_up_the_set_up(private_postgr
         ran = await connector.setup(legacy.system("t"))
     legacy.db.close()
     assert any("PUBLICATION" in statement for statement in ran)
+
+
+async def test_sessions_say_whose_they_are_and_what_they_do(ready: Legacy) -> None:
+    system = ready.system("t", commands=True)
+    await connector.setup(system)
+    snapshot = await connector.snapshot(system)
+    reader = await connector.reader(system)
+    writer = await connector.writer(system)
+    try:
+        async with opened(system):
+            await reader.fetch("t", ("id",), [(1,)])
+            await writer.prepare()
+            names = ready.rows(
+                "SELECT DISTINCT application_name FROM pg_stat_activity"
+                " WHERE application_name LIKE 'legacy-bridge %' AND datname = current_database()"
+            )
+    finally:
+        await snapshot.close()
+        await reader.close()
+        await writer.close()
+    parts = ["commands", "reads", "side", "snapshot", "source"]
+    assert sorted(names) == [(f"legacy-bridge acme erp {part}",) for part in parts]

@@ -57,7 +57,8 @@ def stopped(legacy: Legacy, role: str) -> Iterator[None]:
     if legacy.server.pid is None:
         raise Unavailable("this test stops a server process, so the server must be a local program")
     [[pid]] = legacy.rows(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = %s", f"acme/erp {role}"
+        "SELECT pid FROM pg_stat_activity WHERE application_name = %s",
+        f"legacy-bridge acme erp {role}",
     )
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -264,7 +264,7 @@ async def test_a_lost_connection_is_retry_later_and_the_next_chunk_connects_anew
     await taken.chunk("t", None, None, 1)
     legacy.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'acme/erp snapshot' AND datname = current_database()"
+        " WHERE application_name = 'legacy-bridge acme erp snapshot' AND datname = current_database()"
     )
     with pytest.raises(RetryLater):
         await taken.chunk("t", None, None, 1)

@@ -426,7 +426,7 @@ async def test_a_lost_side_connection_is_retry_later(legacy: Legacy) -> None:
     async with opened(legacy.system("t", heartbeat=0.1)) as (source, _):
         legacy.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'acme/erp side' AND datname = current_database()"
+            " WHERE application_name = 'legacy-bridge acme erp side' AND datname = current_database()"
         )
         with pytest.raises(RetryLater, match="heartbeat"):
             await read_on(source, 1.0)
