@@ -7,6 +7,7 @@ import psycopg
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
 from connectors.postgres import statements as sql
+from connectors.postgres.blockers import blockers_of, run_watched
 from connectors.postgres.catalog import quote, split_name
 from connectors.postgres.check import judge, ledger_sql
 from connectors.postgres.facts import Facts, gather
@@ -15,6 +16,9 @@ from connectors.postgres.link import connect
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.trouble import retry_or_fix
 from connectors.postgres.untold import loggable
+
+SERVER_ENDS_IT_S = 10.0
+"""How long a server may take to end a statement whose time is over."""
 
 
 def setup_sql(system: System) -> list[str]:
@@ -52,17 +56,26 @@ def needed(facts: Facts, system: System) -> list[str]:
 
 
 async def setup(system: System) -> list[str]:
-    """As `bridge.connector.Connector.setup`."""
+    """As `bridge.connector.Connector.setup`. A statement may wait `answer_timeout` for others: a slot
+    for every transaction that writes, a publication for whoever alters its tables.
+    """
     connection = await connect(system, "setup")
+    beside = await connect(system, "setup watch")
+    limit_s = options_of(system).answer_timeout
     try:
         todo = needed(await gather(system, connection), system)
         # A standby that is away must not keep the set-up waiting; its commits are local matters.
         await connection.execute("SET synchronous_commit = local")
+        # The server itself ends what waits too long: a slot must not be made after all, later on.
+        await connection.execute(f"SET statement_timeout = {round(limit_s * 1000)}")
+        connection.limit = limit_s + SERVER_ENDS_IT_S
+        pid = connection.info.backend_pid
         for statement in todo:
             try:
-                await connection.execute(statement)
+                await run_watched(connection, statement, lambda: blockers_of(beside, pid))
             except psycopg.Error as error:
                 raise retry_or_fix(error, system, f"cannot run {statement}") from None
         return todo
     finally:
+        await beside.close()
         await connection.close()
