@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Agent(DeclaredAgent):
     """A program that handles events and may return commands.
 
-    `version` goes into each command. `on_failure` says what becomes of an event whose handler
+    `version` goes into each command. `start` says where it begins with topics that it has never read:
+    "beginning", "now", or an instant (a datetime with a zone, or its text). `on_failure` says what becomes of an event whose handler
     keeps failing after `attempts` tries, which are `first_wait_s` seconds apart at first and at most
     `longest_wait_s` (two minutes in all by default): `park` sets it aside and goes on, `park_key` also sets
     aside what comes later for its key, `stop` ends the agent in front of it. Changes that this

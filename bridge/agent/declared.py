@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from bridge.agent.first_start import parse_start
 from bridge.agent.handler_form import Form, form_of, signature_problem
 from bridge.model.agent_name import agent_name_problem
 from bridge.model.contain import contained
@@ -68,6 +70,7 @@ class DeclaredAgent:
         name: str,
         version: str | None = None,
         *,
+        start: str | datetime = "beginning",
         on_failure: OnFailure = "park",
         own_echo: bool = False,
         attempts: int = 8,
@@ -94,6 +97,10 @@ class DeclaredAgent:
                 f"agent {name!r}: first_wait_s is {first_wait_s} and longest_wait_s {longest_wait_s}; "
                 f"they are seconds from 0 to {MAX_WAIT_S:.0f}, the first one not the longer one"
             )
+        try:
+            self.start = parse_start(start)
+        except ValueError as error:
+            raise ConfigurationError(f"agent {name!r}: start: {error}") from None
         self.name = name
         self.version = version
         self.on_failure: OnFailure = on_failure

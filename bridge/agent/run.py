@@ -32,6 +32,7 @@ from bridge.agent.bridge_calls import (
 )
 from bridge.agent.contract import Commands, Events, Reads
 from bridge.agent.declared import DeclaredAgent
+from bridge.agent.first_start import first_offsets, start_text, unread_topics
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.handling import Handling
@@ -45,7 +46,7 @@ from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
-from bridge.observe import Observer, ignore
+from bridge.observe import GroupMoved, Observer, ignore
 from bridge.waiting import PartWaiting, failure_of
 
 MAX_THREADS = 64
@@ -84,6 +85,9 @@ class _LaneWatch(ObservedGroup):
     ) -> None:
         super().__init__(observer)
         self._begin_again = begin_again
+
+    def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
+        """As GroupWatch. `AgentRunner` has said so, and how to have it otherwise."""
 
     def removed(self, error: RecordsRemoved) -> None:
         """As GroupWatch."""
@@ -172,6 +176,7 @@ class AgentRunner:
         try:
             if self._parked is not None:
                 await self._parked.open()
+            await self._report_start()
             async with owned_partitions(
                 self._log,
                 self._bridge,
@@ -190,6 +195,12 @@ class AgentRunner:
                 await self._parked.close()
         if self._failure is not None:
             raise self._failure
+
+    async def _report_start(self) -> None:
+        """Say how many old events there are for an agent that has no offsets yet."""
+        for unread in await unread_topics(self._log, self._group, self._entities):
+            reason = start_text(self._agent.name, self._group, unread, self._agent.start)
+            self._observer(GroupMoved(self._group, unread.topic, 0, reason))
 
     def _rested(self, job: _Job) -> None:
         """Its handler failed and waits: until it is tried again others have its place."""
@@ -265,11 +276,15 @@ class AgentRunner:
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
         """As Rebalance says."""
+        changes = [place for place in partitions if place.topic in self._entities]
+        first = await first_offsets(self._log, self._group, changes, self._agent.start)
         for place in partitions:
-            self._lanes[place] = Lane(place, Window(self._agent.unfinished), monotonic())
+            lane = self._lanes[place] = Lane(place, Window(self._agent.unfinished), monotonic())
+            # Committed soon, whether or not an event comes: begun again it begins there, too.
+            lane.upto = first.get(place)
         if self._parked is not None:
             self._parked.take_over()
-        return None
+        return first or None
 
     def _begin_again(self, partitions: frozenset[TopicPartition]) -> None:
         """Their offsets begin again, so that what is under way for these counts no more."""

@@ -58,10 +58,13 @@ async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
     if offline:
         return
     from bridge.cli.check.log import log_findings
+    from bridge.cli.check.new_agents import new_agent_findings
     from bridge.cli.check.resuming import checkpoint_reader, resuming_findings
     from bridge.cli.check.system import system_findings
 
     async for item in log_findings(config):
+        yield item
+    async for item in new_agent_findings(config, agents):
         yield item
     async with checkpoint_reader(config) as checkpoint_of:
         for system, pair in zip(config.systems, connected, strict=True):

@@ -146,7 +146,8 @@ def reset(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Set where GROUP goes on reading. It must have no live member.
+    """Set where GROUP goes on reading. It must have no live member. The group of a declared agent may
+    be one that has never run: then it begins there.
 
     An agent that reads events again may send commands again; the ledger of the legacy system
     answers those with their first receipt, as long as their ids are the same.
@@ -155,28 +156,35 @@ def reset(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         info = (await bridge.log.groups()).get(group)
-        if info is None:
-            raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
+        declared = _declared_topics(bridge, group)
+        if info is None and declared is None:
+            raise NothingFound(
+                f"there is no group {group!r}, and no agent or system declares it; `bridgectl log "
+                "groups` lists them"
+            )
         there = await bridge.log.topics()
         wanted = {
             topic
             for name in names
             for topic in topic_of(bridge.name, name, list(bridge.entities), there)
         }
+        committed = {} if info is None else dict(info.committed)
+        known = GroupInfo(group, (), committed, declared or frozenset())
         places = sorted(
             place
-            for place in info.committed
-            if (not wanted or place.topic in wanted) and place.topic in there
+            for place in _partitions(known, there)
+            if (not wanted or place.topic in wanted)
+            and (place in committed or place.topic in (declared or ()))
         )
         if not places:
-            raise NothingFound(f"group {group!r} has committed nothing there")
+            raise NothingFound(f"group {group!r} reads nothing that is there")
         new = await offsets_of(bridge.log, places, start)
         rows = [
             {
                 "group": group,
                 "topic": place.topic,
                 "partition": place.partition,
-                "committed": info.committed[place],
+                "committed": committed.get(place),
                 "new": new[place],
                 "reset": not dry_run,
             }
@@ -187,6 +195,18 @@ def reset(
         return 0
 
     on_bridge(ctx, act)
+
+
+def _declared_topics(bridge: Bridge, group: str) -> frozenset[str] | None:
+    """The topics of a group that the configuration declares; None for one that it doesn't. Agents'
+    files are run only where it may be an agent's.
+    """
+    from bridge.wiring.agents import load_agents
+    from bridge.wiring.declared_groups import declared_groups
+
+    is_agents = group.startswith(f"{bridge.name}.agent.")
+    agents = load_agents(bridge.config.agents) if is_agents else ()
+    return declared_groups(bridge.config, agents).get(group)
 
 
 @click.command(epilog="Example: bridgectl log offsets skip acme.executor.erp --dry-run")

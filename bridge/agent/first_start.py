@@ -1,0 +1,132 @@
+"""Where an agent begins in topics in which its group has no offset yet, and how much lies before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from bridge.log.port import Log, TopicPartition
+
+AgentStart = Literal["beginning", "now"] | datetime
+"""`beginning`: with the oldest event; `now`: with what comes from then on; or with the events from an
+instant on.
+"""
+FIRST_RECORD_TIMEOUT_S = 1.0
+MAX_FIRST_RECORDS = 8
+"""Partitions whose first record is read, so that the start of an agent waits for few."""
+
+
+def parse_start(start: object) -> AgentStart:
+    """An agent's `start`; an instant may be text (ISO 8601 with a zone). Raises ValueError."""
+    if start == "beginning":
+        return "beginning"
+    if start == "now":
+        return "now"
+    if isinstance(start, str):
+        try:
+            start = datetime.fromisoformat(start)
+        except ValueError:
+            raise ValueError(
+                f'{start!r} is neither "beginning", "now" nor an instant such as '
+                '"2026-01-31T10:00+01:00"'
+            ) from None
+    if not isinstance(start, datetime):
+        raise ValueError(f'a {type(start).__name__} is neither "beginning", "now" nor an instant')  # noqa: TRY004
+    if start.utcoffset() is None:
+        raise ValueError(f"{start.isoformat()} has no time zone: write +00:00 behind it")
+    return start
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What a topic holds that a new group has before it: at most so many events, the oldest one's
+    time in milliseconds since 1970 (None: not known).
+    """
+
+    topic: str
+    partitions: tuple[TopicPartition, ...]
+    events: int
+    oldest: int | None
+
+    @property
+    def since(self) -> str:
+        """The oldest event's time for people."""
+        if self.oldest is None:
+            return ""
+        try:
+            at = datetime.fromtimestamp(self.oldest / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return ""
+        return f" from {at:%Y-%m-%d %H:%M} UTC on"
+
+
+async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[Unread]:
+    """The topics that have events in partitions in which the group has no offset."""
+    there = await log.topics()
+    places = [
+        TopicPartition(topic, number)
+        for topic in sorted(topics)
+        if topic in there
+        for number in range(there[topic].partitions)
+    ]
+    committed = await log.committed(group, places)
+    new = [place for place in places if committed.get(place) is None]
+    begin, end = await log.beginning_offsets(new), await log.end_offsets(new)
+    filled = [place for place in new if begin[place] < end[place]]
+    oldest = await _oldest(log, {place: begin[place] for place in filled})
+    found = []
+    for topic in dict.fromkeys(place.topic for place in filled):
+        mine = tuple(place for place in filled if place.topic == topic)
+        events = sum(end[place] - begin[place] for place in mine)
+        found.append(Unread(topic, mine, events, oldest.get(topic)))
+    return found
+
+
+async def _oldest(log: Log, offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
+    """The time of each topic's first record, as far as one comes soon; of some of its partitions."""
+    found: dict[str, int] = {}
+    for place, offset in [*offsets.items()][:MAX_FIRST_RECORDS]:
+        reader = await log.reader({place: offset})
+        try:
+            for record in await reader.read(1, FIRST_RECORD_TIMEOUT_S):
+                known = found.get(place.topic, record.timestamp)
+                found[place.topic] = min(known, record.timestamp)
+        finally:
+            await reader.close()
+    return found
+
+
+async def first_offsets(
+    log: Log, group: str, partitions: Iterable[TopicPartition], start: AgentStart
+) -> dict[TopicPartition, int]:
+    """Where a group begins in those of the partitions in which it has no offset; none of them where
+    it begins at the beginning, as logs have it.
+    """
+    if start == "beginning":
+        return {}
+    committed = await log.committed(group, partitions)
+    new = [place for place, offset in committed.items() if offset is None]
+    if not new:
+        return {}
+    if isinstance(start, datetime):
+        return dict(await log.offsets_at(new, int(start.timestamp() * 1000)))
+    return dict(await log.end_offsets(new))
+
+
+def start_text(agent: str, group: str, unread: Unread, start: AgentStart) -> str:
+    """What a new agent does with the events that are there, and how it would do otherwise. Pure."""
+    what = f"agent {agent!r} has no offsets in {unread.topic}: it is new, or they are gone"
+    if start == "beginning":
+        return (
+            f"{what}. It handles up to {unread.events:,} old events{unread.since}. To begin with "
+            f'what comes from now on, say Agent({agent!r}, start="now"), or while it does not run '
+            f"`bridgectl log offsets reset {group} --to end`"
+        )
+    if isinstance(start, datetime):
+        at = start.astimezone(UTC)
+        return (
+            f"{what}. Of up to {unread.events:,} events it handles those from {at.isoformat()} on"
+        )
+    return f"{what}. It begins now, and leaves up to {unread.events:,} old events{unread.since} out"

@@ -1,0 +1,122 @@
+"""`bridgectl dead` as an operator on call uses it: which row, which handler, where, and what next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from bridge.config import load
+from bridge.model.fixed import DeadLetter
+from bridge.wiring import opened
+from tests.cli.place import Place
+
+MANY = 126
+
+
+def put_letters(place: Place, letters: Sequence[DeadLetter]) -> None:
+    async def act() -> None:
+        async with opened(load(place.config, os.environ)) as bridge:
+            entries = [bridge.codec.letter(letter, 10_000) for letter in letters]
+            await bridge.log.append("demo.dead", entries)
+
+    asyncio.run(act())
+
+
+def letter(number: int, source: str = "loud") -> DeadLetter:
+    return DeadLetter("event", source, f"no {number}", datetime.now(UTC), "t", 0, number)
+
+
+def test_more_letters_than_are_shown_are_said_and_can_be_paged_through(lived: Place) -> None:
+    put_letters(lived, [letter(number) for number in range(MANY)])
+    newest = lived.call("dead", "--source", "loud", "--json")
+    assert [row["reason"] for row in newest.rows] == [f"no {n}" for n in range(MANY - 50, MANY)]
+    assert f"the newest 50 of {MANY} dead letters" in newest.err
+    assert "--limit 0" in newest.err
+    every = lived.call("dead", "--source", "loud", "--limit", "0", "--json")
+    assert len(every.rows) == MANY
+    assert every.err == ""
+    seen = [every.rows[0]["letter"]]
+    while True:
+        page = lived.call(
+            "dead", "--source", "loud", "--after", seen[-1], "--limit", "60", "--json"
+        )
+        if page.code == 3:
+            break
+        seen += [row["letter"] for row in page.rows]
+        assert ("more follow: --after" in page.err) is (len(seen) < MANY)
+    assert seen == [row["letter"] for row in every.rows]
+    wrong = lived.call("dead", "--after", "0-99999")
+    assert wrong.code == 2
+    assert "--after 0-99999" in wrong.err
+
+
+def test_commands_say_that_there_are_more_too(lived: Place) -> None:
+    total = len(lived.call("commands", "--limit", "0", "--json").rows)
+    if total < 2:
+        key = ("--key", "4711", "--arg", "reason=x")
+        assert lived.call("commands", "send", "erp.block_order", *key).code == 0
+        total += 1
+    shown = lived.call("commands", "--limit", "1", "--json")
+    assert len(shown.rows) == 1
+    assert f"the newest 1 of {total} commands" in shown.err
+    first = lived.call("commands", "--limit", "0", "--json").rows[0]["id"]
+    assert len(lived.call("commands", "--after", first, "--json").rows) == total - 1
+
+
+def test_rows_that_are_left_out_of_a_read_are_said(lived_once: Place) -> None:
+    few = lived_once.call("get", "erp.customer", "--limit", "2", "--json")
+    assert len(few.rows) == 2
+    assert "only the first 2 rows" in few.err
+    assert "only the first" not in lived_once.call("get", "customer", "--limit", "40").err
+
+
+def test_a_letter_names_its_row_handler_and_age(lived_once: Place) -> None:
+    (event,) = lived_once.call("dead", "--kind", "event", "--json").rows
+    assert (event["entity"], event["row_key"]) == ("erp.customer", {"customer_id": "3"})
+    assert event["handler"] == "stumble"
+    (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
+    assert row["entity"] == "erp.sales_order"
+    assert row["row_key"] == {"order_no": "0000004713"}
+    table = lived_once.call("dead").out
+    head, *lines = table.splitlines()
+    assert "key" in head.split()
+    assert "age" in head.split()
+    assert not any(event["event_id"] in line for line in lines)
+
+
+def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: Place) -> None:
+    (event,) = lived.call("dead", "--kind", "event", "--json").rows
+    place = f"{event['topic']}:{event['partition']}:{event['offset']}"
+    for name in (event["letter"], event["event_id"], place):
+        shown = lived.call("dead", "show", name, "--json")
+        assert shown.rows[0]["letter"] == event["letter"], name
+    assert lived.call("dead", "show", "erp:nothing").code == 3
+    assert lived.call("dead", "retry", event["event_id"], "--yes").code == 0
+    assert "handed back already" in lived.call("dead", "retry", event["letter"], "--yes").err
+
+
+def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: Place) -> None:
+    put_letters(lived, [letter(7, "one"), letter(7, "two"), letter(7, "two")])
+    shown = lived.call("dead", "show", "t:0:7")
+    assert shown.code == 2
+    assert "ambiguous" in shown.err
+    assert shown.err.count("-") >= 2
+
+
+def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: Place) -> None:
+    (event,) = lived_once.call("dead", "--kind", "event", "--json").rows
+    assert "stumbler.py" in event["traceback"]
+    shown = lived_once.call("dead", "show", event["letter"]).out
+    assert "in stumble\n    raise RuntimeError(" in shown
+    lines = (lived_once.folder / "run.log").read_text()
+    assert f"show='bridgectl dead show {event['event_id']}'" in lines
+    assert "in stumble\n    raise RuntimeError(" in lines
+
+
+@pytest.mark.parametrize("name", ["first", "0_17", "--"])
+def test_what_names_no_letter_is_refused(lived_once: Place, name: str) -> None:
+    assert lived_once.call("dead", "show", name).code == 2

@@ -1,0 +1,42 @@
+"""A new agent beside a log that is full: `check` counts, and its start can be set beforehand."""
+
+from __future__ import annotations
+
+from tests.cli.place import Place
+
+GROUP = "demo.agent.newcomer"
+NEWCOMER = """
+from bridge import Agent
+
+agent = Agent("newcomer")
+
+
+@agent.on("erp.customer")
+async def handle(event, ctx):
+    pass
+"""
+
+
+def test_check_says_how_many_old_events_a_new_agent_will_handle(lived: Place) -> None:
+    assert not new(lived)
+    (lived.folder / "agents" / "newcomer.py").write_text(NEWCOMER)
+    [finding] = new(lived)
+    assert "handles up to" in finding
+    assert f"bridgectl log offsets reset {GROUP} --to end" in finding
+    told = lived.call("log", "offsets", "reset", GROUP, "--to", "end", "--yes", "--json")
+    assert told.code == 0
+    assert {row["committed"] for row in told.rows} == {None}
+    assert {row["topic"] for row in told.rows} == {"demo.erp.customer"}
+    assert not new(lived)
+    assert lived.call("log", "groups", GROUP, "--json").rows[0]["lag"] == 0
+
+
+def test_a_group_that_nobody_declares_is_not_made(lived: Place) -> None:
+    told = lived.call("log", "offsets", "reset", "demo.agent.newcmer", "--to", "end", "--yes")
+    assert told.code == 3
+    assert "no agent or system declares it" in told.err
+
+
+def new(place: Place) -> list[str]:
+    rows = place.call("check", "--json").rows
+    return [row["what"] for row in rows if row["place"] == "agent newcomer"]
