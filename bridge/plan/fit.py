@@ -134,7 +134,9 @@ def _parsed(value: str, what: str) -> datetime:
 def _refuse_finer(text: str) -> None:
     """Python cuts off what is finer than microseconds without a word."""
     if _FINER.search(text):
-        raise Refusal("a moment finer than microseconds", text)
+        raise Refusal(
+            "a moment finer than microseconds; declare `type: string`, which keeps its digits", text
+        )
 
 
 def _time(value: Any) -> time:

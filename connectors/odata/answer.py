@@ -121,7 +121,7 @@ def page_of(body: Any) -> Page | None:
     """The page that the JSON of a collection holds, V4's and V2's; None where it is none."""
     if not isinstance(body, Mapping):
         return None
-    inside = body.get("d")
+    inside = _v2_content(body)
     if isinstance(body.get("value"), list):
         # V3's annotations have no sign before them.
         following, delta, count = (
@@ -157,8 +157,28 @@ def row_of(body: Any) -> Mapping[str, Any] | None:
     """The row that the JSON of one entity holds, V4's and V2's; None where it is none."""
     if not isinstance(body, Mapping):
         return None
-    inside = body.get("d", body)
-    return inside if isinstance(inside, Mapping) and "results" not in inside else None
+    if body == {"d": None}:
+        return None
+    inside = _v2_content(body)
+    if inside is None:
+        return body
+    return inside if isinstance(inside, Mapping) and not _is_list(inside) else None
+
+
+_LIST_MEMBERS = frozenset({"results", "__count", "__next", "__delta"})
+
+
+def _v2_content(body: Mapping[str, Any]) -> Any:
+    """What V2's envelope holds, which has one member; None where it is none: a row of V4 may have a
+    property that is called `d` too, beside its key or a context.
+    """
+    inside = body.get("d") if len(body) == 1 else None
+    return inside if isinstance(inside, (Mapping, list)) else None
+
+
+def _is_list(inside: Mapping[str, Any]) -> bool:
+    """Whether V2's envelope holds a list; a row may have a property that is called `results`."""
+    return isinstance(inside.get("results"), list) and inside.keys() <= _LIST_MEMBERS
 
 
 def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | None:

@@ -18,12 +18,17 @@ from connectors.odata.client import Client
 from connectors.odata.keyset_pages import refuses
 from connectors.odata.means import Chosen, choose
 from connectors.odata.model import Service
+from connectors.odata.moments import MICROSECOND_DIGITS, is_finer
 from connectors.odata.options import options_of
 from connectors.odata.reader import ODataReader
+from connectors.odata.row_check import row_values
 from connectors.odata.snapshot import ODataSnapshot
 from connectors.odata.table import table_of
 
 T = TypeVar("T")
+SAMPLE_ROWS = 20
+"""Rows that are looked at for how exact their times are."""
+TIMES = frozenset({"Edm.DateTimeOffset", "Edm.DateTime", "Edm.TimeOfDay", "Edm.Time"})
 
 
 async def check(system: System) -> list[Finding]:
@@ -98,6 +103,38 @@ async def refused(client: Client, service: Service, system: System) -> dict[str,
 
     await _each(system, ask)
     return {use.table: found[use.table] for use in system.tables if use.table in found}
+
+
+async def finer_times(client: Client, service: Service, system: System) -> dict[str, list[str]]:
+    """By table, the properties whose times are finer than microseconds in some of the first rows: of those
+    that the metadata says may be, and one question for each set.
+    """
+    found: dict[str, list[str]] = {}
+
+    async def ask(use: TableUse) -> None:
+        entity_set = service.sets.get(use.table)
+        names = [
+            name
+            for name, p in (entity_set.properties if entity_set else {}).items()
+            if (p.precision or 0) > MICROSECOND_DIGITS and p.edm in TIMES
+        ]
+        if entity_set is None or not names:
+            return
+        params = query(table_of(service, TableUse(use.table, (), tuple(names))), top=SAMPLE_ROWS)
+        try:
+            page = await client.page(use.table, params)
+        except BridgeError:
+            return  # `refused` tells why
+        rows = [row_values(entity_set, service.version, names, row) for row in page.rows]
+        texts = [[row[place] for row in rows] for place in range(len(names))]
+        found[use.table] = [
+            name
+            for name, values in zip(names, texts, strict=True)
+            if any(isinstance(value, str) and is_finer(value) for value in values)
+        ]
+
+    await _each(system, ask)
+    return found
 
 
 async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:

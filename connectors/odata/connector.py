@@ -103,10 +103,13 @@ class ODataConnector:
             for name in wanted:
                 set_of(service, name)
             tables = tuple(TableUse(name) for name in wanted or service.sets)
-            refused = await checking.refused(client, service, replace(system, tables=tables))
+            whole = replace(system, tables=tables)
+            refused = await checking.refused(client, service, whole)
+            readable = tuple(use for use in tables if use.table not in refused)
+            finer = await checking.finer_times(client, service, replace(whole, tables=readable))
         finally:
             await client.close()
-        return importing.draft(service, wanted, refused)
+        return importing.draft(service, wanted, refused, finer)
 
     def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing: a service needs no set-up for this."""

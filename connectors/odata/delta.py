@@ -10,7 +10,13 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected
 from bridge.plan.steps import MISSING
 from connectors.odata.answer import Page, segment
-from connectors.odata.asking import is_link, query, removed_id
+from connectors.odata.asking import (
+    DELETED_ENTITY_CONTROLS,
+    is_deleted_entity,
+    is_link,
+    query,
+    removed_id,
+)
 from connectors.odata.followed_links import FollowedLinks
 from connectors.odata.ids import key_in
 from connectors.odata.polling import (
@@ -153,6 +159,8 @@ class DeltaPoller:
 
     async def _item(self, json: Mapping[str, Any]) -> Item | None:
         address = removed_id(json)
+        if address is not None and is_deleted_entity(json):
+            json = {name: one for name, one in json.items() if name not in DELETED_ENTITY_CONTROLS}
         row = self.table.row(json)
         if address is None:
             if MISSING in row:

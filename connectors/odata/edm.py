@@ -11,7 +11,7 @@
 | Guid | uuid | str |
 | Binary | bytes | bytes |
 | Date; DateTime that `sap:display-format` calls a Date | date | date |
-| DateTimeOffset | timestamp | datetime in UTC |
+| DateTimeOffset | timestamp | datetime in UTC; str with all digits where it is finer than microseconds |
 | DateTime (V2) | local_timestamp | datetime without zone |
 | TimeOfDay, Time (V2) | time | time |
 | Duration | string | str, as the service writes it |
@@ -36,7 +36,7 @@ from bridge.plan.steps import MISSING
 from connectors.http.json_values import decimal_of
 from connectors.odata.literal import literal, payload
 from connectors.odata.model import Property, Version
-from connectors.odata.moments import instant, local, time_of_day
+from connectors.odata.moments import finer_instant, instant, is_finer, local, time_of_day
 
 _SIMPLE = {
     "Edm.Boolean": "boolean",
@@ -72,6 +72,16 @@ def field_type(p: Property, version: Version) -> FieldType | None:
         return FieldType("date")
     kind = _SIMPLE.get(p.edm)
     return FieldType(kind) if kind else None
+
+
+def drafted_type(p: Property, version: Version, *, finer: bool = False) -> FieldType | None:
+    """The field type that a draft declares: one that holds whatever the service may write. `finer`: rows
+    were seen with more digits of a second than microseconds.
+    """
+    scaleless = p.edm == "Edm.Decimal" and p.scale is None
+    if not p.collection and (finer or scaleless):
+        return FieldType("string")
+    return field_type(p, version)
 
 
 def _decimal_type(p: Property, version: Version) -> FieldType:
@@ -143,7 +153,9 @@ def _date(_: Property, json: Any) -> Any:
 
 
 def _instant(_: Property, json: Any) -> Any:
-    return instant(json) if isinstance(json, str) else json
+    if not isinstance(json, str):
+        return json
+    return finer_instant(json) if is_finer(json) else instant(json)
 
 
 def _local(p: Property, json: Any) -> Any:
@@ -171,4 +183,4 @@ _READ: dict[str, Callable[[Property, Any], Any]] = {
     "Edm.Time": _time,
 }
 
-__all__ = ["field_type", "literal", "payload", "value"]
+__all__ = ["drafted_type", "field_type", "literal", "payload", "value"]

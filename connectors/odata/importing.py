@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
 from connectors.drafting import comment, text
-from connectors.odata.edm import field_type
+from connectors.odata.edm import drafted_type, field_type
 from connectors.odata.model import Action, EntitySet, Navigation, Property, Service
 
 _WHERE = re.compile(r"\Asystem '[^']*': ")
@@ -32,10 +32,11 @@ def draft(
     service: Service,
     wanted: Sequence[str] = (),
     refused: Mapping[str, BridgeError] = MappingProxyType({}),
+    finer: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
     """The file from `capture:` on; `wanted` entity sets, or none for all, without those that the
-    service `refused` to have read. Raises ConfigurationError, or what was refused, where none is
-    left.
+    service `refused` to have read. `finer`: by entity set, properties whose times were seen to be finer
+    than microseconds. Raises ConfigurationError, or what was refused, where none is left.
     """
     chosen = {name: one for name, one in service.sets.items() if not wanted or name in wanted}
     why = {name: _bad_key(one, service) for name, one in chosen.items()}
@@ -48,7 +49,8 @@ def draft(
     notes = _notes(service)
     lines = [*_capture(), "", "entities:"]
     for one in entities.values():
-        lines += _entity(one, entities, service, notes.get(one.set.name, {}))
+        fine = finer.get(one.set.name, ())
+        lines += _entity(one, entities, service, notes.get(one.set.name, {}), fine)
     lines += _left_out(told)
     lines += _commands(entities, service)
     return "\n".join(lines) + "\n"
@@ -112,7 +114,11 @@ def _bad_key(one: EntitySet, service: Service) -> str:
 
 
 def _entity(
-    one: _Entity, entities: dict[str, _Entity], service: Service, left_out: Mapping[str, str]
+    one: _Entity,
+    entities: dict[str, _Entity],
+    service: Service,
+    left_out: Mapping[str, str],
+    finer: Collection[str],
 ) -> Iterator[str]:
     of = one.set
     yield f"  {one.name}:"
@@ -120,7 +126,7 @@ def _entity(
     yield f"    key: [{', '.join(one.fields[name] for name in of.key)}]"
     yield "    fields:"
     for name, given in one.fields.items():
-        yield f"      {given}: {_field(of.properties[name], service)}"
+        yield f"      {given}: {_field(of.properties[name], service, finer=name in finer)}"
     for name, why in left_out.items():
         yield from comment(f"{name}: left out, {why}", 6)
     version = _version(of)
@@ -129,11 +135,16 @@ def _entity(
     yield from _relations(one, entities)
 
 
-def _field(p: Property, service: Service) -> str:
-    kind = str(field_type(p, service.version))
+def _field(p: Property, service: Service, *, finer: bool) -> str:
+    kind = str(drafted_type(p, service.version, finer=finer))
     quoted = json.dumps(kind) if "(" in kind else kind
     size = f"({p.max_length})" if p.max_length else ""
-    return f"{{from: {text(p.name)}, type: {quoted}}}  # {p.enum or p.edm}{size}"
+    why = ""
+    if finer:
+        why = ", finer than microseconds: its exact text"
+    elif kind == "string" and p.edm == "Edm.Decimal":
+        why = f", of {'any' if p.scale == -1 else 'no declared'} scale: its exact text"
+    return f"{{from: {text(p.name)}, type: {quoted}}}  # {p.enum or p.edm}{size}{why}"
 
 
 def _version(of: EntitySet) -> str | None:
@@ -148,12 +159,29 @@ def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
         yield "    relations:" if any(said for _, said, _ in found) else "    # relations:"
     taken: set[str] = set()
     for nav, said, why in found:
-        if said:
+        guess = "" if said else _suggested(one, nav, entities)
+        if said or guess:
             name = as_name(nav.name, taken)
             taken.add(name)
-            yield f"      {name}: {said}"
+            hint = "  # by their names alone: uncomment it where it is right" if guess else ""
+            yield f"      {'# ' if guess else ''}{name}: {said or guess}{hint}"
         else:
             yield from comment(f"{nav.name}: left out, {why}", 6)
+
+
+def _suggested(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> str:
+    """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where both sides
+    call the key of the one that there is once the same; "" otherwise.
+    """
+    to = entities.get(nav.target)
+    if to is None or nav.by:
+        return ""
+    owner = one if nav.many else to
+    if len(owner.set.key) != 1:
+        return ""
+    by = ((owner.set.key[0], owner.set.key[0]),)
+    said, _ = _relation(one, replace(nav, by=by), entities)
+    return said
 
 
 def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tuple[str, str]:

@@ -15,11 +15,26 @@ from uuid import UUID
 from bridge.model.errors import Rejected
 from connectors.http.json_values import decimal_of
 from connectors.odata.model import Property, Version
-from connectors.odata.moments import duration, instant, local, ticks, time_of_day, written
+from connectors.odata.moments import (
+    duration,
+    finer_instant,
+    instant,
+    is_finer,
+    local,
+    ticks,
+    time_of_day,
+    written,
+)
 
 _SUFFIX = {"Edm.Int64": "L", "Edm.Decimal": "M", "Edm.Double": "d", "Edm.Single": "f"}
 _INTEGERS = frozenset({"Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64"})
 _TEXTS = frozenset({"Edm.String", "Edm.Duration"})
+
+
+class FineInstant(str):
+    """The text of an instant in UTC with more digits than a datetime has."""
+
+    __slots__ = ()
 
 
 def literal(p: Property, version: Version, value: Any) -> str:
@@ -99,7 +114,7 @@ def _moment(p: Property, value: Any) -> Any:
     if p.edm == "Edm.DateTimeOffset":
         if isinstance(value, datetime):
             return value.astimezone(UTC) if value.tzinfo else None
-        return instant(value)
+        return FineInstant(finer_instant(value)) if is_finer(value) else instant(value)
     return None
 
 
@@ -134,6 +149,8 @@ def _literal_v4(p: Property, exact: Any) -> str:
         return "true" if exact else "false"
     if p.edm == "Edm.Guid":
         return str(exact)
+    if isinstance(exact, FineInstant):
+        return str(exact)
     if isinstance(exact, str):
         return ("duration" if p.edm == "Edm.Duration" else "") + _quoted(exact)
     if isinstance(exact, bytes):
@@ -152,6 +169,8 @@ def _literal_v2(p: Property, exact: Any) -> str:
         return "true" if exact else "false"
     if p.edm == "Edm.Guid":
         return f"guid'{exact}'"
+    if isinstance(exact, FineInstant):
+        return f"datetimeoffset'{exact}'"
     if isinstance(exact, str):
         return _quoted(exact)
     if isinstance(exact, bytes):
@@ -185,10 +204,12 @@ def _payload_v4(p: Property, exact: Any) -> Any:
         return exact.isoformat()
     if isinstance(exact, time):
         return written(exact)
-    return exact if isinstance(exact, str) else _number(p, exact)
+    return str(exact) if isinstance(exact, str) else _number(p, exact)
 
 
 def _payload_v2(p: Property, exact: Any) -> Any:
+    if isinstance(exact, FineInstant):
+        raise ValueError("finer than milliseconds, which V2's JSON can't hold")  # noqa: TRY004
     if isinstance(exact, (bool, str)):
         return exact
     if isinstance(exact, int) and p.edm != "Edm.Int64":

@@ -54,6 +54,26 @@ def instant(text: str) -> datetime:
     return at.astimezone(UTC)
 
 
+def finer_instant(text: str) -> str:
+    """The text of an instant that is finer than microseconds, in UTC with all its digits, as
+    `2026-01-31T10:00:00.1234567Z`. Raises ValueError for what is none.
+    """
+    found = _FRACTION.search(text)
+    if found is None:
+        raise ValueError("no fraction of a second")
+    whole = instant(
+        f"{text[: found.start(1)]}{found[1][:MICROSECOND_DIGITS]}{text[found.end(1) :]}"
+    )
+    rest = found[1][MICROSECOND_DIGITS:].rstrip("0")
+    return f"{whole.replace(tzinfo=None).isoformat(timespec='microseconds')}{rest}Z"
+
+
+def is_finer(text: str) -> bool:
+    """Whether a moment has more digits than microseconds, and not zeros alone."""
+    found = _FRACTION.search(text)
+    return found is not None and bool(found[1][MICROSECOND_DIGITS:].strip("0"))
+
+
 def local(text: str) -> datetime:
     """A date and time without a zone (V2's Edm.DateTime), of which `/Date(...)/` counts as UTC."""
     at = _ticks(text)

@@ -68,8 +68,27 @@ class Probing:
         except Rejected as error:
             raise OutcomeUnknown(
                 f"command {effect.command_id!r}: the service refused the question whether it has "
-                f"happened: {error}"
+                f"happened: {error}{self._null_hint(effect)}"
             ) from error
+
+    def _null_hint(self, effect: Effect) -> str:
+        """What may be the matter where `probe:` asks for a null by `$filter`."""
+        if not effect.probe:
+            return ""
+        bounds = [bind(one, self._service, effect.parameters) for one in parse(effect.probe)]
+        names = [
+            name
+            for one in bounds
+            if one.key is None
+            for name, wanted in one.fields.items()
+            if wanted is None
+        ]
+        if not names:
+            return ""
+        return (
+            f"; `probe:` asks for {', '.join(names)} by `eq null`, which some services don't take: ask for the "
+            "row by its key instead, as in GET Orders(:key), and nulls are compared in what comes"
+        )
 
     async def _declared(self, effect: Effect) -> Done | None:
         statements = parse(effect.probe)

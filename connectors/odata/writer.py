@@ -24,7 +24,9 @@ from connectors.odata.address import row_path
 from connectors.odata.answer import Answer, Request, etag_of, row_of
 from connectors.odata.binding import Bound, bind
 from connectors.odata.client import Client
+from connectors.odata.ids import key_in
 from connectors.odata.limits import limits_of
+from connectors.odata.literal import is_value_of, payload
 from connectors.odata.model import EntitySet, Service
 from connectors.odata.probe import Probing
 from connectors.odata.row_check import is_row_of
@@ -120,10 +122,11 @@ class ODataWriter:
     async def _one(self, service: Service, effect: Effect) -> Done:
         bounds = self._bound(service, effect)
         table = self._table(service, effect)
-        row = await self._row_of(service, effect, bounds)
+        rows = await self._rows_of(service, effect, bounds)
         if effect.guard is not None and table is not None:
+            row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
             effect.guard(table.shape, None if row is None else whole(table, row.row))
-        requests = [self._guarded(one, effect, row) for one in bounds]
+        requests = [self._guarded(service, one, effect, rows) for one in bounds]
         if len(requests) == 1:
             answers = [await self._send(requests[0])]
         else:
@@ -132,7 +135,7 @@ class ODataWriter:
         told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
         for one, request, answer in told:
             self._check(one, request, answer, effect)
-        return _done(table, bounds, answers)
+        return _done(service, table, bounds, answers)
 
     async def _send(self, request: Request) -> Answer:
         """The answer; once more where the service turned it away for want of an If-Match."""
@@ -162,19 +165,27 @@ class ODataWriter:
         except ConfigurationError as error:
             raise Rejected("bad_table", f"{self._where}: {error}") from None
 
-    async def _row_of(
+    async def _rows_of(
         self, service: Service, effect: Effect, bounds: Sequence[Bound]
-    ) -> Current | None:
-        """The row that the command is about, where it has to be read first."""
+    ) -> dict[str, Current | None]:
+        """The rows that have to be read first, by their paths: the command's own where it expects
+        something, and each that a PATCH might make because it isn't there.
+        """
+        rows: dict[str, Current | None] = {}
         if effect.guard is not None and effect.table in service.sets:
-            return await self._read(service, service.sets[effect.table], effect.key)
+            of = service.sets[effect.table]
+            rows[_path(service, of, effect.key)] = await self._read(service, of, effect.key)
         for one in bounds:
             blind = one.statement.verb == "PATCH" and one.of is not None and not one.of.concurrency
-            if blind and one.of is not None and one.key is not None:
-                found = await self._read(service, one.of, one.key)
-                if found is None:
-                    raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
-        return None
+            if not blind or one.of is None or one.key is None:
+                continue
+            path = _path(service, one.of, one.key)
+            if path in rows:
+                continue
+            rows[path] = await self._read(service, one.of, one.key)
+            if rows[path] is None:
+                raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+        return rows
 
     async def _read(
         self, service: Service, of: EntitySet, key: Mapping[str, Any]
@@ -199,19 +210,22 @@ class ODataWriter:
             )
         return Current(row, etag_of(row, answer.headers))
 
-    def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
-        """The request with the version of the row that it changes."""
+    def _guarded(
+        self, service: Service, one: Bound, effect: Effect, rows: Mapping[str, Current | None]
+    ) -> Request:
+        """The request with the version of the row that it changes, where that was read."""
         request = one.request
         headers = {**request.headers}
         if one.of is not None and one.key is not None:
-            own = one.of.name == effect.table and dict(one.key) == dict(effect.key)
-            if row is not None and own:
-                if row.etag:
-                    headers["If-Match"] = row.etag
-            elif one.of.concurrency:
+            row = rows.get(_path(service, one.of, one.key))
+            if row is not None and row.etag:
+                headers["If-Match"] = row.etag
+            elif row is None and one.of.concurrency:
                 headers["If-Match"] = ANY
-        elif one.of is None and row is not None and row.etag and _calls_on(one, effect):
-            headers["If-Match"] = row.etag
+        elif one.of is None and _calls_on(one, effect):
+            row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
+            if row is not None and row.etag:
+                headers["If-Match"] = row.etag
         if one.statement.verb in {"POST", "PATCH"}:
             headers["Prefer"] = "return=representation"
         return replace(request, headers=headers, begin=effect.begin)
@@ -229,14 +243,26 @@ class ODataWriter:
         self._client.check(request, answer)
 
 
-def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer]) -> Done:
+def _path(service: Service, of: EntitySet | None, key: Mapping[str, Any]) -> str:
+    """The address of a row, by which rows are told apart; "" where the key isn't one of the set."""
+    if of is None or set(key) != set(of.key) or None in key.values():
+        return ""
+    return row_path(of, service.version, key)
+
+
+def _done(
+    service: Service, table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer]
+) -> Done:
     after = None
     results = []
     for one, answer in zip(bounds, answers, strict=True):
         row = row_of(answer.body)
+        key = _made_key(service, one, answer) if one.statement.verb == "POST" else {}
+        if row is not None or key:
+            # The service's own words first; a key that it tells by address alone is added.
+            results.append({**_told(row or {}), **_told(_lacking(key, row))})
         if row is None:
             continue
-        results.append(_told(row))
         # An action answers with whatever it likes, and PATCH with nothing at times.
         if table is not None and one.of is not None and one.of.name == table.name:
             told = table.row(row)
@@ -248,6 +274,24 @@ def _done(table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer
         after=after,
         shape=None if table is None or after is None else table.shape,
     )
+
+
+def _made_key(service: Service, one: Bound, answer: Answer) -> Mapping[str, Any]:
+    """The key of the row that a POST made, from its address; nothing where that isn't told."""
+    address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
+    if one.of is None or not address:
+        return {}
+    properties = [one.of.properties[name] for name in one.of.key]
+    key = key_in(address, properties, service.version)
+    if key is None or not all(map(is_value_of, properties, key)):
+        return {}
+    return {
+        p.name: payload(p, service.version, part) for p, part in zip(properties, key, strict=True)
+    }
+
+
+def _lacking(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {name: part for name, part in key.items() if row is None or row.get(name) is None}
 
 
 def _calls_on(one: Bound, effect: Effect) -> bool:

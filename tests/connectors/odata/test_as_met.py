@@ -1,0 +1,396 @@
+"""What real services write that the standard's own examples don't: names, addresses, details."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bridge.connector import DELETE, Done, Effect, Shape, System, TableUse
+from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.errors import Rejected, RowError
+from bridge.model.types import FieldType
+from bridge.plan.make import entity_type
+from bridge.plan.table import EntityTable
+from connectors.odata.answer import Answer, page_of, row_of
+from connectors.odata.connector import connector
+from connectors.odata.csdl import parse
+from connectors.odata.delta import DeltaPoller
+from connectors.odata.edm import literal, payload, value
+from connectors.odata.faults import MAX_DETAILS, fault, message
+from connectors.odata.importing import draft
+from connectors.odata.model import Property
+from connectors.odata.options import Options
+from connectors.odata.reader import ODataReader
+from connectors.odata.table import table_of
+from connectors.odata.writer import ODataWriter
+from tests.between import Asked, Between, Say, alone
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+V4 = "http://docs.oasis-open.org/odata/ns/edm"
+V2 = "http://schemas.microsoft.com/ado/2008/09/edm"
+
+
+def document(properties: str, key: str = "id", *, version: str = "v4", more: str = "") -> bytes:
+    """The metadata of one set, `Things`."""
+    space, number = (V4, "4.0") if version == "v4" else (V2, "1.0")
+    refs = "".join(f'<PropertyRef Name="{name}"/>' for name in key.split())
+    return (
+        f'<edmx:Edmx Version="{number}" xmlns:edmx="x"><edmx:DataServices>'
+        f'<Schema Namespace="N" xmlns="{space}"><EntityType Name="T"><Key>{refs}</Key>{properties}'
+        f'</EntityType><EntityContainer Name="C"><EntitySet Name="Things" EntityType="N.T"/>'
+        f"</EntityContainer>{more}</Schema></edmx:DataServices></edmx:Edmx>"
+    ).encode()
+
+
+def prop(name: str, edm: str = "Edm.String", facets: str = "") -> str:
+    return f'<Property Name="{name}" Type="{edm}" {facets}/>'
+
+
+class Fixed:
+    """A service that answers by `answers`: the first whose method and path begin so; bodies are JSON."""
+
+    def __init__(self, metadata: bytes, answers: Mapping[str, Say | tuple[int, Any]]) -> None:
+        self._metadata = metadata
+        self.answers = dict(answers)
+        self.between: Between = alone(self.answer)
+
+    @property
+    def url(self) -> str:
+        return f"{self.between.address}/erp/"
+
+    def answer(self, asked: Asked) -> Say:
+        """As `tests.between.Rule`."""
+        path = asked.path.removeprefix("/erp/")
+        if path == "$metadata":
+            return Say(200, self._metadata, {"Content-Type": "application/xml"})
+        for begin, answer in self.answers.items():
+            method, _, start = begin.partition(" ")
+            if method == asked.method and path.startswith(start):
+                if isinstance(answer, Say):
+                    return answer
+                body = json.dumps(answer[1]).encode()
+                return Say(answer[0], body, {"Content-Type": "application/json"})
+        return Say(
+            404, b'{"error": {"message": "not there"}}', {"Content-Type": "application/json"}
+        )
+
+    def system(self) -> System:
+        return System("acme", "erp", self.url, self.url, Options(), (TableUse("Things"),), 2)
+
+
+def removed(properties: str, key: str, entry: Mapping[str, Any]) -> Any:
+    """The key of a removed row, as a delta poller reads it."""
+    service = parse(document(properties, key))
+    return DeltaPoller(_Delta(entry), table_of(service, TableUse("Things")), 10)
+
+
+class _Delta:
+    """`Asks` whose page of changes holds one entry."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._body = {"value": [entry], "@odata.deltaLink": "http://erp/next"}
+
+    async def get(self, *_: Any, **__: Any) -> Answer:
+        return Answer(200, {}, self._body)
+
+    async def page(self, *_: Any, **__: Any) -> Any:
+        return page_of(self._body)
+
+
+ID, CAPITAL, REASON = prop("id"), prop("Id"), prop("id") + prop("reason")
+GONE = {"@odata.context": "http://erp/$metadata#Things/$deletedEntity", "reason": "deleted"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "key", "entry", "expected"),
+    [
+        (ID, "id", {**GONE, "id": "http://erp/Things('a%2Fb')"}, ("a/b",)),
+        (ID, "id", {**GONE, "id": "Things('a')"}, ("a",)),
+        (ID, "id", {**GONE, "id": "a"}, ("a",)),
+        (CAPITAL, "Id", {**GONE, "id": "Things('a')"}, ("a",)),
+        (CAPITAL, "Id", {**GONE, "id": "Things('x')", "Id": "a"}, ("a",)),
+        (REASON, "id reason", {**GONE, "id": "Things(id='a',reason='r')"}, ("a", "r")),
+        (REASON, "reason", {**GONE, "id": "Things('r')"}, ("r",)),
+        (ID, "id", {"@removed": {"reason": "deleted"}, "id": "a"}, ("a",)),
+        (ID, "id", {"@removed": {"reason": "deleted"}, "@id": "Things('a')"}, ("a",)),
+        (ID, "id", {"@removed": {}, "@odata.id": "Things('a')", "id": "a"}, ("a",)),
+        (CAPITAL, "Id", {"@removed": {"reason": "changed"}, "id": "Things('a')"}, ("a",)),
+    ],
+)
+async def test_a_removed_row_is_the_one_that_its_address_names(
+    properties: str, key: str, entry: Mapping[str, Any], expected: tuple[str, ...]
+) -> None:
+    poller = removed(properties, key, entry)
+    poller.restore({"link": "http://erp/now", "told": "", "there": None, "gone": ""})
+    [item] = (await poller.step()).items
+    assert (item.op, item.key) == (DELETE, expected)
+
+
+ODD_NAMES = ["d", "results", "value", "error", "id", "type", "etag", "__count", "next", "removed"]
+
+
+@pytest.mark.parametrize("version", ["v4", "v2"])
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_a_property_may_have_any_name(name: str, version: str) -> None:
+    """`d` and `results` were taken for V2's envelope, `error` for an error."""
+    row = {"key": "k", name: "x"}
+    body: Any = row if version == "v4" else {"d": row}
+    listed: Any = {"value": [row]} if version == "v4" else {"d": {"results": [row]}}
+    if version == "v4":
+        body = {"@odata.context": "$metadata#Things/$entity", **row}
+    service = Fixed(
+        document(prop("key") + prop(name), "key", version=version),
+        {"GET Things(": (200, body), "GET Things": (200, listed)},
+    )
+    async with service.between.serving():
+        reader = ODataReader(service.system())
+        for _ in range(2):
+            rows = await reader.fetch("Things", ["key"], [("k",)])
+            assert rows.rows == [("k", "x")]
+        await reader.close()
+    assert row_of(body) == {**body.get("d", body)} if version == "v2" else row_of(body) == body
+    assert row_of(listed) is None or version == "v4"
+
+
+def test_a_lone_property_that_is_called_error_is_no_error() -> None:
+    row = {"@odata.context": "$metadata#Things(error)/$entity", "error": "E1"}
+    assert fault(Answer(200, {}, row), "GET", writes=False, now=NOW) is None
+    refusal = fault(Answer(200, {}, {"error": {"message": "no"}}), "GET", writes=False, now=NOW)
+    assert isinstance(refusal, Rejected)
+
+
+def detail(number: int, **more: Any) -> dict[str, Any]:
+    return {"code": "V1/311", "message": f"Item {number} is not complete", **more}
+
+
+def test_every_detail_of_an_error_is_told() -> None:
+    """SAP says in `innererror.errordetails` what is wrong, and in `message` that something is."""
+    body = {
+        "error": {
+            "code": "SY/530",
+            "message": {"lang": "en", "value": "An exception was raised"},
+            "innererror": {
+                "transactionid": "A1",
+                "errordetails": [detail(1, propertyref="", severity="error"), detail(2)],
+            },
+        }
+    }
+    assert message(body) == (
+        "An exception was raised; Item 1 is not complete; Item 2 is not complete"
+    )
+    v4 = {"error": {"message": "No", "details": [detail(1, target="to_Item(10)"), detail(1)]}}
+    assert message(v4) == "No; Item 1 is not complete (to_Item(10))"
+    many = {"error": {"message": "No", "details": [detail(number) for number in range(100)]}}
+    text = message(many)
+    assert text.endswith(f"and {101 - MAX_DETAILS} more")
+    xml = (
+        b'<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>1</code>'
+        b"<message>Refused</message><innererror><errordetails><errordetail><message>Why &amp; how"
+        b"</message></errordetail></errordetails></innererror></error>"
+    )
+    assert message(xml) == "Refused; Why & how"
+
+
+@pytest.mark.parametrize("details", [None, 5, "x", [None, 5], {"results": [{"message": "a"}]}, {}])
+def test_details_may_be_anything(details: Any) -> None:
+    text = message({"error": {"message": "No", "innererror": {"errordetails": details}}})
+    assert text in {"No", "No; a"}
+
+
+def effect(
+    statement: str, guard: Any = None, row: Mapping[str, Any] | None = None, **values: Any
+) -> Effect:
+    return Effect("t:1", "d", statement, values, "Things", row or {}, guard)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"OData-EntityId": "http://erp/Things('N%201')", "Preference-Applied": "return=minimal"},
+        {"Location": "http://erp/Things('N%201')"},
+        {"Location": "/erp/Things(id='N%201')"},
+    ],
+)
+@pytest.mark.parametrize("status", [201, 204])
+async def test_the_key_that_a_service_gave_a_new_row_is_in_the_receipt(
+    status: int, headers: dict[str, str]
+) -> None:
+    service = Fixed(document(ID + prop("note")), {"POST Things": Say(status, b"", headers)})
+    async with service.between.serving():
+        writer = ODataWriter(service.system())
+        [done] = await writer.execute([effect("POST Things note='x'")])
+        await writer.close()
+    assert isinstance(done, Done), done
+    assert done.result == '[{"id":"N 1"}]'
+
+
+async def test_an_answer_without_any_key_leaves_the_result_empty() -> None:
+    answers = {"POST Things": Say(204, b"", {"Location": "http://erp/elsewhere/"})}
+    service = Fixed(document(prop("id", "Edm.Guid") + prop("note")), answers)
+    async with service.between.serving():
+        writer = ODataWriter(service.system())
+        [done] = await writer.execute([effect("POST Things note='x'")])
+        await writer.close()
+    assert isinstance(done, Done), done
+    assert done.result is None
+
+
+@pytest.mark.parametrize(
+    ("edm", "own", "statement"),
+    [("Edm.String", "5", ":key"), ("Edm.Int32", "5", "5"), ("Edm.Int32", 5, ":key")],
+)
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_a_row_that_was_read_with_an_etag_is_changed_under_it(
+    edm: str, own: Any, statement: str, *, guarded: bool
+) -> None:
+    """Nothing in the metadata says that there are ETags; and the key may be written in several ways."""
+    row = {"id": own if edm == "Edm.String" else 5, "note": "a", "@odata.etag": 'W/"1"'}
+    service = Fixed(
+        document(prop("id", edm) + prop("note")),
+        {"GET Things(": (200, row), "PATCH Things(": Say(204), "POST $batch": Say(501)},
+    )
+
+    def guard(_: Shape | None, raw: Any) -> None:
+        assert raw is not None
+
+    async with service.between.serving():
+        writer = ODataWriter(service.system())
+        one = effect(
+            f"PATCH Things({statement}) note='b'",
+            guard if guarded else None,
+            {"id": own},
+            key=5 if edm == "Edm.Int32" else "5",
+        )
+        [done] = await writer.execute([one])
+        await writer.close()
+        assert isinstance(done, Done), done
+        [patch] = [asked for asked in service.between.asked if asked.method == "PATCH"]
+        assert patch.headers["if-match"] == 'W/"1"'
+
+
+FINE = prop("id") + prop("at", "Edm.DateTimeOffset", 'Precision="7"')
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-05-01T10:00:00.1234560Z", datetime(2026, 5, 1, 10, 0, 0, 123456, UTC)),
+        ("2026-05-01T10:00:00.1234567Z", "2026-05-01T10:00:00.1234567Z"),
+        ("2026-05-01T12:00:00.0000001+02:00", "2026-05-01T10:00:00.0000001Z"),
+    ],
+)
+def test_seven_digits_of_a_second_are_kept(text: str, expected: Any) -> None:
+    p = Property("at", "Edm.DateTimeOffset", precision=7)
+    row_value = value(p, "v4", text)
+    assert row_value == expected
+    assert value(p, "v4", payload(p, "v4", row_value)) == expected, "a command writes it back"
+    assert datetime.fromisoformat(literal(p, "v4", row_value)) == datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("times", "field_type"),
+    [
+        (["2026-05-01T10:00:00.1234560Z"], "timestamp"),
+        (["2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234567Z"], "string"),
+        ([], "timestamp"),
+    ],
+)
+async def test_times_are_drafted_as_what_the_rows_hold(times: list[str], field_type: str) -> None:
+    """S/4 and CAP both declare seven digits; CAP's are milliseconds, and zeros."""
+    rows = [{"id": str(number), "at": text} for number, text in enumerate(times)]
+    service = Fixed(document(FINE), {"GET Things": (200, {"value": rows})})
+    async with service.between.serving():
+        text = await connector.draft(service.system())
+    entities = YAML(typ="safe").load(text)["entities"]
+    assert entities["things"]["fields"]["at"]["type"] == field_type
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_finer_time_is_a_text_where_that_is_declared_and_else_refused(*, declared: bool) -> None:
+    table = table_of(parse(document(FINE)), TableUse("Things"))
+    at = FieldSpec("at", ("at",), FieldType("string") if declared else None)
+    spec = EntitySpec("erp", "thing", "Things", fields=(FieldSpec("id", ("id",)), at))
+    entity = EntityTable(spec, entity_type(spec, table.shape), table.shape)
+    raw = table.row({"id": "a", "at": "2026-05-01T10:00:00.1234567Z"})
+    if declared:
+        assert entity.row(table.shape, raw)["at"] == "2026-05-01T10:00:00.1234567Z"
+    else:
+        with pytest.raises(RowError, match="declare `type: string`, which keeps its digits"):
+            entity.row(table.shape, raw)
+
+
+@pytest.mark.parametrize(
+    ("facets", "version", "field_type"),
+    [
+        ('Precision="15" Scale="2"', "v4", "decimal(15,2)"),
+        ('Precision="15" Scale="0"', "v4", "decimal(15,0)"),
+        ('Precision="15"', "v4", "string"),
+        ('Precision="15"', "v2", "string"),
+        ("", "v4", "string"),
+        ('Scale="variable"', "v4", "string"),
+        ('Precision="15" Scale="Variable"', "v4", "string"),
+        ('Precision="16" Scale="floating"', "v4", "string"),
+    ],
+)
+def test_decimals_of_no_fixed_scale_are_drafted_as_text(
+    facets: str, version: str, field_type: str
+) -> None:
+    service = parse(document(ID + prop("price", "Edm.Decimal", facets), version=version))
+    entities = YAML(typ="safe").load(draft(service))["entities"]
+    assert entities["things"]["fields"]["price"]["type"] == field_type
+
+
+def order_service(*, constraint: bool = False) -> bytes:
+    """Orders, items and their schedule lines in SAP's way: associations without constraints."""
+    by = (
+        '<ReferentialConstraint><Principal Role="F"><PropertyRef Name="SalesOrder"/></Principal>'
+        '<Dependent Role="T"><PropertyRef Name="SalesOrder"/></Dependent></ReferentialConstraint>'
+        if constraint
+        else ""
+    )
+    return (
+        '<edmx:Edmx Version="1.0" xmlns:edmx="x"><edmx:DataServices>'
+        f'<Schema Namespace="N" xmlns="{V2}">'
+        '<EntityType Name="OrderType"><Key><PropertyRef Name="SalesOrder"/></Key>'
+        f"{prop('SalesOrder')}{prop('SoldToParty')}"
+        '<NavigationProperty Name="to_Item" Relationship="N.A" FromRole="F" ToRole="T"/></EntityType>'
+        '<EntityType Name="ItemType"><Key><PropertyRef Name="SalesOrder"/><PropertyRef Name="Item"/>'
+        f"</Key>{prop('SalesOrder')}{prop('Item')}"
+        '<NavigationProperty Name="to_Order" Relationship="N.A" FromRole="T" ToRole="F"/>'
+        '<NavigationProperty Name="to_Line" Relationship="N.B" FromRole="F" ToRole="T"/></EntityType>'
+        '<EntityType Name="LineType"><Key><PropertyRef Name="SalesOrder"/><PropertyRef Name="Item"/>'
+        f'<PropertyRef Name="Line"/></Key>{prop("SalesOrder")}{prop("Item")}{prop("Line")}</EntityType>'
+        f'<Association Name="A"><End Role="F" Type="N.OrderType" Multiplicity="1"/>'
+        f'<End Role="T" Type="N.ItemType" Multiplicity="*"/>{by}</Association>'
+        '<Association Name="B"><End Role="F" Type="N.ItemType" Multiplicity="1"/>'
+        '<End Role="T" Type="N.LineType" Multiplicity="*"/></Association>'
+        '<EntityContainer Name="C"><EntitySet Name="A_SalesOrder" EntityType="N.OrderType"/>'
+        '<EntitySet Name="A_SalesOrderItem" EntityType="N.ItemType"/>'
+        '<EntitySet Name="A_Line" EntityType="N.LineType"/>'
+        '<AssociationSet Name="AS" Association="N.A"><End Role="F" EntitySet="A_SalesOrder"/>'
+        '<End Role="T" EntitySet="A_SalesOrderItem"/></AssociationSet>'
+        '<AssociationSet Name="BS" Association="N.B"><End Role="F" EntitySet="A_SalesOrderItem"/>'
+        '<End Role="T" EntitySet="A_Line"/></AssociationSet></EntityContainer>'
+        "</Schema></edmx:DataServices></edmx:Edmx>"
+    ).encode()
+
+
+def test_relations_that_the_names_tell_are_suggested_as_comments() -> None:
+    text = draft(parse(order_service()))
+    entities = YAML(typ="safe").load(text)["entities"]
+    assert not any("relations" in entity for entity in entities.values()), "nothing is guessed"
+    uncommented = re.sub(r"^( *)# (relations:|to_\w+: \{)", r"\1\2", text, flags=re.MULTILINE)
+    entities = YAML(typ="safe").load(uncommented)["entities"]
+    declared = YAML(typ="safe").load(draft(parse(order_service(constraint=True))))["entities"]
+    order = entities["a_sales_order"]["relations"]
+    assert order == {"to_item": {"entity": "a_sales_order_item", "by": "sales_order"}}
+    assert order == declared["a_sales_order"]["relations"]
+    item = entities["a_sales_order_item"]["relations"]
+    assert item == {"to_order": {"entity": "a_sales_order", "from": "sales_order"}}
+    assert "# to_Line: left out, the metadata doesn't say by what" in text
