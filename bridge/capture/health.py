@@ -69,6 +69,15 @@ class Status:
         """
         return abs(now - self.progressed_at) / SECOND
 
+    def lag(self, now: int) -> float | None:
+        """How old, in seconds, the newest change may be that isn't in the log; None where the source
+        doesn't tell. What it was at the last progress says nothing once that is long ago.
+        """
+        age = self.age(now)
+        if self.behind is None or age <= TOO_OLD:
+            return self.behind
+        return self.behind + age
+
     def work(self, entities: Iterable[str] = ()) -> list[WorkProgress]:
         """The progress of this capture and of each entity; `entities` are the bare names of those
         of which nothing is to be said.

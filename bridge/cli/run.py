@@ -150,4 +150,4 @@ def _telemetry(config: Config, agents: Sequence[Agent], kinds: Collection[str]) 
     from bridge.wiring.run_scope import run_scope
     from bridge.wiring.telemetry import Telemetry
 
-    return Telemetry(run_scope(config, agents, kinds))
+    return Telemetry(run_scope(config, agents, kinds), config.stalled_after_s)

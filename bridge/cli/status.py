@@ -121,7 +121,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "stalls": [stall_row(stall, now) for stall in stalls],
         "reason": status.reason,
         "age_seconds": status.age(now),
-        "behind_seconds": status.behind,
+        "behind_seconds": status.lag(now),
         "lag_bytes": status.lag_bytes,
         "position": status.position,
         "epoch": status.epoch,

@@ -7,11 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
 
-MICROSECONDS: Final = 1_000_000
+from bridge.model.work_progress import MICROSECONDS
 
 
 class CaptureProgress(Protocol):
@@ -19,7 +19,7 @@ class CaptureProgress(Protocol):
 
     @property
     def progressed_at(self) -> int:
-        """When everything was last in the log; 0: not yet."""
+        """When everything that the source had was last in the log."""
 
     @property
     def behind(self) -> float | None:
@@ -27,18 +27,11 @@ class CaptureProgress(Protocol):
 
 
 class CaptureGauges:
-    """Two gauges per captured system. `clock` in microseconds since 1970 UTC."""
+    """One gauge per captured system. `clock` in microseconds since 1970 UTC."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._started_at = clock()
         self._captures: Mapping[str, CaptureProgress] = {}
-        self._age = Gauge(
-            "bridge_capture_progress_age_seconds",
-            "Seconds since everything that the source had was in the log",
-            ["system"],
-            registry=registry,
-        )
         self._lag = Gauge(
             "bridge_capture_lag_seconds",
             "How old the newest change may be that isn't in the log yet; NaN: the source doesn't tell",
@@ -49,22 +42,16 @@ class CaptureGauges:
     def declare(self, systems: Iterable[str]) -> None:
         """Make the series of these systems."""
         for name in systems:
-            self._age.labels(name).set_function(partial(self.age, name))
             self._lag.labels(name).set_function(partial(self.lag, name))
 
     def watch(self, captures: Mapping[str, CaptureProgress]) -> None:
         """From now on these are looked at, by system; one may appear or be replaced later."""
         self._captures = captures
 
-    def age(self, name: str) -> float:
-        """Seconds without progress; without any, since the process started."""
-        capture = self._captures.get(name)
-        progressed_at = 0 if capture is None else capture.progressed_at
-        return max(0.0, (self._clock() - (progressed_at or self._started_at)) / MICROSECONDS)
-
     def lag(self, name: str) -> float:
         """What it was at the last progress, and the time since then."""
         capture = self._captures.get(name)
         if capture is None or capture.behind is None:
             return math.nan
-        return capture.behind + self.age(name)
+        since_then = max(0.0, (self._clock() - capture.progressed_at) / MICROSECONDS)
+        return capture.behind + since_then

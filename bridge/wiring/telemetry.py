@@ -11,12 +11,14 @@ from bridge.log.port import TopicPartition
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import DEAD, fixed_topic
+from bridge.model.work_progress import STALLED_AFTER_S
 from bridge.observe import Notice, PartState
 from bridge.wiring.bridge import Bridge
 from bridge.wiring.capture_gauges import CaptureGauges
 from bridge.wiring.group_lag_gauges import GroupLagGauges
 from bridge.wiring.metrics import Metrics
 from bridge.wiring.metrics_server import serving
+from bridge.wiring.progress_gauges import ProgressGauges
 from bridge.wiring.readiness import Liveness, Readiness
 from bridge.wiring.run_scope import RunScope
 
@@ -24,12 +26,14 @@ from bridge.wiring.run_scope import RunScope
 class Telemetry:
     """An observer that counts what happens and notes what runs. Made in the bridge's event loop."""
 
-    def __init__(self, scope: RunScope) -> None:
+    def __init__(self, scope: RunScope, stalled_after_s: float = STALLED_AFTER_S) -> None:
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
         self.metrics.declare(scope)
         self._captures = CaptureGauges(self.metrics.registry, _now)
         self._captures.declare(scope.captured)
+        self._progress = ProgressGauges(self.metrics.registry, _now, stalled_after_s)
+        self._progress.declare(scope)
         self.group_lags = GroupLagGauges(self.metrics.registry, scope.groups)
         self.liveness = Liveness(loop)
         self.readiness = Readiness(loop, scope.parts, scope.members)
@@ -38,6 +42,7 @@ class Telemetry:
         """Count it, and note what it says of parts."""
         self.metrics(notice)
         self.readiness(notice)
+        self._progress(notice)
 
     @asynccontextmanager
     async def watching(self, bridge: Bridge) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""Ages of capture, as they are when somebody asks."""
+"""The lag of a capture, as it is when somebody asks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bridge.capture.health import Pulse
-from bridge.wiring.capture_gauges import MICROSECONDS, CaptureGauges
+from bridge.model.work_progress import MICROSECONDS
+from bridge.wiring.capture_gauges import CaptureGauges
 
-AGE, LAG = "bridge_capture_progress_age_seconds", "bridge_capture_lag_seconds"
+LAG = "bridge_capture_lag_seconds"
 
 
 class Clock:
@@ -49,30 +50,18 @@ def figure(registry: CollectorRegistry, name: str) -> float:
     return value
 
 
-def test_lag_and_age_grow_while_capture_stands_still(
+def test_lag_grows_while_capture_stands_still(
     registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
 ) -> None:
-    """They were set by changes, so that the last good value stood there for ever."""
+    """It was set by changes, so that the last good value stood there for ever."""
     pulse = Pulse("erp", "instance", clock())
     gauges.watch({"erp": pulse})
     pulse.committed(clock(), 5, 0, clock() - MICROSECONDS // 4)
     assert figure(registry, LAG) == pytest.approx(0.25)
-    assert figure(registry, AGE) == 0
     clock.pass_seconds(90)
     assert figure(registry, LAG) == pytest.approx(90.25)
-    assert figure(registry, AGE) == pytest.approx(90)
     pulse.idle(clock())
-    assert (figure(registry, LAG), figure(registry, AGE)) == (0, 0)
-
-
-def test_a_capture_that_never_made_progress_ages_from_the_start(
-    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
-) -> None:
-    clock.pass_seconds(60)
-    assert figure(registry, AGE) == pytest.approx(60)
-    gauges.watch({"erp": Pulse("erp", "instance", clock())})
-    clock.pass_seconds(60)
-    assert figure(registry, AGE) == pytest.approx(120)
+    assert figure(registry, LAG) == 0
 
 
 def test_a_lag_that_is_not_known_is_not_told_as_0(

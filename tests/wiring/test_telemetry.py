@@ -89,6 +89,7 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
             await until(lambda: series(telemetry.metrics)[done] == 1)
             await until(lambda: set(lags_of(telemetry, "acme.agent.toucher")) == {0})
             await until(lambda: set(lags_of(telemetry, "acme.executor.shop")) == {0})
+            await until(lambda: reported(telemetry) == declared(before))
             after = series(telemetry.metrics)
             stop.set()
             ended = await running
@@ -99,6 +100,17 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
     assert labels(after, "entity") == {"shop.thing"}
     assert labels(after, "system") == {"shop"}
     assert after["bridge_reads_total", (("entity", "shop.thing"),)] >= 1
+
+
+def reported(telemetry: Telemetry) -> set[tuple[str, str]]:
+    """Kinds and names of all whose progress was reported."""
+    return set(telemetry._progress._reports)
+
+
+def declared(samples: dict[Series, float]) -> set[tuple[str, str]]:
+    """The same of all that have a gauge for it."""
+    found = [dict(pairs) for name, pairs in samples if name == "bridge_stalled"]
+    return {(labels["kind"], labels["name"]) for labels in found}
 
 
 def lags_of(telemetry: Telemetry, group: str) -> list[float]:
