@@ -73,6 +73,7 @@ def command(
 
 async def tell(stage: Stage, seconds: float, stop: asyncio.Event, console: Console) -> int:
     """The story; 0 when everything in it holds."""
+    from bridge.cli.story.screen import INTRODUCTION
     from bridge.cli.story.stage import take_down
     from bridge.cli.story.tally import Tally
     from bridge.config import load
@@ -91,6 +92,7 @@ async def tell(stage: Stage, seconds: float, stop: asyncio.Event, console: Conso
         ending = asyncio.Event()
         running = parts(bridge, load_agents(config.agents), ("capture", "agents"))
         bridging = asyncio.ensure_future(run(running, ending, tally.observe))
+        console.print(INTRODUCTION, highlight=False, soft_wrap=True)
         showing = asyncio.ensure_future(_show(tally, console, begin, str(config.bridge)))
         try:
             code = await _act(stage, seconds, stop, bridge, tally)
@@ -220,10 +222,18 @@ async def _verdict(stage: Stage, bridge: Bridge, tally: Tally, console: Console)
         soft_wrap=True,
     )
     console.print(
-        f"[green]held:[/] {len(tally.sent)} commands, one receipt each; {len(effects)} took effect, "
-        "and each effect came back as one event that names its command",
+        f"[green]held:[/] {len(tally.sent)} commands, one receipt (answer) each; {len(effects)} took "
+        "effect, and each effect came back as one event that names its command",
         soft_wrap=True,
     )
+    refused = sum(tally.outcomes[code] for code in ("conflict", "not_found"))
+    if refused:
+        console.print(
+            f"[green]held:[/] {refused} commands failed on purpose and did nothing: users had changed "
+            f"the order ({tally.outcomes['conflict']}, a conflict) or deleted it "
+            f"({tally.outcomes['not_found']}) after the agent saw it; the agent looks at its next event",
+            soft_wrap=True,
+        )
     console.print(
         f"[green]held:[/] {len(tally.in_between)} command(s) had been committed in the ERP when "
         f"their executor was killed, such as {cause}: one row in the ERP's ledger, "
@@ -241,6 +251,7 @@ def _what_next(stage: Stage, console: Console) -> None:
     for words in (
         "tail erp.sales_order --from beginning --no-follow --limit 5",
         "commands --limit 5",
+        "commands --state failed --limit 5",
         "get erp.customer 7",
     ):
         console.print(f"  {prefix}bridgectl -c {shown} {words}", soft_wrap=True, highlight=False)

@@ -33,8 +33,7 @@ async def follow(bridge: Bridge, tally: Tally) -> None:
                 elif record.value is not None:
                     receipt = await bridge.codec.decode("receipt", record.value)
                     if isinstance(receipt, Receipt):
-                        tally.receipts[receipt.command_id] += 1
-                        tally.outcomes[receipt.outcome.value] += 1
+                        tally.outcome(receipt)
             await asyncio.sleep(0)
     finally:
         await reader.close()

@@ -51,6 +51,22 @@ class Stage:
 def prepare(folder: Path, postgres: str | None, kafka: str | None, registry: str | None) -> Stage:
     """Write the files anew. Raises ConfigurationError rather than touch a folder that isn't ours."""
     folder = folder.absolute()
+    try:
+        _prepare_folder(folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} can't be written ({error.strerror}): name another with --folder"
+        ) from None
+    if kafka:
+        _set_log(folder / "bridge.yaml", kafka, registry)
+    if not postgres:
+        return Stage(folder, f"sqlite:///{folder / 'var' / 'erp.db'}")
+    database, url = _new_database(postgres)
+    _set_postgres(folder / "systems" / "erp.yaml", database)
+    return Stage(folder, url, database)
+
+
+def _prepare_folder(folder: Path) -> None:
     if folder.exists():
         if any(folder.iterdir()) and not (folder / MARK).exists():
             raise ConfigurationError(
@@ -61,13 +77,6 @@ def prepare(folder: Path, postgres: str | None, kafka: str | None, registry: str
     shutil.copytree(data_folder("examples") / "demo", folder, ignore=skip)
     (folder / "var").mkdir()
     (folder / MARK).write_text("made by `bridgectl demo`, which may delete it\n", encoding="utf-8")
-    if kafka:
-        _set_log(folder / "bridge.yaml", kafka, registry)
-    if not postgres:
-        return Stage(folder, f"sqlite:///{folder / 'var' / 'erp.db'}")
-    database, url = _new_database(postgres)
-    _set_postgres(folder / "systems" / "erp.yaml", database)
-    return Stage(folder, url, database)
 
 
 def _set_log(file: Path, kafka: str, registry: str | None) -> None:

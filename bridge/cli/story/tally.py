@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bridge.log.port import Record, TopicPartition
 from bridge.model import headers
+from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import Captured, Handled, Notice, Read, SourceState
 
 
@@ -47,6 +48,12 @@ class Tally:
                 self.queries += notice.queries
             case _:
                 pass
+
+    def outcome(self, receipt: Receipt) -> None:
+        """Count what became of a command: its code where it failed, else its outcome."""
+        self.receipts[receipt.command_id] += 1
+        failed = receipt.outcome is Outcome.FAILED
+        self.outcomes[receipt.code or "failed" if failed else receipt.outcome.value] += 1
 
     def change(self, record: Record) -> None:
         """Note how far the log is, and count what commands caused (but no tombstones)."""

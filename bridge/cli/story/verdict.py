@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
+from bridge.cli.story.screen import OUTCOMES
 from bridge.cli.story.tally import Tally
 from bridge.log.port import TopicPartition
 from bridge.model.canonical import canonical_json
@@ -94,5 +95,10 @@ def commands_wrong(tally: Tally, effects: Mapping[str, int]) -> list[str]:
         f"command {command} affected {rows} rows and caused {tally.caused[command]} changes"
         for command, rows in effects.items()
         if rows != 1 or tally.caused[command] != 1
+    ]
+    wrong += [
+        f"{count} commands ended as {outcome}, which the story has no reason for"
+        for outcome, count in tally.outcomes.items()
+        if outcome not in OUTCOMES
     ]
     return wrong
