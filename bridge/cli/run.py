@@ -67,7 +67,7 @@ def command(
     A part that fails for good leaves the others running, unless --exit-on-failure is given.
     """
     with _refusals(as_json=as_json):
-        config = configuration(ctx)
+        config = configuration(ctx, whole=True)
         kinds = only or KINDS
         observers: list[Observer] = []
         ends: list[Callable[[], None]] = []

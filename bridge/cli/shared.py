@@ -55,11 +55,14 @@ class NothingFound(click.ClickException):
         click.echo(self.format_message(), err=True, file=file)
 
 
-def configuration(ctx: click.Context) -> Config:
-    """The configuration that the command line names. Raises ConfigProblems."""
+def configuration(ctx: click.Context, *, whole: bool = False) -> Config:
+    """The configuration that the command line names. Raises ConfigProblems.
+
+    `whole`: with the secrets of every system, needed or not.
+    """
     from bridge.config import load
 
-    return load(Path(ctx.find_root().obj))
+    return load(Path(ctx.find_root().obj), whole=whole)
 
 
 def on_bridge(

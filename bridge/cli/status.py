@@ -18,6 +18,7 @@ import click
 from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
 from bridge.cli.shown.spans import seconds_text as _seconds
+from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bridge.capture.health import Status
@@ -100,12 +101,14 @@ async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
 def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> dict[str, Any]:
     """A system with its connector and what its capture reported last; `now` in microseconds."""
     from bridge.cli.shown.capable import words
+    from bridge.wiring import load_connector
 
-    connector, system = bridge.system(name)
+    config = bridge.systems[name]
+    connector = load_connector(config)
     row: dict[str, Any] = {
         "system": name,
         "connector": connector.name,
-        "url": system.shown_url,
+        "url": config.shown_url,
         "capabilities": dataclasses.asdict(connector.capabilities()),
         "can": words(connector.capabilities()),
         "entities": len(bridge.systems[name].spec.entities),
@@ -222,7 +225,10 @@ async def _means(bridge: Bridge, name: str) -> dict[str, Any]:
     """How each entity is captured; a system that is away keeps nobody from the rest."""
     from bridge.wiring.means import means_of
 
-    connector, system = bridge.system(name)
+    try:
+        connector, system = bridge.system(name)
+    except ConfigurationError as error:
+        return {"means": {}, "means_unknown": str(error)}
     told, why = await means_of(connector, system, bridge.systems[name].spec.entities)
     return {"means": dict(told), "means_unknown": why}
 

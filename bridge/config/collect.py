@@ -24,6 +24,8 @@ class Collector:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         """What works and is unwise; `check` tells it."""
+        self.postponed: list[Problem] | None = None
+        """Where secrets are that can't be looked up and may not be needed; None: they are problems."""
 
     def model(self, document: Document, kind: type[M]) -> M | None:
         """What the document says, or None and its problems."""
@@ -42,11 +44,14 @@ class Collector:
             return None
 
     def secret(self, document: Document, where: Path_, text: str, folder: Path) -> Secret:
-        """A text with its references looked up; a problem (and an empty secret) otherwise."""
+        """A text with its references looked up; a problem (and an empty secret) otherwise, which is
+        among the `postponed` ones where these are collected.
+        """
         try:
             return resolve(text, self.environ, folder)
         except ConfigurationError as error:
-            self.problems.append(document.problem(where, str(error)))
+            problems = self.problems if self.postponed is None else self.postponed
+            problems.append(document.problem(where, str(error)))
             return Secret("")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class SystemConfig:
     folder: Path = field(repr=False)
     login: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tls: TlsFiles | None = None
+    unresolved: tuple[Problem, ...] = ()
+    """Why it can't be connected to: its secrets that can't be looked up; see `load`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,12 @@ class Config:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Load `path` and every file that it names. Raises ConfigProblems with all problems."""
+def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = True) -> Config:
+    """Load `path` and every file that it names. Raises ConfigProblems with all problems.
+
+    Unless `whole`, a system whose secrets can't be looked up is refused only when it is connected
+    to (`SystemConfig.unresolved`): who reads the log alone may not have them.
+    """
     collector = Collector(os.environ if environ is None else environ)
     path = path.absolute()
     folder = path.parent
@@ -71,7 +77,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     if model is None:
         raise ConfigProblems(collector.problems)
     target = log_of(collector, document, model, folder)
-    systems = _systems(collector, document, model, folder)
+    systems = _systems(collector, document, model, folder, whole=whole)
     agents = tuple(_agents(collector, document, model, folder))
     if collector.problems:
         raise ConfigProblems(collector.problems)
@@ -110,7 +116,7 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
 
 
 def _systems(
-    collector: Collector, document: Document, model: BridgeModel, folder: Path
+    collector: Collector, document: Document, model: BridgeModel, folder: Path, *, whole: bool
 ) -> list[SystemConfig]:
     systems: list[SystemConfig] = []
     seen: dict[str, str] = {}
@@ -121,9 +127,12 @@ def _systems(
                 document.problem(("systems",), problem, f"looked in the folder of {document.file}")
             )
         for path in paths:
+            collector.postponed = None if whole else []
             system = _system(collector, path, folder)
+            unresolved, collector.postponed = tuple(collector.postponed or ()), None
             if system is None:
                 continue
+            system = replace(system, unresolved=unresolved)
             if (other := seen.get(system.spec.name)) is not None:
                 what = f"system {system.spec.name!r} is declared in {other} already"
                 collector.problems.append(system.document.problem(("system",), what))

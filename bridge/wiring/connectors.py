@@ -46,6 +46,8 @@ def load_connector(system: SystemConfig) -> Connector:
 
 def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
     """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`."""
+    if config.unresolved:
+        raise ConfigProblems(list(config.unresolved))
     url = config.url.reveal()
     problems: list[Problem] = []
     made_of, logs_in = None, None

@@ -32,7 +32,7 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     from bridge.config import ConfigProblems
 
     try:
-        config = configuration(ctx)
+        config = configuration(ctx, whole=True)
     except ConfigProblems as error:
         for problem in error.problems:
             show(of_problem(problem), as_json=as_json)
