@@ -19,6 +19,7 @@ from bridge.capture.progress import Progress
 from bridge.log.port import Log, TopicPartition, TopicSpec
 from bridge.model.error_text import error_message
 from bridge.model.names import internal_topic
+from bridge.model.redaction import redact_messages
 from bridge.model.work_progress import (
     CAPTURE_SILENT_AFTER_S,
     STALLED_AFTER_S,
@@ -256,7 +257,7 @@ def topic(bridge: str) -> TopicSpec:
 
 def dump(status: Status) -> bytes:
     """The value of a status record."""
-    return json.dumps(asdict(status), separators=(",", ":")).encode()
+    return json.dumps(redact_messages(asdict(status)), separators=(",", ":")).encode()
 
 
 LAST_MICROSECOND = 253_402_300_799_999_999

@@ -15,6 +15,7 @@ import click
 from bridge import __version__
 from bridge.cli.shown.safe_text import safe_text
 from bridge.model.errors import BridgeError, ConfigurationError
+from bridge.model.redaction import redact
 
 #: Exit codes that scripts may rely on.
 DONE, FAILED, BAD_USAGE, NOTHING_FOUND = 0, 1, 2, 3
@@ -93,13 +94,13 @@ class LazyGroup(click.Group):
         except OSError as error:
             if not error.filename:
                 raise
-            click.echo(f"{error.filename}: {error.strerror}", err=True)
+            click.echo(redact(f"{error.filename}: {error.strerror}"), err=True)
             sys.exit(FAILED)
 
 
 def _fail(error: BridgeError) -> NoReturn:
     """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
-    click.echo(safe_text(str(error)), err=True)
+    click.echo(safe_text(redact(str(error))), err=True)
     sys.exit(exit_code(error))
 
 

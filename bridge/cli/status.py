@@ -19,6 +19,7 @@ from bridge.cli.shared import as_json, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
 from bridge.cli.shown.spans import seconds_text as _seconds
 from bridge.model.errors import ConfigurationError
+from bridge.model.redaction import redact_messages
 
 if TYPE_CHECKING:
     from bridge.capture.health import Status
@@ -53,7 +54,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
         systems = [
-            system_row(bridge, name, found.get(name), now) | await _means(bridge, name)
+            redact_messages(
+                system_row(bridge, name, found.get(name), now) | await _means(bridge, name)
+            )
             for name in bridge.systems
         ]
         groups, stalls = await _groups(bridge, now)

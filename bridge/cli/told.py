@@ -17,6 +17,7 @@ from bridge.cli.shown.safe_text import safe_facts
 from bridge.config.problems import ConfigProblems
 from bridge.model.errors import BridgeError
 from bridge.model.receipt import State
+from bridge.model.redaction import redact
 from bridge.observe import (
     Captured,
     CommandMoved,
@@ -103,6 +104,7 @@ def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if as_json else [_sentence, safe_facts]),
             render,
+            _redacted,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
@@ -144,6 +146,11 @@ def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
     if "traceback" in facts:
         facts["exception"] = facts.pop("traceback")
     return facts
+
+
+def _redacted(_logger: object, _method: str, line: Any) -> str:
+    """The line, which is rendered by now, without secrets: also of what was made elsewhere."""
+    return redact(line)
 
 
 def _words(notice: Notice) -> str:

@@ -19,6 +19,7 @@ from bridge.model.canonical import canonical_json, instant_text
 from bridge.model.command import CommandRecord
 from bridge.model.names import APPROVALS, AUDIT, COMMANDS, DEAD, RECEIPTS
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.redaction import redact
 from bridge.resources import data_folder
 
 Kind = Literal["command", "receipt", "approval", "audit", "dead"]
@@ -124,6 +125,14 @@ def target(system: str, entity: str, key: Any) -> Target:
     return Target(system, entity, canonical_json(dict(key)))
 
 
+_SENTENCES: Final[dict[Kind, tuple[str, ...]]] = {
+    "receipt": ("message",),
+    "audit": ("message",),
+    "dead": ("reason", "error", "trace"),
+}
+"""Fields that hold what servers and libraries said; what people and agents wrote is theirs."""
+
+
 @cache
 def _schema(file: str) -> Any:
     return json.loads((data_folder("schemas") / f"{file}.avsc").read_text(encoding="utf-8"))
@@ -173,7 +182,15 @@ def encode(kind: Kind, value: FixedRecord) -> bytes:
     for name, content in row.items():
         if isinstance(content, datetime):
             row[name] = _in_utc(name, content)
+    _redact(kind, row)
     return _written(_parsed(fixed.value_file), row)
+
+
+def _redact(kind: Kind, row: dict[str, Any]) -> None:
+    """No sentence of the bridge's own leaves with a secret, whoever wrote it and when."""
+    for name in _SENTENCES.get(kind, ()):
+        if row.get(name):
+            row[name] = redact(row[name])
 
 
 def _in_utc(name: str, value: datetime) -> datetime:
@@ -190,6 +207,7 @@ def decode(kind: Kind, data: bytes, writer: Any = None) -> FixedRecord:
     fixed = FIXED[kind]
     reader = _parsed(fixed.value_file)
     row: Any = fastavro.schemaless_reader(io.BytesIO(data), writer or reader, reader)
+    _redact(kind, row)
     if kind == "receipt":
         row["outcome"] = Outcome(row["outcome"])
     return fixed.record(**row)

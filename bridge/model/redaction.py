@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Final
+from typing import Any, Final
 
 from bridge.model.secret_forms import MIN_SECRET_CHARACTERS, base64_forms, plain_forms
 from bridge.model.unescaping import unescaped
@@ -255,3 +255,23 @@ def redact(text: str) -> str:
 def redact_cut(text: str, limit: int) -> str:
     """`Redactor.redact_cut` of the process's own."""
     return REDACTOR.redact_cut(text, limit)
+
+
+MESSAGE_NAMES: Final = frozenset(
+    {"reason", "message", "waiting", "troubles", "error", "trace", "what", "hint", "why", "failed"}
+)
+"""Fields that hold sentences; all others hold names, numbers and values."""
+
+
+def redact_messages(value: Any, name: str = "") -> Any:
+    """A copy of `value` (JSON's objects, lists and texts) whose sentences hold no secret: texts under
+    `MESSAGE_NAMES`, at any depth.
+    """
+    if isinstance(value, str):
+        return redact(value) if name in MESSAGE_NAMES else value
+    if isinstance(value, Mapping):
+        inner = name if name in MESSAGE_NAMES else ""
+        return {key: redact_messages(item, inner or str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_messages(item, name) for item in value]
+    return value

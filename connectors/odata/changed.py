@@ -18,7 +18,7 @@ from typing import Any
 from bridge.connector import CREATE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
-from connectors.odata.answer import Page, page_of
+from connectors.odata.answer import Page
 from connectors.odata.asking import from_moment, key_can_page, query
 from connectors.odata.clock import Clock, floor
 from connectors.odata.followed_links import FollowedLinks
@@ -330,7 +330,7 @@ class ChangedPoller:
     ) -> Page:
         begun = self._clock.now()
         answer = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
-        found = page_of(answer.body)
+        found = self._asks.page_in(answer)
         if found is None:
             raise Rejected(
                 "refused", f"entity set {self.table.name!r}: no list of rows came; is it one?"

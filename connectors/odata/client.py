@@ -23,6 +23,7 @@ from bridge.single_flight import SingleFlight
 from connectors.odata import batch as batches
 from connectors.odata import multipart
 from connectors.odata.answer import Answer, Page, Request, page_of, with_query
+from connectors.odata.bare_links import bare_page
 from connectors.odata.broken import broken
 from connectors.odata.csdl import parse
 from connectors.odata.exchange import Exchange
@@ -205,11 +206,16 @@ class Client:
     ) -> Page:
         """One page of a collection; as `get`."""
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
-        found = page_of(answer.body)
+        found = self.page_in(answer)
         if found is None:
             place = self._exchange.place(Request("GET", path))
             raise ConfigurationError(f"{place}: no list of rows came; is it an entity set?")
         return found
+
+    def page_in(self, answer: Answer) -> Page | None:
+        """The page that an answer is, its links without what every request gets; None for no page."""
+        page = page_of(answer.body)
+        return page and bare_page(page, self._exchange.query)
 
     async def pages(
         self, path: str, params: Mapping[str, str] | None = None, *, size: int = 0

@@ -64,6 +64,11 @@ class Exchange:
         self._token = ""
 
     @property
+    def query(self) -> str:
+        """What stands in the query of every request, as it is in `url`."""
+        return self._query
+
+    @property
     def root_length(self) -> int:
         """Characters of every URL that are the same."""
         return len(self._root) + len(self._query) + 1

@@ -47,6 +47,8 @@ class Asks(Protocol):
         absolute: bool = False,
     ) -> Page: ...
 
+    def page_in(self, answer: Answer) -> Page | None: ...
+
 
 class Item(NamedTuple):
     """A change: `row` None for a delete. `at` is when it was made, where that is known."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import click
 
 from bridge.cli.shared import print_json
 from bridge.config import Problem
+from bridge.model.redaction import redact
 
 Weight = Literal["ok", "warning", "error", "configuration"]
 #: A longer fix that `setup` can run is left to `setup --show`, so that nothing else is buried.
@@ -62,7 +63,14 @@ def exit_code(found: Iterable[Found]) -> int:
 
 
 def show(item: Found, *, as_json: bool) -> None:
-    """On stdout, as soon as it is known."""
+    """On stdout, as soon as it is known, without secrets: it has other systems' words in it."""
+    item = replace(
+        item,
+        what=redact(item.what),
+        place=redact(item.place),
+        hint=redact(item.hint),
+        fix=redact(item.fix),
+    )
     if as_json:
         print_json(item.row())
         return

@@ -8,6 +8,8 @@ import re
 import sys
 from typing import Any, TextIO
 
+from bridge.model.redaction import redact
+
 #: Control characters but newline and tab, line separators, and what turns the direction of text.
 _UNSAFE = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
@@ -34,13 +36,16 @@ def raw_stream(stream: TextIO) -> TextIO:
 
 
 class SafeWriter(io.TextIOWrapper):
-    """A standard stream through which no control character of data gets out.
+    """A standard stream through which no control character of data gets out, and, where it
+    `redacts`, no secret: stderr has messages only, of whichever library, tracebacks too; stdout the
+    rows and events that were asked for, which are not touched.
 
     Shares the buffer of the stream `beneath`. What an encoding can't show is written as its escape;
     ASCII, which is what is left where nobody set a locale, is written as UTF-8, as click does.
     """
 
-    def __init__(self, beneath: io.TextIOWrapper) -> None:
+    def __init__(self, beneath: io.TextIOWrapper, *, redacts: bool = False) -> None:
+        self._redacts = redacts
         self.beneath = beneath
         """The stream, which would close the buffer when nobody holds it any more."""
         beneath.flush()
@@ -56,7 +61,8 @@ class SafeWriter(io.TextIOWrapper):
         )
 
     def write(self, text: str, /) -> int:
-        super().write(_UNSAFE_OUTPUT.sub(_escape_unless_colour, text))
+        visible = redact(text) if self._redacts else text
+        super().write(_UNSAFE_OUTPUT.sub(_escape_unless_colour, visible))
         return len(text)
 
 
@@ -67,7 +73,7 @@ def guard_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, SafeWriter):
-            setattr(sys, name, SafeWriter(stream))
+            setattr(sys, name, SafeWriter(stream, redacts=name == "stderr"))
 
 
 def _escape(character: str) -> str:

@@ -50,6 +50,9 @@ class Bent:
             headers["date"] = format_datetime(self.date, usegmt=True)
         return replace(answer, headers=headers, body=self.bend(answer.body))
 
+    def page_in(self, answer: Answer) -> Page | None:
+        return self.client.page_in(answer)
+
     async def page(
         self,
         path: str,

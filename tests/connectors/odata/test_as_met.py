@@ -17,7 +17,7 @@ from bridge.model.errors import Rejected, RowError
 from bridge.model.types import FieldType
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
-from connectors.odata.answer import Answer, page_of, row_of
+from connectors.odata.answer import Answer, Page, page_of, row_of
 from connectors.odata.connector import connector
 from connectors.odata.csdl import parse
 from connectors.odata.delta import DeltaPoller
@@ -101,6 +101,9 @@ class _Delta:
 
     async def page(self, *_: Any, **__: Any) -> Any:
         return page_of(self._body)
+
+    def page_in(self, answer: Answer) -> Page | None:
+        return page_of(answer.body)
 
 
 ID, CAPITAL, REASON = prop("id"), prop("Id"), prop("id") + prop("reason")
