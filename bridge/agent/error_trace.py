@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bridge.model.error_text import clean_text, describe_error
+from bridge.model.redaction import redact
 
 MAX_TRACE_CHARACTERS = 4000
 MAX_FRAMES = 12
@@ -32,6 +33,7 @@ def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
         text = "\n".join(_lines(error))
     except Exception as failure:  # noqa: BLE001 - the error is anybody's, and so are its causes
         return clean_text(f"(no traceback: {describe_error(failure)})", limit)
+    text = redact(text)
     if len(text) > limit:
         text = f"…{text[1 - limit :]}"
     return clean_text(text, limit)

@@ -112,7 +112,8 @@ def command(
                     if telemetry is not None:
                         await watching.enter_async_context(telemetry.watching(bridge))
                     running = parts(bridge, agents, kinds)
-                    ended = await run(running, stop, observer, on_failure)
+                    reporting = both(observer, bridge.group_reports)
+                    ended = await run(running, stop, reporting, on_failure)
             # Each told its reason when it happened; where others went on, that may be long ago.
             if len(ended.failed) < len(running):
                 _remind(observer, config.bridge, ended.failed)

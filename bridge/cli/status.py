@@ -43,13 +43,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     dead letters, and in which form plans run.
 
     Exit code 1 when a system that was captured, an entity or a group with work to do makes no
-    progress: since when, and why, is in the output.
+    progress, or a part of a running process has failed, or has waited for half a minute for something
+    that is away: since when, and why, is in the output.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.capture.health import statuses
         from bridge.cli.status_counts import command_counts, dead_letter_counts, print_counts
+        from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
 
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
@@ -60,19 +62,59 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             for name in bridge.systems
         ]
         groups, stalls = await _groups(bridge, now)
+        waits = await _waits(bridge, now)
         forms = {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
         commands = await command_counts(bridge, now // 1000)
         letters = await dead_letter_counts(bridge, now // 1000)
         if as_json:
             _print_json(bridge, systems, groups, forms)
+            for row in waits:
+                print_json({"kind": "wait", **row})
             for row in (*commands.json_rows("commands"), *letters.json_rows("dead_letters")):
                 print_json(row)
         else:
             _print(bridge, systems, groups, forms)
+            for row in waits:
+                _print_wait(row)
             print_counts(commands, letters)
-        return 1 if stalls or any(row["healthy"] is False for row in systems) else 0
+        waits_long = any(
+            row["state"] == "failed" or row["seconds"] > CAPTURE_SILENT_AFTER_S for row in waits
+        )
+        return 1 if stalls or waits_long or any(row["healthy"] is False for row in systems) else 0
 
     on_bridge(ctx, act)
+
+
+async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
+    """A row for each part of a running process that waits for something that is away."""
+    from bridge.wiring.group_reports import reported_waits
+
+    return [
+        {
+            "part": wait.kind,
+            "name": wait.name,
+            "state": wait.state,
+            "handler": wait.handler or None,
+            "system": wait.system or None,
+            "events": wait.events or None,
+            "since": datetime.fromtimestamp(wait.since / 1_000_000, UTC),
+            "seconds": abs(now - wait.since) / 1_000_000,
+            "reason": wait.reason,
+        }
+        for wait in await reported_waits(bridge.log, bridge.name, now)
+    ]
+
+
+def _print_wait(row: Mapping[str, Any]) -> None:
+    from bridge.cli.shown.records import local_time
+
+    part = f"agent {row['name']}, handler {row['handler']}" if row["handler"] else ""
+    part = part or f"{row['part']} {row['name']}"
+    what = f" for system {row['system']}" if row["system"] else ""
+    events = f" with {row['events']} events" if row["events"] else ""
+    since = f"since {local_time(row['since'])} ({_seconds(row['seconds'])})"
+    verb = "has failed" if row["state"] == "failed" else "waits"
+    click.echo(f"{part} {verb}{what}{events} {since}: {row['reason']}")
 
 
 async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:

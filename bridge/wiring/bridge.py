@@ -169,7 +169,7 @@ class Bridge:
             await connector.reader(system),
             tables,
             self.systems[name].spec.limits,
-            observer=self.observer,
+            observer=both(self.group_reports, self.observer),
         )
 
     async def reads(self, *systems: str) -> Systems:
@@ -186,7 +186,9 @@ class Bridge:
         ask for it (RetryLater), until it can.
         """
         if self._access is None:
-            self._access = SystemAccess(self.systems, self._open_for_agents, self.observer)
+            self._access = SystemAccess(
+                self.systems, self._open_for_agents, both(self.group_reports, self.observer)
+            )
             self._stack.push_async_callback(self._access.close)
         await self._access.open()
         away = self._access.unavailable

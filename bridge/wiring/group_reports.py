@@ -1,7 +1,7 @@
 """How the groups of running processes get on, for `bridgectl status` in another process.
 
 Topic `_{bridge}.status`, key `groups/` and the process, value a JSON object: `at` (microseconds), and
-`groups`, a list of objects with the fields of `WorkProgress`. As the reports of captures it is nothing
+`groups`, a list of objects with the fields of `WorkProgress`; `waits`, one of `PartWait`. As the reports of captures it is nothing
 but a report; one that is older than half a minute is of a process that is gone, and says nothing.
 """
 
@@ -12,20 +12,21 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.agent.run import agent_group
 from bridge.capture.health import topic as status_topic
 from bridge.capture.positions import newest
 from bridge.commands.run import executor_group
-from bridge.log.group_progress import REPORT_EVERY_S
+from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.error_text import error_message
 from bridge.model.errors import BridgeError
 from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S, MICROSECONDS, WorkProgress
-from bridge.observe import Notice, PartState, WorkReported
+from bridge.observe import HandlerWaits, Notice, PartState, WorkReported
+from bridge.wiring.part_waits import PartWait, PartWaits, dump_waits, load_wait
 
 KEY_PREFIX: Final = "groups/"
 TAKING_BACK_S: Final = 0.5
@@ -48,12 +49,19 @@ class GroupReports:
         self._key = f"{KEY_PREFIX}{instance}".encode()
         self._work: dict[str, WorkProgress] = {}
         self._reasons: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._waits = PartWaits(self._changed.set)
 
     def __call__(self, notice: Notice) -> None:
         """Keep what says how a group gets on."""
         if isinstance(notice, WorkReported):
             self._work.update({work.name: work for work in notice.work if work.kind == "group"})
-        elif isinstance(notice, PartState) and notice.kind in _GROUP_OF:
+        elif isinstance(notice, HandlerWaits):
+            self._waits(notice)
+        elif isinstance(notice, PartState):
+            self._waits(notice)
+            if notice.kind not in _GROUP_OF:
+                return
             group = _GROUP_OF[notice.kind](self._bridge, notice.name)
             self._reasons[group] = "" if notice.state == "running" else notice.reason
 
@@ -98,16 +106,17 @@ class GroupReports:
     async def _write(self, stop: asyncio.Event, every_s: float) -> None:
         wrote = False
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
-                    await stop.wait()
-            work = self.work
-            if wrote and (stop.is_set() or not work):
+            # What comes and goes is written now and then.
+            await _any_within(min(every_s, REPORT_AT_MOST_EVERY_S), stop)
+            await _any_within(every_s, stop, self._changed)
+            self._changed.clear()
+            work, waits = self.work, self._waits.waits
+            if wrote and (stop.is_set() or not (work or waits)):
                 # Nobody has to wait until it is too old to be believed.
                 await self._append(None)
                 wrote = False
-            elif work:
-                wrote = await self._append(_dump(work, time.time_ns() // 1000))
+            elif work or waits:
+                wrote = await self._append(_dump(work, waits, time.time_ns() // 1000))
             if stop.is_set():
                 return
 
@@ -123,37 +132,64 @@ class GroupReports:
         return True
 
 
-def _dump(work: list[WorkProgress], now: int) -> bytes:
-    groups = [asdict(each) for each in work]
-    return json.dumps({"at": now, "groups": groups}, separators=(",", ":")).encode()
+async def _any_within(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of them is set, but no longer."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+def _dump(work: list[WorkProgress], waits: list[PartWait], now: int) -> bytes:
+    report = {"at": now, "groups": [asdict(each) for each in work], "waits": dump_waits(waits)}
+    return json.dumps(report, separators=(",", ":")).encode()
 
 
 async def reported_groups(log: Log, bridge: str, now: int) -> dict[str, list[WorkProgress]]:
-    """What running processes said of each group last; of several members each one's. Records that
-    are none are left out: others may have written them.
-    """
-    place = TopicPartition(status_topic(bridge).name, 0)
-    if place.topic not in await log.topics():
-        return {}
+    """What running processes said of each group last; of several members each one's."""
     found: dict[str, list[WorkProgress]] = {}
-    for key, value in (await newest(log, place, None)).items():
-        if not key.startswith(KEY_PREFIX.encode()):
-            continue
-        try:
-            work = _load(value, now)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            _log.warning("a record of %s is left out: %s", place.topic, error_message(error, 200))
-            continue
-        for each in work:
+    for report in await _reports(log, bridge, now):
+        for each in report.groups:
             found.setdefault(each.name, []).append(each)
     return found
 
 
-def _load(value: bytes, now: int) -> list[WorkProgress]:
+async def reported_waits(log: Log, bridge: str, now: int) -> list[PartWait]:
+    """What parts of running processes said that they wait for, longest first."""
+    waits = [wait for report in await _reports(log, bridge, now) for wait in report.waits]
+    return sorted(waits, key=lambda wait: wait.since)
+
+
+class _Report(NamedTuple):
+    groups: list[WorkProgress]
+    waits: list[PartWait]
+
+
+async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
+    """One a process. Records that are none are left out: others may have written them."""
+    place = TopicPartition(status_topic(bridge).name, 0)
+    if place.topic not in await log.topics():
+        return []
+    found: list[_Report] = []
+    for key, value in (await newest(log, place, None)).items():
+        if not key.startswith(KEY_PREFIX.encode()):
+            continue
+        try:
+            found.append(_load(value, now))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            _log.warning("a record of %s is left out: %s", place.topic, error_message(error, 200))
+    return found
+
+
+def _load(value: bytes, now: int) -> _Report:
     report = json.loads(value)
     if abs(now - int(report["at"])) > CAPTURE_SILENT_AFTER_S * MICROSECONDS:
-        return []
-    return [_group(each) for each in report["groups"]]
+        return _Report([], [])
+    # Reports of versions before had no waits.
+    waits = [load_wait(each) for each in report.get("waits", [])]
+    return _Report([_group(each) for each in report["groups"]], waits)
 
 
 def _group(each: Mapping[str, Any]) -> WorkProgress:

@@ -1,0 +1,77 @@
+"""A login that is refused while agents run: said in the log, in `status`, once and at once."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.cli.place import Place
+
+READER = """
+from bridge import Agent
+
+agent = Agent("reader")
+
+
+@agent.on("erp.customer", ops={"update"})
+async def look(event, ctx):
+    ctx.log.info("looks at it", extra={"seen": 1})
+    await ctx.get("erp.sales_order", "1")
+"""
+
+
+def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(lived: Place) -> None:
+    """The file of the ERP can no longer be opened by those who read it."""
+    (lived.folder / "agents" / "reader.py").write_text(READER)
+    systems = lived.folder / "systems" / "erp.yaml"
+    erp = lived.folder / "var" / "erp.db"
+    kept = erp.read_bytes()
+    systems.write_text(systems.read_text())
+    erp.unlink()
+    erp.mkdir()
+    with lived.start("run", "--only", "agents", "--json") as bridge:
+        try:
+            waits = waiting(lived)
+            log = bridge.stderr
+            assert log is not None
+            [handler] = [row for row in waits if row["part"] == "handler"]
+            assert (handler["name"], handler["handler"]) == ("reader", "look")
+            assert handler["system"] == "erp"
+            [reads] = [row for row in waits if row["part"] == "reads"]
+            assert reads["name"] == "erp"
+            shown = lived.call("status").out
+            assert re.search(
+                r"agent reader, handler look waits for system erp with 1 events", shown
+            )
+        finally:
+            bridge.terminate()
+            err = bridge.communicate(timeout=60)[1]
+    lines = [json.loads(line) for line in err.splitlines()]
+    said = [line for line in lines if line["event"] == "looks at it"]
+    assert said
+    assert (said[0]["agent"], said[0]["handler"], said[0]["key"]) == ("reader", "look", "3")
+    assert (said[0]["topic"], said[0]["seen"]) == ("demo.erp.customer", 1)
+    assert {"partition", "offset", "event_id", "entity"} <= said[0].keys()
+    retrying = [line for line in lines if line.get("state") == "retrying"]
+    assert len({(line["kind"], line["name"]) for line in retrying}) == 2
+    assert len(retrying) <= 6
+    erp.rmdir()
+    erp.write_bytes(kept)
+
+
+def waiting(place: Place) -> list[dict[str, object]]:
+    def handlers() -> list[dict[str, object]]:
+        rows = place.call("status", "--json").rows
+        return [row for row in rows if row["kind"] == "wait"]
+
+    from time import monotonic, sleep
+
+    from tests.waiting import PATIENCE
+
+    end = monotonic() + PATIENCE
+    while monotonic() < end:
+        found = handlers()
+        if {row["part"] for row in found} >= {"handler", "reads"}:
+            return found
+        sleep(0.2)
+    raise AssertionError(place.call("status").out)
