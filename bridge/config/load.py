@@ -42,6 +42,8 @@ class SystemConfig:
     tls: TlsFiles | None = None
     unresolved: tuple[Problem, ...] = ()
     """Why it can't be connected to: its secrets that can't be looked up; see `load`."""
+    url_text: str = field(default="", repr=False)
+    """`url` as it is written: its references are looked up again when a login is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
         document=document,
         folder=path.parent,
         login=model.login,
+        url_text=model.url,
         tls=tls_files(collector, document, model.tls, ("tls",), path.parent),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from bridge.model.redaction import register_secret
 from bridge.model.secret_urls import secrets_in_url
@@ -32,7 +33,7 @@ class System:
     validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
     `connections`: at most so many for reads. `commands`: whether any are declared, so that `check`
     and `setup` care for the ledger. `tls`: the section of that name, which only connectors with
-    `SpeaksHttp` are given.
+    `SpeaksHttp` are given. `logins`: see `shared_login`.
     """
 
     bridge: str
@@ -45,11 +46,23 @@ class System:
     commands: bool = True
     login: Any = field(default=None, repr=False)
     tls: TlsFiles | None = None
+    logins: CurrentLogin | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Whatever a connector does with `url`, no message repeats its secrets."""
+        if self.logins is None:
+            mine = CurrentLogin(Credentials(self.url, self.login))
+            object.__setattr__(self, "logins", mine)
         for number, secret in enumerate(secrets_in_url(self.url)):
             register_secret(secret, f"{self.bridge}.{self.name} url {number}")
+
+    @property
+    def shared_login(self) -> CurrentLogin:
+        """Of all parts of this system in this process: connectors log in with its credentials, which
+        may be newer than `url` and `login`, and tell it how that went.
+        """
+        assert self.logins is not None  # noqa: S101 - made above
+        return self.logins
 
 
 @dataclass(frozen=True, slots=True)

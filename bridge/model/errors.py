@@ -27,6 +27,10 @@ class ConfigurationError(BridgeError):
     """Fix the configuration (or the legacy system's set-up), then start again."""
 
 
+class LoginRefused(ConfigurationError):
+    """The other side refuses the user or the secret: each further try may lock the account."""
+
+
 class RetryLater(BridgeError):
     """Nothing is wrong with the request: the other side is away or busy. Try again.
 

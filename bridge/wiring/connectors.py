@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
@@ -10,7 +11,9 @@ from typing import cast
 from bridge.config import ConfigProblems, SystemConfig
 from bridge.config.options import login, options
 from bridge.config.problems import Problem
+from bridge.config.secrets import resolve
 from bridge.connector import Connector, System, TableUse
+from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.declare import EntitySpec
 
 GROUP = "bridge.connectors"
@@ -76,7 +79,24 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         commands=bool(config.spec.commands),
         login=logs_in,
         tls=config.tls,
+        logins=CurrentLogin(
+            Credentials(_from_folder(url, config), logs_in), _reader_of(config, connector)
+        ),
     )
+
+
+def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Credentials] | None:
+    """Looks up the references in `url` and `login:` again; None where there are none."""
+    if "${" not in config.url_text and not config.login:
+        return None
+
+    def read() -> Credentials:
+        url = resolve(config.url_text, os.environ, config.folder).reveal()
+        return Credentials(
+            _from_folder(url, config), login(config, getattr(connector, "login", None))
+        )
+
+    return read
 
 
 def _from_folder(url: str, config: SystemConfig) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from bridge.config import Config, LogTarget
+from bridge.config.secrets import resolve
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError
 
@@ -87,4 +89,5 @@ def make_bare_registry(
         username=model.username,
         password=password.reveal() if password else "",
         tls=target.registry_tls,
+        read_password=lambda: resolve(model.password, os.environ, config.folder).reveal(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -12,7 +13,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 
 from bridge.connector import System
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.connector.current_login import Attempt
+from bridge.model.errors import ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
 from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
@@ -24,6 +26,7 @@ from connectors.odata.limits import limits_of
 from connectors.odata.login import entry
 
 BEGIN = "bridge.begin"
+UNAUTHORIZED = 401
 KEEP = 2.0
 """Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
 that is sent into one that ends has an unknown outcome for nothing.
@@ -47,7 +50,10 @@ class Exchange:
         self._root, self._query = root_of(system)
         self._clock = clock
         limits = limits_of(system.options)
-        way = entry(system, clock)
+        attempt = system.shared_login.current()
+        self._system, self._login_number = system, attempt.number
+        credentials = attempt.credentials
+        way = entry(replace(system, url=credentials.url, login=credentials.login), clock)
         secret_headers = SecretHeaders()
         self._http = httpx.AsyncClient(
             auth=way.auth,
@@ -83,15 +89,15 @@ class Exchange:
 
         Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.
         """
-        url, headers = self._url(request.path), self._headers(request)
+        headers = self._headers(request)
         if request.method not in WRITES:
-            return await self._once(request, url, headers)
+            return await self._once(request, headers)
         if self._token:
             headers["X-CSRF-Token"] = self._token
-        answer = await self._once(request, url, headers)
+        answer = await self._once(request, headers)
         if is_csrf(answer):
             headers["X-CSRF-Token"] = await self._fetch_token()
-            answer = await self._once(request, url, headers)
+            answer = await self._once(request, headers)
             if is_csrf(answer):
                 raise ConfigurationError(
                     f"{self.place(request)}: the service refuses the x-csrf-token that it has "
@@ -120,7 +126,7 @@ class Exchange:
     async def _fetch_token(self) -> str:
         """The token for writes; its cookie stays with the HTTP client."""
         request = Request("GET", "", headers={"X-CSRF-Token": "Fetch"})
-        answer = await self._once(request, self._url(""), self._headers(request))
+        answer = await self._once(request, self._headers(request))
         token = answer.headers.get("x-csrf-token", "")
         away = fault(answer, self.place(request), writes=False, now=self._now())
         if isinstance(away, RetryLater):
@@ -133,8 +139,42 @@ class Exchange:
         self._token = token
         return token
 
-    async def _once(self, request: Request, url: str, headers: Mapping[str, str]) -> Answer:
-        place = self.place(request)
+    async def _once(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """With the secrets as they are now. A refused login did nothing, so that a write is sent again
+        with others, too.
+        """
+        if self._http.auth is None:
+            return await self._exchanged(request, headers)
+        logins = self._system.shared_login
+        while True:
+            attempt = logins.attempt()
+            self._log_in_with(attempt)
+            try:
+                answer = await self._exchanged(request, headers)
+                if answer.status == UNAUTHORIZED:
+                    self.check(request, answer)
+            except LoginRefused as error:
+                if (wrong := logins.refused(attempt, error)) is not None:
+                    raise wrong from None
+            else:
+                # Many a service shows its metadata to everybody.
+                if request.path not in {"", "$metadata"}:
+                    logins.accepted(attempt)
+                return answer
+
+    def _log_in_with(self, attempt: Attempt) -> None:
+        if attempt.number == self._login_number:
+            return
+        credentials = attempt.credentials
+        now = replace(self._system, url=credentials.url, login=credentials.login)
+        auth = entry(now, self._clock).auth
+        if auth is not None:
+            self._http.auth = auth
+        self._root, self._query = root_of(now)
+        self._token, self._login_number = "", attempt.number
+
+    async def _exchanged(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        url, place = self._url(request.path), self.place(request)
         try:
             async with self._http.stream(
                 request.method,

@@ -24,6 +24,7 @@ from typing import Any
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
+    LoginRefused,
     OutcomeUnknown,
     Rejected,
     RetryLater,
@@ -52,7 +53,7 @@ def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeE
     if 300 <= answer.status < 400:
         return _moved(answer, where, writes=writes)
     if answer.status == 401:
-        return ConfigurationError(
+        return LoginRefused(
             f"{where}: the login was refused (401){_told(answer)}; check the user and the password "
             "in `url`, or what `login:` says"
         )

@@ -15,7 +15,7 @@ import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bridge.connector import System, TransportRisk
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.model.redaction import SecretGenerations, register_login, register_secret
 from bridge.model.web_address import split_web_address
 from connectors.http.dates import retry_after_seconds
@@ -248,7 +248,7 @@ class Tokens(httpx.Auth):
             raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
         if not answer.is_success or not isinstance(token, str) or not token:
             said = message(told)
-            raise ConfigurationError(
+            raise LoginRefused(
                 f"{self._where} hands out no token ({answer.status_code}"
                 f"{': ' + said if said else ''}); check `login.oauth2`"
             )

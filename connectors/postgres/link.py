@@ -8,6 +8,7 @@ wait is followed by taking everything that libpq holds
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.connector import System
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
@@ -43,6 +44,20 @@ async def connect(
 
     Raises RetryLater or ConfigurationError, neither of which holds the password.
     """
+    while True:
+        attempt = system.shared_login.attempt()
+        now = replace(system, url=attempt.credentials.url)
+        try:
+            session = await _logged_in(now, role, replication=replication, patient=patient)
+        except LoginRefused as error:
+            if (wrong := system.shared_login.refused(attempt, error)) is not None:
+                raise wrong from None
+        else:
+            system.shared_login.accepted(attempt)
+            return session
+
+
+async def _logged_in(system: System, role: str, *, replication: bool, patient: bool) -> Session:
     options = options_of(system)
     info = ""
     try:

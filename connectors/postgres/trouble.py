@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import psycopg
 
 from bridge.connector import System
-from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
 from bridge.model.redaction import redact
 from connectors.sql.postgres_address import NOT_AN_ADDRESS
+from connectors.sql.postgres_login import LOGIN_STATES, is_login_refusal
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
 _FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")
@@ -72,4 +73,6 @@ def retry_or_fix(
         return ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}")
     else:
         fix = _FIX_WORDS.search(said) is not None
+    if fix and (state in LOGIN_STATES or (state is None and is_login_refusal(error))):
+        return LoginRefused(text)
     return ConfigurationError(text) if fix else RetryLater(text)

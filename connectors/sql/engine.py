@@ -14,13 +14,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from bridge.connector import System
 from bridge.model.encoded import EncodedText
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
+from connectors.sql.errors import first_line
 from connectors.sql.postgres_address import (
     NOT_AN_ADDRESS,
     application_name,
     is_postgres_address,
     libpq_url,
 )
+from connectors.sql.postgres_login import is_login_refusal
 from connectors.sql.read_settings import SET_FOR_SESSION
 from connectors.sql.statement_form import BINARY
 
@@ -107,16 +109,30 @@ def _connect_postgres(system: System, part: str) -> Any:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    try:
-        given = libpq_url(system.url)
-        limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(given)}
-        return psycopg.connect(
-            given,
-            connect_timeout=limits["connect_timeout"],
-            application_name=application_name(system, part),
-        )
-    except (psycopg.ProgrammingError, UnicodeError):
-        raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
+    while True:
+        attempt = system.shared_login.attempt()
+        try:
+            given = libpq_url(attempt.credentials.url)
+            limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(given)}
+            connection = psycopg.connect(
+                given,
+                connect_timeout=limits["connect_timeout"],
+                application_name=application_name(system, part),
+            )
+        except (psycopg.ProgrammingError, UnicodeError):
+            raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
+        except psycopg.OperationalError as error:
+            if not is_login_refusal(error):
+                raise
+            where = f"system {system.name!r} ({system.shown_url}): cannot connect"
+            refused = LoginRefused(
+                f"{where}: {first_line(error)}; check the user and the password in `url`"
+            )
+            if (wrong := system.shared_login.refused(attempt, refused)) is not None:
+                raise wrong from None
+        else:
+            system.shared_login.accepted(attempt)
+            return connection
 
 
 def read_as_text(connection: Any, _record: object) -> None:

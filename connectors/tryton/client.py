@@ -6,6 +6,7 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
@@ -32,9 +33,9 @@ from connectors.tryton.address import address_of, options_of
 from connectors.tryton.answer_shapes import has_fields, is_answer_of
 from connectors.tryton.domain_check import check_rows, names_in
 from connectors.tryton.faults import (
-    LoginRefused,
     NoSession,
     Refused,
+    UserRefused,
     fault_of,
     raised,
     refused,
@@ -59,6 +60,7 @@ class Client:
 
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
         self.options = options_of(system)
+        self._system = system
         self._address = address_of(system)
         self._where = f"system {system.name!r}"
         limits = httpx.Limits(max_connections=system.connections)
@@ -264,11 +266,27 @@ class Client:
         return await self._logins.result("", self._log_in)
 
     async def _log_in(self) -> str:
+        """With the secrets as they are now."""
+        while True:
+            attempt = self._system.shared_login.attempt()
+            credentials = attempt.credentials
+            now = replace(self._system, url=credentials.url, login=credentials.login)
+            self._address = address_of(now)
+            try:
+                token = await self._begin_session()
+            except UserRefused as error:
+                if (wrong := self._system.shared_login.refused(attempt, error)) is not None:
+                    raise wrong from None
+            else:
+                self._system.shared_login.accepted(attempt)
+                return token
+
+    async def _begin_session(self) -> str:
         address, where = self._address, f"{self._where}, login"
         asked = [address.user, {"password": address.password}, "en"]
         answer = await self._send("common.db.login", asked, "", where)
         if answer.status_code == UNAUTHORIZED:
-            raise LoginRefused(
+            raise UserRefused(
                 f"{self._where}: Tryton refuses user {address.user!r} of database "
                 f"{address.database!r}: the name or the password is wrong"
             )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import redact
 
 
@@ -29,7 +29,7 @@ class NoSession(ConfigurationError):
     """No session is to be had: the address or the login is wrong, whatever was asked for."""
 
 
-class LoginRefused(NoSession):
+class UserRefused(NoSession, LoginRefused):
     """The ERP refuses the user: each further try may make it wait longer."""
 
 
@@ -83,7 +83,7 @@ def raised(fault: Fault, where: str) -> BridgeError:
             "conflict", f"{where}: somebody else changed the row meanwhile ({fault.text})", fault
         )
     if fault.kind == "LoginException":
-        return LoginRefused(
+        return UserRefused(
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )

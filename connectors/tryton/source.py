@@ -24,7 +24,7 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import pack, unpack
 from connectors.tryton.client import Client
-from connectors.tryton.faults import LoginRefused, NoSession
+from connectors.tryton.faults import NoSession, UserRefused
 from connectors.tryton.look import LOG, Look
 from connectors.tryton.recent import MICRO
 from connectors.tryton.trail import Trail
@@ -268,7 +268,7 @@ def _perhaps_passing(*, known: bool) -> Iterator[None]:
     """`known`: the ERP was there before, so that where something else answers now it is away."""
     try:
         yield
-    except LoginRefused:
+    except UserRefused:
         raise
     except NoSession as error:
         if not known:

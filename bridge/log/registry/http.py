@@ -20,6 +20,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.log.port import RegisteredSchema
 from bridge.log.registry.answer import (
     NoAnswer,
@@ -31,7 +32,7 @@ from bridge.log.registry.answer import (
     version_numbers_of,
 )
 from bridge.model import compat
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import register_login, register_secret
 from bridge.model.secret_urls import secrets_in_url
 from bridge.single_flight import SingleFlight
@@ -50,7 +51,7 @@ _MAX_ABSENT_IDS: Final = 10_000
 class HttpRegistry:
     """`bridge.log.port.Registry` over HTTP. Safe for any number of tasks.
 
-    `tls`: its files (None: the usual authorities, no certificate of our own). `timeout`: seconds for
+    `read_password` looks the password up again, when it was refused. `tls`: its files (None: the usual authorities, no certificate of our own). `timeout`: seconds for
     one answer; `patience`: seconds in which it asks again while the registry is busy or away, or
     hasn't got a schema that was asked for: it may not have come to this node of it yet.
     """
@@ -62,11 +63,17 @@ class HttpRegistry:
         username: str = "",
         password: str = "",
         tls: TlsFiles | None = None,
+        read_password: Callable[[], str] | None = None,
         timeout: float = 10.0,
         patience: float = 5.0,
     ) -> None:
         self._url = url.rstrip("/")
-        self._login = httpx.BasicAuth(username, password) if username else None
+        self._username = username
+
+        def read() -> Credentials:
+            return Credentials(url, read_password() if read_password else password)
+
+        self._logins = CurrentLogin(Credentials(url, password), read)
         register_login(username, password, "registry")
         for number, secret in enumerate(secrets_in_url(url)):
             register_secret(secret, f"registry url {number}")
@@ -95,7 +102,6 @@ class HttpRegistry:
         """Connect and log in. Raises RetryLater or ConfigurationError as the registry answers."""
         if self._client is None:
             self._client = httpx.AsyncClient(
-                auth=self._login,
                 verify=self._verify(),
                 timeout=self._timeout,
                 headers={"Accept": f"{_TYPE}, application/json"},
@@ -225,11 +231,31 @@ class HttpRegistry:
         raise AssertionError("tenacity returns or raises")
 
     async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
+        """With the password as it is now."""
+        while True:
+            attempt = self._logins.attempt()
+            try:
+                body_of_answer = await self._exchanged(
+                    method, path, body, attempt.credentials.login, missing=missing
+                )
+            except LoginRefused as error:
+                if (wrong := self._logins.refused(attempt, error)) is not None:
+                    raise wrong from None
+            else:
+                self._logins.accepted(attempt)
+                return body_of_answer
+
+    async def _exchanged(
+        self, method: str, path: str, body: Any, password: str, *, missing: bool
+    ) -> Any:
         if self._client is None:
             raise RetryLater(f"the registry {self.name} is not open")
+        auth = httpx.BasicAuth(self._username, password) if self._username else None
         asked = f"{method} {path}"
         try:
-            async with self._client.stream(method, self._url + path, json=body) as response:
+            async with self._client.stream(
+                method, self._url + path, json=body, auth=auth
+            ) as response:
                 answer = await read_answer(response)
             return self._checked(answer, asked, missing=missing)
         except NoAnswer as error:
@@ -255,7 +281,8 @@ class HttpRegistry:
         if status in _BUSY:
             raise RetryLater(f"{where}: {status} {answer.reason}")
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise ConfigurationError(
+            refused = LoginRefused if status == httpx.codes.UNAUTHORIZED else ConfigurationError
+            raise refused(
                 f"{where}: {status}: check registry.username and registry.password, and what "
                 "that user may do"
             )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.client import Client
 from connectors.odata.login import Login, OAuth2, Tokens
@@ -257,7 +257,7 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(503, RetryLater), (400, ConfigurationError), (None, RetryLater)]
+    ("status", "error"), [(503, RetryLater), (400, LoginRefused), (None, RetryLater)]
 )
 async def test_a_token_server_that_fails_is_asked_once_by_all_who_wait(
     status: int | None, error: type[Exception]

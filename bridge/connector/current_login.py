@@ -1,0 +1,129 @@
+"""A login as it is now: its secrets are read again when they are refused, and never tried in a hurry.
+
+A secret that is replaced under the running process (a file of Kubernetes, say) is taken without a
+restart, in whichever order the file and the other side get it. A login that is refused again and
+again may lock the account, so all parts of a process that log in to one system share this, and wait
+longer after each refusal.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 300.0
+READ_AGAIN_S: Final = 1.0
+"""Seconds between two looks at the secrets while a refused login waits."""
+
+
+class Credentials(NamedTuple):
+    """What is logged in with: the resolved `url`, and `login` (`System.login`; of a registry, user and
+    password).
+    """
+
+    url: str
+    login: Any = None
+
+
+class Attempt(NamedTuple):
+    """One try to log in. `number`: of the credentials, which grows when they change."""
+
+    credentials: Credentials
+    number: int
+
+
+class CurrentLogin:
+    """Safe for any number of threads. `read_again` looks the secrets up (None: they can't change);
+    it raises ConfigurationError where one is not there.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        read_again: Callable[[], Credentials] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._credentials = credentials
+        self._read_again = read_again
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._number = 0
+        self._was_accepted = False
+        self._refusal: BridgeError | None = None
+        self._wait_s = 0.0
+        self._refused_at = 0.0
+        self._read_at = 0.0
+
+    def attempt(self) -> Attempt:
+        """What to log in with now. Raises the last refusal while it is too early for another try."""
+        with self._lock:
+            if self._refusal is not None and not self._renew(READ_AGAIN_S):
+                left_s = self._refused_at + self._wait_s - self._monotonic()
+                if left_s > 0:
+                    raise _again(self._refusal)
+            return Attempt(self._credentials, self._number)
+
+    def current(self) -> Attempt:
+        """The credentials as they were read last, whether or not they may be tried just now."""
+        with self._lock:
+            return Attempt(self._credentials, self._number)
+
+    def accepted(self, attempt: Attempt) -> None:
+        """The other side took it."""
+        if self._was_accepted and self._refusal is None:
+            return
+        with self._lock:
+            self._was_accepted = True
+            if attempt.number == self._number:
+                self._refusal, self._wait_s = None, 0.0
+
+    def refused(self, attempt: Attempt, error: LoginRefused) -> BridgeError | None:
+        """What to raise of a refusal; None: there are other secrets by now, try those at once.
+
+        A login that was accepted before is RetryLater: the new secret is on its way. One that never
+        was is wrong, and stays `error`.
+        """
+        with self._lock:
+            if attempt.number < self._number or self._renew(0.0):
+                return None
+            now = self._monotonic()
+            if self._refusal is None or now >= self._refused_at + self._wait_s:
+                self._wait_s = min(max(FIRST_WAIT_S, 2 * self._wait_s), LONGEST_WAIT_S)
+                self._refused_at = now
+            self._refusal = self._worded(error)
+            return self._refusal
+
+    def _worded(self, error: LoginRefused) -> BridgeError:
+        if not self._was_accepted:
+            return error
+        again = f"this one is tried again after {self._wait_s:g} s"
+        if self._read_again is not None:
+            again = f"the secret is read again each second, and a new one tried at once; {again}"
+        return RetryLater(f"{error}; it was accepted before: {again}")
+
+    def _renew(self, at_least_s: float) -> bool:
+        """Whether the secrets have changed; they are looked at if that is so long ago."""
+        now = self._monotonic()
+        if self._read_again is None or (at_least_s and now < self._read_at + at_least_s):
+            return False
+        self._read_at = now
+        try:
+            credentials = self._read_again()
+        except ConfigurationError:
+            return False  # Files are replaced one after the other: it is looked at again.
+        if credentials == self._credentials:
+            return False
+        self._credentials = credentials
+        self._number += 1
+        self._refusal, self._wait_s = None, 0.0
+        return True
+
+
+def _again(error: BridgeError) -> BridgeError:
+    """The same words as a new error: one that is raised twice collects tracebacks."""
+    return type(error)(str(error))

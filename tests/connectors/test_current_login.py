@@ -1,0 +1,122 @@
+"""Secrets that change under a running process: read again when they are refused, and never hurried."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.connector.current_login import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    READ_AGAIN_S,
+    Credentials,
+    CurrentLogin,
+)
+from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
+
+
+class Other:
+    """The other side, which takes one password, and the file that the bridge reads its own from."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.takes = self.file = "old"
+        self.tries: list[tuple[float, str]] = []
+        self.readable = True
+        self.login = CurrentLogin(Credentials("old"), self.read, lambda: self.now)
+
+    def read(self) -> Credentials:
+        if not self.readable:
+            raise ConfigurationError("the secret file can't be read")
+        return Credentials(self.file)
+
+    def log_in(self) -> None:
+        """As connectors do it."""
+        while True:
+            attempt = self.login.attempt()
+            self.tries.append((self.now, attempt.credentials.url))
+            if attempt.credentials.url == self.takes:
+                self.login.accepted(attempt)
+                return
+            wrong = self.login.refused(attempt, LoginRefused("refused"))
+            if wrong is not None:
+                raise wrong
+
+    def outcome(self) -> type[BridgeError] | None:
+        try:
+            self.log_in()
+        except BridgeError as error:
+            return type(error)
+        return None
+
+
+def test_a_new_secret_in_the_file_is_taken_at_once() -> None:
+    other = Other()
+    other.log_in()
+    other.takes = other.file = "new"
+    other.log_in()
+    assert [secret for _, secret in other.tries] == ["old", "old", "new"]
+
+
+def test_a_file_that_gets_the_secret_later_is_waited_for_and_then_tried_within_a_second() -> None:
+    other = Other()
+    other.log_in()
+    other.takes = "new"
+    for _ in range(600):
+        assert other.outcome() is RetryLater
+        other.now += 0.1
+    assert len(other.tries) < 10
+    other.file = "new"
+    other.now += 1
+    assert other.outcome() is None
+
+
+def test_a_secret_that_never_worked_is_the_configuration_s_fault_and_not_tried_in_a_hurry() -> None:
+    other = Other()
+    other.takes = "another"
+    for _ in range(100):
+        assert other.outcome() is LoginRefused
+        other.now += 0.1
+    assert len(other.tries) < 6
+
+
+def test_a_file_that_is_not_there_for_a_moment_is_read_again() -> None:
+    other = Other()
+    other.log_in()
+    other.takes, other.readable = "new", False
+    assert other.outcome() is RetryLater
+    other.readable, other.file = True, "new"
+    other.now += 1
+    assert other.outcome() is None
+
+
+def test_the_words_say_what_is_waited_for_and_no_secret() -> None:
+    other = Other()
+    other.log_in()
+    other.takes = "new"
+    with pytest.raises(
+        RetryLater, match="refused; it was accepted before: the secret is read again"
+    ):
+        other.log_in()
+    with pytest.raises(RetryLater, match="refused; it was accepted before"):
+        other.log_in()
+
+
+@given(st.lists(st.integers(0, 400), max_size=80))
+def test_the_waits_between_two_tries_of_a_refused_secret_grow(pauses: list[int]) -> None:
+    """However often the parts of a process ask: an account that is tried each second is locked."""
+    other = Other()
+    other.log_in()
+    other.takes = "new"
+    for pause in (0, *pauses):
+        assert other.outcome() is RetryLater
+        other.now += pause
+    refused = [at for at, _ in other.tries[1:]]
+    for number, (earlier, later) in enumerate(pairwise(refused)):
+        assert later - earlier >= min(FIRST_WAIT_S * 2**number, LONGEST_WAIT_S)
+    other.file = "new"
+    other.now += READ_AGAIN_S
+    assert other.outcome() is None
