@@ -34,6 +34,9 @@ READ_TIMEOUT_S: Final = 10.0
 commands that have ended as waiting, and letters that were handed back.
 """
 ENDED: Final = frozenset({State.SUCCEEDED, State.REJECTED, State.EXPIRED, State.CANCELLED})
+MAX_SOURCES: Final = 50
+OTHERS: Final = "(others)"
+"""Stands for all sources but the 50 with the most letters: others may write letters, too."""
 UNDECLARED: Final = "(not declared)"
 """Stands for all commands that this configuration doesn't know."""
 
@@ -63,7 +66,7 @@ class Counted:
             return TIMED_OUT
         if self.since is None:
             return ""
-        return f"at least so many: only what came since {local_time(self.since)} was counted"
+        return f"only what came since {local_time(self.since)} was counted, there may be more"
 
 
 TIMED_OUT: Final = f"not counted: reading took longer than {READ_TIMEOUT_S:g} s"
@@ -109,7 +112,9 @@ def _slim(decoded: Decoded) -> Decoded:
 async def dead_letter_counts(
     bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS
 ) -> Counted:
-    """A row for each source and kind of letters that were not handed back."""
+    """How many letters were not handed back: a row for all of them, then one for each source and
+    kind.
+    """
     from bridge.cli.dead import letter_place
 
     try:
@@ -131,11 +136,15 @@ async def dead_letter_counts(
             letters.append((letter.source, letter.kind, place))
     counts = Counter((source, kind) for source, kind, place in letters if place not in released)
     topic = fixed_topic(bridge.name, DEAD)
-    rows = (
+    most = dict(counts.most_common(MAX_SOURCES))
+    rows: list[dict[str, Any]] = [
         {"topic": topic, "source": source, "letter": kind, "dead_letters": count}
-        for (source, kind), count in sorted(counts.items())
-    )
-    return Counted(tuple(rows), since)
+        for (source, kind), count in sorted(most.items())
+    ]
+    if others := counts.total() - sum(most.values()):
+        rows.append({"topic": topic, "source": OTHERS, "letter": None, "dead_letters": others})
+    total = {"topic": topic, "source": None, "letter": None, "dead_letters": counts.total()}
+    return Counted((total, *rows), since)
 
 
 async def command_counts(bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS) -> Counted:
@@ -186,7 +195,9 @@ def print_counts(commands: Counted, letters: Counted) -> None:
         if row["failed"] or row["unknown"] or row["waiting"]
     ]
     _print("commands", commands, busy, ("command", "failed", "unknown", "waiting", "oldest_waits"))
-    _print("dead letters", letters, letters.rows, ("source", "letter", "dead_letters"))
+    total, *sources = letters.rows or ({"dead_letters": 0},)
+    title = f"dead letters: {total['dead_letters']}" if sources else "dead letters"
+    _print(title, letters, sources, ("source", "letter", "dead_letters"))
 
 
 def _print(
@@ -195,9 +206,10 @@ def _print(
     bound = counted.bound()
     if not rows:
         nothing = "none failed, unknown or waiting" if title == "commands" else "none"
-        click.echo(f"\n{title}: {bound if counted.timed_out else nothing}")
+        parts = [bound] if counted.timed_out else [nothing, bound]
+        click.echo(f"\n{title}: {'; '.join(filter(None, parts))}")
         return
-    click.echo()
+    click.echo(f"\n{title}")
     print_rows(rows, columns, as_json=False)
     if bound:
-        click.echo(f"{title}: {bound}")
+        click.echo(bound)
