@@ -41,8 +41,9 @@ class SourceState:
 @dataclass(frozen=True, slots=True)
 class PartState:
     """A part of a running bridge; `kind` capture, agent, commands, registry, reads (what agents need
-    of a system), or bridge while its log or its registry is waited for; `state` running, retrying,
-    stopped, failed; of reads also opened, where the first try went well.
+    of a system), or bridge while its log or its registry is waited for, and once some of the log was
+    deleted; `state` running, retrying, stopped, failed; of reads also opened, where the first try went
+    well.
     """
 
     kind: str

@@ -62,7 +62,7 @@ class Limits:
     `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
     `rows` a chunk. `keep_alive`: how often an idle source's position is written. `wait`: how long
     one read waits. `successor`: how long an instance that was fenced looks for the name of the one
-    that took over.
+    that took over. `topics`: how often capture looks whether its topics are still there.
     """
 
     changes: int = 10_000
@@ -75,6 +75,7 @@ class Limits:
     backoff: float = 0.2
     longest_backoff: float = 30.0
     successor: float = 30.0
+    topics: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from tenacity.wait import wait_base
 from bridge.capture import control, health, positions
 from bridge.capture.catalogue import described, uses
 from bridge.capture.contract import Wires
+from bridge.capture.deleted_topics import check_positions, pause_lost
 from bridge.capture.entity import CapturedEntity, Incompatible, Target
 from bridge.capture.health import Pulse
 from bridge.capture.progress import ACCEPTED, Job, Progress, enqueue
@@ -101,9 +102,12 @@ class Capture:
         broke: so the next one is tried soon.
         """
         self._tell("starting")
+        existing = await self._existing_topics()
         await self._prepare()
         producer = await self._own()
         progress = await self._progress()
+        at = self._wires.clock()
+        progress = pause_lost(progress, self._source, self._change_topics, existing, at)
         session = self._session(producer, progress)
         monotonic, limits = self._wires.monotonic, self._wires.limits
         begun = monotonic()
@@ -146,9 +150,30 @@ class Capture:
             self._pulse,
             self._tell,
             lacking=self._lacking,
+            topics=[spec.name for spec in topics(self._wires)],
         )
 
     # -- beginning ---------------------------------------------------------------------------
+
+    @property
+    def _change_topics(self) -> dict[str, str]:
+        """The topic of each entity."""
+        wires = self._wires
+        return {
+            spec.name: change_topic(wires.bridge, spec.system, spec.name) for spec in wires.entities
+        }
+
+    async def _existing_topics(self) -> Collection[str]:
+        """The topics that are there before any is made. Where some were deleted since this capture
+        began they are made again, all with the settings that they should have.
+        """
+        wires = self._wires
+        existing = await wires.log.topics()
+        if self._entities:
+            check_positions([positions.topic(wires.bridge).name], existing)
+            if any(spec.name not in existing for spec in topics(wires)):
+                self._entities = {}
+        return existing
 
     async def _prepare(self) -> None:
         """Topics, schemas and entities; once, but for those that can't be made yet."""

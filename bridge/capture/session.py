@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.capture import control, health, positions
 from bridge.capture.contract import Wires
 from bridge.capture.control import Request
+from bridge.capture.deleted_topics import watch_topics
 from bridge.capture.entity import CapturedEntity
 from bridge.capture.health import Pulse
 from bridge.capture.jobs import Jobs
@@ -36,7 +37,8 @@ class Session:
     `name` is this connection's among all that ever were; `lacking` says of which entities nothing
     could be told when it began, and why.
 
-    Three tasks: one reads, encodes and takes snapshots, one commits, one listens for requests.
+    Four tasks: one reads, encodes and takes snapshots, one commits, one listens for requests, one
+    looks whether `topics` are still there.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Session:
     pulse: Pulse
     tell: Callable[[str], None]
     lacking: Mapping[str, str] = field(default_factory=dict)
+    topics: Collection[str] = ()
     wrote_changes: bool = False
     broken: bool = False
 
@@ -93,6 +96,7 @@ class Session:
                 self._read(source, state, jobs, outbox, requests),
                 self._commit(source, outbox),
                 self._listen(requests),
+                watch_topics(self.wires.log, self.topics, limits.topics),
             )
         finally:
             await jobs.close()

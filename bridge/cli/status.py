@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import as_json, on_bridge
+from bridge.cli.shared import as_json, configuration, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
 from bridge.cli.shown.spans import seconds_text as _seconds
 from bridge.model.errors import ConfigurationError
@@ -52,7 +52,10 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         from bridge.capture.health import statuses
         from bridge.cli.status_counts import command_counts, dead_letter_counts, print_counts
         from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
+        from bridge.wiring.missing_topics import missing_topics
 
+        missing = await missing_topics(bridge.log, bridge.config, await bridge.log.topics())
+        problems = [f"{each.text}: {each.hint}" for each in missing]
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
         systems = [
@@ -67,7 +70,16 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         commands = await command_counts(bridge, now // 1000)
         letters = await dead_letter_counts(bridge, now // 1000)
         if as_json:
-            _print_json(bridge, systems, groups, forms)
+            print_json(
+                {
+                    "kind": "bridge",
+                    "bridge": bridge.name,
+                    "log": bridge.log.name,
+                    "problems": problems,
+                    "runs": forms,
+                }
+            )
+            _print_json(systems, groups)
             for row in waits:
                 print_json({"kind": "wait", **row})
             for row in (*commands.json_rows("commands"), *letters.json_rows("dead_letters")):
@@ -77,11 +89,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             for row in waits:
                 _print_wait(row)
             print_counts(commands, letters)
+            for problem in problems:
+                click.echo(f"log: {problem}")
         waits_long = any(
             row["state"] == "failed" or row["seconds"] > CAPTURE_SILENT_AFTER_S for row in waits
         )
-        return 1 if stalls or waits_long or any(row["healthy"] is False for row in systems) else 0
+        unhealthy = any(row["healthy"] is False for row in systems)
+        return 1 if problems or stalls or waits_long or unhealthy else 0
 
+    _check_file(ctx)
     on_bridge(ctx, act)
 
 
@@ -115,6 +131,16 @@ def _print_wait(row: Mapping[str, Any]) -> None:
     since = f"since {local_time(row['since'])} ({_seconds(row['seconds'])})"
     verb = "has failed" if row["state"] == "failed" else "waits"
     click.echo(f"{part} {verb}{what}{events} {since}: {row['reason']}")
+
+
+def _check_file(ctx: click.Context) -> None:
+    """Opening a log makes the file that is missing: then nobody would know that it was removed."""
+    from bridge.wiring.log_files import file_problem
+
+    path = configuration(ctx).log.path
+    problem = "" if path is None else file_problem(path)
+    if problem:
+        raise click.ClickException(problem)
 
 
 async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
@@ -213,15 +239,7 @@ def compiled(module: str, needs: Iterable[str] = ()) -> bool | None:
     return isinstance(found.loader, ExtensionFileLoader)
 
 
-def _print_json(
-    bridge: Bridge,
-    systems: list[dict[str, Any]],
-    groups: list[dict[str, Any]],
-    forms: Mapping[str, str],
-) -> None:
-    print_json(
-        {"kind": "bridge", "bridge": bridge.name, "log": bridge.log.name, "runs": dict(forms)}
-    )
+def _print_json(systems: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
     for row in systems:
         print_json({"kind": "system", **row})
     for row in groups:

@@ -25,6 +25,7 @@ from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
 from bridge.wiring import garbage
 from bridge.wiring.bridge import Bridge, opened
+from bridge.wiring.log_watch import LogWatch
 
 T = TypeVar("T")
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -98,6 +99,8 @@ async def waited_for(
         )
         if bridge is not None:
             await stack.enter_async_context(bridge.group_reports.written(stop))
+            watch = LogWatch(bridge.log, config, observer)
+            await stack.enter_async_context(watch.watching(stop))
         yield bridge
 
 

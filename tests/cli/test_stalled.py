@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from bridge.capture import health
+from bridge.capture import health, positions
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 from bridge.wiring.group_reports import KEY_PREFIX
@@ -25,7 +25,7 @@ def report(place: Place, *, waits_since: int, lasting: bool) -> None:
     async def write() -> None:
         log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
         await log.open()
-        await log.create_topics([health.topic("demo")])
+        await log.create_topics([health.topic("demo"), positions.topic("demo")])
         await log.append(
             health.topic("demo").name,
             [Entry(b"erp", health.dump(status)), Entry(f"{KEY_PREFIX}x".encode(), b"{}")],

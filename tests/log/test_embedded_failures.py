@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.log.embedded import EmbeddedLog
+from bridge.log.embedded.open_files import processes_on_removed_file
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, Fenced
 from tests.waiting import PATIENCE, until
@@ -297,6 +298,9 @@ async def test_closing_lets_go_of_the_file_whatever_went_wrong_before(tmp_path: 
     await again.close()
 
 
+GONE = {None: "was removed while it was open", "another log": "was replaced by another file"}
+
+
 @pytest.mark.parametrize("replacement", [None, "another log"])
 async def test_a_file_that_is_replaced_while_it_is_open_takes_no_more_records(
     open_embedded: OpenEmbedded, tmp_path: Path, replacement: str | None
@@ -311,12 +315,62 @@ async def test_a_file_that_is_replaced_while_it_is_open_takes_no_more_records(
         path.rename(path.with_name(f"old-{path.name}"))
     if replacement is not None:
         await open_embedded()
-    with pytest.raises(ConfigurationError, match="replaced by another file while it was open"):
+    with pytest.raises(ConfigurationError, match=GONE[replacement]):
         await log.append("t", [Entry(b"k", b"2")])
 
     async def read_on() -> None:
         while True:
             await member.read(10, 1.0)
 
-    with pytest.raises(ConfigurationError, match="replaced by another file while it was open"):
+    with pytest.raises(ConfigurationError, match=GONE[replacement]):
         await read_on()
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+async def test_a_part_of_the_log_that_is_removed_while_it_is_open_is_noticed_at_once(
+    open_embedded: OpenEmbedded, tmp_path: Path, part: str
+) -> None:
+    """What is committed stands in the -wal file first: it went with the process, silently."""
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    await log.append("t", [Entry(b"k", b"1")])
+    (tmp_path / f"log.db{part}").unlink()
+    with pytest.raises(ConfigurationError, match=f"log.db{part}, which is a part of it, was rem"):
+        await log.append("t", [Entry(b"k", b"2")])
+
+
+async def test_what_a_file_took_that_went_meanwhile_is_no_success(
+    open_embedded: OpenEmbedded, tmp_path: Path
+) -> None:
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+
+    def remove(_: sqlite3.Connection) -> None:
+        (tmp_path / "log.db").unlink()
+
+    with pytest.raises(ConfigurationError, match="was removed while it was open"):
+        await log._store.writer.run(remove)
+
+
+async def test_nothing_is_read_from_a_file_that_was_removed(
+    open_embedded: OpenEmbedded, tmp_path: Path
+) -> None:
+    """`tail` would wait for ever for what another process writes into the new one."""
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    (tmp_path / "log.db").unlink()
+    with pytest.raises(ConfigurationError, match="was removed while it was open"):
+        await log.topics()
+    assert processes_on_removed_file(tmp_path / "log.db") == [os.getpid()]
+    assert processes_on_removed_file(tmp_path / "other.db") == []
+
+
+async def test_no_new_log_is_made_where_parts_of_a_removed_one_are_left(
+    open_embedded: OpenEmbedded, tmp_path: Path
+) -> None:
+    log = await open_embedded()
+    await log.create_topics([TopicSpec("t", partitions=1)])
+    (tmp_path / "log.db").unlink()
+    with pytest.raises(ConfigurationError, match=r"log\.db-wal .*still there"):
+        await open_embedded()
+    assert not (tmp_path / "log.db").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 
 from bridge.capture.control import topic as control_topic
@@ -22,7 +23,9 @@ from bridge.model.names import (
     internal_topic,
     replay_topic,
 )
+from bridge.wiring.log_files import file_problem
 from bridge.wiring.logs import make_bare_registry, make_log, make_registry
+from bridge.wiring.missing_topics import missing_topics
 
 
 def expected(config: Config) -> list[TopicSpec]:
@@ -125,9 +128,14 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Foun
 
 async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
     """Opens the log without writing to it; an embedded one that isn't there yet is not made."""
-    if config.log.path is not None and not config.log.path.exists():
-        yield Found("ok", "log", "is made at the first `bridgectl run`", str(config.log.path))
-        return
+    if config.log.path is not None:
+        problem = await asyncio.to_thread(file_problem, config.log.path)
+        if problem:
+            yield Found("error", "log", problem, str(config.log.path))
+            return
+        if not config.log.path.exists():
+            yield Found("ok", "log", "is made at the first `bridgectl run`", str(config.log.path))
+            return
     try:
         log = make_log(config)
     except BridgeError as error:
@@ -154,6 +162,10 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
 async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found, None]:
     topics = await log.topics()
     wrong = topic_findings(config, topics)
+    wrong += [
+        Found("error", "log", each.text, f"topic {each.topic}", each.hint)
+        for each in await missing_topics(log, config, topics)
+    ]
     if isinstance(log, SupportsLogCheck):
         colliding = collisions([spec.name for spec in expected(config)], topics)
         wrong += [

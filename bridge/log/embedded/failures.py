@@ -31,24 +31,6 @@ def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exce
     return found
 
 
-def file_id(path: Path) -> tuple[int, int] | None:
-    """Which file has this name now; None: there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def replaced(path: Path) -> ConfigurationError:
-    """What is written through a connection to a file that has lost its name is lost with it."""
-    return ConfigurationError(
-        f"the embedded log {path} was removed or replaced by another file while it was open: "
-        "nothing of this was written. Stop every process of this bridge before the file is "
-        "exchanged, and start them again now"
-    )
-
-
 def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> BridgeError:
     reason = f"{error} ({error.sqlite_errorname})"
     if code in _CONFIGURATION:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from bridge.log.embedded.failures import named
+from bridge.log.embedded.open_files import left_behind
 from bridge.model.errors import ConfigurationError
 
 SHIFT = 40
@@ -92,7 +93,11 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
 
 
 def prepare(path: Path, patience: float) -> None:
-    """Make the tables where they are missing. Raises ConfigurationError for another file."""
+    """Make the tables where they are missing. Raises ConfigurationError for another file, and where
+    the file is missing but parts of it aren't.
+    """
+    if (reason := left_behind(path)) is not None:
+        raise reason
     try:
         connection = connect(path, patience)
     except sqlite3.Error as error:

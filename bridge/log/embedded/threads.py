@@ -16,8 +16,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.log.embedded.failures import file_id, named, replaced
+from bridge.log.embedded.failures import named
+from bridge.log.embedded.open_files import OpenFiles
 from bridge.log.embedded.schema import connect
+from bridge.model.errors import ConfigurationError
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -59,12 +61,13 @@ class Reader:
 
     def _work(self) -> None:
         try:
+            files = OpenFiles(self._path)
             connection = self._connect()
         except sqlite3.Error as error:
             self._answer_all(named(error, self._path))
             return
         try:
-            self._serve(connection)
+            self._serve(connection, files)
         finally:
             connection.close()
 
@@ -77,12 +80,13 @@ class Reader:
             if next_one[1].set_running_or_notify_cancel():
                 next_one[1].set_exception(reason)
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
+    def _serve(self, connection: sqlite3.Connection, files: OpenFiles) -> None:
         while (next_one := self._jobs.get()) is not None:
             job, future = next_one
             if not future.set_running_or_notify_cancel():
                 continue
             try:
+                files.check()
                 future.set_result(job(connection))
             except sqlite3.Error as error:
                 future.set_exception(named(error, self._path))
@@ -96,22 +100,20 @@ class Writer(Reader):
     def __init__(self, path: Path, patience: float, written: Callable[[], None]) -> None:
         super().__init__(path, patience)
         self._written = written
-        self._file: tuple[int, int] | None = None
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
         # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        self._file = file_id(self._path)
         return connection
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
+    def _serve(self, connection: sqlite3.Connection, files: OpenFiles) -> None:
         ended = False
         while not ended:
             jobs, ended = self._waiting()
             if jobs:
-                self._write(connection, jobs)
+                self._write(connection, files, jobs)
 
     def _waiting(self) -> tuple[list[tuple[Job, Future[Any]]], bool]:
         jobs: list[tuple[Job, Future[Any]]] = []
@@ -127,15 +129,17 @@ class Writer(Reader):
                 break
         return jobs, next_one is None
 
-    def _write(self, connection: sqlite3.Connection, jobs: list[tuple[Job, Future[Any]]]) -> None:
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        files: OpenFiles,
+        jobs: list[tuple[Job, Future[Any]]],
+    ) -> None:
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], Exception]] = []
         committing = False
-        if file_id(self._path) != self._file:
-            for _, future in jobs:
-                future.set_exception(replaced(self._path))
-            return
         try:
+            files.check()
             connection.execute("BEGIN IMMEDIATE")
             for job, future in jobs:
                 connection.execute("SAVEPOINT job")
@@ -152,6 +156,12 @@ class Writer(Reader):
                 connection.execute("RELEASE job")
             committing = True
             connection.execute("COMMIT")
+            files.add_companions()
+            # One that went meanwhile took along what was committed.
+            files.check()
+        except ConfigurationError as error:
+            failed = [(future, error) for _, future in jobs]
+            done = []
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -90,7 +90,7 @@ class KafkaAdmin:
         }
 
     async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
-        """The configuration entries of topics that are there."""
+        """The configuration entries of those of the topics that are there."""
         names = sorted(topics)
         settings: dict[str, dict[str, str | None]] = {}
         for at in range(0, len(names), 500):
@@ -103,6 +103,8 @@ class KafkaAdmin:
             for answer in answers:
                 for resource in answer.resources:
                     code, text, _, name, entries = resource[:5]
+                    if kafka.for_code(code) is kafka.UnknownTopicOrPartitionError:
+                        continue  # It was deleted since the topics were listed.
                     if code:
                         raise translate(
                             kafka.for_code(code)(text), f"configuration of topic {name}"

@@ -1,0 +1,93 @@
+"""Whether the files of an embedded log are still those that were opened.
+
+What is written through a connection to a file that has lost its name is lost with it, and nobody is
+told by SQLite. The same holds of the `-wal` and `-shm` files beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge.model.errors import ConfigurationError
+
+FileId = tuple[int, int]
+"""Device and inode."""
+_PROCESSES = Path("/proc")
+
+
+def companions(path: Path) -> tuple[Path, Path]:
+    """The files that SQLite keeps beside a database that is open."""
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def file_id(path: Path) -> FileId | None:
+    """Which file has this name now; None: there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class OpenFiles:
+    """The files of one connection, as they were when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ids: dict[Path, FileId] = {}
+        self._add([path])
+
+    def add_companions(self) -> None:
+        """From now on they belong to it: something was written."""
+        if len(self._ids) <= 1:
+            self._add(companions(self._path))
+
+    def _add(self, paths: Sequence[Path]) -> None:
+        self._ids |= {path: found for path in paths if (found := file_id(path)) is not None}
+
+    def check(self) -> None:
+        """Raises ConfigurationError when one of them was removed or replaced."""
+        for path, expected in self._ids.items():
+            found = file_id(path)
+            if found != expected:
+                raise replaced(self._path, path, removed=found is None)
+
+
+def replaced(log: Path, file: Path, *, removed: bool) -> ConfigurationError:
+    """What to say of it."""
+    what = "was removed" if removed else "was replaced by another file"
+    part = "" if file == log else f"{file.name}, which is a part of it, "
+    return ConfigurationError(
+        f"the embedded log {log}: {part}{what} while it was open: nothing of this was written. Stop "
+        "every process of this bridge before the file is exchanged, and start them again now. What "
+        "was in the log is there again only if a backup of it is brought back first; without one "
+        "the bridge begins with an empty log, and says which systems it can't go on with"
+    )
+
+
+def left_behind(path: Path) -> ConfigurationError | None:
+    """Why no new file may be made at `path`: parts of another one are there."""
+    remains = [str(each) for each in companions(path) if each.exists()]
+    if path.exists() or not remains:
+        return None
+    return ConfigurationError(
+        f"the embedded log {path} was removed, but {' and '.join(remains)} are still there: a "
+        "process has it open, or ended in a crash. Stop every process of this bridge, bring back a "
+        f"backup, or, to begin with an empty log, remove {' and '.join(remains)} too"
+    )
+
+
+def processes_on_removed_file(path: Path) -> list[int]:
+    """The processes that have a file open which had this name and was removed since. Linux only, and
+    only those of this user; elsewhere nothing is found out.
+    """
+    removed = f"{path.absolute()} (deleted)"
+    found: list[int] = []
+    for process in sorted(_PROCESSES.glob("[0-9]*/fd"), key=lambda each: int(each.parent.name)):
+        try:
+            if any(str(each.readlink()) == removed for each in process.iterdir()):
+                found.append(int(process.parent.name))
+        except OSError:
+            continue  # It ended, or is somebody else's.
+    return found

@@ -1,0 +1,81 @@
+"""Whether the log of a running process still holds what it held: looked at again and again, because
+a part that only reads would wait for ever for records of a topic that was deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from bridge.config import Config
+from bridge.log.port import Log
+from bridge.model.error_text import error_message
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.names import FIXED, change_topic, fixed_topic
+from bridge.observe import Observer, PartState
+from bridge.wiring.missing_topics import missing_topics
+
+LOOK_EVERY_S: Final = 30.0
+
+
+class LogWatch:
+    """Notices topics of this bridge that were deleted, and a file of the log that was."""
+
+    def __init__(self, log: Log, config: Config, observer: Observer) -> None:
+        self._log = log
+        self._config = config
+        self._observer = observer
+        self._seen: set[str] = set()
+        self._reported = ""
+
+    @asynccontextmanager
+    async def watching(
+        self, stop: asyncio.Event, every_s: float = LOOK_EVERY_S
+    ) -> AsyncIterator[None]:
+        """Look every so many seconds until the end of the block."""
+        looking = asyncio.create_task(self._watch(stop, every_s), name="log watch")
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _watch(self, stop: asyncio.Event, every_s: float) -> None:
+        while not stop.is_set():
+            with suppress(RetryLater):  # The log is away: its parts say so.
+                self._report(await self.look())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
+
+    async def look(self) -> str:
+        """What is missing by now; empty: nothing. Raises RetryLater while the log is away."""
+        try:
+            existing = await self._log.topics()
+            missing = await missing_topics(self._log, self._config, existing)
+        except ConfigurationError as error:
+            return error_message(error)
+        ours = _read_by_others(self._config) & existing.keys()
+        texts = {each.topic: f"{each.text}: {each.hint}" for each in missing}
+        for topic in sorted(self._seen - ours - texts.keys()):
+            texts[topic] = f"topic {topic} was deleted: what it held is lost"
+        self._seen |= ours
+        return "; ".join(text for _, text in sorted(texts.items()))
+
+    def _report(self, reason: str) -> None:
+        if reason != self._reported:
+            self._reported = reason
+            state = "retrying" if reason else "running"
+            self._observer(PartState("bridge", self._config.bridge, state, reason))
+
+
+def _read_by_others(config: Config) -> set[str]:
+    """The topics of this bridge that nobody deletes on purpose while it runs."""
+    changes = {
+        change_topic(config.bridge, entity.system, entity.name)
+        for system in config.systems
+        for entity in system.spec.entities
+    }
+    return changes | {fixed_topic(config.bridge, name) for name in FIXED}

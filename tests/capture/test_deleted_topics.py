@@ -1,0 +1,122 @@
+"""Topics that somebody deletes: what they held is lost, and capture doesn't go on as if it weren't."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bridge.capture import control
+from bridge.capture.deleted_topics import check_positions
+from bridge.log.embedded.schema import SHIFT
+from bridge.log.kafka import from_url
+from bridge.log.registry.embedded import EmbeddedRegistry
+from bridge.model.errors import ConfigurationError
+from bridge.observe import EntityPaused
+from tests.capture.legacy import SqliteLegacy
+from tests.capture.rig import QUICK, Rig, opened, until
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
+
+BEFORE = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+    "CREATE TABLE u (id INTEGER PRIMARY KEY, a)",
+    "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+)
+Delete = Callable[[str], Awaitable[None]]
+
+
+def deleting(log: str, folder: Path, kafka: Kafka) -> Delete:
+    """A way to delete a topic by hand."""
+
+    async def in_kafka(topic: str) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic])
+        finally:
+            await admin.close()
+
+    async def in_file(topic: str) -> None:
+        with closing(sqlite3.connect(folder / "bridge.db")) as connection, connection:
+            ids = connection.execute("SELECT id FROM partition WHERE topic = ?", (topic,))
+            for (number,) in ids.fetchall():
+                bounds = (number << SHIFT, (number + 1) << SHIFT)
+                connection.execute("DELETE FROM batch WHERE id >= ? AND id < ?", bounds)
+            connection.execute("DELETE FROM partition WHERE topic = ?", (topic,))
+            connection.execute("DELETE FROM topic WHERE name = ?", (topic,))
+
+    return in_kafka if log == "kafka" else in_file
+
+
+@asynccontextmanager
+async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
+    """Two tables, one of which has rows, and a log of either kind."""
+    async with AsyncExitStack() as stack:
+        rig = await stack.enter_async_context(opened(folder, SqliteLegacy(folder / "erp.db")))
+        if log == "kafka":
+            rig.log, rig.bridge = from_url(f"kafka://{kafka.bootstrap}"), f"a{uuid.uuid4().hex[:8]}"
+            await rig.log.open()
+            stack.push_async_callback(rig.log.close)
+            rig.registry = EmbeddedRegistry(rig.log, rig.bridge)
+            await rig.registry.open()
+            stack.push_async_callback(rig.registry.close)
+        rig.run(*BEFORE)
+        await rig.declare("t", "u")
+        rig.limits = replace(QUICK, topics=0.1)
+        yield rig
+
+
+async def comes_back(rig: Rig) -> None:
+    """The rows, once somebody asks for it."""
+    asked = control.request("erp", "resume", "t")
+    await control.send(rig.log, rig.bridge, asked)
+    await rig.equal("t", "u")
+
+
+@pytest.mark.parametrize("log", ["embedded", "kafka"])
+async def test_a_change_topic_deleted_meanwhile_pauses_its_entity(
+    log: str, tmp_path: Path, kafka: Kafka
+) -> None:
+    """Made anew in silence, it would hold the changes to come alone, and nobody would know."""
+    async with on(log, tmp_path, kafka) as rig:
+        async with rig.capturing():
+            await rig.equal("t")
+        topic = f"{rig.bridge}.erp.t"
+        await deleting(log, tmp_path, kafka)(topic)
+        async with rig.capturing() as capture:
+            [pause] = capture.pulse.progress.paused.values()
+            assert f"topic {topic} was deleted" in pause.reason
+            assert "bridgectl snapshot erp.t --resume" in pause.reason
+            assert [n.entity for n in rig.notices if isinstance(n, EntityPaused)] == ["erp.t"]
+            rig.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
+            await rig.equal("u")
+            await comes_back(rig)
+
+
+async def test_a_change_topic_deleted_under_a_running_capture_pauses_its_entity(
+    tmp_path: Path, kafka: Kafka
+) -> None:
+    async with on("kafka", tmp_path, kafka) as rig, rig.capturing() as capture:
+        await rig.equal("t")
+        await deleting("kafka", tmp_path, kafka)(f"{rig.bridge}.erp.t")
+        rig.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
+        await until(lambda: capture.pulse.progress.paused)
+        assert "was deleted" in capture.pulse.progress.paused["t"].reason
+        await rig.equal("u")
+        await comes_back(rig)
+
+
+def test_without_its_positions_a_running_capture_ends() -> None:
+    """It alone knew where it was; another one must not begin at that as if nothing had been."""
+    check_positions(["_acme.positions"], {"_acme.positions", "acme.dead"})
+    with pytest.raises(ConfigurationError, match=r"_acme\.positions were deleted"):
+        check_positions(["_acme.positions"], {"acme.dead"})

@@ -1,0 +1,52 @@
+"""The log's file removed under a running bridge: everybody says so, nobody goes on without a word."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.cli.place import made
+from tests.waiting import PATIENCE
+
+
+def test_the_running_bridge_check_and_status_say_that_the_file_was_removed(tmp_path: Path) -> None:
+    place = made(tmp_path / "demo")
+    log = place.folder / "var" / "bridge.db"
+    assert place.call("setup", "erp", "--yes").code == 0
+    with place.running() as bridge:
+        place.until("tail", "customer", "--no-follow", "--json", count=40)
+        bridge.send_signal(signal.SIGSTOP)  # It is not to end before the others have looked.
+        for path in log.parent.glob("bridge.db*"):
+            path.unlink()
+        status, check = place.call("status"), place.call("check")
+        bridge.send_signal(signal.SIGCONT)
+        assert bridge.wait(timeout=PATIENCE) == 1
+        assert not log.exists(), "looking must not make a new one"
+        assert status.code == check.code == 1
+        for text in (status.err, check.out):
+            assert f"{log} was removed while process {bridge.pid} had it open" in text
+    assert "was removed while it was open" in (place.folder / "run.log").read_text()
+    # Nobody has it open any more. What was acknowledged in the source is not in the new log.
+    answer = place.call("check", "--json")
+    assert answer.code == 1
+    assert any("the log has no checkpoint" in row["what"] for row in answer.rows)
+
+
+def test_a_topic_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
+    place = made(tmp_path / "demo")
+    log = place.folder / "var" / "bridge.db"
+    assert place.call("setup", "erp", "--yes").code == 0
+    with place.running():
+        place.until("tail", "customer", "--no-follow", "--json", count=40)
+    with closing(sqlite3.connect(log)) as connection, connection:
+        for topic in ("demo.erp.customer", "demo.receipts"):
+            connection.execute("DELETE FROM partition WHERE topic = ?", (topic,))
+            connection.execute("DELETE FROM topic WHERE name = ?", (topic,))
+    status, check = place.call("status"), place.call("check")
+    assert status.code == check.code == 1
+    for text in (status.out, check.out):
+        assert "topic demo.erp.customer was deleted: all that was captured into it is lost" in text
+        assert "bridgectl snapshot erp.customer --resume" in text
+        assert "topic demo.receipts was deleted: what it held is lost" in text
