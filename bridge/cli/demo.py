@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.given.numbers import SECONDS
 from bridge.cli.shared import finish, run_async
 from bridge.cli.shown.safe_text import raw_stream
 
@@ -40,7 +41,9 @@ QUIET = 30.0
 )
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka as the log.")
 @click.option("--registry", metavar="URL", help="With --kafka: a Confluent-compatible registry.")
-@click.option("--seconds", default=20.0, show_default=True, help="How long the users work.")
+@click.option(
+    "--seconds", type=SECONDS, default=20.0, show_default=True, help="How long the users work."
+)
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),

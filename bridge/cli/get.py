@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.app import FAILED
+from bridge.cli.given.numbers import COUNT
 from bridge.cli.given.values import condition, key_of
 from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
 from bridge.cli.shown.rows import print_json, print_rows
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=50,
     show_default=True,
     help="At most so many, without keys.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bridge.cli.given.numbers import OFFSET, PER_SECOND
 from bridge.cli.given.times import TIME, now_ms
 from bridge.cli.given.topics import topic_of
 from bridge.cli.given.values import condition, key_of, pairs
@@ -59,9 +60,7 @@ def destination(text: str, agents: Collection[str]) -> Destination:
 @click.argument("name", metavar="ENTITY|TOPIC")
 @click.option("--since", type=TIME, help="From then on: '1d ago', 2026-01-31T10:00.")
 @click.option("--until", type=TIME, help="Up to then.")
-@click.option(
-    "--offset", type=click.IntRange(min=0), help="From this offset of each partition on; 0: all."
-)
+@click.option("--offset", type=OFFSET, help="From this offset of each partition on; 0: all.")
 @click.option(
     "--key", "keys", multiple=True, help="Only this key: text, JSON or f=v,f=v; repeatable."
 )
@@ -82,7 +81,7 @@ def destination(text: str, agents: Collection[str]) -> Destination:
 @click.option("--to", required=True, metavar="AGENT|FILE|topic:NAME", help="Where they go.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0),
+    type=PER_SECOND,
     default=0.0,
     help="At most so many a second, evenly. Default: as fast as can be.",
 )

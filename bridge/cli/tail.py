@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.given.numbers import COUNT
 from bridge.cli.given.start import BEGINNING, END, PLACE, Start, offsets
 from bridge.cli.given.topics import chosen
 from bridge.cli.given.values import key_parts
@@ -80,7 +81,7 @@ def _same(held: Any, asked: Any) -> bool:
     "Default: end, or beginning with --no-follow.",
 )
 @click.option("--follow/--no-follow", default=True, help="Go on as records come, or end.")
-@click.option("--limit", type=click.IntRange(min=1), help="End after that many records.")
+@click.option("--limit", type=COUNT, help="End after that many records.")
 @click.option("--key", default="", metavar="KEY", help="Only this key: text, JSON, or f=v,f=v.")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these; repeatable.")
 @click.option(

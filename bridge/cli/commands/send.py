@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.given.numbers import SECONDS
 from bridge.cli.given.times import TIME
 from bridge.cli.given.values import key_of, pairs
 from bridge.cli.shared import as_json, on_bridge
@@ -56,7 +57,7 @@ _AS_JSON = frozenset({"boolean", "integer", "float", "double", "array"})
 @click.option("--dry-run", is_flag=True, help="Check it and show the record; send nothing.")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     metavar="SECONDS",
     help="Wait that long for its receipt.",
 )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from bridge.cli.given.times import FORMS, MIN_EPOCH_MS, instant_ms, now_ms
+from bridge.cli.given.times import EPOCH, FORMS, MIN_EPOCH_MS, instant_ms, now_ms
 from bridge.log.port import Log, TopicPartition
 
 
@@ -33,7 +33,7 @@ def parse_start(text: str, now_ms: int) -> Start:
         return BEGINNING
     if said in ("end", "latest"):
         return END
-    if said.isdigit() and int(said) < MIN_EPOCH_MS:
+    if EPOCH.fullmatch(said) and int(said) < MIN_EPOCH_MS:
         return Start("offset", int(said))
     try:
         return Start("time", instant_ms(text, now_ms))

@@ -10,8 +10,11 @@ from typing import Any
 import click
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_SPAN = re.compile(r"(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)\s*)+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)")
+_SPAN = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?\s*(?:ms|s|m|h|d|w)\s*)+")
+EPOCH = re.compile(r"[0-9]{1,20}")
+#: What every clock and calendar of the bridge can hold.
+FIRST_MS, LAST_MS = 0, 253_370_764_800_000
 #: Whole numbers from here on are epoch milliseconds (1973), below they are no instants.
 MIN_EPOCH_MS = 100_000_000_000
 FORMS = "2026-01-31T10:00, 2026-01-31, '10m ago', -1h30m, now, or epoch milliseconds"
@@ -29,20 +32,27 @@ def instant_ms(text: str, now_ms: int) -> int:
 
     Raises ValueError that says which forms there are.
     """
-    said = text.strip().lower()
-    if said == "now":
-        return now_ms
-    if said.isdigit() and int(said) >= MIN_EPOCH_MS:
-        return int(said)
-    if said.startswith("-") or said.endswith("ago"):
-        span = span_ms(said.removeprefix("-").removesuffix("ago"))
-        if span is not None:
-            return now_ms - span
     try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is not a time: write {FORMS}") from None
-    return round(found.astimezone(UTC).timestamp() * 1000)
+        instant = _instant_ms(text.strip(), now_ms)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:80]!r} is not a time: write {FORMS}") from None
+    if not FIRST_MS <= instant <= LAST_MS:
+        raise ValueError(f"{text[:80]!r} is not within the years 1970 to 9998: write {FORMS}")
+    return instant
+
+
+def _instant_ms(text: str, now_ms: int) -> int:
+    word = text.lower()
+    if word == "now":
+        return now_ms
+    if EPOCH.fullmatch(word) and int(word) >= MIN_EPOCH_MS:
+        return int(word)
+    if word.startswith("-") or word.endswith("ago"):
+        span = span_ms(word.removeprefix("-").removesuffix("ago"))
+        if span is not None:
+            # Longer ago than any record: Kafka takes negative instants for something else.
+            return max(FIRST_MS, now_ms - span)
+    return round(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
 
 
 def now_ms() -> int:

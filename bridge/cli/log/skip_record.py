@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.given.numbers import PARTITION
 from bridge.cli.given.topics import topic_of
 from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
 from bridge.cli.shown.rows import print_json
@@ -32,7 +33,7 @@ READ_TIMEOUT_S = 30.0
 )
 @click.argument("group")
 @click.option("--topic", "name", required=True, help="The entity or topic that the group reads.")
-@click.option("--partition", required=True, type=click.IntRange(min=0), help="Its partition.")
+@click.option("--partition", required=True, type=PARTITION, help="Its partition.")
 @click.option(
     "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many records."
 )

@@ -8,13 +8,15 @@ from typing import Any, Generic, TypeVar
 
 import click
 
+from bridge.cli.given.numbers import COUNT_OR_ALL
+
 Item = TypeVar("Item")
 
 DEFAULT_LIMIT = 50
 
 limit_option = click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=COUNT_OR_ALL,
     default=DEFAULT_LIMIT,
     show_default=True,
     help="At most so many, the newest; 0: all.",
