@@ -25,6 +25,7 @@ from bridge.model.names import (
     replay_topic,
     split_entity,
 )
+from bridge.private_files import make_private_file
 from bridge.replay.contract import Picked, Resumed
 from bridge.replay.notes import FINISHED, notes_partition, replay_group, replay_notes
 from bridge.replay.select import Selection
@@ -68,7 +69,7 @@ class JsonLines:
         return await asyncio.to_thread(self._open, selection)
 
     def _open(self, selection: Selection) -> Resumed:
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        make_private_file(self._path)
         self._file = self._path.open("r+b")
         offsets: dict[TopicPartition, int] = {}
         mark: Mapping[str, Any] | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from bridge.capture.control import topic as control_topic
 from bridge.capture.entity import stored_type
@@ -23,6 +25,7 @@ from bridge.model.names import (
     internal_topic,
     replay_topic,
 )
+from bridge.private_files import exposed_files
 from bridge.wiring.log_files import file_problem
 from bridge.wiring.logs import make_bare_registry, make_log, make_registry
 from bridge.wiring.missing_topics import missing_topics
@@ -136,6 +139,9 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
         if not config.log.path.exists():
             yield Found("ok", "log", "is made at the first `bridgectl run`", str(config.log.path))
             return
+    if config.log.path is not None:
+        for exposed in _exposed(config.log.path):
+            yield exposed
     try:
         log = make_log(config)
     except BridgeError as error:
@@ -157,6 +163,18 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
         yield Found("error", "log", str(error), place)
     finally:
         await log.close()
+
+
+def _exposed(path: Path) -> Iterator[Found]:
+    for file in exposed_files(path):
+        is_folder = file.is_dir()
+        what = (
+            "others may write into the folder of the log, and so replace it"
+            if is_folder
+            else "others than its owner may read the log, which holds business data"
+        )
+        mode = "go-w" if is_folder else "600"
+        yield Found("warning", "log", what, str(file), fix=f"chmod {mode} {shlex.quote(str(file))}")
 
 
 async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found, None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.model.errors import ConfigurationError
+from bridge.private_files import make_private_folder
 from bridge.resources import data_folder
 
 MARK = ".bridge-demo"
@@ -75,7 +76,7 @@ def _prepare_folder(folder: Path) -> None:
         shutil.rmtree(folder)
     skip = shutil.ignore_patterns("__pycache__", "var")
     shutil.copytree(data_folder("examples") / "demo", folder, ignore=skip)
-    (folder / "var").mkdir()
+    make_private_folder(folder / "var")
     (folder / MARK).write_text("made by `bridgectl demo`, which may delete it\n", encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -17,6 +18,9 @@ _CONFIGURATION = {
 }
 
 
+_MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EINTR})
+
+
 def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exception:
     """The bridge's error for one of SQLite's, caused by it; our own mistakes stay what they are.
 
@@ -29,6 +33,13 @@ def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exce
     found = _named(error, code & 0xFF, path, committing=committing)
     found.__cause__ = error
     return found
+
+
+def not_made(error: OSError, path: Path) -> BridgeError:
+    """The bridge's error where the file isn't there and can't be made."""
+    hint = _CONFIGURATION[sqlite3.SQLITE_CANTOPEN]
+    message = f"the embedded log {path} {hint}: {error.strerror}"
+    return RetryLater(message) if error.errno in _MAY_PASS else ConfigurationError(message)
 
 
 def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> BridgeError:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.model.errors import ConfigurationError
+from bridge.private_files import make_private_folder
 
 #: `f_type` of statfs(2): file systems whose locks and shared memory don't span machines.
 _NETWORK = {
@@ -47,13 +48,13 @@ def network_file_system(folder: Path) -> str | None:
 
 
 def check_place(path: Path, network: Callable[[Path], str | None] = network_file_system) -> None:
-    """Make the folder of `path` where it is missing.
+    """Make the folder of `path` where it is missing, for its owner alone.
 
     Raises ConfigurationError when it can't be made or lies on a network file system, where
     neither SQLite's locks nor its shared memory hold between machines.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         found = network(path.parent)
     except OSError as error:
         raise ConfigurationError(

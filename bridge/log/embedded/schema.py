@@ -11,9 +11,10 @@ import sqlite3
 import time
 from pathlib import Path
 
-from bridge.log.embedded.failures import named
+from bridge.log.embedded.failures import named, not_made
 from bridge.log.embedded.open_files import left_behind
 from bridge.model.errors import ConfigurationError
+from bridge.private_files import make_private_file
 
 SHIFT = 40
 APPLICATION = 0x62726467
@@ -98,6 +99,11 @@ def prepare(path: Path, patience: float) -> None:
     """
     if (reason := left_behind(path)) is not None:
         raise reason
+    try:
+        # SQLite gives its other files, -wal and -shm, the mode of this one.
+        make_private_file(path)
+    except OSError as error:
+        raise not_made(error, path) from error
     try:
         connection = connect(path, patience)
     except sqlite3.Error as error:

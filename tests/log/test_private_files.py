@@ -1,0 +1,89 @@
+"""What the bridge stores is its owner's alone, whatever the umask, from the moment it is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.check.log import log_findings
+from bridge.config import load
+from bridge.log.embedded import EmbeddedLog
+from bridge.log.port import Entry, TopicSpec
+from bridge.model.errors import ConfigurationError
+from bridge.private_files import make_private_file, make_private_folder
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o277], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.usefixtures("umask")
+async def test_every_file_of_the_embedded_log_is_its_owners_alone(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "a" / "var" / "bridge.db")
+    await log.open()
+    await log.create_topics([TopicSpec("acme.t")])
+    await log.append("acme.t", [Entry(b"k", b"v")])
+    while_open = modes(tmp_path)
+    await log.close()
+    files = {f"a/var/bridge.db{suffix}" for suffix in ("", "-wal", "-shm")}
+    assert while_open == {"a": "0o700", "a/var": "0o700", **dict.fromkeys(files, "0o600")}
+    assert set(modes(tmp_path).values()) == {"0o700", "0o600"}
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_file_that_others_made_first_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    make_private_file(path)
+    path.write_text("line")
+    make_private_file(path)
+    assert path.read_text() == "line"
+    assert modes(tmp_path) == {"events.jsonl": "0o600"}
+
+
+async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_path: Path) -> None:
+    (tmp_path / "bridge.yaml").write_text(
+        "bridge: acme\nlog: sqlite:///var/bridge.db\nsystems: []\n"
+    )
+    config = load(tmp_path / "bridge.yaml")
+    path = tmp_path / "var" / "bridge.db"
+    log = EmbeddedLog(path)
+    await log.open()
+    await log.close()
+    assert [found.fix async for found in log_findings(config) if "chmod" in found.fix] == []
+    path.chmod(0o640)
+    path.parent.chmod(0o770)
+    await log.open()
+    await log.close()
+    assert modes(tmp_path)["var/bridge.db"] == "0o640"
+    warnings = [found async for found in log_findings(config) if "chmod" in found.fix]
+    assert [(found.weight, found.fix) for found in warnings] == [
+        ("warning", f"chmod 600 {path}"),
+        ("warning", f"chmod go-w {path.parent}"),
+    ]
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        make_private_folder(tmp_path / "file" / "var")
+    make_private_folder(tmp_path)
+
+
+async def test_a_log_whose_folder_is_a_file_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"file/bridge\.db"):
+        await EmbeddedLog(tmp_path / "file" / "bridge.db").open()
