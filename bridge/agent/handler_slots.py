@@ -33,10 +33,11 @@ class HandlerSlots(Generic[Job]):
 
     def end(self, job: Job) -> None:
         """A job has ended, in whichever way."""
-        if job in self._resting:
+        if self._resting and job in self._resting:
             self._resting.discard(job)
-        else:
-            self.running -= 1
+            return
+        self.running -= 1
+        if self._coming:
             self.admit()
 
     def rest(self, job: Job) -> None:

@@ -112,6 +112,8 @@ def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
 
 def _weight(notice: Notice) -> int:
     """The level that a notice is told at. Pure."""
+    if isinstance(notice, _OFTEN):
+        return logging.DEBUG  # first: there is one for each event
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, CommandMoved):
         return _command_weight(notice)
@@ -127,7 +129,7 @@ def _weight(notice: Notice) -> int:
         return logging.ERROR
     if isinstance(notice, _WARN) or state in _WARN_STATES or (state == "stopped" and reason):
         return logging.WARNING
-    return logging.DEBUG if isinstance(notice, _OFTEN) else logging.INFO
+    return logging.INFO
 
 
 def _command_weight(notice: CommandMoved) -> int:
