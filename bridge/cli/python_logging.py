@@ -36,12 +36,17 @@ class LineHandler(logging.Handler):
             error = record.exc_info[1] if record.exc_info else None
             if error is not None:
                 facts["traceback"] = error_trace(error)
-            self._lines.log(min(record.levelno, logging.CRITICAL), _message(record), **facts)
+            self._lines.log(_standard_level(record.levelno), _message(record), **facts)
         except Exception:  # noqa: BLE001 - as logging does with what can't be written
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Nothing: a terminal or a pipe that is gone can't be told that it is gone."""
+
+
+def _standard_level(level: int) -> int:
+    """The named level that is nearest below; others have no name for a line."""
+    return max(logging.DEBUG, min(level // 10 * 10, logging.CRITICAL))
 
 
 def _message(record: logging.LogRecord) -> str:

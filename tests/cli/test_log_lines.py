@@ -144,6 +144,17 @@ def test_a_message_whose_arguments_do_not_fit_is_a_line_all_the_same(lines: Line
     assert "its arguments don't fit" in line["event"]
 
 
+@pytest.mark.parametrize(
+    ("level", "name"), [(25, "info"), (99, "critical"), (1, "debug"), (-7, "debug")]
+)
+def test_a_level_of_ones_own_is_the_nearest_that_has_a_name(
+    lines: Lines, level: int, name: str
+) -> None:
+    handler = LineHandler(line_logger(as_json=True, level=logging.DEBUG))
+    handler.emit(logging.makeLogRecord({"msg": "here", "levelno": level}))
+    assert [line["level"] for line in lines()] == [name]
+
+
 def test_libraries_are_heard_from_warnings_on_as_lines_too(lines: Lines) -> None:
     with logging_into(line_logger(as_json=True), logging.INFO):
         log_some("some.library")
