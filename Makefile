@@ -13,7 +13,7 @@ WORKERS ?= 4
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup build services lint test demo example-odata example-tryton bench torture torture-input clean
+.PHONY: help setup build services lint test demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -24,6 +24,7 @@ help:
 	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
 	@echo "make torture-input N=1000   so many hostile rows, tasks, records and answers at a running bridge;"
 	@echo "                SEED=7, LOG=embedded; none ends anything but itself, none is lost"
+	@echo "make busy-checks N=100   so many checks beside a bridge at work; none finds anything wrong"
 	@echo "make setup      only the virtual environment, .venv"
 	@echo "make services   only the servers that tests need"
 	@echo "make build      compile what is compiled again, after a change of it"
@@ -83,6 +84,9 @@ torture: setup services
 
 torture-input: setup services
 	$(BIN)/python -m tests.torture_input $(N) $(SEED) $(LOG)
+
+busy-checks: setup services
+	BRIDGE_BUSY_CHECKS=$(N) $(BIN)/pytest tests/cli/test_busy_checks.py $(ARGS)
 
 clean:
 	rm -rf .venv .make build dist examples/*/var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

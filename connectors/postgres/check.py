@@ -22,6 +22,7 @@ from connectors.postgres.side import Side
 from connectors.postgres.slot import PLUGIN, decide, load, lsn_text, ways_out
 from connectors.postgres.untold import loggable
 from connectors.sql import ledger
+from connectors.sql.postgres_address import application_name
 
 _OLDEST = 140000
 #: SQLAlchemy publishes no type for it.
@@ -215,7 +216,8 @@ def _slot(facts: Facts, system: System) -> Iterator[Finding]:
             statements.set_system("max_slot_wal_keep_size", "50GB", restart=False),
             fatal=False,
         )
-    if slot.active_pid is not None:
+    # What capture itself is called: this bridge runs.
+    if slot.active_pid is not None and facts.slot_user != application_name(system, "source"):
         who = f" ({facts.slot_user})" if facts.slot_user else ""
         yield Finding(
             f"replication slot {name!r} is in use by server process {slot.active_pid}{who}: one "

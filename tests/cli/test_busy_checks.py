@@ -1,0 +1,121 @@
+"""`check` and `status` beside a bridge at work: whatever moves on while they look, nobody is told that
+something is wrong. `make busy-checks N=100` looks so often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.cli.place import Place, made, order
+from tests.cli.test_copy import move
+from tests.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
+
+CHECKS = int(os.environ.get("BRIDGE_BUSY_CHECKS", "3"))
+
+
+@contextlib.contextmanager
+def writing(write: Callable[[int], None]) -> Iterator[None]:
+    """One transaction after the other in a thread, numbered, for as long as the block."""
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                write(number)
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+
+
+def findings(place: Place) -> set[str]:
+    """What of a check isn't ok."""
+    return {row["what"] for row in place.call("check", "--json").rows if row["weight"] != "ok"}
+
+
+def look(place: Place, expected: set[str]) -> None:
+    """As often as is asked for; each time the capture has come further in between."""
+    seen = 0
+    for _ in range(CHECKS):
+        assert findings(place) == expected
+        end = time.monotonic() + PATIENCE
+        while True:
+            answer = place.call("status", "--json")
+            assert answer.code == 0, answer
+            [system] = [row for row in answer.rows if row["kind"] == "system"]
+            if system.get("changes", 0) > seen:
+                break
+            assert time.monotonic() < end, answer
+        seen = system["changes"]
+
+
+def test_postgres(tmp_path: Path, database: str) -> None:
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
+    (tmp_path / "systems" / "shop.yaml").write_text(
+        "system: shop\nconnector: postgres\nurl: ${env:SHOP_URL}\n"
+        "entities:\n  article:\n    from: article\n"
+    )
+    place = Place(tmp_path)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SHOP_URL", database)
+        with psycopg.connect(database, autocommit=True) as shop:
+            shop.execute("create table article (id serial primary key, name text)")
+            assert place.call("setup", "shop", "--yes").code == 0
+            expected = findings(place)
+
+            def write(number: int) -> None:
+                shop.execute("insert into article (name) values (%s)", [f"cup {number}"])
+
+            with place.running():
+                place.until("tail", "_shop.positions", "--raw", "--no-follow", "--json")
+                with writing(write):
+                    look(place, expected)
+
+
+@pytest.mark.parametrize("log", ["embedded", "kafka"])
+def test_a_journal(tmp_path: Path, log: str, request: pytest.FixtureRequest) -> None:
+    place = made(tmp_path / "demo")
+    if log == "kafka":
+        broker: Kafka = request.getfixturevalue("kafka")
+        text = place.config.read_text()
+        place.config.write_text(text.replace("bridge: demo", "bridge: busychecks"))
+        move(place, f"kafka://{broker.bootstrap}")
+    assert place.call("setup", "erp", "--yes").code == 0
+    expected = findings(place)
+    erp: Any = sqlite3.connect(
+        place.folder / "var" / "erp.db", timeout=PATIENCE, check_same_thread=False
+    )
+
+    def write(number: int) -> None:
+        with erp:
+            erp.execute(order(10_000 + number, 1 + number % 3, 1_000))
+
+    with place.running():
+        place.until("tail", "customer", "--no-follow", "--json", count=40)
+        with writing(write):
+            look(place, expected)
+    erp.close()
