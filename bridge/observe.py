@@ -91,6 +91,16 @@ class EntityState:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureRemark:
+    """One entity is captured in a slower or dearer way than it could be, and why; or that this is over.
+    Reported once.
+    """
+
+    entity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkReported:
     """How far captures, entities or groups have got, as of now: each is as new as its last report,
     and `bridge.model.work_progress.find_stall` says of it what that means by now. Reported every
@@ -252,6 +262,7 @@ Notice = (
     | GroupJoined
     | EntityPaused
     | EntityState
+    | CaptureRemark
     | WorkReported
     | SnapshotProgress
     | DeletesWithheld

@@ -43,7 +43,7 @@ class Status:
     entities that can't be captured for now, and why; they go on by themselves once they can be.
     `owed`: entities of which something is to be done (a snapshot, or whatever a pause or a trouble
     keeps from being done), with `since` when nothing of it was, `reason`, and `lasting` where waiting
-    changes nothing.
+    changes nothing. `remarks`: entities whose capture is slower or dearer than it could be, and why.
     """
 
     system: str
@@ -63,6 +63,7 @@ class Status:
     snapshots: tuple[Mapping[str, Any], ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
     owed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     def age(self, now: int) -> float:
         """Seconds since this source last made progress (or had none to make). Where a clock was
@@ -136,6 +137,7 @@ class Pulse:
     waiting: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
     #: Since when each of `troubles` is one.
     troubled_since: dict[str, int] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
@@ -228,6 +230,7 @@ class Pulse:
             ),
             results=tuple(asdict(result) for result in progress.results),
             owed=self._owed(progress, at),
+            remarks=dict(self.remarks),
         )
 
     def _owed(self, progress: Progress, at: int) -> dict[str, dict[str, Any]]:
@@ -279,6 +282,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "paused": (dict, NoneType),
     "troubles": (dict, NoneType),
     "owed": (dict, NoneType),
+    "remarks": (dict, NoneType),
 }
 """What each field may be; None: a version that didn't have it."""
 _OWED = {"since", "reason", "lasting"}

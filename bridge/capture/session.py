@@ -22,7 +22,14 @@ from bridge.capture.stored import dump
 from bridge.capture.stream import Stream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
-from bridge.observe import Captured, EntityPaused, EntityState, SourceState, WorkReported
+from bridge.observe import (
+    Captured,
+    CaptureRemark,
+    EntityPaused,
+    EntityState,
+    SourceState,
+    WorkReported,
+)
 
 #: Changes up to which a transaction waits for its turn before it is filled: one that is large
 #: enough has its records on the way meanwhile.
@@ -141,6 +148,7 @@ class Session:
             self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)
             self._troubled(batch.troubles, state)
+            self._remarked(batch.remarks, state)
             now = self.wires.monotonic()
             # A burst's last transactions came too soon after a report to have one of their own.
             quiet = limits.status if self.pulse.owes and outbox.empty else limits.keep_alive
@@ -176,6 +184,25 @@ class Session:
                 what = "troubled" if name in found else "captured"
                 qualified = self.entities[name].spec.qualified
                 self.wires.observer(EntityState(qualified, what, found.get(name, "")))
+        self.pulse.reported_at = 0
+        state.changed = True
+
+    def _remarked(self, tables: Mapping[str, str], state: State) -> None:
+        """Tell which entities are captured in a worse way than they could be."""
+        if not (tables or self.pulse.remarks):
+            return
+        remarks = {
+            entity.spec.name: why
+            for table, why in tables.items()
+            for entity in state.by_table.get(table, ())
+        }
+        before, self.pulse.remarks = self.pulse.remarks, remarks
+        if before.keys() == remarks.keys():
+            return  # only its words are others, such as a number
+        for name in before.keys() ^ remarks.keys():
+            qualified = self.entities[name].spec.qualified
+            reason = remarks.get(name) or "it is captured as well as it can be again"
+            self.wires.observer(CaptureRemark(qualified, reason))
         self.pulse.reported_at = 0
         state.changed = True
 

@@ -203,6 +203,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "dead": status.dead,
         "paused": {entity: dict(why) for entity, why in status.paused.items()},
         "troubles": dict(status.troubles),
+        "remarks": dict(status.remarks),
         "snapshots": [dict(job) for job in status.snapshots],
         "instance": status.instance,
         "reported_at": datetime.fromtimestamp(status.at / 1_000_000, UTC),
@@ -318,6 +319,8 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         click.echo(f"{name}.{entity} is paused: {reason}")
     for entity, why in row.get("troubles", {}).items():
         click.echo(f"{name}.{entity} can't be captured for now: {why}")
+    for entity, why in row.get("remarks", {}).items():
+        click.echo(f"{name}.{entity} is captured, but {why}")
     for job in row.get("snapshots", []):
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""

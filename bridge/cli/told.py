@@ -20,6 +20,7 @@ from bridge.model.receipt import State
 from bridge.model.redaction import redact
 from bridge.observe import (
     Captured,
+    CaptureRemark,
     CommandMoved,
     Confirmed,
     DeadLetter,
@@ -43,6 +44,7 @@ from bridge.observe import (
 #: What happens all the time is told only to those who ask for it.
 _OFTEN = (Captured, Handled, HandlerWaits, Read, Confirmed, GroupJoined, WorkReported)
 _WARN = (
+    CaptureRemark,
     DeadLetter,
     DeletesWithheld,
     EntityPaused,

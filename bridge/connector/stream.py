@@ -123,7 +123,8 @@ class Batch:
     `commit` is the commit position up to which everything has been read (idle sources move on).
     `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
     source has owed a sign of life: an empty batch is no progress then. `troubles`: tables that can't
-    be read for now, and why; the others go on, and they do once they can be. `looks`, of a source
+    be read for now, and why; the others go on, and they do once they can be. `remarks`: tables whose
+    capture is slower or dearer than it could be, and why. `looks`, of a source
     that can't tell every change: how many complete looks at all of its tables it has told by now,
     since it was opened.
     """
@@ -138,6 +139,7 @@ class Batch:
     silent: float = 0.0
     troubles: Mapping[str, str] = field(default_factory=dict)
     looks: int = 0
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

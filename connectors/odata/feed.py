@@ -23,6 +23,12 @@ LONGEST_WAIT = 300.0
 """Seconds after which a set that is refused is asked again at the latest."""
 LONGEST_AWAY = 30.0
 """The same of one that the service couldn't read just now."""
+RETRY_AVOIDED_S = 900.0
+"""Seconds after which a way that the service didn't heed is tried again for the first time: it may have
+been corrected.
+"""
+LONGEST_RETRY_AVOIDED_S = 86_400.0
+RETRY_GROWTH = 4
 
 
 class Found(NamedTuple):
@@ -30,6 +36,13 @@ class Found(NamedTuple):
 
     items: Sequence[Item]
     stale: list[Stale]
+
+
+class _Hidden(NamedTuple):
+    """A row that listings don't show and the service has: when it is asked for again, after which wait."""
+
+    again_at: float
+    wait_s: float
 
 
 class Feed:
@@ -65,12 +78,34 @@ class Feed:
         #: Ways that were tried in vain: delta links were announced and none was given; the service
         #: doesn't heed what the way asks.
         self._avoided: set[Means] = set()
+        self._avoided_why = ""
+        self._retry_wait_s = RETRY_AVOIDED_S
+        self._retry_at = 0.0
+        #: Of rows that listings don't show, those that the service was seen to have.
+        self._hidden: dict[Row, _Hidden] = {}
 
     @property
     def table(self) -> Table:
         """The table of the poller."""
         assert self._poller is not None, "a feed that was stepped has a poller"  # noqa: S101
         return self._poller.table
+
+    @property
+    def remark(self) -> str:
+        """What makes its capture slower or dearer than it could be; empty: nothing."""
+        remarks = []
+        if "changed" in self._avoided:
+            why = f" ({self._avoided_why})" if self._avoided_why else ""
+            remarks.append(
+                f"all of its rows are read at each look, because its changes can't be asked for by their "
+                f"time{why}; that is tried again from time to time"
+            )
+        if self._hidden:
+            remarks.append(
+                f"a list of its rows lacks {len(self._hidden)} of them that the service has when they are "
+                "asked for one by one; they are asked for ever more seldom"
+            )
+        return "; ".join(remarks)
 
     # -- beginning -------------------------------------------------------------------------
 
@@ -80,9 +115,11 @@ class Feed:
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
         """
         self._service, self._state, self.lacking = service, state, True
+        self._hidden = {}
         if state is not None:
             self._compared = state["compared"]
             self._avoided = {*state.get("avoided", ()), *(("delta",) if state["vain"] else ())}
+            self._retry_at = self._monotonic() + self._retry_wait_s
         poller, table_stale = await self._made(service), ""
         if state is not None and state["means"] == poller.name and state["state"] is not None:
             poller.restore(state["state"])
@@ -108,23 +145,44 @@ class Feed:
                 ) from None
             self._avoided.add("delta")
             return await self._begun(service, await self._made(service))
-        except AnswerMismatch:
-            if not self._avoids(poller):
-                raise
-            return await self._begun(service, await self._made(service))
         except Rejected as error:
-            # What is refused of one way may not be asked by another one.
-            if not refuses(error) or not self._avoids(poller):
+            # What is refused of one way, or not heeded, may not be asked by another one.
+            heeded = not isinstance(error, AnswerMismatch) and not refuses(error)
+            if heeded or not self._avoids(poller, error):
                 raise
             return await self._begun(service, await self._made(service))
         return poller
 
-    def _avoids(self, poller: Poller) -> bool:
+    def _avoids(self, poller: Poller, error: Rejected) -> bool:
         """Whether another way is taken from now on, because the service doesn't heed what this asks."""
         if poller.name != "changed" or self._options.of(self.use.table).means is not None:
             return False
         self._avoided.add("changed")
+        self._avoided_why = str(error)
+        self._retry_at = self._monotonic() + self._retry_wait_s
         return True
+
+    async def _tried_again(self, service: Service) -> Found | None:
+        """What follows from a way being taken again that the service didn't heed; None: it still
+        doesn't. Each time is further from the one before.
+        """
+        self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, LONGEST_RETRY_AVOIDED_S)
+        self._retry_at = self._monotonic() + self._retry_wait_s
+        but = self._avoided - {"changed"}
+        chosen = await choose(self._asks, service, self.use, self._options, but=but)
+        poller = chosen.poller(self._asks, self._options, self._monotonic)
+        if not isinstance(poller, ChangedPoller):
+            return None
+        try:
+            await poller.try_questions()
+            await poller.begin()
+        except Rejected as error:
+            self._avoided_why = str(error)
+            return None
+        self._avoided.discard("changed")
+        self._avoided_why, self._hidden = "", {}
+        self._poller, self._more = poller, False
+        return Found([], self._well("its changes are noticed by changed from now on"))
 
     # -- polling ---------------------------------------------------------------------------
 
@@ -142,16 +200,22 @@ class Feed:
             state, why = self._state, await self.begin(service, self._state)
             why = why or ("" if state else "it could not be read until now")
             return Found([], self._well(why))
+        service = service or self._service
+        retries = "changed" in self._avoided and not self._more
+        if retries and service is not None and self._monotonic() >= self._retry_at:
+            found = await self._tried_again(service)
+            if found is not None:
+                return found
         try:
             step = await self._poller.step()
-        except AnswerMismatch:
-            if self._avoids(self._poller):
+        except AnswerMismatch as error:
+            if self._avoids(self._poller, error):
                 # What was told by it counts for nothing: the set is compared with the log.
                 self._poller, self._state = None, None
             raise
         items, doubt = step.items, ""
         if isinstance(self._poller, ListingPoller):
-            items, doubt = await self._confirmed(self._poller, items)
+            items, doubt = await self._confirmed(self._poller, items, more=step.more)
         self._stepped = True
         self._more = step.more
         stale = self._well(step.stale or doubt)
@@ -159,25 +223,45 @@ class Feed:
             stale += await self._compare()
         return Found(items, stale)
 
-    async def _confirmed(self, poller: ListingPoller, items: list[Item]) -> tuple[list[Item], str]:
+    async def _confirmed(
+        self, poller: ListingPoller, items: list[Item], *, more: bool
+    ) -> tuple[list[Item], str]:
         """Without deletes of rows that the service has, when it is asked for them by key. What it
         doesn't say, and more of them than are plausible, is left to a comparison with the log:
         then also why.
         """
         gone = [item for item in items if item.row is None]
         if not gone:
+            # A listing tells at its end what it doesn't show: then all of it was shown.
+            self._hidden = self._hidden if more else {}
             return items, ""
+        now = self._monotonic()
+        waiting = {
+            item.key
+            for item in gone
+            if item.key in self._hidden and now < self._hidden[item.key].again_at
+        }
+        asked = [item.key for item in gone if item.key not in waiting]
         present: set[Row] | None = None
-        implausible = self.use.max_deletes.exceeded(len(gone), poller.size)
-        if len(gone) <= MAX_KEYS_PER_PAGE and not implausible:
-            present = await present_keys(self._asks, poller.table, [item.key for item in gone])
+        implausible = self.use.max_deletes.exceeded(len(gone) - len(waiting), poller.size)
+        if len(asked) <= MAX_KEYS_PER_PAGE and not implausible:
+            present = await present_keys(self._asks, poller.table, asked)
         if present is None:
+            self._hidden = {}
             for item in gone:
                 poller.took(item)
             kept = [item for item in items if item.row is not None]
             return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
-        # One that is there stays remembered: the next listing tells.
-        return [item for item in items if item.row is not None or item.key not in present], ""
+        # One that is there stays remembered: a later listing tells, or asking for it again.
+        known = self._hidden
+        self._hidden = {key: known[key] for key in waiting}
+        for key in present:
+            wait = self._options.poll
+            if key in known:
+                longest = max(self._options.reconcile, wait)
+                wait = min(known[key].wait_s * RETRY_GROWTH, longest)
+            self._hidden[key] = _Hidden(now + wait, wait)
+        return [item for item in items if item.row is not None or item.key not in self._hidden], ""
 
     def took(self, item: Item) -> None:
         """An item of the last page was handed on."""

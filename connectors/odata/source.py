@@ -217,6 +217,7 @@ class ODataSource:
             silent=now - self._heard if now < self._held else 0.0,
             looks=self._looks,
             troubles={one.use.table: one.trouble for one in self._feeds if one.trouble},
+            remarks={one.use.table: one.remark for one in self._feeds if one.remark},
         )
 
     def _checkpoint(self) -> Checkpoint:

@@ -16,7 +16,7 @@ from bridge.capture.runner import Capture
 from bridge.connector import Batch, Shape, Source, Stale, System
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import ConfigurationError
-from bridge.observe import EntityState
+from bridge.observe import CaptureRemark, EntityState
 from tests.capture.legacy import BRIDGE
 from tests.capture.polled import TABLE, PolledLegacy
 from tests.capture.rig import Rig, opened, until
@@ -47,6 +47,8 @@ class WaitingSource(PollingSource):
         batch = await super().read(limit, timeout)
         batch.stale += [Stale((table,), "it was not there until now") for table in come]
         batch.troubles = {table: f"there is no table {table!r} yet" for table in self._lacking}
+        # It changes with each look: that alone is not told again.
+        batch.remarks = {"t": f"{id(batch)} rows are read"} if self._lacking else {}
         return batch
 
 
@@ -103,6 +105,10 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Ri
 
         await until(told)
         status = (await health.statuses(rig.log, BRIDGE))["erp"]
+        assert status.remarks["t"].endswith("rows are read")
+        assert [each.name for each in status.stalls(status.at)] == ["erp.u"], (
+            "a remark is no trouble"
+        )
         assert not status.healthy(status.at)
 
         with legacy.store.transaction() as tables:
@@ -116,6 +122,9 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Ri
         ("erp.u", "captured"),
     ]
     assert "there is no table 'u'" in states[0].reason
+    remarks = [each for each in rig.notices if isinstance(each, CaptureRemark)]
+    assert [each.entity for each in remarks] == ["erp.t", "erp.t"]
+    assert remarks[1].reason == "it is captured as well as it can be again"
 
 
 async def test_with_no_table_at_all_capture_ends_with_the_reason(rig: Rig) -> None:

@@ -33,6 +33,8 @@ class Bent:
     #: The query option that the service ignores.
     ignores: str = ""
     asked: list[Mapping[str, str]] = field(default_factory=list)
+    #: What a feed's monotonic clock shows.
+    now: float = 0.0
 
     async def get(
         self,

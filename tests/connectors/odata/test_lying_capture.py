@@ -10,7 +10,10 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, Batch, Checkpoint
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import RetryLater
+from connectors.odata.client import Client
 from connectors.odata.connector import connector
+from connectors.odata.feed import RETRY_AVOIDED_S, Feed
+from connectors.odata.options import options_of
 from connectors.odata.snapshot import ODataSnapshot
 from connectors.odata.source import ODataSource
 from tests.connectors.odata.lying import LIES, LyingService
@@ -224,6 +227,56 @@ async def test_a_service_that_begins_to_lie_is_captured_in_another_way_and_compa
         if lie != "order of pages":
             assert any("can't be asked for by modifiedAt" in one for one in told.troubles)
             assert any("could not be read until now" in one for one in told.stale)
+
+
+async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldom() -> None:
+    """The set was listed for good, and `status` said that it was asked by its times of change."""
+    now = 0.0
+    async with lying("order") as service:
+        system = system_of(service, "Suites")
+        client = Client(system)
+        feed = Feed(client, system.tables[0], options_of(system.options), lambda: now, lambda: 1.0)
+        metadata = await client.metadata()
+        await feed.begin(metadata, None)
+        assert "its changes can't be asked for by their time" in feed.remark
+        assert "`$orderby`" in feed.remark
+
+        async def tries(seconds: float, step: float = 100) -> int:
+            """How often it was tried in so many seconds."""
+            nonlocal now
+            end, count = now + seconds, 0
+            while now < end:
+                now += step
+                service.between.asked.clear()
+                while True:
+                    await feed.step()
+                    if not feed.turn():
+                        break
+                count += any("ne null" in path for path in service.paths)
+            return count
+
+        assert await tries(RETRY_AVOIDED_S - 100) == 0
+        assert await tries(100) == 1
+        assert await tries(20 * RETRY_AVOIDED_S, 900) == 2, "after 4 times as long, and 16 times"
+        service.lies = set()
+        restarted = Feed(
+            client, system.tables[0], options_of(system.options), lambda: now, lambda: 1.0
+        )
+        await restarted.begin(metadata, feed.saved(1000))
+        assert "its time" not in restarted.remark
+        assert "by their time" in restarted.remark, "over a restart too"
+        feed = restarted
+        stale: list[str] = []
+        for _ in range(2):
+            now += RETRY_AVOIDED_S
+            while True:
+                stale += [one.reason for one in (await feed.step()).stale if not one.deletes_only]
+                if not feed.turn():
+                    break
+        assert stale == ["its changes are noticed by changed from now on"]
+        assert feed.remark == ""
+        assert feed.saved(1000)["means"] == "changed"
+        await client.close()
 
 
 async def test_a_first_row_is_noticed_though_the_service_knows_no_ne_null() -> None:

@@ -20,7 +20,8 @@ async def feeding(cap: Cap, rows: int, page: int = 1000) -> AsyncIterator[tuple[
     options, use = Options(page=page), TableUse("Plains")
     client = Client(System("kit", "erp", cap.url, "http://erp/", options, (use,), 2))
     asks = Bent(client)
-    feed = Feed(asks, use, options, lambda: 1.0, lambda: 1.0)
+    asks.now = 1.0
+    feed = Feed(asks, use, options, lambda: asks.now, lambda: 1.0)
     try:
         await feed.begin(await client.metadata(), None)
         yield feed, asks
@@ -79,3 +80,36 @@ async def test_more_than_are_plausible_are_left_to_a_comparison_with_the_log(cap
         assert told == []
         assert stale == ["a listing doesn't show 41 of 120 rows"]
         assert await poll(feed) == ([], [])
+
+
+def single_reads(asks: Bent) -> int:
+    """How many rows were asked for one by one since the last call."""
+    count = sum("$top" not in params and "$filter" not in params for params in asks.asked)
+    asks.asked.clear()
+    return count
+
+
+async def test_rows_that_lists_hide_are_asked_for_ever_more_seldom_and_that_is_told(
+    cap: Cap,
+) -> None:
+    """Up to a hundred reads at each look, for good, and nobody knew."""
+    async with feeding(cap, 90) as (feed, asks):
+        await poll(feed)
+        single_reads(asks)
+        assert feed.remark == ""
+        asks.bend = without(*(f"{n:03}" for n in range(20)))
+        reads = []
+        for _ in range(150):
+            assert await poll(feed) == ([], [])
+            reads.append(single_reads(asks))
+            asks.now += 5
+        assert reads[0] == 20
+        assert sum(reads) <= 20 * 7, "in 750 seconds: at 0, 5, 25, 105 and 425, and every 600"
+        assert "lacks 20 of them" in feed.remark
+        with cap.client() as erp:
+            erp.delete("Plains('003')").raise_for_status()
+        asks.now += 600
+        assert await poll(feed) == ([("delete", "003")], [])
+        asks.bend = lambda body: body
+        assert await poll(feed) == ([], [])
+        assert feed.remark == ""
