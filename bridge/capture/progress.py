@@ -6,7 +6,7 @@ with a position has all events up to it committed. `bridge.capture.stored` write
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,12 @@ ACCEPTED = "accepted-"
 """The same of those that follow from a loss that a person accepted: nobody waits for them."""
 RESUMED = "its entity was paused"
 """The `reason` of a comparison that a person asked for to go on with a paused entity."""
+
+LEFT_OUT = ""
+"""In place of the position of an entity's first snapshot: it is no longer declared, so that changes of it
+are left out."""
+WAS_LEFT_OUT = "its entity was not declared for a while"
+"""The `reason` of the comparison that such an entity gets when it is declared again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Progress:
     `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
     order of their own. `owner` names the running instance. `control` is the next offset of the
     control topic. `jobs` are snapshots in the order in which they are taken, the first one under
-    way. `taken` tells for each entity at which position its first snapshot was complete.
+    way. `taken` tells for each entity at which position its first snapshot was complete, or `LEFT_OUT`.
     """
 
     epoch: int = 0
@@ -137,6 +143,24 @@ def resume(progress: Progress, entity: str) -> Progress:
     """`entity` no longer paused."""
     kept = {name: why for name, why in progress.paused.items() if name != entity}
     return replace(progress, paused=kept)
+
+
+def leave_out(progress: Progress, declared: Collection[str]) -> Progress:
+    """Note which entities are no longer declared: their snapshots and pauses end, and they are
+    compared with the log once they are declared again. The same object where there are none.
+    """
+    gone = {*progress.taken, *progress.paused, *(job.entity for job in progress.jobs)}
+    gone = {name for name in gone.difference(declared) if progress.taken.get(name) != LEFT_OUT}
+    if not gone:
+        return progress
+    for job in progress.jobs:
+        if job.entity in gone:
+            progress = abandon(progress, job, "the entity is no longer declared")
+    return replace(
+        progress,
+        paused={name: why for name, why in progress.paused.items() if name not in gone},
+        taken={**progress.taken, **dict.fromkeys(gone, LEFT_OUT)},
+    )
 
 
 def enqueue(progress: Progress, job: Job) -> Progress:
@@ -199,9 +223,11 @@ __all__ = [
     "ACCEPTED",
     "AFTERWARDS",
     "FIRST",
+    "LEFT_OUT",
     "RESUMED",
     "STALE",
     "TRUNCATED",
+    "WAS_LEFT_OUT",
     "Again",
     "Job",
     "Pause",
@@ -211,6 +237,7 @@ __all__ = [
     "advance",
     "enqueue",
     "finish",
+    "leave_out",
     "nobody_asks_again",
     "pause",
     "prefer",

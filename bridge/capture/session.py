@@ -15,7 +15,15 @@ from bridge.capture.entity import CapturedEntity
 from bridge.capture.health import Pulse
 from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import FIRST, Job, Progress, abandon, enqueue
+from bridge.capture.progress import (
+    FIRST,
+    LEFT_OUT,
+    WAS_LEFT_OUT,
+    Job,
+    Progress,
+    enqueue,
+    leave_out,
+)
 from bridge.capture.snapshot import Snapshots
 from bridge.capture.state import State
 from bridge.capture.stored import dump
@@ -109,21 +117,26 @@ class Session:
             await jobs.close()
 
     def _initial(self, state: State) -> None:
-        """Ask for a snapshot of every entity that never had one; drop those of entities that are
-        no longer declared.
+        """Ask for a snapshot of every entity that never had one, and for a comparison of each that
+        was taken out of the configuration for a while, since its changes were left out; note those
+        that are no longer declared.
         """
-        for job in state.progress.jobs:
-            if job.entity not in self.entities:
-                state.become(abandon(state.progress, job, "the entity is no longer declared"))
+        progress = leave_out(state.progress, self.entities)
+        if progress is not state.progress:
+            state.become(progress)
         if not (self.wires.snapshots and self.wires.connector.capabilities().snapshot):
             return
         asked = {
             job.entity for job in state.progress.jobs if job.where is None and not job.deletes_only
         }
         for name in self.entities:
-            known = name in state.progress.taken or name in state.progress.paused
-            if not known and name not in asked:
-                state.become(enqueue(state.progress, Job(f"{FIRST}{name}", name)))
+            taken = state.progress.taken.get(name)
+            if taken or name in state.progress.paused or name in asked:
+                continue
+            job = Job(f"{FIRST}{name}", name)
+            if taken == LEFT_OUT:
+                job = replace(job, reconcile=True, reason=WAS_LEFT_OUT)
+            state.become(enqueue(state.progress, job))
 
     # -- reading -----------------------------------------------------------------------------
 
