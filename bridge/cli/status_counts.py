@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bridge.cli.decoding import Decoded
     from bridge.wiring import Bridge
 
-MAX_RECORDS: Final = 20_000
+MAX_RECORDS: Final = 10_000
 """So many records of the topics are read at most."""
 READ_TIMEOUT_S: Final = 10.0
 """Where reading them takes longer than that, nothing is counted: half of what was read would show

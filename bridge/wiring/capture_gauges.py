@@ -1,5 +1,5 @@
-"""How old what the log holds of a system may be, computed when it is asked for: a figure that is set
-when changes arrive stands still when capture does.
+"""How far the log is after a system, computed when it is asked for: a figure that is set when changes
+arrive stands still when capture does.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ class CaptureProgress(Protocol):
         """When everything that the source had was last in the log."""
 
     @property
+    def lag_bytes(self) -> int | None:
+        """What the source still holds for us; None: it doesn't tell."""
+
+    @property
     def behind(self) -> float | None:
         """How old the newest change was then, in seconds; None: the source doesn't tell."""
 
 
 class CaptureGauges:
-    """One gauge per captured system. `clock` in microseconds since 1970 UTC."""
+    """Two gauges per captured system. `clock` in microseconds since 1970 UTC."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -39,14 +43,27 @@ class CaptureGauges:
             registry=registry,
         )
 
+        self._retained = Gauge(
+            "bridge_source_retained_bytes",
+            "Bytes of its own log that the source still holds for capture; NaN: it doesn't tell",
+            ["system"],
+            registry=registry,
+        )
+
     def declare(self, systems: Iterable[str]) -> None:
         """Make the series of these systems."""
         for name in systems:
             self._lag.labels(name).set_function(partial(self.lag, name))
+            self._retained.labels(name).set_function(partial(self.retained_bytes, name))
 
     def watch(self, captures: Mapping[str, CaptureProgress]) -> None:
         """From now on these are looked at, by system; one may appear or be replaced later."""
         self._captures = captures
+
+    def retained_bytes(self, name: str) -> float:
+        """As of the source's last word."""
+        capture = self._captures.get(name)
+        return math.nan if capture is None or capture.lag_bytes is None else capture.lag_bytes
 
     def lag(self, name: str) -> float:
         """What it was at the last progress, and the time since then."""

@@ -20,6 +20,7 @@ from bridge.observe import (
     CommandMoved,
     Confirmed,
     DeadLetter,
+    DeletesWithheld,
     EntityPaused,
     EntityState,
     GroupMoved,
@@ -105,6 +106,12 @@ class Metrics:
         self._moved = Counter(
             "bridge_command_states", "Commands that reached a state", ["state"], registry=registry
         )
+        self._withheld = Counter(
+            "bridge_deletes_withheld",
+            "Deletes that a comparison didn't write, because the system has the rows or can't be asked",
+            ["entity"],
+            registry=registry,
+        )
         self._confirmed = Counter(
             "bridge_commands_confirmed", "Effects seen again", ["entity"], registry=registry
         )
@@ -112,7 +119,13 @@ class Metrics:
     def declare(self, scope: RunScope) -> None:
         """Make every series that what this process runs may ever have."""
         captured = scope.entities_of(scope.captured)
-        for metric in (self._changes, self._paused, self._troubled, self._confirmed):
+        for metric in (
+            self._changes,
+            self._paused,
+            self._troubled,
+            self._withheld,
+            self._confirmed,
+        ):
             _declare(metric, ((entity,) for entity in captured))
         _declare(self._up, ((name,) for name in scope.captured))
         self.declare_parts([("bridge", scope.bridge), *scope.parts])
@@ -158,6 +171,8 @@ class Metrics:
                 self._troubled.labels(notice.entity).set(notice.state == "troubled")
                 if notice.state == "captured":
                     self._paused.labels(notice.entity).set(0)
+            case DeletesWithheld():
+                self._withheld.labels(notice.entity).inc(notice.present + notice.unasked)
             case DeadLetter():
                 self._dead.labels(notice.kind, notice.source).inc()
             case Handled():

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import IntEnum
 from http import HTTPStatus
 from typing import Final
 
@@ -20,7 +21,7 @@ from bridge.model.errors import ConfigurationError
 CONNECTION_TIMEOUT_S: Final = 10.0
 """For a whole request and its answer, however slowly they come and go."""
 MAX_CONNECTIONS: Final = 64
-"""A further one takes the place of the one that has longest not asked anything."""
+"""A further one takes the place of one that only sits there."""
 MAX_REQUEST_BYTES: Final = 16_384
 METHODS: Final = ("GET", "HEAD")
 
@@ -84,6 +85,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address, family=family)
 
 
+class _Stage(IntEnum):
+    """What a connection is at; the lower ones are given up first."""
+
+    LINGERING = 0
+    ASKING = 1
+    ANSWERING = 2
+
+
 class _Server:
     def __init__(
         self,
@@ -96,9 +105,8 @@ class _Server:
         self._listening = listening
         self._timeout_s = timeout_s
         self._max_connections = max_connections
-        self._open = 0
-        self._asking: dict[asyncio.StreamWriter, None] = {}
-        """Connections that haven't sent a whole request yet, the oldest first."""
+        self._connections: dict[asyncio.StreamWriter, _Stage] = {}
+        """The oldest first."""
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
 
@@ -121,30 +129,34 @@ class _Server:
             server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
-        self._asking[writer] = None
+        self._connections[writer] = _Stage.ASKING
+        # So that `drain` returns once the system has all of the answer.
+        writer.transport.set_write_buffer_limits(high=0)
         try:
-            self._make_room()
+            self._make_room(writer)
             # Whoever is slow, breaks off or writes nonsense gets no answer.
             with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(self._timeout_s):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    self._asking.pop(writer, None)
+                    self._connections[writer] = _Stage.ANSWERING
                     writer.write(await self._answer(_parse(head)))
                     await writer.drain()
+                    self._connections[writer] = _Stage.LINGERING
                     writer.write_eof()
                     await reader.read(1)
         finally:
-            self._open -= 1
-            self._asking.pop(writer, None)
+            self._connections.pop(writer, None)
             writer.transport.abort()
 
-    def _make_room(self) -> None:
-        """Silent clients must not keep out a scrape or a probe, which asks as soon as it is here."""
-        if self._open > self._max_connections:
-            oldest = next(iter(self._asking))
-            del self._asking[oldest]
-            oldest.transport.abort()
+    def _make_room(self, newest: asyncio.StreamWriter) -> None:
+        """Clients that sit there must not keep out a scrape or a probe, which asks as soon as it is
+        here: those go first that have had their answer, then those that never ask.
+        """
+        if len(self._connections) > self._max_connections:
+            others = (writer for writer in self._connections if writer is not newest)
+            writer = min(others, key=self._connections.__getitem__, default=newest)
+            del self._connections[writer]
+            writer.transport.abort()
 
     async def _answer(self, request: HttpRequest) -> bytes:
         response = await self._response(request)

@@ -11,7 +11,7 @@ from bridge.capture.health import Pulse
 from bridge.model.work_progress import MICROSECONDS
 from bridge.wiring.capture_gauges import CaptureGauges
 
-LAG = "bridge_capture_lag_seconds"
+LAG, RETAINED = "bridge_capture_lag_seconds", "bridge_source_retained_bytes"
 
 
 class Clock:
@@ -72,3 +72,6 @@ def test_a_lag_that_is_not_known_is_not_told_as_0(
     gauges.watch({"erp": pulse})
     pulse.idle(clock())
     assert math.isnan(figure(registry, LAG))
+    assert math.isnan(figure(registry, RETAINED))
+    pulse.lag_bytes = 4711
+    assert figure(registry, RETAINED) == 4711

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
+    CaptureRemark,
     CommandMoved,
     Confirmed,
     DeadLetter,
+    DeletesWithheld,
     EntityPaused,
     EntityState,
+    GroupJoined,
     GroupMoved,
     Handled,
     HandlerBlocks,
+    HandlerFailed,
+    HandlerWaits,
     HeldBack,
     Notice,
     PartState,
     Read,
+    SnapshotProgress,
     SourceState,
+    WorkReported,
 )
 from bridge.wiring.metrics import HANDLER_OUTCOMES, Metrics
 from tests.wiring.scopes import scope_of_everything
@@ -35,17 +43,21 @@ NOTICES: tuple[Notice, ...] = (
     GroupMoved("acme.executor.erp", "acme.commands", 3, "why"),
     EntityPaused("erp.thing", "why"),
     EntityState("erp.other", "troubled", "why"),
+    DeletesWithheld("erp.thing", 2, 1, "why"),
     *(DeadLetter(kind, "erp.thing", "why") for kind in ("row", "record")),
     DeadLetter("event", "watch", "why"),
     DeadLetter("command", "erp", "why"),
     *(Handled("watch", "check", "erp.thing", outcome, 0.1, 0) for outcome in HANDLER_OUTCOMES),
     HandlerBlocks("watch", "check", 1.0, 1.0, "file:1", "why"),
+    HandlerWaits("watch", "check", 3, 1.0, "erp", "why"),
     Read("erp", "erp.thing", 5, 1, 0.01),
     HeldBack("erp", 1.0, "why"),
     *(CommandMoved("watch:x", "erp.touch", state) for state in State),
     Confirmed("watch:x", "erp.thing", "p"),
 )
 """At least one of each kind that is counted, of what `scope_of_everything` runs."""
+NOT_COUNTED = {CaptureRemark, GroupJoined, HandlerFailed, SnapshotProgress, WorkReported}
+"""Kinds of which others tell: progress has gauges of its own, a failure is one of `Handled`."""
 
 
 def series(metrics: Metrics) -> dict[Series, float]:
@@ -80,6 +92,20 @@ def test_every_series_is_there_with_0_before_its_first_event() -> None:
     for notice in NOTICES:
         metrics(notice)
     assert series(metrics).keys() == before.keys()
+
+
+def test_each_kind_of_notice_is_counted_or_left_out_on_purpose() -> None:
+    counted = {type(notice) for notice in NOTICES}
+    assert counted | NOT_COUNTED == set(typing.get_args(Notice))
+    assert counted & NOT_COUNTED == set()
+    for kind in counted:
+        metrics = Metrics()
+        metrics.declare(scope_of_everything())
+        before = series(metrics)
+        for notice in NOTICES:
+            if isinstance(notice, kind):
+                metrics(notice)
+        assert series(metrics) != before, kind
 
 
 def test_no_metric_is_left_without_a_series_at_the_start() -> None:

@@ -82,6 +82,21 @@ def test_silent_clients_make_room_for_one_that_asks() -> None:
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [b"GET /metrics HTTP/1.1\r\n\r\n", b"GET /metrics HTTP/1.1\r\n\r\n" * 50, b"G"],
+    ids=["an answer that nobody reads", "many requests at once", "hardly anything"],
+)
+def test_clients_that_only_sit_there_make_room(sent: bytes) -> None:
+    """However many there are, and whatever they have asked before."""
+    with port(max_connections=2) as at, ExitStack() as stack:
+        for _ in range(20):
+            sitting = connected(stack, at)
+            with suppress(ConnectionError):
+                sitting.sendall(sent)
+        assert "bridge_test 7.0" in scraped(at)
+
+
+@pytest.mark.parametrize(
     "request_bytes",
     [b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"x" * 2 * MAX_REQUEST_BYTES, b"a b c d\r\n\r\n"],
 )
