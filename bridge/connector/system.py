@@ -33,7 +33,9 @@ class System:
     validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
     `connections`: at most so many for reads. `commands`: whether any are declared, so that `check`
     and `setup` care for the ledger. `tls`: the section of that name, which only connectors with
-    `SpeaksHttp` are given. `logins`: see `shared_login`.
+    `SpeaksHttp` are given. `logins`: see `shared_login`. `masked`: tables with a column that an
+    entity masks: no message may repeat a server's own words about one of them, unless it is certain
+    that they quote no value (`bridge.model.withheld`).
     """
 
     bridge: str
@@ -47,6 +49,7 @@ class System:
     login: Any = field(default=None, repr=False)
     tls: TlsFiles | None = None
     logins: CurrentLogin | None = field(default=None, repr=False, compare=False)
+    masked: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Whatever a connector does with `url`, no message repeats its secrets."""

@@ -82,6 +82,11 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         logins=CurrentLogin(
             Credentials(_from_folder(url, config), logs_in), _reader_of(config, connector)
         ),
+        masked=frozenset(
+            entity.table
+            for entity in config.spec.entities
+            if any(field.mask for field in entity.fields)
+        ),
     )
 
 

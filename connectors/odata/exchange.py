@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -21,7 +21,7 @@ from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.secret_headers import SecretHeaders
 from connectors.odata.answer import WRITES, Answer, Request, parsed, shown
 from connectors.odata.broken import broken, lost, too_large
-from connectors.odata.faults import fault, is_csrf, is_page
+from connectors.odata.faults import fault, is_csrf, is_page, without_words
 from connectors.odata.limits import limits_of
 from connectors.odata.login import entry
 
@@ -49,6 +49,8 @@ class Exchange:
         self._where = f"system {system.name!r}"
         self._root, self._query = root_of(system)
         self._clock = clock
+        self._masked = system.masked
+        self._tables = frozenset(use.table for use in system.tables)
         limits = limits_of(system.options)
         attempt = system.shared_login.current()
         self._system, self._login_number = system, attempt.number
@@ -107,9 +109,28 @@ class Exchange:
 
     def check(self, request: Request, answer: Answer) -> None:
         """Raise what is wrong with an answer (`connectors.odata.faults`)."""
+        if self._is_masked(request):
+            answer = without_words(answer)
         error = fault(answer, self.place(request), writes=request.writes, now=self._now())
         if error is not None:
             raise error
+
+    def _is_masked(self, request: Request) -> bool:
+        """Whether the service's words may quote a masked column: of what was asked, or of what a
+        function, an action or a batch did.
+        """
+        if not self._masked:
+            return False
+        path, _, query = request.path.partition("?")
+        if "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        path = path.removeprefix(urlsplit(self._root).path).lstrip("/")
+        if path in {"", "$metadata"}:
+            return False
+        name = unquote(path.partition("(")[0])
+        # Behind a slash are actions and other sets.
+        others = "/" in path or "$expand" in query
+        return others or name in self._masked or name not in self._tables
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
+from bridge.model.withheld import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.words import MAX_SEARCHED_BYTES, element_text, line_of, one_line
@@ -46,6 +48,20 @@ _LOST = frozenset({408, 502, 504})
 _AWAY = frozenset({425, 429, 503})
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECASE)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
+
+
+def without_words(answer: Answer) -> Answer:
+    """The same answer with the service's code, where it tells one, in place of its words."""
+    body = answer.body
+    if answer.good and not is_page(answer) and not _is_error(body):
+        return answer
+    if is_page(answer):
+        return replace(answer, body=f"<html><title>{WITHHELD}</title>".encode() if body else body)
+    if not message(body) and not _told(answer):
+        return answer
+    error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return replace(answer, body={"error": {"message": withheld(code)}})
 
 
 def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError | None:

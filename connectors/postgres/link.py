@@ -20,7 +20,7 @@ from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from connectors.postgres.options import options_of
 from connectors.postgres.refusal import refusal
 from connectors.postgres.session import Session, no_answer
-from connectors.postgres.trouble import clean, retry_or_fix, says_why
+from connectors.postgres.trouble import retry_or_fix, says_why, server_words
 from connectors.sql.postgres_address import NOT_AN_ADDRESS, application_name, libpq_url
 from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
 
@@ -217,7 +217,7 @@ class Link:
 
     def lost(self, error: psycopg.Error, doing: str) -> RetryLater:
         """A stream that broke off: the runner opens a new Source."""
-        return RetryLater(f"{self._where}: {doing}: {clean(str(error))}")
+        return RetryLater(f"{self._where}: {doing}: {server_words(error, self._system)}")
 
     async def _answer(self) -> None:
         """Wait until libpq holds a whole answer."""

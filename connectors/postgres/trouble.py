@@ -10,8 +10,10 @@ import psycopg
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
 from bridge.model.redaction import redact
+from bridge.model.withheld import withheld
 from connectors.sql.postgres_address import NOT_AN_ADDRESS
 from connectors.sql.postgres_login import LOGIN_STATES, is_login_refusal
+from connectors.sql.quoting_errors import is_free_of_values
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
 _FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")
@@ -45,6 +47,17 @@ def clean(text: str) -> str:
     return " ".join(redact(text).split())
 
 
+def server_words(error: psycopg.Error, system: System) -> str:
+    """What the server says; where `system` has masked columns, only what quotes no value: never the
+    DETAIL or the CONTEXT, which hold rows.
+    """
+    if not system.masked:
+        return clean(str(error))
+    if not is_free_of_values(error):
+        return withheld(error.sqlstate)
+    return clean(error.diag.message_primary or str(error))
+
+
 def says_why(error: psycopg.Error) -> bool:
     """Whether it is known what to do about a connection that failed, or nobody refused it."""
     known = (psycopg.ProgrammingError, psycopg.errors.ConnectionTimeout)
@@ -56,7 +69,7 @@ def retry_or_fix(
     error: psycopg.Error, system: System, doing: str, refused: Sequence[str] = ()
 ) -> BridgeError:
     """What a failed connection or statement means for the caller; `refused` as in `refusal`."""
-    said = clean(str(error)) or type(error).__name__
+    said = server_words(error, system) or type(error).__name__
     text = f"system {system.name!r} ({system.shown_url}): {doing}: {said}"
     state = error.sqlstate
     if state is None and refused:

@@ -23,6 +23,7 @@ from connectors.sql.postgres_address import (
     libpq_url,
 )
 from connectors.sql.postgres_login import is_login_refusal
+from connectors.sql.quoting_errors import forbid_quoting
 from connectors.sql.read_settings import SET_FOR_SESSION
 from connectors.sql.statement_form import BINARY
 
@@ -81,6 +82,17 @@ def make_engine(
     `part`: what its sessions are for, as the database shows it. `busy_seconds`: how long SQLite's
     lock is waited for, which nothing cuts short.
     """
+    engine = _new_engine(system, connections, part, busy_seconds)
+    if system.masked:
+        sa.event.listen(engine, "handle_error", _note_masked)
+    return engine
+
+
+def _note_masked(context: Any) -> None:
+    forbid_quoting(context.original_exception)
+
+
+def _new_engine(system: System, connections: int, part: str, busy_seconds: float) -> Engine:
     url = parse_url(system)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(system, url, connections, busy_seconds)

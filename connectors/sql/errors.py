@@ -9,6 +9,8 @@ import sqlalchemy.exc as sa_exc
 
 from bridge.model.error_text import error_message, error_name
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.withheld import withheld
+from connectors.sql.quoting_errors import may_be_quoted
 
 # Classes of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _LATER_CLASSES = ("08", "40", "53", "57")
@@ -36,8 +38,12 @@ _SQLITE_SETUP = {
 
 
 def first_line(error: BaseException) -> str:
-    """The driver's own message without the statement and its parameters."""
+    """The driver's own message without the statement and its parameters; withheld where it may quote
+    a column that is masked.
+    """
     original = error.orig if isinstance(error, sa_exc.DBAPIError) else None
+    if not may_be_quoted(original or error):
+        return withheld(sqlstate(original or error))
     text = error_message(original or error).strip()
     return text.splitlines()[0] if text else error_name(error)
 

@@ -63,6 +63,8 @@ class Client:
         self._system = system
         self._address = address_of(system)
         self._where = f"system {system.name!r}"
+        self._masked = system.masked
+        self._tables = frozenset(use.table for use in system.tables)
         limits = httpx.Limits(max_connections=system.connections)
         timeout = httpx.Timeout(self.options.timeout, connect=CONNECT_SECONDS)
         self._clock = clock
@@ -350,6 +352,18 @@ class Client:
         self.answered_at = None if date is None else int(date.timestamp()) * 1_000_000
         return answer
 
+    def _is_masked(self, where: str) -> bool:
+        """Whether what was asked, which ends `where`, is about a model with masked columns, or about
+        one that isn't captured: wizards and reports may quote any row.
+        """
+        if not self._masked:
+            return False
+        method = where.rpartition(", ")[2]
+        model = method.removeprefix("model.").rpartition(".")[0]
+        return model in self._masked or (
+            method.startswith(("model.", "wizard.", "report.")) and model not in self._tables
+        )
+
     def _result(self, answer: httpx.Response, where: str, *, changes: bool = False) -> Any:
         status = answer.status_code
         if status == httpx.codes.OK:
@@ -360,7 +374,7 @@ class Client:
             except UnreadableAnswer:
                 said = None
             if isinstance(said, dict) and "error" in said:
-                raise raised(fault_of(said["error"]), where)
+                raise raised(fault_of(said["error"]), where, masked=self._is_masked(where))
             if isinstance(said, dict) and "result" in said:
                 return said["result"]
             what = self._strange(where, one_line(str(answer.headers.get("Content-Type"))))

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import redact
+from bridge.model.withheld import WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,21 @@ def fault_of(error: Any) -> Fault:
     return Fault(kind, _sentence(parts))
 
 
-def raised(fault: Fault, where: str) -> BridgeError:
-    """The error to raise for a fault; `where` names the system and what was asked."""
+def raised(fault: Fault, where: str, *, masked: bool = False) -> BridgeError:
+    """The error to raise for a fault; `where` names the system and what was asked. `masked`: its
+    words may quote a masked column.
+    """
+    words = f"{WITHHELD}." if masked and fault.text else fault.text
     if fault.kind == "UserWarning":
         return Refused(
             "warning",
-            f"{where}: the ERP warns: {fault.text} Nothing was done; a command that may pass this "
+            f"{where}: the ERP warns: {words} Nothing was done; a command that may pass this "
             f"warning says so at the end of its `run:`: despite '{short(fault.name)}'",
             fault,
         )
     if fault.kind == "ConcurrencyException":
         return Refused(
-            "conflict", f"{where}: somebody else changed the row meanwhile ({fault.text})", fault
+            "conflict", f"{where}: somebody else changed the row meanwhile ({words})", fault
         )
     if fault.kind == "LoginException":
         return UserRefused(
@@ -89,7 +93,7 @@ def raised(fault: Fault, where: str) -> BridgeError:
         )
     if not fault.kind and (why := undone(fault.text)):
         return RetryLater(f"{where}: the ERP's database is busy ({why})")
-    return Refused("legacy_error", f"{where}: {fault.text or 'the ERP failed'}", fault)
+    return Refused("legacy_error", f"{where}: {words or 'the ERP failed'}", fault)
 
 
 def undone(said: str) -> str:

@@ -1,0 +1,157 @@
+"""What a server says about a table with masked columns doesn't get their values into any message."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from bridge.connector import System, TableUse
+from bridge.model.errors import BridgeError
+from connectors.odata.answer import Answer, Request
+from connectors.odata.exchange import Exchange
+from connectors.odata.options import Options
+from connectors.postgres.trouble import retry_or_fix
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import naming
+from connectors.tryton.faults import fault_of, raised
+
+PERSON = "anna.masked@example.org"
+WITHHELD = "its own words are withheld"
+TABLES = (TableUse("customer"), TableUse("product"))
+
+
+def system(url: str, masked: bool = True) -> System:
+    names = frozenset({"customer"}) if masked else frozenset()
+    return System("acme", "erp", url, "erp", None, TABLES, masked=names)
+
+
+POSTGRES = {
+    "what a trigger raises": "do $$ begin raise exception 'there is %', email from customer; end $$",
+    "under a code of its own": (
+        "do $$ begin raise exception 'there is %', (select email from customer)"
+        " using errcode = '23505'; end $$"
+    ),
+    "a value that can't be read": "select email::int from customer",
+    "a row that fails": "insert into customer values (1, 'x', null)",
+    "a key that is there": "insert into customer select 2, email, 1 from customer",
+}
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_postgresql_tells_names_but_no_values(database: str, masked: bool) -> None:
+    with psycopg.connect(database, autocommit=True) as users:
+        users.execute(
+            "create table customer (id int primary key, email text unique, n int not null)"
+        )
+        users.execute("insert into customer values (1, %s, 1)", [PERSON])
+        here = system(database, masked)
+        engine = make_engine(here)
+        texts: dict[str, str] = {}
+        for name, statement in POSTGRES.items():
+            with (
+                pytest.raises(BridgeError) as caught,
+                naming("system 'erp'"),
+                engine.begin() as connection,
+            ):
+                connection.execute(sa.text(statement.replace(":", "\\:")))
+            with pytest.raises(psycopg.Error) as refused:
+                users.execute(statement)
+            texts[name] = f"{caught.value} | {retry_or_fix(refused.value, here, 'reading')}"
+        engine.dispose()
+    if not masked:
+        assert PERSON in texts["what a trigger raises"]
+        return
+    assert [name for name, text in texts.items() if PERSON in text] == []
+    assert texts["what a trigger raises"].count(WITHHELD) == 2
+    assert "code 22P02" in texts["a value that can't be read"]
+    # What holds names only is as useful as before.
+    assert "violates unique constraint" in texts["a key that is there"]
+    assert 'null value in column "n"' in texts["a row that fails"]
+
+
+def test_sqlite_tells_names_but_no_words_of_triggers(tmp_path: Path) -> None:
+    path = tmp_path / "erp.db"
+    with sqlite3.connect(path) as users:
+        users.executescript(
+            "create table customer (id int primary key, email text unique);"
+            "create trigger t before update on customer begin"
+            f" select raise(abort, 'there is {PERSON}'); end;"
+            f"insert into customer values (1, '{PERSON}');"
+        )
+    users.close()
+    engine = make_engine(system(f"sqlite:///{path}"))
+    texts = []
+    for statement in (
+        "update customer set id = 3",
+        "insert into customer select 2, email from customer",
+    ):
+        with (
+            pytest.raises(BridgeError) as caught,
+            naming("system 'erp'"),
+            engine.begin() as connection,
+        ):
+            connection.execute(sa.text(statement))
+        texts.append(str(caught.value))
+    engine.dispose()
+    assert WITHHELD in texts[0]
+    assert texts[1] == "system 'erp': UNIQUE constraint failed: customer.email"
+    assert PERSON not in "".join(texts)
+
+
+def error(code: str = "C/42") -> dict[str, Any]:
+    return {"error": {"code": code, "message": f"{PERSON} is there already"}}
+
+
+ODATA = [
+    Answer(400, {}, error()),
+    Answer(400, {}, error(PERSON)),
+    Answer(500, {}, error()),
+    Answer(200, {}, error()),
+    Answer(403, {}, error()),
+    Answer(503, {}, error()),
+    Answer(502, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
+    Answer(200, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
+    Answer(400, {}, f"<error><message>{PERSON}</message></error>".encode()),
+    Answer(400, {}, f"{PERSON} is there".encode()),
+]
+MASKED = (
+    "customer", "customer('1')", "customer?$top=1", "http://erp/o/customer?$skiptoken=1",
+    "product('1')/owner", "product?$expand=owner", "merge", "$batch",
+)  # fmt: skip
+
+
+async def test_odata_tells_its_code_but_no_words() -> None:
+    exchange = Exchange(replace(system("http://erp/o/"), options=Options()), lambda: 0.0)
+    for answer in ODATA:
+        for path in MASKED:
+            for method in ("GET", "PATCH"):
+                with pytest.raises(BridgeError) as caught:
+                    exchange.check(Request(method, path), answer)
+                assert PERSON not in str(caught.value), (answer, path)
+                assert WITHHELD in str(caught.value), (answer, path)
+        with pytest.raises(BridgeError, match=PERSON):
+            exchange.check(Request("GET", "product?$top=1"), ODATA[0])
+    with pytest.raises(BridgeError, match=r"400: code C/42, its own words"):
+        exchange.check(Request("GET", "customer"), ODATA[0])
+    rows = Answer(200, {}, {"value": [{"email": PERSON}]})
+    exchange.check(Request("GET", "customer"), rows)
+    await exchange.close()
+
+
+def test_tryton_tells_the_kind_but_no_words() -> None:
+    for told in (
+        ["UserError", [f"{PERSON} is there", ""]],
+        ["UserWarning", ["name", f"{PERSON} is there", ""]],
+        ["ConcurrencyException", f"{PERSON}"],
+        [f"ValueError: {PERSON}", "traceback"],
+    ):
+        masked, plain = (str(raised(fault_of(told), "erp", masked=way)) for way in (True, False))
+        assert PERSON in plain
+        assert PERSON not in masked
+        assert WITHHELD in masked
