@@ -201,6 +201,10 @@ class _Building:
 
     def _navigation(self, item: RawSet, nav: RawNavigation) -> Navigation:
         target = nav.targets.get(item.name, "") or item.bindings.get(nav.name, "")
+        if not target and self._raw.version == "v2":
+            # Without an association set: the one set that has rows of that type.
+            fitting = [one.name for one in self._raw.sets if one.type == nav.type]
+            target = fitting[0] if len(fitting) == 1 else ""
         by = nav.by
         if not by:
             by = tuple((to, own) for own, to in self._partner(item, nav))

@@ -29,6 +29,8 @@ _RESTRICTIONS = {
     "sap:countable": ("CountRestrictions", "Countable"),
     "sap:topable": ("TopSupported", ""),
 }
+_TYPES = {"Edm.Float": "Edm.Double"}
+"""Types that SAP's services name and the standard doesn't, and what they are."""
 _EQUAL_ONLY = frozenset({"single-value", "multi-value"})
 
 
@@ -111,7 +113,7 @@ class _Reading:
         kind, collection = collection_of(self._names.whole(own.get("Type", "Edm.String")))
         return RawProperty(
             own.get("Name", ""),
-            kind,
+            _TYPES.get(kind, kind),
             collection=collection or own.get("CollectionKind", "None") != "None",
             nullable=own.get("Nullable", "true") != "false",
             max_length=number(own.get("MaxLength")),

@@ -170,18 +170,36 @@ def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
 
 
 def _suggested(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> str:
-    """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where both sides
-    call the key of the one that there is once the same; "" otherwise.
+    """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where the names
+    of both sides do: the key of the one that there is once, and the other's property; "" otherwise.
     """
     to = entities.get(nav.target)
     if to is None or nav.by:
         return ""
-    owner = one if nav.many else to
+    owner, holder = (one, to) if nav.many else (to, one)
     if len(owner.set.key) != 1:
         return ""
-    by = ((owner.set.key[0], owner.set.key[0]),)
+    [key] = owner.set.key
+    found = _referring(holder.set, owner.set.properties[key], nav)
+    if found is None:
+        return ""
+    by = ((key, found.name),) if nav.many else ((found.name, key),)
     said, _ = _relation(one, replace(nav, by=by), entities)
     return said
+
+
+def _referring(holder: EntitySet, key: Property, nav: Navigation) -> Property | None:
+    """The property that is called like a key that it holds: `Customer_ID`, `SalesOrder`. The set's own
+    whole key isn't: of two sets whose keys are both called `ID` none leads to the other.
+    """
+    role, name = nav.name.lower().removeprefix("to_"), key.name.lower()
+    names = [name] if nav.many else [f"{role}_{name}", f"{role}{name}", name, role]
+    by_name = {
+        p.name.lower(): p
+        for p in holder.properties.values()
+        if p.edm == key.edm and holder.key != (p.name,)
+    }
+    return next((by_name[each] for each in names if each in by_name), None)
 
 
 def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tuple[str, str]:

@@ -397,3 +397,78 @@ def test_relations_that_the_names_tell_are_suggested_as_comments() -> None:
     item = entities["a_sales_order_item"]["relations"]
     assert item == {"to_order": {"entity": "a_sales_order", "from": "sales_order"}}
     assert "# to_Line: left out, the metadata doesn't say by what" in text
+
+
+def two_sets(own: str, target: str, nav: str, *, sets: str = "") -> bytes:
+    """`Ones`, whose rows lead to one of `Twos`; properties by name, the first is the key."""
+    types = "".join(
+        f'<EntityType Name="{name}"><Key><PropertyRef Name="{names.split()[0]}"/></Key>'
+        + "".join(map(prop, names.split()))
+        + more
+        + "</EntityType>"
+        for name, names, more in (
+            (
+                "One",
+                own,
+                f'<NavigationProperty Name="{nav}" Relationship="N.A" FromRole="F" ToRole="T"/>',
+            ),
+            ("Two", target, ""),
+        )
+    )
+    return (
+        f'<edmx:Edmx Version="1.0" xmlns:edmx="x"><edmx:DataServices><Schema Namespace="N" xmlns="{V2}">'
+        f'{types}<Association Name="A"><End Role="F" Type="N.One" Multiplicity="*"/>'
+        '<End Role="T" Type="N.Two" Multiplicity="0..1"/></Association><EntityContainer Name="C">'
+        '<EntitySet Name="Ones" EntityType="N.One"/><EntitySet Name="Twos" EntityType="N.Two"/>'
+        f"{sets}</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("own", "target", "nav", "field"),
+    [
+        ("ID Customer_ID", "ID", "Customer", "customer_id"),
+        ("ID CustomerID", "ID", "to_Customer", "customer_id"),
+        ("Order SoldToParty", "Customer", "to_SoldToParty", "sold_to_party"),
+        ("Order Customer", "Customer", "to_Partner", "customer"),
+        ("ID", "ID", "Customer", ""),
+        ("ID Other", "ID", "Customer", ""),
+    ],
+)
+def test_a_property_that_is_called_like_what_it_leads_to_is_suggested(
+    own: str, target: str, nav: str, field: str
+) -> None:
+    text = draft(parse(two_sets(own, target, nav)))
+    suggested = re.findall(r"# \w+: \{entity: twos, from: (\w+)\}  # by their names", text)
+    assert suggested == ([field] if field else [])
+
+
+def test_float_of_sap_is_a_double() -> None:
+    [things] = parse(document(ID + prop("x", "Edm.Float"), version="v2")).sets.values()
+    assert things.properties["x"].edm == "Edm.Double"
+
+
+RAP = """<edmx:Reference Uri="x"><edmx:Include Namespace="Org.OData.Capabilities.V1" Alias="SAP__cap"/>
+</edmx:Reference>"""
+
+
+def test_ranges_that_may_be_asked_for_once_are_no_refusal() -> None:
+    """S/4's V4 services announce `SingleRange` for times of change, under aliases of their own."""
+    terms = (
+        '<Annotations Target="SAP__self.C/Things"><Annotation Term="SAP__cap.FilterRestrictions"><Record>'
+        '<PropertyValue Property="FilterExpressionRestrictions"><Collection><Record>'
+        '<PropertyValue Property="Property" PropertyPath="LastChangeDateTime"/>'
+        '<PropertyValue Property="AllowedExpressions" String="SingleRange"/></Record></Collection>'
+        '</PropertyValue><PropertyValue Property="NonFilterableProperties"><Collection>'
+        "<PropertyPath>__EntityControl</PropertyPath></Collection></PropertyValue></Record></Annotation>"
+        '<Annotation Term="SAP__cap.DeleteRestrictions"><Record><PropertyValue Property="Deletable"'
+        ' Path="__EntityControl/Deletable"/></Record></Annotation></Annotations>'
+    )
+    text = document(ID + prop("LastChangeDateTime", "Edm.DateTimeOffset"), more=terms).decode()
+    text = text.replace("<edmx:DataServices>", f"{RAP}<edmx:DataServices>")
+    text = text.replace('<Schema Namespace="N"', '<Schema Namespace="N" Alias="SAP__self"')
+    [things] = parse(text.encode()).sets.values()
+    assert things.changed == "LastChangeDateTime"
+    assert things.can_page_by("LastChangeDateTime")
+    assert things.deletable
+    assert things.unfilterable == {"__EntityControl"}
