@@ -8,7 +8,8 @@ knows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
@@ -21,6 +22,17 @@ AT_ONCE = 2000
 SOON = 0.005
 PATIENCE = 30.0
 """Seconds without a record, although the log says there is one: then it is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """What the log says of a command that waits: whose key its receipt has, for which content, and the
+    timestamp of its record in milliseconds.
+    """
+
+    key: bytes | None
+    digest: str
+    timestamp: int
 
 
 class Answered:
@@ -41,6 +53,7 @@ class Answered:
         self._turn = 0
         self._begun: set[str] = set()
         self._foreign: dict[str, str] = {}
+        self._held: dict[str, HeldRecord] = {}
         self._awaited: set[bytes] = set()
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
@@ -69,8 +82,19 @@ class Answered:
         """Whether the last word on it is somebody else's that it is being carried out."""
         return command_id in self._begun
 
+    @property
+    def held(self) -> Mapping[str, HeldRecord]:
+        """The commands that wait, of all systems, by id."""
+        return self._held
+
+    def hold(self, command_id: str, record: HeldRecord) -> None:
+        """A receipt of this process: the command waits, and nothing of it has happened."""
+        self.withdraw(command_id)
+        self._held[command_id] = record
+
     def add(self, command_id: str, given: Answer) -> None:
         """A receipt that this process has written."""
+        self._held.pop(command_id, None)
         self._mine.pop(command_id, None)
         self._answers.add(command_id, given)
 
@@ -151,8 +175,16 @@ class Answered:
             self._awaited.discard(intent)
             return
         told_id = command_id.decode(errors="replace")
+        if intent is None and outcome not in (headers.WITHDRAWN, headers.HELD):
+            self._held.pop(told_id, None)
         (self._begun.add if intent is not None else self._begun.discard)(told_id)
-        if outcome == headers.WITHDRAWN:
+        if outcome == headers.HELD:
+            self._held[told_id] = HeldRecord(
+                record.key,
+                digest.decode(errors="replace"),
+                _milliseconds(told.get(headers.HELD_SINCE)),
+            )
+        if outcome in (headers.WITHDRAWN, headers.HELD):
             self._turns.pop(told_id, None)
             self._answers.withdraw(told_id)
             return
@@ -184,3 +216,8 @@ class Answered:
         if known != Outcome.UNKNOWN_OUTCOME:
             self._foreign.pop(command_id, None)
         return known
+
+
+def _milliseconds(text: bytes | None) -> int:
+    """A timestamp of a header; the beginning of time for what is none."""
+    return int(text) if text is not None and text.isdigit() else 0

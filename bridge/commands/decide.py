@@ -51,7 +51,18 @@ class Refuse:
     effect: Effect | None = None
 
 
-Decision = Execute | Await | Refuse
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """It waits until a person has given it what it lacks; `message` says what."""
+
+    message: str
+    effect: Effect | None = None
+
+
+UNAVAILABLE = "unavailable"
+"""Code of an entity that doesn't fit its table, or whose table isn't there."""
+
+Decision = Execute | Await | Refuse | Hold
 
 MAX_KEY_CHARACTERS, MAX_ID_CHARACTERS = 64_000, 1_000
 """Over these neither intent nor receipt may fit a record of the log, which would hold all commands up."""
@@ -114,6 +125,8 @@ def _undated(
         guard = Expect(spec, table, record.expect) if record.expect is not None else None
         effect = make_effect(spec, table, record, key=key, values=values, guard=guard)
     except Rejected as rejected:
+        if rejected.code == UNAVAILABLE:
+            return Hold(str(rejected))
         return Refuse(Outcome.REJECTED, rejected.code, str(rejected))
     except Exception as error:  # noqa: BLE001 - whatever it holds ends this command alone
         reason = f"{record.name} can't be decided: {describe_error(error)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 
 from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Places, Steps
-from bridge.commands.items import Part
+from bridge.commands.items import Item, Part
 from bridge.commands.outcome import OutcomeWriter, PartOutcome
 from bridge.commands.receipts import STATE, UNPROVEN, Course, claims_only
 from bridge.log.fixed import FixedCodec
@@ -51,12 +51,28 @@ class Ends:
         outcome = self._outcomes.outcome_of(part, courses)
         if not outcome.entries:
             self._offsets[place] = outcome.upto
-        if not outcome.entries or await self._commit(owned, place, outcome):
-            for letter in outcome.letters:
-                self._observer(DeadLetter("command", letter.source, letter.reason))
-            for course in outcome.courses:
-                self._ended(course)
+        offsets = {place: outcome.upto}
+        if not outcome.entries or await self._commit(owned, place, outcome, offsets):
+            self._tell(outcome)
         return outcome.upto if outcome.waits else None
+
+    async def write_held(
+        self, owned: Places, place: TopicPartition, taken_up: Iterable[tuple[Item, Course]]
+    ) -> None:
+        """Write what became of held commands, whose records were passed by before. Raises RetryLater
+        while the log is away.
+        """
+        outcome = self._outcomes.outcome_of_held(taken_up)
+        if not outcome.entries or await self._commit(owned, place, outcome, {}):
+            self._tell(outcome)
+
+    def _tell(self, outcome: PartOutcome) -> None:
+        for letter in outcome.letters:
+            self._observer(DeadLetter("command", letter.source, letter.reason))
+        for course in outcome.courses:
+            self._ended(course)
+        for command_id, record in outcome.held.items():
+            self._answered.hold(command_id, record)
 
     async def move_offsets(self, owned: Places, every: float = 0.0) -> None:
         """Move the group past records behind which there was nothing to write, unless that was done
@@ -91,7 +107,13 @@ class Ends:
                 )
             )
 
-    async def _commit(self, owned: Places, place: TopicPartition, outcome: PartOutcome) -> bool:
+    async def _commit(
+        self,
+        owned: Places,
+        place: TopicPartition,
+        outcome: PartOutcome,
+        offsets: Mapping[TopicPartition, int],
+    ) -> bool:
         """False when the partition was lost: its commands come again, here or elsewhere, and the
         ledger and the receipts tell then what happened.
         """
@@ -100,11 +122,13 @@ class Ends:
             async with owned.transaction(place) as transaction:
                 for topic, some in outcome.entries.items():
                     await transaction.append(topic, some)
-                transaction.commit_offsets(self._group, {place: outcome.upto})
+                if offsets:
+                    transaction.commit_offsets(self._group, offsets)
         except (Fenced, OutcomeUnknown):
             return False
         self._steps(AFTER_RECEIPTS)
-        self._offsets.pop(place, None)
+        for written in offsets:
+            self._offsets.pop(written, None)
         return True
 
     def _ended(self, course: Course) -> None:
@@ -112,7 +136,7 @@ class Ends:
         command, receipt = course.command, course.receipt
         if receipt is not None and receipt.code == UNPROVEN:
             self._answered.dispute(command.id, command.digest)
-        elif receipt is not None and not claims_only(receipt.code):
+        elif receipt is not None and not course.held and not claims_only(receipt.code):
             self._answered.add(command.id, answer(command.digest, receipt.outcome))
         self.told(course)
         if course.answered is not None:

@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeGuard
 
 from bridge.commands.answered import Answered
 from bridge.commands.answers import Answer, Answers, answer
 from bridge.commands.contract import Epochs, Places, Table
-from bridge.commands.decide import Await, Decision, Execute, Refuse, decide
+from bridge.commands.decide import Await, Decision, Execute, Hold, Refuse, decide
+from bridge.commands.holding import DueCommands, HeldCommands, behind
 from bridge.commands.items import Item
 from bridge.commands.receipts import (
     KEY_REUSED,
@@ -28,7 +30,14 @@ from bridge.commands.work import Carrier, Ending, Reconciled, Work
 from bridge.connector import Done
 from bridge.model.command import CommandRecord
 from bridge.model.declare import CommandSpec
-from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
+from bridge.model.error_text import error_message
+from bridge.model.errors import (
+    ConfigurationError,
+    Fenced,
+    MissingRight,
+    OutcomeUnknown,
+    RetryLater,
+)
 from bridge.model.receipt import Outcome, Receipt, State
 
 
@@ -37,7 +46,8 @@ class _Batch:
     """What a batch has come to so far: a course each (None: it waits), the keys behind which
     others wait, and what has ended, which the same command later in the batch has to know of. `epoch` is that of the
     system's history, as of after the last effects; `claims` are the indexes of commands of which so far
-    only the log says that they succeeded, `disputed` the ids of those that the ledger denies.
+    only the log says that they succeeded, `disputed` the ids of those that the ledger denies. `due`: all are held commands, taken up again;
+    `held` are the first of the batch that is held, by key, `refused` the declarations that lack something.
     """
 
     courses: list[Course | None]
@@ -46,6 +56,9 @@ class _Batch:
     epoch: int | None = None
     claims: list[int] = field(default_factory=list)
     disputed: set[str] = field(default_factory=set)
+    due: DueCommands | None = None
+    held: dict[bytes | None, str] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
 
     def wait(self, work: Work) -> None:
         """This command comes again, and all behind it of its key."""
@@ -70,6 +83,7 @@ class Execution:
         answered: Answered,
         epochs: Epochs,
         *,
+        held: HeldCommands | None = None,
         clock: Callable[[], datetime],
     ) -> None:
         self._commands = commands
@@ -77,17 +91,21 @@ class Execution:
         self._carrier = carrier
         self._answered = answered
         self._epochs = epochs
+        self._held = HeldCommands() if held is None else held
         self.why = ""
         """What the last batch waits for; empty: for nothing, or only for its partition."""
         self._clock = clock
 
-    async def carry_out(self, items: Sequence[Item], owned: Places) -> list[Course | None]:
+    async def carry_out(
+        self, items: Sequence[Item], owned: Places, due: DueCommands | None = None
+    ) -> list[Course | None]:
         """The course of each command, aligned; None for one that has to be tried again later
         (the legacy system is away, or a lock was not given), and then for all behind it of its key.
+        `due`: these are held ones, taken up again.
 
         Raises RetryLater while the log is away.
         """
-        batch = _Batch([None] * len(items))
+        batch = _Batch([None] * len(items), due=due)
         self.why = ""
         if items:
             await self._answered.catch_up()
@@ -105,8 +123,16 @@ class Execution:
             if going:
                 endings = await self._carrier.carry_out(going, owned)
                 await self._learn_epoch(endings, batch)
+                granted = {
+                    work.item.command.name
+                    for work, ending in zip(going, endings, strict=True)
+                    if isinstance(ending, Done) and not ending.repeated
+                }
                 for work, ending in zip(going, endings, strict=True):
-                    self._end(work, ending, batch)
+                    if _lacks(ending) and work.item.command.name not in granted:
+                        self._refuse(work, error_message(ending), batch)
+                    else:
+                        self._end(work, ending, batch)
         return batch.courses
 
     def _work(self, index: int, item: Item, batch: _Batch) -> Work | None:
@@ -122,6 +148,9 @@ class Execution:
             elif before.outcome == Outcome.SUCCEEDED and batch.ended.get(command.id) is None:
                 batch.claims.append(index)
             return None
+        waits = self._answered.held.get(command.id) if batch.due is None else None
+        if waits is not None and waits.digest == command.digest:
+            return None  # Its first record is taken up again.
         foreign = self._answered.foreign(command.id)
         if mine and foreign:
             why = f"{foreign}, but the version of legacy-bridge that wrote it does"
@@ -130,11 +159,11 @@ class Execution:
         decision = decide(command, item.target, self._commands, self._tables, now)
         if mine:
             course.doubt("its last word in the log is that it may have happened", now)
-        else:
+        elif batch.due is None:
             course.reach(State.RECEIVED, now, by=command.agent)
             if not isinstance(decision, Refuse):
                 course.reach(State.VALIDATED, now)
-            if before is not None:
+            if before is not None or waits is not None:
                 decision = _reused(command, decision)
         work = Work(index, item, course, decision, intended=mine)
         work.doubtful = self._carrier.doubts(work)
@@ -195,10 +224,40 @@ class Execution:
             batch.end(work, receipt)
         elif isinstance(decision, Await):
             work.course.reach(State.AWAITING_APPROVAL, now, message=decision.message)
+        elif isinstance(decision, Hold):
+            self._refuse(work, decision.message, batch)
+        elif why := self._held_back(work, batch):
+            self._hold(work, why, batch)
+            return False
         return isinstance(decision, Execute)
+
+    def _held_back(self, work: Work, batch: _Batch) -> str:
+        """Why a command that could start may not; empty where it may."""
+        first = batch.held.get(work.item.key)
+        if first is not None:
+            return behind(first)
+        if batch.due is not None and work.id in batch.due.free:
+            return ""
+        return self._held.why(work.item)
+
+    def _refuse(self, work: Work, why: str, batch: _Batch) -> None:
+        """It is held, and so are the others of its declaration from now on."""
+        name = work.item.command.name
+        if name not in batch.refused:
+            batch.refused.add(name)
+            self._held.refuse(name, why)
+        self._hold(work, why, batch)
+
+    def _hold(self, work: Work, why: str, batch: _Batch) -> None:
+        batch.held.setdefault(work.item.key, work.id)
+        work.course.hold(why, self._clock())
 
     def _end(self, work: Work, ending: Ending, batch: _Batch) -> None:
         command, at = work.item.command, self._clock()
+        if isinstance(ending, RetryLater):
+            self._held.postpone(command.name)
+        elif not isinstance(ending, (Fenced, OutcomeUnknown, Answer)):
+            self._held.lift(command.name)
         decision = work.decision if isinstance(work.decision, Execute) else None
         match ending:
             case RetryLater() | Fenced():
@@ -233,3 +292,8 @@ def _reused(command: CommandRecord, decision: Decision) -> Decision:
         KEY_REUSED,
         f"command {command.id!r} was asked for before with another content",
     )
+
+
+def _lacks(ending: Ending) -> TypeGuard[ConfigurationError | MissingRight]:
+    """Whether a person can give what this command was refused for."""
+    return isinstance(ending, (ConfigurationError, MissingRight))

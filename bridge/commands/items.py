@@ -15,13 +15,16 @@ from bridge.model.fixed import DeadLetter, Target
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One command as it stands in the log, at `place`; `key` are its key bytes there."""
+    """One command as it stands in the log, at `place`; `key` are its key bytes there, `timestamp` in
+    milliseconds.
+    """
 
     command: CommandRecord
     target: Target
     key: bytes | None
     place: TopicPartition
     headers: Headers = ()
+    timestamp: int = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +56,11 @@ class Items:
                 part.items[record.offset] = item
         return parts
 
+    async def item(self, record: Record) -> Item | None:
+        """A record that is a command of this system; None for any other."""
+        item = await self._item(record)
+        return item if isinstance(item, Item) else None
+
     async def _item(self, record: Record) -> Item | DeadLetter | None:
         """The command, a dead letter for what isn't one, None for another system's."""
         try:
@@ -65,7 +73,7 @@ class Items:
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
             return self._dead(record, TypeError("the record is no command"))
         place = TopicPartition(record.topic, record.partition)
-        return Item(command, target, record.key, place, record.headers)
+        return Item(command, target, record.key, place, record.headers, record.timestamp)
 
     def _dead(self, record: Record, error: Exception) -> DeadLetter:
         return DeadLetter(

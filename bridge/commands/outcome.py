@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from bridge.commands.answered import HeldRecord
 from bridge.commands.items import Item, Part
-from bridge.commands.receipts import Course, settled
+from bridge.commands.receipts import HELD_BACK, Course, settled
 from bridge.log.fixed import FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Entry, Headers, Record
 from bridge.model import headers
@@ -27,6 +28,7 @@ class PartOutcome:
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     courses: list[Course] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    held: dict[str, HeldRecord] = field(default_factory=dict)
 
     def add(self, topic: str, entry: Entry) -> None:
         """One more record of a topic."""
@@ -60,8 +62,25 @@ class OutcomeWriter:
                 self._enter(record, item, course, outcome)
         return outcome
 
-    def _enter(self, record: Record, item: Item, course: Course, outcome: PartOutcome) -> None:
+    def outcome_of_held(self, taken_up: Iterable[tuple[Item, Course]]) -> PartOutcome:
+        """The same of commands whose records were passed by before; of those that go on waiting
+        nothing new is said.
+        """
+        outcome = PartOutcome(-1)
+        for item, course in taken_up:
+            if course.held and not course.written:
+                continue
+            outcome.courses.append(course)
+            self._enter(None, item, course, outcome)
+        return outcome
+
+    def _enter(
+        self, record: Record | None, item: Item, course: Course, outcome: PartOutcome
+    ) -> None:
         unwritable = []
+        if course.held:
+            held = HeldRecord(item.key, item.command.digest, item.timestamp)
+            outcome.held[item.command.id] = held
         if course.receipt is not None and not self._receipt(item, course.receipt, outcome):
             unwritable.append("its receipt")
         for step in course.steps[course.written :]:
@@ -76,7 +95,9 @@ class OutcomeWriter:
 
     def _receipt(self, item: Item, receipt: Receipt, outcome: PartOutcome) -> bool:
         trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT and pair[1]]
-        more = [*settled(receipt, item.command.digest), *trace]
+        since = (headers.HELD_SINCE, str(item.timestamp).encode())
+        held = [since] if receipt.code == HELD_BACK else []
+        more = [*settled(receipt, item.command.digest), *held, *trace]
         entry = self._fitting("receipt", item.target, [receipt, _brief(receipt)], more)
         if entry is not None:
             outcome.add(self._codec.topic("receipt"), entry)
@@ -98,7 +119,9 @@ class OutcomeWriter:
         return None
 
 
-def _unwritten(record: Record, item: Item, course: Course, unwritable: Sequence[str]) -> DeadLetter:
+def _unwritten(
+    record: Record | None, item: Item, course: Course, unwritable: Sequence[str]
+) -> DeadLetter:
     """The dead letter of a command whose end the log can't hold."""
     last = course.steps[-1]
     return DeadLetter(
@@ -109,12 +132,12 @@ def _unwritten(record: Record, item: Item, course: Course, unwritable: Sequence[
             f"hold {', '.join(unwritable)}: the command is too large"
         ),
         at=last.at,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
+        topic=item.place.topic,
+        partition=item.place.partition,
+        offset=None if record is None else record.offset,
         error="RecordTooLarge",
-        key=record.key,
-        value=record.value,
+        key=item.key,
+        value=None if record is None else record.value,
     )
 
 

@@ -38,11 +38,18 @@ IN_PROGRESS, NOT_STARTED, UNKNOWN, RECONCILED = (
 it has happened; nobody can tell whether it has; the system was asked, and it has.
 """
 
+HELD_BACK = "held_back"
+"""Code of a command that waits until its declaration has what it lacks: nothing of it has happened."""
+
 UNPROVEN = "unproven"
 """Code of a command whose receipt said that it succeeded, while the system's ledger has no row of it."""
 UNDECIDED = frozenset({UNKNOWN, UNPROVEN})
 """Codes of commands that wait for a person's conclusion."""
-OUTCOME_HEADERS = {NOT_STARTED: headers.WITHDRAWN, UNPROVEN: headers.DISPUTED}
+OUTCOME_HEADERS = {
+    NOT_STARTED: headers.WITHDRAWN,
+    UNPROVEN: headers.DISPUTED,
+    HELD_BACK: headers.HELD,
+}
 """What a receipt of this code says in its header instead of its outcome."""
 
 MAX_RESULT = 256_000
@@ -103,6 +110,21 @@ class Course:
         """It may have happened, and the system is asked."""
         self.reach(State.UNKNOWN, at, message=kept(why))
         self.reach(State.RECONCILING, at)
+
+    def hold(self, why: str, at: datetime) -> None:
+        """It waits, and its record is passed by: what the log says of it here is how it is found."""
+        last = self.steps[-1].state if len(self.steps) > self.written else None
+        if last == State.EXECUTING:
+            self.steps.pop()
+        message = f"it has not been carried out, and waits: {why}"
+        self.receipt = refused(self.command, Outcome.UNKNOWN_OUTCOME, HELD_BACK, message, at)
+        state = State.VALIDATED if self.steps else State.RECEIVED
+        self.reach(state, at, code=HELD_BACK, message=self.receipt.message)
+
+    @property
+    def held(self) -> bool:
+        """Whether it has come to nothing yet but that it waits."""
+        return self.receipt is not None and self.receipt.code == HELD_BACK
 
     def end(self, receipt: Receipt, *, by: str = EXECUTOR) -> None:
         """The command's last state."""

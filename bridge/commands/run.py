@@ -20,10 +20,13 @@ from bridge.commands.contract import (
     NoEpochs,
     Steps,
     Table,
+    elapsed,
     no_steps,
 )
 from bridge.commands.ends import Ends
 from bridge.commands.execute import Execution
+from bridge.commands.find_held import find_held
+from bridge.commands.holding import HeldCommands
 from bridge.commands.intents import Intents
 from bridge.commands.items import Item, Items, Part
 from bridge.commands.ledgered import Ledgered, Owners
@@ -38,7 +41,7 @@ from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.observe import Observer, ignore
-from bridge.waiting import PartWaiting
+from bridge.waiting import MIN_FAILURES, PartWaiting
 
 IDLE = 0.5
 BATCH = 500
@@ -46,6 +49,10 @@ ASKED_BATCH = 50
 """Records a batch where there is no ledger: so many commands at most are in doubt after a crash."""
 OFFSETS_EVERY = 0.5
 """Seconds between transactions that only move offsets (past commands of other systems)."""
+MAX_HELD = 50_000
+"""Held commands of a process, which keeps them in memory: with more it reads no further."""
+TAKE_UP_EVERY_S = 0.2
+"""Seconds between looks for held commands whose time has come."""
 WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds to wait while a side is away, from the first time on."""
 
@@ -70,6 +77,28 @@ class CommandWatch(ObservedGroup):
             f"find out from who sends them what they were, then `bridgectl log offsets skip "
             f"{error.group}` and start the bridge again"
         )
+
+
+class AssignmentWatch:
+    """`Rebalance` of a member: that its partitions changed, and whoever else wants to know."""
+
+    def __init__(self, owners: Owners | None) -> None:
+        self._owners = owners
+        self.changed = True
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """As `bridge.log.port.Rebalance`."""
+        self.changed = True
+        if self._owners is not None:
+            await self._owners.revoked(partitions)
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int] | None:
+        """As `bridge.log.port.Rebalance`: each begins where it was."""
+        del partitions
+        self.changed = True
+        return None
 
 
 class CommandExecutor:
@@ -138,6 +167,10 @@ class CommandExecutor:
                 sleep=sleep,
                 steps=steps,
             )
+        self._assignment = AssignmentWatch(self._owners)
+        self._held = HeldCommands()
+        self._told_held: set[str] = set()
+        self._took_up_at = 0.0
         self._batch = BATCH if ledger else ASKED_BATCH
         self._execution = Execution(
             {command.qualified: command for command in system.commands},
@@ -145,6 +178,7 @@ class CommandExecutor:
             carrier,
             self._answered,
             self._epochs,
+            held=self._held,
             clock=clock,
         )
 
@@ -181,7 +215,7 @@ class CommandExecutor:
             self._bridge,
             self._group,
             [self._codec.topic("command")],
-            self._owners,
+            self._assignment,
             watch=self._watch,
             session_timeout=self._session_timeout,
         ) as owned:
@@ -189,6 +223,7 @@ class CommandExecutor:
             while not stop.is_set():
                 try:
                     through, why = await self._step(owned), self._execution.why
+                    await self._take_up(owned)
                 except RetryLater as error:
                     through, why = False, str(error)
                 failures = 0 if through else failures + 1
@@ -200,8 +235,12 @@ class CommandExecutor:
 
     async def _step(self, owned: OwnedPartitions) -> bool:
         """One batch; False when some of it has to wait."""
+        if len(self._held) >= MAX_HELD:
+            await _pause(owned, IDLE)
+            return True
         records = await owned.read(self._batch, IDLE)
         try:
+            await self._find_held(owned)
             parts = await self._items.parts(records)
             through = await self._take(owned, parts)
             courses = await self._carried_out(parts, owned)
@@ -218,6 +257,7 @@ class CommandExecutor:
             if upto is not None:
                 _again(owned, {place: upto})
                 through = False
+            self._keep_held(part, courses[place])
         await self._ends.move_offsets(owned, OFFSETS_EVERY)
         return through
 
@@ -233,6 +273,74 @@ class CommandExecutor:
         for place in lost:
             del parts[place]
         return not lost
+
+    def _keep_held(self, part: Part, courses: Mapping[int, Course | None]) -> None:
+        """Those of a part that the log has as held by now."""
+        for offset, course in courses.items():
+            item = part.items[offset]
+            held = course is not None and course.held and course.command.id in self._answered.held
+            if held and isinstance(item, Item):
+                self._held.add(item)
+
+    async def _find_held(self, owned: OwnedPartitions) -> None:
+        """Learn which commands of new partitions are held, in front of any that comes after them."""
+        if not self._assignment.changed:
+            return
+        places = owned.member.assignment()
+        await self._answered.catch_up()
+        self._held.keep(places)
+        known = {item.command.id for item in self._held}
+        missing = {
+            command_id: held
+            for command_id, held in self._answered.held.items()
+            if command_id not in known
+        }
+        for item in await find_held(self._log, self._items, places, missing):
+            self._held.add(item)
+        self._assignment.changed = owned.member.assignment() != places
+
+    async def _take_up(self, owned: OwnedPartitions) -> None:
+        """Go on with held commands whose time has come, or is over."""
+        if elapsed() - self._took_up_at < TAKE_UP_EVERY_S:
+            return
+        self._took_up_at = elapsed()
+        if not self._assignment.changed:
+            due = self._held.due(self._clock(), self._batch)
+            if due.items and self._owners is not None:
+                places = {item.place for item in due.items}
+                offsets = {place: owned.member.position(place) for place in places}
+                lost = await self._owners.take(owned, offsets)
+                due.items = [item for item in due.items if item.place not in lost]
+            if due.items:
+                courses = await self._execution.carry_out(due.items, owned, due)
+                ended: dict[TopicPartition, list[tuple[Item, Course]]] = {}
+                for item, course in zip(due.items, courses, strict=True):
+                    if course is not None:
+                        ended.setdefault(item.place, []).append((item, course))
+                for place, pairs in ended.items():
+                    await self._ends.write_held(owned, place, pairs)
+                for item, course in zip(due.items, courses, strict=True):
+                    if course is not None and not course.held:
+                        self._held.remove(item)
+        self._tell_held()
+
+    def _tell_held(self) -> None:
+        """Once for each declaration, and once more when it goes on."""
+        waiting = {item.command.name for item in self._held}
+        for name, declaration in list(self._held.declarations.items()):
+            if name not in waiting:
+                self._held.lift(name)
+            elif name not in self._told_held:
+                self._told_held.add(name)
+                why = (
+                    f"the commands {name} wait, and nothing else does: {declaration.reason}. They are "
+                    "tried again by themselves, once a minute at the least, until their deadlines; "
+                    "`bridgectl commands --state waiting` lists them"
+                )
+                self._waiting.tried(MIN_FAILURES, why, name)
+        for name in self._told_held - self._held.declarations.keys():
+            self._told_held.discard(name)
+            self._waiting.tried(0, "", name)
 
     async def _carried_out(
         self, parts: Mapping[TopicPartition, Part], owned: OwnedPartitions

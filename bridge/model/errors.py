@@ -57,6 +57,13 @@ class Rejected(BridgeError):
         self.code = code
 
 
+class MissingRight(Rejected):
+    """The login lacks a right, perhaps for all requests of this kind: it wasn't carried out, and may be
+    tried again once a person has given the right. `code` is what it fails with where only this one
+    request is refused.
+    """
+
+
 class OutcomeUnknown(BridgeError):
     """It may or may not have happened. Reconcile; never blindly repeat."""
 

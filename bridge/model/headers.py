@@ -14,9 +14,13 @@ REPLAY = "bridge_replay"
 DIGEST, OUTCOME = "bridge_digest", "bridge_outcome"
 """Of a receipt that stands for its command's id: the command's digest, and how it ended.
 `unknown_outcome` says that it may have happened, WITHDRAWN that what said so doesn't hold any more,
-DISPUTED that the ledger doesn't bear out what said that it succeeded.
+DISPUTED that the ledger doesn't bear out what said that it succeeded, HELD that it waits.
 """
-WITHDRAWN, DISPUTED = b"withdrawn", b"disputed"
+WITHDRAWN, DISPUTED, HELD = b"withdrawn", b"disputed", b"held"
+HELD_SINCE = "bridge_held"
+"""Of a receipt that says that a command waits: the timestamp of the command's own record, by which it
+is found again.
+"""
 INTENT = "bridge_intent"
 """Of a receipt that says that a command is about to be carried out: who wrote it, and a number."""
 

@@ -3,7 +3,7 @@
 | answer | a read | a write |
 |---|---|---|
 | 401 | ConfigurationError | ConfigurationError |
-| 403 | ConfigurationError | Rejected `forbidden` |
+| 403 | ConfigurationError | MissingRight `forbidden` |
 | a redirect, a web page | ConfigurationError | ConfigurationError |
 | 303, a web page that says 2xx | ConfigurationError | OutcomeUnknown: who redirects may have done it |
 | 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
@@ -26,6 +26,7 @@ from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
     LoginRefused,
+    MissingRight,
     OutcomeUnknown,
     Rejected,
     RetryLater,
@@ -85,7 +86,7 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
     told = f"{where}: {answer.status}{_told(answer)}"
     if answer.status == 403:
         if writes:
-            return Rejected("forbidden", f"{told}; the login has no right to do that")
+            return MissingRight("forbidden", f"{told}; the login has no right to do that")
         return ConfigurationError(f"{told}; the login has no right to read that: give it one")
     if answer.status in _AWAY:
         return RetryLater(told, after=retry_after(answer, now))

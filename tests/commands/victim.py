@@ -18,6 +18,7 @@ from bridge.connector import Writer
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, SPEC, World, world
 from tests.commands.rpc import RpcWriter
+from tests.commands.ungranted import UngrantedWriter
 
 SESSION = 3.0
 """Seconds: a third of its heir's, who looks for the dead no sooner (a broker's way is another)."""
@@ -30,6 +31,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--rpc", action="store_true")
     parser.add_argument("--blind", action="store_true", help="a probe can't tell")
+    parser.add_argument("--ungranted", action="store_true", help="block_order lacks a right")
     parser.add_argument("--postgres", default="")
     parser.add_argument("--kafka", default="")
     parser.add_argument("--bridge", default=BRIDGE)
@@ -46,6 +48,8 @@ async def writer_of(given: argparse.Namespace, here: World, told: Callable[[str]
         from connectors.sql.writer import SqlWriter
 
         return SqlWriter(replace(here.system, url=given.postgres), POSTGRES)
+    if given.ungranted:
+        return UngrantedWriter(here.system, given.folder)
     return await connector.writer(here.system)
 
 

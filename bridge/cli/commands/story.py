@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
-from bridge.commands.receipts import UNDECIDED, UNPROVEN, claims_only, settles
+from bridge.commands.receipts import HELD_BACK, UNDECIDED, UNPROVEN, claims_only, settles
 from bridge.commands.settle import SETTLED
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord, FixedRecord
 from bridge.model.receipt import Outcome, Receipt, State
 
-#: A command that nobody has taken up yet.
+#: A command that nobody has taken up yet, or that is held back.
 WAITING = "waiting"
 
 
@@ -35,6 +35,8 @@ class Story:
             return str(receipt.outcome)
         if receipt is not None and receipt.code in UNDECIDED:
             return str(State.UNKNOWN)
+        if receipt is not None and receipt.code == HELD_BACK:
+            return WAITING
         return self.steps[-1].state if self.steps else WAITING
 
     @property

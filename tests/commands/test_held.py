@@ -1,0 +1,241 @@
+"""A missing right holds back the commands of its declaration, until it is given or they expire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.cli.commands.story import stories
+from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
+from bridge.connector import Done, Effect
+from bridge.model.command import CommandRecord
+from bridge.model.errors import MissingRight, Rejected
+from bridge.model.receipt import Receipt
+from bridge.observe import CommandMoved, Notice, PartState
+from tests.agent.world import World, world
+from tests.commands.killed import killed
+from tests.commands.place import HEIR, executing, orders, sealed, send
+from tests.commands.rpc import RpcWriter, effects
+from tests.commands.ungranted import DENIED, UngrantedWriter, grant
+from tests.waiting import until
+
+
+def block(order: str = "1", number: int = 1, **more: Any) -> CommandRecord:
+    args = {"reason": f"block {number}"}
+    return sealed("block_order", order, args=args, key=f"tester/block/{order}/{number}", **more)
+
+
+def note(order: str = "1", number: int = 1, **more: Any) -> CommandRecord:
+    args = {"reason": f"note {number}"}
+    return sealed("note_order", order, args=args, key=f"tester/note/{order}/{number}", **more)
+
+
+async def states(here: World) -> dict[str, str]:
+    records = [
+        *await here.records("command"),
+        *await here.records("audit"),
+        *await here.records("receipt"),
+    ]
+    return {
+        command_id: story.state
+        if story.state != "waiting"
+        else (story.receipt.code or "" if story.receipt is not None else "unseen")
+        for command_id, story in stories(records).items()
+    }
+
+
+async def reach(here: World, commands: Sequence[CommandRecord], state: str) -> None:
+    async def there() -> bool:
+        now = await states(here)
+        return all(now.get(command.id) == state for command in commands)
+
+    await until(there)
+
+
+async def receipts_of(here: World, command: CommandRecord) -> list[Receipt]:
+    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r for r in found if r.command_id == command.id]
+
+
+async def test_a_missing_right_holds_back_its_declaration_and_what_is_behind_it_and_nothing_else(
+    here: World,
+) -> None:
+    for number in range(1, 7):
+        here.order(number, 1, 5)
+    blocks = [block(str(n)) for n in range(1, 4)]
+    behind, others = note("1"), [note(str(n)) for n in range(4, 7)]
+    await send(here, *blocks, behind, *others)
+    notices: list[Notice] = []
+    writer = UngrantedWriter(here.system, here.folder)
+    async with executing(here, writer=writer, observer=notices.append):
+        await reach(here, others, "succeeded")
+        await reach(here, [*blocks, behind], "held_back")
+        late = block("5", 2)
+        await send(here, late, again := note("6", 2))
+        await reach(here, [again], "succeeded")
+        await reach(here, [late], "held_back")
+        assert orders(here)["1"] == (5, None, None)
+        grant(here.folder)
+        await reach(here, [*blocks, behind, late], "succeeded")
+    assert orders(here)["1"] == (5, "01", "note 1")
+    assert orders(here)["5"] == (5, "01", "block 2")
+    told = [n for n in notices if isinstance(n, PartState) and n.state == "retrying"]
+    assert len(told) == 1, told
+    assert told[0].reason.startswith("the commands erp.block_order wait, and nothing else does")
+    assert DENIED in told[0].reason
+    assert "failed" not in {n.state for n in notices if isinstance(n, CommandMoved)}
+    for command in (*blocks, behind, late):
+        assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
+
+
+async def test_order_per_key_holds_across_declarations_and_a_restart(here: World) -> None:
+    here.order(1, 1, 5)
+    commands = [block("1", 1), note("1", 2), block("1", 3), note("1", 4)]
+    await send(here, *commands)
+    async with executing(here, writer=UngrantedWriter(here.system, here.folder)):
+        await reach(here, commands, "held_back")
+    await send(here, last := note("1", 5))
+    seen: list[str] = []
+
+    class Watched(UngrantedWriter):
+        async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+            outcomes = await super().execute(effects)
+            seen.extend(
+                effect.parameters["reason"]
+                for effect, outcome in zip(effects, outcomes, strict=True)
+                if isinstance(outcome, Done)
+            )
+            return outcomes
+
+    async with executing(here, writer=Watched(here.system, here.folder)):
+        await reach(here, [*commands, last], "held_back")
+        grant(here.folder)
+        await reach(here, [*commands, last], "succeeded")
+    assert seen == ["block 1", "note 2", "block 3", "note 4", "note 5"]
+
+
+async def test_the_deadline_of_a_held_command_runs(here: World) -> None:
+    here.order(1, 1, 5)
+    here.order(2, 1, 5)
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    held = [block("1", 1), note("1", 2, deadline=soon), block("2", 3, deadline=soon)]
+    await send(here, *held)
+    async with executing(here, writer=UngrantedWriter(here.system, here.folder)):
+        await reach(here, held[1:], "expired")
+        await reach(here, held[:1], "held_back")
+        grant(here.folder)
+        await reach(here, held[:1], "succeeded")
+    assert orders(here) == {"1": (5, "01", "block 1"), "2": (5, None, None)}
+
+
+@pytest.mark.parametrize("step", [AFTER_LEGACY, BEFORE_RECEIPTS, AFTER_RECEIPTS])
+async def test_killed_at_a_step_a_held_command_is_neither_lost_nor_carried_out_twice(
+    step: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("held")
+    async with world(folder, partitions=1) as here:
+        here.order(1, 1, 5)
+        await send(here, block("1", 1), sealed("raise_total", "1"))
+    killed(folder, step, "--ungranted")
+    async with world(folder, partitions=1) as here:
+        writer = UngrantedWriter(here.system, folder)
+        async with executing(here, writer=writer, session=HEIR):
+            await send(here, last := note("1", 2))
+            await reach(here, [block("1", 1), sealed("raise_total", "1"), last], "held_back")
+            assert orders(here)["1"] == (5, None, None)
+            grant(folder)
+            await reach(here, [last], "succeeded")
+        assert orders(here)["1"] == (6, "01", "note 2")
+        for command in (block("1", 1), sealed("raise_total", "1"), last):
+            assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
+
+
+async def test_what_is_refused_for_its_own_row_fails_and_the_others_of_its_declaration_go_on(
+    here: World,
+) -> None:
+    """Row security says the same words as a missing GRANT."""
+    for number in range(1, 4):
+        here.order(number, 1, 5)
+    grant(here.folder)
+    alone = block("2")
+    await send(here, alone)
+    writer = UngrantedWriter(here.system, here.folder, forbidden=["2"])
+    async with executing(here, writer=writer):
+        await reach(here, [alone], "held_back")
+        others = [block("1"), block("3")]
+        await send(here, *others)
+        await reach(here, others, "succeeded")
+        await reach(here, [alone], "failed")
+    assert [r.code for r in await receipts_of(here, alone)] == ["held_back", "misconfigured"]
+
+
+async def test_the_same_command_again_waits_once_and_other_content_under_its_key_is_refused(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    first, other = (
+        block("1", 1),
+        sealed("block_order", args={"reason": "x"}, key="tester/block/1/1"),
+    )
+    assert first.id == other.id
+    await send(here, first)
+    async with executing(here, writer=UngrantedWriter(here.system, here.folder)):
+        await reach(here, [first], "held_back")
+        await send(here, first, other, last := note("1", 2))
+        await reach(here, [last], "held_back")
+        grant(here.folder)
+        await reach(here, [first, last], "succeeded")
+    codes = [r.code for r in await receipts_of(here, first)]
+    assert codes == ["held_back", "key_reused", None]
+    assert orders(here)["1"] == (5, "01", "note 2")
+
+
+async def test_an_entity_that_does_not_fit_its_table_holds_its_commands_until_it_does(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    lacking = True
+    real = here.tables
+
+    class Tables(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            if lacking:
+                raise Rejected("unavailable", f"entity {name!r} can't be changed: no such table")
+            return real[name]
+
+    here.tables = Tables()
+    command = note("1")
+    await send(here, command)
+    async with executing(here):
+        await reach(here, [command], "held_back")
+        lacking = False
+        await reach(here, [command], "succeeded")
+    assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
+
+
+async def test_without_a_ledger_a_login_that_may_not_is_asked_for_and_nothing_happens_twice(
+    here: World,
+) -> None:
+    """A 403 of a service: the intent is taken back by what says that the command waits."""
+    may = False
+
+    def refused(_number: int, effect: Effect) -> Exception | None:
+        blocks = "lifsk" in effect.statement and not may
+        return (
+            MissingRight("forbidden", "403; the login has no right to do that") if blocks else None
+        )
+
+    first, behind, other = block("1"), note("1", 2), note("2")
+    await send(here, first, behind, other)
+    async with executing(here, writer=RpcWriter(here.folder, refused=refused), ledger=False):
+        await reach(here, [other], "succeeded")
+        await reach(here, [first, behind], "held_back")
+    assert effects(here.folder) == {other.id: 1}
+    async with executing(here, writer=RpcWriter(here.folder, refused=refused), ledger=False):
+        await reach(here, [first, behind], "held_back")
+        may = True
+        await reach(here, [first, behind], "succeeded")
+    assert effects(here.folder) == {other.id: 1, first.id: 1, behind.id: 1}

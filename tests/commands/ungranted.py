@@ -1,0 +1,49 @@
+"""The ERP's writer, whose login lacks what one statement needs until somebody gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge.connector import Done, Effect, System
+from bridge.model.errors import ConfigurationError
+from connectors.journal.sqlite import SqliteJournal
+from connectors.sql.writer import SqlWriter
+
+NEEDED = "lifsk"
+DENIED = "permission denied for table vbak; give the user in `url` that right"
+
+
+class UngrantedWriter(SqlWriter):
+    """Refuses what writes the block, but for keys that are `granted_keys`; a file in `folder` is the
+    GRANT. `forbidden` are keys that are refused whatever is granted (a row's own policy).
+    """
+
+    def __init__(self, system: System, folder: Path, forbidden: Sequence[str] = ()) -> None:
+        super().__init__(system, SqliteJournal().sql)
+        self._folder = folder
+        self._forbidden = {key.zfill(10) for key in forbidden}
+        self.asked: list[int] = []
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        refused = {
+            effect.command_id
+            for effect in effects
+            if NEEDED in effect.statement
+            and (not is_granted(self._folder) or effect.parameters["key"] in self._forbidden)
+        }
+        self.asked.append(len(refused))
+        passed = [effect for effect in effects if effect.command_id not in refused]
+        outcomes = iter(await super().execute(passed))
+        return [
+            ConfigurationError(DENIED) if effect.command_id in refused else next(outcomes)
+            for effect in effects
+        ]
+
+
+def is_granted(folder: Path) -> bool:
+    return (folder / "granted").exists()
+
+
+def grant(folder: Path) -> None:
+    (folder / "granted").touch()
