@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.commands.histories import read_stories
+from bridge.cli.commands.retry import retry
 from bridge.cli.commands.send import send
 from bridge.cli.commands.settle import settle
-from bridge.cli.given.start import BEGINNING, Start
 from bridge.cli.given.times import TIME
-from bridge.cli.given.unreadable import SkippedRecords
 from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
 from bridge.cli.shown.page import Page, after_option, limit_option
 from bridge.cli.shown.rows import print_json
@@ -65,7 +64,7 @@ def command(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         page: Page[Story] = Page(limit, after)
-        for story in (await _stories(bridge, since)).values():
+        for story in (await read_stories(bridge, since)).values():
             if (
                 (not states or story.state in states)
                 and name in ("", story.name, story.name.partition(".")[2])
@@ -90,7 +89,7 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
         from bridge.cli.commands.confirming import confirming_change
 
         del stop
-        found = (await _stories(bridge, None)).get(command_id)
+        found = (await read_stories(bridge, None)).get(command_id)
         if found is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands` lists them"
@@ -107,26 +106,7 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
 
 command.add_command(send)
 command.add_command(settle)
-
-
-async def _stories(bridge: Bridge, since: int | None) -> dict[str, Story]:
-    from bridge.cli.commands.story import stories
-    from bridge.cli.decoding import fixed_history
-
-    start = BEGINNING if since is None else Start("time", since)
-    skipped = SkippedRecords()
-    names = ["commands", "audit", "receipts"]
-    async with contextlib.aclosing(fixed_history(bridge, names, start)) as found:
-        records = []
-        async for item in found:
-            if item.fixed is not None:
-                records.append(item.fixed)
-            else:
-                skipped.note(item.record, item.unreadable)
-    skipped.tell()
-    told = stories(records)
-    # Steps and receipts of older commands came along: those aren't "since".
-    return {id_: story for id_, story in told.items() if since is None or story.request is not None}
+command.add_command(retry)
 
 
 def _line(story: Story) -> dict[str, Any]:

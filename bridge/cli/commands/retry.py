@@ -1,0 +1,179 @@
+"""`bridgectl commands retry`: ask again for commands that ended without effect."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.commands.histories import read_stories
+from bridge.cli.commands.send import person
+from bridge.cli.given.times import TIME
+from bridge.cli.shared import agreed, as_json, listed, on_bridge, progress
+from bridge.model.errors import Fenced
+
+if TYPE_CHECKING:
+    from bridge.cli.commands.story import Story
+    from bridge.commands.retrying import RetriedCommand, RetryRequest
+    from bridge.model.declare import CommandSpec
+    from bridge.wiring import Bridge
+
+RETRYABLE = ("failed", "rejected", "expired", "cancelled")
+COLUMNS = ("command", "row", "state", "code", "old", "new", "why")
+
+
+@click.command(
+    epilog="Example: bridgectl commands retry --state failed --code misconfigured --since '2d ago'"
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(RETRYABLE),
+    help="How it ended. Repeatable.",
+)
+@click.option("--code", "codes", multiple=True, help="The receipt's code. Repeatable.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Only this one. Repeatable.")
+@click.option("--system", default="", help="Only commands of this system.")
+@click.option("--name", default="", help="Only this command: erp.block_order.")
+@click.option("--since", type=TIME, help="Requested from then on: '1h ago', 2026-01-31T10:00.")
+@click.option("--deadline", type=TIME, help="Of the new commands. Default: that of the old one.")
+@click.option("--reason", default="", help="For whoever reads the audit.")
+@click.option("--by", metavar="PERSON", help="Who asks. Default: the login name.")
+@click.option("--dry-run", is_flag=True, help="Show which; send nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+@click.pass_context
+def retry(
+    ctx: click.Context,
+    *,
+    states: tuple[str, ...],
+    codes: tuple[str, ...],
+    ids: tuple[str, ...],
+    system: str,
+    name: str,
+    since: int | None,
+    deadline: int | None,
+    reason: str,
+    by: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send commands again that ended without effect, once what stood in their way is gone.
+
+    Each becomes a new command with the same content, whose id follows from the old one: asked for
+    twice it is still one. Old receipts stay. What is unknown is left to `commands settle`.
+    """
+    if not (states or codes or ids):
+        raise click.UsageError("say which: --state, --code or --id")
+
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.commands.retrying import RetryRequest, send_retries
+
+        stories = await read_stories(bridge, None)
+        wanted = [
+            story
+            for story in stories.values()
+            if story.state in (states or RETRYABLE)
+            and (not codes or (story.receipt is not None and story.receipt.code in codes))
+            and (not ids or story.id in ids)
+            and system in ("", story.name.partition(".")[0])
+            and name in ("", story.name, story.name.partition(".")[2])
+            and (since is None or (story.at is not None and story.at.timestamp() * 1000 >= since))
+        ]
+        request = RetryRequest(
+            person(by or getpass.getuser()),
+            reason,
+            None if deadline is None else datetime.fromtimestamp(deadline / 1000, UTC),
+            datetime.now(UTC),
+        )
+        rows, retries = _plan(wanted, stories, bridge.declared, request)
+        if retries and not dry_run:
+            if not yes:
+                agreed(f"Send {len(retries)} of {len(wanted)} commands again?")
+            with progress("sending again", len(retries)) as advance:
+                try:
+                    await send_retries(
+                        bridge.log,
+                        bridge.codec,
+                        bridge.name,
+                        retries,
+                        request=request,
+                        written=advance,
+                    )
+                except Fenced:
+                    raise click.ClickException(
+                        "somebody else sends commands again at this moment; look at what they "
+                        "did, then try again: what was sent is not sent twice"
+                    ) from None
+            for row in rows:
+                row["sent"] = row["new"] is not None and row["why"] is None
+        return listed(rows, COLUMNS, as_json=as_json, nothing="no command fits")
+
+    on_bridge(ctx, act)
+
+
+def _plan(
+    wanted: list[Story],
+    stories: Mapping[str, Story],
+    declared: Mapping[str, CommandSpec],
+    request: RetryRequest,
+) -> tuple[list[dict[str, Any]], list[RetriedCommand]]:
+    """What is shown of each, and what is to be sent. Pure."""
+    from bridge.cli.shown.records import key_text, opened
+    from bridge.commands.retrying import RetriedCommand, retry_id, retry_of
+    from bridge.model.fixed import Target
+
+    rows: list[dict[str, Any]] = []
+    retries: list[RetriedCommand] = []
+    for story in wanted:
+        old, spec = story.request, declared.get(story.name)
+        why = _obstacle(story, stories, spec, request)
+        if old is not None and spec is not None and not why:
+            target = Target(spec.system, spec.entity, old.key)
+            retries.append(RetriedCommand(story.id, retry_of(old, request), target))
+        rows.append(
+            {
+                "command": story.name,
+                "row": key_text(opened(old.key)) if old is not None else None,
+                "state": story.state,
+                "code": story.receipt.code if story.receipt is not None else None,
+                "old": story.id,
+                "new": retry_id(old) if old is not None else None,
+                "why": why or None,
+                "sent": False,
+            }
+        )
+    return rows, retries
+
+
+def _obstacle(
+    story: Story,
+    stories: Mapping[str, Story],
+    spec: CommandSpec | None,
+    request: RetryRequest,
+) -> str:
+    """Why a command is not sent again; empty where it is."""
+    from bridge.commands.receipts import claims_only
+    from bridge.commands.retrying import retry_id
+
+    old = story.request
+    if old is None:
+        return "its record is not in the log any more"
+    if story.receipt is not None and claims_only(story.receipt.code):
+        return "its record does not hold together, so that nobody knows whose it is"
+    before = stories.get(retry_id(old))
+    if before is not None:
+        return f"was sent again before: {before.state}"
+    if spec is None:
+        return "it is not declared any more"
+    deadline = old.deadline if request.deadline is None else request.deadline
+    if deadline is not None and deadline <= request.at:
+        return "its deadline is over: give another one by --deadline"
+    return ""

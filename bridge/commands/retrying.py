@@ -1,0 +1,113 @@
+"""New commands in place of those that ended without effect. Pure, but for the writing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bridge.commands.receipts import kept
+from bridge.log.fixed import FixedCodec
+from bridge.log.port import Log
+from bridge.model.agent_name import OPERATOR_HANDLER
+from bridge.model.command import CommandRecord, command_id
+from bridge.model.fixed import AuditRecord, Target
+from bridge.model.receipt import State
+
+RETRY_CODE = "retry"
+RETRIES_PER_TRANSACTION = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """Who wants commands to be tried again, and why; `deadline` is that of the new ones (None: the
+    old ones').
+    """
+
+    by: str
+    reason: str
+    deadline: datetime | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedCommand:
+    """A new command, the id of the one that it stands for, and what it is about."""
+
+    old_id: str
+    record: CommandRecord
+    target: Target
+
+
+def retry_id(old: CommandRecord) -> str:
+    """The id of the command that tries this one again: always the same, so that two people, or one
+    twice, don't ask twice.
+    """
+    return command_id(old.agent, _idempotency_key(old))
+
+
+def retry_of(old: CommandRecord, request: RetryRequest) -> CommandRecord:
+    """The same content under a new id, derived from the old one. It stays its agent's, which so goes on
+    leaving out what the command causes; the reason, and the audit, name the person and the old id.
+    """
+    words = f": {request.reason}" if request.reason else ""
+    return replace(
+        old,
+        id=retry_id(old),
+        idempotency_key=_idempotency_key(old),
+        handler=OPERATOR_HANDLER,
+        reason=kept(f"retry of {old.id} by {request.by}{words}"),
+        deadline=old.deadline if request.deadline is None else request.deadline,
+        requested_at=request.at,
+    )
+
+
+def _idempotency_key(old: CommandRecord) -> str:
+    return f"{OPERATOR_HANDLER}/{RETRY_CODE}/{old.id}"
+
+
+async def send_retries(
+    log: Log,
+    codec: FixedCodec,
+    bridge: str,
+    retries: Sequence[RetriedCommand],
+    *,
+    request: RetryRequest,
+    written: Callable[[int], None],
+) -> None:
+    """Append the commands, each with the audit record of who asked for it, in transactions of many;
+    `written` hears how many there are so far. Raises Fenced when somebody else begins the same
+    meanwhile, and what the log raises: begun again it goes on where it was.
+    """
+    producer = await log.producer(f"{bridge}.{RETRY_CODE}")
+    try:
+        for at in range(0, len(retries), RETRIES_PER_TRANSACTION):
+            part = retries[at : at + RETRIES_PER_TRANSACTION]
+            async with producer.transaction() as transaction:
+                await transaction.append(
+                    codec.topic("command"),
+                    [codec.entry("command", retry.target, retry.record) for retry in part],
+                )
+                await transaction.append(
+                    codec.topic("audit"),
+                    [
+                        codec.entry("audit", retry.record.id, _step(retry, request))
+                        for retry in part
+                    ],
+                )
+            written(at + len(part))
+    finally:
+        await producer.close()
+
+
+def _step(retry: RetriedCommand, request: RetryRequest) -> AuditRecord:
+    return AuditRecord(
+        command_id=retry.record.id,
+        name=retry.record.name,
+        state=State.RECEIVED,
+        by=request.by,
+        at=request.at,
+        code=RETRY_CODE,
+        message=retry.record.reason,
+        digest=retry.record.digest,
+    )

@@ -1,0 +1,112 @@
+"""Commands that ended without effect, sent again: each once, however often that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from bridge.commands.receipts import refused, settled
+from bridge.config import load
+from bridge.model.command import Command, CommandRecord, seal
+from bridge.model.fixed import target
+from bridge.model.receipt import Outcome
+from bridge.wiring import opened
+from tests.cli.place import Place
+
+NOW = datetime.now(UTC)
+THEN = NOW - timedelta(minutes=1)
+
+
+def asked_for(
+    place: Place, ends: Sequence[tuple[str, Outcome, str]], deadline: datetime | None = None
+) -> list[CommandRecord]:
+    """Commands of these orders, and how each ended."""
+    records = [
+        seal(
+            Command("erp.block_order", {"order_no": order}, {"reason": "x"}, deadline=deadline),
+            {"order_no": order},
+            agent="credit-watch",
+            requested_at=THEN,
+            idempotency_key=f"old/{order}/{outcome}/{code}",
+            handler="check",
+            caused_by="erp:1",
+        )
+        for order, outcome, code in ends
+    ]
+
+    async def write() -> None:
+        async with opened(load(place.config)) as bridge:
+            codec = bridge.codec
+            for record, (order, outcome, code) in zip(records, ends, strict=True):
+                about = target("erp", "sales_order", {"order_no": order})
+                receipt = refused(record, outcome, code, "permission denied", THEN)
+                told = settled(receipt, record.digest)
+                await bridge.log.append(
+                    codec.topic("command"), [codec.entry("command", about, record)]
+                )
+                await bridge.log.append(
+                    codec.topic("receipt"), [codec.entry("receipt", about, receipt, told)]
+                )
+
+    asyncio.run(write())
+    return records
+
+
+def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(lived: Place) -> None:
+    one, other, _ = asked_for(
+        lived,
+        [
+            ("4711", Outcome.FAILED, "misconfigured"),
+            ("4712", Outcome.FAILED, "misconfigured"),
+            ("4713", Outcome.FAILED, "legacy_error"),
+        ],
+    )
+    words = ("commands", "retry", "--state", "failed", "--code", "misconfigured", "--json")
+    dry = lived.call(*words, "--dry-run").rows
+    assert [(row["old"], row["sent"], row["why"]) for row in dry] == [
+        (one.id, False, None),
+        (other.id, False, None),
+    ]
+    asked = lived.call(*words, given="n\n")
+    assert asked.code == 1
+    sent = lived.call(*words, "--yes", "--by", "Ann", "--reason", "GRANT given").rows
+    assert [row["sent"] for row in sent] == [True, True]
+    again = lived.call(*words, "--yes", "--by", "Ben").rows
+    assert [(row["sent"], row["why"]) for row in again] == [
+        (False, "was sent again before: received")
+    ] * 2
+    new = [row["new"] for row in sent]
+    assert [row["new"] for row in again] == [row["new"] for row in dry] == new
+    with lived.running():
+        lived.until("commands", "--id", new[1], "--state", "succeeded", "--json")
+    rows = {row["id"]: row for row in lived.call("commands", "--json").rows}
+    assert rows[one.id]["state"] == rows[other.id]["state"] == "failed"
+    told = rows[new[0]]
+    assert told["reason"] == f"retry of {one.id} by person-ann: GRANT given"
+    assert (told["agent"], told["handler"], told["key"]) == (
+        "credit-watch",
+        "bridgectl",
+        {"order_no": "4711"},
+    )
+    assert (told["steps"][0]["by"], told["steps"][0]["code"]) == ("person-ann", "retry")
+    assert len([row for row in rows.values() if (row["reason"] or "").startswith("retry")]) == 2
+
+
+def test_what_cannot_be_sent_again_says_why(lived: Place) -> None:
+    late, forged = asked_for(
+        lived,
+        [("4711", Outcome.EXPIRED, "deadline"), ("4712", Outcome.REJECTED, "bad_agent")],
+        THEN,
+    )
+    words = ("commands", "retry", "--state", "expired", "--state", "rejected", "--json")
+    rows = {row["old"]: row for row in lived.call(*words, "--yes").rows}
+    assert "its deadline is over" in rows[late.id]["why"]
+    assert "does not hold together" in rows[forged.id]["why"]
+    later = ("--deadline", "2099-01-01T00:00:00Z", "--yes")
+    rows = {row["old"]: row for row in lived.call(*words, *later).rows}
+    assert (rows[late.id]["sent"], rows[forged.id]["sent"]) == (True, False)
+    assert lived.call("commands", "retry", "--yes").code == 2
+    assert lived.call("commands", "retry", "--code", "nothing", "--yes").code == 3
+    none = ("commands", "retry", "--state", "expired", "--system", "crm", "--json")
+    assert lived.call(*none).code == 3
