@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.cli.log.backup import backup
 from bridge.cli.log.copy import copy
 from bridge.cli.log.delete_group import delete
 from bridge.cli.log.groups import groups, reset, skip
@@ -25,5 +26,5 @@ offsets.add_command(delete)
 offsets.add_command(reset)
 offsets.add_command(skip)
 offsets.add_command(skip_record)
-for part in (topics, groups, offsets, copy):
+for part in (topics, groups, offsets, copy, backup):
     command.add_command(part)
