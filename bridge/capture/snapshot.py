@@ -100,8 +100,8 @@ class Snapshots:
         return self._windows is not None and self._windows.done
 
     async def estimate(self, table: str, job: Job) -> int | None:
-        """How many rows the job will read, roughly; None while that isn't known yet. Raises what
-        asking for it raised, other than RetryLater.
+        """How many rows the job will read, roughly; None while that isn't known yet, 0 where the
+        system refuses to say.
         """
         await self._settle(job.id)
         known, count = self._estimate
@@ -174,7 +174,11 @@ class Snapshots:
         except BridgeError:
             if asked.job != job:
                 return ""
-            raise
+            if asked.window is not None:
+                raise
+            # The number is for people alone: whether the rows can be read, their chunks will tell.
+            self._estimate = (job, 0)
+            return ""
         if asked.window is None:
             if asked.job:
                 self._estimate = (asked.job, found)

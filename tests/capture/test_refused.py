@@ -41,6 +41,7 @@ class Refusing(fake.PolledConnector):
         self.refused: dict[str, BridgeError] = {}
         self.asked: list[str] = []
         self.looks = True
+        self.counts = True
         self.lost = False
 
     async def snapshot(self, system: System) -> Snapshot:
@@ -76,6 +77,11 @@ class RefusingSnapshot(fake.FileSnapshot):
         self._connector.asked.append(table)
         if table in self._connector.refused:
             raise self._connector.refused[table]
+
+    async def count(self, table: str, where: Condition | None) -> int:
+        if not self._connector.counts:
+            raise Rejected("not_implemented", "$count is not supported")
+        return await super().count(table, where)
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
@@ -151,6 +157,17 @@ async def test_a_first_snapshot_that_is_refused_for_a_while_is_taken_afterwards(
         await until(lambda: "t" in capture.pulse.progress.taken)
         assert not [one for one in capture.pulse.progress.results if one.failed]
         await until(lambda: not capture.pulse.waiting)
+
+
+async def test_a_system_that_does_not_count_its_rows_is_snapshot_all_the_same(rig: Rig) -> None:
+    """The number is for people alone."""
+    legacy = rig.legacy
+    assert isinstance(legacy, PolledLegacy)
+    legacy.put(*({"id": key, "b": key} for key in range(30)))
+    connector(rig).counts = False
+    async with running(rig) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+        await rig.equal("t")
 
 
 async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(rig: Rig) -> None:

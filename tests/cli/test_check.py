@@ -9,12 +9,23 @@ import pytest
 from bridge.cli.check.declared import probe_problems, statement_problems
 from bridge.cli.check.log import collisions, differences, expected, topic_findings
 from bridge.cli.check.resuming import resuming_findings
+from bridge.cli.check.snapshots import snapshot_findings
 from bridge.config import load
 from bridge.config.target import log_target
-from bridge.connector import Connector, Finding, ReadCheckpoint, System
+from bridge.connector import (
+    Capabilities,
+    Chunk,
+    Connector,
+    Finding,
+    ReadCheckpoint,
+    Shape,
+    System,
+)
 from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.declare import ArgSpec, CommandSpec
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from bridge.model.types import FieldType
+from bridge.plan.steps import Wire
 from tests.cli.place import Place
 from tests.waiting import PATIENCE
 
@@ -401,3 +412,56 @@ async def test_what_a_resumed_source_says_is_an_error_only_where_it_would_stop_i
     assert [(item.weight, item.what) for item in found] == [
         ("error", "stops"), ("warning", "is compared")
     ]  # fmt: skip
+
+
+class Trial:
+    """A system whose tables can't be snapshot, each in its way."""
+
+    def __init__(self, answers: dict[str, list[BridgeError | None]]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, list[str] | None]] = []
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(snapshot=True)
+
+    async def snapshot(self, system: System) -> Any:
+        return self
+
+    async def chunk(self, table: str, where: None, after: list[str] | None, limit: int) -> Chunk:
+        self.asked.append((table, after))
+        error = self.answers.get(table, [None]).pop(0) if self.answers.get(table) else None
+        if error is not None:
+            raise error
+        shape = Shape(table, (), Wire.PYTHON)
+        return Chunk(shape, [], ["after"] if after is None else None)
+
+    async def close(self) -> None: ...
+
+
+async def test_what_would_keep_a_first_snapshot_from_being_taken_is_an_error(place: Place) -> None:
+    """Changes would stream, all would look well, and the rows that are there would never come."""
+    [config] = load(place.config).systems
+    away = RetryLater("the service answers 500")
+    tables = {entity.name: entity.table for entity in config.spec.entities}
+    customers, orders = tables["customer"], tables["sales_order"]
+    for answers, words in (
+        ({}, None),
+        # It may pass, and does.
+        ({customers: [away, None]}, None),
+        ({customers: [away, away]}, "the first snapshot of erp.customer can't be taken: the serv"),
+        # Only behind the first rows: a key that can't be compared.
+        (
+            {orders: [None, Rejected("bad", "no such operator")]},
+            "of erp.sales_order can't be taken",
+        ),
+        ({orders: [ConfigurationError("no right to read it")]}, "no right to read it"),
+    ):
+        trial = Trial(cast("dict[str, list[BridgeError | None]]", answers))
+        system = System("acme", "erp", "", "", None, ())
+        connector = cast("Connector", trial)
+        found = [item async for item in snapshot_findings(config, connector, system, ())]
+        assert [item.weight for item in found] == ([] if words is None else ["error"])
+        assert words is None or words in found[0].what
+        assert {table for table, _ in trial.asked} == set(tables.values())
+    found = [item async for item in snapshot_findings(config, connector, system, {orders})]
+    assert not found

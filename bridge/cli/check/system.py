@@ -10,6 +10,7 @@ from bridge.cli.check.agents import where_findings
 from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
 from bridge.cli.check.found import Found, Weight, of_problem
+from bridge.cli.check.snapshots import snapshot_findings
 from bridge.cli.shown.capable import words
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
@@ -59,6 +60,13 @@ async def system_findings(
             for found in where_findings(agents, entity.qualified, fields):
                 wrong = True
                 yield found
+    # Whatever else is wrong with a table would only be said twice.
+    fatal = " ".join(item.what for item in findings if item.fatal)
+    tables = {entity.table for entity in config.spec.entities}
+    left_out = lacking.keys() | {table for table in tables if repr(table) in fatal}
+    async for found in snapshot_findings(config, connector, system, left_out):
+        wrong = True
+        yield found
     for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
         yield found
     async for found in fitting_findings(config, connector, system):
