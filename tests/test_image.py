@@ -127,6 +127,18 @@ def test_pods_have_no_rights_that_they_do_not_need(workload: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
+def test_no_two_pods_capture_at_a_time(workload: dict[str, Any]) -> None:
+    """Each would take over from the other, end it, and be ended once that one is started again."""
+    [container] = workload["spec"]["template"]["spec"]["containers"]
+    arguments = container["args"]
+    if "--only" in arguments and arguments[arguments.index("--only") + 1] != "capture":
+        return
+    assert workload["spec"]["replicas"] == 1
+    if workload["kind"] == "Deployment":
+        assert workload["spec"]["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
 def test_probes_ask_the_port_that_the_bridge_serves(workload: dict[str, Any]) -> None:
     from bridge.cli.stop_signals import LAST_S
 

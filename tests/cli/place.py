@@ -70,11 +70,9 @@ class Place:
         """`bridgectl` as a process of its own."""
         return subprocess.Popen(
             [str(PROGRAM), "-c", str(self.config), *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def sql(self, *statements: str) -> None:
