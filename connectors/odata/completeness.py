@@ -66,12 +66,17 @@ class Completeness:
             return rows
         if expected is None and not self.may_be_cut(of.name, len(rows)):
             return rows
-        return await self._rest(of, path, rows, expected)
+        return await self._rest(of, path, rows, expected, limit)
 
     async def _rest(
-        self, of: Table, path: str, rows: Sequence[JsonRow], expected: int | None
+        self,
+        of: Table,
+        path: str,
+        rows: Sequence[JsonRow],
+        expected: int | None,
+        limit: int | None,
     ) -> list[JsonRow]:
-        """All rows, by `$skip`, until nothing comes."""
+        """All rows, by `$skip`, until nothing comes, or `limit` are there."""
         unique = {of.key_of(whole(of, row)): row for row in rows}
         page = await self._skipping(path, len(rows))
         if page is not None and page.rows:
@@ -80,12 +85,14 @@ class Completeness:
                 path, {"$orderby": ",".join(of.set.key)} if of.set.can_sort_by_key else {}
             )
             skipped, new = 0, True
-            while page is not None and page.rows and new:
+            enough = False
+            while page is not None and page.rows and new and not enough:
                 page = await self._skipping(ordered, skipped)
                 before = len(unique)
                 unique |= {of.key_of(whole(of, row)): row for row in page.rows} if page else {}
                 new = len(unique) > before or not skipped
                 skipped += len(page.rows) if page else 0
+                enough = limit is not None and len(unique) >= limit
         at_end = page is not None and not page.rows
         if expected is not None and len(unique) < expected and not at_end:
             raise AnswerMismatch(

@@ -15,6 +15,7 @@ from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.answer import Answer, Request, page_of, row_of
 from connectors.odata.client import Client
 from connectors.odata.completeness import Completeness
+from connectors.odata.keyset_pages import refuses
 from connectors.odata.limits import limits_of
 from connectors.odata.lookup import Form, can, forms_of, requests_for
 from connectors.odata.row_check import has_foreign, row_values
@@ -246,9 +247,40 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
-        """With the number of rows where there may be several: so what is cut short shows."""
+        """With the number of rows where there may be several: so what is cut short shows. Where the service
+        refuses as many at once as `limit`, none is named: it pages by itself then, and is read that far.
+        """
         if len(keys) == 1 and set(columns) == set(of.set.key):
             limit = 1
+        most = self._client.top_limits.of(of.name)
+        if form == "single" or limit is None or limit == 1 or most is not None:
+            return await self._with_top(of, form, columns, keys, limit, most=most)
+        try:
+            return await self._with_top(of, form, columns, keys, limit)
+        except AnswerMismatch:
+            raise
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            # Whether so many rows are the reason shows by asking for them alone.
+            await self._client.get(of.name, {"$select": of.set.key[0], "$top": str(limit)})
+            most = self._client.top_limits.of(of.name)
+            if most is None:
+                raise
+            return await self._with_top(of, form, columns, keys, limit, most=most)
+
+    async def _with_top(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+        *,
+        most: int | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """As `_rows_of`; `most`: how many rows may be asked for at once, where the service refuses more."""
+        top = limit if limit is None or most is None or limit <= most else None
         counted = (
             form != "single"
             and limit != 1
@@ -258,9 +290,7 @@ class ODataReader:
         )
         room = self._client.room
         if counted:
-            requests = requests_for(
-                of, form, columns, keys, longest=room, limit=limit, counted=True
-            )
+            requests = requests_for(of, form, columns, keys, longest=room, limit=top, counted=True)
             try:
                 return await self._rows(of, requests, limit)
             except AnswerMismatch:
@@ -269,11 +299,11 @@ class ODataReader:
                 # Perhaps because of the count alone, which the plainest form tells.
                 if form != "or":
                     raise
-                requests = requests_for(of, form, columns, keys, longest=room, limit=limit)
+                requests = requests_for(of, form, columns, keys, longest=room, limit=top)
                 rows = await self._rows(of, requests, limit)
                 self._uncounted.add(of.name)
                 return rows
-        requests = requests_for(of, form, columns, keys, longest=room, limit=limit)
+        requests = requests_for(of, form, columns, keys, longest=room, limit=top)
         return await self._rows(of, requests, limit)
 
     async def _control(self, of: Table, form: Form, columns: Sequence[str]) -> None:

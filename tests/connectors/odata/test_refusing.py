@@ -16,6 +16,7 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
 from connectors.odata.connector import connector
 from connectors.odata.options import Options
+from connectors.odata.reader import ODataReader
 from connectors.odata.snapshot import ODataSnapshot
 from connectors.odata.source import ODataSource
 from tests.connectors.odata.refusing import CHANGED, KEYS, REFUSALS, SETS, RefusingService
@@ -202,3 +203,21 @@ async def test_a_time_that_cannot_be_asked_for_leaves_listings(refusal: str) -> 
         assert keys == keys_of(service, "Notes")
         findings = await connector.check(system_of(service, "Notes"))
         assert not [one.what for one in findings if one.fatal]
+
+
+@pytest.mark.parametrize("own_pages", [True, False])
+@pytest.mark.parametrize("refusals", [["top"], ["top", "in"], ["top", "count"]])
+async def test_lookups_of_more_rows_than_the_service_gives_at_once_are_whole(
+    refusals: list[str], *, own_pages: bool
+) -> None:
+    service = RefusingService(*refusals, own_pages=own_pages)
+    for row in service.rows["Notes"][3:]:
+        row["qty"] = 7
+    async with service.between.serving():
+        reader = ODataReader(system_of(service, "Notes"))
+        for limit in (15, 1000, None):
+            rows = (await reader.fetch("Notes", ["qty"], [(7,), (8,)], limit)).rows
+            assert len({row[0] for row in rows}) == min(limit or 1000, 20)
+        refused = [text for text in service.refused if "Top query" in text]
+        assert len(refused) <= 8, "the limit is remembered"
+        await reader.close()
