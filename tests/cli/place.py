@@ -85,11 +85,14 @@ class Place:
                     erp.execute(statement)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["subprocess.Popen[str]"]:
-        """`bridgectl run`, ended by SIGTERM."""
+    def running(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
+        """`bridgectl run` with these options, ended by SIGTERM."""
         with (self.folder / "run.log").open("w") as told:
             bridge = subprocess.Popen(
-                [str(PROGRAM), "-c", str(self.config), "run"], stdout=told, stderr=told, text=True
+                [str(PROGRAM), "-c", str(self.config), "run", *words],
+                stdout=told,
+                stderr=told,
+                text=True,
             )
             try:
                 yield bridge

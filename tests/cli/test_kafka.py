@@ -1,10 +1,14 @@
 """The same commands on a real Kafka, after the embedded log was copied into it."""
 
+import re
 import time
+
+import httpx
 
 from tests.cli.place import Place, live, order
 from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
+from tests.services.ports import free_ports
 from tests.services.registry import Registry
 from tests.waiting import PATIENCE
 
@@ -27,7 +31,9 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     assert "the cluster has no authorizer" in unguarded["what"]
     assert {row["area"] for row in checked.rows} >= {"log", "registry", "system"}
 
-    with place.running():
+    [port] = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    with place.running("--metrics", address):
         place.sql(order(4801, 3, 700))
         place.until("tail", "sales_order", "--key", "4801", "--no-follow", "--json")
         assert place.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
@@ -41,6 +47,9 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
             if row["group"].startswith("moved.") and row["lag"]
         }:
             assert time.monotonic() < end, lags
+        while lags_of_metrics(address) != {0.0}:
+            assert time.monotonic() < end, lags_of_metrics(address)
+        assert httpx.get(f"http://{address}/readyz", trust_env=False).json()["ready"] is True
 
     after = place.call("tail", "sales_order", "--no-follow", "--json").rows
     assert {row["id"] for row in before} < {row["id"] for row in after}
@@ -59,6 +68,21 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     )
     assert dry.rows[0]["picked"] >= 2
     assert place.call("schema", "show", "customer", "--json").rows[0]["name"] == "Change"
+    assert place.call("replay", "customer", "--key", "7", "--to", "credit-watch").code == 0
+    groups = {row["group"]: row for row in place.call("log", "groups", "--json").rows}
+    assert not [name for name in groups if name.startswith("moved.replay.")]
+    assert groups[group]["state"] == "stopped"
+    assert place.call("log", "offsets", "delete", group, "--yes").code == 0
+    assert group not in place.call("log", "groups").out
+    counts = [row for row in place.call("status", "--json").rows if row["kind"] == "dead_letters"]
+    assert counts[0]["dead_letters"] == 2
+
+
+def lags_of_metrics(address: str) -> set[float]:
+    """Of all groups and partitions; empty while nothing is known."""
+    text = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=PATIENCE).text
+    found = re.findall(r"^bridge_group_lag_records\{.*\} (\S+)$", text, re.MULTILINE)
+    return {float(value) for value in found}
 
 
 def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(place: Place) -> None:
