@@ -67,6 +67,7 @@ async def partition_lags(
     if counts is not None:
         counts.clear()
         counts.update({span: known[span] for span in near})
+    passed = await _committed_since(log, [lag for lag in lags if lag.missing])
     return [
         PartitionLag(
             lag.group,
@@ -77,10 +78,24 @@ async def partition_lags(
             known.get((lag.place, lag.start, lag.end), lag.records)
             if lag.records <= counted_offsets
             else lag.records,
-            lag.missing,
+            max(0, lag.missing - passed.get((lag.group, lag.place), 0)),
         )
         for lag in lags
     ]
+
+
+async def _committed_since(
+    log: Log, lags: Iterable[PartitionLag]
+) -> dict[tuple[str, TopicPartition], int]:
+    """How far groups have come since their offsets were read: what was removed meanwhile, behind
+    them, they have read.
+    """
+    passed: dict[tuple[str, TopicPartition], int] = {}
+    for lag in lags:
+        now = (await log.committed(lag.group, [lag.place]))[lag.place]
+        if now is not None and lag.committed is not None:
+            passed[lag.group, lag.place] = max(0, now - lag.committed)
+    return passed
 
 
 def _lag(

@@ -125,6 +125,26 @@ async def test_ids_that_stand_for_other_schemas_are_refused_at_the_start(
     assert "log.kafka.registry" in str(refused.value)
 
 
+@pytest.mark.parametrize("question", ["latest", "versions"])
+async def test_what_another_process_registers_between_two_questions_is_no_other_registry(
+    log: EmbeddedLog, database: MemoryRegistry, question: str
+) -> None:
+    """`check` beside a bridge that starts: the registry had nothing yet, the log remembers it."""
+    subject, text = "acme.erp.customer-value", schema("erp.customer", "a")
+    client = database.client()
+    checks, runs = await opened(client, log), await opened(database.client(), log)
+    ask = getattr(client, question)
+
+    async def ask_too_early(asked: str) -> object:
+        setattr(client, question, ask)
+        answer = await ask(asked)
+        await runs.register(subject, text)
+        return answer
+
+    setattr(client, question, ask_too_early)
+    assert "erp.customer" in str(await getattr(checks, question)(subject))
+
+
 async def test_an_empty_registry_is_refused_before_anything_is_registered_with_it(
     log: EmbeddedLog, database: MemoryRegistry
 ) -> None:

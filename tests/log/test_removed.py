@@ -96,6 +96,17 @@ async def test_a_member_says_how_much_was_removed_while_it_was_away(harness: Har
     assert [record.value for record in records] == [b"7", b"8", b"9"]
 
 
+async def test_what_a_group_read_while_it_was_looked_at_is_not_missing(harness: Harness) -> None:
+    """Records are removed behind a group that gets on; its offset was read before that."""
+    log, place = harness.log, harness.place
+    await log.reset_offsets(harness.group, {place: 2})
+    before = (await log.groups())[harness.group]
+    await log.reset_offsets(harness.group, {place: 6})
+    await harness.remove(place, 7)
+    [row] = await group_rows(log, {harness.group: before})
+    assert row["missing"] == 1
+
+
 async def test_a_member_says_so_when_all_of_it_was_removed(harness: Harness) -> None:
     log, place = harness.log, harness.place
     await log.reset_offsets(harness.group, {place: 2})

@@ -151,9 +151,14 @@ class RememberedRegistry:
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """As the port says."""
         version = await self._registry.latest(subject)
+        if version is None and await self._is_remembered(subject):
+            # Another process registered it between the two questions, or it is another registry.
+            version = await self._registry.latest(subject)
+            if version is None:
+                raise self._other(f"has nothing under the subject {subject}")
         if version is None:
-            await self._check_absent(subject)
-        elif version.id in self._fingerprints:
+            return None
+        if version.id in self._fingerprints:
             self._compare(version.id, version.text)
         elif self._is_own(subject, version.text):
             # Written before the log remembered ids, or by another process.
@@ -164,8 +169,10 @@ class RememberedRegistry:
     async def versions(self, subject: str) -> list[RegisteredSchema]:
         """As the port says."""
         versions = await self._registry.versions(subject)
-        if not versions:
-            await self._check_absent(subject)
+        if not versions and await self._is_remembered(subject):
+            versions = await self._registry.versions(subject)
+            if not versions:
+                raise self._other(f"has nothing under the subject {subject}")
         for version in versions:
             self._compare(version.id, version.text)
         return versions
@@ -187,11 +194,10 @@ class RememberedRegistry:
         except KeyError:
             raise self._other(f"has no schema {schema_id}") from None
 
-    async def _check_absent(self, subject: str) -> None:
-        """Raises OtherRegistry for a subject that the log was written with."""
+    async def _is_remembered(self, subject: str) -> bool:
+        """Whether the log was written with this subject, as of now."""
         await self._catch_up()
-        if subject in self._subjects:
-            raise self._other(f"has nothing under the subject {subject}")
+        return subject in self._subjects
 
     def _compare(self, schema_id: int, text: str) -> None:
         fingerprint = self._fingerprints.get(schema_id)
