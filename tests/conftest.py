@@ -20,7 +20,10 @@ from hypothesis import HealthCheck, settings
 
 from bridge.model import redaction
 from bridge.model.redaction import Redactor
+from tests.secret_scan import leaks_in_topics, pytest_configure, pytest_unconfigure
 from tests.services.errors import Unavailable
+
+__all__ = ["pytest_configure", "pytest_unconfigure"]
 
 if TYPE_CHECKING:
     from tests.services.cap import Auth, Cap
@@ -123,6 +126,9 @@ def kafka() -> "Iterator[Kafka]":
         broker = provide.kafka()
     with broker:
         yield broker
+        # Whatever all tests of the session left in topics that are still there.
+        leaks = list(leaks_in_topics(broker.data)) if broker.data else []
+        assert not leaks, "a secret of the tests is in the log:\n" + "\n".join(leaks)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.bad_input.place import Place, until
+from tests.secret_scan import secret
 from tests.services.postgres import Postgres
 
 SYSTEM = """\
@@ -76,7 +77,7 @@ def shop(
     """A login, a table with one row, and ten lines of configuration; nothing is set up yet."""
     name = make_url(database).database or ""
     user = f"{name}_bridge"
-    place = Place(folder, {"SHOP_PASSWORD": "s3cr3t/p@ss+word", **(secrets or {})})
+    place = Place(folder, {"SHOP_PASSWORD": secret("s3cr3t/p@ss+word"), **(secrets or {})})
     with psycopg.connect(database, autocommit=True) as session:
         session.execute(
             psycopg.sql.SQL("create role {} login replication password {}").format(

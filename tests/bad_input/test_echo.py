@@ -18,11 +18,12 @@ from connectors.odata.login import Login, OAuth2
 from connectors.odata.options import Options
 from tests.bad_input.echo import FORMS, Echo
 from tests.bad_input.place import Place
+from tests.secret_scan import secret
 
-PASSWORD = "Echo-p4ss/w0rd&<\"'>+é-6f2d"
-API_KEY = "echo-Api=Key/+&-9b31c7"
-TOKEN = 'echo.t0ken/+=="<&>-e81f4a2c'
-SESSION = "echo-s3ssion-0d77b5f1"
+PASSWORD = secret("Echo-p4ss/w0rd&<\"'>+é-6f2d")
+API_KEY = secret("echo-Api=Key/+&-9b31c7")
+TOKEN = secret('echo.t0ken/+=="<&>-e81f4a2c')
+SESSION = secret("echo-s3ssion-0d77b5f1")
 SECRETS = (PASSWORD, API_KEY, TOKEN, SESSION)
 
 

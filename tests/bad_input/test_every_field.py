@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 
 from bridge.cli.check.declared import connector_of
 from bridge.config import ConfigProblems, load, models
+from tests.secret_scan import secret
 
-ENVIRON = {"PASSWORD": "s3cr3t/p@ss", "KEY": "m4sk-k3y"}
+ENVIRON = {"PASSWORD": secret("s3cr3t/p@ss"), "KEY": secret("m4sk-k3y")}
 KAFKA: dict[str, Any] = {
     "servers": ["k1:9092"],
     "security": {
@@ -324,8 +325,8 @@ def assert_clear(text: str) -> None:
         place, number, _ = line.split(":", 2)
         assert place in {"bridge.yaml", "systems/erp.yaml"}, line
         assert int(number) > 0, line
-    for secret in ENVIRON.values():
-        assert secret not in text
+    for hidden in ENVIRON.values():
+        assert hidden not in text
 
 
 #: Where the files above hold an instance of each model of `bridge.config.models`.

@@ -14,6 +14,7 @@ from tests.bad_input.service import Service, at, document, everywhere, metadata,
 from tests.between import DROP, Asked, Between, Rule, Say, nothing, standing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.test_login import certificates
+from tests.secret_scan import secret
 from tests.services.cap import Cap
 
 JSON = {"Content-Type": "application/json"}
@@ -242,7 +243,7 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
 ) -> None:
     cap = private_cap("oauth", token_seconds=4)
     login = "login: {{oauth2: {{token_url: {}/-/token, client_id: client, client_secret: {}}}}}\n"
-    secrets = {"CLIENT_SECRET": "cl1ent"}
+    secrets = {"CLIENT_SECRET": secret("client")}
     with standing(Between(cap.address)) as tokens:
         said = login.format(tokens.address, "'${env:CLIENT_SECRET}'")
         with service(tmp_path / "bridge", cap, url=cap.bare, login=said, secrets=secrets) as erp:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bad_input.erp import erp
 from tests.bad_input.place import PROGRAM, Place, until
+from tests.secret_scan import secret
 
 SHOP = """\
 system: shop
@@ -39,7 +40,7 @@ COMMANDS = [
 
 
 def test_a_secret_that_is_not_there_is_named_by_every_command(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"MASK": "m4sk-k3y"})
+    place = Place(tmp_path, {"MASK": secret("mask")})
     (tmp_path / "systems").mkdir()
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
@@ -61,8 +62,15 @@ def test_a_secret_that_is_not_there_is_named_by_every_command(tmp_path: Path) ->
 
 
 def test_secrets_that_are_there_are_in_no_word_of_what_fails_with_them(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"KAFKA": "k4fka/pa:ss", "REGISTRY": "r3gistry?", "URL": "ur1@pa/ss"})
-    place.secret("MASK", "m4sk-k3y")
+    place = Place(
+        tmp_path,
+        {
+            "KAFKA": secret("kafka/pa:ss"),
+            "REGISTRY": secret("registry?"),
+            "URL": secret("ur1@pa/ss"),
+        },
+    )
+    place.secret("MASK", secret("mask"))
     (tmp_path / "systems").mkdir()
     place.config.write_text(LOG.format(kafka="env:KAFKA", registry="env:REGISTRY"))
     (tmp_path / "systems" / "shop.yaml").write_text(SHOP.format(url="env:URL", mask="env:MASK"))

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from tests.cli.place import Place
+from tests.secret_scan import secret
 
 
 def configured(folder: Path, url: str) -> Place:
@@ -50,7 +51,7 @@ def test_a_table_of_ones_own_is_in_the_log_after_check_setup_and_run(
 def test_a_wrong_password_is_a_sentence_that_does_not_tell_it(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHOP_PASSWORD", "s3cr3t-and-wrong")
+    monkeypatch.setenv("SHOP_PASSWORD", secret("and-wrong"))
     host = database.rpartition("@")[2]
     place = configured(tmp_path, f"postgresql://nobody:${{env:SHOP_PASSWORD}}@{host}")
     for words in (
@@ -62,4 +63,4 @@ def test_a_wrong_password_is_a_sentence_that_does_not_tell_it(
         answer = place.call(*words)
         assert answer.code in (1, 2), words
         assert "shop" in answer.out + answer.err
-        assert "s3cr3t" not in answer.out + answer.err
+        assert secret("and-wrong") not in answer.out + answer.err

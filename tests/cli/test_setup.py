@@ -9,6 +9,7 @@ from bridge.model.declare import CommandSpec
 from connectors.postgres.setup_plan import command_rights
 from tests.cli.place import Place
 from tests.cli.test_postgres import configured
+from tests.secret_scan import secret
 
 
 def test_a_table_that_can_not_be_set_up_spares_the_others(
@@ -59,7 +60,7 @@ def by_a_login_of_its_own(
     """A place whose `url` has a role that nobody has made yet."""
     address = database.rpartition("@")[2]
     role = f"bridge_{address.rpartition('/')[2]}"
-    monkeypatch.setenv("SHOP_PASSWORD", "s3cr3t")
+    monkeypatch.setenv("SHOP_PASSWORD", secret("setup"))
     place = configured(tmp_path, f"postgresql://{role}:${{env:SHOP_PASSWORD}}@{address}")
     system = tmp_path / "systems" / "shop.yaml"
     system.write_text(system.read_text() + COMMANDS)
@@ -77,12 +78,12 @@ def test_a_dba_runs_what_show_prints_and_nothing_is_missing(
         unasked = place.call("setup", "shop", "--show")
         assert unasked.code == 0
         assert "could not be asked" in unasked.err
-        assert "s3cr3t" not in unasked.out + unasked.err
+        assert secret("setup") not in unasked.out + unasked.err
         for line in unasked.out.splitlines():
             if not line.startswith(("--", "ALTER SYSTEM", "SELECT pg_create")):
                 dba.execute(line.encode())
         try:
-            dba.execute(f"ALTER ROLE {role} PASSWORD 's3cr3t'".encode())
+            dba.execute(f"ALTER ROLE {role} PASSWORD '{secret('setup')}'".encode())
             left = place.call("setup", "shop", "--show", "--json").rows
             # The login makes its slot itself.
             assert [row["statement"].split("(")[0] for row in left] == [
@@ -109,7 +110,7 @@ def test_show_prints_only_the_rights_that_are_missing_with_who_gives_them(
         dba.execute(TABLE)
         for statement in PROCEDURE:
             dba.execute(statement.encode())
-        dba.execute(f"create role {role} login password 's3cr3t'".encode())
+        dba.execute(f"create role {role} login password '{secret('setup')}'".encode())
         try:
             dba.execute(f"grant update (price) on article to {role}".encode())
             rows = place.call("setup", "shop", "--show", "--json").rows

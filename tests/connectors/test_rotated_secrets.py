@@ -24,8 +24,9 @@ from connectors.postgres.link import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.client import Client as TrytonClient
 from tests.between import Asked, Say, alone
+from tests.secret_scan import secret
 
-OLD, NEW = "0ld-s3cret/1", "n3w-s3cret/2"
+OLD, NEW = secret("old/1"), secret("new/2")
 METADATA = b"""<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">
 <edmx:DataServices><Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="n">
 <EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32"
@@ -75,10 +76,10 @@ async def survives(rotation: Rotation, ask: Callable[[], Awaitable[object]]) -> 
     assert rotation.logins - before <= 4
     rotation.write(NEW)
     await until_asked(ask)
-    rotation.takes = "th1rd-s3cret"
-    rotation.write("th1rd-s3cret")
+    rotation.takes = secret("third")
+    rotation.write(secret("third"))
     await ask()
-    assert redact(f"{OLD} {NEW} th1rd-s3cret") == "*** *** ***"
+    assert redact(f"{OLD} {NEW} {secret('third')}") == "*** *** ***"
 
 
 async def until_asked(ask: Callable[[], Awaitable[object]]) -> None:
@@ -115,13 +116,13 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
             form = parse_qs(asked.body.decode())
             if form["client_secret"] != [rotation.takes]:
                 return said(401, {"error": "invalid_client"})
-            tokens.append(f"t{len(tokens)}-{rotation.takes[:3]}")
+            tokens.append(f"t{len(tokens)}-{rotation.takes[-5:]}")
             return said(200, {"access_token": tokens[-1], "expires_in": 3600})
         if asked.path.endswith("$metadata"):
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         if way == "oauth2":
             good = asked.headers.get("authorization") == f"Bearer {(tokens or ['x'])[-1]}"
-            good = good and tokens[-1].endswith(rotation.takes[:3])
+            good = good and tokens[-1].endswith(rotation.takes[-5:])
         else:
             rotation.logins += 1
             key = asked.headers.get("x-api-key") if way == "api_key" else basic(asked)

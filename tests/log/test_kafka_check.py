@@ -40,13 +40,14 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.names import SCHEMA_IDS, SCHEMAS, internal_topic
 from tests.conftest import available
 from tests.log.conftest import OpenEmbedded
+from tests.secret_scan import secret
 from tests.services import provide
 from tests.services.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
 
-PASSWORD = "correct-horse"
+PASSWORD = secret("kafka-check")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 

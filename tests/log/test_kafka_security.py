@@ -17,10 +17,11 @@ from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from tests.log.certificates import Authority
+from tests.secret_scan import secret
 from tests.services import kafka as brokers
 from tests.services.ports import free_ports
 
-PASSWORD = "correct-horse"
+PASSWORD = secret("kafka")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 

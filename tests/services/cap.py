@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import httpx
 
+from tests.secret_scan import secret
 from tests.services.errors import Unavailable
 from tests.services.install import cap_modules
 from tests.services.ports import free_ports
@@ -18,7 +19,7 @@ from tests.services.process import Process
 from tests.services.server import Elsewhere, Server, Service
 
 FILES = Path(__file__).parent / "files" / "cap"
-USER, PASSWORD = "bridge", "s3cret"  # as in files/cap/login.js
+USER, PASSWORD = "bridge", secret("cap")  # as in files/cap/login.js
 Auth = Literal["none", "basic", "oauth", "apikey"]
 
 

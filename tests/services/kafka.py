@@ -54,6 +54,11 @@ class Kafka(Service):
         super().__init__(server)
         self.bootstrap = bootstrap
 
+    @property
+    def data(self) -> Path | None:
+        """The folder with its topics, where it is a local program's."""
+        return self._server.folder / "data" if isinstance(self._server, Process) else None
+
     def stop(self) -> None:
         """Shut down in order. The data and the port stay."""
         self._server.end(signal.SIGTERM)

@@ -5,10 +5,11 @@
 
 from decimal import Decimal
 
+from tests.secret_scan import secret
 from tests.services.tryton_rpc import Rpc
 
 CLERK, OUTSIDER = "clerk", "outsider"
-PASSWORD = "a long enough passphrase"
+PASSWORD = secret("tryton")
 STOCK = 10_000
 PRODUCTS = ("table", "chair", "lamp")
 CUSTOMERS = ("Brown & Co", "Nováková s.r.o.", "Östergård AB")

@@ -15,7 +15,7 @@ from connectors.odata.binding import problems
 from connectors.odata.csdl import parse
 from connectors.odata.importing import draft
 from tests.connectors.odata.documents import JSON, V2, V4
-from tests.services.cap import Cap
+from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
 
 HEAD = "system: erp\nconnector: odata\nurl: https://erp/service/\n"
@@ -130,14 +130,14 @@ def test_texts_of_a_service_can_not_leave_their_place() -> None:
 async def test_cap_s_erp_is_drafted_by_the_connector(
     cap: Cap, version: str, tmp_path: Path
 ) -> None:
-    url = cap.url.replace("s3cret", "${env:ERP_PASSWORD}")
+    url = cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}")
     url = url if version == "v4" else url.replace("/v4/", "/v2/")
     asked = Asked("erp", "odata", url, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ERP_PASSWORD", "s3cret")
+        patch.setenv("ERP_PASSWORD", PASSWORD)
         written, count = await drafted(asked, "erp.yaml")
     assert count == 8
-    assert "s3cret" not in written
+    assert PASSWORD not in written
     assert "lines: {entity: lines, by: order_id}" in written
     assert "product: {entity: products, from: product_id}" in written
     assert "# photo: left out, a stream" in written or version == "v2"

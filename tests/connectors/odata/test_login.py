@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import ssl
 from collections.abc import Callable
@@ -27,9 +26,10 @@ from connectors.odata.login import Login, OAuth2, Tokens
 from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
-from tests.services.cap import Cap
+from tests.secret_scan import leak_in, secret
+from tests.services.cap import PASSWORD, Cap
 
-CLIENT = {"client_id": "client", "client_secret": "cl1ent"}
+CLIENT = {"client_id": "client", "client_secret": secret("client")}
 
 
 class Clock:
@@ -113,7 +113,7 @@ async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messa
     async with between.serving():
         oauth2 = {
             "client_id": "client",
-            "client_secret": "s3cr&t",
+            "client_secret": secret("s3cr&t"),
             "token_url": f"{between.address}/token",
             "send": send,
         }
@@ -124,7 +124,7 @@ async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messa
     said = str(told.value)
     assert "***" in said
     assert "s3cr" not in said
-    assert base64.b64encode(b"client:s3cr&t").decode() not in said
+    assert not leak_in(said)
 
 
 async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
@@ -151,7 +151,7 @@ async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
 
 async def test_an_api_key_goes_with_every_request(private_cap: PrivateCap) -> None:
     cap = private_cap("apikey")
-    client = client_of(cap.bare, api_key={"header": "X-API-Key", "value": "k3y"})
+    client = client_of(cap.bare, api_key={"header": "X-API-Key", "value": secret("api")})
     await client.page("Orders")
     await client.close()
     wrong = client_of(cap.bare, api_key={"value": "Wr0ng"})
@@ -162,7 +162,7 @@ async def test_an_api_key_goes_with_every_request(private_cap: PrivateCap) -> No
 
 
 async def test_user_and_password_may_stand_under_login(cap: Cap) -> None:
-    client = client_of(cap.bare, user="bridge", password="s3cret")
+    client = client_of(cap.bare, user="bridge", password=PASSWORD)
     await client.page("Orders")
     await client.close()
 

@@ -15,8 +15,9 @@ from connectors.postgres.link import connect
 from connectors.postgres.options import Options
 from connectors.postgres.refusal import codes, refusal
 from tests.connectors.postgres.legacy import Legacy
+from tests.secret_scan import secret
 
-PASSWORD = "c0rrect-horse"
+PASSWORD = secret("postgres")
 NOWHERE = "postgresql://nobody:x@127.0.0.1:1/none"
 
 

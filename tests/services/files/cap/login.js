@@ -10,7 +10,7 @@ exports.auth = {
   none: { kind: 'dummy' },
   basic: {
     kind: 'basic',
-    users: { '*': false, bridge: { password: 's3cret' }, clerk: { password: 'clerk' } },
+    users: { '*': false, bridge: { password: 'Zq7xTestSecretX9vK-cap' }, clerk: { password: 'clerk' } },
     login_required: true,
   },
 }[mode] ?? { kind: 'custom', impl: __filename }
@@ -18,7 +18,7 @@ exports.auth = {
 exports.default = function login(req, res, next) {
   const given = req.headers.authorization?.match(/^bearer (.*)/i)?.[1]
   const known =
-    mode === 'apikey' ? req.headers['x-api-key'] === 'k3y' : (tokens.get(given) ?? 0) > Date.now()
+    mode === 'apikey' ? req.headers['x-api-key'] === 'Zq7xTestSecretX9vK-api' : (tokens.get(given) ?? 0) > Date.now()
   if (!known) return res.set('WWW-Authenticate', 'Bearer').status(401).send('Unauthorized')
   req.user = cds.context.user = new cds.User({ id: 'bridge' })
   next()
@@ -27,10 +27,10 @@ exports.default = function login(req, res, next) {
 exports.token = function token(req, res) {
   const basic = Buffer.from(req.headers.authorization?.split(' ')[1] ?? '', 'base64').toString()
   const { grant_type, client_id, client_secret } = req.body ?? {}
-  const right = [basic, `${client_id}:${client_secret}`].includes('client:cl1ent')
+  const right = [basic, `${client_id}:${client_secret}`].includes('client:Zq7xTestSecretX9vK-client')
   if (!right || grant_type !== 'client_credentials')
     return res.status(401).json({ error: 'invalid_client' })
-  const access_token = randomUUID()
+  const access_token = 'Zq7xTestSecretX9vK-' + randomUUID()
   tokens.set(access_token, Date.now() + seconds * 1000)
   res.json({ access_token, token_type: 'Bearer', expires_in: seconds })
 }
