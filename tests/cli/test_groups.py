@@ -97,6 +97,13 @@ def test_a_file_that_cannot_be_read_makes_no_agent_retired(lived: Place) -> None
     assert status(lived)[1][STUMBLER]["state"] == UNKNOWN
 
 
+def test_what_an_agents_file_prints_is_no_row(lived: Place) -> None:
+    (lived.folder / "agents" / "stumbler.py").write_text(
+        "print('hello')\nfrom bridge import Agent\n"
+    )
+    assert status(lived)[1][STUMBLER]["state"] in {RETIRED, UNKNOWN}
+
+
 def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
     """Each stayed in `status`, with all that came since as its lag."""
     replay = ("replay", "sales_order", "--offset", "0", "--to", "credit-watch")

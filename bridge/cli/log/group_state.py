@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,7 +81,9 @@ def _configured_agents(bridge: Bridge) -> list[str] | None:
     """Names of the agents in the configuration; None where a file of theirs can't be read."""
     from bridge.wiring.agents import read_agents
 
-    agents, problems = read_agents(bridge.config.agents)
+    # What they print has no place among the rows.
+    with contextlib.redirect_stdout(sys.stderr):
+        agents, problems = read_agents(bridge.config.agents)
     return None if problems else [agent.name for agent in agents]
 
 
