@@ -19,7 +19,6 @@ from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import statements
 from connectors.postgres.catalog import Catalog, Table
-from connectors.postgres.describe import published
 from connectors.postgres.frames import HEARTBEAT, WATERMARK
 from connectors.postgres.link import connect
 from connectors.postgres.session import Session
@@ -35,6 +34,7 @@ from connectors.postgres.slot import (
     ways_out,
 )
 from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.untold import identity_trouble, loggable
 
 _NOT_USABLE = ("55000", "58P01")  # invalidated slot; WAL segment removed
 _EXISTS = "42710"
@@ -87,14 +87,9 @@ class Side:
         return slot_of(rows[0]) if rows else None
 
     async def covers(self, publication: str, tables: Sequence[Table]) -> None:
-        """Raises ConfigurationError unless the publication tells all changes of at least one of
-        these tables: the server would send nothing, and say nothing. The others are in trouble.
+        """Raises ConfigurationError unless the publication is there and tells every operation: the
+        stream would end, or say nothing. A table that it doesn't hold is in trouble by itself.
         """
-        try:
-            known = await published(self.connection, publication)
-        except psycopg.Error as error:
-            raise retry_or_fix(error, self._system, "cannot read the publication") from None
-        missing = [table.quoted for table in tables if (table.schema, table.name) not in known]
         rows = await self._run(
             "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication"
             " WHERE pubname = %s",
@@ -103,19 +98,17 @@ class Side:
         )
         if not rows:
             wrong = "does not exist"
-            fix = statements.create_publication(publication, missing)
-        elif len(missing) == len(tables):
-            wrong = f"does not hold {', '.join(missing)}"
-            fix = "; ".join(statements.add_table(publication, table) for table in missing)
+            fit = [t.quoted for t in tables if loggable(t) and not identity_trouble(t, ())]
+            fix = f", or: {statements.create_publication(publication, fit)}" if fit else ""
         elif not rows[0][0]:
             wrong = "leaves out some of inserts, updates, deletes and truncates"
-            fix = statements.publish_all_operations(publication)
+            fix = f", or: {statements.publish_all_operations(publication)}"
         else:
             return
         raise ConfigurationError(
             f"system {self._system.name!r}: publication {publication!r} {wrong}: run "
-            f"`bridgectl setup {self._system.name}`, or: {fix}; what it did not tell meanwhile "
-            "`bridgectl snapshot ENTITY --reconcile` finds"
+            f"`bridgectl setup {self._system.name}`{fix}; then start `bridgectl run` again. What it "
+            "did not tell meanwhile `bridgectl snapshot ENTITY --reconcile` finds"
         )
 
     async def create_slot(self, name: str) -> None:

@@ -38,7 +38,7 @@ _STATE_HINTS = {
     "28P01": "check the user and the password in `url`",
     "28000": "check the user in `url`, and whether pg_hba.conf has a line for it",
     "3D000": "check the database in `url`",
-    "42501": "let a user who may do that run what `bridgectl check` shows",
+    "42501": "let a user who may do that run what `bridgectl setup {system} --show` prints",
 }
 
 
@@ -78,7 +78,7 @@ def retry_or_fix(
     hint = next((hint for words, hint in _HINTS.items() if words in said), "")
     hint = hint or _STATE_HINTS.get(state or "", "")
     if hint:
-        text += f"; {hint}"
+        text += f"; {hint.replace('{system}', system.name)}"
     if state is not None:
         fix = state.startswith(_FIX)
     elif isinstance(error, psycopg.ProgrammingError):

@@ -198,6 +198,20 @@ async def test_one_bad_entity_of_postgres_stops_itself_alone(
         await pg.equal("t", "u")
 
 
+async def test_a_system_none_of_whose_tables_is_published_begins_by_itself(
+    pg: Rig, login: str
+) -> None:
+    pg.run(TABLE.format("bad"), ROW, GRANT.replace("{role}", login), "CREATE PUBLICATION bridge")
+    pg.entities = (BAD,)
+    async with captured(pg) as capture:
+        await until(lambda: "ADD TABLE" in capture.pulse.troubles.get("bad", ""))
+        pg.run(PUBLISH, "INSERT INTO bad VALUES (2, 'then')")
+        await pg.equal("bad")
+        await until(lambda: not capture.pulse.troubles)
+        pg.run("UPDATE bad SET s = 'now'")
+        await pg.equal("bad")
+
+
 JOURNAL_MISTAKES = {
     "not there": Mistake((), "bad", (TABLE.format("bad"), ROW)),
     "no key": Mistake(("CREATE TABLE bad (id int NOT NULL, s text)", ROW), "key"),
