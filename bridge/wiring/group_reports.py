@@ -24,8 +24,9 @@ from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.error_text import error_message
 from bridge.model.errors import BridgeError
+from bridge.model.redaction import redact_messages
 from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S, MICROSECONDS, WorkProgress
-from bridge.observe import HandlerWaits, Notice, PartState, WorkReported
+from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.part_waits import PartWait, PartWaits, dump_waits, load_wait
 
 KEY_PREFIX: Final = "groups/"
@@ -58,6 +59,13 @@ class GroupReports:
             self._work.update({work.name: work for work in notice.work if work.kind == "group"})
         elif isinstance(notice, HandlerWaits):
             self._waits(notice)
+            reason = f"handler {notice.handler} waits: {notice.reason}" if notice.events else ""
+            self._reasons[agent_group(self._bridge, notice.agent)] = reason
+        elif isinstance(notice, HandlerFailed):
+            self._reasons[agent_group(self._bridge, notice.agent)] = (
+                f"handler {notice.handler} failed {notice.failures} times with event "
+                f"{notice.event_id}: {notice.reason}"
+            )
         elif isinstance(notice, PartState):
             self._waits(notice)
             if notice.kind not in _GROUP_OF:
@@ -144,7 +152,7 @@ async def _any_within(seconds: float, *events: asyncio.Event) -> None:
 
 def _dump(work: list[WorkProgress], waits: list[PartWait], now: int) -> bytes:
     report = {"at": now, "groups": [asdict(each) for each in work], "waits": dump_waits(waits)}
-    return json.dumps(report, separators=(",", ":")).encode()
+    return json.dumps(redact_messages(report), separators=(",", ":")).encode()
 
 
 async def reported_groups(log: Log, bridge: str, now: int) -> dict[str, list[WorkProgress]]:

@@ -18,7 +18,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.group_progress import GroupProgress
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.work_progress import Stall, WorkProgress
-from bridge.observe import Notice, PartState, WorkReported
+from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.group_stalls import group_stalls
 from tests.agent.test_run import running
@@ -87,6 +87,27 @@ async def test_a_member_that_waits_for_hours_is_a_stall_with_its_reason(log: Log
     # What an ended process said last is taken back, or soon too old to be believed.
     await until(lambda: none_stalls(log))
     await member.close()
+
+
+def test_a_handler_that_fails_or_waits_is_the_reason_until_it_no_longer_does(log: Log) -> None:
+    reports = GroupReports(log, "acme", "host-1")
+
+    def reason() -> str:
+        [work] = reports.work
+        return work.reason
+
+    reports(owed(1))
+    assert not reason()
+    reports(
+        HandlerFailed(
+            "watcher", "check", "erp.t", "7", "erp:1", 3, 5, 60.0, "ValueError: no", "check.py:7"
+        )
+    )
+    assert reason() == "handler check failed 3 times with event erp:1: ValueError: no"
+    reports(HandlerWaits("watcher", "check", 2, 0.0, "erp", "erp is away"))
+    assert reason() == "handler check waits: erp is away"
+    reports(HandlerWaits("watcher", "check", 0, 0.0))
+    assert not reason()
 
 
 async def test_a_group_that_nobody_is_a_member_of_is_owed_to_since_its_oldest_unread_record(
