@@ -16,6 +16,7 @@ from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
 from connectors.odata.asking import both, query
 from connectors.odata.keyset_pages import KeysetPages, refuses
+from connectors.odata.literal import is_value_of
 from connectors.odata.model import Property
 from connectors.odata.polling import Asks
 from connectors.odata.table import Row, Table
@@ -155,11 +156,8 @@ class KeysetTrial:
         return [tuple(row[place] for place in self._places) for row in rows]
 
     def _is_exact(self, key: Row) -> bool:
-        """Whether the key can be asked by: a moment finer than microseconds stays a text."""
-        return all(
-            part is not None and not (p.edm in MOMENTS and isinstance(part, str))
-            for p, part in zip(self._properties, key, strict=True)
-        )
+        """Whether the key can be asked by."""
+        return all(map(is_value_of, self._properties, key))
 
 
 def paging_fault(table: Table, keys: Sequence[Row], cursor: Sequence[Any] | None) -> str:

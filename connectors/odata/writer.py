@@ -311,7 +311,7 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     told = {}
     for name, value in row.items():
-        if "@" in name or name.startswith("__") or isinstance(value, (dict, list)):
+        if "@" in name or isinstance(value, (dict, list)):
             continue
         exact = isinstance(value, bool) or value is None
         small = isinstance(value, int) and abs(value) <= 2**53

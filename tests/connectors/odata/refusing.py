@@ -192,7 +192,7 @@ class RefusingService:
 
 
 def _placed(value: Any) -> tuple[bool, Any]:
-    return value is not None, value
+    return value is not None, comparable(value)
 
 
 def _test(text: str) -> Callable[[Row], bool]:
@@ -208,10 +208,18 @@ def _test(text: str) -> Callable[[Row], bool]:
             return f"(row[{name!r}] in {values!r})"
         python = {"eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}[operator]
         known = f"row[{name!r}] is not None and " if operator[0] in "gl" else ""
-        return f"({known}row[{name!r}] {python} {literal!r})"
+        return f"({known}comparable(row[{name!r}]) {python} {comparable(literal)!r})"
 
     code = compile(_COMPARED.sub(compared, text), "filter", "eval")
-    return lambda row: bool(eval(code, {"row": row}))  # noqa: S307 - of the connector alone
+    return lambda row: bool(eval(code, {"row": row, "comparable": comparable}))  # noqa: S307 - of the connector alone
+
+
+def comparable(value: Any) -> Any:
+    """Times as texts of the same length; other values as they are."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\dT", value):
+        return value
+    whole, _, fraction = value.rstrip("Z").partition(".")
+    return f"{whole}.{fraction:0<7}"
 
 
 def _literal(text: str) -> Any:

@@ -36,11 +36,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     def install(service: BusyService) -> BusyService:
         service.between.address = "http://127.0.0.1:1"
 
-        async def once(
-            exchange: Exchange, request: Request, url: str, headers: Mapping[str, str]
-        ) -> Answer:
-            del exchange
-            split = urlsplit(url)
+        async def once(exchange: Exchange, request: Request, headers: Mapping[str, str]) -> Answer:
+            split = urlsplit(exchange._url(request.path))
             small = {name.lower(): text for name, text in headers.items()}
             asked = Asked(request.method, f"{split.path}?{split.query}", small, b"")
             service.between.asked.append(asked)

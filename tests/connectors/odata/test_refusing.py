@@ -221,3 +221,31 @@ async def test_lookups_of_more_rows_than_the_service_gives_at_once_are_whole(
         refused = [text for text in service.refused if "Top query" in text]
         assert len(refused) <= 8, "the limit is remembered"
         await reader.close()
+
+
+@pytest.mark.parametrize("refusal", ["", "or", "guids"])
+async def test_times_of_seven_digits_are_asked_by_exactly(refusal: str) -> None:
+    """S/4's own: three rows to a microsecond."""
+    service = RefusingService(*filter(None, [refusal]), own_pages=bool(refusal))
+    for number, row in enumerate(service.rows["Papers"]):
+        row[CHANGED] = f"2026-05-01T00:00:00.{1234560 + number * 3:07d}Z"
+    async with service.between.serving():
+        system = system_of(service, "Papers", page=5)
+        source = ODataSource(system)
+        await source.open(None)
+        for number, row in enumerate(service.rows["Papers"]):
+            row |= {"qty": 1000 + number, CHANGED: f"2026-05-01T00:01:00.{number * 3 + 1:07d}Z"}
+        rows: list[Any] = []
+        looks = 0
+        while looks < 6:
+            batch = await source.read(1000, 0.02)
+            assert not batch.troubles, batch.troubles
+            assert not batch.remarks, batch.remarks
+            looks = max(looks, batch.looks)
+            rows += [change.new for change in batch.changes]
+        await source.close()
+    assert len(rows) == 23, "each is told once"
+    assert {row[1] for row in rows} == set(range(1000, 1023))
+    fine = [row[2] for row in rows if isinstance(row[2], str)]
+    assert len(fine) > 15
+    assert all(len(text) == len("2026-05-01T00:01:00.0000001Z") for text in fine)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -368,15 +369,24 @@ async def test_a_service_that_is_away_or_busy_is_asked_again_later(cap: Cap) -> 
         await writer.prepare()
         between.rule = lambda _: Say(429, b"slow down", {"Retry-After": "7"})
         busy = await outcome(writer, one)
-        between.rule = lambda _: Say(401)
-        locked = await outcome(writer, one)
         between.rule = lambda _: Say(403)
         assert await code(writer, one) == "forbidden"
+        between.rule = lambda _: Say(401)
+        locked = await outcome(writer, one)
     assert isinstance(busy, RetryLater)
     assert busy.after == 7
     assert isinstance(locked, RetryLater)
     assert "login was refused" in str(locked)
     assert order(cap)["note"] is None
+
+
+async def prepared(writer: ODataWriter) -> bool:
+    """Whether the service is there, as far as the writer knows."""
+    try:
+        await writer.prepare()
+    except RetryLater:
+        return False
+    return True
 
 
 def always(say: Say) -> Rule:
@@ -393,6 +403,9 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
         between.rule = lambda _: reaction
         with pytest.raises(RetryLater):
             await writer.prepare()
+        # A login that was refused is tried again after a second.
+        between.rule = nothing
+        await until(partial(prepared, writer))
         for there in (always(Say(404)), always(Say(403)), nothing):
             between.rule = there
             await writer.prepare()
