@@ -81,7 +81,7 @@ def everything(system: System, commands: Sequence[CommandSpec]) -> Iterator[Setu
     yield SetupStatement(
         f"CREATE ROLE {quote(role)} LOGIN REPLICATION",
         SUPERUSER,
-        f"then give it its password: \\password {role}; on Amazon RDS without REPLICATION, and: "
+        f"its password afterwards: \\password {role}; on Amazon RDS without REPLICATION, but with "
         f"GRANT rds_replication TO {quote(role)}",
     )
     tables: list[str] = []
