@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import click
 import pytest
 
+from bridge.cli.app import group
 from bridge.config import load
 from bridge.model.fixed import DeadLetter
 from bridge.wiring import opened
@@ -120,3 +122,27 @@ def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: Plac
 @pytest.mark.parametrize("name", ["first", "0_17", "--"])
 def test_what_names_no_letter_is_refused(lived_once: Place, name: str) -> None:
     assert lived_once.call("dead", "show", name).code == 2
+
+
+def commands_of(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command of `bridgectl` with its words."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            inner = command.get_command(context, each)
+            assert inner is not None
+            yield from commands_of(inner, f"{name} {each}".strip())
+
+
+def test_no_listing_ends_in_silence_by_a_limit_that_nobody_asked_for() -> None:
+    """A new one takes its options from `bridge.cli.shown.page`, and says what it leaves out."""
+    limited = {
+        name: {param.name for param in command.params}
+        for name, command in commands_of(group)
+        for param in command.params
+        if param.name == "limit" and isinstance(param.default, int)
+    }
+    without_pages = {name for name, params in limited.items() if "after" not in params}
+    assert {"dead", "commands"} <= limited.keys()
+    assert without_pages == {"get"}, "which says so itself, and is asked by key"
