@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,13 @@ from bridge.config.secrets import Secret, resolve
 from bridge.model.errors import ConfigurationError
 
 M = TypeVar("M", bound=BaseModel)
+
+#: pydantic's name of a text among the forms that a value may have.
+_SHORT_FORM = "constrained-str"
+_SECRET_HINTS = {
+    "env": "set it where bridgectl runs, or correct the name",
+    "file": "put it there, readable for the user of bridgectl, or correct the path",
+}
 
 
 class Collector:
@@ -35,12 +42,8 @@ class Collector:
         try:
             return kind.model_validate(document.data)
         except ValidationError as error:
-            self.problems.extend(
-                problem_of(document, item)
-                for item in error.errors(
-                    include_input=False, include_url=False, include_context=False
-                )
-            )
+            items = error.errors(include_input=False, include_url=False, include_context=False)
+            self.problems.extend(problem_of(document, item) for item in _meant(items))
             return None
 
     def secret(self, document: Document, where: Path_, text: str, folder: Path) -> Secret:
@@ -51,13 +54,27 @@ class Collector:
             return resolve(text, self.environ, folder)
         except ConfigurationError as error:
             problems = self.problems if self.postponed is None else self.postponed
-            problems.append(document.problem(where, str(error)))
+            what = str(error)
+            hint = _SECRET_HINTS["file" if what.startswith("the secret file") else "env"]
+            problems.append(document.problem(where, what, "" if "write ${" in what else hint))
             return Secret("")
+
+
+def _meant(items: Sequence[Any]) -> list[Any]:
+    """Without those of the short form where somebody wrote the long one, which says more."""
+    places = [item["loc"] for item in items]
+
+    def is_short_form(loc: tuple[Any, ...]) -> bool:
+        around = loc[:-1]
+        others = (other for other in places if other[: len(around)] == around)
+        return loc[-1:] == (_SHORT_FORM,) and any(len(other) > len(loc) for other in others)
+
+    return [item for item in items if not is_short_form(item["loc"])]
 
 
 def problem_of(document: Document, error: Any) -> Problem:
     """What pydantic found, in the words of who wrote the file."""
-    where = tuple(part for part in error["loc"] if part not in ("str", "LogModel"))
+    where = tuple(part for part in error["loc"] if part not in ("str", _SHORT_FORM, "LogModel"))
     message = error["msg"].removeprefix("Value error, ")
     hint = ""
     if error["type"] == "extra_forbidden":

@@ -137,7 +137,8 @@ def _systems(
             system = replace(system, unresolved=unresolved)
             if (other := seen.get(system.spec.name)) is not None:
                 what = f"system {system.spec.name!r} is declared in {other} already"
-                collector.problems.append(system.document.problem(("system",), what))
+                hint = "give one of the two another name, or leave one out of systems:"
+                collector.problems.append(system.document.problem(("system",), what, hint))
             seen[system.spec.name] = system.document.file
             systems.append(system)
     return systems

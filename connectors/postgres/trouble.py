@@ -31,6 +31,11 @@ _HINTS = {
     "password authentication failed": "check the user and the password in `url`",
     "no password supplied": "give a password in `url`, by reference: ${env:NAME}",
     "no pg_hba.conf entry": "add a line for this user, host and database to pg_hba.conf and reload",
+    "Connection refused": "start the server, or correct host and port in `url`",
+    'FATAL: database "': "check the database in `url`",
+    "does not support SSL": "let the server offer TLS (ssl = on), or correct sslmode in `url`",
+    "root certificate file": "name the file of the server's authority as sslrootcert in `url`",
+    "certificate verify failed": "name the file of the server's authority as sslrootcert in `url`",
     "REPLICATION": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
     "replication role": "run: ALTER ROLE ... REPLICATION; for the user in `url`",
 }

@@ -204,7 +204,7 @@ def sqlite_path(system: System, url: URL) -> Path:
         raise ConfigurationError(message)
     path = Path(url.database)
     if not path.is_file():
-        message = f"system {system.name!r}: there is no SQLite database at {path}"
+        message = f"system {system.name!r}: there is no SQLite database at {path}; correct `url`"
         raise ConfigurationError(message)
     return path
 

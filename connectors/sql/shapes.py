@@ -163,7 +163,7 @@ def _sqlite_uniques(connection: Connection, table: str) -> list[frozenset[str]]:
 
 def _missing(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(split_table(name)[1], list(known), n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else "; correct `from`"
     return f"table {name!r} is not in the database{hint}"
 
 

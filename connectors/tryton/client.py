@@ -290,7 +290,7 @@ class Client:
         if answer.status_code == UNAUTHORIZED:
             raise UserRefused(
                 f"{self._where}: Tryton refuses user {address.user!r} of database "
-                f"{address.database!r}: the name or the password is wrong"
+                f"{address.database!r}: the name or the password is wrong; check `login:` or `url`"
             )
         found = self._result(answer, where)
         if not isinstance(found, list) or len(found) < 2:

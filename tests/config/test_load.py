@@ -75,7 +75,10 @@ def problems(path: Path, environ: dict[str, str] = ENVIRON) -> str:
 
 def test_a_missing_secret_is_named_with_file_and_line(tmp_path: Path) -> None:
     text = problems(write(tmp_path), {"MASK": "m"})
-    assert text == "systems/erp.yaml:3: url: the environment variable ERP_PASSWORD is not set"
+    assert text == (
+        "systems/erp.yaml:3: url: the environment variable ERP_PASSWORD is not set "
+        "(set it where bridgectl runs, or correct the name)"
+    )
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[Found]:
         loaded, problems = read_agents(config.agents)
     agents.extend(loaded)
     for problem in problems:
-        yield Found("configuration", PLACE, problem)
+        hint = "correct that file, or `agents:` in the bridge's file"
+        yield Found("configuration", PLACE, problem, config.file, hint)
     declared = {
         entity.qualified: entity for system in config.systems for entity in system.spec.entities
     }
@@ -33,7 +34,7 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[Found]:
             wrong = True
             what = f"agent {agent.name!r} wants {entity!r}, which no system declares"
             hint = f"entities are {', '.join(sorted(declared))}"
-            yield Found("configuration", PLACE, what, hint=hint)
+            yield Found("configuration", PLACE, what, config.file, hint=hint)
     for name, spec in declared.items():
         if spec.fields:
             for found in where_findings(loaded, name, [field.name for field in spec.fields]):

@@ -15,6 +15,7 @@ from bridge.tls import UnusableTlsFiles, tls_context
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.sql.statement import parameters_of
 
+TLS_HINT = "correct the paths, which start at the file that names them"
 #: PostgreSQL's short cast right behind a parameter hides it from SQLAlchemy.
 _CAST = re.compile(r"(?<![:\w\\]):(\w+)::")
 
@@ -108,13 +109,13 @@ def tls_findings(config: Config) -> Iterator[Found]:
         try:
             tls_context(files)
         except UnusableTlsFiles as error:
-            yield of_problem(document.problem(where, str(error)))
+            yield of_problem(document.problem(where, str(error), TLS_HINT))
     if config.log.registry_tls is None:
         return
     try:
         tls_context(config.log.registry_tls)
     except UnusableTlsFiles as error:
-        yield Found("configuration", "log", f"log.kafka.registry: {error}", config.file)
+        yield Found("configuration", "log", f"log.kafka.registry: {error}", config.file, TLS_HINT)
 
 
 def transport_findings(

@@ -15,7 +15,7 @@ from bridge.cli.check.access import access_findings
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
 from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
-from bridge.model.errors import BridgeError, ConfigurationError
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import (
     FIXED,
     SCHEMA_IDS,
@@ -137,7 +137,7 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
             yield Found("error", "log", problem, str(config.log.path))
             return
         if not config.log.path.exists():
-            yield Found("ok", "log", "is made at the first `bridgectl run`", str(config.log.path))
+            yield _new_file(config.log.path)
             return
     if config.log.path is not None:
         for exposed in _exposed(config.log.path):
@@ -145,7 +145,7 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
     try:
         log = make_log(config)
     except BridgeError as error:
-        yield Found("configuration", "log", str(error))
+        yield Found("configuration", "log", str(error), config.file)
         return
     place = f"log {log.name}"
     specs = expected(config)
@@ -160,9 +160,21 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
         async for found in _opened(config, log, place):
             yield found
     except BridgeError as error:
-        yield Found("error", "log", str(error), place)
+        away = isinstance(error, RetryLater) and config.log.kafka is not None
+        hint = "start it, or correct `servers` and `security` under log.kafka" if away else ""
+        yield Found("error", "log", str(error), place, hint)
     finally:
         await log.close()
+
+
+def _new_file(path: Path) -> Found:
+    """What an embedded log that isn't there yet will meet."""
+    from bridge.log.embedded.place import place_problem
+
+    if problem := place_problem(path):
+        hint = "let `log:` name a file in a folder of this machine that this user may write into"
+        return Found("error", "log", problem, str(path), hint)
+    return Found("ok", "log", "is made at the first `bridgectl run`", str(path))
 
 
 def _exposed(path: Path) -> Iterator[Found]:

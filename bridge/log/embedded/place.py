@@ -47,6 +47,20 @@ def network_file_system(folder: Path) -> str | None:
     return _NETWORK.get(kind)
 
 
+def place_problem(path: Path, network: Callable[[Path], str | None] = network_file_system) -> str:
+    """Why the file could not be made there; empty where it could. Makes nothing."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"can't be made: {folder} is no folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"can't be made: this user may not write into {folder}"
+    if (where := network(folder)) is not None:
+        return f"can't be made: {folder} is on {where}, whose locks don't hold between machines"
+    return ""
+
+
 def check_place(path: Path, network: Callable[[Path], str | None] = network_file_system) -> None:
     """Make the folder of `path` where it is missing, for its owner alone.
 

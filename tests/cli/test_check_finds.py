@@ -1,0 +1,365 @@
+"""Mistakes with a database, seeded one at a time: `check` finds each before `run` does, names the thing,
+the place and the way out, and its exit code says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.bad_input.shop import Shop, shop
+from tests.cli.mistakes import Data, Mistake, change, closed_port, finds, mistakes
+from tests.services.postgres import Postgres
+
+AGENT = """
+from bridge import Agent
+
+agent = Agent("watch")
+
+
+@agent.on("shop.article")
+async def seen(event, ctx):
+    pass
+"""
+
+
+# -- PostgreSQL -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
+    """A shop that is set up and well: a command, a procedure, an agent."""
+    made = shop(tmp_path / "bridge", postgres, database)
+    made.set_up()
+    made.sql(
+        f"grant update on article to {made.user}",
+        "create procedure reprice(of int, price numeric) language sql"
+        " as 'update article set price = $2 where id = $1'",
+    )
+    change(system_file(made), with_commands)
+    (made.place.folder / "agents.py").write_text(AGENT)
+    change(made.place.config, lambda data: data.update(agents=["agents.py"]))
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(f'grant create on schema public to "{made.user}"')
+    assert made.place.inside("setup", "shop", "--yes").code == 0
+    yield made
+    made.drop_slots()
+    made.sql(f"drop owned by {made.user}", f"drop role {made.user}")
+
+
+def system_file(made: Shop) -> Path:
+    return made.place.folder / "systems" / "shop.yaml"
+
+
+def with_commands(data: Data) -> None:
+    data["commands"] = {
+        "rename": {
+            "entity": "article",
+            "args": {"name": {"type": "string"}},
+            "run": "update article set name = :name where id = :key",
+            "tier": "outside_the_loop",
+        },
+        "reprice": {
+            "entity": "article",
+            "args": {"price": {"type": "decimal(9,2)"}},
+            "run": "call reprice(:key, :price)",
+            "tier": "outside_the_loop",
+        },
+    }
+
+
+def url(old: str, new: str) -> Callable[[Shop], object]:
+    """Another part of the address."""
+
+    def seed(made: Shop) -> None:
+        file = system_file(made)
+        text = file.read_text()
+        found = old.format(port=made.server.port, name=made.user.removesuffix("_bridge"))
+        assert found in text
+        words = {"closed": closed_port(), "port": made.server.port, "user": made.user}
+        file.write_text(text.replace(found, new.format(**words)))
+
+    return seed
+
+
+def sql(*statements: str) -> Callable[[Shop], object]:
+    return lambda made: made.sql(*(each.format(user=made.user) for each in statements)) and None
+
+
+def edit(of: Callable[[Data], object]) -> Callable[[Shop], object]:
+    return lambda made: change(system_file(made), of)
+
+
+def article(**fields: Any) -> Callable[[Shop], object]:
+    """The entity says more."""
+    return edit(lambda data: data["entities"]["article"].update(fields))
+
+
+def secret(value: str) -> Callable[[Shop], object]:
+    return lambda made: made.place.secret("SHOP_PASSWORD", value)
+
+
+def test_the_ground_is_well(ground: Shop) -> None:
+    """So that whatever `check` finds below is the mistake."""
+    answer = ground.place.inside("check")
+    assert answer.code == 0, answer
+
+
+@mistakes(
+    Mistake("wrong password", secret("wr0ng-p@ss"), 1, ["authentication failed", "check the user"]),
+    Mistake(
+        "unknown user",
+        edit(lambda data: data.update(url=data["url"].replace("_bridge:", "_bridg:"))),
+        1,
+        ["system 'shop'", "authentication failed"],
+    ),
+    Mistake("wrong port", url(":{port}/", ":{closed}/"), 1, ["system 'shop'", "cannot connect"]),
+    Mistake(
+        "wrong database",
+        url("{port}/{name}", "{port}/nosuch"),
+        1,
+        ["nosuch", "check the database in `url`"],
+    ),
+    Mistake(
+        "server without TLS",
+        url("{port}/{name}", "{port}/x?sslmode=require"),
+        1,
+        ["does not support SSL", "ssl = on"],
+    ),
+    Mistake(
+        "no SELECT", sql("revoke select on article from {user}"), 1, ["GRANT SELECT", "article"]
+    ),
+    Mistake(
+        "no UPDATE for a command",
+        sql("revoke update on article from {user}"),
+        1,
+        ["rename", "article", "UPDATE"],
+    ),
+    Mistake(
+        "no EXECUTE for a procedure",
+        sql("revoke execute on procedure reprice from public"),
+        1,
+        ["reprice", "EXECUTE"],
+    ),
+    Mistake(
+        "no REPLICATION",
+        sql('alter role "{user}" noreplication'),
+        1,
+        ["may not replicate", "REPLICATION"],
+    ),
+    Mistake(
+        "no publication", sql("drop publication {user}"), 1, ["publication", "CREATE PUBLICATION"]
+    ),
+    Mistake(
+        "table not published",
+        sql("alter publication {user} drop table article"),
+        1,
+        ["article", "ADD TABLE"],
+    ),
+    Mistake(
+        "publication without deletes",
+        sql("alter publication {user} set (publish = 'insert, update')"),
+        1,
+        ["leaves out operations", "ALTER PUBLICATION"],
+    ),
+    Mistake(
+        "no replica identity",
+        sql("alter table article replica identity nothing"),
+        2,
+        ["article", "REPLICA IDENTITY"],
+    ),
+    Mistake(
+        "no key", sql("alter table article drop constraint article_pkey"), 2, ["article", "key"]
+    ),
+    Mistake("table gone", sql("drop table article cascade"), 2, ["article", "search path"]),
+    Mistake("table misspelled", article(**{"from": "artcle"}), 1, ["artcle", "search path"]),
+    Mistake(
+        "column misspelled",
+        article(fields={"id": "id", "name": "nam"}),
+        2,
+        ["systems/shop.yaml:", "nam", "name"],
+    ),
+    Mistake(
+        "zone that there isn't",
+        article(
+            fields={"id": "id", "name": {"from": "name", "format": "%Y", "zone": "Europe/Berln"}}
+        ),
+        2,
+        ["systems/shop.yaml:", "entities.article.fields.name.zone", "Europe/Berln"],
+        offline=True,
+    ),
+    Mistake("key that isn't unique", article(key=["name"]), 1, ["name", "unique"]),
+    Mistake(
+        "slot of another plugin",
+        sql(
+            "select pg_drop_replication_slot('{user}')",
+            "select pg_create_logical_replication_slot('{user}', 'test_decoding')",
+        ),
+        1,
+        ["test_decoding", "another name"],
+    ),
+    Mistake(
+        "ledger gone",
+        sql("drop table bridge_ledger"),
+        1,
+        ["command ledger", "bridge_ledger", "CREATE TABLE"],
+    ),
+    Mistake(
+        "ledger without rights",
+        sql(
+            "alter table bridge_ledger owner to postgres",
+            'revoke all on bridge_ledger from "{user}"',
+        ),
+        1,
+        ["may not read and write the command ledger", "GRANT"],
+    ),
+    Mistake(
+        "rows hidden by row security",
+        sql("alter table article enable row level security"),
+        1,
+        ["article", "row"],
+    ),
+    # -- of the files alone, over the same ground --
+    Mistake(
+        "literal password",
+        url("${{env:SHOP_PASSWORD}}", "gEh3im"),
+        2,
+        ["systems/shop.yaml:3", "holds a password in clear", "${env:NAME}"],
+        offline=True,
+    ),
+    Mistake(
+        "secret that isn't set",
+        url("SHOP_PASSWORD", "SHOP_PASWORD"),
+        2,
+        ["systems/shop.yaml:3", "SHOP_PASWORD is not set"],
+        offline=True,
+    ),
+    Mistake(
+        "secret file that isn't there",
+        url("env:SHOP_PASSWORD", "file:/run/secrets/nosuch"),
+        2,
+        ["systems/shop.yaml:3", "/run/secrets/nosuch can't be read"],
+        offline=True,
+    ),
+    Mistake(
+        "short mask key",
+        lambda made: (
+            (
+                made.place.secrets.update(MASK="q"),
+                change(system_file(made), lambda data: data.update(mask_key="${env:MASK}")),
+            )
+        ),
+        0,
+        ["systems/shop.yaml:", "warning", "mask_key", "fewer than 16 bytes", "longer one"],
+        offline=True,
+    ),
+    Mistake(
+        "database elsewhere that nobody verifies",
+        edit(lambda data: data.update(url="postgresql://me:${env:SHOP_PASSWORD}@db.example/x")),
+        0,
+        ["systems/shop.yaml:", "warning", "sslmode=prefer, the default", "verify-full"],
+        offline=True,
+    ),
+    Mistake(
+        "mask: hash without a key",
+        article(fields={"id": "id", "name": {"from": "name", "mask": "hash"}}),
+        2,
+        ["systems/shop.yaml:", "no mask_key", "add mask_key"],
+        offline=True,
+    ),
+    Mistake(
+        "tls: where the driver has its own",
+        edit(lambda data: data.update(tls={"ca": "ca.pem"})),
+        2,
+        ["systems/shop.yaml:", "has no tls: of its own", "sslrootcert"],
+        offline=True,
+    ),
+    Mistake(
+        "unknown connector",
+        edit(lambda data: data.update(connector="postgers")),
+        2,
+        ["systems/shop.yaml:", "'postgers' is not installed", "installed are"],
+        offline=True,
+    ),
+    Mistake(
+        "unknown option",
+        edit(lambda data: data["capture"].update(slott="x")),
+        2,
+        ["systems/shop.yaml:", "'slott' is not known here"],
+        offline=True,
+    ),
+    Mistake(
+        "two entities on one table",
+        edit(lambda data: data["entities"].update(again={"from": "article"})),
+        2,
+        ["systems/shop.yaml:", "both stand on 'article'"],
+        offline=True,
+    ),
+    Mistake(
+        "relation to nothing",
+        article(relations={"lines": {"entity": "line", "by": "article_id"}}),
+        2,
+        ["systems/shop.yaml:", "leads to 'line', which is not declared", "entities are article"],
+        offline=True,
+    ),
+    Mistake(
+        "two systems of one name",
+        lambda made: (
+            system_file(made).with_name("shop2.yaml").write_text(system_file(made).read_text())
+        ),
+        2,
+        ["systems/shop2.yaml:", "system 'shop' is declared in systems/shop.yaml already"],
+        offline=True,
+    ),
+    Mistake(
+        "parameter that is no argument",
+        edit(lambda data: data["commands"]["rename"].update(run="update article set name = :nam")),
+        2,
+        ["systems/shop.yaml:", ":nam, which is no argument", "known are"],
+        offline=True,
+    ),
+    Mistake(
+        "agent's file that isn't there",
+        lambda made: change(made.place.config, lambda data: data.update(agents=["agent.py"])),
+        2,
+        ["bridge.yaml:", "no file matches 'agent.py'"],
+        offline=True,
+    ),
+    Mistake(
+        "agents' module that isn't there",
+        lambda made: change(made.place.config, lambda data: data.update(agents=["no.such:agent"])),
+        2,
+        ["no.such"],
+        offline=True,
+    ),
+    Mistake(
+        "agent that wants an entity that isn't there",
+        lambda made: (made.place.folder / "agents.py").write_text(
+            AGENT.replace("article", "artcle")
+        ),
+        2,
+        ["'watch' wants 'shop.artcle'", "entities are shop.article"],
+        offline=True,
+    ),
+    Mistake(
+        "log in a folder that can't be made",
+        lambda made: change(
+            made.place.config, lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db")
+        ),
+        1,
+        ["bridge.yaml/bridge.db", "can't be made"],
+    ),
+    Mistake(
+        "log that is no log",
+        lambda made: change(made.place.config, lambda data: data.update(log="sqlite:///agents.py")),
+        1,
+        ["agents.py", "log"],
+    ),
+)
+def test_a_mistake_with_a_database_is_found(ground: Shop, mistake: Mistake) -> None:
+    mistake.seed(ground)
+    finds(ground.place, mistake)
