@@ -29,6 +29,9 @@ class Credentials(NamedTuple):
     url: str
     login: Any = None
 
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
 
 class Attempt(NamedTuple):
     """One try to log in. `number`: of the credentials, which grows when they change."""

@@ -51,13 +51,15 @@ class OAuth2(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token_url: Annotated[str, AfterValidator(_web_address)] = Field(
-        description="Where tokens are handed out: https://..."
+        repr=False, description="Where tokens are handed out: https://..."
     )
     client_id: str = Field(description="The client's id.")
     client_secret: SecretStr = Field(description="Its secret, by reference.")
     scope: str = Field(default="", description="Scopes, separated by spaces, where they are asked.")
     parameters: dict[str, str] = Field(
-        default_factory=dict, description="Further fields of the form, such as `resource`."
+        default_factory=dict,
+        repr=False,
+        description="Further fields of the form, such as `resource`.",
     )
     send: Literal["header", "form"] = Field(
         default="header", description="Where the id and the secret stand in the question."
