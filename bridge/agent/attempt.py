@@ -101,10 +101,14 @@ class Attempts:
         or one that another try won't change.
         """
         started = perf_counter()
+        first: Exception | None = None
         try:
             answers = await self.once(handler, event)
         except Exception as error:  # noqa: BLE001 - counted as the first of its tries
-            answers = await self._again(handler, event, error, started)
+            first = error
+        if first is not None:
+            # Not while it is handled: errors of later tries would be told as what came of it.
+            answers = await self._again(handler, event, first, started)
         self._notice(handler, event, "done", started, len(answers))
         return answers
 

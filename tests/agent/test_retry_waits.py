@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.agent import Agent, Context
+from bridge.agent.attempt import Failed
+from bridge.agent.error_trace import error_trace
 from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
@@ -103,14 +105,16 @@ async def test_each_try_says_why_it_failed_and_when_the_next_one_is() -> None:
     agent = handler_of(fails, attempts=4, first_wait_s=2, longest_wait_s=5)
     tried = attempts(agent, notices, slept)
     tried._chance = iter((0.0, 0.5, 0.9)).__next__
-    with pytest.raises(Exception, match="fails"):
+    with pytest.raises(Failed, match="fails") as given_up:
         await tried.handle(agent.handlers[0], EVENT)
+    assert given_up.value.__cause__ is not None
+    assert error_trace(given_up.value.__cause__).count("in fails") == 1
     failed = [n for n in notices if isinstance(n, HandlerFailed)]
     assert [n.failures for n in failed] == [1, 2, 3]
     assert [n.wait for n in failed] == [round(wait, 1) for wait in slept]
     assert slept == [2 * 0.75, 4 * 1.0, 5 * 1.2]
     assert (failed[0].key, failed[0].entity) == ("1", "erp.thing")
-    assert "in fails" in failed[0].traceback
+    assert [n.traceback.count("in fails") for n in failed] == [1, 1, 1], "not those of tries before"
 
 
 async def test_an_event_that_waits_gives_its_place_to_other_keys(here: World) -> None:
