@@ -41,7 +41,7 @@ class Erp:
     def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
         self.words = ("--postgres", url) if url else ()
-        self.system = replace(system_of(folder), url=url) if url else system_of(folder)
+        self.system = replace(system_of(folder), url=url, logins=None) if url else system_of(folder)
         self.dialect = POSTGRES if url else SqliteJournal().sql
 
     def start(self) -> None:

@@ -47,7 +47,7 @@ async def writer_of(given: argparse.Namespace, here: World, told: Callable[[str]
         from connectors.postgres.dialect import POSTGRES
         from connectors.sql.writer import SqlWriter
 
-        return SqlWriter(replace(here.system, url=given.postgres), POSTGRES)
+        return SqlWriter(replace(here.system, url=given.postgres, logins=None), POSTGRES)
     if given.ungranted:
         return UngrantedWriter(here.system, given.folder)
     return await connector.writer(here.system)

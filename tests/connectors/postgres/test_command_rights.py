@@ -128,6 +128,8 @@ async def test_statements_that_cannot_be_right_and_those_that_cannot_be_asked_ar
 async def test_a_server_that_is_away_is_said_so(legacy: Legacy) -> None:
     from bridge.model.errors import RetryLater
 
-    away = replace(legacy.system("vbak", commands=True), url="postgresql://x@127.0.0.1:1/erp")
+    away = replace(
+        legacy.system("vbak", commands=True), url="postgresql://x@127.0.0.1:1/erp", logins=None
+    )
     with pytest.raises(RetryLater):
         await asked(away, block=STATEMENTS["block"])
