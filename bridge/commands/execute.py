@@ -154,6 +154,7 @@ class Execution:
         foreign = self._answered.foreign(command.id)
         if mine and foreign:
             why = f"{foreign}, but the version of legacy-bridge that wrote it does"
+            course.aside = True
             course.end(unknown(command, item.target, why, now))
             return None
         decision = decide(command, item.target, self._commands, self._tables, now)

@@ -81,7 +81,7 @@ class OutcomeWriter:
         if course.held:
             held = HeldRecord(item.key, item.command.digest, item.timestamp)
             outcome.held[item.command.id] = held
-        if course.receipt is not None and not self._receipt(item, course.receipt, outcome):
+        if course.receipt is not None and not self._receipt(item, course, outcome):
             unwritable.append("its receipt")
         for step in course.steps[course.written :]:
             forms = [step, replace(step, message=None, version=None)]
@@ -93,11 +93,14 @@ class OutcomeWriter:
         if unwritable:
             self._bury(_unwritten(record, item, course, unwritable), outcome)
 
-    def _receipt(self, item: Item, receipt: Receipt, outcome: PartOutcome) -> bool:
+    def _receipt(self, item: Item, course: Course, outcome: PartOutcome) -> bool:
+        receipt = course.receipt
+        assert receipt is not None, "asked for where there is one"  # noqa: S101 - for the types
         trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT and pair[1]]
         since = (headers.HELD_SINCE, str(item.timestamp).encode())
         held = [since] if receipt.code == HELD_BACK else []
-        more = [*settled(receipt, item.command.digest), *held, *trace]
+        answers = [] if course.aside else settled(receipt, item.command.digest)
+        more = [*answers, *held, *trace]
         entry = self._fitting("receipt", item.target, [receipt, _brief(receipt)], more)
         if entry is not None:
             outcome.add(self._codec.topic("receipt"), entry)

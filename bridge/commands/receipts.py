@@ -71,7 +71,8 @@ class Course:
     """The states that one command has gone through so far, and its receipt at the end.
 
     `answered`: it had its receipt before, which said so; then nothing is written. `repeated`: it
-    had taken effect before, and gets its receipt now. `written`: so many steps are in the log.
+    had taken effect before, and gets its receipt now. `written`: so many steps are in the log. `aside`: a later version of the bridge has ended it; what this one
+    says beside that is for people, and no reader of headers may take it for the last word.
     """
 
     command: CommandRecord
@@ -80,6 +81,7 @@ class Course:
     repeated: bool = False
     answered: Outcome | None = None
     written: int = 0
+    aside: bool = False
 
     def reach(
         self,

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from bridge.connector import (
     Capabilities,
+    CommandRight,
     Finding,
     Reader,
     Shape,
@@ -89,6 +90,15 @@ class ODataConnector:
     ) -> list[StatementProblem]:
         """As `bridge.connector.ChecksCommands.check_commands`."""
         return await checking.check_commands(system, commands)
+
+    async def check_rights(
+        self,
+        system: System,  # noqa: ARG002 - a part of the port
+        commands: Sequence[CommandSpec],
+    ) -> list[CommandRight]:
+        """As `bridge.connector.ChecksRights.check_rights`: OData has no question for it."""
+        what = "OData has no way to ask what a login may do"
+        return [CommandRight(spec.name, "unasked", what) for spec in commands]
 
     async def means(self, system: System) -> Mapping[str, str]:
         """As `bridge.connector.Means.means`."""

@@ -16,6 +16,7 @@ from bridge.model.error_text import describe_error
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
+    MissingRight,
     OutcomeUnknown,
     Rejected,
     RetryLater,
@@ -27,6 +28,7 @@ from connectors.tryton.definitions import Definitions
 from connectors.tryton.domain import equal
 from connectors.tryton.faults import NoSession, Refused, short
 from connectors.tryton.fields import ID, VERSION
+from connectors.tryton.fitting import RIGHTS
 from connectors.tryton.probe import Probing
 from connectors.tryton.statement import Statement, parse
 
@@ -35,6 +37,7 @@ WARNINGS = "res.user.warning"
 MOST_WARNINGS = 20
 """Warnings of one command that are passed, one after the other."""
 MOST_ROWS = 1000
+USER_ERROR = "UserError"
 REFUSED = 30.0
 """Seconds before the next try where there is no session to be had: with each one that has a wrong
 password Tryton makes the user wait longer.
@@ -95,11 +98,26 @@ class TrytonWriter:
             except OutcomeUnknown as error:
                 outcomes.append(error)
                 away = RetryLater(str(error))
+            except Refused as error:
+                outcomes.append(await self._with_reason(effect, error))
             except BridgeError as error:
                 outcomes.append(error)
             except Exception as error:  # noqa: BLE001 - this command's; how far it came is asked
                 outcomes.append(OutcomeUnknown(f"the connector failed: {describe_error(error)}"))
         return outcomes
+
+    async def _with_reason(self, effect: Effect, refused: Refused) -> Rejected:
+        """The refusal, as a missing right where this user lacks one on the model: Tryton says both in
+        the same form.
+        """
+        if refused.fault.kind != USER_ERROR:
+            return refused
+        with suppress(BridgeError):
+            statement = parse(effect.statement)
+            rights = await self._definitions.rights(statement.model)
+            if not rights.get(RIGHTS[statement.verb], True):
+                return MissingRight(refused.code, str(refused))
+        return refused
 
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row."""

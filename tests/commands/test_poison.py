@@ -273,6 +273,9 @@ async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alo
     assert isinstance(last, Receipt)
     assert (last.outcome, last.code) == (Outcome.UNKNOWN_OUTCOME, "unknown")
     assert "compensated" in (last.message or "")
+    ours = dict([r for r in raw if r.key == entry.key][-1].headers)
+    # A later version that reads the headers must not take this for the last word.
+    assert not {headers.OUTCOME, headers.DIGEST} & ours.keys()
 
 
 async def len_of(here: World, count: int) -> bool:
