@@ -51,7 +51,8 @@ def make_log(config: Config, target: LogTarget | None = None) -> Log:
             partitions=model.partitions,
             replication=model.replication,
             min_insync=model.min_insync,
-        )
+        ),
+        lambda: resolve(security.password, os.environ, folder).reveal(),
     )
 
 

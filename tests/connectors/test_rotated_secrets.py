@@ -43,8 +43,8 @@ class Rotation:
         self.logins = 0
         self.write(OLD)
 
-    def write(self, secret: str) -> None:
-        (self.folder / "secret").write_text(f"{secret}\n")
+    def write(self, value: str) -> None:
+        (self.folder / "secret").write_text(f"{value}\n")
 
     def system(self, **data: Any) -> System:
         """As the bridge makes it of its files."""
@@ -131,17 +131,17 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
 
     between = alone(rule)
     async with between.serving():
-        secret = "${file:secret}"
+        reference = "${file:secret}"
         ways: dict[str, dict[str, Any]] = {
-            "basic": {"login": {"user": "me", "password": secret}},
+            "basic": {"login": {"user": "me", "password": reference}},
             "url": {},
-            "api_key": {"login": {"api_key": {"value": secret}}},
+            "api_key": {"login": {"api_key": {"value": reference}}},
             "oauth2": {
                 "login": {
                     "oauth2": {
                         "token_url": f"{between.address}/token",
                         "client_id": "me",
-                        "client_secret": secret,
+                        "client_secret": reference,
                         "send": "form",
                     }
                 }
@@ -149,7 +149,7 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
         }
         login = ways[way]
         url = f"{between.address}/odata/"
-        url = url.replace("//", f"//me:{secret}@", 1) if way == "url" else url
+        url = url.replace("//", f"//me:{reference}@", 1) if way == "url" else url
         client = ODataClient(rotation.system(connector="odata", url=url, **login))
         await survives(rotation, lambda: client.page("S"))
         await client.close()

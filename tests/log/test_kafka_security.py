@@ -1,5 +1,6 @@
 """A broker that asks for TLS, a password or a client certificate."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.redaction import redact
 from tests.log.certificates import Authority
 from tests.secret_scan import secret
 from tests.services import kafka as brokers
 from tests.services.ports import free_ports
+from tests.waiting import until
 
 PASSWORD = secret("kafka")
+FIRST, SECOND = secret("kafka-first"), secret("kafka-second")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
@@ -133,6 +137,42 @@ async def fails(wanted: KafkaSettings) -> BridgeError:
 async def test_a_password_over_tls_lets_every_client_in(secured: Secured, mechanism: str) -> None:
     login = {"mechanism": mechanism, "username": "bridge", "password": PASSWORD}
     await works(settings(secured.sasl, protocol="SASL_SSL", ca=secured.ca, **login))
+
+
+async def test_a_password_that_is_replaced_reaches_clients_that_run(
+    secured: Secured, tmp_path: Path
+) -> None:
+    """Those that run log in with it at their next connection, those that are made later at once."""
+    admin = AdminClient({"bootstrap.servers": secured.plain})
+
+    def let_in(password: str) -> None:
+        scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        wanted = UserScramCredentialUpsertion("rotated", scram, password.encode())
+        admin.alter_user_scram_credentials([wanted])["rotated"].result(20)
+
+    file = tmp_path / "password"
+    file.write_text(FIRST)
+    let_in(FIRST)
+    login = {"mechanism": "SCRAM-SHA-512", "username": "rotated", "password": FIRST}
+    wanted = settings(secured.sasl, protocol="SASL_SSL", ca=secured.ca, **login)
+    log = KafkaLog(wanted, file.read_text)
+    assert log._password is not None
+    log._password._read_again_s = 0.05
+    await log.open()
+    try:
+        let_in(SECOND)
+        file.write_text(SECOND)
+        running = log._admin._client._client
+        await until(lambda: running._sasl_plain_password == SECOND, 20)
+        await log.create_topics([TopicSpec(name := f"rotated{secrets.token_hex(4)}", partitions=1)])
+        await log.append(name, [Entry(b"k", b"v")])
+        # Whoever runs loses its connections, as when the broker is started again.
+        for connection in list(running._conns.values()):
+            await asyncio.wait([connection.close()], timeout=5)
+        assert name in await log.topics()
+        assert redact(f"{FIRST} {SECOND}") == "*** ***"
+    finally:
+        await log.close()
 
 
 async def test_a_client_certificate_lets_every_client_in(secured: Secured) -> None:

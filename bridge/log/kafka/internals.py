@@ -38,6 +38,14 @@ def cause_of_death(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
     return error
 
 
+def set_password(client: Any, password: str) -> None:
+    """The password with which the connections that a producer, a consumer or an administrator makes
+    from now on log in.
+    """
+    inner = client.client if isinstance(client, aiokafka.AIOKafkaProducer) else client._client  # noqa: SLF001
+    inner._sasl_plain_password = password  # noqa: SLF001
+
+
 def next_group(producer: aiokafka.AIOKafkaProducer) -> None:
     """Make way for another group in one transaction: aiokafka remembers only the first."""
     producer._txn_manager._txn_consumer_group = None  # noqa: SLF001

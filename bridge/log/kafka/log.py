@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
@@ -26,6 +26,7 @@ from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import told, translate
 from bridge.log.kafka.membership import Membership
 from bridge.log.kafka.metadata import DESCRIBE, READ, TopicRights, missing_operations
+from bridge.log.kafka.password import CurrentPassword
 from bridge.log.kafka.producer import KafkaProducer
 from bridge.log.kafka.settings import (
     BACKOFF_MS,
@@ -65,8 +66,13 @@ class KafkaLog:
     Each producer and each consumer has connections of its own, as the protocol wants it.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(
+        self, settings: KafkaSettings, read_password: Callable[[], str] | None = None
+    ) -> None:
         self._settings = settings
+        self._password: CurrentPassword | None = None
+        if settings.security.logs_in and read_password is not None:
+            self._password = CurrentPassword(settings.security.username, read_password)
         self._arguments: dict[str, Any] = {}
         self._admin_: KafkaAdmin | None = None
         self._offsets_: aiokafka.AIOKafkaConsumer | None = None
@@ -103,12 +109,17 @@ class KafkaLog:
                 await internals.stop(offsets)
                 await internals.stop(undecided)
                 raise
+        if self._password is not None:
+            self._password.add(client)
+            self._password.start(self._arguments)
         self._admin_ = KafkaAdmin(client, self._settings)
         self._offsets_ = offsets
         self._undecided_ = undecided
 
     async def close(self) -> None:
         """Close everything that is still open, readers and members included."""
+        if self._password is not None:
+            await self._password.stop()
         for consumer in list(self._consumers):
             await consumer.close()
         if self._bulk is not None:
@@ -350,7 +361,7 @@ class KafkaLog:
         return self._undecided_
 
     def _consumer(self, group: str | None, **arguments: Any) -> aiokafka.AIOKafkaConsumer:
-        return aiokafka.AIOKafkaConsumer(
+        client = aiokafka.AIOKafkaConsumer(
             **{"isolation_level": "read_committed", **self._arguments, **arguments},
             group_id=group,
             auto_offset_reset="earliest",
@@ -362,6 +373,12 @@ class KafkaLog:
             request_timeout_ms=int(max(self._settings.timeout, REBALANCE + 10) * 1000),
             metadata_max_age_ms=30_000,
         )
+        self._follow_password(client)
+        return client
+
+    def _follow_password(self, client: Any) -> None:
+        if self._password is not None:
+            self._password.add(client)
 
     def _new_producer(self, **arguments: Any) -> aiokafka.AIOKafkaProducer:
         client = aiokafka.AIOKafkaProducer(
@@ -371,6 +388,7 @@ class KafkaLog:
             max_request_size=MAX_BATCH,
             request_timeout_ms=self._timeout_ms,
         )
+        self._follow_password(client)
         return internals.forgiving(client)
 
     async def _producer(self, transactional_id: str, transaction_ms: int) -> KafkaProducer:
