@@ -15,6 +15,7 @@ from bridge.agent import Agent, Context
 from bridge.agent.attempt import Failed
 from bridge.agent.error_trace import error_trace
 from bridge.agent.handler_slots import HandlerSlots
+from bridge.agent.handling import AgentStopped
 from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
@@ -203,3 +204,23 @@ async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
     [notice] = [n for n in notices if isinstance(n, Notified)]
     assert (notice.key, notice.handler, notice.entity) == ("4711", "check", "erp.sales_order")
     assert notice.show == f"bridgectl dead show {letter.event_id}"
+
+
+async def test_an_agent_that_stops_says_where_its_handler_failed(here: World) -> None:
+    """Nothing of the event is written then, so that the log is the only place for it."""
+    agent = Agent("watch", on_failure="stop", attempts=2)
+
+    @agent.on("erp.sales_order")
+    async def check(event: Event, ctx: Context) -> None:
+        raise ConnectionError("away")
+
+    notices: list[Notice] = []
+    await here.publish("sales_order", 1, [here.order(4711, 1, 5)])
+    async with running(here, agent, notices) as task:
+        await until(task.done)
+    assert isinstance(task.exception(), AgentStopped)
+    first, last = [n for n in notices if isinstance(n, HandlerFailed)]
+    assert first.wait is not None
+    assert last.wait is None
+    assert (last.key, last.failures, last.attempts) == ("4711", 2, 2)
+    assert last.traceback.count("in check") == 1
