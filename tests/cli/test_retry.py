@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from bridge.commands.receipts import refused, settled
+from bridge.commands.receipts import HELD_BACK, refused, settled
 from bridge.config import load
-from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.fixed import target
+from bridge.model.command import Command, CommandRecord, command_id, seal
+from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome
 from bridge.wiring import opened
 from tests.cli.place import Place
@@ -110,3 +110,26 @@ def test_what_cannot_be_sent_again_says_why(lived: Place) -> None:
     assert lived.call("commands", "retry", "--code", "nothing", "--yes").code == 3
     none = ("commands", "retry", "--state", "expired", "--system", "crm", "--json")
     assert lived.call(*none).code == 3
+
+
+def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: Place) -> None:
+    held = AuditRecord(
+        command_id("person-bot", "ticket"),
+        "erp.block_order",
+        "validated",
+        "executor",
+        datetime.now(UTC) + timedelta(seconds=5),
+        HELD_BACK,
+        "it has not been carried out, and waits: permission denied for table vbak",
+    )
+
+    async def write() -> None:
+        async with opened(load(lived.config)) as bridge:
+            entry = bridge.codec.entry("audit", held.command_id, held)
+            await bridge.log.append(bridge.codec.topic("audit"), [entry])
+
+    asyncio.run(write())
+    words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x", "--by", "bot")
+    answer = lived.call(*words, "--idempotency-key", "ticket", "--wait", "0.2")
+    assert answer.code == 1
+    assert "it is held back (it has not been carried out, and waits: permission" in answer.err

@@ -11,6 +11,8 @@ import pytest
 from bridge.cli.commands.story import stories
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
 from bridge.connector import Done, Effect
+from bridge.log.copy import copy_log
+from bridge.log.embedded import EmbeddedLog
 from bridge.model.command import CommandRecord
 from bridge.model.errors import MissingRight, Rejected
 from bridge.model.receipt import Receipt
@@ -239,3 +241,26 @@ async def test_without_a_ledger_a_login_that_may_not_is_asked_for_and_nothing_ha
         may = True
         await reach(here, [first, behind], "succeeded")
     assert effects(here.folder) == {other.id: 1, first.id: 1, behind.id: 1}
+
+
+async def test_held_commands_are_found_again_in_a_copied_log(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("copied")
+    async with world(folder, partitions=1) as old:
+        for number in (1, 2):
+            old.order(number, 1, 5)
+        first, behind, other = block("1"), note("1", 2), note("2")
+        await send(old, other, first, behind)
+        async with executing(old, writer=UngrantedWriter(old.system, folder), session=HEIR):
+            await reach(old, [other], "succeeded")
+            await reach(old, [first, behind], "held_back")
+        log = EmbeddedLog(folder / "copy.db", partitions=1)
+        async with world(folder, log=log) as new:
+            await copy_log(old.log, old.registry, new.log, new.registry, new.bridge)
+            await send(new, last := note("1", 3))
+            async with executing(new, writer=UngrantedWriter(new.system, folder)):
+                await reach(new, [last], "held_back")
+                grant(folder)
+                await reach(new, [first, behind, last], "succeeded")
+            assert orders(new)["1"] == (5, "01", "note 3")

@@ -213,11 +213,14 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
     from bridge.cli.commands.story import stories
     from bridge.cli.decoding import fixed_history
     from bridge.cli.given.start import Start
+    from bridge.commands.receipts import HELD_BACK
 
     since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
     async with contextlib.aclosing(fixed_history(bridge, ["audit"], since)) as found:
         steps = [item.fixed async for item in found if item.fixed is not None]
-    return stories([record, *steps])[record.id].state
+    story = stories([record, *steps])[record.id]
+    last = story.steps[-1] if story.steps else None
+    return f"held back ({last.message})" if last and last.code == HELD_BACK else story.state
 
 
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
