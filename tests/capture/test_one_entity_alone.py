@@ -87,7 +87,7 @@ MISTAKES = {
     "a key that is no column": Mistake(
         (TABLE.format("bad"), ROW, GRANT),
         "'n' is not among its fields",
-        ("ALTER TABLE bad ADD n int NOT NULL DEFAULT 3",),
+        ("ALTER TABLE bad ADD n int NOT NULL DEFAULT 3, REPLICA IDENTITY FULL",),
         entity=replace(BAD, key=("n",)),
     ),
     "a field that is no column": Mistake(
