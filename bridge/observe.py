@@ -133,6 +133,18 @@ class DeletesWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandsHeld:
+    """The commands of one declaration wait for what a person has to give (`reason`), and nothing else
+    of their system does (`state` held); or they go on (`state` released).
+    """
+
+    system: str
+    command: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Something went to the dead-letter topic; `kind` row, record, event, command. What can be said
     of it: the row's key, `place` and `show`, by which `bridgectl dead` finds the letter, and, where
@@ -265,6 +277,7 @@ Notice = (
     | CaptureRemark
     | WorkReported
     | SnapshotProgress
+    | CommandsHeld
     | DeletesWithheld
     | DeadLetter
     | Handled

@@ -22,6 +22,7 @@ from bridge.observe import (
     Captured,
     CaptureRemark,
     CommandMoved,
+    CommandsHeld,
     Confirmed,
     DeadLetter,
     DeletesWithheld,
@@ -119,6 +120,8 @@ def _weight(notice: Notice) -> int:
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, CommandMoved):
         return _command_weight(notice)
+    if isinstance(notice, CommandsHeld):
+        return logging.WARNING if notice.state == "held" else logging.INFO
     if isinstance(notice, SourceState) and state == "stopped" and reason:
         return logging.DEBUG  # the part that ends for it says so at once, with the same reason
     if isinstance(notice, PartState) and state == "opened":

@@ -40,8 +40,8 @@ from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
 from bridge.model.declare import SystemSpec
 from bridge.model.errors import ConfigurationError, RetryLater
-from bridge.observe import Observer, ignore
-from bridge.waiting import MIN_FAILURES, PartWaiting
+from bridge.observe import CommandsHeld, Observer, ignore
+from bridge.waiting import PartWaiting
 
 IDLE = 0.5
 BATCH = 500
@@ -170,6 +170,8 @@ class CommandExecutor:
         self._assignment = AssignmentWatch(self._owners)
         self._held = HeldCommands()
         self._told_held: set[str] = set()
+        self._observer = observer
+        self._system = system.name
         self._took_up_at = 0.0
         self._batch = BATCH if ledger else ASKED_BATCH
         self._execution = Execution(
@@ -333,14 +335,13 @@ class CommandExecutor:
             elif name not in self._told_held:
                 self._told_held.add(name)
                 why = (
-                    f"the commands {name} wait, and nothing else does: {declaration.reason}. They are "
-                    "tried again by themselves, once a minute at the least, until their deadlines; "
-                    "`bridgectl commands --state waiting` lists them"
+                    f"{declaration.reason}. They are tried again by themselves, once a minute at the "
+                    "least, until their deadlines; `bridgectl commands --state waiting` lists them"
                 )
-                self._waiting.tried(MIN_FAILURES, why, name)
+                self._observer(CommandsHeld(self._system, name, "held", why))
         for name in self._told_held - self._held.declarations.keys():
             self._told_held.discard(name)
-            self._waiting.tried(0, "", name)
+            self._observer(CommandsHeld(self._system, name, "released"))
 
     async def _carried_out(
         self, parts: Mapping[TopicPartition, Part], owned: OwnedPartitions

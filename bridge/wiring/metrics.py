@@ -18,6 +18,7 @@ from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
     CommandMoved,
+    CommandsHeld,
     Confirmed,
     DeadLetter,
     DeletesWithheld,
@@ -106,6 +107,13 @@ class Metrics:
         self._moved = Counter(
             "bridge_command_states", "Commands that reached a state", ["state"], registry=registry
         )
+        self._held_commands = Gauge(
+            "bridge_held_declarations",
+            "Commands of a system's file that wait for a right or a table that a person has to give",
+            ["system"],
+            registry=registry,
+        )
+        self._held_names: dict[str, set[str]] = {}
         self._withheld = Counter(
             "bridge_deletes_withheld",
             "Deletes that a comparison didn't write, because the system has the rows or can't be asked",
@@ -148,6 +156,7 @@ class Metrics:
                 _declare(self._waiting, [(agent.name, handler.name)])
         if scope.executed:
             _declare(self._moved, ((state.value,) for state in State))
+            _declare(self._held_commands, ((name,) for name in scope.executed))
 
     def declare_parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Make the series of these parts, by kind and name."""
@@ -171,6 +180,10 @@ class Metrics:
                 self._troubled.labels(notice.entity).set(notice.state == "troubled")
                 if notice.state == "captured":
                     self._paused.labels(notice.entity).set(0)
+            case CommandsHeld():
+                names = self._held_names.setdefault(notice.system, set())
+                (names.add if notice.state == "held" else names.discard)(notice.command)
+                self._held_commands.labels(notice.system).set(len(names))
             case DeletesWithheld():
                 self._withheld.labels(notice.entity).inc(notice.present + notice.unasked)
             case DeadLetter():

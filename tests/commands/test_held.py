@@ -16,7 +16,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.model.command import CommandRecord
 from bridge.model.errors import MissingRight, Rejected
 from bridge.model.receipt import Receipt
-from bridge.observe import CommandMoved, Notice, PartState
+from bridge.observe import CommandMoved, CommandsHeld, Notice
 from tests.agent.world import World, world
 from tests.commands.killed import killed
 from tests.commands.place import HEIR, executing, orders, sealed, send
@@ -84,10 +84,10 @@ async def test_a_missing_right_holds_back_its_declaration_and_what_is_behind_it_
         await reach(here, [*blocks, behind, late], "succeeded")
     assert orders(here)["1"] == (5, "01", "note 1")
     assert orders(here)["5"] == (5, "01", "block 2")
-    told = [n for n in notices if isinstance(n, PartState) and n.state == "retrying"]
-    assert len(told) == 1, told
-    assert told[0].reason.startswith("the commands erp.block_order wait, and nothing else does")
-    assert DENIED in told[0].reason
+    held, released = [n for n in notices if isinstance(n, CommandsHeld)]
+    assert (held.system, held.command, held.state) == ("erp", "erp.block_order", "held")
+    assert DENIED in held.reason
+    assert (released.command, released.state) == ("erp.block_order", "released")
     assert "failed" not in {n.state for n in notices if isinstance(n, CommandMoved)}
     for command in (*blocks, behind, late):
         assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]

@@ -10,6 +10,7 @@ from bridge.observe import (
     Captured,
     CaptureRemark,
     CommandMoved,
+    CommandsHeld,
     Confirmed,
     DeadLetter,
     DeletesWithheld,
@@ -43,6 +44,7 @@ NOTICES: tuple[Notice, ...] = (
     GroupMoved("acme.executor.erp", "acme.commands", 3, "why"),
     EntityPaused("erp.thing", "why"),
     EntityState("erp.other", "troubled", "why"),
+    CommandsHeld("erp", "erp.block", "held", "why"),
     DeletesWithheld("erp.thing", 2, 1, "why"),
     *(DeadLetter(kind, "erp.thing", "why") for kind in ("row", "record")),
     DeadLetter("event", "watch", "why"),
@@ -131,3 +133,16 @@ def test_an_entity_that_was_resumed_counts_as_paused_no_longer() -> None:
     assert metrics.registry.get_sample_value(paused, {"entity": "erp.customer"}) == 1
     metrics(EntityState("erp.customer", "captured"))
     assert metrics.registry.get_sample_value(paused, {"entity": "erp.customer"}) == 0
+
+
+def test_declarations_that_wait_for_a_person_are_counted_until_they_go_on() -> None:
+    metrics = Metrics()
+
+    def held() -> float | None:
+        return metrics.registry.get_sample_value("bridge_held_declarations", {"system": "erp"})
+
+    for command in ("erp.a", "erp.b", "erp.b"):
+        metrics(CommandsHeld("erp", command, "held", "permission denied"))
+    assert held() == 2
+    metrics(CommandsHeld("erp", "erp.a", "released"))
+    assert held() == 1
