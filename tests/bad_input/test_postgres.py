@@ -37,6 +37,33 @@ def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: S
         a_shop.until_equal()
 
 
+def test_a_password_that_is_replaced_is_taken_while_the_bridge_runs(
+    a_shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As Kubernetes does it: first the server has the new one, some time later the file."""
+    place, user = a_shop.place, a_shop.user
+    a_shop.set_up()
+    # Outside of the bridge's folder, none of whose files may hold a secret.
+    file = tmp_path_factory.mktemp("secrets") / "password"
+    file.write_text(place.secrets["SHOP_PASSWORD"])
+    system = place.folder / "systems" / "shop.yaml"
+    system.write_text(system.read_text().replace("${env:SHOP_PASSWORD}", f"${{file:{file}}}"))
+    with place.running("--only", "capture") as run:
+        run.says("streaming")
+        a_shop.sql("insert into article values (2, 'jug', 1)")
+        place.until_changes("article", 1)
+        place.secret("SHOP_PASSWORD", "r0tated:p@ss")
+        a_shop.sql(
+            f"alter role {user} password '{place.secrets['SHOP_PASSWORD']}'",
+            f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{user}'",
+            "insert into article values (3, 'pan', 1)",
+        )
+        run.says("it was accepted before: the secret is read again each second")
+        file.write_text(place.secrets["SHOP_PASSWORD"])
+        place.until_changes("article", 2)
+        a_shop.until_equal()
+
+
 def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Shop) -> None:
     place = a_shop.place
     a_shop.sql("drop table article")
