@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from bridge.log.fixed import FixedCodec
+from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, TopicPartition
 from bridge.model.errors import RetryLater
 from bridge.model.fixed import RELEASED, DeadLetter
@@ -92,7 +93,7 @@ class ParkedKeys:
         self._looked = since = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())
         while any(self._reader.position(place) < end for place, end in ends.items()):
-            records = await self._reader.read(1000, READ_TIMEOUT_S)
+            records = await read_past_marks(self._reader, ends, 1000, READ_TIMEOUT_S)
             if records:
                 since = self._clock()
             elif self._clock() - since > PATIENCE_S:

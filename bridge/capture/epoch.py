@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.capture import positions
 from bridge.capture.positions import BATCH, PATIENCE
 from bridge.capture.stored import load
+from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, TopicPartition
 from bridge.model.errors import RetryLater
 
@@ -45,7 +46,7 @@ class Epoch:
     async def _catch_up(self, reader: Consumer) -> None:
         end = (await self._log.end_offsets([self._place]))[self._place]
         while (at := reader.position(self._place)) < end:
-            for record in await reader.read(BATCH, PATIENCE):
+            for record in await read_past_marks(reader, [self._place], BATCH, PATIENCE):
                 if record.key == self._source.encode():
                     self._take(record.value)
             if reader.position(self._place) == at:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from bridge.capture.keyset import KeySet
 from bridge.capture.progress import Job
+from bridge.log.history import read_past_marks
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.model import headers
 from bridge.model.errors import RetryLater
@@ -39,7 +40,7 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
     try:
         while any(reader.position(place) < end[place] for place in start):
             before = [reader.position(place) for place in start]
-            records = await reader.read(BATCH, PATIENCE)
+            records = await read_past_marks(reader, start, BATCH, PATIENCE)
             if not records and before == [reader.position(place) for place in start]:
                 raise RetryLater(
                     f"{log.name}: {topic} could not be read to its end within {PATIENCE:.0f} s"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bridge.commands.answers import Answer, Answers, answer
 from bridge.log.fixed import FixedCodec
+from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model import headers
 from bridge.model.errors import RetryLater
@@ -155,7 +156,7 @@ class Answered:
 
     async def _read(self, reader: Consumer) -> None:
         before = dict(self._at)
-        records = await reader.read(AT_ONCE, PATIENCE)
+        records = await read_past_marks(reader, before, AT_ONCE, PATIENCE)
         for record in records:
             self._take(record)
         self._at = {place: reader.position(place) for place in before}

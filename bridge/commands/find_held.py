@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from bridge.commands.answered import HeldRecord
 from bridge.commands.items import Item, Items
+from bridge.log.history import read_past_marks
 from bridge.log.port import Log, TopicPartition
 from bridge.model import headers, wire
 from bridge.model.errors import RetryLater
@@ -30,7 +31,7 @@ async def find_held(
     try:
         while any(reader.position(place) < end for place, end in ends.items()):
             before = {place: reader.position(place) for place in places}
-            records = await reader.read(RECORDS_PER_READ, READ_TIMEOUT_S)
+            records = await read_past_marks(reader, places, RECORDS_PER_READ, READ_TIMEOUT_S)
             if not records and all(reader.position(place) == at for place, at in before.items()):
                 raise RetryLater(f"{log.name}: held commands could not be read again")
             for record in records:

@@ -27,6 +27,7 @@ from bridge.log.copying.topics import (
     ordered,
     places_of,
 )
+from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Entry,
     GroupInfo,
@@ -222,7 +223,8 @@ class _Copy:
         limit = 500
         try:
             while (at := reader.position(place)) < part.stop:
-                records = [r for r in await reader.read(limit, PATIENCE) if r.offset < part.stop]
+                batch = await read_past_marks(reader, [place], limit, PATIENCE)
+                records = [record for record in batch if record.offset < part.stop]
                 upto = min(reader.position(place), part.stop)
                 if not records and upto == at:
                     raise RetryLater(

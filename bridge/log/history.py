@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
-from bridge.log.port import Log, Record, TopicPartition
+from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model.errors import RetryLater
 
 BATCH_RECORDS: Final = 1000
 READ_WAIT_S: Final = 0.1
 READ_TIMEOUT_S: Final = 30.0
 """Longer than that without a record although the log says there is one, and it is away."""
+
+
+async def read_past_marks(
+    reader: Consumer, partitions: Iterable[TopicPartition], limit: int, timeout: float
+) -> list[Record]:
+    """As `reader.read`, but returns as soon as a position has moved, too. On Kafka what is left
+    may be marks of transactions, or records of one that was aborted: no read returns for those.
+    """
+    places = list(partitions)
+    before = [reader.position(place) for place in places]
+    deadline = monotonic() + timeout
+    while True:
+        left = deadline - monotonic()
+        records = await reader.read(limit, max(0.0, min(left, READ_WAIT_S)))
+        moved = before != [reader.position(place) for place in places]
+        if records or moved or left <= READ_WAIT_S:
+            return records
 
 
 async def history(
@@ -31,14 +48,10 @@ async def history(
     if not open_:
         return
     reader = await log.reader({place: offsets[place] for place in open_})
-    moved_at = monotonic()
     try:
         while open_:
             before = {place: reader.position(place) for place in open_}
-            # Not longer: on Kafka what is left may be marks of transactions, of which no read tells.
-            records = await reader.read(BATCH_RECORDS, READ_WAIT_S)
-            if records or any(reader.position(place) != at for place, at in before.items()):
-                moved_at = monotonic()
+            records = await read_past_marks(reader, before, BATCH_RECORDS, READ_TIMEOUT_S)
             for place in list(open_):
                 if reader.position(place) >= ends[place]:
                     open_.discard(place)
@@ -48,7 +61,7 @@ async def history(
                 advance(total - left, total)
             if records:
                 yield in_time([r for r in records if r.offset < ends[TopicPartition(r[0], r[1])]])
-            elif open_ and monotonic() - moved_at > READ_TIMEOUT_S:
+            elif open_ and all(reader.position(place) == before[place] for place in open_):
                 stuck = ", ".join(f"{place.topic}-{place.partition}" for place in sorted(open_))
                 raise RetryLater(f"{log.name}: no answer within {READ_TIMEOUT_S:.0f} s for {stuck}")
     finally:

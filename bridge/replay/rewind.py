@@ -14,10 +14,9 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field, replace
-from time import monotonic
 from typing import NamedTuple
 
-from bridge.log.history import READ_WAIT_S
+from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.replay.contract import Events, Picked, Sink
@@ -127,14 +126,11 @@ async def _batches(
     if not ahead:
         return
     reader: Consumer = await log.reader(ahead)
-    moved_at = monotonic()
     try:
         while any(reader.position(place) < ends[place] for place in ahead):
             before = dict(_positions(reader, ahead))
-            records = await reader.read(AT_ONCE, READ_WAIT_S)
-            if records or before != (now := dict(_positions(reader, ahead))):
-                moved_at = monotonic()
-            elif monotonic() - moved_at > PATIENCE:
+            records = await read_past_marks(reader, ahead, AT_ONCE, PATIENCE)
+            if not records and before == (now := dict(_positions(reader, ahead))):
                 stuck = sorted(place for place in ahead if now[place] < ends[place])
                 raise RetryLater(
                     f"{log.name}: no answer within {PATIENCE:.0f} s for "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,7 @@ from bridge.cli.given.topics import topic_of
 from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.log.fixed import ENTRY_OVERHEAD
-from bridge.log.history import READ_WAIT_S
+from bridge.log.history import read_past_marks
 from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
 from bridge.model import headers
 from bridge.model.fixed import DeadLetter
@@ -109,10 +108,11 @@ async def _next_records(
     records: list[Record] = []
     reader = await log.reader({place: start})
     try:
-        deadline = monotonic() + READ_TIMEOUT_S
-        # What is left may be marks of Kafka's transactions, of which no read tells.
-        while len(records) < count and reader.position(place) < end and monotonic() < deadline:
-            records += await reader.read(count - len(records), READ_WAIT_S)
+        while len(records) < count and (at := reader.position(place)) < end:
+            batch = await read_past_marks(reader, [place], count - len(records), READ_TIMEOUT_S)
+            if not batch and reader.position(place) == at:
+                break
+            records += batch
     finally:
         await reader.close()
     if not records:

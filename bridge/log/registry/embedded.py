@@ -15,6 +15,7 @@ import json
 import logging
 from typing import Any
 
+from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Consumer,
     Entry,
@@ -137,7 +138,7 @@ class EmbeddedRegistry:
             raise RetryLater(f"the registry {self.name} is not open")
         end = (await self._log.end_offsets([self._place]))[self._place]
         while (at := reader.position(self._place)) < end:
-            records = await reader.read(_READ, _WAIT)
+            records = await read_past_marks(reader, [self._place], _READ, _WAIT)
             if not records and reader.position(self._place) == at:
                 raise RetryLater(
                     f"the registry {self.name} could not be read from offset {at} to its end "

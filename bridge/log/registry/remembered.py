@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Entry,
     Log,
@@ -231,7 +232,7 @@ class RememberedRegistry:
         reader = await self._log.reader({partition: self._next_offset})
         try:
             while (offset := reader.position(partition)) < end:
-                records = await reader.read(READ_LIMIT, READ_TIMEOUT_S)
+                records = await read_past_marks(reader, [partition], READ_LIMIT, READ_TIMEOUT_S)
                 if not records and reader.position(partition) == offset:
                     raise RetryLater(
                         f"{self._log.name}: {partition.topic} could not be read from offset "
