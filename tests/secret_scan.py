@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from click.testing import CliRunner, Result
 
 from bridge.model.secret_forms import base64_forms, plain_forms
 
@@ -144,7 +145,9 @@ class SecretScan:
 
 
 def scan_processes(scan: SecretScan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on whatever `communicate` of a process returns is scanned."""
+    """From now on whatever `communicate` of a process returns is scanned, and what `bridgectl` prints
+    inside of this one.
+    """
     communicate: Callable[..., tuple[Any, Any]] = subprocess.Popen.communicate
 
     def scanned(process: subprocess.Popen[Any], *given: Any, **named: Any) -> tuple[Any, Any]:
@@ -153,6 +156,14 @@ def scan_processes(scan: SecretScan, monkeypatch: pytest.MonkeyPatch) -> None:
         return outputs
 
     monkeypatch.setattr(subprocess.Popen, "communicate", scanned)
+    invoke: Callable[..., Result] = CliRunner.invoke
+
+    def scanned_inside(runner: CliRunner, *given: Any, **named: Any) -> Result:
+        result = invoke(runner, *given, **named)
+        scan.note_output(["bridgectl"], result.output)
+        return result
+
+    monkeypatch.setattr(CliRunner, "invoke", scanned_inside)
 
 
 _SCAN: Final = pytest.StashKey[pytest.MonkeyPatch]()

@@ -25,6 +25,10 @@ def test_process(tmp_path):
     program.write_text("#!/bin/sh\\nprintf 'Zq7xTest%s\\n' SecretX9vK >&2\\n")
     program.chmod(0o755)
     subprocess.run([program], capture_output=True, check=True)
+def test_inside():
+    import click
+    from click.testing import CliRunner
+    CliRunner().invoke(click.command()(lambda: click.echo(PASSWORD)), [])
 """
 CLEAN = """\
 import subprocess, sys
@@ -47,7 +51,7 @@ def test_a_secret_that_gets_out_fails_its_test(tmp_path: Path) -> None:
     # Its folders are not this test's, which is scanned, too.
     with tempfile.TemporaryDirectory() as base:
         done = run_tests(tmp_path, Path(base) / "t")
-    assert "7 failed, 4 passed" in done.stdout, done.stdout + done.stderr
+    assert "8 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert all("test_leaking.py" in line for line in failed)
 
