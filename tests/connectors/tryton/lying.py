@@ -103,7 +103,7 @@ class LyingTrytonLegacy(TrytonLegacy):
     def system(self, *tables: str) -> System:
         """As `Legacy.system`."""
         found = super().system(*tables)
-        return replace(found, url=self._service.url(found.url))
+        return replace(found, url=self._service.url(found.url), logins=None)
 
     def probe_qty(self) -> str:
         """As `Probes.probe_qty`."""
