@@ -62,6 +62,10 @@ class CurrentLogin:
         self._refused_at = 0.0
         self._read_at = 0.0
 
+    def __reduce__(self) -> tuple[type[CurrentLogin], tuple[Credentials]]:
+        """Another process begins with the credentials of this one, and shares nothing else with it."""
+        return CurrentLogin, (self._credentials,)
+
     def attempt(self) -> Attempt:
         """What to log in with now. Raises the last refusal while it is too early for another try."""
         with self._lock:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.connector import System
 from bridge.connector.current_login import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
@@ -120,3 +122,11 @@ def test_the_waits_between_two_tries_of_a_refused_secret_grow(pauses: list[int])
     other.file = "new"
     other.now += READ_AGAIN_S
     assert other.outcome() is None
+
+
+def test_a_system_is_handed_to_another_process_with_its_login() -> None:
+    """As the acceptance suites of connectors do."""
+    system = System("b", "erp", "x://u:p@h", "x://h", None, (), login=("me", "pw"))
+    other = pickle.loads(pickle.dumps(system))  # noqa: S301 - made here
+    assert other == system
+    assert other.shared_login.attempt().credentials == Credentials("x://u:p@h", ("me", "pw"))
