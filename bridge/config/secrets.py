@@ -20,6 +20,9 @@ _ANY = re.compile(r"\$\{[^}]*\}?")
 _SETTINGS = re.compile(r"(^|.*\s)(host|hostaddr|port|dbname|user|service)\s*=", re.DOTALL)
 #: Within and without quotes (https://www.postgresql.org/docs/current/libpq-connect.html).
 _SETTING_SPECIAL = re.compile(r"[\\'\s]")
+_OPEN_SETTING = re.compile(r"(^|\s)(host|hostaddr|port|dbname|user|service)\s*=\s*'?[^'\s=]*$")
+_OPEN_VALUE = re.compile(r"[\w.,:\[\]-]*")
+"""Of what names a server or a database: no login, no parameter."""
 
 
 class Secret:
@@ -83,7 +86,8 @@ def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
 
     def put(found: re.Match[str]) -> str:
         value = _look_up(found[1], found[2].strip(), environ, folder)
-        register_secret(value, found[0])
+        if not (_is_open_place(text, found) and _OPEN_VALUE.fullmatch(value)):
+            register_secret(value, found[0])
         for number, secret in enumerate(secrets_in_url(value)):
             register_secret(secret, f"{found[0]} {number}")
         if in_settings:
@@ -91,3 +95,20 @@ def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
         return quote(value, safe="") if in_url else value
 
     return Secret(REFERENCE.sub(put, text))
+
+
+def _is_open_place(text: str, reference: re.Match[str]) -> bool:
+    """Whether the reference stands for a host, a port, or the user or the name of a database: hidden,
+    they would be missing in whatever a message says of them, and of all that is called like them.
+    """
+    before = REFERENCE.sub("x", text[: reference.start()])
+    after = REFERENCE.sub("x", text[reference.end() :])
+    scheme, mark, address = before.partition("://")
+    if not mark:
+        return _OPEN_SETTING.search(before) is not None
+    is_host = re.match(r"[^/?#]*@", after) is None and not re.search(r"[/?#]", address)
+    if scheme.lower() in {"http", "https"}:
+        # A path may hold a key, and so may a user without a password.
+        return is_host
+    is_user = re.match(r"[^:/?#@]*:[^@]+@", after) is not None and not re.search(r"[:/?#]", address)
+    return is_host or is_user or ("/" in address and not re.search(r"[?#]|/.*@", address))

@@ -11,7 +11,8 @@ _LOGIN: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>[^/?#]*)@")
 #: A password with a bare slash or question mark in it: what stands behind the colon is no port.
 _LOGIN_CUT: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>(?!\d{1,5}[/?#]).*)@")
 _SECRET_NAME: Final = re.compile(
-    r"pass\w*|pwd|sslpassword|\w*secret|\w*token|[\w-]*key|sig(nature)?|credentials?|auth\w*|assertion|code",
+    r"(?!passfile|sslkey)(pass\w*|pwd|sslpassword|\w*secret|\w*token|[\w-]*key|sig(nature)?|credentials?"
+    r"|auth(orization)?|assertion|code)",
     re.IGNORECASE,
 )
 _PARAMETER: Final = re.compile(

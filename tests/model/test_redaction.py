@@ -236,6 +236,8 @@ def test_a_long_text_is_redacted_in_no_time_that_anybody_waits_for() -> None:
         ("host=h password=p+q user=u", {"p+q", "p q"}),
         ("DRIVER={x};UID=sa;PWD={a;b}}c};", {"a;b}c"}),
         ("kafka://k1:9092,k2:9092", set()),
+        ("postgresql://h/db?sslkey=/etc/ssl/bridge.key&passfile=/etc/pgpass", set()),
+        ("mssql+pyodbc://h/db?Authentication=ActiveDirectoryIntegrated", set()),
     ],
 )
 def test_the_secrets_of_an_address(url: str, secrets: set[str]) -> None:
