@@ -2,7 +2,8 @@
 
 PostgreSQL's own messages of most classes name tables, columns and constraints only; the DETAIL quotes
 rows ("Failing row contains ..."), messages of class 22 the value that could not be read, and whatever a
-trigger or function raises may hold anything. SQLite's name tables and columns, but for triggers' words.
+trigger or function raises may hold anything. So may the names in a statement that one of them puts
+together (`syntax error at or near "DE44..."`). SQLite's name tables and columns, but for triggers' words.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from typing import Any, Final
 _NAMES_ONLY: Final = frozenset(
     {"08", "0A", "23", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
 )
+#: Of these, whose messages repeat names as a statement has them, whether there is such a thing or not.
+_FROM_STATEMENT: Final = frozenset({"0A", "3D", "3F", "42", "54", "55"})
+_MISSING_RIGHT: Final = "42501"
+"""Names what is there only."""
+_RAISED_BY: Final = ("pl", "exec_stmt", "pgfdw", "dblink")
+"""Procedural languages, and what passes on the words of another server."""
 _NOT_QUOTED: Final = "_bridge_may_not_be_quoted"
 
 
@@ -37,6 +44,11 @@ def is_free_of_values(error: Any) -> bool:
     if state is None:
         # The connection's, not a statement's: libpq has no rows.
         return hasattr(error, "diag") and error.diag.message_primary is None
-    raised_by = (getattr(getattr(error, "diag", None), "source_function", None) or "").lower()
-    is_own = "raise" not in raised_by and not raised_by.startswith(("pl", "exec_stmt"))
-    return is_own and str(state)[:2] in _NAMES_ONLY
+    diag = getattr(error, "diag", None)
+    raised_by = (getattr(diag, "source_function", None) or "").lower()
+    if "raise" in raised_by or raised_by.startswith(_RAISED_BY):
+        return False
+    is_in_function = getattr(diag, "context", None) or getattr(diag, "internal_query", None)
+    if is_in_function and str(state) != _MISSING_RIGHT and str(state)[:2] in _FROM_STATEMENT:
+        return False
+    return str(state)[:2] in _NAMES_ONLY

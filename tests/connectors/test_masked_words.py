@@ -38,6 +38,12 @@ POSTGRES = {
         " using errcode = '23505'; end $$"
     ),
     "a value that can't be read": "select email::int from customer",
+    "a statement that a trigger puts together": (
+        "do $$ begin execute 'select ' || (select email from customer); end $$"
+    ),
+    "a name that a trigger puts together": (
+        "do $$ begin execute format('select %I', (select email from customer)); end $$"
+    ),
     "a row that fails": "insert into customer values (1, 'x', null)",
     "a key that is there": "insert into customer select 2, email, 1 from customer",
 }
