@@ -20,7 +20,8 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def make_private_file(path: Path) -> None:
-    """Make `path`, empty, where nothing is there. Raises OSError."""
+    """Make `path`, empty, where nothing is there; of a link what it names. Raises OSError."""
+    path = path.resolve()
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags, FILE_MODE)
@@ -53,6 +54,7 @@ def exposed_files(path: Path, suffixes: tuple[str, ...] = ("", "-wal", "-shm")) 
     """
     if os.name != "posix":
         return
+    path = path.resolve()
     for suffix in suffixes:
         file = path.with_name(path.name + suffix)
         if file.exists() and file.stat().st_mode & _OTHERS:

@@ -14,7 +14,7 @@ from bridge.config import load
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry, TopicSpec
 from bridge.model.errors import ConfigurationError
-from bridge.private_files import make_private_file, make_private_folder
+from bridge.private_files import exposed_files, make_private_file, make_private_folder
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o277], ids=oct)
@@ -52,6 +52,25 @@ def test_a_file_that_others_made_first_keeps_what_is_in_it(tmp_path: Path) -> No
     make_private_file(path)
     assert path.read_text() == "line"
     assert modes(tmp_path) == {"events.jsonl": "0o600"}
+
+
+@pytest.mark.usefixtures("umask")
+async def test_a_link_to_a_file_that_is_not_there_makes_that_one_private(tmp_path: Path) -> None:
+    """SQLite would make it, with what the umask leaves, as it follows the link."""
+    disk = tmp_path / "disk"
+    make_private_folder(disk)
+    (tmp_path / "bridge.db").symlink_to(disk / "log.db")
+    log = EmbeddedLog(tmp_path / "bridge.db")
+    await log.open()
+    await log.create_topics([TopicSpec("acme.t")])
+    found = modes(disk)
+    exposed = list(exposed_files(tmp_path / "bridge.db"))
+    (disk / "log.db-wal").chmod(0o644)
+    exposed_later = list(exposed_files(tmp_path / "bridge.db"))
+    await log.close()
+    assert found == dict.fromkeys(("log.db", "log.db-wal", "log.db-shm"), "0o600")
+    assert exposed == []
+    assert exposed_later == [(disk / "log.db-wal").resolve()]
 
 
 async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_path: Path) -> None:
