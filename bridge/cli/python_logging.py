@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,10 +59,29 @@ def _message(record: logging.LogRecord) -> str:
     return clean_text(message, MAX_MESSAGE_CHARACTERS)
 
 
+def _log_failed_thread(args: threading.ExceptHookArgs) -> None:
+    """What ended a thread that nobody waits for, as one line instead of a traceback's many."""
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        name = args.thread.name if args.thread is not None else "?"
+        _log_error("threading", f"thread {name} failed", args.exc_value)
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    """What a `__del__` or a callback raised, where nobody can be told by an exception."""
+    if args.exc_value is not None:
+        name = getattr(args.object, "__qualname__", type(args.object).__name__)
+        _log_error("python", f"{args.err_msg or 'exception ignored in'} {name}", args.exc_value)
+
+
+def _log_error(logger: str, what: str, error: BaseException) -> None:
+    message = "%s: %s"
+    logging.getLogger(logger).error(message, what, describe_error(error), exc_info=error)
+
+
 @contextmanager
 def logging_into(lines: Any, level: int) -> Iterator[None]:
     """Until the end of the block everything that is logged becomes lines: what agents log from
-    `level` on, what libraries log only from warnings on.
+    `level` on, what libraries log only from warnings on, and what ends a thread of theirs.
     """
     root, own = logging.getLogger(), logging.getLogger("bridge")
     before = root.level, own.level
@@ -69,9 +90,12 @@ def logging_into(lines: Any, level: int) -> Iterator[None]:
     root.setLevel(max(level, logging.WARNING))
     own.setLevel(level)
     logging.captureWarnings(True)
+    hooks = threading.excepthook, sys.unraisablehook
+    threading.excepthook, sys.unraisablehook = _log_failed_thread, _log_unraisable
     try:
         yield
     finally:
+        threading.excepthook, sys.unraisablehook = hooks
         logging.captureWarnings(False)
         root.removeHandler(handler)
         root.setLevel(before[0])

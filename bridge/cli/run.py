@@ -87,6 +87,7 @@ def command(
                     end()
 
         async def work(stop: asyncio.Event) -> int:
+            from bridge.cli.printed_lines import printing_into
             from bridge.cli.python_logging import logging_into
             from bridge.cli.told import line_logger, log_lines
             from bridge.wiring.agents import load_agents
@@ -94,9 +95,11 @@ def command(
 
             with ExitStack() as stack:
                 lines = line_logger(as_json=as_json, level=level)
-                stack.enter_context(logging_into(lines, level))
-                agents: Any = load_agents(config.agents) if "agents" in kinds else ()
                 observer = unfailing(log_lines(as_json=as_json, level=level))
+                stack.enter_context(logging_into(lines, level))
+                if as_json:
+                    stack.enter_context(printing_into(lines))
+                agents: Any = load_agents(config.agents) if "agents" in kinds else ()
                 telemetry = None
                 if metrics:
                     telemetry = _telemetry(config, agents, kinds)

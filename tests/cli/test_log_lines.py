@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from bridge.cli.printed_lines import printing_into
 from bridge.cli.python_logging import LineHandler, logging_into
 from bridge.cli.retry_lines import RetryLines
 from bridge.cli.told import line_logger, log_lines
+from bridge.model.redaction import register_secret
 from bridge.observe import (
     CommandMoved,
     DeadLetter,
@@ -169,7 +173,58 @@ def test_a_line_that_can_not_be_written_ends_nobody() -> None:
             raise BrokenPipeError
 
     notices: list[Notice] = []
-    with logging_into(Gone(), logging.INFO):
+    with logging_into(Gone(), logging.INFO), printing_into(Gone()):
         log_some("bridge.agent.watch")
+        sys.stdout.write("printed\n")
         notices.append(PartState("agent", "watch", "running"))
     assert notices
+
+
+def test_what_is_printed_is_lines_too(lines: Lines) -> None:
+    """A collector reads both streams of a container, and wants every line as JSON."""
+    with printing_into(line_logger(as_json=True)):
+        print("order", 7, "is fine")  # noqa: T201
+        print("odd\n\norder 8 ", file=sys.stderr)  # noqa: T201
+        others = [threading.Thread(target=print, args=("thread", number)) for number in range(8)]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+        sys.stdout.write("x" * 20_001)
+        print("without an end", end="")  # noqa: T201
+    print('{"event": "after"}', file=sys.stderr)  # noqa: T201
+    written = [(line["event"], line.get("level"), line.get("logger")) for line in lines()]
+    assert ("order 7 is fine", "info", "stdout") in written
+    assert ("odd", "warning", "stderr") in written
+    assert ("order 8 ", "warning", "stderr") in written
+    assert {f"thread {number}" for number in range(8)} <= {event for event, *_ in written}
+    assert written[-2][0] == "without an end"
+    assert written[-1] == ("after", None, None)
+    assert len(written) == 14
+
+
+def test_a_secret_that_is_printed_is_no_secret_in_the_log(lines: Lines) -> None:
+    register_secret("s3cret-of-a-print")
+    with printing_into(line_logger(as_json=True)):
+        print("login s3cret-of-a-print")  # noqa: T201
+    assert "s3cret" not in str(lines())
+
+
+def test_what_ends_a_thread_or_is_raised_where_nobody_hears_is_a_line(lines: Lines) -> None:
+    class Closing:
+        def __del__(self) -> None:
+            raise ValueError("can't close")
+
+    with logging_into(line_logger(as_json=True), logging.INFO):
+        thread = threading.Thread(target=int, args=("broken",), name="poller")
+        thread.start()
+        thread.join()
+        quiet = threading.Thread(target=sys.exit)
+        quiet.start()
+        quiet.join()
+        Closing()
+    failed, ignored = lines()
+    assert (failed["level"], failed["logger"]) == ("error", "threading")
+    assert failed["event"].startswith("thread poller failed: ValueError")
+    assert "Closing.__del__: ValueError: can't close" in ignored["event"]
+    assert "in __del__" in ignored["traceback"]
