@@ -102,17 +102,47 @@ async def first_offsets(
     log: Log, group: str, partitions: Iterable[TopicPartition], start: AgentStart
 ) -> dict[TopicPartition, int]:
     """Where a group begins in those of the partitions in which it has no offset; none of them where
-    it begins at the beginning, as logs have it.
+    it begins at the beginning, as logs have it. So it does with `now`, too: what was there when it
+    began has offsets by `commit_ends`, and all that came later is its own.
     """
-    if start == "beginning":
+    if not isinstance(start, datetime):
         return {}
     committed = await log.committed(group, partitions)
     new = [place for place, offset in committed.items() if offset is None]
-    if not new:
-        return {}
-    if isinstance(start, datetime):
-        return dict(await log.offsets_at(new, int(start.timestamp() * 1000)))
-    return dict(await log.end_offsets(new))
+    return dict(await log.offsets_at(new, int(start.timestamp() * 1000))) if new else {}
+
+
+async def commit_ends(log: Log, bridge: str, group: str, topics: Iterable[str]) -> None:
+    """Commit the ends of those of the topics that are there and in which the group has no offset.
+
+    Before any of its members reads: an offset that a member only meant to commit is lost with it, and
+    who comes after it would begin at a later end. Raises RetryLater, and Fenced or OutcomeUnknown where
+    another member does the same: then it is to be called again.
+    """
+    counts = {name: info.partitions for name, info in (await log.topics()).items()}
+    names = sorted(counts.keys() & set(topics))
+    if not (await _without_offsets(log, group, names, counts)):
+        return
+    # Opened before the offsets are read, so that they can't change by another's hand.
+    producer = await log.producer(f"{bridge}.{group}.start")
+    try:
+        new = await _without_offsets(log, group, names, counts)
+        if new:
+            ends = await log.end_offsets(new)
+            async with producer.transaction() as transaction:
+                transaction.commit_offsets(group, ends)
+    finally:
+        await producer.close()
+
+
+async def _without_offsets(
+    log: Log, group: str, topics: Iterable[str], counts: Mapping[str, int]
+) -> list[TopicPartition]:
+    """All partitions of those topics in none of whose partitions the group has an offset."""
+    places = [TopicPartition(name, number) for name in topics for number in range(counts[name])]
+    committed = await log.committed(group, places)
+    read = {place.topic for place in places if committed.get(place) is not None}
+    return [place for place in places if place.topic not in read]
 
 
 def start_text(agent: str, group: str, unread: Unread, start: AgentStart) -> str:

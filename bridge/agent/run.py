@@ -11,6 +11,7 @@ its partition is finished: so each stands in the log once, whatever is killed
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,7 +33,7 @@ from bridge.agent.bridge_calls import (
 )
 from bridge.agent.contract import Commands, Events, Reads
 from bridge.agent.declared import DeclaredAgent
-from bridge.agent.first_start import first_offsets, start_text, unread_topics
+from bridge.agent.first_start import commit_ends, first_offsets, start_text, unread_topics
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.handling import Handling
@@ -54,6 +55,8 @@ IDLE = 1.0
 """Seconds that a read waits when nothing comes."""
 CROWDED = 0.02
 """Seconds that it waits while a partition is full, since room comes without a word of the log."""
+BEGIN_AGAIN_S = (0.05, 1.0)
+"""Seconds, at least and at most, to the next try where two members begin at the same moment."""
 GRACE = 2.0
 """Seconds that running handlers have to finish when the agent is to end."""
 LEAVE = 0.5
@@ -176,7 +179,7 @@ class AgentRunner:
         try:
             if self._parked is not None:
                 await self._parked.open()
-            await self._report_start()
+            await self._begin()
             async with owned_partitions(
                 self._log,
                 self._bridge,
@@ -196,11 +199,21 @@ class AgentRunner:
         if self._failure is not None:
             raise self._failure
 
-    async def _report_start(self) -> None:
-        """Say how many old events there are for an agent that has no offsets yet."""
+    async def _begin(self) -> None:
+        """Say how many old events there are for an agent that has no offsets yet, and leave them out
+        where it is to.
+        """
         for unread in await unread_topics(self._log, self._group, self._entities):
             reason = start_text(self._agent.name, self._group, unread, self._agent.start)
             self._observer(GroupMoved(self._group, unread.topic, 0, reason))
+        while self._agent.start == "now":
+            try:
+                await commit_ends(self._log, self._bridge, self._group, self._entities)
+            except (Fenced, OutcomeUnknown):
+                # Another member begins at the same moment. One after the other, they agree.
+                await self._sleep(random.uniform(*BEGIN_AGAIN_S))  # noqa: S311 - no secret
+            else:
+                return
 
     def _rested(self, job: _Job) -> None:
         """Its handler failed and waits: until it is tried again others have its place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.agent import Agent, Context
-from bridge.agent.first_start import parse_start, unread_topics
+from bridge.agent.first_start import commit_ends, first_offsets, parse_start, unread_topics
 from bridge.agent.run import agent_group
 from bridge.log.kafka import from_url
-from bridge.log.port import TopicPartition
+from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import change_topic
-from bridge.observe import GroupMoved, Notice
+from bridge.observe import GroupJoined, GroupMoved, Notice
 from tests.agent.test_run import running
 from tests.agent.world import World, world
 from tests.waiting import until
@@ -98,6 +99,55 @@ async def test_one_that_begins_now_handles_what_comes_and_stays_where_it_began(h
         await until(lambda: len(seen) == 10)
     assert sorted(seen) == list(range(101, 111))
     assert reasons(more) == [], "it is new once"
+
+
+async def test_one_that_dies_as_soon_as_it_has_begun_now_loses_no_event_that_comes_meanwhile(
+    here: World,
+) -> None:
+    """Its first offset was committed half a second later; whoever came next began at a later now."""
+    seen: list[int] = []
+    notices: list[Notice] = []
+    async with running(here, listener(seen, start="now"), notices) as task:
+        await until(lambda: any(isinstance(n, GroupJoined) for n in notices))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await publish(here, range(101, 111))
+    async with running(here, listener(seen, start="now")):
+        await until(lambda: len(seen) == 10)
+    assert sorted(seen) == list(range(101, 111))
+
+
+async def test_two_that_begin_now_at_once_agree_where(here: World) -> None:
+    seen: list[int] = []
+    async with (
+        running(here, listener(seen, start="now")),
+        running(here, listener(seen, start="now")),
+    ):
+        await until(lambda: all_committed(here))
+        await publish(here, range(101, 111))
+        await until(lambda: len(seen) >= 10)
+    assert set(seen) == set(range(101, 111))
+
+
+async def test_what_comes_into_a_topic_that_is_made_after_it_began_now_is_all_its_own(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as here:
+        group = agent_group(here.bridge, "listener")
+        await publish(here, range(1, OLD + 1))
+        topic = change_topic(here.bridge, "erp", "sales_order")
+        places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        late = "later.sales_order"
+        await commit_ends(here.log, here.bridge, group, [topic, late])
+        assert await here.log.committed(group, places) == await here.log.end_offsets(places)
+        await here.log.create_topics([TopicSpec(late, partitions=2)])
+        new = [TopicPartition(late, 0), TopicPartition(late, 1)]
+        assert await first_offsets(here.log, group, new, "now") == {}
+        # One partition of a topic that it reads is its own from the first record, too.
+        await here.log.reset_offsets(group, {new[0]: 0})
+        await here.log.append(late, [Entry(b"k", b"v")])
+        await commit_ends(here.log, here.bridge, group, [topic, late])
+        assert (await here.log.committed(group, new))[new[1]] is None
 
 
 async def test_one_may_begin_at_an_instant(here: World) -> None:

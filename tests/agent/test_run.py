@@ -496,8 +496,8 @@ async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> No
     async def written() -> int:
         return len(await here.records("command"))
 
-    async def some_written() -> bool:
-        return await written() > 0
+    async def finished_written() -> bool:
+        return await written() >= BLOCKED_CALL - 2
 
     async def all_written() -> bool:
         return await written() == events
@@ -509,16 +509,17 @@ async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> No
 
     async with running(here, sleeper(), notices, session_timeout=session_timeout):
         await until(lambda: len(calls) == BLOCKED_CALL)
-        # What was finished before is written, and it is told who blocks.
-        await until(some_written)
+        # What was finished before is written, but for the last one, of which the handlers' loop may
+        # not have told before it blocked; and it is told who blocks.
+        await until(finished_written)
         await until(blocked)
         async with running(here, sleeper(), notices, session_timeout=session_timeout):
             await asyncio.sleep(session_timeout)
             seen.set()
             await until(all_written)
-    # Those that had run, but weren't written yet when their partition went to the other member, may
-    # have run there again.
-    assert len(calls) <= events + BLOCKED_CALL
+    # The one that ran while its partition went to the other member, and that last one, may have run
+    # there again.
+    assert len(calls) <= events + 2
     assert {(notice.agent, notice.handler) for notice in blocked()} == {("sleeper", "sleepy")}
     assert f"{Path(__file__).name}:" in blocked()[0].where
 
