@@ -8,6 +8,8 @@ import base64
 import html
 import json
 import re
+import unicodedata
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +20,7 @@ MIN_SECRET_CHARACTERS: Final = 4
 _MIN_ENCODED_CHARACTERS: Final = 4
 
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def plain_forms(secret: str) -> frozenset[str]:
@@ -40,6 +43,10 @@ def plain_forms(secret: str) -> frozenset[str]:
         secret.encode("unicode_escape", "surrogatepass").decode(),
         content.hex(),
         content.hex().upper(),
+        secret.replace("'", "''"),
+        secret.replace('"', '""'),
+        "".join(chr(byte) if byte in _QUOTED_PRINTABLE else f"={byte:02X}" for byte in content),
+        *_misread(secret, content),
     }
     # What holds escapes itself is only the same in a text that is unescaped as often as it can be.
     forms |= {layer.text for layer in list(unescaped(secret))[-1:]}
@@ -48,17 +55,33 @@ def plain_forms(secret: str) -> frozenset[str]:
     return frozenset(form for form in forms if len(form) >= MIN_SECRET_CHARACTERS)
 
 
+_QUOTED_PRINTABLE: Final = frozenset(range(0x20, 0x7F)) - {ord("=")}
+
+
+def _misread(secret: str, content: bytes) -> Iterator[str]:
+    """What becomes of letters outside of ASCII where somebody takes them for another encoding's."""
+    if secret.isascii():
+        return
+    yield from (unicodedata.normalize("NFC", secret), unicodedata.normalize("NFD", secret))
+    yield from (content.decode("latin-1"), content.decode("cp1252", "replace"))
+    if len(_NOT_ASCII.sub("", secret)) >= MIN_SECRET_CHARACTERS:  # or it would be `????`
+        yield from (_NOT_ASCII.sub("?", secret), _NOT_ASCII.sub("\ufffd", secret))
+
+
 def base64_forms(secret: str) -> frozenset[str]:
     """The characters of Base64 that `secret` alone decides, at each of its three places in a longer
     text, in both alphabets.
     """
-    content = _content(secret)
+    contents = {_content(secret)}
+    if not secret.isascii():
+        contents.add(secret.encode("latin-1", "replace"))
     forms = set()
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + content).decode()
-        start = -(-8 * before // 6)
-        end = 8 * (before + len(content)) // 6
-        forms.add(encoded[start:end])
+    for content in contents:
+        for before in range(3):
+            encoded = base64.b64encode(bytes(before) + content).decode()
+            start = -(-8 * before // 6)
+            end = 8 * (before + len(content)) // 6
+            forms.add(encoded[start:end])
     forms |= {form.translate(_URL_SAFE) for form in forms}
     return frozenset(form for form in forms if len(form) >= _MIN_ENCODED_CHARACTERS)
 

@@ -1,7 +1,8 @@
 """A text without its escapes, each of whose characters still knows where it was written. Pure.
 
 Percent escapes, HTML entities and backslash escapes (JSON, Python, C) are undone at once, as a text
-may hold any of them; texts that were escaped twice are unescaped again.
+may hold any of them; texts that were escaped twice are unescaped again. Breaks that encoders put into
+long lines (Base64, quoted-printable) and the zeros of UTF-16 are taken out.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ MAX_ROUNDS: Final = 6
 
 _ESCAPE = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
-    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
+    r"|(?P<wide>(?:%u[0-9A-Fa-f]{4})+)"
+    r"|(?P<entity>&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};))"
     r"|(?P<bytes>(?:\\x[0-9A-Fa-f]{2})+)"
     r"|(?P<octal>(?:\\[0-3][0-7]{2})+)"
     r"|(?P<unicode>(?:\\u[0-9A-Fa-f]{4})+|\\U[0-9A-Fa-f]{8})"
+    r"|(?P<braced>\\u\{[0-9A-Fa-f]{1,6}\})"
     r"|(?P<sign>\\[\"'\\/bfnrtav0])"
+    r"|(?P<joint>\x00|=\r?\n|\r?\n(?:(?<=[A-Za-z0-9+/_-]{60}\n)|(?<=[A-Za-z0-9+/_-]{60}\r\n))"
+    r"(?=[A-Za-z0-9+/_=-]))"
 )
+_ESCAPE_SIGN = re.compile(r"[%&\\\x00\n]")
 _SIGNS: Final = {
     "b": "\b",
     "f": "\f",
@@ -50,7 +56,7 @@ class UnescapedText:
 
 def unescaped(text: str) -> Iterator[UnescapedText]:
     """`text` with its escapes undone once, then twice, ... while there are any."""
-    if "%" not in text and "&" not in text and "\\" not in text:
+    if not _ESCAPE_SIGN.search(text):
         return
     current = UnescapedText(text, list(range(len(text))), list(range(1, len(text) + 1)))
     for _ in range(MAX_ROUNDS):
@@ -68,7 +74,7 @@ def _undone(current: UnescapedText) -> UnescapedText | None:
     end = 0
     for escape in _ESCAPE.finditer(current.text):
         characters = list(_characters(escape))
-        if not characters:
+        if not characters and escape.lastgroup != "joint":
             continue
         start = escape.start()
         pieces.append(current.text[end:start])
@@ -97,8 +103,16 @@ def _characters(escape: re.Match[str]) -> Iterator[tuple[str, int]]:
             yield from _of_bytes(bytes.fromhex(written.replace("\\x", "")), 4)
         case "octal":
             yield from _of_bytes(bytes(int(part, 8) for part in written[1:].split("\\")), 4)
+        case "joint":
+            return
+        case "wide":
+            yield from _of_units([int(part, 16) for part in written[2:].split("%u")])
+        case "braced":
+            if (number := int(written[3:-1], 16)) <= 0x10FFFF:
+                yield chr(number), len(written)
         case "entity" if written[1] == "#":
-            number = int(written[3:-1], 16) if written[2] in "xX" else int(written[2:-1])
+            digits = written[2:].rstrip(";")
+            number = int(digits[1:], 16) if digits[0] in "xX" else int(digits)
             if number <= 0x10FFFF:
                 yield chr(number), len(written)
         case "entity":

@@ -8,7 +8,7 @@ import html
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -22,6 +22,7 @@ from bridge.model.redaction import (
     SecretGenerations,
 )
 from bridge.model.secret_urls import secrets_in_url
+from bridge.model.unescaping import UnescapedText, unescaped
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -69,6 +70,30 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64 behind two": lambda s: base64.b64encode(b"u:" + s.encode() + b"z").decode(),
     "base64 for URLs": lambda s: base64.urlsafe_b64encode(b"us:" + s.encode()).decode(),
     "base64 in a URL": lambda s: quote(base64.b64encode(s.encode()).decode(), safe=""),
+    "base64 in lines": lambda s: base64.encodebytes(b"u:" * 31 + s.encode() + b"zz").decode(),
+    "quoted-printable": lambda s: "".join(
+        c if 32 <= ord(c) < 127 and c != "=" else "".join(f"={b:02X}" for b in c.encode())
+        for c in s
+    ),
+    "soft line breaks": lambda s: f"{s[:5]}=\r\n{s[5:]}",
+    "utf-16": lambda s: (
+        s.encode("utf-16-be", "surrogatepass").decode("latin-1") if s.isascii() else s
+    ),
+    "html without semicolons": lambda s: "&#45;".join(
+        ["", *(f"&#{ord(c)}" for c in s), ""]
+    ).replace("&#45;", ""),
+    "javascript's escape": lambda s: "".join(
+        f"%u{int.from_bytes(pair):04x}"
+        for c in s
+        for pair in _pairs(c.encode("utf-16-be", "surrogatepass"))
+    ),
+    "braces": lambda s: "".join(f"\\u{{{ord(c):x}}}" for c in s),
+    "hexadecimal, mixed case": lambda s: "".join(
+        f"{byte:02x}" if at % 2 else f"{byte:02X}" for at, byte in enumerate(s.encode())
+    ),
+    "sql": lambda s: s.replace("'", "''"),
+    "csv": lambda s: s.replace('"', '""'),
+    "read as latin-1": lambda s: s.encode().decode("latin-1"),
     "basic": lambda s: f"Basic {base64.b64encode(b'bridge:' + s.encode()).decode()}",
 }
 
@@ -105,7 +130,7 @@ def test_a_secret_is_hidden_in_every_encoding(
     kept = {piece for piece in pieces if piece in text and piece not in before + after}
     assert not kept or encoding in {
         "base64 behind one", "base64 behind two", "base64 for URLs", "basic", "form",
-        "json in json", "json in html", "url in json",
+        "json in json", "json in html", "url in json", "base64 in lines",
     }  # fmt: skip
 
 
@@ -134,6 +159,52 @@ def test_a_secret_that_the_server_cut_is_hidden_at_the_end_of_its_text(
     redactor.register(secret)
     for ending in ("", "...", "… (12 more)"):
         assert redactor.redact(f"login {secret[:kept]}{ending}") == f"login ***{ending}"
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=20, max_size=40), st.integers(8, 19))
+def test_the_rest_of_a_secret_is_hidden_where_the_server_cut_its_first_part(
+    secret: str, kept: int
+) -> None:
+    """PostgreSQL shows a long statement by `LINE 1: ...`."""
+    redactor = Redactor()
+    redactor.register(secret)
+    for ending in ("", "' and so on", "..."):
+        text = redactor.redact(f"LINE 1: ...{secret[-kept:]}{ending}")
+        assert text == f"LINE 1: ...***{ending}"
+
+
+def test_a_secret_anywhere_in_a_long_text_is_hidden_and_never_all_of_it_unescaped_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To know where each character was written takes 170 bytes for each: 1.7 GB of a text of 10 MB."""
+    lengths: list[int] = []
+
+    def measured(text: str) -> Iterator[UnescapedText]:
+        lengths.append(len(text))
+        return unescaped(text)
+
+    monkeypatch.setattr("bridge.model.redaction.unescaped", measured)
+    redactor = Redactor()
+    redactor.register("correct-horse-battery")
+    for secret in ("correct-horse-battery", "%63orrect-hors%65-battery"):
+        for at in (0, 65_530, 131_060, 131_072, 199_900):
+            text = f"{'x' * at}{secret}{'y' * (200_000 - at)}"
+            assert redactor.redact(text) == f"{'x' * at}***{'y' * (200_000 - at)}"
+    assert max(lengths) < 70_000
+
+
+def test_ten_thousand_tokens_that_begin_alike_make_no_text_slow() -> None:
+    """A step for each of them took 13 s."""
+    redactor = Redactor()
+    beginning = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9."
+    for number in range(10_000):
+        redactor.register(f"{beginning}{number:020}")
+    text = f"{beginning}abc " * 1_600
+    assert redactor.redact(f"{beginning}{77:020}") == "***"
+    started = time.process_time()
+    assert redactor.redact(text) == text
+    assert time.process_time() - started < 5
 
 
 def test_overlapping_secrets_leave_no_part_of_each_other() -> None:
