@@ -166,7 +166,9 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A handler ended for one event; `outcome` done, retry, parked, echo."""
+    """One try of a handler for an event ended; `outcome` done, retry, parked, echo. `seconds`: how
+    long that try took, without the waits between tries.
+    """
 
     agent: str
     handler: str

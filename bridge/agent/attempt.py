@@ -108,14 +108,16 @@ class Attempts:
             first = error
         if first is not None:
             # Not while it is handled: errors of later tries would be told as what came of it.
-            answers = await self._again(handler, event, first, started)
+            answers, started = await self._again(handler, event, first, started)
         self._notice(handler, event, "done", started, len(answers))
         return answers
 
     async def _again(
         self, handler: Handler, event: Event, first: Exception, started: float
-    ) -> list[Answer]:
-        """What comes after a first try that failed. Apart, because most tries don't."""
+    ) -> tuple[list[Answer], float]:
+        """What comes after a first try that failed, and when the try that worked began. Apart,
+        because most tries don't fail.
+        """
         faults = away = 0
         error = first
         waits = False
@@ -143,8 +145,10 @@ class Attempts:
                     self._failed(handler, event, error, faults, wait)
                 self._notice(handler, event, "retry", started, 0)
                 await sleep(wait)
+                # How long handlers take is told of each try: the waits are none of theirs.
+                started = perf_counter()
                 try:
-                    return await self.once(handler, event)
+                    return await self.once(handler, event), started
                 except Exception as failure:  # noqa: BLE001 - counted as the first one was
                     error = failure
         finally:

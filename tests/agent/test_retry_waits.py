@@ -20,7 +20,7 @@ from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, 
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.fixed import DeadLetter
-from bridge.observe import HandlerFailed, Notice
+from bridge.observe import Handled, HandlerFailed, Notice
 from tests.agent.test_attempt import EVENT, attempts, handler_of
 from tests.agent.test_run import running
 from tests.agent.world import World, world
@@ -116,6 +116,37 @@ async def test_each_try_says_why_it_failed_and_when_the_next_one_is() -> None:
     assert slept == [2 * 0.75, 4 * 1.0, 5 * 1.2]
     assert (failed[0].key, failed[0].entity) == ("1", "erp.thing")
     assert [n.traceback.count("in fails") for n in failed] == [1, 1, 1], "not those of tries before"
+
+
+async def test_how_long_a_handler_took_is_told_of_each_try_without_the_waits_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("bridge.agent.attempt.perf_counter", lambda: now[0])
+    left = iter((ConnectionError("away"), ConnectionError("still away")))
+
+    async def shaky(event: Event, ctx: Any) -> None:
+        now[0] += 1.0
+        if error := next(left, None):
+            raise error
+
+    async def sleep(seconds: float) -> None:
+        now[0] += 1000.0
+
+    notices: list[Notice] = []
+    agent = handler_of(shaky, attempts=3)
+    tried = attempts(agent, notices, [])
+    tried._rest = sleep
+    await tried.handle(agent.handlers[0], EVENT)
+    took = [(n.outcome, n.seconds) for n in notices if isinstance(n, Handled)]
+    assert took == [("retry", 1.0), ("retry", 1.0), ("done", 1.0)]
+
+    left = iter((ConnectionError("away"),) * 3)
+    notices.clear()
+    with pytest.raises(Failed):
+        await tried.handle(agent.handlers[0], EVENT)
+    took = [(n.outcome, n.seconds) for n in notices if isinstance(n, Handled)]
+    assert took == [("retry", 1.0), ("retry", 1.0), ("parked", 1.0)]
 
 
 async def test_an_event_that_waits_gives_its_place_to_other_keys(here: World) -> None:
