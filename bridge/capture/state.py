@@ -118,7 +118,15 @@ class State:
             group.add(dead.topic("dead"), [entry])
             group.size += len(entry.value or b"")
             group.dead += 1
-            group.notices.append(SetAside(failure.kind, source, reason))
+            group.notices.append(
+                SetAside(
+                    failure.kind,
+                    source,
+                    reason,
+                    entity=source,
+                    show=f"bridgectl dead show {failure.position}",
+                )
+            )
 
 
 def _raw_text(executor: Executor, failure: Failure) -> str | None:

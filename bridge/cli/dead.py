@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from bridge.model.fixed import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
     from bridge.cli.decoding import Decoded
+    from bridge.model.declare import EntitySpec
     from bridge.wiring import Bridge
 
 KINDS = ("row", "record", "event", "command")
@@ -73,11 +74,12 @@ def command(
             ):
                 page.add(_number(found), found)
         rows = []
+        keys = KeyNames(bridge)
         for found in page.items:
             row = {
                 **_row(found),
                 "handed_back": letter_place(found) in gone,
-                **await _subject(bridge, found),
+                **await _subject(keys, found, await _carried(bridge, found)),
             }
             rows.append(row if as_json else _told(row))
         skipped.tell()
@@ -101,7 +103,8 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
         del stop
         found = await _letter(bridge, wanted)
         carried = await _carried(bridge, found)
-        row = {**_row(found), **await _subject(bridge, found, carried), "carried": carried}
+        row = {**_row(found), **await _subject(KeyNames(bridge), found, carried)}
+        row["carried"] = carried
         if as_json:
             print_json(row)
         else:
@@ -255,23 +258,45 @@ async def _letter(bridge: Bridge, wanted: LetterName) -> Decoded:
 
 
 async def _subject(
-    bridge: Bridge, found: Decoded, carried: dict[str, Any] | None = None
+    keys: KeyNames, found: Decoded, carried: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The row that a letter is about: its entity, and its key where that can be told."""
     letter = found.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
-    carried = carried or await _carried(bridge, found)
     if carried is not None and isinstance(carried.get("key"), dict):
         return {"entity": carried.get("entity"), "row_key": carried["key"]}
     entity = letter.source if letter.kind in ("row", "record") else None
-    return {"entity": entity, "row_key": _raw_key(bridge, letter)}
+    return {"entity": entity, "row_key": await _raw_key(keys, letter)}
 
 
-def _raw_key(bridge: Bridge, letter: DeadLetter) -> dict[str, Any] | None:
+class KeyNames:
+    """The names of entities' key fields, each entity's looked up once."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.specs = bridge.entities
+        self._bridge = bridge
+        self._names: dict[str, Sequence[str]] = {}
+
+    async def of(self, spec: EntitySpec) -> Sequence[str]:
+        """As declared; where the table's primary key is the key, as the log has it, and empty where
+        it has none yet.
+        """
+        from bridge.cli.entities import registered
+
+        if spec.key:
+            return spec.key
+        if spec.qualified not in self._names:
+            schema = await registered(self._bridge, spec.qualified, "key")
+            fields = [] if schema is None else json.loads(schema.schema.text)["fields"]
+            self._names[spec.qualified] = [field["name"] for field in fields]
+        return self._names[spec.qualified]
+
+
+async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
     """The key of a row that became no event, as the source has it."""
     from bridge.cli.shown.records import opened
 
-    spec = bridge.entities.get(letter.source)
+    spec = keys.specs.get(letter.source)
     raw = opened(letter.raw) if letter.raw else None
     if spec is None or not isinstance(raw, dict):
         return None
@@ -281,7 +306,7 @@ def _raw_key(bridge: Bridge, letter: DeadLetter) -> dict[str, Any] | None:
         return None
     return {
         name: row[column]
-        for name in spec.key
+        for name in await keys.of(spec)
         for column in columns.get(name, (name,))
         if column in row
     } or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -88,6 +89,30 @@ def test_a_letter_names_its_row_handler_and_age(lived_once: Place) -> None:
     assert "key" in head.split()
     assert "age" in head.split()
     assert not any(event["event_id"] in line for line in lines)
+
+
+def test_a_row_without_a_declared_key_is_named_by_the_key_that_the_log_has(lived: Place) -> None:
+    system = lived.folder / "systems" / "erp.yaml"
+    text = system.read_text()
+    undeclared = text.replace("    key: order_no\n", "")
+    assert undeclared != text
+    system.write_text(undeclared)
+    (row,) = lived.call("dead", "--kind", "row", "--json").rows
+    assert row["row_key"] == {"order_no": "0000004713"}
+
+
+def test_a_row_that_became_no_event_is_shown_by_what_its_log_line_says(lived_once: Place) -> None:
+    (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
+    (line,) = [
+        line
+        for line in (lived_once.folder / "run.log").read_text().splitlines()
+        if "dead letter" in line and "kind=row" in line
+    ]
+    shown = re.search(r"show='bridgectl (dead show \S+)'", line)
+    assert shown is not None, line
+    answer = lived_once.call(*shown[1].split(), "--json")
+    assert answer.rows[0]["letter"] == row["letter"]
+    assert "entity=erp.sales_order" in line
 
 
 def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: Place) -> None:
