@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bridge.config.document import Document, Path_
+from bridge.config.known_keys import nearest_key
 from bridge.config.problems import Problem
 from bridge.config.secrets import Secret, resolve
 from bridge.model.errors import ConfigurationError
@@ -17,6 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 #: pydantic's name of a text among the forms that a value may have.
 _SHORT_FORM = "constrained-str"
+_DURATIONS = ("history", "stalled_after")
 _SECRET_HINTS = {
     "env": "set it where bridgectl runs, or correct the name",
     "file": "put it there, readable for the user of bridgectl, or correct the path",
@@ -43,7 +45,7 @@ class Collector:
             return kind.model_validate(document.data)
         except ValidationError as error:
             items = error.errors(include_input=False, include_url=False, include_context=False)
-            self.problems.extend(problem_of(document, item) for item in _meant(items))
+            self.problems.extend(problem_of(document, item, kind) for item in _meant(items))
             return None
 
     def secret(self, document: Document, where: Path_, text: str, folder: Path) -> Secret:
@@ -72,17 +74,29 @@ def _meant(items: Sequence[Any]) -> list[Any]:
     return [item for item in items if not is_short_form(item["loc"])]
 
 
-def problem_of(document: Document, error: Any) -> Problem:
-    """What pydantic found, in the words of who wrote the file."""
-    where = tuple(part for part in error["loc"] if part not in ("str", _SHORT_FORM, "LogModel"))
-    message = error["msg"].removeprefix("Value error, ")
+def problem_of(document: Document, error: Any, kind: Any, section: Path_ = ()) -> Problem:
+    """What pydantic found in a `section` of a file, in the words of who wrote it; `kind`: the
+    section's model.
+    """
+    loc = (*section, *error["loc"])
+    where = tuple(part for part in loc if part not in ("str", _SHORT_FORM, "LogModel"))
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
     hint = ""
-    if error["type"] == "extra_forbidden":
-        message, hint = f"{where[-1]!r} is not known here", "see `bridgectl schema config`"
-    elif error["type"] == "missing":
-        message = f"{where[-1]!r} is missing"
-    elif error["type"] == "string_pattern_mismatch":
-        hint = "lower-case letters, digits and underscores, beginning with a letter"
-        if where and where[-1] == "history":
-            hint = "a number and s, m, h or d: 30d"
+    match error["type"]:
+        case "extra_forbidden":
+            near = nearest_key(kind, where[len(section) :])
+            message = f"{where[-1]!r} is not known here"
+            hint = f"did you mean {near!r}?" if near else "see `bridgectl schema config`"
+        case "missing":
+            message = f"{where[-1]!r} is missing"
+        case "string_pattern_mismatch":
+            hint = "lower-case letters, digits and underscores, beginning with a letter"
+            if where and where[-1] in _DURATIONS:
+                hint = "a number and s, m, h or d: 30d"
+        case "string_type":
+            message = "should be a text"
+            if isinstance(document.value(where), str | bool | int | float):
+                hint = "put it in quotes"
+            if where and where[-1] in _DURATIONS:
+                hint = "a number and s, m, h or d: 30d"
     return document.problem(where, message, hint)

@@ -34,6 +34,16 @@ class Document:
                 return line
         return 0
 
+    def value(self, where: Path_) -> Any:
+        """What stands at `where`; None where nothing does."""
+        value = self.data
+        for part in where:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
     def problem(self, where: Path_, what: str, hint: str = "") -> Problem:
         """A Problem at `where`."""
         return Problem(self.file, self.line(where), ".".join(map(str, where)), what, hint)

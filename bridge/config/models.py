@@ -74,7 +74,7 @@ class FieldModel(Strict):
     zeros: int = Field(
         default=0, ge=0, le=255, description="Width to which the source pads with zeros"
     )
-    unit: str = Field(default="", description="Exact decimal factor, such as 0.01 for cents")
+    unit: str = Field(default="", description='Exact decimal factor, as a text: "0.01" for cents')
     mask: Literal["", "hash", "drop"] = Field(default="", description="Hide personal data")
     call: str = Field(default="", description="package.module:function, called with the value")
 

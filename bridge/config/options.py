@@ -57,8 +57,7 @@ def _section(
         found = kind.model_validate(_Put(collector, system).value(kind, dict(data), (name,)))
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False, include_context=False):
-            moved = {**item, "loc": (name, *item["loc"])}
-            collector.problems.append(problem_of(system.document, moved))
+            collector.problems.append(problem_of(system.document, item, kind, (name,)))
     if collector.problems or found is None:
         raise ConfigProblems(collector.problems)
     return found

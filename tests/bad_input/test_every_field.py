@@ -47,7 +47,9 @@ BRIDGE: dict[str, Any] = {
     "agents": ["agents/*.py"],
     "history": "30d",
     "max_record_bytes": 900000,
+    "stalled_after": "15m",
 }
+DURATIONS = ("history", "stalled_after")
 EMBEDDED = {**BRIDGE, "log": {"sqlite": "var/bridge.db", "partitions": 4}}
 FIELD: dict[str, Any] = {
     "from": ["a"],
@@ -277,7 +279,7 @@ def _numbers() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         value: Any = FILES[files][which == "system"]
         for part in path:
             value = value[part]
-        if path[-1] == "history" or (type(value) in {int, float}):
+        if path[-1] in DURATIONS or (type(value) in {int, float}):
             yield files, which, path
 
 
@@ -291,7 +293,7 @@ def test_no_number_is_endless(
     tmp_path: Path, files: str, which: str, path: tuple[Any, ...], value: float
 ) -> None:
     bridge, system = FILES[files]
-    wrong = f"{value:.0f}d" if path[-1] == "history" else value
+    wrong = f"{value:.0f}d" if path[-1] in DURATIONS else value
     if which == "bridge":
         bridge = broken(bridge, path, wrong)
     else:
@@ -407,6 +409,7 @@ MEANINGLESS: list[tuple[str, str, Any, str]] = [
     ("bridge", "systems", ["nothing/*.yaml"], "no file matches"),
     ("bridge", "agents", ["nothing.py"], "no file matches"),
     ("bridge", "history", "a month", "30d"),
+    ("bridge", "stalled_after", "a month", "30d"),
     ("bridge", "max_record_bytes", 10, "greater than or equal to 1000"),
     ("system", "system", "ERP", "lower-case letters"),
     ("system", "connector", "oracle", "installed are"),

@@ -191,3 +191,66 @@ def test_an_unknown_key_beside_any_other_is_named(tmp_path: Path, path: tuple[An
     where = (*path[:-1], "colour!")
     text = problems(write(tmp_path, system=broken(SYSTEM, where, 1)))
     assert "colour!" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "wrong", "where", "text"),
+    [
+        ("bridge", {"histry": "30d"}, "histry", "did you mean 'history'?"),
+        ("bridge", {"history": 30}, "history", "a number and s, m, h or d: 30d"),
+        ("bridge", {"bridge": 7}, "bridge", "should be a text (put it in quotes)"),
+        ("system", {"conector": "x"}, "conector", "did you mean 'connector'?"),
+        ("entity", {"relation": {}}, "entities.sales_order.relation", "did you mean 'relations'?"),
+        ("entity", {"form": "vbak"}, "entities.sales_order.form", "did you mean 'from'?"),
+        (
+            "field",
+            {"fromm": "netwr"},
+            "entities.sales_order.fields.total.fromm",
+            "did you mean 'from'?",
+        ),
+        (
+            "field",
+            {"unit": 0.01},
+            "entities.sales_order.fields.total.unit",
+            "should be a text (put it in quotes)",
+        ),
+        (
+            "command",
+            {"guard": ["total"]},
+            "commands.block_order.guard",
+            "did you mean 'guards'?",
+        ),
+        (
+            "argument",
+            {"maxlength": 60},
+            "commands.block_order.args.reason.maxlength",
+            "did you mean 'max_length'?",
+        ),
+        (
+            "bridge",
+            {"log": {"kafka": {"server": ["k:9092"]}}},
+            "log.kafka.server",
+            "did you mean 'servers'?",
+        ),
+        ("bridge", {"zzz": 1}, "zzz", "see `bridgectl schema config`"),
+    ],
+)
+def test_a_misspelt_key_or_a_number_for_a_text_says_what_was_meant(
+    tmp_path: Path, file: str, wrong: dict[str, Any], where: str, text: str
+) -> None:
+    bridge, system = copy.deepcopy(BRIDGE), copy.deepcopy(SYSTEM)
+    order, block = system["entities"]["sales_order"], system["commands"]["block_order"]
+    block["args"] = {"reason": {"type": "string"}}
+    order["fields"]["total"] = {"from": "netwr"}
+    {
+        "bridge": bridge,
+        "system": system,
+        "entity": order,
+        "field": order["fields"]["total"],
+        "command": block,
+        "argument": block["args"]["reason"],
+    }[file].update(wrong)
+    with pytest.raises(ConfigProblems) as refused:
+        load(write(tmp_path, bridge=bridge, system=system), ENVIRON)
+    lines = {str(problem) for problem in refused.value.problems}
+    assert any(f" {where}: " in line and text in line for line in lines), lines
