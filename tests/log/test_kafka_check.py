@@ -28,6 +28,7 @@ from bridge.log.kafka.check import rights_findings, settings_findings
 from bridge.log.kafka.metadata import READ, WRITE, TopicRights, missing_operations
 from bridge.log.kafka.settings import MAX_BATCH
 from bridge.log.port import (
+    Entry,
     Log,
     LogFinding,
     SupportsLogCheck,
@@ -37,7 +38,7 @@ from bridge.log.port import (
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
-from bridge.model.names import SCHEMA_IDS, SCHEMAS, internal_topic
+from bridge.model.names import SCHEMA_IDS, SCHEMAS, internal_topic, replay_topic
 from tests.conftest import available
 from tests.log.conftest import OpenEmbedded
 from tests.secret_scan import secret
@@ -104,6 +105,7 @@ def _grant(bootstrap: str) -> None:
         "DescribeConfigs": of.DESCRIBE_CONFIGS,
         "Read": of.READ,
         "Write": of.WRITE,
+        "Delete": of.DELETE,
     }
     kinds = {
         "topic": ResourceType.TOPIC,
@@ -295,8 +297,17 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
     strict: Strict,
 ) -> None:
     topics = [f"acme.{name}" for name in ("commands", "receipts", "audit", "dead", "e")]
+    status = TopicSpec("_acme.status", "compact", 1)
     async with opened(log_of(strict.login, user="bridge")) as bridge:
-        await bridge.create_topics([TopicSpec(topic) for topic in topics])
+        await bridge.create_topics([*(TopicSpec(topic) for topic in topics), status])
+    # As a process that runs agents does, before they join their groups and while they run.
+    async with opened(log_of(strict.login, user="agents")) as agents:
+        await agents.create_topics([TopicSpec(topic) for topic in topics])
+        assert set(topics) <= set(await agents.topics())
+        await agents.create_topics([TopicSpec(replay_topic("acme", "watch")), status])
+        await agents.append(status.name, [Entry(b"work:1", b"report")])
+        with pytest.raises(ConfigurationError, match="and Create where it isn't there yet"):
+            await agents.create_topics([TopicSpec("acme.orders")])
     group = agent_group("acme", "watch")
     place = aiokafka.TopicPartition("acme.e", 0)
     login: dict[str, Any] = {
@@ -324,6 +335,9 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
         finally:
             await producer.stop()
     assert refused == {"acme.receipts", "acme.audit", "acme.e"}
+    async with opened(log_of(strict.login, user="bridge")) as bridge:
+        assert await bridge.committed(group, [TopicPartition("acme.e", 0)])
+        await bridge.delete_group(group)
     async with opened(log_of(strict.login, user="readers")) as readers:
         assert await readers.end_offsets([TopicPartition("acme.commands", 0)])
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from bridge.capture.contract import STATUS
 from bridge.cli.check.found import Found
 from bridge.log.port import Log, SupportsAccessLists
 from bridge.model.errors import BridgeError
-from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
+from bridge.model.names import (
+    AUDIT,
+    COMMANDS,
+    DEAD,
+    RECEIPTS,
+    fixed_topic,
+    internal_topic,
+    replay_topic,
+)
 
 #: Begins the transactional ids of records that are appended outside of a partition's owner.
 APPEND_IDS = "legacy-bridge-append-"
@@ -16,6 +25,10 @@ SERVER = "SERVER:9092"
 
 READING = ("Describe", "Read")
 WRITING = ("Describe", "Write")
+RUNNING = (*READING, "DescribeConfigs")
+"""On topics that are there already: what runs looks whether they are as they have to be."""
+FORGETTING = (*READING, "Delete")
+"""On groups: those of replays go when they have ended."""
 OWNING = ("Create", "Describe", "DescribeConfigs", "Read", "Write")
 
 
@@ -48,11 +61,13 @@ def access_rules(bridge: str) -> list[AccessRule]:
     ours, inner = f"{bridge}.", f"_{bridge}."
     agents = f"{bridge}.agent."
     written = [fixed_topic(bridge, topic) for topic in (COMMANDS, DEAD)]
+    written.append(internal_topic(bridge, STATUS))
     return [
         *(AccessRule("bridge", "topic", name, OWNING) for name in (ours, inner)),
-        AccessRule("bridge", "group", ours, READING),
+        AccessRule("bridge", "group", ours, FORGETTING),
         *(AccessRule("bridge", "transactional-id", name, WRITING) for name in (ours, APPEND_IDS)),
-        *(AccessRule("agents", "topic", name, READING) for name in (ours, inner)),
+        *(AccessRule("agents", "topic", name, RUNNING) for name in (ours, inner)),
+        AccessRule("agents", "topic", replay_topic(bridge, ""), ("Create",)),
         *(AccessRule("agents", "topic", name, ("Write",), literal=True) for name in written),
         AccessRule("agents", "group", agents, READING),
         AccessRule("agents", "transactional-id", f"{bridge}.{agents}", WRITING),

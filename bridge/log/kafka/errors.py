@@ -44,7 +44,10 @@ HINTS: dict[type[BaseException], str] = {
     kafka.SaslAuthenticationFailed: "check security.username and security.password",
     kafka.AuthenticationFailedError: "check security.username and security.password",
     kafka.UnsupportedSaslMechanismError: "check security.mechanism",
-    kafka.TopicAuthorizationFailedError: "grant the user Describe, Read and Write on the topic",
+    kafka.TopicAuthorizationFailedError: (
+        "grant the user Describe, DescribeConfigs, Read and Write on the topic, and Create where it "
+        "isn't there yet, or start a process first whose user may create it"
+    ),
     kafka.GroupAuthorizationFailedError: "grant the user Describe and Read on the group, and Delete where it is to be deleted",
     kafka.TransactionalIdAuthorizationFailed: (
         "grant the user Describe and Write on its transactional ids"
