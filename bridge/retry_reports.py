@@ -15,7 +15,11 @@ from typing import NamedTuple
 REPORT_INTERVALS_S = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds from one report of a failure to the next; the last one for as long as it takes."""
 MAX_REASONS = 4
-"""Different reasons of one failure that are reported at once; later ones wait for their interval."""
+"""Different reasons of one failure that are reported at once, or of one return of it."""
+ANOTHER_REASON_S = 30.0
+"""A further one waits so long for its report: a failure that has changed must not be silent for minutes."""
+MAX_REMEMBERED = 100
+"""Reasons of one failure that are told from others. Those that never repeat are no more than that."""
 REOPENED_WITHIN_S = 60.0
 """A failure that comes back so soon after its end is still the same: what flaps is no news each time."""
 FORGOTTEN_AFTER_S = 900.0
@@ -36,11 +40,25 @@ class _Failure:
     due: float
     tries: int = 0
     reports: int = 0
+    reported_at: float = 0.0
     reasons: set[str] = field(default_factory=set)
+    new_reasons: int = 0
+    """Since it began, or came back."""
     last: float = 0.0
     ended: float | None = None
     is_reported: bool = False
     """Since it began, or came back."""
+
+    def is_news(self, reason: str, now: float) -> bool:
+        """Whether this try is to be reported; a reason that is reported is known from then on."""
+        is_new = reason not in self.reasons and len(self.reasons) < MAX_REMEMBERED
+        if is_new and (
+            self.new_reasons < MAX_REASONS or now >= self.reported_at + ANOTHER_REASON_S
+        ):
+            self.reasons.add(reason)
+            self.new_reasons += 1
+            return True
+        return now >= self.due
 
 
 class RetryReports:
@@ -64,16 +82,13 @@ class RetryReports:
             failure = self._failures[key] = _Failure(now, now)
         failure.last = now
         if failure.ended is not None:
-            failure.ended, failure.is_reported = None, False
+            failure.ended, failure.is_reported, failure.new_reasons = None, False, 0
         failure.tries += 1
         same = _DIGITS.sub("#", reason)
-        is_new = same not in failure.reasons and len(failure.reasons) < MAX_REASONS
-        if is_new:
-            failure.reasons.add(same)
-        elif now < failure.due:
+        if not failure.is_news(same, now):
             return None
         interval = REPORT_INTERVALS_S[min(failure.reports, len(REPORT_INTERVALS_S) - 1)]
-        failure.due = now + interval
+        failure.due, failure.reported_at = now + interval, now
         failure.reports += 1
         failure.is_reported = True
         return Repeats(failure.tries, now - failure.began)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from bridge.retry_reports import MAX_REASONS, REOPENED_WITHIN_S, RetryReports
+from bridge.retry_reports import ANOTHER_REASON_S, MAX_REASONS, REOPENED_WITHIN_S, RetryReports
 
 
 class Clock:
@@ -59,6 +59,28 @@ def test_reasons_that_never_repeat_are_no_flood() -> None:
     reports = RetryReports(Clock())
     texts = [f"reason {'x' * number}" for number in range(100)]
     assert sum(reports.failed("erp", text) is not None for text in texts) == MAX_REASONS
+
+
+def test_an_outage_of_another_kind_is_reported_although_many_came_before() -> None:
+    clock = Clock()
+    reports = RetryReports(clock)
+    for number in range(MAX_REASONS):
+        reports.failed("erp", f"reason {'x' * number}")
+    reports.ended("erp")
+    clock.now += REOPENED_WITHIN_S / 2
+    assert reports.failed("erp", "the password is refused"), "after a moment in which all was well"
+
+
+def test_a_failure_that_changes_for_the_fifth_time_is_silent_for_seconds_at_most() -> None:
+    clock = Clock()
+    reports = RetryReports(clock)
+    for number in range(60 * 10):
+        reports.failed("erp", f"reason {'x' * (number % MAX_REASONS)}")
+        clock.now += 1
+    silent_until = clock.now + ANOTHER_REASON_S
+    while not reports.failed("erp", "the password is refused"):
+        assert clock.now < silent_until
+        clock.now += 1
 
 
 def test_what_comes_and_goes_is_one_failure_until_it_stays_away() -> None:
