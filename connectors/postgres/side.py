@@ -111,6 +111,25 @@ class Side:
             "did not tell meanwhile `bridgectl snapshot ENTITY --reconcile` finds"
         )
 
+    async def slot_before_publication(self, slot: str, publication: str) -> HistoryLost | None:
+        """After the server said of a stream that something doesn't exist. The server decodes a change
+        with the catalogue as it was then, so that a publication which was dropped and made again does
+        not help a slot that stands before it was: it would be refused for ever. None: it isn't there.
+        """
+        rows = await self._run(
+            "SELECT 1 FROM pg_publication WHERE pubname = %s",
+            [publication],
+            doing="cannot read the publication",
+        )
+        if not rows:
+            return None
+        system = self._system.name
+        return HistoryLost(
+            f"system {system!r}: replication slot {slot!r} stands where publication {publication!r} "
+            "did not exist, as it is now it was made later: the server can't tell the changes that "
+            f"lie between. {ways_out(system, slot)}"
+        )
+
     async def create_slot(self, name: str) -> None:
         """Make the slot, which waits for the transactions that are running now to end.
 

@@ -37,6 +37,7 @@ _ALIVE = 10.0
 _PATIENCE = 60.0
 _POLL = 0.25
 _IN_USE = "55006"
+_UNDEFINED_OBJECT = "42704"
 
 _XLOG, _RELATION = 0x77, 0x52
 
@@ -216,7 +217,7 @@ class PostgresSource:
                 await link.end_copy()
                 raise RetryLater(f"{self._place}: the server ended the stream; reconnecting")
         except psycopg.Error as error:
-            raise link.lost(error, "the replication stream broke off") from None
+            raise await self._broke_off(link, error) from None
         if not frames:
             return 0
         self._silence.broken()
@@ -226,6 +227,16 @@ class PostgresSource:
             self._frames.reply = False
             await self._report()
         return sum(map(len, frames))
+
+    async def _broke_off(self, link: Link, error: psycopg.Error) -> BridgeError:
+        """What the end of the stream means."""
+        if error.sqlstate == _UNDEFINED_OBJECT:
+            lost = await self._side_opened().slot_before_publication(
+                self._slot, self._options.publication
+            )
+            if lost is not None:
+                return lost
+        return link.lost(error, "the replication stream broke off")
 
     async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
         shapes = self._shapes_opened()

@@ -162,6 +162,19 @@ async def test_a_slot_made_anew_after_it_was_dropped_stops(table: Legacy) -> Non
             pass
 
 
+async def test_a_slot_from_before_its_publication_was_made_again_stops(table: Legacy) -> None:
+    """The server would refuse it for ever, as of a publication that isn't there."""
+    async with opened(table.system("t")) as (_, begin):
+        pass
+    await table.idle()
+    [(publication,)] = table.rows("SELECT pubname FROM pg_publication")
+    table.run(f'DROP PUBLICATION "{publication}"', "INSERT INTO t VALUES (1)")
+    table.publish("t")
+    with pytest.raises(HistoryLost, match="stands where publication .*pg_drop_replication_slot"):
+        async with opened(table.system("t"), begin) as (source, _):
+            await collect(source, 1)
+
+
 async def test_a_slot_whose_wal_was_removed_stops(private_postgres: object) -> None:
     server = private_postgres(  # type: ignore[operator]
         {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
