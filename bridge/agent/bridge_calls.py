@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from bridge.agent.contract import Events, Reads
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.parked import ParkedKeys
 from bridge.log.port import Record, TopicPartition
 from bridge.model.contain import contained
-from bridge.model.errors import RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.event import Event
 from bridge.model.wire import HEADER_SIZE
 from bridge.observe import Notice, Observer, ignore
@@ -20,6 +21,11 @@ from bridge.waiting import PartWaiting
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, Any]]
+
+OTHERS_ANSWERED_WITHIN_S: Final = 300.0
+"""A refusal is taken for one of its own row while others were answered since the last one, so long ago
+at most: an event that waits is tried again more often than that.
+"""
 
 
 class BridgeCalls:
@@ -91,38 +97,67 @@ def _settle(answer: asyncio.Future[Any], value: Any, error: BaseException | None
 
 
 class BridgeReads:
-    """Reads of the gateway, for handlers. An error that says that a system is away says which."""
+    """Reads of the gateway, for handlers. An error that says that a system is away says which.
 
-    def __init__(self, calls: BridgeCalls, reads: Reads) -> None:
+    A missing right, a table that is gone or whatever else a person has to set up is waited for, as
+    commands wait for it: nothing is wrong with the event. Where the same question about other rows is
+    answered meanwhile, the refusal is about this one, and is raised as it is.
+    """
+
+    def __init__(
+        self, calls: BridgeCalls, reads: Reads, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._calls = calls
         self._reads = reads
+        self._clock = clock
+        self._answered_at: dict[str, float | None] = {}
+        """Of questions that were refused: when they were answered first after that."""
 
     async def get(self, entity: str, key: Any) -> Any | None:
         """As Reads."""
-        return await self._read(entity, lambda: self._reads.get(entity, key))
+        return await self._read(entity, "get", lambda: self._reads.get(entity, key))
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
         """As Reads."""
         rows: list[Any | None] = await self._read(
-            entity, lambda: self._reads.get_many(entity, keys)
+            entity, "get", lambda: self._reads.get_many(entity, keys)
         )
         return rows
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
         """As Reads."""
-        return await self._read(entity, lambda: self._reads.related(entity, row, relation))
+        return await self._read(
+            entity, f"related {relation}", lambda: self._reads.related(entity, row, relation)
+        )
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
         """As Reads."""
-        rows: list[Any] = await self._read(entity, lambda: self._reads.query(entity, where, limit))
+        rows: list[Any] = await self._read(
+            entity, "query", lambda: self._reads.query(entity, where, limit)
+        )
         return rows
 
-    async def _read(self, entity: str, work: Work) -> Any:
+    async def _read(self, entity: str, kind: str, work: Work) -> Any:
+        question = f"{entity} {kind}"
+        answered_at = self._answered_at.get(question)
+        is_of_the_row = (
+            answered_at is not None and self._clock() - answered_at < OTHERS_ANSWERED_WITHIN_S
+        )
         try:
-            return await self._calls.call(work)
+            answer = await self._calls.call(work)
         except RetryLater as error:
             error.system = error.system or str(entity).partition(".")[0]
             raise
+        except ConfigurationError as error:
+            self._answered_at[question] = None
+            if is_of_the_row:
+                raise
+            waits = RetryLater(str(error))
+            waits.system = str(entity).partition(".")[0]
+            raise waits from error
+        if question in self._answered_at and self._answered_at[question] is None:
+            self._answered_at[question] = self._clock()
+        return answer
 
 
 class BridgeEvents:

@@ -42,8 +42,11 @@ def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
 def _lines(error: BaseException) -> list[str]:
     chain = _causes(error)
     lines: list[str] = []
+    has_own_code = any(_own_code(each.__traceback__) for each in chain)
     for each in reversed(chain):
-        lines += _frames(each.__traceback__)
+        # What caused it inside of a library has its sentence only, where somebody's own line is known.
+        if not has_own_code or _own_code(each.__traceback__):
+            lines += _frames(each.__traceback__)
         lines.append(describe_error(each))
         if isinstance(each, BaseExceptionGroup):
             for inner in each.exceptions[:MAX_CAUSES]:
@@ -63,6 +66,12 @@ def _causes(error: BaseException) -> list[BaseException]:
         else:
             current = None if current.__suppress_context__ else current.__context__
     return chain
+
+
+def _own_code(trace: TracebackType | None) -> bool:
+    """Whether a frame of it is neither the bridge's nor a library's."""
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace)]
+    return any(not file.startswith((*_BRIDGE, *_LIBRARIES, "<")) for file in files)
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

@@ -60,6 +60,22 @@ def test_causes_come_first_and_the_error_last() -> None:
     assert trace.count("File ") == 4, "and the lines that led there"
 
 
+def test_causes_inside_of_libraries_have_their_sentence_and_no_frames() -> None:
+    """A system's refusal had forty lines of a database driver's, for each event."""
+
+    def run() -> None:
+        try:
+            json.loads("{")
+        except ValueError as error:
+            cause = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+            raise LookupError("the system refuses") from cause
+
+    trace = error_trace(raised(run))
+    assert "JSONDecodeError" in trace
+    assert "decoder.py" not in trace
+    assert trace.count("File ") == 2, "the lines of one's own that led there"
+
+
 def test_frames_of_the_bridge_are_left_out() -> None:
     def run() -> None:
         contained(TextlessError(), "x").missing  # type: ignore[attr-defined]  # noqa: B018
