@@ -170,7 +170,7 @@ async def test_a_slot_from_before_its_publication_was_made_again_stops(table: Le
     [(publication,)] = table.rows("SELECT pubname FROM pg_publication")
     table.run(f'DROP PUBLICATION "{publication}"', "INSERT INTO t VALUES (1)")
     table.publish("t")
-    with pytest.raises(HistoryLost, match="stands where publication .*pg_drop_replication_slot"):
+    with pytest.raises(HistoryLost, match=r"stands where publication .*pg_drop_replication_slot"):
         async with opened(table.system("t"), begin) as (source, _):
             await collect(source, 1)
 
