@@ -120,6 +120,7 @@ class CommandExecutor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         steps: Steps = no_steps,
         session_timeout: float = 10.0,
+        max_held: int = MAX_HELD,
     ) -> None:
         self._bridge = bridge
         self._log = log
@@ -169,6 +170,7 @@ class CommandExecutor:
             )
         self._assignment = AssignmentWatch(self._owners)
         self._held = HeldCommands()
+        self._max_held = max_held
         self._told_held: set[str] = set()
         self._observer = observer
         self._system = system.name
@@ -237,8 +239,10 @@ class CommandExecutor:
 
     async def _step(self, owned: OwnedPartitions) -> bool:
         """One batch; False when some of it has to wait."""
-        if len(self._held) >= MAX_HELD:
+        if len(self._held) >= self._max_held:
             await _pause(owned, IDLE)
+            # Its partitions may have changed meanwhile, and with them what it holds.
+            await self._find_held(owned)
             return True
         records = await owned.read(self._batch, IDLE)
         try:

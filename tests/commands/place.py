@@ -63,6 +63,7 @@ async def executing(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     epochs: Epochs | None = None,
     session: float = SESSION,
+    **more: Any,
 ) -> AsyncIterator[asyncio.Task[None]]:
     made = writer or await connector.writer(here.system)
     executor = CommandExecutor(
@@ -79,6 +80,7 @@ async def executing(
         clock=clock,
         epochs=epochs,
         session_timeout=session,
+        **more,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.cli.commands.story import stories
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
+from bridge.commands.run import executor_group
 from bridge.connector import Done, Effect
 from bridge.log.copy import copy_log
 from bridge.log.embedded import EmbeddedLog
@@ -117,6 +118,30 @@ async def test_order_per_key_holds_across_declarations_and_a_restart(here: World
         grant(here.folder)
         await reach(here, [*commands, last], "succeeded")
     assert seen == ["block 1", "note 2", "block 3", "note 4", "note 5"]
+
+
+async def test_one_that_holds_as_many_as_it_can_goes_on_after_its_partitions_have_changed(
+    here: World,
+) -> None:
+    """It read no further, and so never learned which were still its own."""
+    for number in range(1, 9):
+        here.order(number, 1, 5)
+    commands = [block(str(number)) for number in range(1, 9)]
+    await send(here, *commands)
+
+    async def shared() -> bool:
+        group = (await here.log.groups())[executor_group(here.bridge, "erp")]
+        return len(group.members) == 2
+
+    first, second = (UngrantedWriter(here.system, here.folder) for _ in range(2))
+    async with executing(here, writer=first, max_held=1):
+        await reach(here, commands, "held_back")
+        async with executing(here, writer=second, max_held=1):
+            await until(shared)
+            grant(here.folder)
+            await reach(here, commands, "succeeded")
+    for command in commands:
+        assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
 
 
 async def test_the_deadline_of_a_held_command_runs(here: World) -> None:
