@@ -129,10 +129,13 @@ class Execution:
                     if isinstance(ending, Done) and not ending.repeated
                 }
                 for work, ending in zip(going, endings, strict=True):
-                    if _lacks(ending) and work.item.command.name not in granted:
-                        self._refuse(work, error_message(ending), batch)
-                    else:
+                    if not _lacks(ending) or self._held.is_refused_itself(work.item):
                         self._end(work, ending, batch)
+                    elif work.item.command.name in granted:
+                        # It alone: tried again at once, it shows whether the right is gone by now.
+                        self._hold(work, error_message(ending), batch)
+                    else:
+                        self._refuse(work, error_message(ending), batch)
         return batch.courses
 
     def _work(self, index: int, item: Item, batch: _Batch) -> Work | None:
@@ -269,6 +272,8 @@ class Execution:
                 work.course.answered = ending.outcome
                 del work.course.steps[work.course.written :]
             case Done():
+                if not ending.repeated:
+                    self._held.took_effect(command.name)
                 work.course.repeated = ending.repeated
                 batch.end(work, succeeded(command, decision, ending, at, batch.epoch))
             case Reconciled(done=done) if done.repeated:

@@ -6,6 +6,7 @@ behind them of their keys; all others go on. Every now and then a few of them ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,6 +50,8 @@ class HeldCommands:
         self._monotonic = monotonic
         self._queues: dict[bytes | None, dict[str, Item]] = {}
         self._declarations: dict[str, HeldDeclaration] = {}
+        self._effects: Counter[str] = Counter()
+        self._effects_at_refusal: dict[str, int] = {}
         self._turn = 0
 
     def __iter__(self) -> Iterator[Item]:
@@ -70,6 +73,7 @@ class HeldCommands:
         """It isn't held any more."""
         queue = self._queues.get(item.key, {})
         queue.pop(item.command.id, None)
+        self._effects_at_refusal.pop(item.command.id, None)
         if not queue:
             self._queues.pop(item.key, None)
 
@@ -87,6 +91,18 @@ class HeldCommands:
             return declaration.reason
         first = next(iter(self._queues.get(item.key, ())), item.command.id)
         return "" if first == item.command.id else behind(first)
+
+    def took_effect(self, name: str) -> None:
+        """A command of this declaration had what it needs."""
+        self._effects[name] += 1
+
+    def is_refused_itself(self, item: Item) -> bool:
+        """To be asked at each refusal of a command: whether it is for its own row, since another one
+        of its declaration took effect after it was refused before. Once proves nothing: the right may
+        have been given or taken away between two effects of one batch.
+        """
+        effects = self._effects[item.command.name]
+        return self._effects_at_refusal.setdefault(item.command.id, effects) < effects
 
     def refuse(self, name: str, reason: str) -> None:
         """A try of this declaration was refused."""

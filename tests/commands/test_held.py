@@ -199,6 +199,26 @@ async def test_what_is_refused_for_its_own_row_fails_and_the_others_of_its_decla
     assert [r.code for r in await receipts_of(here, alone)] == ["held_back", "misconfigured"]
 
 
+async def test_a_right_that_is_taken_away_in_the_middle_of_a_batch_costs_no_command(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """What came behind it in that batch failed for good, because others of it had taken effect."""
+    async with world(tmp_path_factory.mktemp("revoked"), partitions=1) as here:
+        for number in range(1, 7):
+            here.order(number, 1, 5)
+        grant(here.folder)
+        commands = [block(str(number)) for number in range(1, 7)]
+        await send(here, *commands)
+        writer = UngrantedWriter(here.system, here.folder, revoked_after=["2"])
+        async with executing(here, writer=writer):
+            await reach(here, commands[:2], "succeeded")
+            await reach(here, commands[2:], "held_back")
+            await until(lambda: len(writer.asked) >= 2)
+            await reach(here, commands[2:], "held_back")
+            grant(here.folder)
+            await reach(here, commands, "succeeded")
+
+
 async def test_the_same_command_again_waits_once_and_other_content_under_its_key_is_refused(
     here: World,
 ) -> None:

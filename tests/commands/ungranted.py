@@ -19,19 +19,30 @@ class UngrantedWriter(SqlWriter):
     GRANT. `forbidden` are keys that are refused whatever is granted (a row's own policy).
     """
 
-    def __init__(self, system: System, folder: Path, forbidden: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        system: System,
+        folder: Path,
+        forbidden: Sequence[str] = (),
+        revoked_after: Sequence[str] = (),
+    ) -> None:
+        """Behind the first effect on one of `revoked_after` the right is taken away again."""
         super().__init__(system, SqliteJournal().sql)
         self._folder = folder
+        self._revoked_after = {key.zfill(10) for key in revoked_after}
         self._forbidden = {key.zfill(10) for key in forbidden}
         self.asked: list[int] = []
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-        refused = {
-            effect.command_id
-            for effect in effects
-            if NEEDED in effect.statement
-            and (not is_granted(self._folder) or effect.parameters["key"] in self._forbidden)
-        }
+        refused = set()
+        for effect in effects:
+            key = effect.parameters["key"]
+            if NEEDED in effect.statement:
+                if not is_granted(self._folder) or key in self._forbidden:
+                    refused.add(effect.command_id)
+                elif key in self._revoked_after:
+                    self._revoked_after.clear()
+                    (self._folder / "granted").unlink()
         self.asked.append(len(refused))
         passed = [effect for effect in effects if effect.command_id not in refused]
         outcomes = iter(await super().execute(passed))
