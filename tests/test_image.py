@@ -62,7 +62,8 @@ def test_it_runs_as_a_number_and_has_one_folder_to_write_into() -> None:
     [user], [volume], [folder] = words(-1, "USER"), words(-1, "VOLUME"), words(-1, "WORKDIR")
     assert user == f"{USER}:{USER}"
     assert volume == folder == DATA
-    assert f"install -d -o {USER} -g {USER} -m 0700 {DATA}" in words(-1, "RUN")[0]
+    # Where a platform chooses the user (OpenShift), it is one of group 0.
+    assert f"install -d -o {USER} -g 0 -m 0770 {DATA}" in words(-1, "RUN")[0]
     variables = environment(stages()[-1])
     assert variables["HOME"] == DATA
     assert variables["BRIDGE_CONFIG"] == "/etc/bridge/bridge.yaml"
@@ -136,6 +137,39 @@ def test_no_two_pods_capture_at_a_time(workload: dict[str, Any]) -> None:
     assert workload["spec"]["replicas"] == 1
     if workload["kind"] == "Deployment":
         assert workload["spec"]["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_whatever_stands_beside_the_pods_names_pods_that_are_there(name: str) -> None:
+    """A selector that fits nothing is no error anywhere: nothing is scraped, any node is emptied."""
+    every = documents(name)
+    pods = [
+        (each["spec"]["template"]["metadata"]["labels"], each["spec"]["replicas"])
+        for each in every
+        if "template" in each.get("spec", ())
+    ]
+    services = [each["spec"] for each in every if each["kind"] == "Service"]
+    assert services, "nobody finds the figures"
+    for service in services:
+        assert service["publishNotReadyAddresses"] is True
+        assert all(service["selector"].items() <= labels.items() for labels, _ in pods)
+    budgets = [each["spec"] for each in every if each["kind"] == "PodDisruptionBudget"]
+    limited = [
+        (labels, replicas)
+        for budget in budgets
+        for labels, replicas in pods
+        if budget["selector"]["matchLabels"].items() <= labels.items()
+    ]
+    assert len(limited) == len(budgets)
+    assert [pod for pod in pods if pod[1] > 1] == limited
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_an_example_declares_takes_effect(name: str) -> None:
+    [config] = [each for each in documents(name) if each["kind"] == "ConfigMap"]
+    system = YAML(typ="safe").load(config["data"]["erp.yaml"])
+    for command in system.get("commands", {}).values():
+        assert command["tier"] == "outside_the_loop"
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
