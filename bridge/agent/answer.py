@@ -85,7 +85,7 @@ def seal_answer(
 
     Without an idempotency key of its own the id follows from agent, handler, event and ordinal,
     so that handling the event again gives the same id. Raises Rejected (`unknown_command`,
-    `bad_key`, `bad_value`; `unavailable` as `commands`), and nothing else, whatever the handler put
+    `bad_key`, `bad_value`; RetryLater as `commands`), and nothing else, whatever the handler put
     into the command.
     """
     try:

@@ -13,7 +13,14 @@ from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.parked import ParkedKeys
 from bridge.log.port import Record, TopicPartition
 from bridge.model.contain import contained
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.error_text import error_message
+from bridge.model.errors import (
+    UNAVAILABLE,
+    BridgeError,
+    ConfigurationError,
+    Rejected,
+    RetryLater,
+)
 from bridge.model.event import Event
 from bridge.model.wire import HEADER_SIZE
 from bridge.observe import Notice, Observer, ignore
@@ -152,12 +159,21 @@ class BridgeReads:
             self._answered_at[question] = None
             if is_of_the_row:
                 raise
-            waits = RetryLater(str(error))
-            waits.system = str(entity).partition(".")[0]
-            raise waits from error
+            raise _waiting(entity, error) from error
+        except Rejected as error:
+            if error.code != UNAVAILABLE:
+                raise
+            # The table was renamed, or doesn't fit its entity: of no row, and a person mends it.
+            raise _waiting(entity, error) from error
         if question in self._answered_at and self._answered_at[question] is None:
             self._answered_at[question] = self._clock()
         return answer
+
+
+def _waiting(entity: str, error: BridgeError) -> RetryLater:
+    waits = RetryLater(error_message(error))
+    waits.system = str(entity).partition(".")[0]
+    return waits
 
 
 class BridgeEvents:

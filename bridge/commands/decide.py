@@ -16,7 +16,7 @@ from bridge.model.canonical import canonical_json, parse_canonical, sha256_hex
 from bridge.model.command import CommandRecord, command_id
 from bridge.model.declare import CommandSpec, Tier
 from bridge.model.error_text import describe_error
-from bridge.model.errors import Rejected
+from bridge.model.errors import UNAVAILABLE, Rejected
 from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome
 
@@ -58,9 +58,6 @@ class Hold:
     message: str
     effect: Effect | None = None
 
-
-UNAVAILABLE = "unavailable"
-"""Code of an entity that doesn't fit its table, or whose table isn't there."""
 
 Decision = Execute | Await | Refuse | Hold
 

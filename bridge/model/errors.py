@@ -49,6 +49,10 @@ class Unsupported(BridgeError):
     """The connector does not declare this capability; asking again won't help."""
 
 
+UNAVAILABLE: Final = "unavailable"
+"""Code of a Rejected about an entity that doesn't fit its table (any more): a person mends it."""
+
+
 class Rejected(BridgeError):
     """The request itself is bad and was not carried out; `code` says why in one word."""
 

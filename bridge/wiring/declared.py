@@ -8,7 +8,7 @@ from types import MappingProxyType
 from bridge.agent.contract import CommandTarget
 from bridge.commands.declare import find_command
 from bridge.model.declare import CommandSpec
-from bridge.model.errors import RetryLater
+from bridge.model.errors import UNAVAILABLE, Rejected, RetryLater
 from bridge.plan.table import EntityTable
 
 
@@ -26,11 +26,17 @@ class DeclaredCommands:
         self._away = away
 
     def target(self, name: str) -> CommandTarget:
-        """Raises Rejected: `unknown_command`, which says what there is; `unavailable`. RetryLater
-        while the system of the command isn't open (`away`: why).
+        """Raises Rejected (`unknown_command`), which says what there is. RetryLater while the system
+        of the command isn't open (`away`: why), and while its entity doesn't fit its table.
         """
         spec = find_command(self._commands, name)
         if (why := self._away.get(spec.system)) is not None:
             raise RetryLater(f"system {spec.system!r} isn't there for {name}: {why}")
-        entity = self._tables[spec.system][spec.entity].entity
+        try:
+            entity = self._tables[spec.system][spec.entity].entity
+        except Rejected as error:
+            if error.code != UNAVAILABLE:
+                raise
+            # As the executor waits with such commands: nothing is wrong with the event.
+            raise RetryLater(f"{name} can't be asked for yet: {error}") from error
         return CommandTarget(spec.system, spec.entity, entity.key, spec.guards)

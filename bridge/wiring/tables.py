@@ -13,7 +13,7 @@ from bridge.connector import Connector, Shape, System
 from bridge.log.port import Registry
 from bridge.model.declare import EntitySpec
 from bridge.model.error_text import describe_error
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.model.errors import UNAVAILABLE, BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
 from bridge.model.types import Entity
 from bridge.plan.make import entity_type
@@ -54,7 +54,7 @@ class EntityTables(Mapping[str, EntityTable]):
                 # Agents' handlers ask from event loops of their own, where nothing of the bridge runs.
                 self._loop.call_soon_threadsafe(self._describe_again)
             raise Rejected(
-                "unavailable",
+                UNAVAILABLE,
                 f"entity {name!r} can be neither read nor changed: {why} (once that is fixed, ask "
                 "again)",
             )

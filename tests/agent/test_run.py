@@ -50,7 +50,10 @@ async def running(
     agent: Agent,
     notices: list[Notice] | None = None,
     registry: Any = None,
+    *,
     session_timeout: float = 10.0,
+    reads: Any = None,
+    commands: Any = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     observer = (notices if notices is not None else []).append
     gateway = Gateway(
@@ -62,8 +65,8 @@ async def running(
         log=here.log,
         codec=here.codec,
         events=RegistryEvents(registry or here.registry, {}),
-        reads=Systems({"erp": gateway}),
-        commands=Declared(),
+        reads=reads or Systems({"erp": gateway}),
+        commands=commands or Declared(),
         observer=observer,
         backoff=QUICK,
         session_timeout=session_timeout,
