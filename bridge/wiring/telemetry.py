@@ -7,6 +7,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from prometheus_client import Gauge, ProcessCollector
+
+from bridge import __version__
 from bridge.log.port import TopicPartition
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
@@ -30,6 +33,10 @@ class Telemetry:
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
         self.metrics.declare(scope)
+        # What every alarm on memory, open files and restarts looks for, under the usual names.
+        ProcessCollector(registry=self.metrics.registry)
+        version = Gauge("bridge_build_info", "1", ["version"], registry=self.metrics.registry)
+        version.labels(__version__).set(1)
         self._captures = CaptureGauges(self.metrics.registry, _now)
         self._captures.declare(scope.captured)
         self._progress = ProgressGauges(self.metrics.registry, _now, stalled_after_s)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 
+from bridge import __version__
 from bridge.model.receipt import State
 from bridge.observe import (
     Captured,
@@ -31,6 +33,8 @@ from bridge.observe import (
     WorkReported,
 )
 from bridge.wiring.metrics import HANDLER_OUTCOMES, Metrics
+from bridge.wiring.metrics_server import HttpRequest
+from bridge.wiring.telemetry import Telemetry
 from tests.wiring.scopes import scope_of_everything
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
@@ -146,3 +150,17 @@ def test_declarations_that_wait_for_a_person_are_counted_until_they_go_on() -> N
     assert held() == 2
     metrics(CommandsHeld("erp", "erp.a", "released"))
     assert held() == 1
+
+
+async def test_what_is_served_is_what_the_pages_list_and_what_every_process_has() -> None:
+    """A third of the series told when another one was made, and none how much memory it takes."""
+    telemetry = Telemetry(scope_of_everything())
+    for accept in ("", "application/openmetrics-text; version=1.0.0"):
+        request = HttpRequest("GET", "/metrics", headers={"accept": accept})
+        body = (await telemetry.metrics.respond(request)).body.decode()
+        names = {re.split(r"[ {]", line)[0] for line in body.splitlines() if line[:1] != "#"}
+        assert not [name for name in names if name.endswith("_created")]
+        assert {"process_start_time_seconds", "process_resident_memory_bytes"} <= names
+        assert f'bridge_build_info{{version="{__version__}"}} 1.0' in body
+    picked = HttpRequest("GET", "/metrics", "name[]=bridge_build_info")
+    assert (await telemetry.metrics.respond(picked)).body.count(b"\nbridge_") == 1
