@@ -237,11 +237,18 @@ class Bench(AbstractContextManager["Bench"]):
         if self._runner is None:
             work.close()
             raise RuntimeError("use the bench in a `with` block: with agent.test(...) as t")
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._runner.run(work)
-        work.close()
-        raise RuntimeError(
-            "the bench runs handlers itself: use it in a plain test, not an async one"
-        )
+        if _is_in_a_loop():
+            work.close()
+            raise RuntimeError(
+                "the bench runs handlers itself: use it in a plain test, not an async one"
+            )
+        return self._runner.run(work)
+
+
+def _is_in_a_loop() -> bool:
+    # Apart: what a handler raises would be told as raised "during handling of" this one.
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

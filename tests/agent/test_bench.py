@@ -65,6 +65,19 @@ def test_a_missing_row_comes_out_as_not_found() -> None:
         t.emit("erp.sales_order", "create", {"order_no": "1", "customer_id": "8", "total": 5})
 
 
+def test_what_a_handler_raises_is_no_error_during_another_one() -> None:
+    """pytest printed a `RuntimeError: no running event loop` of the bench in front of it."""
+    failing = Agent("failing")
+
+    @failing.on("erp.customer")
+    async def fails(event: Event, ctx: Context) -> None:
+        raise ValueError("mine")
+
+    with failing.test() as t, pytest.raises(ValueError, match="mine") as raised:
+        t.emit("erp.customer", "create", CUSTOMER)
+    assert raised.value.__context__ is None
+
+
 def test_a_row_that_changed_is_read_again() -> None:
     with agent.test({"erp.customer": [CUSTOMER]}) as t:
         t.emit("erp.sales_order", "create", {"order_no": "1", "customer_id": "7", "total": 1})
