@@ -95,11 +95,13 @@ def findings(connection: Connection, system: System, dialect: Dialect) -> list[F
     for catalogue, layout in tables:
         statements = dialect.create_for(connection, layout)
         if statements:
-            what = (
-                f"the journal triggers of table {catalogue.table!r} are missing, are of an earlier "
-                "version, are older than a column, an index or a trigger of the table, or are not "
-                "the newest triggers of the table"
+            why = (
+                "are of an earlier version, are incomplete, are older than a column, an index or a "
+                "trigger of the table, or are not the newest triggers of the table"
+                if any(statement.startswith("DROP TRIGGER") for statement in statements)
+                else "are missing"
             )
+            what = f"the journal triggers of table {catalogue.table!r} {why}"
             problems.append(Finding(what, _script(statements), create=True))
     for statement in ledger_sql(connection):
         what = f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out"

@@ -160,6 +160,8 @@ async def test_a_legacy_trigger_that_is_newer_than_ours_is_found_and_set_up_mend
     """SQLite fires the newest trigger first: ours must be the newest to tell changes in order."""
     legacy.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)", "INSERT INTO t VALUES (1, 0, 0)")
     system = legacy.system("t")
+    whats = [finding.what for finding in await connector.check(system)]
+    assert "the journal triggers of table 't' are missing" in whats
     await connector.setup(system)
     legacy.run(
         "CREATE TRIGGER legacy AFTER UPDATE OF a ON t BEGIN UPDATE t SET b = NEW.a + 1 "
