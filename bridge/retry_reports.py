@@ -70,7 +70,7 @@ class RetryReports:
 
     def failed(self, key: Hashable, reason: str) -> Repeats | None:
         """One more try has failed; None where nothing about it is news. The same reason with other
-        numbers in it (an offset, a time, a port) is the same reason.
+        numbers in it (an offset, a time, a port) or other blanks is the same reason.
         """
         now = self._clock()
         failure = self._failures.get(key)
@@ -84,7 +84,7 @@ class RetryReports:
         if failure.ended is not None:
             failure.ended, failure.is_reported, failure.new_reasons = None, False, 0
         failure.tries += 1
-        same = _DIGITS.sub("#", reason)
+        same = " ".join(_DIGITS.sub("#", reason).split())
         if not failure.is_news(same, now):
             return None
         interval = REPORT_INTERVALS_S[min(failure.reports, len(REPORT_INTERVALS_S) - 1)]

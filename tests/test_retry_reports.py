@@ -55,6 +55,13 @@ def test_another_reason_is_news_the_same_with_other_numbers_is_not() -> None:
     assert reports.failed("crm", "busy for 1 s more"), "another system"
 
 
+def test_the_same_reason_with_other_blanks_is_no_news() -> None:
+    """A driver tells a refused login with one blank in one place, and with two in another."""
+    reports = RetryReports(lambda: 0.0)
+    assert reports.failed("x", "FATAL: password authentication failed") is not None
+    assert reports.failed("x", "FATAL:  password\tauthentication failed\n") is None
+
+
 def test_reasons_that_never_repeat_are_no_flood() -> None:
     reports = RetryReports(Clock())
     texts = [f"reason {'x' * number}" for number in range(100)]

@@ -42,7 +42,8 @@ class Attempt(NamedTuple):
 
 class CurrentLogin:
     """Safe for any number of threads. `read_again` looks the secrets up (None: they can't change);
-    it raises ConfigurationError where one is not there.
+    it raises ConfigurationError where one is not there. `by_restart`: all of them stand in variables
+    of the environment, which stay as they are while the process runs.
     """
 
     def __init__(
@@ -50,7 +51,10 @@ class CurrentLogin:
         credentials: Credentials,
         read_again: Callable[[], Credentials] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        by_restart: bool = False,
     ) -> None:
+        self._by_restart = by_restart
         self._credentials = credentials
         self._read_again = read_again
         self._monotonic = monotonic
@@ -109,7 +113,12 @@ class CurrentLogin:
         if not self._was_accepted:
             return error
         again = f"this one is tried again after {self._wait_s:g} s"
-        if self._read_again is not None:
+        if self._by_restart:
+            again = (
+                "a new secret is taken at a restart, because a variable of the environment stays as it "
+                f"is while the process runs (one in a file is read again); {again}"
+            )
+        elif self._read_again is not None:
             again = f"the secret is read again each second, and a new one tried at once; {again}"
         return RetryLater(f"{error}; it was accepted before: {again}")
 

@@ -80,7 +80,9 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
         login=logs_in,
         tls=config.tls,
         logins=CurrentLogin(
-            Credentials(_from_folder(url, config), logs_in), _reader_of(config, connector)
+            Credentials(_from_folder(url, config), logs_in),
+            _reader_of(config, connector),
+            by_restart=_has_only_variables(config),
         ),
         masked=frozenset(
             entity.table
@@ -102,6 +104,12 @@ def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Crede
         )
 
     return read
+
+
+def _has_only_variables(config: SystemConfig) -> bool:
+    """Whether every secret of the login stands in a variable of the environment."""
+    texts = f"{config.url_text} {config.login}"
+    return "${env:" in texts and "${file:" not in texts
 
 
 def _from_folder(url: str, config: SystemConfig) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.config import load
 from bridge.connector import System
 from bridge.connector.current_login import (
     FIRST_WAIT_S,
@@ -18,6 +20,8 @@ from bridge.connector.current_login import (
     CurrentLogin,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
+from bridge.wiring.connectors import as_system, load_connector
+from tests.config.files import ENVIRON, SYSTEM, write
 
 
 class Other:
@@ -105,6 +109,22 @@ def test_the_words_say_what_is_waited_for_and_no_secret() -> None:
         other.log_in()
     with pytest.raises(RetryLater, match="refused; it was accepted before"):
         other.log_in()
+
+
+@pytest.mark.parametrize("kind", ["env", "file"])
+def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: str) -> None:
+    """It was promised that the variable of a running process is read again."""
+    (tmp_path / "password").write_text("an0ther")
+    reference = "${env:ERP_PASSWORD}" if kind == "env" else f"${{file:{tmp_path}/password}}"
+    url = f"postgresql://bridge:{reference}@erp-db:5432/erp"
+    config = load(write(tmp_path, system={**SYSTEM, "url": url}), ENVIRON)
+    system = as_system("acme", config.systems[0], load_connector(config.systems[0]))
+    attempt = system.shared_login.attempt()
+    system.shared_login.accepted(attempt)
+    # Not that there is a new one: the variable isn't set in this process.
+    refusal = system.shared_login.refused(attempt, LoginRefused("refused"))
+    assert ("taken at a restart" in str(refusal)) is (kind == "env")
+    assert ("is read again each second" in str(refusal)) is (kind == "file")
 
 
 @given(st.lists(st.integers(0, 400), max_size=80))
