@@ -27,7 +27,7 @@ _SECRET_NAME: Final = re.compile(
 )
 _PASSWORD_NAME: Final = re.compile(r"pass|pwd", re.IGNORECASE)
 #: Names that mean a secret in an address only: a system file's `key:` is a column, or a file.
-_SHORT_NAMES: Final = frozenset({"key", "code", "sig", "auth", "pass"})
+_SHORT_NAMES: Final = frozenset({"key", "code", "sig", "auth", "pass", "pw", "jwt"})
 #: `name=value` of a query, of libpq's other form (`host=h password='p'`) and of ODBC's (`PWD=p;`).
 _PAIR: Final = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z][\w.-]*)\s*=\s*"

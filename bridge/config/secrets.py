@@ -59,7 +59,10 @@ def bad_reference(text: str) -> str:
 
 def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> str:
     if kind == "env":
-        value = environ.get(name)
+        try:
+            value = environ.get(name)
+        except ValueError:  # a name that no environment can hold
+            value = None
         if value is None:
             message = f"the environment variable {name} is not set"
             raise ConfigurationError(message)
@@ -67,8 +70,12 @@ def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> 
     path = folder / name
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "not a text file"
+            if isinstance(error, UnicodeDecodeError)
+            else "no file has such a name"
+        )
         message = f"the secret file {name} can't be read: {reason}"
         raise ConfigurationError(message) from None
 

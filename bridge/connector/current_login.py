@@ -17,6 +17,8 @@ from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, R
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
+LONGEST_ATTEMPT_S: Final = 30.0
+"""Seconds for which one try of a refused login keeps the other parts from theirs."""
 READ_AGAIN_S: Final = 1.0
 """Seconds between two looks at the secrets while a refused login waits."""
 
@@ -65,18 +67,22 @@ class CurrentLogin:
         self._wait_s = 0.0
         self._refused_at = 0.0
         self._read_at = 0.0
+        self._tried_until: float = 0.0
 
     def __reduce__(self) -> tuple[type[CurrentLogin], tuple[Credentials]]:
         """Another process begins with the credentials of this one, and shares nothing else with it."""
         return CurrentLogin, (self._credentials,)
 
     def attempt(self) -> Attempt:
-        """What to log in with now. Raises the last refusal while it is too early for another try."""
+        """What to log in with now. Raises the last refusal while it is too early for another try, or
+        another part is trying just now.
+        """
         with self._lock:
             if self._refusal is not None and not self._renew(READ_AGAIN_S):
-                left_s = self._refused_at + self._wait_s - self._monotonic()
-                if left_s > 0:
+                now = self._monotonic()
+                if now < max(self._refused_at + self._wait_s, self._tried_until):
                     raise _again(self._refusal)
+                self._tried_until = now + min(self._wait_s, LONGEST_ATTEMPT_S)
             return Attempt(self._credentials, self._number)
 
     def current(self) -> Attempt:
@@ -92,6 +98,7 @@ class CurrentLogin:
             self._was_accepted = True
             if attempt.number == self._number:
                 self._refusal, self._wait_s = None, 0.0
+                self._tried_until = 0.0
 
     def refused(self, attempt: Attempt, error: LoginRefused) -> BridgeError | None:
         """What to raise of a refusal; None: there are other secrets by now, try those at once.
@@ -106,6 +113,7 @@ class CurrentLogin:
             if self._refusal is None or now >= self._refused_at + self._wait_s:
                 self._wait_s = min(max(FIRST_WAIT_S, 2 * self._wait_s), LONGEST_WAIT_S)
                 self._refused_at = now
+            self._tried_until = 0.0
             self._refusal = self._worded(error)
             return self._refusal
 
@@ -137,6 +145,7 @@ class CurrentLogin:
         self._credentials = credentials
         self._number += 1
         self._refusal, self._wait_s = None, 0.0
+        self._tried_until = 0.0
         return True
 
 

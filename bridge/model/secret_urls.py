@@ -11,7 +11,7 @@ _LOGIN: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>[^/?#]*)@")
 #: A password with a bare slash or question mark in it: what stands behind the colon is no port.
 _LOGIN_CUT: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>(?!\d{1,5}[/?#]).*)@")
 _SECRET_NAME: Final = re.compile(
-    r"(?!passfile|sslkey)(pass\w*|pwd|sslpassword|\w*secret|\w*token|[\w-]*key|sig(nature)?|credentials?"
+    r"(?!passfile|sslkey)(pass\w*|pwd|pw|jwt|sslpassword|\w*secret|\w*token|[\w-]*key|sig(nature)?|credentials?"
     r"|auth(orization)?|assertion|code)",
     re.IGNORECASE,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bridge.config.secrets import resolve
+from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import Redactor
 
 VALUE = "ordersdesk7"
@@ -59,6 +61,14 @@ def test_a_server_and_a_database_are_told(text: str, monkeypatch: pytest.MonkeyP
 )
 def test_whatever_may_be_a_secret_is_hidden(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert VALUE not in _redacted(text, monkeypatch)
+
+
+@pytest.mark.parametrize("text", ["${file:a\0b}", "${file:\ud880}", "${env:\0}", "${env:\ud880}"])
+def test_a_name_that_nothing_can_have_is_said_to_be_missing(text: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"is not set|can't be read: no file has such a name"
+    ):
+        resolve(text, os.environ, Path())
 
 
 def test_what_stands_for_a_server_and_holds_a_login_is_hidden(

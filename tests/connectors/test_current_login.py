@@ -14,6 +14,7 @@ from bridge.config import load
 from bridge.connector import System
 from bridge.connector.current_login import (
     FIRST_WAIT_S,
+    LONGEST_ATTEMPT_S,
     LONGEST_WAIT_S,
     READ_AGAIN_S,
     Credentials,
@@ -125,6 +126,27 @@ def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: 
     refusal = system.shared_login.refused(attempt, LoginRefused("refused"))
     assert ("taken at a restart" in str(refusal)) is (kind == "env")
     assert ("is read again each second" in str(refusal)) is (kind == "file")
+
+
+def test_of_all_parts_that_ask_at_once_one_tries_a_refused_secret() -> None:
+    """Each wait ended for all of them: as many tries as parts, five of which lock many an account."""
+    other = Other()
+    other.log_in()
+    other.takes = "new"
+    assert other.outcome() is RetryLater
+    other.now += FIRST_WAIT_S
+    trying = other.login.attempt()
+    for _ in range(9):
+        assert other.outcome() is RetryLater
+    wrong = other.login.refused(trying, LoginRefused("refused"))
+    assert isinstance(wrong, RetryLater)
+    assert len(other.tries) == 2
+    other.now += 2 * FIRST_WAIT_S
+    other.login.attempt()  # is never heard of again
+    other.now += LONGEST_ATTEMPT_S
+    other.takes = "old"
+    assert other.outcome() is None
+    assert other.outcome() is None
 
 
 @given(st.lists(st.integers(0, 400), max_size=80))
