@@ -7,6 +7,7 @@ executor probes whether it has happened (`connectors.odata.probe`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,13 @@ ANY = "*"
 a PATCH of a row that is not there makes one, in V4.
 """
 
+MAX_ATTEMPTS = 3
+"""How often a command is sent whose rows somebody else changes after they were read."""
+
+
+class Overtaken(Rejected):
+    """A row was changed after it was read, so that nothing was done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Current:
@@ -52,8 +60,9 @@ class ODataWriter:
     """`bridge.connector.Writer` without a ledger.
 
     A command is one request, or one change set of several. Before a guarded one its row is read:
-    the guard is asked about it, and the request carries that row's ETag, so that whoever changes
-    it in between makes it fail (`conflict`). A service without ETags leaves that moment open.
+    the guard is asked about it, and the request carries that row's ETag. Where somebody changes it in
+    between, the row is read and the guard asked anew (at last: `conflict`). A service without ETags
+    leaves that moment open.
     """
 
     def __init__(self, system: System, client: Client | None = None) -> None:
@@ -120,21 +129,33 @@ class ODataWriter:
         await self._client.close()
 
     async def _one(self, service: Service, effect: Effect) -> Done:
+        """Done, once more where somebody changed a row after it was read: whether what the command
+        expects still holds is seen by reading it anew.
+        """
         bounds = self._bound(service, effect)
         table = self._table(service, effect)
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(Overtaken):
+                return await self._attempt(service, effect, bounds, table)
+        return await self._attempt(service, effect, bounds, table)
+
+    async def _attempt(
+        self, service: Service, effect: Effect, bounds: Sequence[Bound], table: Table | None
+    ) -> Done:
         rows = await self._rows_of(service, effect, bounds)
         if effect.guard is not None and table is not None:
             row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
             effect.guard(table.shape, None if row is None else whole(table, row.row))
-        requests = [self._guarded(service, one, effect, rows) for one in bounds]
+        requests = self._requests(service, effect, bounds, rows)
         if len(requests) == 1:
             answers = [await self._send(requests[0])]
         else:
             answers = await self._client.batch(requests, changeset=True)
         # The one that failed tells why, not those that were given up because of it.
         told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
+        undone = not any(answer.good for answer in answers)
         for one, request, answer in told:
-            self._check(one, request, answer, effect)
+            self._check(one, request, answer, undone=undone)
         return _done(service, table, bounds, answers)
 
     async def _send(self, request: Request) -> Answer:
@@ -210,35 +231,55 @@ class ODataWriter:
             )
         return Current(row, etag_of(row, answer.headers))
 
-    def _guarded(
-        self, service: Service, one: Bound, effect: Effect, rows: Mapping[str, Current | None]
-    ) -> Request:
+    def _requests(
+        self,
+        service: Service,
+        effect: Effect,
+        bounds: Sequence[Bound],
+        rows: Mapping[str, Current | None],
+    ) -> list[Request]:
+        """What is sent. Of several that change one row the first alone holds the version that was read:
+        for the others the row has another one by then.
+        """
+        requests: list[Request] = []
+        changed: set[str] = set()
+        for one in bounds:
+            path = self._changed_path(service, one, effect)
+            row = rows.get(path) if path and path not in changed else None
+            changed.add(path)
+            requests.append(self._guarded(one, effect, row))
+        return requests
+
+    def _changed_path(self, service: Service, one: Bound, effect: Effect) -> str:
+        if one.of is not None:
+            return "" if one.key is None else _path(service, one.of, one.key)
+        if _calls_on(one, effect):
+            return _path(service, service.sets.get(effect.table), effect.key)
+        return ""
+
+    def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
         """The request with the version of the row that it changes, where that was read."""
         request = one.request
         headers = {**request.headers}
-        if one.of is not None and one.key is not None:
-            row = rows.get(_path(service, one.of, one.key))
-            if row is not None and row.etag:
-                headers["If-Match"] = row.etag
-            elif row is None and one.of.concurrency:
-                headers["If-Match"] = ANY
-        elif one.of is None and _calls_on(one, effect):
-            row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
-            if row is not None and row.etag:
-                headers["If-Match"] = row.etag
+        if row is not None and row.etag:
+            headers["If-Match"] = row.etag
+        elif row is None and one.of is not None and one.key is not None and one.of.concurrency:
+            headers["If-Match"] = ANY
         if one.statement.verb in {"POST", "PATCH"}:
             headers["Prefer"] = "return=representation"
         return replace(request, headers=headers, begin=effect.begin)
 
-    def _check(self, one: Bound, request: Request, answer: Answer, effect: Effect) -> None:
-        """Raise what is wrong; a precondition that failed tells what for."""
+    def _check(self, one: Bound, request: Request, answer: Answer, *, undone: bool) -> None:
+        """Raise what is wrong; a precondition that failed tells what for. `undone`: nothing of the
+        command was done, as far as its answers tell.
+        """
         if answer.status == 412 and request.headers.get("If-Match") == ANY:
             raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
-        if answer.status == 412 and effect.guard is not None:
-            raise Rejected(
+        if answer.status == 412 and "If-Match" in request.headers and undone:
+            raise Overtaken(
                 "conflict",
                 f"{self._where}: {one.request.path} was changed by somebody else while the command "
-                "was under way; nothing was done",
+                "was under way, again and again; nothing was done",
             )
         self._client.check(request, answer)
 

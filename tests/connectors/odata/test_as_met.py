@@ -472,3 +472,77 @@ def test_ranges_that_may_be_asked_for_once_are_no_refusal() -> None:
     assert things.can_page_by("LastChangeDateTime")
     assert things.deletable
     assert things.unfilterable == {"__EntityControl"}
+
+
+class _Versions:
+    """One row with an ETag, which somebody else changes `times` times just after it was read."""
+
+    def __init__(self, times: int) -> None:
+        self.row: dict[str, Any] = {"id": 5, "note": "a", "state": "open"}
+        self._version, self._left = 1, times
+
+    @property
+    def _etag(self) -> str:
+        return f'W/"{self._version}"'
+
+    def __call__(self, asked: Asked) -> Say:
+        path = asked.path.removeprefix("/erp/")
+        if path == "$metadata":
+            properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
+            return Say(200, document(properties), {"Content-Type": "application/xml"})
+        if asked.method == "GET":
+            body = json.dumps({**self.row, "@odata.etag": self._etag}).encode()
+            if self._left:
+                self._left -= 1
+                self._version += 1
+                self.row["state"] = f"changed, {self._left} to come"
+            return Say(200, body, {"Content-Type": "application/json"})
+        if asked.headers.get("if-match") not in {self._etag, "*"}:
+            return Say(412)
+        self.row |= json.loads(asked.body)
+        self._version += 1
+        return Say(204)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize(("times", "outcome"), [(2, "done"), (3, "conflict")])
+async def test_a_row_that_somebody_changes_meanwhile_is_read_anew(
+    times: int, outcome: str, *, guarded: bool
+) -> None:
+    """What the command expects still holds: it is no conflict that another column changed."""
+    service = _Versions(times)
+    seen: list[Any] = []
+
+    def guard(_: Shape | None, raw: Any) -> None:
+        seen.append(raw)
+
+    between = alone(service)
+    async with between.serving():
+        url = f"{between.address}/erp/"
+        writer = ODataWriter(System("acme", "erp", url, url, Options(), (TableUse("Things"),), 2))
+        one = effect("PATCH Things(5) note='b'", guard if guarded else None, {"id": 5})
+        [done] = await writer.execute([one])
+        await writer.close()
+    if outcome == "done":
+        assert isinstance(done, Done), done
+        assert service.row == {"id": 5, "note": "b", "state": "changed, 0 to come"}
+    else:
+        assert isinstance(done, Rejected), done
+        assert done.code == "conflict"
+        assert service.row["note"] == "a"
+    assert len(seen) == (3 if guarded else 0)
+
+
+async def test_of_two_changes_of_one_row_the_first_alone_names_its_version() -> None:
+    """The first of them gives the row another version, under which the second would be refused."""
+    properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
+    row = {"id": 5, "note": "a", "state": "open", "@odata.etag": 'W/"1"'}
+    service = Fixed(document(properties), {"GET Things(": (200, row), "POST $batch": Say(501)})
+    async with service.between.serving():
+        writer = ODataWriter(service.system())
+        one = effect("PATCH Things(5) note='b'; PATCH Things(5) state='c'", None, {"id": 5})
+        await writer.execute([one])
+        await writer.close()
+    batches = [asked.body for asked in service.between.asked if asked.path.endswith("$batch")]
+    assert batches
+    assert {body.lower().count(b"if-match") for body in batches} == {1}
