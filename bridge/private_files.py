@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_ROOT: Final = 0
 
 
 def make_private_file(path: Path) -> None:
@@ -59,9 +59,23 @@ def exposed_files(path: Path, suffixes: tuple[str, ...] = ("", "-wal", "-shm")) 
         file = path.with_name(path.name + suffix)
         if file.exists() and file.stat().st_mode & _OTHERS:
             yield file
-    mode = path.parent.stat().st_mode
-    if mode & _OTHERS_WRITE and not mode & stat.S_ISVTX:
+    if others_write(path.parent.stat(), os.geteuid(), {os.getegid(), *os.getgroups()}):
         yield path.parent
+
+
+def others_write(folder: os.stat_result, user: int, groups: Collection[int]) -> bool:
+    """Whether others than `user`, a member of `groups`, may put files into a folder. Pure.
+
+    A group by which `user` itself may is no other: volumes of Kubernetes are root's, and their group
+    is the pod's. Nor is root's own group, to which containers of OpenShift belong.
+    """
+    mode = folder.st_mode
+    if mode & stat.S_ISVTX:
+        return False
+    if mode & stat.S_IWOTH:
+        return True
+    needs_group = user not in (folder.st_uid, _ROOT) and folder.st_gid in groups
+    return bool(mode & stat.S_IWGRP) and folder.st_gid != _ROOT and not needs_group
 
 
 def _set_mode(descriptor: int, path: Path, mode: int) -> None:

@@ -14,7 +14,12 @@ from bridge.config import load
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry, TopicSpec
 from bridge.model.errors import ConfigurationError
-from bridge.private_files import exposed_files, make_private_file, make_private_folder
+from bridge.private_files import (
+    exposed_files,
+    make_private_file,
+    make_private_folder,
+    others_write,
+)
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o277], ids=oct)
@@ -84,7 +89,7 @@ async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_p
     await log.close()
     assert [found.fix async for found in log_findings(config) if "chmod" in found.fix] == []
     path.chmod(0o640)
-    path.parent.chmod(0o770)
+    path.parent.chmod(0o777)
     await log.open()
     await log.close()
     assert modes(tmp_path)["var/bridge.db"] == "0o640"
@@ -93,6 +98,27 @@ async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_p
         ("warning", f"chmod 600 {path}"),
         ("warning", f"chmod go-w {path.parent}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "exposed"),
+    [
+        pytest.param(0o2775, 0, 2000, False, id="a volume of Kubernetes with the pod's fsGroup"),
+        pytest.param(0o770, 10001, 0, False, id="the image's folder"),
+        pytest.param(0o770, 7, 0, False, id="the image's folder on OpenShift"),
+        pytest.param(0o700, 1000, 1000, False, id="its own"),
+        pytest.param(0o770, 1000, 1000, True, id="its own, and its group's"),
+        pytest.param(0o770, 0, 3000, True, id="a group to which it doesn't belong"),
+        pytest.param(0o2777, 0, 2000, True, id="everybody's"),
+        pytest.param(0o1777, 0, 0, False, id="everybody's, sticky"),
+    ],
+)
+def test_a_group_by_which_the_bridge_itself_writes_is_no_other(
+    mode: int, owner: int, group: int, exposed: bool
+) -> None:
+    """`check` told every pod to run chmod on its volume, which isn't its own to change."""
+    folder = os.stat_result((stat.S_IFDIR | mode, 0, 0, 1, owner, group, 0, 0, 0, 0))
+    assert others_write(folder, 1000, {1000, 2000}) is exposed
 
 
 def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
