@@ -120,3 +120,23 @@ def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
     again = lived.call(*replay, "--name", "nightly")
     assert again.code == 1
     assert "use another name" in again.err
+
+
+def test_a_replay_whose_group_is_deleted_ends_instead_of_going_on_without_its_past(
+    lived: Place,
+) -> None:
+    """It has no member, so that nothing kept its offsets from being deleted under it."""
+    words = ("replay", "sales_order", "--offset", "0", "--to", "topic:copies", "--name", "slow")
+    running = lived.start(*words, "--rate", "1")
+    try:
+        lived.until("log", "groups", "demo.replay.slow", "--json")
+        deleted = lived.call("log", "offsets", "delete", "demo.replay.slow", "--yes")
+        assert deleted.code == 0
+        assert "has not finished" in deleted.err
+        _, told = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.wait()
+    assert running.returncode == 1
+    assert "Traceback" not in told
+    assert "demo.replay.slow" not in lived.call("log", "groups", "--json").out

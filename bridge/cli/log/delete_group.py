@@ -29,7 +29,7 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.log.group_state import STOPPED, group_states
+        from bridge.cli.log.group_state import STOPPED, UNFINISHED, group_states
 
         info = (await bridge.log.groups()).get(group)
         if info is None:
@@ -60,8 +60,18 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
                     "beginning of its topics",
                     err=True,
                 )
+            if state == UNFINISHED:
+                click.echo(
+                    f"group {group!r} is of a replay that has not finished: one that is under way is "
+                    "ended, and begun again under its name it copies all of it once more",
+                    err=True,
+                )
             if not yes:
                 agreed(f"Delete group {group!r} ({state}) and its offsets?")
+            if state == UNFINISHED:
+                # A replay is no member. Its producer is taken away, so that it commits no more: what it
+                # did after the deletion would look like all that it ever did.
+                await (await bridge.log.producer(group)).close()
             await bridge.log.delete_group(group)
         print_rows(rows, ("group", "state", "topic", "partition", "committed"), as_json=as_json)
         return 0
