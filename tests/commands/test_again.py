@@ -14,7 +14,8 @@ from bridge.commands.answered import Answered
 from bridge.commands.answers import answer
 from bridge.log.port import Entry, Log
 from bridge.model import headers
-from bridge.model.command import CommandRecord, command_id
+from bridge.model.agent_name import OPERATOR_HANDLER
+from bridge.model.command import Command, CommandRecord, command_id, seal
 from bridge.model.fixed import Target, target
 from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, Notice
@@ -128,6 +129,26 @@ async def test_a_copy_under_another_log_key_is_refused_and_does_not_end_the_comm
     assert orders(here) == {"1": (5, None, None), "2": (5, None, None)}
     assert await carried_out(here, command) == [("succeeded", False)]
     assert orders(here) == {"1": (5, None, "late"), "2": (5, None, None)}
+
+
+async def test_a_copy_as_an_agent_would_send_it_does_not_end_what_a_person_asked_for(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    command = replace(
+        seal(
+            Command("erp.note_order", {"order_no": "1"}, REASON),
+            {"order_no": "1"},
+            agent="person-ann",
+            requested_at=datetime.now(UTC),
+            idempotency_key="ann/1",
+        ),
+        handler=OPERATOR_HANDLER,
+    )
+    await send(here, replace(command, handler="check", caused_by="erp:1"))
+    async with executing(here):
+        assert (await receipts(here, 1))[command.id].code == "bad_agent"
+    assert await carried_out(here, command) == [("succeeded", False)]
 
 
 async def test_receipts_are_read_once_however_many_batches_come(here: World) -> None:
