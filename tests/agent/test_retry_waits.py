@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge import Command
 from bridge.agent import Agent, Context
 from bridge.agent.attempt import Failed
 from bridge.agent.error_trace import error_trace
 from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.handling import AgentStopped
 from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
+from bridge.agent.run import AgentRunner
+from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.fixed import DeadLetter
@@ -255,3 +261,62 @@ async def test_an_agent_that_stops_says_where_its_handler_failed(here: World) ->
     assert last.wait is None
     assert (last.key, last.failures, last.attempts) == ("4711", 2, 2)
     assert last.traceback.count("in check") == 1
+
+
+async def test_whatever_befalls_handlers_that_wait_each_event_has_its_commands_once_and_in_order(
+    here: World,
+) -> None:
+    """Partitions come and go, tasks are cancelled, while handlers fail and wait with few places."""
+    chance = random.Random(7)  # noqa: S311 - the same each time
+    versions, keys = 15, 6
+    calls = 0
+
+    def shaky() -> Agent:
+        agent = Agent("shaky", concurrency=2, attempts=10_000, first_wait_s=0, longest_wait_s=0.02)
+
+        @agent.on("erp.sales_order")
+        async def check(event: Event, ctx: Context) -> Command:
+            nonlocal calls
+            calls += 1
+            what = chance.random()
+            if what < 0.3:
+                raise ConnectionError("away")
+            if what < 0.4:
+                raise RetryLater("away")
+            if what < 0.45:
+                for task in asyncio.all_tasks():  # as a library does that thinks the loop its own
+                    task.cancel()
+            await asyncio.sleep(chance.random() / 100)
+            return Command("erp.note_order", event.key, {"reason": str(event.after.total)})
+
+        return agent
+
+    rows = [here.order(number, 1, 1) for number in range(1, keys + 1)]
+    await here.publish("sales_order", 1, rows)
+    for version in range(2, versions + 1):
+        await here.publish("sales_order", 2, [{**row, "netwr": version} for row in rows])
+
+    def runner_of(task: asyncio.Task[None]) -> AgentRunner:
+        return task.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr,no-any-return]
+
+    def called(least: int) -> bool:
+        return calls > least
+
+    async def written() -> bool:
+        return len(await here.records("command")) >= versions * keys
+
+    async with running(here, shaky()) as task:
+        runner = runner_of(task)
+        for count in (15, 40, 65):
+            await until(partial(called, count))
+            async with running(here, shaky()):
+                await until(partial(called, count + 20))
+        await until(written)
+        await until(lambda: runner._slots.running == 0 and not runner._slots._resting)
+        assert not runner._slots._coming
+    order: dict[str, list[str]] = {}
+    for record in await here.records("command"):
+        assert isinstance(record, CommandRecord)
+        order.setdefault(record.key, []).append(json.loads(record.args)["reason"])
+    expected = [f"{version}.00" for version in range(1, versions + 1)]
+    assert order == {f'{{"order_no":"{number}"}}': expected for number in range(1, keys + 1)}
