@@ -101,7 +101,11 @@ class Capture:
         """One session. Returns, rather than raises, when it wrote changes or lasted long before it
         broke: so the next one is tried soon.
         """
-        self._tell("starting")
+        if self._pulse.state == "retrying":
+            # What it waits for stays its state until this try has come out, which may take long.
+            self._wires.observer(SourceState(self._source, "starting"))
+        else:
+            self._tell("starting")
         existing = await self._existing_topics()
         await self._prepare()
         producer = await self._own()

@@ -11,19 +11,26 @@ from typing import Any
 
 from bridge.agent.error_trace import error_trace
 from bridge.model.error_text import clean_text, describe_error
+from bridge.retry_reports import RetryReports
 
 MAX_MESSAGE_CHARACTERS = 10_000
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TAKEN = frozenset({"event", "level", "timestamp", "exc_info", "stack_info"})
 """Names that a line has for itself."""
+CLIENTS = frozenset({"aiokafka", "httpcore", "httpx", "psycopg", "sqlalchemy"})
+"""Loggers of the clients that the bridge connects with. While a server is away each of their tries is a
+warning: hundreds a second, beside the line of the part that waits.
+"""
 
 
 class LineHandler(logging.Handler):
     """Each record as one line of `lines`, with its `extra` as fields."""
 
-    def __init__(self, lines: Any) -> None:
+    def __init__(self, lines: Any, reports: RetryReports | None = None) -> None:
+        """`reports`: which of the clients' warnings are news; None: all are."""
         super().__init__()
         self._lines = lines
+        self._reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
         """As logging.Handler; whatever a record holds, the program that logged it goes on."""
@@ -35,6 +42,12 @@ class LineHandler(logging.Handler):
             }
             if "agent" not in facts:
                 facts["logger"] = record.name
+            if self._reports is not None and record.name.partition(".")[0] in CLIENTS:
+                repeats = self._reports.failed(record.name, str(record.msg))
+                if repeats is None:
+                    return
+                if repeats.tries > 1:
+                    facts["repeated"] = repeats.tries
             error = record.exc_info[1] if record.exc_info else None
             if error is not None:
                 facts["traceback"] = error_trace(error)
@@ -85,7 +98,7 @@ def logging_into(lines: Any, level: int) -> Iterator[None]:
     """
     root, own = logging.getLogger(), logging.getLogger("bridge")
     before = root.level, own.level
-    handler = LineHandler(lines)
+    handler = LineHandler(lines, RetryReports() if level > logging.DEBUG else None)
     root.addHandler(handler)
     root.setLevel(max(level, logging.WARNING))
     own.setLevel(level)

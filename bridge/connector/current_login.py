@@ -127,7 +127,7 @@ class CurrentLogin:
                 f"is while the process runs (one in a file is read again); {again}"
             )
         elif self._read_again is not None:
-            again = f"the secret is read again each second, and a new one tried at once; {again}"
+            again = f"the secret is read again at each try, and a new one used at once; {again}"
         return RetryLater(f"{error}; it was accepted before: {again}")
 
     def _renew(self, at_least_s: float) -> bool:

@@ -102,7 +102,8 @@ class Readiness:
         part = ("capture", notice.system)
         if notice.state == "streaming":
             self._started.add(part)
-        if self._states.get(part) in {"running", "retrying"}:
+        # One more try is no news of a part that waits.
+        if notice.state != "starting" and self._states.get(part) in {"running", "retrying"}:
             self._states[part] = "retrying" if notice.state == "retrying" else "running"
 
     def log_is_open(self, check_log: CheckLog) -> None:

@@ -228,3 +228,22 @@ def test_what_ends_a_thread_or_is_raised_where_nobody_hears_is_a_line(lines: Lin
     assert failed["event"].startswith("thread poller failed: ValueError")
     assert "Closing.__del__: ValueError: can't close" in ignored["event"]
     assert "in __del__" in ignored["traceback"]
+
+
+def test_a_server_that_is_away_is_few_lines_of_its_client(lines: Lines) -> None:
+    """Kafka's client wrote 14,000 lines in half a minute, and nobody saw the one that counts."""
+
+    def try_often() -> None:
+        for number in range(1000):
+            logging.getLogger("aiokafka").error("Unable connect to node with id %s", number)
+            logging.getLogger("aiokafka").error("Unable to update metadata from %s", [number])
+            logging.getLogger("some.library").warning("order %s is odd", number)
+
+    with logging_into(line_logger(as_json=True), logging.INFO):
+        try_often()
+    found = [line["logger"] for line in lines()]
+    assert found.count("aiokafka") == 2
+    assert found.count("some.library") == 1000, "what others log says each time something new"
+    with logging_into(line_logger(as_json=True, level=logging.DEBUG), logging.DEBUG):
+        try_often()
+    assert [line["logger"] for line in lines()].count("aiokafka") == 2000
