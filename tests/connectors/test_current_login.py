@@ -125,7 +125,7 @@ def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: 
     # Not that there is a new one: the variable isn't set in this process.
     refusal = system.shared_login.refused(attempt, LoginRefused("refused"))
     assert ("taken at a restart" in str(refusal)) is (kind == "env")
-    assert ("is read again each second" in str(refusal)) is (kind == "file")
+    assert ("is read again at each try" in str(refusal)) is (kind == "file")
 
 
 def test_of_all_parts_that_ask_at_once_one_tries_a_refused_secret() -> None:
