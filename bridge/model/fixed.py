@@ -128,7 +128,7 @@ def target(system: str, entity: str, key: Any) -> Target:
 _SENTENCES: Final[dict[Kind, tuple[str, ...]]] = {
     "receipt": ("message",),
     "audit": ("message",),
-    "dead": ("reason", "error", "trace"),
+    "dead": ("reason", "error", "traceback"),
 }
 """Fields that hold what servers and libraries said; what people and agents wrote is theirs."""
 

@@ -348,7 +348,20 @@ def redact_cut(text: str, limit: int) -> str:
 
 
 MESSAGE_NAMES: Final = frozenset(
-    {"reason", "message", "waiting", "troubles", "error", "trace", "what", "hint", "why", "failed"}
+    {
+        "reason",
+        "message",
+        "waiting",
+        "troubles",
+        "remarks",
+        "problems",
+        "error",
+        "traceback",
+        "what",
+        "hint",
+        "why",
+        "failed",
+    }
 )
 """Fields that hold sentences; all others hold names, numbers and values."""
 
