@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from bridge.capture.progress import Pause, Progress, pause
+from bridge.capture.progress import Pause, Progress, pause, was_captured
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError, RetryLater
 
@@ -25,7 +25,8 @@ def pause_lost(
 ) -> Progress:
     """With the entities paused whose topic was there and is gone; `topics` by bare entity name. Pure."""
     for entity, topic in topics.items():
-        if entity in progress.taken and entity not in progress.paused and topic not in existing:
+        captured = was_captured(progress, entity) and entity not in progress.paused
+        if captured and topic not in existing:
             reason = (
                 f"{deleted_text(topic)}. To have the table read again: bridgectl snapshot "
                 f"{system}.{entity} --resume"

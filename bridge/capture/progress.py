@@ -163,6 +163,13 @@ def leave_out(progress: Progress, declared: Collection[str]) -> Progress:
     )
 
 
+def was_captured(progress: Progress, entity: str) -> bool:
+    """Whether the log has all of it, so that its topic must be there. One that was left out meanwhile is
+    compared with its table anyway, and somebody may have removed its topic for good.
+    """
+    return progress.taken.get(entity, LEFT_OUT) != LEFT_OUT
+
+
 def enqueue(progress: Progress, job: Job) -> Progress:
     """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
     it reads the whole table anyway; what was replaced is recorded as given up.
@@ -243,4 +250,5 @@ __all__ = [
     "prefer",
     "resume",
     "skip",
+    "was_captured",
 ]

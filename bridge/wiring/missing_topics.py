@@ -9,7 +9,7 @@ from bridge.capture.deleted_topics import deleted_text
 from bridge.capture.health import statuses
 from bridge.capture.positions import progress_of
 from bridge.capture.positions import topic as positions_topic
-from bridge.capture.progress import Progress
+from bridge.capture.progress import Progress, was_captured
 from bridge.config import Config
 from bridge.log.port import Log
 from bridge.model.names import FIXED, change_topic, fixed_topic
@@ -91,6 +91,6 @@ def _changes(
         for system in config.systems
         if (reached := progress.get(system.spec.name)) is not None
         for entity in system.spec.entities
-        if entity.name in reached.taken
+        if was_captured(reached, entity.name)
         and change_topic(config.bridge, entity.system, entity.name) not in topics
     ]

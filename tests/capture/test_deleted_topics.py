@@ -102,6 +102,25 @@ async def test_a_change_topic_deleted_meanwhile_pauses_its_entity(
             await comes_back(rig)
 
 
+async def test_a_topic_that_goes_with_its_entity_is_made_again_with_it(
+    tmp_path: Path, kafka: Kafka
+) -> None:
+    """Whoever takes an entity out may delete its topic: put back, all of it is read anew."""
+    async with on("embedded", tmp_path, kafka) as rig:
+        both = rig.entities
+        async with rig.capturing("one"):
+            await rig.equal("t", "u")
+        rig.entities = both[1:]
+        async with rig.capturing("two"):
+            rig.run("INSERT INTO u VALUES (1, 'x')", "DELETE FROM t WHERE id = 1")
+            await rig.equal("u")
+        await deleting("embedded", tmp_path, kafka)(f"{rig.bridge}.erp.t")
+        rig.entities = both
+        async with rig.capturing("three") as capture:
+            await rig.equal("t", "u")
+            assert not capture.pulse.progress.paused
+
+
 async def test_a_change_topic_deleted_under_a_running_capture_pauses_its_entity(
     tmp_path: Path, kafka: Kafka
 ) -> None:
