@@ -61,6 +61,14 @@ class Items:
         item = await self._item(record)
         return item if isinstance(item, Item) else None
 
+    def is_own(self, key: bytes | None) -> bool:
+        """Whether a receipt under this key may be of a command of this system."""
+        try:
+            target = self._codec.decode_key("receipt", key or b"")
+        except UnreadableRecord:
+            return True
+        return not isinstance(target, Target) or target.system == self._system
+
     async def _item(self, record: Record) -> Item | DeadLetter | None:
         """The command, a dead letter for what isn't one, None for another system's."""
         try:

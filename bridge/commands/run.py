@@ -299,7 +299,7 @@ class CommandExecutor:
         missing = {
             command_id: held
             for command_id, held in self._answered.held.items()
-            if command_id not in known
+            if command_id not in known and self._items.is_own(held.key)
         }
         for item in await find_held(self._log, self._items, places, missing):
             self._held.add(item)

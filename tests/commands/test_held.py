@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 
 from bridge.cli.commands.story import stories
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
+from bridge.commands.receipts import HELD_BACK, refused, settled
 from bridge.commands.run import executor_group
 from bridge.connector import Done, Effect
 from bridge.log.copy import copy_log
 from bridge.log.embedded import EmbeddedLog
+from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.errors import MissingRight, Rejected
-from bridge.model.receipt import Receipt
+from bridge.model.fixed import target
+from bridge.model.receipt import Outcome, Receipt
 from bridge.observe import CommandMoved, CommandsHeld, Notice
 from tests.agent.world import World, world
 from tests.commands.killed import killed
@@ -309,3 +313,31 @@ async def test_held_commands_are_found_again_in_a_copied_log(
                 grant(folder)
                 await reach(new, [first, behind, last], "succeeded")
             assert orders(new)["1"] == (5, "01", "note 3")
+
+
+async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(here: World) -> None:
+    """From the oldest of theirs on, at each start and rebalance, before the first command."""
+    theirs = sealed("block_order")
+    told = refused(theirs, Outcome.UNKNOWN_OUTCOME, HELD_BACK, "no right", datetime.now(UTC))
+    more = [*settled(told, theirs.digest), (headers.HELD_SINCE, b"1")]
+    entry = here.codec.entry("receipt", target("crm", "ticket", {"number": "1"}), told, more)
+    await here.log.append(here.codec.topic("receipt"), [entry])
+    read: list[str] = []
+
+    class Watched:
+        """The log, with the topics that are read beside the group."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+        async def reader(self, offsets: Any) -> Any:
+            read.extend(place.topic for place in offsets)
+            return await log.reader(offsets)
+
+    log = here.log
+    here.order(1, 1, 5)
+    await send(here, command := note("1"))
+    async with executing(replace(here, log=Watched())):
+        await reach(here, [command], "succeeded")
+    assert here.codec.topic("receipt") in read
+    assert here.codec.topic("command") not in read

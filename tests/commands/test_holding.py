@@ -1,0 +1,125 @@
+"""Which held commands may start, and when: by the clock of the test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge.commands.holding import TRIED_TOGETHER, TRY_AGAIN_S, HeldCommands, behind
+from bridge.commands.items import Item
+from bridge.log.port import TopicPartition
+from bridge.model.fixed import target
+from tests.commands.place import sealed
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = TopicPartition("acme.commands", 0)
+BLOCK, NOTE = "erp.block_order", "erp.note_order"
+MANY = 1000
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def held(time: Time) -> HeldCommands:
+    return HeldCommands(time)
+
+
+def item(name: str, order: str, number: int = 1, deadline: datetime | None = None) -> Item:
+    command = sealed(name, order, key=f"{name}/{order}/{number}", deadline=deadline)
+    about = target("erp", "sales_order", {"order_no": order})
+    return Item(command, about, order.encode(), PLACE)
+
+
+def add(held: HeldCommands, *items: Item) -> list[str]:
+    for each in items:
+        held.add(each)
+    return [each.command.id for each in items]
+
+
+def ids(items: list[Item]) -> list[str]:
+    return [each.command.id for each in items]
+
+
+def test_a_deadline_that_is_over_waits_for_no_try_and_starts_nothing(held: HeldCommands) -> None:
+    first, late, last = add(
+        held,
+        item("block_order", "1"),
+        item("note_order", "1", 2, deadline=NOW - timedelta(seconds=1)),
+        item("note_order", "1", 3, deadline=NOW + timedelta(seconds=1)),
+    )
+    held.refuse(BLOCK, "no right")
+    due = held.due(NOW, MANY)
+    assert (ids(due.items), due.free) == ([late], set())
+    assert {first, last} <= {each.command.id for each in held}
+
+
+def test_of_a_declaration_whose_time_has_come_a_few_keys_are_tried_once(
+    held: HeldCommands, time: Time
+) -> None:
+    names = add(held, *(item("block_order", str(number)) for number in range(1, 9)))
+    held.refuse(BLOCK, "no right")
+    assert held.due(NOW, MANY).items == []
+    time.now += TRY_AGAIN_S[0]
+    due = held.due(NOW, MANY)
+    assert len(due.items) == len(due.free) == TRIED_TOGETHER
+    assert names[-1] in due.free, (
+        "the newest one: it may be the first of a row that isn't protected"
+    )
+    assert held.due(NOW, MANY).items == [], "not again at once, whatever came of it"
+    held.lift(BLOCK)
+    assert sorted(held.due(NOW, MANY).free) == sorted(names)
+
+
+def test_what_waits_behind_starts_with_it_up_to_the_next_that_is_held(held: HeldCommands) -> None:
+    first, second, third, fourth = add(
+        held,
+        item("note_order", "1", 1),
+        item("note_order", "1", 2),
+        item("block_order", "1", 3),
+        item("note_order", "1", 4),
+    )
+    held.refuse(BLOCK, "no right")
+    due = held.due(NOW, MANY)
+    assert ids(due.items) == [first, second]
+    assert due.free == {first, second}
+    assert held.why(item("note_order", "1", 4)) == behind(first)
+    assert held.why(item("block_order", "2")) == "no right"
+    assert held.why(item("note_order", "2")) == ""
+    assert {third, fourth} <= {each.command.id for each in held}
+
+
+def test_a_refusal_is_a_rows_own_only_after_an_effect_since_the_last_one(
+    held: HeldCommands,
+) -> None:
+    protected = item("block_order", "1")
+    held.took_effect(BLOCK)
+    assert not held.is_refused_itself(protected)
+    assert not held.is_refused_itself(protected)
+    held.took_effect(NOTE)
+    assert not held.is_refused_itself(protected)
+    held.took_effect(BLOCK)
+    assert held.is_refused_itself(protected)
+    held.add(protected)
+    held.remove(protected)
+    assert not held.is_refused_itself(protected)
+
+
+def test_commands_of_partitions_that_are_lost_are_let_go(held: HeldCommands) -> None:
+    add(held, item("block_order", "1"))
+    held.keep([PLACE])
+    assert len(held) == 1
+    held.keep([])
+    assert len(held) == 0
+    assert held.why(item("note_order", "1", 2)) == ""
