@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bridge.cli.shown.rows import print_rows
+from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import RELEASED, DeadLetter
 from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
@@ -157,12 +158,35 @@ async def command_counts(bridge: Bridge, now_ms: int, max_records: int = MAX_REC
     except TimeoutError:
         return Counted((), timed_out=True)
     by_name: dict[str, list[Story]] = {name: [] for name in sorted(bridge.declared)}
+    answered = set() if since is None else await _answered_before(bridge, records)
     for story in stories(each.fixed for each in records if each.fixed is not None).values():
+        if story.id in answered and not story.steps and story.receipt is None:
+            continue
         name = story.name if story.name in by_name else UNDECLARED
         by_name.setdefault(name, []).append(story)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     rows = ({"command": name, **_counts(told, now)} for name, told in by_name.items())
     return Counted(tuple(rows), since)
+
+
+async def _answered_before(bridge: Bridge, records: Iterable[Decoded]) -> set[str]:
+    """Ids of commands whose executor is past their newest record. Where nothing else of such a command
+    was read it was sent again, and its first receipt is older than what was read: it waits for nothing.
+    """
+    from bridge.commands.run import executor_group
+
+    groups = await bridge.log.groups()
+    ids: set[str] = set()
+    for each in records:
+        if not isinstance(each.fixed, CommandRecord):
+            continue
+        executor = groups.get(executor_group(bridge.name, each.fixed.name.partition(".")[0]))
+        place = TopicPartition(each.record.topic, each.record.partition)
+        if executor is not None and each.record.offset < executor.committed.get(place, 0):
+            ids.add(each.fixed.id)
+        else:
+            ids.discard(each.fixed.id)
+    return ids
 
 
 def _counts(stories: Iterable[Story], now: datetime) -> dict[str, Any]:

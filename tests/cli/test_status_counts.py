@@ -20,7 +20,7 @@ from bridge.cli.status_counts import (
     print_counts,
 )
 from bridge.config.load import load
-from bridge.log.port import Entry
+from bridge.log.port import Entry, TopicPartition
 from bridge.log.recent import MINUTE_MS, recent_starts
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import RELEASED, AuditRecord, DeadLetter, FixedRecord, Kind, target
@@ -182,6 +182,25 @@ async def test_of_much_only_what_is_recent_is_counted_and_that_is_said(bridge: B
     assert counted.since == NOW - timedelta(days=1)
     assert "there may be more" in counted.bound()
     assert not any(row["complete"] for row in counted.json_rows("commands"))
+
+
+async def test_a_command_that_was_sent_again_after_its_receipt_waits_for_nothing(
+    bridge: Bridge,
+) -> None:
+    """A replay sends commands again; their first receipts answer them, and may be older than what is read."""
+    await send(bridge, 1, "erp.touch", State.SUCCEEDED, NOW - timedelta(days=2))
+    for number in range(2, 22):
+        await send(bridge, number, "erp.touch", State.SUCCEEDED, NOW - timedelta(days=2))
+    await send(bridge, 1, "erp.touch", None)
+    places = [TopicPartition("acme.commands", number) for number in range(4)]
+    ends = await bridge.log.end_offsets(places)
+    await bridge.log.reset_offsets("acme.executor.erp", ends)
+    counted = await command_counts(bridge, NOW_MS, max_records=15)
+    assert counted.since is not None
+    assert by_command(counted)["erp.touch"] == (0, 0, 0)
+    await send(bridge, 99, "erp.touch", None)
+    counted = await command_counts(bridge, NOW_MS, max_records=15)
+    assert by_command(counted)["erp.touch"] == (0, 0, 1), "nobody has read that one"
 
 
 async def test_what_can_not_be_read_in_time_is_not_counted(
