@@ -97,24 +97,38 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
     )
 
 
-def _files(pattern: str, folder: Path) -> tuple[list[Path], str]:
+def _files(pattern: str, folder: Path, bridge_file: str) -> tuple[list[Path], str]:
     """The files of a pattern, and what is wrong where there are none."""
     try:
-        files = _matches(pattern, folder)
+        files = _matches(pattern, folder, bridge_file)
     except (OSError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None) or error_message(error)
         return [], f"{hide_secrets(pattern)!r} is no pattern of files: {reason}"
     return files, "" if files else f"no file matches {hide_secrets(pattern)!r}"
 
 
-def _matches(pattern: str, folder: Path) -> list[Path]:
+def _matches(pattern: str, folder: Path, bridge_file: str) -> list[Path]:
+    """As a shell's: nothing hidden, unless the pattern says so. Kubernetes mounts every file of a
+    ConfigMap a second time, in a hidden folder beside it; nor is the bridge's own file a system.
+    """
     if not any(letter in pattern for letter in "*?["):
         path = folder / pattern
         return [path] if path.is_file() else []
+    own = os.path.normpath(folder / bridge_file)
     rooted = Path(pattern)
     if rooted.is_absolute():
         folder, pattern = Path(rooted.anchor), str(rooted.relative_to(rooted.anchor))
-    return sorted(folder.glob(pattern))
+    shows_hidden = any(part.startswith(".") and part != ".." for part in Path(pattern).parts)
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if os.path.normpath(path) != own
+        and (shows_hidden or not _is_hidden(path.relative_to(folder)))
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
 def _systems(
@@ -123,7 +137,7 @@ def _systems(
     systems: list[SystemConfig] = []
     seen: dict[str, str] = {}
     for pattern in model.systems:
-        paths, problem = _files(pattern, folder)
+        paths, problem = _files(pattern, folder, document.file)
         if problem:
             collector.problems.append(
                 document.problem(("systems",), problem, f"looked in the folder of {document.file}")
@@ -193,7 +207,7 @@ def _agents(
         if ":" in pattern and not pattern.endswith(".py"):
             yield pattern
             continue
-        found, problem = _files(pattern, folder)
+        found, problem = _files(pattern, folder, document.file)
         if any(letter in pattern for letter in "*?["):
             found = [path for path in found if not _is_beside_agents(path.name)]
         if not found:

@@ -254,3 +254,27 @@ def test_a_misspelt_key_or_a_number_for_a_text_says_what_was_meant(
         load(write(tmp_path, bridge=bridge, system=system), ENVIRON)
     lines = {str(problem) for problem in refused.value.problems}
     assert any(f" {where}: " in line and text in line for line in lines), lines
+
+
+@pytest.mark.parametrize("pattern", ["*.yaml", "**/*.yaml", "../etc/*.yaml", "{folder}/**/*.yaml"])
+def test_a_mounted_config_map_is_read_once(tmp_path: Path, pattern: str) -> None:
+    """Flat, the bridge's file beside the systems', and all of them again in a hidden folder."""
+    kept = tmp_path / "etc" / "..2026_11_29"
+    kept.mkdir(parents=True)
+    pattern = pattern.replace("{folder}", str(tmp_path / "etc"))
+    bridge = {**BRIDGE, "systems": pattern, "agents": pattern.replace("yaml", "py")}
+    files = write(tmp_path, bridge=bridge).parent
+    for path in (files / "bridge.yaml", files / "systems/erp.yaml", files / "agents/watch.py"):
+        path.rename(kept / path.name)
+    (tmp_path / "etc" / "..data").symlink_to(kept.name)
+    for path in kept.iterdir():
+        (tmp_path / "etc" / path.name).symlink_to(f"..data/{path.name}")
+    config = load(tmp_path / "etc" / "bridge.yaml", ENVIRON)
+    assert [system.document.file for system in config.systems] == ["erp.yaml"]
+    assert [Path(agent).name for agent in config.agents] == ["watch.py"]
+
+
+def test_what_is_hidden_is_read_where_the_pattern_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, bridge={**BRIDGE, "systems": ".kept/*.yaml"})
+    (tmp_path / "systems").rename(tmp_path / ".kept")
+    assert len(load(path, ENVIRON).systems) == 1
