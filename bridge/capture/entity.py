@@ -140,14 +140,22 @@ class CapturedEntity:
         """Ask our own compatibility check, before the registry's. Only rows can differ."""
         if self.type is None:
             return
-        part = key_schema if subject.endswith(KEY_SUFFIX) else row_schema
-        reasons = incompatibilities(part(self.type), part(found), subject)
-        if reasons:
-            raise Incompatible(
-                f"{self.spec.qualified}: the table's new shape doesn't fit its topic: "
-                f"{'; '.join(reasons)}. Declare the fields as they were, or "
-                "capture the table under a new entity name"
-            )
+        if reason := shape_conflict(self.type, found, subject):
+            raise Incompatible(reason)
+
+
+def shape_conflict(stored: Entity, found: Entity, subject: str) -> str:
+    """Why rows of `found` can't go into the topic of an entity that is `stored` under this subject
+    of its; empty where they can. Pure.
+    """
+    part = key_schema if subject.endswith(KEY_SUFFIX) else row_schema
+    reasons = incompatibilities(part(stored), part(found), subject)
+    if not reasons:
+        return ""
+    return (
+        f"{stored.qualified}: the table's new shape doesn't fit its topic: {'; '.join(reasons)}. "
+        "Declare the fields as they were, or capture the table under a new entity name"
+    )
 
 
 def stored_type(
@@ -251,5 +259,6 @@ __all__ = [
     "is_partial",
     "keys_of",
     "row_keys",
+    "shape_conflict",
     "touched",
 ]

@@ -301,6 +301,27 @@ def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: Place) -> N
     assert log["weight"] == "ok"
 
 
+def test_a_field_of_another_type_than_its_topic_has_is_found_before_capture_pauses(
+    lived: Place,
+) -> None:
+    """Capture pauses such an entity, and status says so; check said that it fits its table."""
+    system = lived.folder / "systems" / "erp.yaml"
+    text = system.read_text()
+    other = text.replace(
+        'total:       {from: netwr, unit: "0.01", type: "decimal(15,2)"}',
+        "total: {from: netwr, type: string}",
+    )
+    assert other != text
+    system.write_text(other)
+    answer = lived.call("check")
+    assert answer.code == 2
+    (line,) = [line for line in answer.out.splitlines() if "doesn't fit its topic" in line]
+    assert "systems/erp.yaml:8: entities.sales_order: " in line
+    assert "field 'total' was decimal(15,2)" in line
+    system.write_text(text.replace("      block:", "      more: ztext\n      block:"))
+    assert lived.call("check").code == 0, "a field more is no conflict"
+
+
 def test_topics_that_are_otherwise_than_configured(place: Place) -> None:
     config = load(place.config)
     there = {spec.name: TopicInfo(spec, 4) for spec in expected(config) if spec.partitions is None}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridge.cli.check.found import Found
     from bridge.config import Config
     from bridge.connector import Connector, System
+    from bridge.model.types import Entity
 
 
 @click.command(epilog="Example: bridgectl -c bridge.yaml check --offline")
@@ -62,14 +63,15 @@ async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
     from bridge.cli.check.resuming import checkpoint_reader, resuming_findings
     from bridge.cli.check.system import system_findings
 
-    async for item in log_findings(config):
+    recorded: dict[str, Entity] = {}
+    async for item in log_findings(config, recorded):
         yield item
     async for item in new_agent_findings(config, agents):
         yield item
     async with checkpoint_reader(config) as checkpoint_of:
         for system, pair in zip(config.systems, connected, strict=True):
             if pair is not None:
-                async for item in system_findings(system, *pair, agents):
+                async for item in system_findings(system, *pair, agents, recorded):
                     yield item
                 async for item in resuming_findings(*pair, checkpoint_of):
                     yield item

@@ -25,6 +25,7 @@ from bridge.model.names import (
     internal_topic,
     replay_topic,
 )
+from bridge.model.types import Entity
 from bridge.private_files import exposed_files
 from bridge.wiring.log_files import file_problem
 from bridge.wiring.logs import make_bare_registry, make_log, make_registry
@@ -129,8 +130,13 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Foun
     return found
 
 
-async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
-    """Opens the log without writing to it; an embedded one that isn't there yet is not made."""
+async def log_findings(
+    config: Config, recorded: dict[str, Entity] | None = None
+) -> AsyncGenerator[Found, None]:
+    """Opens the log without writing to it; an embedded one that isn't there yet is not made. The
+    entities as their newest schemas have them go into `recorded`.
+    """
+    recorded = {} if recorded is None else recorded
     if config.log.path is not None:
         problem = await asyncio.to_thread(file_problem, config.log.path)
         if problem:
@@ -157,7 +163,7 @@ async def log_findings(config: Config) -> AsyncGenerator[Found, None]:
             if any(finding.fatal for finding in findings):
                 return
         await log.open()
-        async for found in _opened(config, log, place):
+        async for found in _opened(config, log, place, recorded):
             yield found
     except BridgeError as error:
         away = isinstance(error, RetryLater) and config.log.kafka is not None
@@ -189,7 +195,9 @@ def _exposed(path: Path) -> Iterator[Found]:
         yield Found("warning", "log", what, str(file), fix=f"chmod {mode} {shlex.quote(str(file))}")
 
 
-async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found, None]:
+async def _opened(
+    config: Config, log: Log, place: str, recorded: dict[str, Entity]
+) -> AsyncGenerator[Found, None]:
     topics = await log.topics()
     wrong = topic_findings(config, topics)
     wrong += [
@@ -219,7 +227,7 @@ async def _opened(config: Config, log: Log, place: str) -> AsyncGenerator[Found,
         yield Found("ok", "log", f"reachable; topics of this bridge: {ours}", place)
     async for found in access_findings(config.bridge, log, place):
         yield found
-    async for found in _registry(config, log, topics):
+    async for found in _registry(config, log, topics, recorded):
         yield found
 
 
@@ -228,14 +236,14 @@ def _of(finding: LogFinding, place: str) -> Found:
 
 
 async def _registry(
-    config: Config, log: Log, topics: Mapping[str, TopicInfo]
+    config: Config, log: Log, topics: Mapping[str, TopicInfo], recorded: dict[str, Entity]
 ) -> AsyncGenerator[Found, None]:
     """Whether it is there, the one that the log was written with, and holds what it should. What
     opening would create isn't made: where nothing was written yet there is nothing to compare.
     """
     over_http = config.log.kafka is not None and config.log.kafka.registry is not None
     remembers = internal_topic(config.bridge, SCHEMA_IDS) in topics
-    if not over_http and not (remembers and internal_topic(config.bridge, SCHEMAS) in topics):
+    if not over_http and internal_topic(config.bridge, SCHEMAS) not in topics:
         return
     from bridge.log.registry.remembered import RememberedRegistry
 
@@ -245,7 +253,7 @@ async def _registry(
         await registry.open()
         if isinstance(registry, RememberedRegistry):
             await registry.verify_all()
-        strange = await _foreign(config, registry)
+        strange = await _foreign(config, registry, recorded)
     except BridgeError as error:
         yield Found("error", "registry", str(error), "registry")
         return
@@ -253,12 +261,14 @@ async def _registry(
         await registry.close()
     for found in strange:
         yield found
-    if not strange:
+    if not strange and (over_http or remembers):
         yield Found("ok", "registry", "reachable", place)
 
 
-async def _foreign(config: Config, registry: Registry) -> list[Found]:
-    """Entities under whose subjects something else stands as the newest."""
+async def _foreign(config: Config, registry: Registry, recorded: dict[str, Entity]) -> list[Found]:
+    """Entities under whose subjects something else stands as the newest; the others go into
+    `recorded`.
+    """
     found: list[Found] = []
     await registry.latest(f"{fixed_topic(config.bridge, 'commands')}-value")
     for system in config.systems:
@@ -269,7 +279,9 @@ async def _foreign(config: Config, registry: Registry) -> list[Found]:
             if value is None or key is None:
                 continue
             try:
-                stored_type(entity.qualified, topic, key, value)
+                stored = stored_type(entity.qualified, topic, key, value)
             except ConfigurationError as error:
                 found.append(Found("error", "registry", str(error), f"topic {topic}"))
+            else:
+                recorded[entity.qualified] = stored
     return found

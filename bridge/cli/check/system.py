@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from bridge.agent import Agent
 from bridge.capture.catalogue import described
+from bridge.capture.entity import shape_conflict
 from bridge.cli.check.agents import where_findings
 from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
@@ -16,16 +18,22 @@ from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.names import change_topic
+from bridge.model.types import Entity
 from bridge.plan.execute import Executor
 from bridge.plan.make import entity_type, make_plan
 from bridge.wiring.means import means_of
 
 
 async def system_findings(
-    config: SystemConfig, connector: Connector, system: System, agents: Sequence[Agent] = ()
+    config: SystemConfig,
+    connector: Connector,
+    system: System,
+    agents: Sequence[Agent] = (),
+    recorded: Mapping[str, Entity] = MappingProxyType({}),
 ) -> AsyncGenerator[Found, None]:
-    """The connector's own findings, then every entity against the catalogue; and what `agents` want
-    of entities whose fields only the catalogue has.
+    """The connector's own findings, then every entity against the catalogue and as its topic has it
+    (`recorded`); and what `agents` want of entities whose fields only the catalogue has.
     """
     place = f"system {system.name}"
     try:
@@ -53,7 +61,11 @@ async def system_findings(
                 yield of_problem(config.document.problem(("entities", entity.name, "from"), reason))
             continue
         fields: list[str] = []
-        for found in _fit(config, system, entity, shapes, keys, fields=fields):
+        problems = list(_fit(config, system, entity, shapes, keys, fields=fields))
+        stored = recorded.get(entity.qualified)
+        if not problems and stored is not None:
+            problems += _topic_fit(config, system.bridge, entity, shapes[entity.table], stored)
+        for found in problems:
             wrong = True
             yield found
         if fields and not entity.fields:
@@ -75,6 +87,20 @@ async def system_findings(
     if not wrong:
         count = len(config.spec.entities)
         yield Found("ok", "system", f"reachable; entities that fit their tables: {count}", place)
+
+
+def _topic_fit(
+    config: SystemConfig, bridge: str, spec: EntitySpec, shape: Shape, stored: Entity
+) -> Iterator[Found]:
+    """Whether rows of the table as it is now can go into the topic, as capture will find."""
+    topic = change_topic(bridge, spec.system, spec.name)
+    try:
+        entity = entity_type(spec, shape, stored)
+        conflicts = [shape_conflict(stored, entity, f"{topic}-{part}") for part in ("key", "value")]
+    except ConfigurationError as error:
+        conflicts = [str(error)]
+    for conflict in dict.fromkeys(filter(None, conflicts)):
+        yield of_problem(config.document.problem(("entities", spec.name), conflict))
 
 
 def _fit(
