@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,11 +99,7 @@ def _new_engine(system: System, connections: int, part: str, busy_seconds: float
     options: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
         # An hstore is the server's text too, not a dict.
-        options = {
-            "use_native_hstore": False,
-            "client_encoding": "utf8",
-            "creator": lambda: _connect_postgres(system, part),
-        }
+        options = {"use_native_hstore": False, "client_encoding": "utf8"}
     try:
         engine = sa.create_engine(
             url, pool_size=connections, max_overflow=0, pool_pre_ping=True, **options
@@ -112,12 +108,18 @@ def _new_engine(system: System, connections: int, part: str, busy_seconds: float
         message = f"system {system.name!r}: no driver for {url.drivername!r} is installed: {error}"
         raise ConfigurationError(message) from error
     if url.get_backend_name() == "postgresql":
+
+        def do_connect(_dialect: Any, _record: Any, _args: Any, settings: dict[str, Any]) -> Any:
+            return _connect_postgres(system, part, settings)
+
+        sa.event.listen(engine, "do_connect", do_connect)
         sa.event.listen(engine, "connect", read_as_text)
         sa.event.listen(engine, "before_cursor_execute", _choose_format)
     return engine
 
 
-def _connect_postgres(system: System, part: str) -> Any:
+def _connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> Any:
+    """`settings` are the dialect's own: the client's encoding, and how values are adapted."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
@@ -130,6 +132,7 @@ def _connect_postgres(system: System, part: str) -> Any:
                 given,
                 connect_timeout=limits["connect_timeout"],
                 application_name=application_name(system, part),
+                **settings,
             )
         except (psycopg.ProgrammingError, UnicodeError):
             raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
