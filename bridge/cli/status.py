@@ -54,7 +54,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
         from bridge.wiring.missing_topics import missing_topics
 
-        missing = await missing_topics(bridge.log, bridge.config, await bridge.log.topics())
+        existing = await bridge.log.topics()
+        missing = await missing_topics(bridge.log, bridge.config, existing.keys())
         problems = [f"{each.text}: {each.hint}" for each in missing]
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000

@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge.config import Config
 from bridge.log.port import Log
-from bridge.model.error_text import error_message
+from bridge.model.error_text import describe_error, error_message
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import FIXED, change_topic, fixed_topic
 from bridge.observe import Observer, PartState
@@ -44,8 +44,12 @@ class LogWatch:
 
     async def _watch(self, stop: asyncio.Event, every_s: float) -> None:
         while not stop.is_set():
-            with suppress(RetryLater):  # The log is away: its parts say so.
+            try:
                 self._report(await self.look())
+            except RetryLater:
+                pass  # The log is away: its parts say so.
+            except Exception as error:  # noqa: BLE001 - whoever no longer looks must say so
+                self._report(f"whether topics were deleted can't be seen: {describe_error(error)}")
             with suppress(TimeoutError):
                 async with asyncio.timeout(every_s):
                     await stop.wait()
@@ -54,7 +58,7 @@ class LogWatch:
         """What is missing by now; empty: nothing. Raises RetryLater while the log is away."""
         try:
             existing = await self._log.topics()
-            missing = await missing_topics(self._log, self._config, existing)
+            missing = await missing_topics(self._log, self._config, existing.keys())
         except ConfigurationError as error:
             return error_message(error)
         ours = _read_by_others(self._config) & existing.keys()

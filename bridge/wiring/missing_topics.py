@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from bridge.capture.deleted_topics import deleted_text
@@ -25,11 +26,14 @@ class MissingTopic:
     hint: str
 
 
-async def missing_topics(log: Log, config: Config, topics: Collection[str]) -> list[MissingTopic]:
+async def missing_topics(log: Log, config: Config, topics: AbstractSet[str]) -> list[MissingTopic]:
     """Those of this bridge that must have been deleted, because something was written into them or
     they are created together with others; `topics` are those that are there.
     """
     bridge = config.bridge
+    if topics >= {positions_topic(bridge).name, *_change_topics(config)}:
+        # The reports of an hour need not be read to know it.
+        return _fixed(bridge, topics)
     captured = sorted((await statuses(log, bridge)).keys() & {s.spec.name for s in config.systems})
     progress: dict[str, Progress] = {}
     if positions_topic(bridge).name in topics:
@@ -58,6 +62,14 @@ def _fixed(bridge: str, topics: Collection[str]) -> list[MissingTopic]:
             "bring the log back from a backup, or start the bridge again, which makes it anew, empty",
         )
         for name in missing
+    ]
+
+
+def _change_topics(config: Config) -> list[str]:
+    return [
+        change_topic(config.bridge, entity.system, entity.name)
+        for system in config.systems
+        for entity in system.spec.entities
     ]
 
 

@@ -202,7 +202,7 @@ async def _opened(
     wrong = topic_findings(config, topics)
     wrong += [
         Found("error", "log", each.text, f"topic {each.topic}", each.hint)
-        for each in await missing_topics(log, config, topics)
+        for each in await missing_topics(log, config, topics.keys())
     ]
     if isinstance(log, SupportsLogCheck):
         colliding = collisions([spec.name for spec in expected(config)], topics)
