@@ -18,7 +18,7 @@ from bridge.agent.answer import Answer, collect, seal_answer
 from bridge.agent.context import BlockingContext, Context, key_of_event
 from bridge.agent.contract import Commands, Reads
 from bridge.agent.declared import DeclaredAgent, Handler
-from bridge.agent.error_trace import error_trace
+from bridge.agent.error_trace import handler_trace
 from bridge.agent.handler_waits import HandlerWaiting
 from bridge.agent.retry_waits import (
     AWAY,
@@ -169,7 +169,7 @@ class Attempts:
                 self._agent.attempts,
                 round(wait, 1),
                 describe_error(error),
-                error_trace(error),
+                handler_trace(error),
             )
         )
 

@@ -39,6 +39,12 @@ def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
     return clean_text(text, limit)
 
 
+def handler_trace(error: BaseException) -> str:
+    """The same, beside the sentence of the error: empty where it says no more than that."""
+    trace = error_trace(error)
+    return "" if trace == describe_error(error) else trace
+
+
 def _lines(error: BaseException) -> list[str]:
     chain = _causes(error)
     lines: list[str] = []

@@ -12,7 +12,7 @@ from bridge.agent.attempt import Attempts, Failed, Sleep
 from bridge.agent.context import key_of_event
 from bridge.agent.contract import Events, HoldsKeys
 from bridge.agent.declared import DeclaredAgent, Handler
-from bridge.agent.error_trace import error_trace
+from bridge.agent.error_trace import handler_trace
 from bridge.agent.lane import Written
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Record, TopicPartition
@@ -148,7 +148,7 @@ class Handling:
                         failed.attempts,
                         None,
                         describe_error(cause),
-                        error_trace(cause),
+                        handler_trace(cause),
                     )
                 )
                 raise AgentStopped(
@@ -206,7 +206,7 @@ class Handling:
             key=record.key,
             value=record.value,
             # Of what the bridge itself refuses, the sentence says all.
-            traceback=error_trace(cause) if handler is not None and attempts else None,
+            traceback=(handler_trace(cause) or None) if handler is not None and attempts else None,
         )
         place = f"{record.topic}:{record.partition}:{record.offset}"
         self._observer(

@@ -310,28 +310,40 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
     from bridge.cli.shown.records import local_time
 
     name = row["system"]
+    stalls = {(stall["name"], stall["reason"]): stall for stall in row.get("stalls", [])}
+
+    def since(what: str, reason: str) -> str:
+        # What is said here with its reason isn't said once more below.
+        stall = stalls.pop((what, reason), None)
+        return "" if stall is None else f", no progress since {_since(stall)}"
+
     if row["state"] in ("stopped", "not running"):
         click.echo(f"{name}: as of {local_time(row['reported_at'])}, when it was reported last")
     if row.get("reason"):
-        click.echo(f"{name}: {row['reason']}")
+        click.echo(f"{name}{since(name, row['reason'])}: {row['reason']}")
     for entity, why in row.get("paused", {}).items():
         # The reason says how it goes on, and mostly begins with the entity.
         reason = why["reason"].removeprefix(f"{name}.{entity}: ")
-        click.echo(f"{name}.{entity} is paused: {reason}")
+        lasts = since(f"{name}.{entity}", why["reason"])
+        click.echo(f"{name}.{entity} is paused{lasts}: {reason}")
     for entity, why in row.get("troubles", {}).items():
-        click.echo(f"{name}.{entity} can't be captured for now: {why}")
+        lasts = since(f"{name}.{entity}", why)
+        click.echo(f"{name}.{entity} can't be captured for now{lasts}: {why}")
     for entity, why in row.get("remarks", {}).items():
         click.echo(f"{name}.{entity} is captured, but {why}")
     for job in row.get("snapshots", []):
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
         click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}{why}")
-    for stall in row.get("stalls", []):
+    for stall in stalls.values():
         _print_stall(stall)
 
 
 def _print_stall(stall: Mapping[str, Any]) -> None:
+    click.echo(f"{stall['name']}: no progress since {_since(stall)}: {stall['reason']}")
+
+
+def _since(stall: Mapping[str, Any]) -> str:
     from bridge.cli.shown.records import local_time
 
-    since, lasts = local_time(stall["since"]), _seconds(stall["seconds"])
-    click.echo(f"{stall['name']}: no progress since {since} ({lasts}): {stall['reason']}")
+    return f"{local_time(stall['since'])} ({_seconds(stall['seconds'])})"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bridge.agent.error_trace import MAX_FRAMES, MAX_TRACE_CHARACTERS, error_trace
+from bridge.agent.error_trace import MAX_FRAMES, MAX_TRACE_CHARACTERS, error_trace, handler_trace
 from bridge.model.contain import contained
+from bridge.model.errors import Rejected
 from tests.hostile_values import TextlessError
 
 
@@ -81,6 +82,14 @@ def test_frames_of_the_bridge_are_left_out() -> None:
         contained(TextlessError(), "x").missing  # type: ignore[attr-defined]  # noqa: B018
 
     assert str(Path("bridge") / "model") not in error_trace(raised(run))
+
+
+def test_beside_its_sentence_an_error_of_no_line_of_code_has_none() -> None:
+    """A command that is refused was its sentence twice, in the log and in the letter."""
+    assert handler_trace(Rejected("unknown_command", "erp.blok is not declared")) == ""
+    error = raised(lambda: deep(0))
+    assert "in deep" in handler_trace(error)
+    assert handler_trace(error) == error_trace(error)
 
 
 @pytest.mark.parametrize("error", [TextlessError(), KeyboardInterrupt(), RecursionError()])

@@ -20,9 +20,11 @@ def report(place: Place, *, waits_since: int, lasting: bool) -> None:
     """The newest report of a capture that runs, and of which one entity waits."""
     now = time.time_ns() // 1000
     owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
-    status = health.Status("erp", "streaming", now, now, owed=owed)
+    write(place, health.Status("erp", "streaming", now, now, owed=owed))
 
-    async def write() -> None:
+
+def write(place: Place, status: health.Status) -> None:
+    async def act() -> None:
         log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
         await log.open()
         await log.create_topics([health.topic("demo"), positions.topic("demo")])
@@ -32,7 +34,23 @@ def report(place: Place, *, waits_since: int, lasting: bool) -> None:
         )
         await log.close()
 
-    asyncio.run(write())
+    asyncio.run(act())
+
+
+def test_an_entity_that_is_paused_or_in_trouble_is_said_once(tmp_path: Path) -> None:
+    place = made(tmp_path / "demo")
+    now = time.time_ns() // 1000
+    paused = {"customer": {"reason": "erp.customer: its type is another", "since": now - MINUTE}}
+    troubles = {"sales_order": "its table is gone"}
+    status = health.Status("erp", "streaming", now, now, paused=paused, troubles=troubles)
+    write(place, status)
+    answer = place.call("status")
+    assert answer.code == 1
+    (line,) = [line for line in answer.out.splitlines() if "its type is another" in line]
+    assert line.startswith("erp.customer is paused, no progress since ")
+    assert line.endswith("): its type is another")
+    (line,) = [line for line in answer.out.splitlines() if "its table is gone" in line]
+    assert line.startswith("erp.sales_order can't be captured for now, no progress since ")
 
 
 def test_status_says_which_entity_makes_no_progress_since_when_and_why(tmp_path: Path) -> None:
