@@ -2,11 +2,13 @@
 
 import logging
 
+from bridge.log.kafka.connection_warnings import first_of_each_connection_warning
 from bridge.log.kafka.log import KafkaLog
 from bridge.log.kafka.settings import KafkaSettings, Security
 
 # What aiokafka logs is raised here as well; it shows where somebody asks for it.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+logging.getLogger("aiokafka.conn").addFilter(first_of_each_connection_warning())
 
 __all__ = ["KafkaLog", "KafkaSettings", "Security", "from_url"]
 
