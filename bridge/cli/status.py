@@ -51,12 +51,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         del stop
         from bridge.capture.health import statuses
         from bridge.cli.status_counts import command_counts, dead_letter_counts, print_counts
+        from bridge.log.embedded.place import disk_problem
         from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
         from bridge.wiring.missing_topics import missing_topics
 
         existing = await bridge.log.topics()
         missing = await missing_topics(bridge.log, bridge.config, existing.keys())
         problems = [f"{each.text}: {each.hint}" for each in missing]
+        if (path := bridge.config.log.path) is not None and (full := disk_problem(path)):
+            problems.append(f"{path}: {full}: nothing is written any more, reports neither")
         found = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
         systems = [

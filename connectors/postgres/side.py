@@ -126,8 +126,8 @@ class Side:
         system = self._system.name
         return HistoryLost(
             f"system {system!r}: replication slot {slot!r} stands where publication {publication!r} "
-            "did not exist, as it is now it was made later: the server can't tell the changes that "
-            f"lie between. {ways_out(system, slot)}"
+            "did not exist: the one that is there was made later, and the server can't tell the "
+            f"changes that lie between. {ways_out(system, slot)}"
         )
 
     async def create_slot(self, name: str) -> None:

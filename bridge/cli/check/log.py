@@ -148,6 +148,8 @@ async def log_findings(
     if config.log.path is not None:
         for exposed in _exposed(config.log.path):
             yield exposed
+        for scarce in _scarce(config.log.path):
+            yield scarce
     try:
         log = make_log(config)
     except BridgeError as error:
@@ -181,6 +183,18 @@ def _new_file(path: Path) -> Found:
         hint = "let `log:` name a file in a folder of this machine that this user may write into"
         return Found("error", "log", problem, str(path), hint)
     return Found("ok", "log", "is made at the first `bridgectl run`", str(path))
+
+
+def _scarce(path: Path) -> Iterator[Found]:
+    from bridge.log.embedded.place import SCARCE_BYTES, disk_problem
+
+    hint = (
+        "free some space: what can't be written waits, and the systems keep their own logs for it"
+    )
+    if problem := disk_problem(path):
+        yield Found("error", "log", problem, str(path), hint)
+    elif problem := disk_problem(path, SCARCE_BYTES):
+        yield Found("warning", "log", problem, str(path), hint)
 
 
 def _exposed(path: Path) -> Iterator[Found]:

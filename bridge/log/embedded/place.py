@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from bridge.model.errors import ConfigurationError
 from bridge.private_files import make_private_folder
@@ -31,6 +33,11 @@ _NETWORK = {
     0x19830326: "BeeGFS",
 }
 _FUSE = 0x65735546
+_MEBIBYTE: Final = 1 << 20
+FULL_BYTES: Final = _MEBIBYTE
+"""With less than that a transaction of capture doesn't fit any more."""
+SCARCE_BYTES: Final = 64 * _MEBIBYTE
+"""With less than that an hour of a busy system may fill the disk."""
 
 
 def network_file_system(folder: Path) -> str | None:
@@ -59,6 +66,20 @@ def place_problem(path: Path, network: Callable[[Path], str | None] = network_fi
     if (where := network(folder)) is not None:
         return f"can't be made: {folder} is on {where}, whose locks don't hold between machines"
     return ""
+
+
+def free_bytes(folder: Path) -> int:
+    """How much this user may still write there."""
+    return shutil.disk_usage(folder).free
+
+
+def disk_problem(path: Path, at_least: int = FULL_BYTES) -> str:
+    """Why the log in this file won't grow by so many bytes; empty where it can."""
+    left = free_bytes(path.parent)
+    if left >= at_least:
+        return ""
+    state = "is full" if left < FULL_BYTES else "is nearly full"
+    return f"the disk that holds it {state}: {left / _MEBIBYTE:.1f} MiB are free"
 
 
 def check_place(path: Path, network: Callable[[Path], str | None] = network_file_system) -> None:
