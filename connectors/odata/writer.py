@@ -203,9 +203,12 @@ class ODataWriter:
             path = _path(service, one.of, one.key)
             if path in rows:
                 continue
-            rows[path] = await self._read(service, one.of, one.key)
-            if rows[path] is None:
+            found = await self._read(service, one.of, one.key)
+            if found is None:
                 raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+            # Where the metadata declares no versions, an ETag in the headers alone may be that of a web
+            # server or proxy: of the answer, not of the row.
+            rows[path] = replace(found, etag=etag_of(found.row))
         return rows
 
     async def _read(

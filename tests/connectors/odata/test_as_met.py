@@ -546,3 +546,23 @@ async def test_of_two_changes_of_one_row_the_first_alone_names_its_version() -> 
     batches = [asked.body for asked in service.between.asked if asked.path.endswith("$batch")]
     assert batches
     assert {body.lower().count(b"if-match") for body in batches} == {1}
+
+
+async def test_the_etag_of_an_answer_is_none_of_the_row() -> None:
+    """Web servers and proxies give each answer one, and no service knows it."""
+    row = json.dumps({"id": 5, "note": "a"}).encode()
+    headers = {"Content-Type": "application/json", "ETag": 'W/"1d-gzip"'}
+
+    class Proxied(Fixed):
+        def answer(self, asked: Asked) -> Say:
+            if asked.method == "PATCH":
+                return Say(412 if "if-match" in asked.headers else 204)
+            return super().answer(asked)
+
+    metadata = document(prop("id", "Edm.Int32") + prop("note"))
+    service = Proxied(metadata, {"GET Things(": Say(200, row, headers)})
+    async with service.between.serving():
+        writer = ODataWriter(service.system())
+        [done] = await writer.execute([effect("PATCH Things(5) note='b'", None, {"id": 5})])
+        await writer.close()
+    assert isinstance(done, Done), done
