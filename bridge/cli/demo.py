@@ -30,6 +30,11 @@ KILL_AFTER = 5
 """The executor dies behind this many legacy commits."""
 QUIET = 30.0
 """Seconds that everything may take to come to rest after the users went home."""
+TAKING_OVER = (
+    "killed (SIGKILL) between legacy commit and receipt; a new one is started, and waits some 10 s "
+    "until the log has given up the killed one"
+)
+BACK_AGAIN = "killed (SIGKILL) between legacy commit and receipt; a new one has taken over"
 
 
 @click.command(epilog="Example: bridgectl demo --kafka localhost:9092")
@@ -122,6 +127,7 @@ async def _act(
     following = asyncio.ensure_future(follow(bridge, tally))
     users = stage.erp("work", str(seconds))
     executors = [stage.executor(KILL_AFTER)]
+    answered = 0
     try:
         while users.poll() is None and not stop.is_set():
             gone = executors[-1].poll()
@@ -130,13 +136,16 @@ async def _act(
                 return FAILED
             if gone is not None:
                 tally.in_between = await _in_between(stage, tally)
-                tally.executor = "killed (SIGKILL) between legacy commit and receipt; back again"
+                answered = sum(tally.outcomes.values())
+                tally.executor = TAKING_OVER
                 executors.append(stage.executor(0))
+            _note_takeover(tally, answered)
             await asyncio.sleep(0.1)
         deadline = time.monotonic() + QUIET
         while not stop.is_set() and time.monotonic() < deadline:
             if await _at_rest(stage, bridge, tally):
                 return 0
+            _note_takeover(tally, answered)
             await asyncio.sleep(0.2)
         return 0 if stop.is_set() else FAILED
     finally:
@@ -144,6 +153,12 @@ async def _act(
             await asyncio.to_thread(_end, process)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+def _note_takeover(tally: Tally, answered: int) -> None:
+    """Say that the new executor works, once it answers: `answered` commands were, at the kill."""
+    if tally.executor == TAKING_OVER and sum(tally.outcomes.values()) > answered:
+        tally.executor = BACK_AGAIN
 
 
 async def _in_between(stage: Stage, tally: Tally) -> tuple[str, ...]:

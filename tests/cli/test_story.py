@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from bridge.cli.app import group
+from bridge.cli.demo import BACK_AGAIN, TAKING_OVER, _note_takeover
 from bridge.cli.story.screen import OUTCOMES, outcome_words, panel
 from bridge.cli.story.tally import Tally
 from bridge.cli.story.verdict import commands_wrong
@@ -45,3 +46,15 @@ def test_a_folder_that_can_not_be_written_is_a_sentence() -> None:
     assert answer.exit_code == 2
     assert "/proc/no/demo can't be written" in answer.stderr
     assert "--folder" in answer.stderr
+
+
+def test_a_new_executor_is_back_when_it_answers_and_waits_until_then() -> None:
+    """For ten seconds the figure of answers stood still beside the words `back again`."""
+    tally = Tally()
+    tally.outcomes.update(["succeeded"] * 5)
+    tally.executor = TAKING_OVER
+    _note_takeover(tally, 5)
+    assert "waits some 10 s" in tally.executor
+    tally.outcomes.update(["succeeded"])
+    _note_takeover(tally, 5)
+    assert tally.executor == BACK_AGAIN
