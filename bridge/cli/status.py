@@ -44,13 +44,18 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
     Exit code 1 when a system that was captured, an entity or a group with work to do makes no
     progress, or a part of a running process has failed, or has waited for half a minute for something
-    that is away: since when, and why, is in the output.
+    that is away, or commands for a right that is missing: since when, and why, is in the output.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.capture.health import statuses
-        from bridge.cli.status_counts import command_counts, dead_letter_counts, print_counts
+        from bridge.cli.status_counts import (
+            command_counts,
+            dead_letter_counts,
+            print_counts,
+            waits_for_a_person,
+        )
         from bridge.log.embedded.place import disk_problem
         from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
         from bridge.wiring.missing_topics import missing_topics
@@ -98,6 +103,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         waits_long = any(
             row["state"] == "failed" or row["seconds"] > CAPTURE_SILENT_AFTER_S for row in waits
         )
+        waits_long = waits_long or waits_for_a_person(commands, CAPTURE_SILENT_AFTER_S)
         unhealthy = any(row["healthy"] is False for row in systems)
         return 1 if problems or stalls or waits_long or unhealthy else 0
 

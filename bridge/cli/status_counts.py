@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bridge.cli.shown.rows import print_rows
+from bridge.commands.receipts import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import RELEASED, DeadLetter
 from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
 from bridge.model.receipt import Receipt, State
+from bridge.model.redaction import redact
 
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
@@ -193,20 +195,39 @@ def _counts(stories: Iterable[Story], now: datetime) -> dict[str, Any]:
     """How many failed, are unknown and wait, and for how long the oldest of those does. Pure."""
     states: Counter[str] = Counter()
     oldest: datetime | None = None
+    held_since: datetime | None = None
+    held_reason: str | None = None
     for story in stories:
         if story.state in ENDED:
             continue
+        receipt = story.receipt
+        if receipt is not None and receipt.code == HELD_BACK:
+            at = receipt.finished_at
+            held_since = at if held_since is None else min(held_since, at)
+            held_reason = redact(receipt.message or "")
         state = story.state if story.state in {State.FAILED, State.UNKNOWN} else "waiting"
         states[state] += 1
         if state == "waiting" and story.at is not None:
             oldest = story.at if oldest is None else min(oldest, story.at)
-    waits = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+    waits = _seconds_since(oldest, now)
     return {
         "failed": states[State.FAILED],
         "unknown": states[State.UNKNOWN],
         "waiting": states["waiting"],
         "oldest_waiting_seconds": waits,
+        "held_back_seconds": _seconds_since(held_since, now),
+        "held_back_reason": held_reason,
     }
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else max(0.0, (now - at).total_seconds())
+
+
+def waits_for_a_person(commands: Counted, longer_than_s: float) -> bool:
+    """Whether commands of a declaration have been held back for so long: for a right or a table."""
+    held = [row["held_back_seconds"] for row in commands.rows]
+    return any(seconds is not None and seconds > longer_than_s for seconds in held)
 
 
 def print_counts(commands: Counted, letters: Counted) -> None:
@@ -219,6 +240,10 @@ def print_counts(commands: Counted, letters: Counted) -> None:
         if row["failed"] or row["unknown"] or row["waiting"]
     ]
     _print("commands", commands, busy, ("command", "failed", "unknown", "waiting", "oldest_waits"))
+    for row in busy:
+        if row["held_back_seconds"] is not None:
+            since = seconds_text(row["held_back_seconds"])
+            click.echo(f"{row['command']} is held back ({since}): {row['held_back_reason']}")
     total, *sources = letters.rows or ({"dead_letters": 0},)
     title = f"dead letters: {total['dead_letters']}" if sources else "dead letters"
     _print(title, letters, sources, ("source", "letter", "dead_letters"))

@@ -18,7 +18,9 @@ from bridge.cli.status_counts import (
     command_counts,
     dead_letter_counts,
     print_counts,
+    waits_for_a_person,
 )
+from bridge.commands.receipts import HELD_BACK
 from bridge.config.load import load
 from bridge.log.port import Entry, TopicPartition
 from bridge.log.recent import MINUTE_MS, recent_starts
@@ -182,6 +184,26 @@ async def test_of_much_only_what_is_recent_is_counted_and_that_is_said(bridge: B
     assert counted.since == NOW - timedelta(days=1)
     assert "there may be more" in counted.bound()
     assert not any(row["complete"] for row in counted.json_rows("commands"))
+
+
+async def test_what_is_held_back_for_a_right_is_told_with_its_reason(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thousand commands waited for a GRANT, and `status` ended with 0 for as long as that took."""
+    at = NOW - timedelta(minutes=3)
+    await send(bridge, 1, "erp.touch", State.VALIDATED, at)
+    words = ("permission denied for table thing", None, None, None, at)
+    held = Receipt("watch:1", Outcome.UNKNOWN_OUTCOME, HELD_BACK, *words)
+    await write(bridge, "receipt", [held], at)
+    counted = await command_counts(bridge, NOW_MS)
+    assert waits_for_a_person(counted, 30.0)
+    assert not waits_for_a_person(counted, 3600.0)
+    print_counts(counted, await dead_letter_counts(bridge, NOW_MS))
+    out = capsys.readouterr().out
+    assert "erp.touch is held back (3 m): permission denied for table thing" in out
+    receipt = Receipt("watch:1", Outcome.SUCCEEDED, None, None, None, None, None, NOW)
+    await write(bridge, "receipt", [receipt], NOW)
+    assert not waits_for_a_person(await command_counts(bridge, NOW_MS), 30.0)
 
 
 async def test_a_command_that_was_sent_again_after_its_receipt_waits_for_nothing(
