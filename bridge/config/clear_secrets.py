@@ -33,13 +33,16 @@ _PAIR: Final = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z][\w.-]*)\s*=\s*"
     r"(?=(?P<value>'(?:[^'\\]|\\.)*'|\{[^}]*\}|[^\s;&#]*))"
 )
-_LOGIN: Final = re.compile(r"(?P<before>://[^:/?#@\s]*:)(?P<value>[^/?#\s]*)(?P<after>@)")
+_LOGIN: Final = re.compile(
+    r"(?P<before>://[^:/?#@\s]{0,500}:)(?P<value>[^/?#\s]{0,2000})(?P<after>@)"
+)
 #: A password with a bare slash or question mark in it: what stands behind the colon is no port.
 _LOGIN_CUT: Final = re.compile(
-    r"(?P<before>://[^:/?#@\s]*:)(?P<value>(?!\d{1,5}[/?#])[^/?#@\s]*[/?#][^@\s]*)(?P<after>@)"
+    r"(?P<before>://[^:/?#@\s]{0,500}:)"
+    r"(?P<value>(?!\d{1,5}[/?#])[^/?#@\s]{0,2000}[/?#][^@\s]{0,2000})(?P<after>@)"
 )
 _LOGIN_BARE: Final = re.compile(
-    r"(?P<before>(?<![^\s=])[^:/?#@=\s]+:)(?P<value>[^@\s]+)(?P<after>@)"
+    r"(?P<before>(?<![^\s=])[^:/?#@=\s]{1,500}:)(?P<value>[^@\s]{1,2000})(?P<after>@)"
 )
 _PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ADDRESS_IN_COMMAND: Final = re.compile(

@@ -51,14 +51,16 @@ class Document:
 
 def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
     if isinstance(node, CommentedMap):
+        positions = node.lc.data or {}  # None of a mapping that has nothing but `<<:`
         for name in node:
-            position = node.lc.data.get(name)
+            position = positions.get(name)
             if position is not None:
                 lines[(*where, name)] = position[0] + 1
         return {name: _plain(item, (*where, name), lines) for name, item in node.items()}
     if isinstance(node, CommentedSeq):
+        positions = node.lc.data or {}
         for index in range(len(node)):
-            position = node.lc.data.get(index)
+            position = positions.get(index)
             if position is not None:
                 lines[(*where, index)] = position[0] + 1
         return [_plain(item, (*where, index), lines) for index, item in enumerate(node)]

@@ -113,3 +113,11 @@ def test_a_map_matches_true_of_a_column_of_booleans() -> None:
     assert dict(spec.fields[1].map or {}) == {"true": "yes", "false": "no", "2": "odd"}
     mapped = function(Transform("map", tuple((spec.fields[1].map or {}).items())), None)
     assert [mapped(value) for value in (True, False, 2, "2")] == ["yes", "no", "odd", "odd"]
+
+
+@pytest.mark.parametrize("merged", ["{<<: *common}", "{<<: [*common, *common]}"])
+def test_a_mapping_of_nothing_but_what_is_merged_is_read(merged: str) -> None:
+    """It has no places of its own, which was a traceback."""
+    document = parse(f"common: &common {{type: string}}\nmail: {merged}\n", "shop.yaml")
+    assert document.data["mail"] == {"type": "string"}
+    assert document.line(("mail", "type")) == 2
