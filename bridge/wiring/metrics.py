@@ -170,7 +170,11 @@ class Metrics:
                 for entity, count in notice.entities.items():
                     self._changes.labels(entity).inc(count)
             case SourceState():
-                self._up.labels(notice.system).set(notice.state == "streaming")
+                streams = notice.state == "streaming"
+                self._up.labels(notice.system).set(streams)
+                # As of every other part: what waits for its system doesn't run. One more try is no news.
+                if streams or notice.state == "retrying":
+                    self._part.labels("capture", notice.system).set(streams)
             case PartState():
                 self._part.labels(notice.kind, notice.name).set(notice.state in RUNNING_STATES)
             case GroupMoved():

@@ -164,3 +164,20 @@ async def test_what_is_served_is_what_the_pages_list_and_what_every_process_has(
         assert f'bridge_build_info{{version="{__version__}"}} 1.0' in body
     picked = HttpRequest("GET", "/metrics", "name[]=bridge_build_info")
     assert (await telemetry.metrics.respond(picked)).body.count(b"\nbridge_") == 1
+
+
+def test_a_capture_whose_system_is_away_waits_as_every_part_does() -> None:
+    """`/readyz` told it as waiting, and the figure as running."""
+    metrics = Metrics()
+    running: list[float | None] = []
+    for notice in (
+        PartState("capture", "erp", "running"),
+        SourceState("erp", "streaming"),
+        SourceState("erp", "retrying", "away"),
+        SourceState("erp", "starting"),
+        SourceState("erp", "streaming"),
+    ):
+        metrics(notice)
+        labels = {"kind": "capture", "name": "erp"}
+        running.append(metrics.registry.get_sample_value("bridge_part_running", labels))
+    assert running == [1, 1, 0, 0, 1]
