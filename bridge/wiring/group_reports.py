@@ -23,7 +23,7 @@ from bridge.commands.run import executor_group
 from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.error_text import error_message
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, RetryLater
 from bridge.model.redaction import redact_messages
 from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S, MICROSECONDS, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
@@ -50,6 +50,8 @@ class GroupReports:
         self._key = f"{KEY_PREFIX}{instance}".encode()
         self._work: dict[str, WorkProgress] = {}
         self._reasons: dict[str, str] = {}
+        #: Why the log took no report, as far as that was said.
+        self._refusal = ""
         self._changed = asyncio.Event()
         self._waits = PartWaits(self._changed.set)
 
@@ -134,9 +136,17 @@ class GroupReports:
             await self._log.create_topics([topic])
             await self._log.append(topic.name, [Entry(self._key, value)])
         except BridgeError as error:
-            # The log is away: nobody can read reports there either.
-            _log.debug("how groups get on is not reported: %s", error_message(error))
+            # Where the log is away, nobody can read reports there either; a right that is missing keeps
+            # `status` from knowing for good.
+            text = error_message(error)
+            is_known = isinstance(error, RetryLater) or text == self._refusal
+            level = logging.DEBUG if is_known else logging.WARNING
+            _log.log(
+                level, "how groups get on is not reported, so that status can't tell: %s", text
+            )
+            self._refusal = self._refusal if is_known else text
             return False
+        self._refusal = ""
         return True
 
 

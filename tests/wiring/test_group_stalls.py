@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from bridge.agent.run import agent_group
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.group_progress import GroupProgress
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.work_progress import Stall, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.group_reports import GroupReports
@@ -184,3 +185,27 @@ def test_what_is_finished_starts_the_time_of_the_rest_anew() -> None:
     assert noted(owes=True, progressed=False).owed_since == micros + 20_000_000
     assert noted(owes=True, progressed=True).owed_since == micros + 40_000_000
     assert noted(owes=False, progressed=True).owed_since is None
+
+
+class Denied(EmbeddedLog):
+    """A log whose owner gives this process no right to report."""
+
+    error: Exception
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> None:
+        raise self.error
+
+
+async def test_who_may_not_report_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else would know: `status` shows no stall of a group whose members say nothing."""
+    log = Denied(tmp_path / "bridge.db", compact_every=None)
+    log.error = ConfigurationError("topic _acme.status: not authorised")
+    await log.open()
+    async with reporting(log, owed(1)):
+        await until(lambda: "not authorised" in caplog.text)
+        log.error = RetryLater("the log is away")
+        await asyncio.sleep(0)
+    await log.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
