@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.commands.story import stories
+from bridge.commands.answered import Answered
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
 from bridge.commands.receipts import HELD_BACK, refused, settled
 from bridge.commands.run import executor_group
@@ -242,6 +243,34 @@ async def test_the_same_command_again_waits_once_and_other_content_under_its_key
     codes = [r.code for r in await receipts_of(here, first)]
     assert codes == ["held_back", "key_reused", None]
     assert orders(here)["1"] == (5, "01", "note 2")
+
+
+async def test_who_takes_over_carries_out_what_is_held_and_none_of_its_copies(
+    here: World,
+) -> None:
+    here.order(1, 1, 5)
+    here.order(2, 1, 5)
+    first = block("1", 1)
+    other = sealed("block_order", args={"reason": "x"}, key="tester/block/1/1")
+    elsewhere = here.codec.entry(
+        "command", target("erp", "sales_order", {"order_no": "2"}), first, []
+    )
+    await send(here, first)
+    async with executing(here, writer=UngrantedWriter(here.system, here.folder)):
+        await reach(here, [first], "held_back")
+        await send(here, other, last := note("1", 2))
+        await here.log.append(here.codec.topic("command"), [elsewhere])
+        await reach(here, [last], "held_back")
+    grant(here.folder)
+    async with executing(here, writer=UngrantedWriter(here.system, here.folder)):
+        await reach(here, [first, last], "succeeded")
+    codes = [r.code for r in await receipts_of(here, first)]
+    assert sorted(code or "" for code in codes) == ["", "held_back", "key_reused"]
+    assert orders(here) == {"1": (5, "01", "note 2"), "2": (5, None, None)}
+    answered = Answered(here.log, here.codec)
+    await answered.catch_up()
+    await answered.close()
+    assert answered.held == {}, "all of them have ended"
 
 
 async def test_an_entity_that_does_not_fit_its_table_holds_its_commands_until_it_does(
