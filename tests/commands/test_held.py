@@ -370,3 +370,45 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(here
         await reach(here, [command], "succeeded")
     assert here.codec.topic("receipt") in read
     assert here.codec.topic("command") not in read
+
+
+async def test_what_is_held_is_left_alone_where_the_partition_was_lost_before_it_is_taken_up(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("lost")
+    async with world(folder, partitions=1) as here:
+        here.order(1, 1, 5)
+        await send(here, command := block("1"))
+        async with executing(here, writer=UngrantedWriter(here.system, folder), session=HEIR):
+            await reach(here, [command], "held_back")
+        grant(folder)
+        log, owner = (
+            here.log,
+            f"{executor_group(here.bridge, 'erp')}.{here.codec.topic('command')}.0",
+        )
+        opened: list[str] = []
+        acted: list[int] = []
+
+        class Rivalled:
+            """The log, in which somebody else takes the partition at once, the first time."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(log, name)
+
+            async def producer(self, transactional_id: str) -> Any:
+                opened.append(transactional_id)
+                producer = await log.producer(transactional_id)
+                if len(opened) == 1:
+                    await (await log.producer(transactional_id)).close()
+                return producer
+
+        class Watched(UngrantedWriter):
+            async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+                acted.append(len(opened))
+                return await super().execute(effects)
+
+        writer = Watched(here.system, folder)
+        async with executing(replace(here, log=Rivalled()), writer=writer):
+            await reach(here, [command], "succeeded")
+    assert set(opened) == {f"{here.bridge}.{owner}"}
+    assert acted == [2], "once, when it was the owner again"
