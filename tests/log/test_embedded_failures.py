@@ -363,6 +363,9 @@ async def test_nothing_is_read_from_a_file_that_was_removed(
         await log.topics()
     assert processes_on_removed_file(tmp_path / "log.db") == [os.getpid()]
     assert processes_on_removed_file(tmp_path / "other.db") == []
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path, target_is_directory=True)
+    assert processes_on_removed_file(link / "log.db") == [os.getpid()]
 
 
 async def test_no_new_log_is_made_where_parts_of_a_removed_one_are_left(

@@ -82,7 +82,8 @@ def processes_on_removed_file(path: Path) -> list[int]:
     """The processes that have a file open which had this name and was removed since. Linux only, and
     only those of this user; elsewhere nothing is found out.
     """
-    removed = f"{path.absolute()} (deleted)"
+    # The system tells a file's name without the links that led to it.
+    removed = f"{path.resolve()} (deleted)"
     found: list[int] = []
     for process in sorted(_PROCESSES.glob("[0-9]*/fd"), key=lambda each: int(each.parent.name)):
         try:
