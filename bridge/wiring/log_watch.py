@@ -18,10 +18,13 @@ from bridge.observe import Observer, PartState
 from bridge.wiring.missing_topics import missing_topics
 
 LOOK_EVERY_S: Final = 30.0
+LOOK_WHILE_AWAY_S: Final = 5.0
 
 
 class LogWatch:
-    """Notices topics of this bridge that were deleted, and a file of the log that was."""
+    """Notices topics of this bridge that were deleted, a file of the log that was, and a log that is
+    away.
+    """
 
     def __init__(self, log: Log, config: Config, observer: Observer) -> None:
         self._log = log
@@ -44,14 +47,17 @@ class LogWatch:
 
     async def _watch(self, stop: asyncio.Event, every_s: float) -> None:
         while not stop.is_set():
+            pause_s = every_s
             try:
                 self._report(await self.look())
-            except RetryLater:
-                pass  # The log is away: its parts say so.
+            except RetryLater as error:
+                # Parts that only read wait for it without a word.
+                self._report(f"the log is away: {error_message(error)}", again=True)
+                pause_s = min(every_s, LOOK_WHILE_AWAY_S)
             except Exception as error:  # noqa: BLE001 - whoever no longer looks must say so
                 self._report(f"whether topics were deleted can't be seen: {describe_error(error)}")
             with suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
+                async with asyncio.timeout(pause_s):
                     await stop.wait()
 
     async def look(self) -> str:
@@ -68,8 +74,8 @@ class LogWatch:
         self._seen |= ours
         return "; ".join(text for _, text in sorted(texts.items()))
 
-    def _report(self, reason: str) -> None:
-        if reason != self._reported:
+    def _report(self, reason: str, *, again: bool = False) -> None:
+        if again or reason != self._reported:
             self._reported = reason
             state = "retrying" if reason else "running"
             self._observer(PartState("bridge", self._config.bridge, state, reason))

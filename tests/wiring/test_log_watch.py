@@ -80,10 +80,9 @@ async def test_a_look_that_fails_is_told_and_repeated(config: Config) -> None:
         [(state, reason)] = states()
         assert state == "retrying"
         assert "KeyError" in reason
-        log.error = RetryLater("the log is away")
-        looks = log.looks
-        await until(lambda: log.looks > looks + 2)
-        assert len(states()) == 1, "its parts say so"
+        # Kafka's parts that only read wait in its client, and say nothing.
+        log.error = RetryLater("no broker answers")
+        await until(lambda: states().count(("retrying", "the log is away: no broker answers")) > 2)
         log.error = None
         await until(lambda: states()[-1] == ("running", ""))
         stop.set()

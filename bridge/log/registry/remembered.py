@@ -220,7 +220,13 @@ class RememberedRegistry:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
-        await self._reading.run(self._read_to_end)
+        try:
+            await self._reading.run(self._read_to_end)
+        except RetryLater as error:
+            # Else people would look after the registry, which is well.
+            raise RetryLater(
+                f"{self._log.name} is away, which remembers what this registry's ids stand for: {error}"
+            ) from error
 
     async def _read_to_end(self) -> None:
         partition = self._partition
