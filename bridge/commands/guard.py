@@ -58,7 +58,9 @@ class Expect:
         if shape is None or self._expect not in earlier_versions(
             self._spec, self._table, shape, raw
         ):
-            over = f" in {', '.join(self._spec.guards)}" if self._spec.guards else ""
+            # Which of them, the version doesn't tell.
+            guards = " or ".join(self._spec.guards)
+            over = f" in {guards}" if guards else ""
             raise Conflict(
                 f"{self._spec.qualified}: the row has changed{over} since the version that the "
                 "command expects",
