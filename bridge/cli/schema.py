@@ -82,6 +82,7 @@ def import_(  # noqa: PLR0917
     through it, leave out what agents need not see, then `bridgectl check`.
     """
     from bridge.cli.given.login import login_of
+    from bridge.config.absolute_path import absolute_path
     from bridge.config.draft import Asked
     from bridge.wiring.drafting import drafted
 
@@ -92,7 +93,7 @@ def import_(  # noqa: PLR0917
         name=name or (path.stem if path else "erp"),
         connector=connector,
         url=url,
-        folder=(path.parent if path else Path()).absolute(),
+        folder=absolute_path(path.parent if path else Path()),
         tables=[part.strip() for part in (entities or "").split(",") if part.strip()],
         login=login_of(logins),
         tls=login_of(tls, "--tls"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.config.absolute_path import absolute_path
 from bridge.config.clear_secrets import (
     clear_command_problems,
     clear_secret_problems,
@@ -69,7 +70,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
     to (`SystemConfig.unresolved`): who reads the log alone may not have them.
     """
     collector = Collector(os.environ if environ is None else environ)
-    path = path.absolute()
+    path = absolute_path(path)
     folder = path.parent
     hint = f"looked in {folder}; another file is named by -c FILE or BRIDGE_CONFIG"
     document = read(path, path.name, hint)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge.config.absolute_path import absolute_path
 from bridge.model.errors import ConfigurationError
 from bridge.private_files import make_private_folder
 from bridge.resources import data_folder
@@ -51,7 +52,7 @@ class Stage:
 
 def prepare(folder: Path, postgres: str | None, kafka: str | None, registry: str | None) -> Stage:
     """Write the files anew. Raises ConfigurationError rather than touch a folder that isn't ours."""
-    folder = folder.absolute()
+    folder = absolute_path(folder)
     try:
         _prepare_folder(folder)
     except OSError as error:

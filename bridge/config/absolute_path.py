@@ -1,0 +1,17 @@
+"""Paths by themselves, wherever the process is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.config.problems import ConfigProblems, Problem
+
+
+def absolute_path(path: Path) -> Path:
+    """`path` from the current folder on. Raises ConfigProblems where that was deleted or replaced."""
+    try:
+        return path.absolute()
+    except OSError as error:
+        what = f"the folder that bridgectl was started in can't be found: {error.strerror}"
+        problem = Problem(str(path), 0, "", what, "change into it anew")
+        raise ConfigProblems([problem]) from error
