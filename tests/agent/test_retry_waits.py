@@ -215,6 +215,19 @@ async def test_slots_are_never_more_than_their_limit_whatever_rests() -> None:
     assert slots.running == 1
 
 
+async def test_a_place_that_one_gives_up_goes_to_the_one_that_waits_for_it() -> None:
+    slots: HandlerSlots[int] = HandlerSlots(1)
+    slots.start()
+    slots.rest(1)
+    slots.start()
+    back = asyncio.create_task(slots.resume(1))
+    await asyncio.sleep(0)
+    slots.rest(2)
+    assert not slots.has_room()
+    await back
+    assert slots.running == 1
+
+
 async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
     agent = Agent("watch")
 

@@ -112,6 +112,26 @@ def test_what_cannot_be_sent_again_says_why(lived: Place) -> None:
     assert lived.call(*none).code == 3
 
 
+def test_what_is_unknown_waits_or_took_effect_is_never_sent_again(lived: Place) -> None:
+    records = asked_for(
+        lived,
+        [
+            ("4711", Outcome.UNKNOWN_OUTCOME, "unknown"),
+            ("4712", Outcome.UNKNOWN_OUTCOME, "unproven"),
+            ("4713", Outcome.UNKNOWN_OUTCOME, HELD_BACK),
+            ("4714", Outcome.UNKNOWN_OUTCOME, "in_progress"),
+            ("4715", Outcome.SUCCEEDED, "reconciled"),
+        ],
+    )
+    ids = [word for record in records for word in ("--id", record.id)]
+    codes = [word for code in ("unknown", "unproven", HELD_BACK) for word in ("--code", code)]
+    before = len(lived.call("commands", "--limit", "0", "--json").rows)
+    assert lived.call("commands", "retry", *ids, "--yes", "--json").code == 3
+    assert lived.call("commands", "retry", *codes, "--yes", "--json").code == 3
+    assert lived.call("commands", "retry", "--state", "unknown", "--yes").code == 2
+    assert len(lived.call("commands", "--limit", "0", "--json").rows) == before
+
+
 def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: Place) -> None:
     held = AuditRecord(
         command_id("person-bot", "ticket"),
