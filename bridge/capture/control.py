@@ -92,12 +92,22 @@ async def since(log: Log, bridge: str, offset: int) -> tuple[list[tuple[int, Req
     """
     found: list[tuple[int, Request]] = []
     left_out: list[str] = []
-    for record in await between(log, partition(bridge), offset):
+    for record in await between(log, partition(bridge), await first_unread(log, bridge, offset)):
         try:
             found.append((record.offset, load(record.value)))
         except ValueError as error:
             left_out.append(left_out_text(record.offset, error))
     return found, left_out
+
+
+async def first_unread(log: Log, bridge: str, offset: int) -> int:
+    """Where requests go on that were read up to `offset`. Where the topic was deleted since, and made
+    again, they begin anew: nobody would hear them before as many had come as there were.
+    """
+    place = partition(bridge)
+    begin = (await log.beginning_offsets([place]))[place]
+    end = (await log.end_offsets([place]))[place]
+    return begin if offset > end else max(begin, offset)
 
 
 def left_out_text(offset: int, error: ValueError) -> str:

@@ -256,8 +256,9 @@ class Session:
     async def _listen(self, requests: list[tuple[int, Request | None]]) -> None:
         """Read the control topic along."""
         place = control.partition(self.wires.bridge)
-        begin = (await self.wires.log.beginning_offsets([place]))[place]
-        reader = await self.wires.log.reader({place: max(begin, self.progress.control)})
+        wires = self.wires
+        begin = await control.first_unread(wires.log, wires.bridge, self.progress.control)
+        reader = await wires.log.reader({place: begin})
         try:
             while True:
                 requests.extend(

@@ -134,6 +134,23 @@ async def test_a_change_topic_deleted_under_a_running_capture_pauses_its_entity(
         await comes_back(rig)
 
 
+async def test_requests_are_heard_after_their_topic_was_deleted(
+    tmp_path: Path, kafka: Kafka
+) -> None:
+    """Nobody heard them until as many had come as there were before."""
+    async with on("embedded", tmp_path, kafka) as rig:
+        asked = [control.request("erp", "snapshot", name) for name in ("t", "u", "t")]
+        async with rig.capturing("one") as capture:
+            await rig.equal("t", "u")
+            for each in asked[:2]:
+                await control.send(rig.log, rig.bridge, each)
+            await until(lambda: capture.pulse.progress.control == 2)
+        await deleting("embedded", tmp_path, kafka)(f"_{rig.bridge}.control")
+        async with rig.capturing("two") as capture:
+            await control.send(rig.log, rig.bridge, asked[2])
+            await until(lambda: asked[2].id in {r.id for r in capture.pulse.progress.results})
+
+
 def test_without_its_positions_a_running_capture_ends() -> None:
     """It alone knew where it was; another one must not begin at that as if nothing had been."""
     check_positions(["_acme.positions"], {"_acme.positions", "acme.dead"})
