@@ -15,6 +15,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 
 from bridge.config.composer import MAX_DEPTH, StrictComposer, StrictConstructor
 from bridge.config.problems import ConfigProblems, Problem
+from bridge.model.error_text import error_message
 
 Path_ = tuple[str | int, ...]
 
@@ -108,5 +109,8 @@ def parse(text: str, shown: str) -> Document:
         line = text.count("\n", 0, error.position) + 1
         what = f"not valid YAML: the character U+{error.character:04X} can't stand in a file"
         raise ConfigProblems([Problem(shown, line, "", what)]) from None
+    except ValueError as error:  # of an escape for a character that there is not
+        what = f"not valid YAML: {error_message(error, 100)}"
+        raise ConfigProblems([Problem(shown, 0, "", what)]) from None
     lines: dict[Path_, int] = {(): 1}
     return Document(shown, _plain(node, (), lines), lines)

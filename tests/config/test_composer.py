@@ -121,3 +121,8 @@ def test_a_mapping_of_nothing_but_what_is_merged_is_read(merged: str) -> None:
     document = parse(f"common: &common {{type: string}}\nmail: {merged}\n", "shop.yaml")
     assert document.data["mail"] == {"type": "string"}
     assert document.line(("mail", "type")) == 2
+
+
+def test_an_escape_for_a_character_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigProblems, match=r"shop.yaml: not valid YAML"):
+        parse('a: "\\U00110000"\n', "shop.yaml")
