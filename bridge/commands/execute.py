@@ -14,6 +14,7 @@ from bridge.commands.contract import Epochs, Places, Table
 from bridge.commands.decide import Await, Decision, Execute, Hold, Refuse, decide
 from bridge.commands.holding import DueCommands, HeldCommands, behind
 from bridge.commands.items import Item
+from bridge.commands.masked_result import MaskedPaths
 from bridge.commands.receipts import (
     KEY_REUSED,
     Course,
@@ -84,8 +85,10 @@ class Execution:
         epochs: Epochs,
         *,
         held: HeldCommands | None = None,
+        masked: MaskedPaths = frozenset(),
         clock: Callable[[], datetime],
     ) -> None:
+        self._masked = masked
         self._commands = commands
         self._tables = tables
         self._carrier = carrier
@@ -275,14 +278,20 @@ class Execution:
                 if not ending.repeated:
                     self._held.took_effect(command.name)
                 work.course.repeated = ending.repeated
-                batch.end(work, succeeded(command, decision, ending, at, batch.epoch))
+                batch.end(
+                    work, succeeded(command, decision, ending, at, batch.epoch, masked=self._masked)
+                )
             case Reconciled(done=done) if done.repeated:
                 # The ledger itself says so, which leaves nothing to explain.
                 work.course.repeated = True
-                batch.end(work, succeeded(command, None, done, at, batch.epoch))
+                batch.end(
+                    work, succeeded(command, None, done, at, batch.epoch, masked=self._masked)
+                )
             case Reconciled(done=done):
                 work.course.repeated = True
-                batch.end(work, reconciled(command, decision, done, at, batch.epoch))
+                batch.end(
+                    work, reconciled(command, decision, done, at, batch.epoch, masked=self._masked)
+                )
             case OutcomeUnknown():
                 batch.end(work, unknown(command, work.item.target, str(ending), at))
             case _:

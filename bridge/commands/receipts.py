@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from bridge.commands.decide import UNREADABLE, Execute
 from bridge.commands.guard import Conflict, version_of
+from bridge.commands.masked_result import MaskedPaths, without_masked
 from bridge.connector import Done
 from bridge.model import headers
 from bridge.model.command import CommandRecord
@@ -206,10 +207,12 @@ def reconciled(
     done: Done,
     at: datetime,
     epoch: int | None = None,
+    *,
+    masked: MaskedPaths = frozenset(),
 ) -> Receipt:
     """The receipt of a command that the system, when asked, said to have taken effect."""
     message = "the system was asked whether it has taken effect, and it has"
-    found = succeeded(record, decision, done, at, epoch)
+    found = succeeded(record, decision, done, at, epoch, masked=masked)
     return replace(found, code=RECONCILED, message=found.message or message)
 
 
@@ -226,10 +229,12 @@ def succeeded(
     done: Done,
     at: datetime,
     epoch: int | None = None,
+    *,
+    masked: MaskedPaths = frozenset(),
 ) -> Receipt:
     """The receipt of a command that took effect, now or (repeated) the first time; `decision`
     None: its row's version can't be told any more. `epoch` is that of the system's history, as of
-    after the effect.
+    after the effect. What the system answered in `masked` columns is left out.
     """
     if done.finished_at is not None:
         with contextlib.suppress(OverflowError):
@@ -243,7 +248,8 @@ def succeeded(
         version = clean_text(version)
     message = None
     # It has taken effect: nothing in the system's answer may keep its receipt from being written.
-    result = None if done.result is None else done.result.encode(errors="replace").decode()
+    result = None if done.result is None else without_masked(done.result, masked)
+    result = None if result is None else result.encode(errors="replace").decode()
     if result is not None and len(result.encode()) > MAX_RESULT:
         result, message = None, f"the answer has more than {MAX_RESULT} bytes and isn't kept"
     position = position_of(done, epoch)

@@ -30,6 +30,7 @@ from bridge.commands.holding import HeldCommands
 from bridge.commands.intents import Intents
 from bridge.commands.items import Item, Items, Part
 from bridge.commands.ledgered import Ledgered, Owners
+from bridge.commands.masked_result import masked_paths
 from bridge.commands.receipts import Course
 from bridge.commands.unledgered import Unledgered
 from bridge.commands.work import Carrier
@@ -183,6 +184,7 @@ class CommandExecutor:
             self._answered,
             self._epochs,
             held=self._held,
+            masked=masked_paths(system.entities),
             clock=clock,
         )
 
