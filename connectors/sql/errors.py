@@ -20,8 +20,8 @@ _SETUP = {
     "28P01": "check the user and the password in `url`",
     "3D000": "check the database in `url`",
     "3F000": "correct the schema",
-    "42501": "give the user in `url` that right: `bridgectl check` has the statements, except for "
-    "what a command's own `run:` needs",
+    "42501": "give the user in `url` that right: `bridgectl check` has the statements, also of "
+    "commands, as far as the server can be asked",
     "42P01": "make the table, or correct its name",
     "42703": "correct the column's name",
 }
