@@ -115,6 +115,8 @@ async def test_a_system_that_is_away_after_the_start_only_waits() -> None:
     code, body = await asked(noted)
     assert (code, body["waiting"]) == (200, ["capture erp", "reads crm"])
     assert SECRET not in json.dumps(body)
+    noted(SourceState("erp", "starting"))
+    assert "capture erp" in (await asked(noted))[1]["waiting"], "one more try, which may take long"
     noted(SourceState("erp", "streaming"))
     noted(PartState("reads", "crm", "running"))
     assert (await asked(noted))[1]["waiting"] == []
