@@ -175,3 +175,5 @@ async def test_a_process_whose_loop_is_stuck_does_not(
     response = await Liveness(other_loop, 0.05).respond(HttpRequest("GET", "/healthz"))
     assert response.status == 503
     free.set()
+    # What was asked of it is done before its fixture stops it.
+    assert await Liveness(other_loop, PATIENCE).turns()
