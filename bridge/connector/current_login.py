@@ -100,6 +100,12 @@ class CurrentLogin:
                 self._refusal, self._wait_s = None, 0.0
                 self._tried_until = 0.0
 
+    def ended(self, attempt: Attempt) -> None:
+        """It is over, whether or not the other side looked at the login: another part may try."""
+        with self._lock:
+            if attempt.number == self._number:
+                self._tried_until = 0.0
+
     def refused(self, attempt: Attempt, error: LoginRefused) -> BridgeError | None:
         """What to raise of a refusal; None: there are other secrets by now, try those at once.
 

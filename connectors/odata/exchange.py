@@ -182,6 +182,8 @@ class Exchange:
                 if request.path not in {"", "$metadata"}:
                     logins.accepted(attempt)
                 return answer
+            finally:
+                logins.ended(attempt)
 
     def _log_in_with(self, attempt: Attempt) -> None:
         if attempt.number == self._login_number:

@@ -55,6 +55,8 @@ async def connect(
         else:
             system.shared_login.accepted(attempt)
             return session
+        finally:
+            system.shared_login.ended(attempt)
 
 
 async def _logged_in(system: System, role: str, *, replication: bool, patient: bool) -> Session:

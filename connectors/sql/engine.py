@@ -148,6 +148,8 @@ def _connect_postgres(system: System, part: str, settings: Mapping[str, Any]) ->
         else:
             system.shared_login.accepted(attempt)
             return connection
+        finally:
+            system.shared_login.ended(attempt)
 
 
 def read_as_text(connection: Any, _record: object) -> None:

@@ -282,6 +282,8 @@ class Client:
             else:
                 self._system.shared_login.accepted(attempt)
                 return token
+            finally:
+                self._system.shared_login.ended(attempt)
 
     async def _begin_session(self) -> str:
         address, where = self._address, f"{self._where}, login"

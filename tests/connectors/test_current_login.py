@@ -142,6 +142,7 @@ def test_of_all_parts_that_ask_at_once_one_tries_a_refused_secret() -> None:
     assert isinstance(wrong, RetryLater)
     assert len(other.tries) == 2
     other.now += 2 * FIRST_WAIT_S
+    other.login.ended(other.login.attempt())  # of what is shown to everybody, say
     other.login.attempt()  # is never heard of again
     other.now += LONGEST_ATTEMPT_S
     other.takes = "old"

@@ -244,6 +244,8 @@ class HttpRegistry:
             else:
                 self._logins.accepted(attempt)
                 return body_of_answer
+            finally:
+                self._logins.ended(attempt)
 
     async def _exchanged(
         self, method: str, path: str, body: Any, password: str, *, missing: bool
