@@ -27,7 +27,9 @@ def lost(error: httpx.HTTPError, place: str, *, writes: bool) -> BridgeError:
             f"{place}: it can't be asked at all ({words}); correct `url` or `login:`"
         )
     if isinstance(error, _BEFORE):
-        return RetryLater(f"{place}: the service can't be reached ({words})")
+        return RetryLater(
+            f"{place}: the service can't be reached ({words}); check that it runs and that `url` names it"
+        )
     if writes:
         return OutcomeUnknown(
             f"{place}: the answer was lost ({words}); whether it was done is unknown"

@@ -120,7 +120,9 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     split = urlsplit(system.url)
     user, password = unquote(split.username or ""), unquote(split.password or "")
     if user and (login.user is not None or login.oauth2 or login.api_key):
-        raise ConfigurationError(f"{where}: a user in `url` and `login:` are two ways: give one")
+        raise ConfigurationError(
+            f"{where}: a user in `url` and `login:` are two ways: give one; take the user out of `url`"
+        )
     if login.user is not None and login.password is not None:
         user, password = login.user, login.password.get_secret_value()
     tls = http_tls(system)
