@@ -121,9 +121,17 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
                 future.exception()
     # In a task of its own, because `stop` ends with the cancellation of its parts: ours must not
     # be taken for it.
-    stopping = asyncio.ensure_future(producer.stop())
+    stopping = asyncio.ensure_future(_stop_and_disconnect(producer))
     stopping.add_done_callback(_looked_at)
     await asyncio.wait([stopping])
+
+
+async def _stop_and_disconnect(producer: aiokafka.AIOKafkaProducer) -> None:
+    """`stop` leaves its connections open where the sender's end raises."""
+    try:
+        await producer.stop()
+    finally:
+        await producer.client.close()
 
 
 def _looked_at(stopping: asyncio.Future[None]) -> None:
@@ -188,7 +196,11 @@ async def stop(consumer: aiokafka.AIOKafkaConsumer) -> None:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         fetcher._pending_tasks.clear()  # noqa: SLF001
-    await consumer.stop()
+    try:
+        await consumer.stop()
+    finally:
+        # Where leaving the group failed, too.
+        await consumer._client.close()  # noqa: SLF001
 
 
 async def ask_any(client: AIOKafkaAdminClient, request: Any) -> Any:
