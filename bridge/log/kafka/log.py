@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -117,24 +117,25 @@ class KafkaLog:
         self._undecided_ = undecided
 
     async def close(self) -> None:
-        """Close everything that is still open, readers and members included."""
-        if self._password is not None:
-            await self._password.stop()
-        for consumer in list(self._consumers):
-            await consumer.close()
-        if self._bulk is not None:
-            await self._bulk.close()
-            self._bulk = None
-        if self._appender is not None:
-            await internals.kill(self._appender)
-            self._appender = None
-        for asked in (self._offsets_, self._undecided_):
-            if asked is not None:
-                await internals.stop(asked)
-        self._offsets_ = self._undecided_ = None
-        if self._admin_ is not None:
-            await self._admin_.close()
-            self._admin_ = None
+        """Close everything that is still open, readers and members included; each of them, whatever
+        the end of another one raises.
+        """
+        async with AsyncExitStack() as ends:
+            if self._admin_ is not None:
+                ends.push_async_callback(self._admin_.close)
+            for asked in (self._undecided_, self._offsets_):
+                if asked is not None:
+                    ends.push_async_callback(internals.stop, asked)
+            if self._appender is not None:
+                ends.push_async_callback(internals.kill, self._appender)
+            if self._bulk is not None:
+                ends.push_async_callback(self._bulk.close)
+            for consumer in self._consumers:
+                ends.push_async_callback(consumer.close)
+            if self._password is not None:
+                ends.push_async_callback(self._password.stop)
+        self._bulk = self._appender = None
+        self._offsets_ = self._undecided_ = self._admin_ = None
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         await self._admin.create(specs)
