@@ -182,9 +182,13 @@ def read_as_text(connection: Any, _record: object) -> None:
     adapters.register_loader(0, SentLoader)
     adapters.register_loader("float4", SingleLoader)
     adapters.register_dumper(SentValue, SentDumper)
-    with connection.cursor() as cursor:
-        cursor.execute("; ".join(SET_FOR_SESSION))
-    connection.commit()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join(SET_FOR_SESSION))
+        connection.commit()
+    except BaseException:
+        connection.close()  # the pool lets go of it
+        raise
 
 
 def _choose_format(
