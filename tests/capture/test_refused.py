@@ -94,15 +94,22 @@ class RefusingSnapshot(fake.FileSnapshot):
         return await super().keys(table, after, limit)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    legacy = PolledLegacy(tmp_path / "erp.json", compare=0)
-    legacy.connector = Refusing()
+@asynccontextmanager
+async def polled_by(connector: fake.PolledConnector, folder: Path) -> AsyncIterator[Rig]:
+    """Two small tables, `t` and `u`, behind a connector that misbehaves."""
+    legacy = PolledLegacy(folder / "erp.json", compare=0)
+    legacy.connector = connector
     with legacy.store.transaction() as tables:
         tables["u"] = replace(TABLE, rows={})
-    async with opened(tmp_path, legacy) as made:
+    async with opened(folder, legacy) as made:
         await made.declare("t", "u")
         made.limits = replace(QUICK, rows=10)
+        yield made
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with polled_by(Refusing(), tmp_path) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,9 @@ from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.work_progress import Stall, WorkProgress
 from bridge.observe import WorkReported
 from tests.capture.legacy import BRIDGE
-from tests.capture.polled import TABLE, PolledLegacy
-from tests.capture.rig import QUICK, Rig, opened, until
-from tests.capture.test_refused import NeverThrough, Refusing, running
+from tests.capture.polled import PolledLegacy
+from tests.capture.rig import Rig, until
+from tests.capture.test_refused import NeverThrough, Refusing, polled_by, running
 
 HOUR = 3_600_000_000
 FORBIDDEN = ConfigurationError("403: the login has no right to read that")
@@ -49,13 +48,7 @@ class Leaving(Refusing):
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    legacy = PolledLegacy(tmp_path / "erp.json", compare=0)
-    legacy.connector = Leaving()
-    with legacy.store.transaction() as tables:
-        tables["u"] = replace(TABLE, rows={})
-    async with opened(tmp_path, legacy) as made:
-        await made.declare("t", "u")
-        made.limits = replace(QUICK, rows=10)
+    async with polled_by(Leaving(), tmp_path) as made:
         yield made
 
 
