@@ -19,6 +19,8 @@ from bridge.config import load
 from bridge.model.errors import RetryLater
 from bridge.wiring import Bridge, opened
 
+READY = "SIGTERM ends this process in order from now on"
+
 
 def killer(step: str, nth: int) -> Callable[[str], None]:
     """Ends this process, as kill -9 does, when it comes to a step for the nth time."""
@@ -46,6 +48,7 @@ async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
         bridge: Bridge = await patient(enter)
         running = asyncio.ensure_future(bridge.capture("erp", steps=steps).run())
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
+        print(READY, flush=True)  # noqa: T201 - whoever started this process waits for it
         await asyncio.gather(running, return_exceptions=False)
 
 

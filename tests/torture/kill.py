@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.torture.child import READY
 from tests.torture.place import Place
 from tests.waiting import PATIENCE
 
@@ -27,6 +28,7 @@ class Child:
 
     def __init__(self, place: Place, step: str = "", nth: int = 1) -> None:
         self._log = (place.folder / "child.log").open("ab")
+        self._output_start = self._log.tell()
         arguments = [step, str(nth)] if step else []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.torture.child", str(place.folder), *arguments],
@@ -59,11 +61,21 @@ class Child:
         return True
 
     def end(self) -> None:
-        """SIGTERM: it ends in order."""
+        """SIGTERM: it ends in order. One that is still starting is waited for: until it handles the
+        signal, the signal kills it.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while READY not in self._own_output() and self._process.poll() is None:
+            assert time.monotonic() < deadline, f"capture doesn't start:\n{self.output()}"
+            time.sleep(0.02)
         self._process.terminate()
         code = self._process.wait(PATIENCE)
         self._log.close()
         assert code == 0, f"capture ended with {code}:\n{self.output()}"
+
+    def _own_output(self) -> str:
+        log = (self._place.folder / "child.log").read_bytes()
+        return log[self._output_start :].decode(errors="replace")
 
     def output(self) -> str:
         return (self._place.folder / "child.log").read_text(errors="replace")[-4000:]

@@ -34,6 +34,12 @@ def test_a_kill_at_each_step_loses_and_repeats_nothing(
     assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.01) > 0
 
 
+def test_a_process_with_nothing_left_to_do_ends_in_order_though_it_is_still_starting(
+    tmp_path: Path, begun: SqlitePlace
+) -> None:
+    assert settle(begun.copied(tmp_path / "copy")) > 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
