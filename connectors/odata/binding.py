@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.erp.statement_parser import Parameter
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
 from connectors.odata.address import literals, row_path
@@ -15,7 +16,6 @@ from connectors.odata.answer import Request, with_query
 from connectors.odata.edm import literal, payload
 from connectors.odata.model import Action, EntitySet, Property, Service
 from connectors.odata.statement import Pairs, Statement, Value, parse
-from connectors.phrase import Parameter
 
 BIND = "@odata.bind"
 

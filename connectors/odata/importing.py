@@ -12,7 +12,7 @@ from types import MappingProxyType
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
-from connectors.drafting import comment, text
+from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.edm import drafted_type, field_type
 from connectors.odata.model import Action, EntitySet, Navigation, Property, Service
 
@@ -122,13 +122,13 @@ def _entity(
 ) -> Iterator[str]:
     of = one.set
     yield f"  {one.name}:"
-    yield f"    from: {text(of.name)}"
+    yield f"    from: {yaml_scalar(of.name)}"
     yield f"    key: [{', '.join(one.fields[name] for name in of.key)}]"
     yield "    fields:"
     for name, given in one.fields.items():
         yield f"      {given}: {_field(of.properties[name], service, finer=name in finer)}"
     for name, why in left_out.items():
-        yield from comment(f"{name}: left out, {why}", 6)
+        yield from comment_lines(f"{name}: left out, {why}", 6)
     version = _version(of)
     if version:
         yield f"    version: {one.fields[version]}"
@@ -144,7 +144,7 @@ def _field(p: Property, service: Service, *, finer: bool) -> str:
         why = ", finer than microseconds: its exact text"
     elif kind == "string" and p.edm == "Edm.Decimal":
         why = f", of {'any' if p.scale == -1 else 'no declared'} scale: its exact text"
-    return f"{{from: {text(p.name)}, type: {quoted}}}  # {p.enum or p.edm}{size}{why}"
+    return f"{{from: {yaml_scalar(p.name)}, type: {quoted}}}  # {p.enum or p.edm}{size}{why}"
 
 
 def _version(of: EntitySet) -> str | None:
@@ -166,7 +166,7 @@ def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
             hint = "  # by their names alone: uncomment it where it is right" if guess else ""
             yield f"      {'# ' if guess else ''}{name}: {said or guess}{hint}"
         else:
-            yield from comment(f"{nav.name}: left out, {why}", 6)
+            yield from comment_lines(f"{nav.name}: left out, {why}", 6)
 
 
 def _suggested(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> str:
@@ -224,7 +224,7 @@ def _left_out(told: Mapping[str, str]) -> Iterator[str]:
     if told:
         yield "  # Left out:"
     for name, said in told.items():
-        yield from comment(f"{name}: {said}", 2)
+        yield from comment_lines(f"{name}: {said}", 2)
 
 
 def _commands(entities: dict[str, _Entity], service: Service) -> Iterator[str]:

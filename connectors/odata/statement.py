@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bridge.model.errors import ConfigurationError
-from connectors.phrase import Parameter, Reading, Scalar, tokens
+from connectors.erp.statement_parser import Parameter, Scalar, StatementParser, token_pattern
 
 Verb = Literal["POST", "PATCH", "DELETE", "CALL", "GET"]
 _VERBS: Final[dict[str, Verb]] = {
@@ -72,8 +72,8 @@ def parameters_of(text: str) -> frozenset[str]:
     return frozenset().union(*(one.parameters for one in parse(text)))
 
 
-class _Reading(Reading):
-    token = tokens(r"[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?", r"[(),=/]")
+class _Reading(StatementParser):
+    token = token_pattern(r"[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?", r"[(),=/]")
 
     def statement(self) -> Statement:
         verb = _VERBS.get(self._name("a verb").upper())

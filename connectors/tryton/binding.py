@@ -9,9 +9,9 @@ from datetime import date, datetime, time
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.erp.statement_parser import Parameter
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
-from connectors.phrase import Parameter
 from connectors.tryton.fields import ID, VERSION, Model, ModelField, ModelList, outward
 from connectors.tryton.statement import Items, Pairs, Row, Statement, Value
 

@@ -8,7 +8,7 @@ from functools import partial
 from bridge.connector import StatementProblem
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.phrase import Parameter
+from connectors.erp.statement_parser import Parameter
 from connectors.tryton.binding import field_of, payload, unknown_field, writable
 from connectors.tryton.definitions import Definitions
 from connectors.tryton.faults import NoSession

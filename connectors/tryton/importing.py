@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.model.names import as_name
-from connectors.drafting import comment, text
+from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.tryton.fields import ID, VERSION, ModelField
 from connectors.tryton.survey import Described, Survey
 
@@ -66,7 +66,7 @@ def draft(survey: Survey) -> str:
     if survey.refused:
         lines.append("  # Left out:")
     for name, why in survey.refused.items():
-        lines += comment(f"{name}: {why}", 2)
+        lines += comment_lines(f"{name}: {why}", 2)
     lines += _commands(entities)
     return "\n".join(lines) + "\n"
 
@@ -109,7 +109,7 @@ def _short(model: str) -> str:
 
 def _entity(one: _Entity, entities: Mapping[str, _Entity]) -> Iterator[str]:
     yield f"  {one.name}:"
-    yield f"    from: {text(one.of.model.name)}"
+    yield f"    from: {yaml_scalar(one.of.model.name)}"
     yield "    key: [id]"
     yield "    fields:"
     for each in one.stored():
@@ -119,7 +119,7 @@ def _entity(one: _Entity, entities: Mapping[str, _Entity]) -> Iterator[str]:
     yield from _aside("Computed, so a change of these alone is not noticed:", one, computed=True)
     yield from _aside("Files, which may be larger than the log takes:", one, computed=False)
     for why, names in _left_out(one.of).items():
-        yield from comment(f"Left out, {why}: {', '.join(names)}", 6)
+        yield from comment_lines(f"Left out, {why}: {', '.join(names)}", 6)
     yield f"    version: {_VERSION}"
     yield from _relations(one, entities)
 
@@ -151,7 +151,7 @@ def _field(one: _Entity, each: ModelField) -> str:
         told.append(", ".join(each.choices[:_MOST_CHOICES]))
         told[-1] += ", ..." if len(each.choices) > _MOST_CHOICES else ""
     said = " ".join(part for part in " ".join(told).split() if part)
-    return f"      {one.fields[each.name]}: {{from: {text(each.name)}, type: {quoted}}}  # {said}"
+    return f"      {one.fields[each.name]}: {{from: {yaml_scalar(each.name)}, type: {quoted}}}  # {said}"
 
 
 def _relations(one: _Entity, entities: Mapping[str, _Entity]) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _relations(one: _Entity, entities: Mapping[str, _Entity]) -> Iterator[str]:
     for name, said in found.items():
         yield f"      {name}: {said}"
     if elsewhere:
-        yield from comment(
+        yield from comment_lines(
             f"Other models that it leads to: {', '.join(sorted(elsewhere))}. Name them with "
             "--entities to have them here.",
             6 if found else 4,

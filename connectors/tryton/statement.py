@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from bridge.model.errors import ConfigurationError
-from connectors.phrase import Reading, Scalar, tokens
+from connectors.erp.statement_parser import Scalar, StatementParser, token_pattern
 
 Verb = Literal["CREATE", "WRITE", "DELETE", "BUTTON", "FIND"]
 VERBS: Final[dict[str, Verb]] = {verb: verb for verb in get_args(Verb)}
@@ -71,8 +71,8 @@ def parse(text: str) -> Statement:
     return _Reading(text.strip()).statement()
 
 
-class _Reading(Reading):
-    token = tokens(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
+class _Reading(StatementParser):
+    token = token_pattern(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
 
     def statement(self) -> Statement:
         verb = VERBS.get(self._name("a verb").upper())

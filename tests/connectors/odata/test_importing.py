@@ -10,7 +10,7 @@ from bridge.config.draft import Asked, checked
 from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
-from connectors.drafting import comment, text
+from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.binding import problems
 from connectors.odata.csdl import parse
 from connectors.odata.importing import draft
@@ -114,7 +114,7 @@ def test_only_what_is_wanted_is_drafted_and_relations_to_the_rest_are_named() ->
 
 def test_texts_of_a_service_can_not_leave_their_place() -> None:
     """Names come from outside: they are quoted, and comments stay comments."""
-    assert [text(one) for one in ("Orders", "no", "a: b", "x#", "1e3", "")] == [
+    assert [yaml_scalar(one) for one in ("Orders", "no", "a: b", "x#", "1e3", "")] == [
         "Orders",
         '"no"',
         '"a: b"',
@@ -122,8 +122,8 @@ def test_texts_of_a_service_can_not_leave_their_place() -> None:
         '"1e3"',
         '""',
     ]
-    assert list(comment("x\nentities: {}", 2)) == ["  # x entities: {}"]
-    assert all(line.startswith("    # ") for line in comment("word " * 80, 4))
+    assert list(comment_lines("x\nentities: {}", 2)) == ["  # x entities: {}"]
+    assert all(line.startswith("    # ") for line in comment_lines("word " * 80, 4))
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from connectors.phrase import Parameter
+from connectors.erp.statement_parser import Parameter
 from connectors.tryton.faults import Refused, fault_of, raised, refused, short
 from connectors.tryton.statement import Items, Row, Statement, parse
 

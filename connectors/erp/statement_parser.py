@@ -23,7 +23,7 @@ Scalar = Parameter | str | bool | None
 """Numbers stand as text: the field's type says what they are."""
 
 
-def tokens(name: str, signs: str) -> re.Pattern[str]:
+def token_pattern(name: str, signs: str) -> re.Pattern[str]:
     """A token of a grammar whose names and signs look like that (regular expressions)."""
     return re.compile(
         rf"""\s*(?:
@@ -37,7 +37,7 @@ def tokens(name: str, signs: str) -> re.Pattern[str]:
     )
 
 
-class Reading:
+class StatementParser:
     """Reads one statement from left to right. Raises ConfigurationError that shows it."""
 
     token: ClassVar[re.Pattern[str]]

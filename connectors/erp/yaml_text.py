@@ -13,14 +13,14 @@ WIDTH = 98
 """Characters of a comment's line."""
 
 
-def text(value: str) -> str:
+def yaml_scalar(value: str) -> str:
     """A YAML scalar that is read as this text."""
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def comment(said: str, indent: int) -> Iterator[str]:
+def comment_lines(said: str, indent: int) -> Iterator[str]:
     """A comment's lines; whatever a service calls things, none of it leaves the comment."""
     start = " " * indent + "# "
     line = start
