@@ -17,7 +17,7 @@ ONE_CALLER = {
     "bridge/capture/reads.py:act": "one task a session",
     "bridge/capture/runner.py:_own": "one task a capture",
     "bridge/cli/dead.py:of": "one task a command line",
-    "bridge/commands/answered.py:catch_up": "one task an executor",
+    "bridge/commands/receipts/index.py:catch_up": "one task an executor",
     "bridge/log/kafka/log.py:_bulk_producer": "called under the lock of appends",
     "bridge/log/registry/remembered.py:_read_to_end": "runs in a CoalescedRun",
     "connectors/odata/snapshot.py:_keyed": "one task a snapshot",

@@ -1,5 +1,5 @@
 """Commands: checked, executed once in the legacy system, answered by one receipt."""
 
-from bridge.commands.run import CommandExecutor, executor_group
+from bridge.commands.executor import CommandExecutor, executor_group
 
 __all__ = ["CommandExecutor", "executor_group"]

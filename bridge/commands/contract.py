@@ -16,7 +16,7 @@ from bridge.log.port import TopicPartition, Transaction
 from bridge.model.types import Entity
 
 
-class Table(Protocol):
+class CommandTable(Protocol):
     """The target of a command: values outward to the source's own form, rows inward, through the
     plan that also normalises changes, so that versions compare. Does no I/O.
     """
@@ -47,7 +47,7 @@ class Table(Protocol):
         """The row that a raw row becomes. Raises RowError."""
 
 
-class Places(Protocol):
+class PartitionTransactions(Protocol):
     """The partitions of the commands topic that this process owns."""
 
     def transaction(self, partition: TopicPartition, /) -> AbstractAsyncContextManager[Transaction]:
@@ -75,7 +75,7 @@ class NoEpochs:
         """As `Epochs.close`."""
 
 
-Steps = Callable[[str], None]
+CrashPointHook = Callable[[str], None]
 """Told in front of and behind each step that a crash may separate; a test kills there."""
 
 BEFORE_INTENTS, AFTER_INTENTS = "before_intents", "after_intents"
@@ -84,7 +84,7 @@ BEFORE_LEGACY, AFTER_LEGACY = "before_legacy", "after_legacy"
 BEFORE_RECEIPTS, AFTER_RECEIPTS = "before_receipts", "after_receipts"
 
 
-def no_steps(step: str) -> None:
+def no_crash_points(step: str) -> None:
     """Nobody is told."""
 
 

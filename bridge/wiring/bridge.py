@@ -16,7 +16,7 @@ from bridge.capture.epoch import Epoch
 from bridge.capture.health import Pulse
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
-from bridge.commands.patient import Patient
+from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Systems
@@ -243,7 +243,7 @@ class Bridge:
             await known.close()
         writer = self._writers[name] = await connector.writer(system)
         if not ledger:
-            writer = Patient(writer)
+            writer = RetryAfterWriter(writer)
         return CommandExecutor(
             self.systems[name].spec,
             bridge=self.name,

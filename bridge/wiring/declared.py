@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bridge.agent.contract import CommandTarget
-from bridge.commands.declare import find_command
+from bridge.commands.decision.arguments import find_command
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import UNAVAILABLE, Rejected, RetryLater
 from bridge.plan.table import EntityTable

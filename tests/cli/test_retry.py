@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from bridge.commands.receipts import HELD_BACK, refused, settled
+from bridge.commands.receipts.builder import HELD_BACK, refused, settled
 from bridge.config import load
 from bridge.model.command import Command, CommandRecord, command_id, seal
 from bridge.model.fixed import AuditRecord, target

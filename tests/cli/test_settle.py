@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from bridge.commands.receipts import intent, settled, unknown
+from bridge.commands.receipts.builder import intent, settled, unknown
 from bridge.config import load
 from bridge.model import headers
 from bridge.model.command import Command, CommandRecord, seal

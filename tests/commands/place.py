@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.commands import CommandExecutor
-from bridge.commands.contract import Epochs, Steps, no_steps
+from bridge.commands.contract import CrashPointHook, Epochs, no_crash_points
 from bridge.connector import Writer
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.fixed import target
@@ -57,7 +57,7 @@ async def executing(
     *,
     writer: Writer | None = None,
     ledger: bool = True,
-    steps: Steps = no_steps,
+    steps: CrashPointHook = no_crash_points,
     observer: Observer = ignore,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bridge.commands.answered import Answered
-from bridge.commands.answers import answer
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.receipts.outcome_table import recorded_outcome
 from bridge.log.port import Entry, Log
 from bridge.model import headers
 from bridge.model.agent_name import OPERATOR_HANDLER
@@ -178,7 +178,7 @@ async def test_receipts_are_read_once_however_many_batches_come(here: World) -> 
 
     commands = [sealed("note_order", str(n), args=REASON) for n in range(30)]
     await carried_out(here, *commands)
-    answered = Answered(Counting(here.log), here.codec)
+    answered = ReceiptIndex(Counting(here.log), here.codec)
     await answered.catch_up()
     await answered.catch_up()
     assert read == 30
@@ -188,7 +188,7 @@ async def test_receipts_are_read_once_however_many_batches_come(here: World) -> 
     await answered.catch_up()
     await answered.close()
     assert read == 31
-    expected = [answer(command.digest, Outcome.FAILED) for command in [*commands, late]]
+    expected = [recorded_outcome(command.digest, Outcome.FAILED) for command in [*commands, late]]
     assert [answered.get(command.id) for command in [*commands, late]] == expected
 
 
@@ -236,7 +236,7 @@ async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(here
     """Left out, its command would be carried out again; raised, every executor would stand still."""
     told = [(headers.ID, b"bot:1"), (headers.DIGEST, b"x"), (headers.OUTCOME, b"postponed")]
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
-    answered = Answered(here.log, here.codec)
+    answered = ReceiptIndex(here.log, here.codec)
     await answered.catch_up()
     assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.foreign("bot:1"))
     assert answered.foreign("bot:2") == ""

@@ -3,18 +3,20 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from bridge.commands.answers import Answer, Answers, answer
+from bridge.commands.receipts.outcome_table import OutcomeTable, RecordedOutcome, recorded_outcome
 from bridge.model.receipt import Outcome
 
 IDS = st.sampled_from([f"agent:{number}" for number in range(40)])
-GIVEN = st.builds(answer, st.sampled_from(["a" * 64, "b" * 64]), st.sampled_from(list(Outcome)))
+GIVEN = st.builds(
+    recorded_outcome, st.sampled_from(["a" * 64, "b" * 64]), st.sampled_from(list(Outcome))
+)
 
 
 @given(st.lists(st.tuples(IDS, st.none() | GIVEN)))
 def test_the_first_answer_to_an_id_stays_unless_it_says_that_nobody_knows(
-    told: list[tuple[str, Answer | None]],
+    told: list[tuple[str, RecordedOutcome | None]],
 ) -> None:
-    answers, expected = Answers(), dict[str, Answer]()
+    answers, expected = OutcomeTable(), dict[str, RecordedOutcome]()
     for command_id, one in told:
         first = expected.get(command_id)
         open_ = first is not None and first.outcome == Outcome.UNKNOWN_OUTCOME
@@ -32,9 +34,9 @@ def test_the_first_answer_to_an_id_stays_unless_it_says_that_nobody_knows(
 
 
 def test_a_hundred_thousand_answers_take_a_few_megabytes_and_are_all_told_apart() -> None:
-    answers = Answers()
+    answers = OutcomeTable()
     for number in range(100_000):
-        answers.add(f"agent:{number}", answer(str(number), Outcome.FAILED))
+        answers.add(f"agent:{number}", recorded_outcome(str(number), Outcome.FAILED))
     assert all(
         (found := answers.get(f"agent:{number}")) is not None and found.is_for(str(number))
         for number in range(0, 100_000, 997)
@@ -44,5 +46,5 @@ def test_a_hundred_thousand_answers_take_a_few_megabytes_and_are_all_told_apart(
 
 
 def test_an_answer_is_for_its_own_content_only() -> None:
-    assert answer("a" * 64, Outcome.FAILED).is_for("a" * 64)
-    assert not answer("a" * 64, Outcome.FAILED).is_for("b" * 64)
+    assert recorded_outcome("a" * 64, Outcome.FAILED).is_for("a" * 64)
+    assert not recorded_outcome("a" * 64, Outcome.FAILED).is_for("b" * 64)

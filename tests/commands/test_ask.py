@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.commands.ask import PAUSES, Probes
-from bridge.commands.contract import no_steps
-from bridge.commands.work import Reconciled
+from bridge.commands.contract import no_crash_points
+from bridge.commands.strategy.contract import Reconciled
+from bridge.commands.strategy.probes import PAUSES, EffectProber
 from bridge.connector import Done, Effect
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, RetryLater
 
@@ -54,7 +54,7 @@ async def asking(writer: Asked, names: str) -> tuple[list[Answer | Reconciled], 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    answers = await Probes(writer, sleep=sleep, steps=no_steps).ask(effects(names))
+    answers = await EffectProber(writer, sleep=sleep, steps=no_crash_points).ask(effects(names))
     return list(answers), slept
 
 

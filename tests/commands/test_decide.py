@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import Agent
-from bridge.commands.decide import Await, Execute, Refuse, decide
-from bridge.commands.declare import check_args
+from bridge.commands.decision.arguments import check_args
+from bridge.commands.decision.decide import Await, Execute, Refuse, decide
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.errors import ConfigurationError, Rejected

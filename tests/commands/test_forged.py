@@ -9,8 +9,8 @@ import pytest
 
 from bridge.cli.commands.story import stories
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS
-from bridge.commands.receipts import refused, settled
-from bridge.commands.settle import Finding, settle, settlement
+from bridge.commands.manual.conclude import Verdict, concluded_lifecycle, write_conclusion
+from bridge.commands.receipts.builder import refused, settled
 from bridge.connector import Done, Effect
 from bridge.model.command import CommandRecord
 from bridge.model.errors import RetryLater
@@ -81,10 +81,10 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: W
             await receipts_of(here, barrier)
     assert orders(here)["1"][0] == 5
     place = target("erp", "sales_order", json.loads(command.key))
-    found = Finding(Outcome.FAILED, "person-ann", "the total is as it was")
+    found = Verdict(Outcome.FAILED, "person-ann", "the total is as it was")
     last = [r for r in await written(here) if r.command_id == command.id][-1]
-    course = settlement(command, last, found, datetime.now(UTC))
-    await settle(here.log, here.codec, here.bridge, place, course)
+    course = concluded_lifecycle(command, last, found, datetime.now(UTC))
+    await write_conclusion(here.log, here.codec, here.bridge, place, course)
     records = [*await here.records("command"), *await here.records("receipt")]
     assert stories(records)[command.id].state == "failed"
     await send(here, command)

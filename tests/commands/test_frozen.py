@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bridge.commands.ledgered import Owners
+from bridge.commands.strategy.ledger import LedgerOwnership
 from bridge.connector import Effect
 from bridge.log.port import Entry, TopicPartition, Transaction
 from bridge.model.errors import Fenced, Rejected
@@ -173,11 +173,11 @@ async def test_who_lost_a_partition_in_the_log_does_not_count_as_its_owner_in_th
     async with world(tmp_path):
         erp = Erp(tmp_path)
     zombie, successor = erp.writer(), erp.writer()
-    owners = Owners(successor, "group")
+    owners = LedgerOwnership(successor, "group")
     try:
         assert await owners.take(here, {place: 7}) == set()
         # It wakes before it was the owner in the ledger, and becomes it.
-        assert await Owners(zombie, "group").take(elsewhere, {place: 7}) == {place}
+        assert await LedgerOwnership(zombie, "group").take(elsewhere, {place: 7}) == {place}
         (fenced,) = await successor.execute([effect(1, "0")])
         assert isinstance(fenced, Fenced)
         owners.drop(place)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.cli.commands.story import stories
-from bridge.commands.answered import Answered
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
-from bridge.commands.receipts import HELD_BACK, refused, settled
-from bridge.commands.run import executor_group
+from bridge.commands.executor import executor_group
+from bridge.commands.receipts.builder import HELD_BACK, refused, settled
+from bridge.commands.receipts.index import ReceiptIndex
 from bridge.connector import Done, Effect
 from bridge.log.copy import copy_log
 from bridge.log.embedded import EmbeddedLog
@@ -267,7 +267,7 @@ async def test_who_takes_over_carries_out_what_is_held_and_none_of_its_copies(
     codes = [r.code for r in await receipts_of(here, first)]
     assert sorted(code or "" for code in codes) == ["", "held_back", "key_reused"]
     assert orders(here) == {"1": (5, "01", "note 2"), "2": (5, None, None)}
-    answered = Answered(here.log, here.codec)
+    answered = ReceiptIndex(here.log, here.codec)
     await answered.catch_up()
     await answered.close()
     assert answered.held == {}, "all of them have ended"

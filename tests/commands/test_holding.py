@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.commands.holding import TRIED_TOGETHER, TRY_AGAIN_S, HeldCommands, behind
-from bridge.commands.items import Item
+from bridge.commands.held.commands import TRIED_TOGETHER, TRY_AGAIN_S, HeldCommands, behind
+from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
 from bridge.model.fixed import target
 from tests.commands.place import sealed
@@ -36,19 +36,21 @@ def held(time: Time) -> HeldCommands:
     return HeldCommands(time)
 
 
-def item(name: str, order: str, number: int = 1, deadline: datetime | None = None) -> Item:
+def item(
+    name: str, order: str, number: int = 1, deadline: datetime | None = None
+) -> IncomingCommand:
     command = sealed(name, order, key=f"{name}/{order}/{number}", deadline=deadline)
     about = target("erp", "sales_order", {"order_no": order})
-    return Item(command, about, order.encode(), PLACE)
+    return IncomingCommand(command, about, order.encode(), PLACE)
 
 
-def add(held: HeldCommands, *items: Item) -> list[str]:
+def add(held: HeldCommands, *items: IncomingCommand) -> list[str]:
     for each in items:
         held.add(each)
     return [each.command.id for each in items]
 
 
-def ids(items: list[Item]) -> list[str]:
+def ids(items: list[IncomingCommand]) -> list[str]:
     return [each.command.id for each in items]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from bridge.commands.receipts import intent, settled
+from bridge.commands.receipts.builder import intent, settled
 from bridge.log.kafka import from_url
 from bridge.model import headers
 from bridge.model.fixed import target

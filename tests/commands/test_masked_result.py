@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.commands.masked_result import masked_paths, without_masked
-from bridge.commands.receipts import reconciled, succeeded
+from bridge.commands.receipts.builder import reconciled, succeeded
+from bridge.commands.receipts.masked_result import masked_paths, without_masked
 from bridge.connector import Done
 from bridge.model.canonical import canonical_json
 from bridge.model.declare import EntitySpec, FieldSpec

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.commands.patient import Patient
+from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.connector import Done, Effect, Writer
 from bridge.model.errors import RetryLater
 from bridge.model.receipt import Receipt
@@ -54,7 +54,7 @@ async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
 ) -> None:
     now = 100.0
     writer = Busy(said, [Done(1)])
-    patient: Writer = Patient(writer, lambda: now)
+    patient: Writer = RetryAfterWriter(writer, lambda: now)
     if isinstance(said, Exception):
         with pytest.raises(RetryLater):
             await patient.execute([EFFECT])
@@ -84,7 +84,7 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
     def waits() -> bool:
         return any(isinstance(n, PartState) and n.state == "retrying" for n in seen)
 
-    patient = Patient(rpc, lambda: now)
+    patient = RetryAfterWriter(rpc, lambda: now)
     async with executing(here, writer=patient, ledger=False, observer=seen.append):
         await until(waits)
         assert rpc.calls == 1
@@ -97,7 +97,7 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
 
 
 async def test_a_refusal_without_a_time_is_asked_again_at_once() -> None:
-    patient = Patient(Busy(RetryLater("away"), [Done(1)]))
+    patient = RetryAfterWriter(Busy(RetryLater("away"), [Done(1)]))
     with pytest.raises(RetryLater):
         await patient.execute([EFFECT])
     assert await patient.execute([EFFECT]) == [Done(1)]

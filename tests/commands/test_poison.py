@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.commands.decide import Await, Execute, Refuse, decide
-from bridge.commands.receipts import settled, succeeded
+from bridge.commands.decision.decide import Await, Execute, Refuse, decide
+from bridge.commands.receipts.builder import settled, succeeded
 from bridge.connector import Column, Done, Effect, Shape
 from bridge.log.port import Entry
 from bridge.model import headers

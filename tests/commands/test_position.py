@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.commands.receipts import position_of
+from bridge.commands.receipts.builder import position_of
 from bridge.connector import Done
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.commands.retrying import RetriedCommand, RetryRequest, retry_of, send_retries
+from bridge.commands.manual.retry import RetriedCommand, RetryRequest, retry_of, send_retries
 from bridge.model.command import Command, command_id, seal
 from bridge.model.fixed import target
 from tests.agent.world import World, world

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.commands.receipts import intent, refused, settled, unknown
-from bridge.commands.settle import Finding, settle, settlement
+from bridge.commands.manual.conclude import Verdict, concluded_lifecycle, write_conclusion
+from bridge.commands.receipts.builder import intent, refused, settled, unknown
 from bridge.model import headers
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.fixed import AuditRecord, target
@@ -20,7 +20,7 @@ from tests.commands.rpc import RpcWriter, effects, timed_out
 from tests.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
-FOUND = Finding(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
+FOUND = Verdict(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
 
 
 async def test_what_a_person_found_ends_the_command_for_good(here: World) -> None:
@@ -37,8 +37,8 @@ async def test_what_a_person_found_ends_the_command_for_good(here: World) -> Non
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
         await until(told)
-    course = settlement(command, (await receipts())[-1], FOUND, NOW)
-    await settle(here.log, here.codec, here.bridge, place, course)
+    course = concluded_lifecycle(command, (await receipts())[-1], FOUND, NOW)
+    await write_conclusion(here.log, here.codec, here.bridge, place, course)
     last = (await receipts())[-1]
     assert (last.outcome, last.code) == (Outcome.SUCCEEDED, "settled")
     assert last.message == "person-ann looked: order 1 is there"
@@ -62,14 +62,19 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: World)
     told = settled(last, command.digest)
     entry = here.codec.entry("receipt", place, last, told)
     await here.log.append(here.codec.topic("receipt"), [entry])
-    ann = settlement(command, last, FOUND, NOW)
-    ben = settlement(command, last, Finding(Outcome.FAILED, "person-ben", "not there"), NOW)
+    ann = concluded_lifecycle(command, last, FOUND, NOW)
+    ben = concluded_lifecycle(
+        command, last, Verdict(Outcome.FAILED, "person-ben", "not there"), NOW
+    )
     ends = await asyncio.gather(
-        *(settle(here.log, here.codec, here.bridge, place, course) for course in (ann, ben)),
+        *(
+            write_conclusion(here.log, here.codec, here.bridge, place, course)
+            for course in (ann, ben)
+        ),
         return_exceptions=True,
     )
     with pytest.raises((Rejected, Fenced)):
-        await settle(here.log, here.codec, here.bridge, place, ben)
+        await write_conclusion(here.log, here.codec, here.bridge, place, ben)
     assert [type(end) for end in ends].count(type(None)) == 1
     assert len(await here.records("receipt")) == 2
 
@@ -84,12 +89,12 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: World
         told = [*settled(receipt, command.digest), *more]
         entry = here.codec.entry("receipt", place, receipt, told)
         await here.log.append(here.codec.topic("receipt"), [entry])
-    course = settlement(command, last, FOUND, NOW)
+    course = concluded_lifecycle(command, last, FOUND, NOW)
     with pytest.raises(Rejected, match="an executor is at it"):
-        await settle(here.log, here.codec, here.bridge, place, course)
+        await write_conclusion(here.log, here.codec, here.bridge, place, course)
     entry = here.codec.entry("receipt", place, last, settled(last, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])
-    await settle(here.log, here.codec, here.bridge, place, course)
+    await write_conclusion(here.log, here.codec, here.bridge, place, course)
     assert len(await here.records("receipt")) == 4
 
 
@@ -106,11 +111,11 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: World
 )
 def test_only_what_nobody_else_can_tell_is_settled_by_hand(last: Receipt | None, said: str) -> None:
     with pytest.raises(Rejected, match=said):
-        settlement(sealed("raise_total"), last, FOUND, NOW)
+        concluded_lifecycle(sealed("raise_total"), last, FOUND, NOW)
 
 
 def test_a_command_is_settled_as_succeeded_or_failed_alone() -> None:
     command = sealed("raise_total")
     last = unknown(command, target("erp", "sales_order", {"order_no": "1"}), "?", NOW)
     with pytest.raises(Rejected, match="as succeeded or failed"):
-        settlement(command, last, Finding(Outcome.EXPIRED, "person-ann", "x"), NOW)
+        concluded_lifecycle(command, last, Verdict(Outcome.EXPIRED, "person-ann", "x"), NOW)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.commands.answered import Answered
-from bridge.commands.contract import NoEpochs, no_steps
-from bridge.commands.execute import Execution
-from bridge.commands.intents import Intents
-from bridge.commands.items import Item, Items
-from bridge.commands.unledgered import WRITTEN, Unledgered
+from bridge.commands.batch import BatchExecution
+from bridge.commands.contract import NoEpochs, no_crash_points
+from bridge.commands.incoming import CommandDecoder, IncomingCommand
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.strategy.intent import WRITTEN, IntentStrategy
+from bridge.commands.strategy.intent_log import IntentLog
 from bridge.connector import Done, Effect
 from bridge.log.owned import owned_partitions
 from bridge.model.command import CommandRecord
@@ -388,20 +388,24 @@ async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
 async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(here: World) -> None:
     """Written again and again, they would fill it, and nobody would know what is waited for."""
     await send(here, *commands())
-    writer, answered = RpcWriter(here.folder), Answered(here.log, here.codec, "me")
-    intents = Intents(
-        "me", here.codec, answered, clock=utc, steps=no_steps, told=lambda _course: None
+    writer, answered = RpcWriter(here.folder), ReceiptIndex(here.log, here.codec, "me")
+    intents = IntentLog(
+        "me", here.codec, answered, clock=utc, steps=no_crash_points, told=lambda _course: None
     )
-    carrier = Unledgered(writer, intents, answered, fresh_for=0.0, clock=utc, steps=no_steps)
+    carrier = IntentStrategy(
+        writer, intents, answered, fresh_for=0.0, clock=utc, steps=no_crash_points
+    )
     named = {command.qualified: command for command in SPEC.commands}
-    execution = Execution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
+    execution = BatchExecution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
     topic = here.codec.topic("command")
     async with owned_partitions(here.log, here.bridge, "test", [topic]) as owned:
         records = await owned.read(10, PATIENCE)
-        parts = await Items("erp", here.codec, utc).parts(records)
+        parts = await CommandDecoder("erp", here.codec, utc).parts(records)
         items = [one for part in parts.values() for one in part.items.values()]
         with pytest.raises(RetryLater, match="announcing commands in the log took longer"):
-            await execution.carry_out([one for one in items if isinstance(one, Item)], owned)
+            await execution.carry_out(
+                [one for one in items if isinstance(one, IncomingCommand)], owned
+            )
     await answered.close()
     assert writer.calls == 0
     written = [r for r in await here.records("receipt") if isinstance(r, Receipt)]

@@ -18,7 +18,7 @@ from bridge.model.errors import Fenced
 
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
-    from bridge.commands.retrying import RetriedCommand, RetryRequest
+    from bridge.commands.manual.retry import RetriedCommand, RetryRequest
     from bridge.model.declare import CommandSpec
     from bridge.wiring import Bridge
 
@@ -74,7 +74,7 @@ def retry(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.commands.retrying import RetryRequest, send_retries
+        from bridge.commands.manual.retry import RetryRequest, send_retries
 
         stories = await read_stories(bridge, None)
         wanted = [
@@ -127,7 +127,7 @@ def _plan(
 ) -> tuple[list[dict[str, Any]], list[RetriedCommand]]:
     """What is shown of each, and what is to be sent. Pure."""
     from bridge.cli.shown.records import key_text, opened
-    from bridge.commands.retrying import RetriedCommand, retry_id, retry_of
+    from bridge.commands.manual.retry import RetriedCommand, retry_id, retry_of
     from bridge.model.fixed import Target
 
     rows: list[dict[str, Any]] = []
@@ -160,8 +160,8 @@ def _obstacle(
     request: RetryRequest,
 ) -> str:
     """Why a command is not sent again; empty where it is."""
-    from bridge.commands.receipts import claims_only
-    from bridge.commands.retrying import retry_id
+    from bridge.commands.manual.retry import retry_id
+    from bridge.commands.receipts.builder import claims_only
 
     old = story.request
     if old is None:

@@ -87,7 +87,7 @@ def send(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.cli.entities import entity_known
-        from bridge.commands.declare import check_args, find_command
+        from bridge.commands.decision.arguments import check_args, find_command
         from bridge.model.command import Command, seal
 
         try:
@@ -213,7 +213,7 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
     from bridge.cli.commands.story import stories
     from bridge.cli.decoding import fixed_history
     from bridge.cli.given.start import Start
-    from bridge.commands.receipts import HELD_BACK
+    from bridge.commands.receipts.builder import HELD_BACK
 
     since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
     async with contextlib.aclosing(fixed_history(bridge, ["audit"], since)) as found:
@@ -251,7 +251,7 @@ def _ends(receipt: Receipt, item: Record, command: CommandRecord) -> bool:
     """Whether there is nothing to wait for any more; an outcome that was unknown before the command
     was sent again is asked for again.
     """
-    from bridge.commands.receipts import UNDECIDED, settles
+    from bridge.commands.receipts.builder import UNDECIDED, settles
 
     if receipt.code in UNDECIDED:
         return item.timestamp >= command.requested_at.timestamp() * 1000

@@ -54,7 +54,7 @@ def settle(
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
-        from bridge.commands import settle as settling
+        from bridge.commands.manual import conclude as settling
         from bridge.model.receipt import Outcome
 
         del stop
@@ -64,10 +64,12 @@ def settle(
                 f"there is no command {command_id!r}; `bridgectl commands --state unknown` lists "
                 "those that wait for a person"
             )
-        finding = settling.Finding(Outcome(outcome), person(by or getpass.getuser()), reason)
+        finding = settling.Verdict(Outcome(outcome), person(by or getpass.getuser()), reason)
         try:
-            course = settling.settlement(story.request, story.receipt, finding, datetime.now(UTC))
-            await settling.settle(bridge.log, bridge.codec, bridge.name, target, course)
+            course = settling.concluded_lifecycle(
+                story.request, story.receipt, finding, datetime.now(UTC)
+            )
+            await settling.write_conclusion(bridge.log, bridge.codec, bridge.name, target, course)
         except (Rejected, Fenced) as error:
             raise click.ClickException(str(error)) from None
         if as_json:

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
-from bridge.commands.receipts import HELD_BACK, UNDECIDED, UNPROVEN, claims_only, settles
-from bridge.commands.settle import SETTLED
+from bridge.commands.manual.conclude import SETTLED
+from bridge.commands.receipts.builder import HELD_BACK, UNDECIDED, UNPROVEN, claims_only, settles
 from bridge.model.command import CommandRecord
 from bridge.model.fixed import AuditRecord, FixedRecord
 from bridge.model.receipt import Outcome, Receipt, State

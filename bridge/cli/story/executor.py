@@ -8,12 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
-from bridge.commands.contract import AFTER_LEGACY, Steps
+from bridge.commands.contract import AFTER_LEGACY, CrashPointHook
 from bridge.config import load
 from bridge.wiring import opened
 
 
-def killer(die_after: int) -> Steps:
+def killer(die_after: int) -> CrashPointHook:
     """A steps hook that kills this process behind the `die_after`th legacy commit."""
     commits = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.commands.contract import Table
+from bridge.commands.contract import CommandTable
 from bridge.connector import Shape
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import Rejected
@@ -20,14 +20,16 @@ class Conflict(Rejected):
         self.version = version
 
 
-def version_of(spec: CommandSpec, table: Table, shape: Shape | None, raw: Any) -> str | None:
+def version_of(spec: CommandSpec, table: CommandTable, shape: Shape | None, raw: Any) -> str | None:
     """The version that this command compares; None where there is no row. Raises RowError."""
     if shape is None or raw is None:
         return None
     return str(row_version(table.entity_of(shape), table.row(shape, raw), spec.guards))
 
 
-def earlier_versions(spec: CommandSpec, table: Table, shape: Shape, raw: Any) -> Iterator[str]:
+def earlier_versions(
+    spec: CommandSpec, table: CommandTable, shape: Shape, raw: Any
+) -> Iterator[str]:
     """The versions that the same row had before its table got another shape: whoever has read an
     event of then expects one of them, and nothing that it read has changed.
     """
@@ -37,10 +39,10 @@ def earlier_versions(spec: CommandSpec, table: Table, shape: Shape, raw: Any) ->
             yield str(row_version(entity, row, spec.guards))
 
 
-class Expect:
+class ExpectGuard:
     """A guard: asked by the Writer under the row's lock with the current raw row."""
 
-    def __init__(self, spec: CommandSpec, table: Table, expect: str) -> None:
+    def __init__(self, spec: CommandSpec, table: CommandTable, expect: str) -> None:
         self._spec = spec
         self._table = table
         self._expect = expect

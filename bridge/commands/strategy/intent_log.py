@@ -11,31 +11,36 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
-from bridge.commands.answered import Answered
-from bridge.commands.contract import AFTER_INTENTS, BEFORE_INTENTS, Places, Steps
-from bridge.commands.receipts import Course, intent, settled, withdrawn
-from bridge.commands.work import Work
+from bridge.commands.contract import (
+    AFTER_INTENTS,
+    BEFORE_INTENTS,
+    CrashPointHook,
+    PartitionTransactions,
+)
+from bridge.commands.receipts.builder import CommandLifecycle, intent, settled, withdrawn
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.strategy.contract import PendingCommand
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Entry, Headers, TopicPartition
 from bridge.model import headers
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.receipt import Receipt, State
 
-Told = Callable[[Course], None]
+Told = Callable[[CommandLifecycle], None]
 """Called with a course whose steps have got into the log."""
 
 
-class Intents:
+class IntentLog:
     """The intents of one process. `instance` tells it from every other one that ever ran."""
 
     def __init__(
         self,
         instance: str,
         codec: FixedCodec,
-        answered: Answered,
+        answered: ReceiptIndex,
         *,
         clock: Callable[[], datetime],
-        steps: Steps,
+        steps: CrashPointHook,
         told: Told,
     ) -> None:
         self._instance = instance
@@ -46,7 +51,9 @@ class Intents:
         self._told = told
         self._numbers = count(1)
 
-    async def write(self, works: Sequence[Work], owned: Places) -> set[TopicPartition]:
+    async def write(
+        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    ) -> set[TopicPartition]:
         """Write the intents of these, a transaction a partition, and read them back; returns the
         partitions that were lost. Raises RetryLater while the log is away.
 
@@ -75,8 +82,8 @@ class Intents:
     async def _commit(
         self,
         place: TopicPartition,
-        works: Sequence[Work],
-        owned: Places,
+        works: Sequence[PendingCommand],
+        owned: PartitionTransactions,
         marks: dict[str, bytes],
     ) -> bool:
         try:
@@ -107,7 +114,9 @@ class Intents:
             work.course.written = len(work.course.steps)
         return True
 
-    async def withdraw(self, works: Mapping[str, tuple[Work, RetryLater]], owned: Places) -> None:
+    async def withdraw(
+        self, works: Mapping[str, tuple[PendingCommand, RetryLater]], owned: PartitionTransactions
+    ) -> None:
         """Take the intents of these back, by command id: nothing has happened (and why), so that
         nobody has to ask whether.
 
@@ -131,13 +140,13 @@ class Intents:
             for work in some:
                 self._answered.withdraw(work.id)
 
-    def _receipt(self, work: Work, receipt: Receipt, more: Headers = ()) -> Entry:
+    def _receipt(self, work: PendingCommand, receipt: Receipt, more: Headers = ()) -> Entry:
         told = [*settled(receipt, work.item.command.digest), *more]
         return self._codec.entry("receipt", work.item.target, receipt, told)
 
 
-def _by_place(works: Sequence[Work]) -> dict[TopicPartition, list[Work]]:
-    found: dict[TopicPartition, list[Work]] = {}
+def _by_place(works: Sequence[PendingCommand]) -> dict[TopicPartition, list[PendingCommand]]:
+    found: dict[TopicPartition, list[PendingCommand]] = {}
     for work in works:
         found.setdefault(work.item.place, []).append(work)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.commands.receipts import kept
+from bridge.commands.receipts.builder import kept
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
 from bridge.model.agent_name import OPERATOR_HANDLER

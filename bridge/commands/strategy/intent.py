@@ -8,14 +8,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.commands.answered import Answered
-from bridge.commands.ask import Probes, effects_of
-from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps, elapsed
-from bridge.commands.intents import Intents
-from bridge.commands.items import Item
-from bridge.commands.known import Known
-from bridge.commands.receipts import KEY_REUSED
-from bridge.commands.work import Ending, Reconciled, Work, aligned
+from bridge.commands.contract import (
+    AFTER_LEGACY,
+    BEFORE_LEGACY,
+    CrashPointHook,
+    PartitionTransactions,
+    elapsed,
+)
+from bridge.commands.incoming import IncomingCommand
+from bridge.commands.receipts.builder import KEY_REUSED
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled, aligned
+from bridge.commands.strategy.intent_log import IntentLog
+from bridge.commands.strategy.local_outcomes import LocalOutcomes
+from bridge.commands.strategy.probes import EffectProber, effects_of
 from bridge.connector import Done, Writer
 from bridge.model.error_text import describe_error
 from bridge.model.errors import (
@@ -34,7 +40,7 @@ WRITTEN = 3
 """How often intents are written in a row that are too old by the time that they can be read."""
 
 
-class Unledgered:
+class IntentStrategy:
     """`Carrier` for writers without a ledger.
 
     `fresh_for` is for how many seconds after its intent a command may be begun: less than anybody
@@ -45,31 +51,31 @@ class Unledgered:
     def __init__(
         self,
         writer: Writer,
-        intents: Intents,
-        answered: Answered,
+        intents: IntentLog,
+        answered: ReceiptIndex,
         *,
         fresh_for: float,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: Steps,
+        steps: CrashPointHook,
     ) -> None:
         self._writer = writer
         self._intents = intents
         self._answered = answered
-        self._known = Known(answered)
-        self._probes = Probes(writer, sleep=sleep, steps=steps)
+        self._known = LocalOutcomes(answered)
+        self._probes = EffectProber(writer, sleep=sleep, steps=steps)
         self._fresh_for = fresh_for
         self._clock = clock
         self._steps = steps
         self._away = False
 
-    def doubts(self, work: Work) -> bool:
+    def doubts(self, work: PendingCommand) -> bool:
         """Those whose last word in the log is an intent, or that nobody could tell."""
         return work.intended
 
-    async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
+    async def ask(self, works: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
         """By what this process knows, else by the commands' own probes."""
-        endings: list[Ending | None] = []
+        endings: list[ExecutionResult | None] = []
         asked: list[int] = []
         for index, work in enumerate(works):
             work.turn = self._answered.turn(work.id)
@@ -83,14 +89,16 @@ class Unledgered:
             works[index].denied = answer is None
         return endings
 
-    async def prove(self, answered: Sequence[Item]) -> list[Exception | None]:
+    async def prove(self, answered: Sequence[IncomingCommand]) -> list[Exception | None]:
         """Where there is no ledger, nothing but the log tells."""
         return [None for _ in answered]
 
-    async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
+    async def carry_out(
+        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    ) -> list[ExecutionResult]:
         """Intents, effects, and probes for those without an answer, until each has its ending."""
         self._known.forget()
-        endings: dict[int, Ending] = {}
+        endings: dict[int, ExecutionResult] = {}
         unheard: Counter[int] = Counter()
         left = list(works)
         while left:
@@ -99,20 +107,20 @@ class Unledgered:
 
     async def _round(
         self,
-        works: Sequence[Work],
-        endings: dict[int, Ending],
+        works: Sequence[PendingCommand],
+        endings: dict[int, ExecutionResult],
         unheard: Counter[int],
-        owned: Places,
-    ) -> list[Work]:
+        owned: PartitionTransactions,
+    ) -> list[PendingCommand]:
         """Carry these out once; returns those of which it is certain that they didn't happen, and
         which are to be tried again now: no answer came, or there was no time left to begin.
         """
         going, until = await self._announced(works, endings, owned)
         outcomes = await self._execute(going, until)
-        late: list[Work] = []
-        unknown: list[Work] = []
-        refused: list[Work] = []
-        away: dict[str, tuple[Work, RetryLater]] = {}
+        late: list[PendingCommand] = []
+        unknown: list[PendingCommand] = []
+        refused: list[PendingCommand] = []
+        away: dict[str, tuple[PendingCommand, RetryLater]] = {}
         for work, outcome in zip(going, outcomes, strict=True):
             endings[work.index] = outcome
             self._known.learn(work, outcome)
@@ -134,7 +142,9 @@ class Unledgered:
             late += self._asked_enough(await self._reconciled(unknown, endings), endings, unheard)
         return late
 
-    async def _refused_again(self, works: Sequence[Work], endings: dict[int, Ending]) -> None:
+    async def _refused_again(
+        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
+    ) -> None:
         """These were sent more than once, perhaps, and refused now. What stood in their way may be
         their own first request, which took effect after the system was asked about it: its key is
         there, its row has another version or is gone. So it is asked again before they are failed.
@@ -152,8 +162,11 @@ class Unledgered:
                 self._known.begun([work])
 
     def _asked_enough(
-        self, works: Sequence[Work], endings: dict[int, Ending], unheard: Counter[int]
-    ) -> list[Work]:
+        self,
+        works: Sequence[PendingCommand],
+        endings: dict[int, ExecutionResult],
+        unheard: Counter[int],
+    ) -> list[PendingCommand]:
         """Those of which it may be hoped that they get an answer the next time."""
         unheard.update(work.index for work in works)
         hopeless = Rejected(
@@ -167,7 +180,9 @@ class Unledgered:
                 self._known.learn(work, hopeless)
         return [work for work in works if unheard[work.index] < ROUNDS]
 
-    async def _reconciled(self, works: Sequence[Work], endings: dict[int, Ending]) -> list[Work]:
+    async def _reconciled(
+        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
+    ) -> list[PendingCommand]:
         """Ask about these; returns those of which it is certain that they didn't happen."""
         left = []
         for work, answer in zip(works, await self.ask(works), strict=True):
@@ -178,8 +193,11 @@ class Unledgered:
         return left
 
     async def _announced(
-        self, works: Sequence[Work], endings: dict[int, Ending], owned: Places
-    ) -> tuple[list[Work], float]:
+        self,
+        works: Sequence[PendingCommand],
+        endings: dict[int, ExecutionResult],
+        owned: PartitionTransactions,
+    ) -> tuple[list[PendingCommand], float]:
         """Those that may be begun, because their intents are the last word of the log, and until
         when they may.
         """
@@ -210,8 +228,8 @@ class Unledgered:
         return list(works), until
 
     async def _still_open(
-        self, works: Sequence[Work], endings: dict[int, Ending]
-    ) -> Sequence[Work]:
+        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
+    ) -> Sequence[PendingCommand]:
         """Those of which the log, read up to their intents, tells nothing else by now."""
         found, doubtful = [], []
         for work in works:
@@ -231,7 +249,9 @@ class Unledgered:
                 endings[work.index] = told
         return [*found, *await self._reconciled(doubtful, endings)]
 
-    async def _execute(self, works: Sequence[Work], until: float) -> Sequence[Done | Exception]:
+    async def _execute(
+        self, works: Sequence[PendingCommand], until: float
+    ) -> Sequence[Done | Exception]:
         def begin() -> None:
             if elapsed() >= until:
                 raise Fenced("it was announced too long ago to be begun now")

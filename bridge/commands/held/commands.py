@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.commands.contract import elapsed
-from bridge.commands.items import Item
+from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
 
 TRY_AGAIN_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
@@ -37,7 +37,7 @@ class HeldDeclaration:
 class DueCommands:
     """What to take up now, in order; `free` are the ids of those that may start."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[IncomingCommand] = field(default_factory=list)
     free: set[str] = field(default_factory=set)
 
 
@@ -48,13 +48,13 @@ class HeldCommands:
 
     def __init__(self, monotonic: Callable[[], float] = elapsed) -> None:
         self._monotonic = monotonic
-        self._queues: dict[bytes | None, dict[str, Item]] = {}
+        self._queues: dict[bytes | None, dict[str, IncomingCommand]] = {}
         self._declarations: dict[str, HeldDeclaration] = {}
         self._effects: Counter[str] = Counter()
         self._effects_at_refusal: dict[str, int] = {}
         self._turn = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[IncomingCommand]:
         return (item for queue in self._queues.values() for item in queue.values())
 
     def __len__(self) -> int:
@@ -65,11 +65,11 @@ class HeldCommands:
         """By command name."""
         return self._declarations
 
-    def add(self, item: Item) -> None:
+    def add(self, item: IncomingCommand) -> None:
         """It stands in the log as held."""
         self._queues.setdefault(item.key, {}).setdefault(item.command.id, item)
 
-    def remove(self, item: Item) -> None:
+    def remove(self, item: IncomingCommand) -> None:
         """It isn't held any more."""
         queue = self._queues.get(item.key, {})
         queue.pop(item.command.id, None)
@@ -84,7 +84,7 @@ class HeldCommands:
             if item.place not in kept:
                 self.remove(item)
 
-    def why(self, item: Item) -> str:
+    def why(self, item: IncomingCommand) -> str:
         """Why this command may not start; empty where it may."""
         declaration = self._declarations.get(item.command.name)
         if declaration is not None:
@@ -96,7 +96,7 @@ class HeldCommands:
         """A command of this declaration had what it needs."""
         self._effects[name] += 1
 
-    def is_refused_itself(self, item: Item) -> bool:
+    def is_refused_itself(self, item: IncomingCommand) -> bool:
         """To be asked at each refusal of a command: whether it is for its own row, since another one
         of its declaration took effect after it was refused before. Once proves nothing: the right may
         have been given or taken away between two effects of one batch.

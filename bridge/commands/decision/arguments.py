@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.commands.contract import Table
+from bridge.commands.contract import CommandTable
 from bridge.connector import Effect, Shape
 from bridge.model.command import CommandRecord
 from bridge.model.declare import ArgSpec, CommandSpec
@@ -69,7 +69,7 @@ def _checked(arg: ArgSpec, value: Any) -> Any:
 
 def make_effect(
     spec: CommandSpec,
-    table: Table,
+    table: CommandTable,
     record: CommandRecord,
     *,
     key: Mapping[str, Any],

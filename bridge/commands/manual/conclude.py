@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.commands.answered import Answered
-from bridge.commands.receipts import UNDECIDED, Course, kept, settled
+from bridge.commands.receipts.builder import UNDECIDED, CommandLifecycle, kept, settled
+from bridge.commands.receipts.index import ReceiptIndex
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
 from bridge.model.command import CommandRecord
@@ -18,7 +18,7 @@ SETTLED = "settled"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Verdict:
     """What a person found: `by` whom, `reason` in their words."""
 
     outcome: Outcome
@@ -26,9 +26,9 @@ class Finding:
     reason: str
 
 
-def settlement(
-    command: CommandRecord, last: Receipt | None, found: Finding, at: datetime
-) -> Course:
+def concluded_lifecycle(
+    command: CommandRecord, last: Receipt | None, found: Verdict, at: datetime
+) -> CommandLifecycle:
     """The receipt and the audit record of what was found.
 
     Raises Rejected (`not_unknown`) unless the last word on the command is that nobody can tell.
@@ -42,7 +42,7 @@ def settlement(
         )
     if found.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
         raise Rejected("bad_outcome", f"a command is settled as succeeded or failed, not {found}")
-    course = Course(command)
+    course = CommandLifecycle(command)
     course.end(
         Receipt(
             command_id=command.id,
@@ -63,7 +63,9 @@ def _said(receipt: Receipt) -> str:
     return " ".join(part for part in (receipt.outcome.value, receipt.code) if part)
 
 
-async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, course: Course) -> None:
+async def write_conclusion(
+    log: Log, codec: FixedCodec, bridge: str, target: Target, course: CommandLifecycle
+) -> None:
     """Write both in one transaction. Of two people at the same moment only one does: the other gets
     Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to carry it out,
     because it was sent again. Raises what the log raises.
@@ -72,7 +74,7 @@ async def settle(log: Log, codec: FixedCodec, bridge: str, target: Target, cours
     assert receipt is not None, "a settlement has a receipt"  # noqa: S101 - for the types
     told = settled(receipt, course.command.digest)
     producer = await log.producer(f"{bridge}.settle.{course.command.id}")
-    answered = Answered(log, codec)
+    answered = ReceiptIndex(log, codec)
     try:
         # Behind the producer, which ends what another person had under way.
         await answered.catch_up()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bridge.commands.answered import Answered
-from bridge.commands.work import Ending, Work
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.strategy.contract import ExecutionResult, PendingCommand
 from bridge.connector import Done
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.receipt import Outcome
@@ -18,14 +18,14 @@ NOTHING = None
 """Certainly nothing of it has happened by this process."""
 
 
-class Known:
+class LocalOutcomes:
     """By command: what came of it here, for as long as nobody else has begun it since."""
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, answered: ReceiptIndex) -> None:
         self._answered = answered
-        self._found: dict[str, tuple[str, int, Ending | None]] = {}
+        self._found: dict[str, tuple[str, int, ExecutionResult | None]] = {}
 
-    def learn(self, work: Work, ending: Ending | None) -> None:
+    def learn(self, work: PendingCommand, ending: ExecutionResult | None) -> None:
         """It came to this; an ending that leaves it open says nothing."""
         if isinstance(ending, OutcomeUnknown):
             self._found.pop(work.id, None)
@@ -35,17 +35,17 @@ class Known:
         turn = self._answered.turn(work.id)
         self._found[work.id] = work.item.command.digest, turn, ending
 
-    def nothing(self, works: Iterable[Work]) -> None:
+    def nothing(self, works: Iterable[PendingCommand]) -> None:
         """They were not begun."""
         for work in works:
             self.learn(work, NOTHING)
 
-    def begun(self, works: Iterable[Work]) -> None:
+    def begun(self, works: Iterable[PendingCommand]) -> None:
         """They are begun now: until it is told what came of them nothing is known."""
         for work in works:
             self._found.pop(work.id, None)
 
-    def recall(self, work: Work) -> tuple[bool, Ending | None]:
+    def recall(self, work: PendingCommand) -> tuple[bool, ExecutionResult | None]:
         """Whether it is known what came of it, and what."""
         digest, turn, ending = self._found.get(work.id, ("", 0, NOTHING))
         same = digest == work.item.command.digest

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.commands.decide import UNREADABLE, Execute
-from bridge.commands.guard import Conflict, version_of
-from bridge.commands.masked_result import MaskedPaths, without_masked
+from bridge.commands.decision.decide import UNREADABLE, Execute
+from bridge.commands.decision.expectation import Conflict, version_of
+from bridge.commands.receipts.masked_result import MaskedPaths, without_masked
 from bridge.connector import Done
 from bridge.model import headers
 from bridge.model.command import CommandRecord
@@ -68,7 +68,7 @@ STATE = {
 
 
 @dataclass(slots=True)
-class Course:
+class CommandLifecycle:
     """The states that one command has gone through so far, and its receipt at the end.
 
     `answered`: it had its receipt before, which said so; then nothing is written. `repeated`: it

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bridge.commands.answers import Answer, Answers, answer
+from bridge.commands.receipts.outcome_table import OutcomeTable, RecordedOutcome, recorded_outcome
 from bridge.log.fixed import FixedCodec
 from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, Record, TopicPartition
@@ -36,7 +36,7 @@ class HeldRecord:
     timestamp: int
 
 
-class Answered:
+class ReceiptIndex:
     """Follows the receipts of all systems: each is read once, its headers only.
 
     `catch_up` comes before a batch; `add` tells of what this process has just written, which a
@@ -46,9 +46,9 @@ class Answered:
     def __init__(self, log: Log, codec: FixedCodec, instance: str = "") -> None:
         self._log = log
         self._topic = codec.topic("receipt")
-        self._answers = Answers()
+        self._answers = OutcomeTable()
         self._instance = instance.encode()
-        self._mine: dict[str, Answer] = {}
+        self._mine: dict[str, RecordedOutcome] = {}
         """What this process is about to do or did, without a receipt yet that it knows of."""
         self._turns: dict[str, int] = {}
         self._turn = 0
@@ -59,11 +59,11 @@ class Answered:
         self._at: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
 
-    def get(self, command_id: str) -> Answer | None:
+    def get(self, command_id: str) -> RecordedOutcome | None:
         """The receipt that stands for this id, as of the last `catch_up`."""
         return self._answers.get(command_id) or self._mine.get(command_id)
 
-    def told(self, command_id: str) -> Answer | None:
+    def told(self, command_id: str) -> RecordedOutcome | None:
         """The same, without the intents of this process."""
         return self._answers.get(command_id)
 
@@ -93,7 +93,7 @@ class Answered:
         self.withdraw(command_id)
         self._held[command_id] = record
 
-    def add(self, command_id: str, given: Answer) -> None:
+    def add(self, command_id: str, given: RecordedOutcome) -> None:
         """A receipt that this process has written."""
         self._held.pop(command_id, None)
         self._mine.pop(command_id, None)
@@ -106,7 +106,7 @@ class Answered:
 
     def intend(self, command_id: str, digest: str) -> None:
         """This process is about to write an intent."""
-        self._mine[command_id] = answer(digest, Outcome.UNKNOWN_OUTCOME)
+        self._mine[command_id] = recorded_outcome(digest, Outcome.UNKNOWN_OUTCOME)
 
     def withdraw(self, command_id: str) -> None:
         """This process has taken its intent back."""
@@ -194,7 +194,9 @@ class Answered:
             self._turns[told_id] = self._turn
             self._answers.dispute(told_id, digest.decode(errors="replace"))
             return
-        found = answer(digest.decode(errors="replace"), self._outcome(outcome, record, told_id))
+        found = recorded_outcome(
+            digest.decode(errors="replace"), self._outcome(outcome, record, told_id)
+        )
         if found.outcome == Outcome.UNKNOWN_OUTCOME:
             self._turn += 1
             self._turns[told_id] = self._turn

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.commands.contract import Table
-from bridge.commands.declare import check_args, find_command, make_effect
-from bridge.commands.guard import Expect
+from bridge.commands.contract import CommandTable
+from bridge.commands.decision.arguments import check_args, find_command, make_effect
+from bridge.commands.decision.expectation import ExpectGuard
 from bridge.connector import Effect
 from bridge.model.agent_name import requester_problem
 from bridge.model.canonical import canonical_json, parse_canonical, sha256_hex
@@ -26,7 +26,7 @@ class Execute:
     """Carry it out now."""
 
     spec: CommandSpec
-    table: Table
+    table: CommandTable
     effect: Effect
 
 
@@ -87,7 +87,7 @@ def decide(
     record: CommandRecord,
     target: Target,
     commands: Mapping[str, CommandSpec],
-    tables: Mapping[str, Table],
+    tables: Mapping[str, CommandTable],
     now: datetime,
 ) -> Decision:
     """Check identity, deadline, declaration, key and arguments, and follow the tier.
@@ -109,7 +109,7 @@ def _undated(
     record: CommandRecord,
     target: Target,
     commands: Mapping[str, CommandSpec],
-    tables: Mapping[str, Table],
+    tables: Mapping[str, CommandTable],
 ) -> Decision:
     """What is to be done whatever its deadline is."""
     try:
@@ -119,7 +119,7 @@ def _undated(
         _check_target(spec, target)
         table = tables[spec.entity]
         values = check_args(spec, args)
-        guard = Expect(spec, table, record.expect) if record.expect is not None else None
+        guard = ExpectGuard(spec, table, record.expect) if record.expect is not None else None
         effect = make_effect(spec, table, record, key=key, values=values, guard=guard)
     except Rejected as rejected:
         if rejected.code == UNAVAILABLE:

@@ -15,7 +15,7 @@ _SUCCEEDED = _OUTCOMES.index(Outcome.SUCCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordedOutcome:
     """The first receipt of a command id: for which content, and how it ended."""
 
     content: bytes
@@ -26,12 +26,12 @@ class Answer:
         return self.content == _content(digest)
 
 
-def answer(digest: str, outcome: Outcome) -> Answer:
+def recorded_outcome(digest: str, outcome: Outcome) -> RecordedOutcome:
     """The answer that a receipt gives to a command of this digest."""
-    return Answer(_content(digest), outcome)
+    return RecordedOutcome(_content(digest), outcome)
 
 
-class Answers:
+class OutcomeTable:
     """A set of answers, by command id; the first one of an id stays, unless it says
     `unknown_outcome`, which is no end: then it gives way to the next one of the same content.
 
@@ -42,7 +42,7 @@ class Answers:
     def __init__(self) -> None:
         self._buckets: dict[bytes, bytearray] = {}
 
-    def add(self, command_id: str, given: Answer) -> None:
+    def add(self, command_id: str, given: RecordedOutcome) -> None:
         """Remember an answer, unless that id has one."""
         bucket, rest = _hashed(command_id)
         rows = self._buckets.setdefault(bucket, bytearray())
@@ -71,7 +71,7 @@ class Answers:
         if at >= 0 and rows[at + _ROW - 1] == _UNKNOWN:
             del rows[at : at + _ROW]
 
-    def get(self, command_id: str) -> Answer | None:
+    def get(self, command_id: str) -> RecordedOutcome | None:
         """The answer to that id, if it has one."""
         bucket, rest = _hashed(command_id)
         rows = self._buckets.get(bucket, b"")
@@ -79,7 +79,7 @@ class Answers:
         if at < 0:
             return None
         found = bytes(rows[at + _ID : at + _ROW])
-        return Answer(found[:_DIGEST], _OUTCOMES[found[_DIGEST]])
+        return RecordedOutcome(found[:_DIGEST], _OUTCOMES[found[_DIGEST]])
 
     @property
     def nbytes(self) -> int:

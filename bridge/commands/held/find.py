@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from bridge.commands.answered import HeldRecord
-from bridge.commands.items import Item, Items
+from bridge.commands.incoming import CommandDecoder, IncomingCommand
+from bridge.commands.receipts.index import HeldRecord
 from bridge.log.history import read_past_marks
 from bridge.log.port import Log, TopicPartition
 from bridge.model import headers, wire
@@ -16,8 +16,11 @@ READ_TIMEOUT_S = 30.0
 
 
 async def find_held(
-    log: Log, items: Items, places: Collection[TopicPartition], held: Mapping[str, HeldRecord]
-) -> list[Item]:
+    log: Log,
+    items: CommandDecoder,
+    places: Collection[TopicPartition],
+    held: Mapping[str, HeldRecord],
+) -> list[IncomingCommand]:
     """Those of the commands that stand in these partitions, in their order. A record's offset is
     another one in a copied log; its timestamp is the same. Raises RetryLater while the log is away.
     """
@@ -26,7 +29,7 @@ async def find_held(
     since = min(record.timestamp for record in held.values())
     offsets = dict(await log.offsets_at(places, since))
     ends = await log.end_offsets(places)
-    found: list[Item] = []
+    found: list[IncomingCommand] = []
     reader = await log.reader(offsets)
     try:
         while any(reader.position(place) < end for place, end in ends.items()):
@@ -46,7 +49,7 @@ async def find_held(
     return found
 
 
-def _is_same(item: Item, held: HeldRecord) -> bool:
+def _is_same(item: IncomingCommand, held: HeldRecord) -> bool:
     """Whether it is the command that is held, not a copy under another key: keys are the same in both
     topics but for the schema's id.
     """

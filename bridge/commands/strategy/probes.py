@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from bridge.commands.contract import AFTER_PROBE, BEFORE_PROBE, Steps
-from bridge.commands.work import Reconciled, Work
+from bridge.commands.contract import AFTER_PROBE, BEFORE_PROBE, CrashPointHook
+from bridge.commands.strategy.contract import PendingCommand, Reconciled
 from bridge.connector import Effect, Writer
 from bridge.model.error_text import describe_error
 from bridge.model.errors import (
@@ -21,7 +21,7 @@ PAUSES = (0.0, 0.5, 2.0, 8.0)
 """Seconds before each probe of a command about which the one before had no answer."""
 
 
-class Probes:
+class EffectProber:
     """Waits until what was asked for is settled, then probes, a few times where need be."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Probes:
         writer: Writer,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: Steps,
+        steps: CrashPointHook,
     ) -> None:
         self._writer = writer
         self._sleep = sleep
@@ -91,6 +91,6 @@ class Probes:
         return None if done is None else Reconciled(done)
 
 
-def effects_of(works: Sequence[Work]) -> list[Effect | None]:
+def effects_of(works: Sequence[PendingCommand]) -> list[Effect | None]:
     """The effects of these commands, aligned."""
     return [work.effect for work in works]

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from time import monotonic
 
-from bridge.commands.answered import Answered
-from bridge.commands.answers import answer
-from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS, Places, Steps
-from bridge.commands.items import Item, Part
-from bridge.commands.outcome import OutcomeWriter, PartOutcome
-from bridge.commands.receipts import STATE, UNPROVEN, Course, claims_only
+from bridge.commands.contract import (
+    AFTER_RECEIPTS,
+    BEFORE_RECEIPTS,
+    CrashPointHook,
+    PartitionTransactions,
+)
+from bridge.commands.incoming import IncomingCommand, PartitionBatch
+from bridge.commands.receipts.builder import STATE, UNPROVEN, CommandLifecycle, claims_only
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.receipts.outcome_table import recorded_outcome
+from bridge.commands.receipts.records import PartitionRecords, RecordBuilder
 from bridge.log.fixed import FixedCodec
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.observe import CommandMoved, DeadLetter, Observer
 
 
-class Ends:
+class ReceiptCommitter:
     """One log transaction a partition, then the observer is told. Used by one task.
 
     Offsets behind which there was nothing to write are kept, and moved now and then. `room`: the
@@ -28,13 +33,13 @@ class Ends:
         self,
         group: str,
         codec: FixedCodec,
-        answered: Answered,
+        answered: ReceiptIndex,
         observer: Observer,
         *,
         room: int,
-        steps: Steps,
+        steps: CrashPointHook,
     ) -> None:
-        self._outcomes = OutcomeWriter(codec, room)
+        self._outcomes = RecordBuilder(codec, room)
         self._group = group
         self._answered = answered
         self._observer = observer
@@ -43,7 +48,11 @@ class Ends:
         self._wrote_at = monotonic()
 
     async def write(
-        self, owned: Places, place: TopicPartition, part: Part, courses: Mapping[int, Course | None]
+        self,
+        owned: PartitionTransactions,
+        place: TopicPartition,
+        part: PartitionBatch,
+        courses: Mapping[int, CommandLifecycle | None],
     ) -> int | None:
         """Write what is through, up to the first command that waits; returns its offset, None where
         all are through. Raises RetryLater while the log is away.
@@ -57,7 +66,10 @@ class Ends:
         return outcome.upto if outcome.waits else None
 
     async def write_held(
-        self, owned: Places, place: TopicPartition, taken_up: Iterable[tuple[Item, Course]]
+        self,
+        owned: PartitionTransactions,
+        place: TopicPartition,
+        taken_up: Iterable[tuple[IncomingCommand, CommandLifecycle]],
     ) -> None:
         """Write what became of held commands, whose records were passed by before. Raises RetryLater
         while the log is away.
@@ -66,7 +78,7 @@ class Ends:
         if not outcome.entries or await self._commit(owned, place, outcome, {}):
             self._tell(outcome)
 
-    def _tell(self, outcome: PartOutcome) -> None:
+    def _tell(self, outcome: PartitionRecords) -> None:
         for letter in outcome.letters:
             self._observer(DeadLetter("command", letter.source, letter.reason))
         for course in outcome.courses:
@@ -74,7 +86,7 @@ class Ends:
         for command_id, record in outcome.held.items():
             self._answered.hold(command_id, record)
 
-    async def move_offsets(self, owned: Places, every: float = 0.0) -> None:
+    async def move_offsets(self, owned: PartitionTransactions, every: float = 0.0) -> None:
         """Move the group past records behind which there was nothing to write, unless that was done
         within the last `every` seconds.
         """
@@ -91,7 +103,7 @@ class Ends:
             except RetryLater:
                 self._offsets.setdefault(place, upto)
 
-    def told(self, course: Course) -> None:
+    def told(self, course: CommandLifecycle) -> None:
         """Its steps since the last time are in the log."""
         command = course.command
         for step in course.steps[course.written :]:
@@ -109,9 +121,9 @@ class Ends:
 
     async def _commit(
         self,
-        owned: Places,
+        owned: PartitionTransactions,
         place: TopicPartition,
-        outcome: PartOutcome,
+        outcome: PartitionRecords,
         offsets: Mapping[TopicPartition, int],
     ) -> bool:
         """False when the partition was lost: its commands come again, here or elsewhere, and the
@@ -131,13 +143,13 @@ class Ends:
             self._offsets.pop(written, None)
         return True
 
-    def _ended(self, course: Course) -> None:
+    def _ended(self, course: CommandLifecycle) -> None:
         """What it came to is in the log."""
         command, receipt = course.command, course.receipt
         if receipt is not None and receipt.code == UNPROVEN:
             self._answered.dispute(command.id, command.digest)
         elif receipt is not None and not course.held and not claims_only(receipt.code):
-            self._answered.add(command.id, answer(command.digest, receipt.outcome))
+            self._answered.add(command.id, recorded_outcome(command.digest, receipt.outcome))
         self.told(course)
         if course.answered is not None:
             state = STATE[course.answered]

@@ -12,7 +12,7 @@ from bridge.model.errors import RetryLater
 T = TypeVar("T")
 
 
-class Patient:
+class RetryAfterWriter:
     """A Writer around a Writer without a ledger; `clock` in seconds.
 
     While the time isn't over every call raises RetryLater with what is left of it, and the system

@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeGuard
 
-from bridge.commands.answered import Answered
-from bridge.commands.answers import Answer, Answers, answer
-from bridge.commands.contract import Epochs, Places, Table
-from bridge.commands.decide import Await, Decision, Execute, Hold, Refuse, decide
-from bridge.commands.holding import DueCommands, HeldCommands, behind
-from bridge.commands.items import Item
-from bridge.commands.masked_result import MaskedPaths
-from bridge.commands.receipts import (
+from bridge.commands.contract import CommandTable, Epochs, PartitionTransactions
+from bridge.commands.decision.decide import Await, Decision, Execute, Hold, Refuse, decide
+from bridge.commands.held.commands import DueCommands, HeldCommands, behind
+from bridge.commands.incoming import IncomingCommand
+from bridge.commands.receipts.builder import (
     KEY_REUSED,
-    Course,
+    CommandLifecycle,
     claims_only,
     failed,
     reconciled,
@@ -27,7 +24,15 @@ from bridge.commands.receipts import (
     unproven,
     waves,
 )
-from bridge.commands.work import Carrier, Ending, Reconciled, Work
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.receipts.masked_result import MaskedPaths
+from bridge.commands.receipts.outcome_table import OutcomeTable, RecordedOutcome, recorded_outcome
+from bridge.commands.strategy.contract import (
+    ExecutionResult,
+    ExecutionStrategy,
+    PendingCommand,
+    Reconciled,
+)
 from bridge.connector import Done
 from bridge.model.command import CommandRecord
 from bridge.model.declare import CommandSpec
@@ -51,9 +56,9 @@ class _Batch:
     `held` are the first of the batch that is held, by key, `refused` the declarations that lack something.
     """
 
-    courses: list[Course | None]
+    courses: list[CommandLifecycle | None]
     waiting: set[bytes | None] = field(default_factory=set)
-    ended: Answers = field(default_factory=Answers)
+    ended: OutcomeTable = field(default_factory=OutcomeTable)
     epoch: int | None = None
     claims: list[int] = field(default_factory=list)
     disputed: set[str] = field(default_factory=set)
@@ -61,27 +66,27 @@ class _Batch:
     held: dict[bytes | None, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
-    def wait(self, work: Work) -> None:
+    def wait(self, work: PendingCommand) -> None:
         """This command comes again, and all behind it of its key."""
         self.courses[work.index] = None
         self.waiting.add(work.item.key)
 
-    def end(self, work: Work, receipt: Receipt) -> None:
+    def end(self, work: PendingCommand, receipt: Receipt) -> None:
         """This command's last state."""
         work.course.end(receipt)
         if not claims_only(receipt.code):
-            self.ended.add(work.id, answer(work.item.command.digest, receipt.outcome))
+            self.ended.add(work.id, recorded_outcome(work.item.command.digest, receipt.outcome))
 
 
-class Execution:
+class BatchExecution:
     """Carries out batches of one system's commands."""
 
     def __init__(
         self,
         commands: Mapping[str, CommandSpec],
-        tables: Mapping[str, Table],
-        carrier: Carrier,
-        answered: Answered,
+        tables: Mapping[str, CommandTable],
+        carrier: ExecutionStrategy,
+        answered: ReceiptIndex,
         epochs: Epochs,
         *,
         held: HeldCommands | None = None,
@@ -100,8 +105,11 @@ class Execution:
         self._clock = clock
 
     async def carry_out(
-        self, items: Sequence[Item], owned: Places, due: DueCommands | None = None
-    ) -> list[Course | None]:
+        self,
+        items: Sequence[IncomingCommand],
+        owned: PartitionTransactions,
+        due: DueCommands | None = None,
+    ) -> list[CommandLifecycle | None]:
         """The course of each command, aligned; None for one that has to be tried again later
         (the legacy system is away, or a lock was not given), and then for all behind it of its key.
         `due`: these are held ones, taken up again.
@@ -141,10 +149,10 @@ class Execution:
                         self._refuse(work, error_message(ending), batch)
         return batch.courses
 
-    def _work(self, index: int, item: Item, batch: _Batch) -> Work | None:
+    def _work(self, index: int, item: IncomingCommand, batch: _Batch) -> PendingCommand | None:
         """What is to be decided about a command; None for one that has its receipt."""
         now, command = self._clock(), item.command
-        course = batch.courses[index] = Course(command)
+        course = batch.courses[index] = CommandLifecycle(command)
         before = batch.ended.get(command.id) or self._answered.get(command.id)
         mine = before is not None and before.is_for(command.digest)
         if mine and before is not None and before.outcome != Outcome.UNKNOWN_OUTCOME:
@@ -172,11 +180,11 @@ class Execution:
                 course.reach(State.VALIDATED, now)
             if before is not None or waits is not None:
                 decision = _reused(command, decision)
-        work = Work(index, item, course, decision, intended=mine)
+        work = PendingCommand(index, item, course, decision, intended=mine)
         work.doubtful = self._carrier.doubts(work)
         return work
 
-    async def _prove(self, batch: _Batch, items: Sequence[Item]) -> None:
+    async def _prove(self, batch: _Batch, items: Sequence[IncomingCommand]) -> None:
         """What only a receipt says, anybody may have said who can write one."""
         claims, batch.claims = batch.claims, []
         if not claims:
@@ -195,7 +203,9 @@ class Execution:
                 course.reach(State.RECEIVED, now, by=item.command.agent)
                 course.end(unproven(item.command, item.target, str(proof), now))
 
-    async def _certain(self, works: Sequence[Work], batch: _Batch) -> list[Work]:
+    async def _certain(
+        self, works: Sequence[PendingCommand], batch: _Batch
+    ) -> list[PendingCommand]:
         """Those of which it is certain that they haven't happened; the others end or wait."""
         doubtful = [work for work in works if work.doubtful]
         if not doubtful:
@@ -203,16 +213,16 @@ class Execution:
         answers = await self._carrier.ask(doubtful)
         await self._learn_epoch(answers, batch)
         settled = {
-            work.index: answer
-            for work, answer in zip(doubtful, answers, strict=True)
-            if answer is not None
+            work.index: recorded_outcome
+            for work, recorded_outcome in zip(doubtful, answers, strict=True)
+            if recorded_outcome is not None
         }
         for work in doubtful:
             if work.index in settled:
                 self._end(work, settled[work.index], batch)
         return [work for work in works if work.index not in settled]
 
-    async def _learn_epoch(self, endings: Sequence[Ending | None], batch: _Batch) -> None:
+    async def _learn_epoch(self, endings: Sequence[ExecutionResult | None], batch: _Batch) -> None:
         """Behind the effects, so that no receipt names an epoch that had ended before them."""
         done = [one.done if isinstance(one, Reconciled) else one for one in endings]
         if any(isinstance(one, Done) and one.position is not None for one in done):
@@ -221,7 +231,7 @@ class Execution:
                 batch.epoch = None
                 batch.epoch = await self._epochs.now()
 
-    def _starts(self, work: Work, batch: _Batch) -> bool:
+    def _starts(self, work: PendingCommand, batch: _Batch) -> bool:
         """Whether it is to be carried out now; otherwise it ends, or waits for a person."""
         decision, now = work.decision, self._clock()
         if isinstance(decision, Refuse):
@@ -238,7 +248,7 @@ class Execution:
             return False
         return isinstance(decision, Execute)
 
-    def _held_back(self, work: Work, batch: _Batch) -> str:
+    def _held_back(self, work: PendingCommand, batch: _Batch) -> str:
         """Why a command that could start may not; empty where it may."""
         first = batch.held.get(work.item.key)
         if first is not None:
@@ -247,7 +257,7 @@ class Execution:
             return ""
         return self._held.why(work.item)
 
-    def _refuse(self, work: Work, why: str, batch: _Batch) -> None:
+    def _refuse(self, work: PendingCommand, why: str, batch: _Batch) -> None:
         """It is held, and so are the others of its declaration from now on."""
         name = work.item.command.name
         if name not in batch.refused:
@@ -255,15 +265,15 @@ class Execution:
             self._held.refuse(name, why)
         self._hold(work, why, batch)
 
-    def _hold(self, work: Work, why: str, batch: _Batch) -> None:
+    def _hold(self, work: PendingCommand, why: str, batch: _Batch) -> None:
         batch.held.setdefault(work.item.key, work.id)
         work.course.hold(why, self._clock())
 
-    def _end(self, work: Work, ending: Ending, batch: _Batch) -> None:
+    def _end(self, work: PendingCommand, ending: ExecutionResult, batch: _Batch) -> None:
         command, at = work.item.command, self._clock()
         if isinstance(ending, RetryLater):
             self._held.postpone(command.name)
-        elif not isinstance(ending, (Fenced, OutcomeUnknown, Answer)):
+        elif not isinstance(ending, (Fenced, OutcomeUnknown, RecordedOutcome)):
             self._held.lift(command.name)
         decision = work.decision if isinstance(work.decision, Execute) else None
         match ending:
@@ -271,7 +281,7 @@ class Execution:
                 batch.wait(work)
                 if isinstance(ending, RetryLater):
                     self.why = str(ending)
-            case Answer():
+            case RecordedOutcome():
                 work.course.answered = ending.outcome
                 del work.course.steps[work.course.written :]
             case Done():
@@ -309,6 +319,6 @@ def _reused(command: CommandRecord, decision: Decision) -> Decision:
     )
 
 
-def _lacks(ending: Ending) -> TypeGuard[ConfigurationError | MissingRight]:
+def _lacks(ending: ExecutionResult) -> TypeGuard[ConfigurationError | MissingRight]:
     """Whether a person can give what this command was refused for."""
     return isinstance(ending, (ConfigurationError, MissingRight))

@@ -14,7 +14,7 @@ from bridge.model.fixed import DeadLetter, Target
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class IncomingCommand:
     """One command as it stands in the log, at `place`; `key` are its key bytes there, `timestamp` in
     milliseconds.
     """
@@ -28,16 +28,16 @@ class Item:
 
 
 @dataclass(slots=True)
-class Part:
+class PartitionBatch:
     """What a batch holds of one partition: its records, and what each is by its offset; those of
     other systems aren't among them.
     """
 
     records: list[Record] = field(default_factory=list)
-    items: dict[int, Item | DeadLetter] = field(default_factory=dict)
+    items: dict[int, IncomingCommand | DeadLetter] = field(default_factory=dict)
 
 
-class Items:
+class CommandDecoder:
     """Tells what records are, for one system."""
 
     def __init__(self, system: str, codec: FixedCodec, clock: Callable[[], datetime]) -> None:
@@ -45,21 +45,23 @@ class Items:
         self._codec = codec
         self._clock = clock
 
-    async def parts(self, records: Sequence[Record]) -> dict[TopicPartition, Part]:
+    async def parts(self, records: Sequence[Record]) -> dict[TopicPartition, PartitionBatch]:
         """A batch by partition, in order. Raises RetryLater while the registry is away."""
-        parts: dict[TopicPartition, Part] = {}
+        parts: dict[TopicPartition, PartitionBatch] = {}
         for record in records:
-            part = parts.setdefault(TopicPartition(record.topic, record.partition), Part())
+            part = parts.setdefault(
+                TopicPartition(record.topic, record.partition), PartitionBatch()
+            )
             part.records.append(record)
             item = await self._item(record)
             if item is not None:
                 part.items[record.offset] = item
         return parts
 
-    async def item(self, record: Record) -> Item | None:
+    async def item(self, record: Record) -> IncomingCommand | None:
         """A record that is a command of this system; None for any other."""
         item = await self._item(record)
-        return item if isinstance(item, Item) else None
+        return item if isinstance(item, IncomingCommand) else None
 
     def is_own(self, key: bytes | None) -> bool:
         """Whether a receipt under this key may be of a command of this system."""
@@ -69,7 +71,7 @@ class Items:
             return True
         return not isinstance(target, Target) or target.system == self._system
 
-    async def _item(self, record: Record) -> Item | DeadLetter | None:
+    async def _item(self, record: Record) -> IncomingCommand | DeadLetter | None:
         """The command, a dead letter for what isn't one, None for another system's."""
         try:
             target = self._codec.decode_key("command", record.key or b"")
@@ -81,7 +83,7 @@ class Items:
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
             return self._dead(record, TypeError("the record is no command"))
         place = TopicPartition(record.topic, record.partition)
-        return Item(command, target, record.key, place, record.headers, record.timestamp)
+        return IncomingCommand(command, target, record.key, place, record.headers, record.timestamp)
 
     def _dead(self, record: Record, error: Exception) -> DeadLetter:
         return DeadLetter(

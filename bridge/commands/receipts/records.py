@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bridge.commands.answered import HeldRecord
-from bridge.commands.items import Item, Part
-from bridge.commands.receipts import HELD_BACK, Course, settled
+from bridge.commands.incoming import IncomingCommand, PartitionBatch
+from bridge.commands.receipts.builder import HELD_BACK, CommandLifecycle, settled
+from bridge.commands.receipts.index import HeldRecord
 from bridge.log.fixed import FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Entry, Headers, Record
 from bridge.model import headers
@@ -18,7 +18,7 @@ from bridge.model.receipt import Receipt
 
 
 @dataclass(slots=True)
-class PartOutcome:
+class PartitionRecords:
     """The records to append by topic, and who is to be told afterwards; `upto`: the next offset to
     read, which is that of the first command that `waits`.
     """
@@ -26,7 +26,7 @@ class PartOutcome:
     upto: int
     waits: bool = False
     entries: dict[str, list[Entry]] = field(default_factory=dict)
-    courses: list[Course] = field(default_factory=list)
+    courses: list[CommandLifecycle] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     held: dict[str, HeldRecord] = field(default_factory=dict)
 
@@ -35,7 +35,7 @@ class PartOutcome:
         self.entries.setdefault(topic, []).append(entry)
 
 
-class OutcomeWriter:
+class RecordBuilder:
     """Makes the records. None takes more than `room` bytes: what doesn't fit, or no record can hold,
     is told in a few words instead, and in a dead letter where not even those fit.
     """
@@ -44,11 +44,13 @@ class OutcomeWriter:
         self._codec = codec
         self._room = room
 
-    def outcome_of(self, part: Part, courses: Mapping[int, Course | None]) -> PartOutcome:
+    def outcome_of(
+        self, part: PartitionBatch, courses: Mapping[int, CommandLifecycle | None]
+    ) -> PartitionRecords:
         """Receipts, audit records and dead letters, up to the first command that waits; `courses`
         by the offsets of their commands.
         """
-        outcome = PartOutcome(part.records[-1].offset + 1)
+        outcome = PartitionRecords(part.records[-1].offset + 1)
         for record in part.records:
             item = part.items.get(record.offset)
             if isinstance(item, DeadLetter):
@@ -62,11 +64,13 @@ class OutcomeWriter:
                 self._enter(record, item, course, outcome)
         return outcome
 
-    def outcome_of_held(self, taken_up: Iterable[tuple[Item, Course]]) -> PartOutcome:
+    def outcome_of_held(
+        self, taken_up: Iterable[tuple[IncomingCommand, CommandLifecycle]]
+    ) -> PartitionRecords:
         """The same of commands whose records were passed by before; of those that go on waiting
         nothing new is said.
         """
-        outcome = PartOutcome(-1)
+        outcome = PartitionRecords(-1)
         for item, course in taken_up:
             if course.held and not course.written:
                 continue
@@ -75,7 +79,11 @@ class OutcomeWriter:
         return outcome
 
     def _enter(
-        self, record: Record | None, item: Item, course: Course, outcome: PartOutcome
+        self,
+        record: Record | None,
+        item: IncomingCommand,
+        course: CommandLifecycle,
+        outcome: PartitionRecords,
     ) -> None:
         unwritable = []
         if course.held:
@@ -93,7 +101,9 @@ class OutcomeWriter:
         if unwritable:
             self._bury(_unwritten(record, item, course, unwritable), outcome)
 
-    def _receipt(self, item: Item, course: Course, outcome: PartOutcome) -> bool:
+    def _receipt(
+        self, item: IncomingCommand, course: CommandLifecycle, outcome: PartitionRecords
+    ) -> bool:
         receipt = course.receipt
         assert receipt is not None, "asked for where there is one"  # noqa: S101 - for the types
         trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT and pair[1]]
@@ -106,7 +116,7 @@ class OutcomeWriter:
             outcome.add(self._codec.topic("receipt"), entry)
         return entry is not None
 
-    def _bury(self, letter: DeadLetter, outcome: PartOutcome) -> None:
+    def _bury(self, letter: DeadLetter, outcome: PartitionRecords) -> None:
         outcome.letters.append(letter)
         outcome.add(self._codec.topic("dead"), self._codec.letter(letter, self._room))
 
@@ -123,7 +133,10 @@ class OutcomeWriter:
 
 
 def _unwritten(
-    record: Record | None, item: Item, course: Course, unwritable: Sequence[str]
+    record: Record | None,
+    item: IncomingCommand,
+    course: CommandLifecycle,
+    unwritable: Sequence[str],
 ) -> DeadLetter:
     """The dead letter of a command whose end the log can't hold."""
     last = course.steps[-1]

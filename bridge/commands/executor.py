@@ -14,26 +14,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from bridge.commands.answered import Answered
+from bridge.commands.batch import BatchExecution
 from bridge.commands.contract import (
+    CommandTable,
+    CrashPointHook,
     Epochs,
     NoEpochs,
-    Steps,
-    Table,
     elapsed,
-    no_steps,
+    no_crash_points,
 )
-from bridge.commands.ends import Ends
-from bridge.commands.execute import Execution
-from bridge.commands.find_held import find_held
-from bridge.commands.holding import HeldCommands
-from bridge.commands.intents import Intents
-from bridge.commands.items import Item, Items, Part
-from bridge.commands.ledgered import Ledgered, Owners
-from bridge.commands.masked_result import masked_paths
-from bridge.commands.receipts import Course
-from bridge.commands.unledgered import Unledgered
-from bridge.commands.work import Carrier
+from bridge.commands.held.commands import HeldCommands
+from bridge.commands.held.find import find_held
+from bridge.commands.incoming import CommandDecoder, IncomingCommand, PartitionBatch
+from bridge.commands.receipts.builder import CommandLifecycle
+from bridge.commands.receipts.committer import ReceiptCommitter
+from bridge.commands.receipts.index import ReceiptIndex
+from bridge.commands.receipts.masked_result import masked_paths
+from bridge.commands.strategy.contract import ExecutionStrategy
+from bridge.commands.strategy.intent import IntentStrategy
+from bridge.commands.strategy.intent_log import IntentLog
+from bridge.commands.strategy.ledger import LedgerOwnership, LedgerStrategy
 from bridge.connector import LedgerWriter, Writer
 from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec
 from bridge.log.group_progress import GroupProgress
@@ -83,7 +83,7 @@ class CommandWatch(ObservedGroup):
 class AssignmentWatch:
     """`Rebalance` of a member: that its partitions changed, and whoever else wants to know."""
 
-    def __init__(self, owners: Owners | None) -> None:
+    def __init__(self, owners: LedgerOwnership | None) -> None:
         self._owners = owners
         self.changed = True
 
@@ -114,12 +114,12 @@ class CommandExecutor:
         codec: FixedCodec,
         writer: Writer,
         ledger: bool,
-        tables: Mapping[str, Table],
+        tables: Mapping[str, CommandTable],
         epochs: Epochs | None = None,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: Steps = no_steps,
+        steps: CrashPointHook = no_crash_points,
         session_timeout: float = 10.0,
         max_held: int = MAX_HELD,
     ) -> None:
@@ -134,11 +134,11 @@ class CommandExecutor:
         self._sleep = sleep
         self._session_timeout = session_timeout
         self._group = executor_group(bridge, system.name)
-        self._items = Items(system.name, codec, clock)
+        self._items = CommandDecoder(system.name, codec, clock)
         instance = secrets.token_hex(8)
-        self._answered = Answered(log, codec, instance)
+        self._answered = ReceiptIndex(log, codec, instance)
         self._epochs = epochs or NoEpochs()
-        self._ends = Ends(
+        self._ends = ReceiptCommitter(
             self._group,
             codec,
             self._answered,
@@ -146,21 +146,21 @@ class CommandExecutor:
             room=log.max_record_bytes - ENTRY_OVERHEAD,
             steps=steps,
         )
-        self._owners: Owners | None = None
-        carrier: Carrier
+        self._owners: LedgerOwnership | None = None
+        carrier: ExecutionStrategy
         if ledger:
             if not isinstance(writer, LedgerWriter):
                 raise ConfigurationError(
                     f"system {system.name!r}: its connector declares a ledger, but its writer is "
                     "no LedgerWriter"
                 )
-            self._owners = Owners(writer, self._group)
-            carrier = Ledgered(writer, self._owners, clock=clock, sleep=sleep, steps=steps)
+            self._owners = LedgerOwnership(writer, self._group)
+            carrier = LedgerStrategy(writer, self._owners, clock=clock, sleep=sleep, steps=steps)
         else:
-            intents = Intents(
+            intents = IntentLog(
                 instance, codec, self._answered, clock=clock, steps=steps, told=self._ends.told
             )
-            carrier = Unledgered(
+            carrier = IntentStrategy(
                 writer,
                 intents,
                 self._answered,
@@ -177,7 +177,7 @@ class CommandExecutor:
         self._system = system.name
         self._took_up_at = 0.0
         self._batch = BATCH if ledger else ASKED_BATCH
-        self._execution = Execution(
+        self._execution = BatchExecution(
             {command.qualified: command for command in system.commands},
             tables,
             carrier,
@@ -269,7 +269,9 @@ class CommandExecutor:
         await self._ends.move_offsets(owned, OFFSETS_EVERY)
         return through
 
-    async def _take(self, owned: OwnedPartitions, parts: dict[TopicPartition, Part]) -> bool:
+    async def _take(
+        self, owned: OwnedPartitions, parts: dict[TopicPartition, PartitionBatch]
+    ) -> bool:
         """Own the partitions of commands in the ledger too, where there is one; False when some
         turned out to be somebody else's: those parts are left out.
         """
@@ -282,12 +284,14 @@ class CommandExecutor:
             del parts[place]
         return not lost
 
-    def _keep_held(self, part: Part, courses: Mapping[int, Course | None]) -> None:
+    def _keep_held(
+        self, part: PartitionBatch, courses: Mapping[int, CommandLifecycle | None]
+    ) -> None:
         """Those of a part that the log has as held by now."""
         for offset, course in courses.items():
             item = part.items[offset]
             held = course is not None and course.held and course.command.id in self._answered.held
-            if held and isinstance(item, Item):
+            if held and isinstance(item, IncomingCommand):
                 self._held.add(item)
 
     async def _find_held(self, owned: OwnedPartitions) -> None:
@@ -321,7 +325,7 @@ class CommandExecutor:
                 due.items = [item for item in due.items if item.place not in lost]
             if due.items:
                 courses = await self._execution.carry_out(due.items, owned, due)
-                ended: dict[TopicPartition, list[tuple[Item, Course]]] = {}
+                ended: dict[TopicPartition, list[tuple[IncomingCommand, CommandLifecycle]]] = {}
                 for item, course in zip(due.items, courses, strict=True):
                     if course is not None:
                         ended.setdefault(item.place, []).append((item, course))
@@ -350,17 +354,19 @@ class CommandExecutor:
             self._observer(CommandsHeld(self._system, name, "released"))
 
     async def _carried_out(
-        self, parts: Mapping[TopicPartition, Part], owned: OwnedPartitions
-    ) -> dict[TopicPartition, dict[int, Course | None]]:
+        self, parts: Mapping[TopicPartition, PartitionBatch], owned: OwnedPartitions
+    ) -> dict[TopicPartition, dict[int, CommandLifecycle | None]]:
         """The courses of each partition, by offset."""
         items = {
             (place, offset): item
             for place, part in parts.items()
             for offset, item in sorted(part.items.items(), key=itemgetter(0))
-            if isinstance(item, Item)
+            if isinstance(item, IncomingCommand)
         }
         carried_out = await self._execution.carry_out(list(items.values()), owned)
-        courses: dict[TopicPartition, dict[int, Course | None]] = {place: {} for place in parts}
+        courses: dict[TopicPartition, dict[int, CommandLifecycle | None]] = {
+            place: {} for place in parts
+        }
         for (place, offset), course in zip(items, carried_out, strict=True):
             courses[place][offset] = course
         return courses

@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.commands.ask import Probes
-from bridge.commands.contract import AFTER_LEGACY, BEFORE_LEGACY, Places, Steps
-from bridge.commands.decide import Execute, Refuse
-from bridge.commands.items import Item
-from bridge.commands.receipts import claims_only
-from bridge.commands.work import Ending, Reconciled, Work, aligned
+from bridge.commands.contract import (
+    AFTER_LEGACY,
+    BEFORE_LEGACY,
+    CrashPointHook,
+    PartitionTransactions,
+)
+from bridge.commands.decision.decide import Execute, Refuse
+from bridge.commands.incoming import IncomingCommand
+from bridge.commands.receipts.builder import claims_only
+from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled, aligned
+from bridge.commands.strategy.probes import EffectProber
 from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
 from bridge.model.error_text import describe_error
@@ -32,7 +37,7 @@ ASK_AGAIN = (0.05, 0.2, 1.0)
 """Seconds between questions to the ledger after a commit whose answer was lost."""
 
 
-class Owners:
+class LedgerOwnership:
     """Which partitions this process owns in the ledger too, so that nobody else acts for them.
 
     A process that was frozen between its decision and the effect, and lost its partition
@@ -46,7 +51,7 @@ class Owners:
         self._held: set[TopicPartition] = set()
 
     async def take(
-        self, owned: Places, offsets: Mapping[TopicPartition, int]
+        self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
         """Own these; returns those that the log says are somebody else's. `offsets` are those of
         the first records that aren't through yet. Raises RetryLater.
@@ -85,26 +90,26 @@ class Owners:
         return None
 
 
-class Ledgered:
+class LedgerStrategy:
     """`Carrier` for writers with a ledger."""
 
     def __init__(
         self,
         writer: LedgerWriter,
-        owners: Owners,
+        owners: LedgerOwnership,
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: Steps,
+        steps: CrashPointHook,
     ) -> None:
         self._writer = writer
         self._owners = owners
-        self._probes = Probes(writer, sleep=sleep, steps=steps)
+        self._probes = EffectProber(writer, sleep=sleep, steps=steps)
         self._clock = clock
         self._sleep = sleep
         self._steps = steps
 
-    def doubts(self, work: Work) -> bool:
+    def doubts(self, work: PendingCommand) -> bool:
         """What is to be executed the ledger answers for by itself; what isn't, because it came
         too late or isn't declared any more, may have taken effect in front of a crash.
         """
@@ -115,7 +120,7 @@ class Ledgered:
             return not claims_only(decision.code)
         return not isinstance(decision, Execute)
 
-    async def ask(self, works: Sequence[Work]) -> list[Ending | None]:
+    async def ask(self, works: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
         """What was begun while the system had no ledger, it can't answer for."""
         answers = await self._ledger_of([work.item for work in works])
         return [
@@ -128,7 +133,7 @@ class Ledgered:
             for work, answer in zip(works, answers, strict=True)
         ]
 
-    async def prove(self, answered: Sequence[Item]) -> list[Exception | None]:
+    async def prove(self, answered: Sequence[IncomingCommand]) -> list[Exception | None]:
         """What took effect has its row in the ledger, for as long as the command may come again."""
         proofs: list[Exception | None] = []
         for row in await self._ledger_of(answered):
@@ -138,13 +143,17 @@ class Ledgered:
                 proofs.append(row if isinstance(row, Exception) else None)
         return proofs
 
-    async def _ledger_of(self, items: Sequence[Item]) -> list[Reconciled | Exception | None]:
+    async def _ledger_of(
+        self, items: Sequence[IncomingCommand]
+    ) -> list[Reconciled | Exception | None]:
         """The ledger wants nothing but id and digest."""
         return await self._probes.ask(
             [Effect(item.command.id, item.command.digest, "", {}, "", {}) for item in items]
         )
 
-    async def carry_out(self, works: Sequence[Work], owned: Places) -> list[Ending]:
+    async def carry_out(
+        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    ) -> list[ExecutionResult]:
         """One legacy transaction; those that aren't ours any more wait."""
         del owned
         now = self._clock()
@@ -156,7 +165,7 @@ class Ledgered:
                 self._owners.drop(work.item.place)
         return endings
 
-    async def _endings(self, works: Sequence[Work]) -> list[Ending]:
+    async def _endings(self, works: Sequence[PendingCommand]) -> list[ExecutionResult]:
         effects = [
             replace(work.effect, partition=_name(work.item.place))
             for work in works
@@ -172,7 +181,7 @@ class Ledgered:
             if len(works) == 1:
                 return [await self._broken(works[0], error)]
         # Whose it is shows when each is carried out by itself; what has happened the ledger knows.
-        endings: list[Ending] = []
+        endings: list[ExecutionResult] = []
         away: RetryLater | None = None
         for work in works:
             [ending] = [away] if away is not None else await self._endings([work])
@@ -181,7 +190,7 @@ class Ledgered:
                 away = await self._probes.away()
         return endings
 
-    async def _broken(self, work: Work, error: Exception) -> Ending:
+    async def _broken(self, work: PendingCommand, error: Exception) -> ExecutionResult:
         """The end of a command at which the writer itself broke: as the ledger says."""
         (answer,) = await self.ask([work])
         if answer is not None:
@@ -191,7 +200,7 @@ class Ledgered:
         return Rejected("connector_error", f"the connector failed: {describe_error(error)}")
 
     async def _execute(
-        self, works: Sequence[Work], effects: Sequence[Effect]
+        self, works: Sequence[PendingCommand], effects: Sequence[Effect]
     ) -> list[Done | Exception]:
         for wait in (*ASK_AGAIN, None):
             self._steps(BEFORE_LEGACY)
