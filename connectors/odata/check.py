@@ -11,19 +11,19 @@ from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
-from connectors.odata.asking import query
-from connectors.odata.binding import problems
-from connectors.odata.changed import ChangedPoller
-from connectors.odata.client import Client
-from connectors.odata.keyset_pages import refuses
-from connectors.odata.means import Chosen, choose
-from connectors.odata.model import Service
-from connectors.odata.moments import MICROSECOND_DIGITS, is_finer
+from connectors.odata.capture.change_detection import Chosen, choose
+from connectors.odata.capture.pollers.changed import ChangedPoller
+from connectors.odata.capture.snapshot.chunks import ODataSnapshot
+from connectors.odata.commands.binding import problems
+from connectors.odata.http.client import Client
+from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.metadata.model import Service
 from connectors.odata.options import options_of
-from connectors.odata.reader import ODataReader
-from connectors.odata.row_check import row_values
-from connectors.odata.snapshot import ODataSnapshot
-from connectors.odata.table import table_of
+from connectors.odata.paging.keyset_pages import refuses
+from connectors.odata.protocol.entity_table import table_of
+from connectors.odata.protocol.query import query
+from connectors.odata.protocol.row_check import row_values
+from connectors.odata.protocol.timestamps import MICROSECOND_DIGITS, is_finer
 
 T = TypeVar("T")
 SAMPLE_ROWS = 20

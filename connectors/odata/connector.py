@@ -25,15 +25,15 @@ from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
-from connectors.odata import importing
-from connectors.odata.client import Client
-from connectors.odata.login import Login, transport_risks
+from connectors.odata import draft
+from connectors.odata.capture.snapshot.chunks import ODataSnapshot
+from connectors.odata.capture.source import ODataSource
+from connectors.odata.commands.writer import ODataWriter
+from connectors.odata.http.client import Client
+from connectors.odata.http.login import Login, transport_risks
+from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.options import Options
-from connectors.odata.reader import ODataReader
-from connectors.odata.snapshot import ODataSnapshot
-from connectors.odata.source import ODataSource
-from connectors.odata.table import columns_of, set_of
-from connectors.odata.writer import ODataWriter
+from connectors.odata.protocol.entity_table import columns_of, set_of
 
 
 class ODataConnector:
@@ -119,7 +119,7 @@ class ODataConnector:
             finer = await checking.finer_times(client, service, replace(whole, tables=readable))
         finally:
             await client.close()
-        return importing.draft(service, wanted, refused, finer)
+        return draft.draft(service, wanted, refused, finer)
 
     def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing: a service needs no set-up for this."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.odata.limits import HttpLimits
+from connectors.odata.http.limits import HttpLimits
 
 Means = Literal["delta", "changed", "listing"]
 

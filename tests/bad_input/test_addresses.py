@@ -14,8 +14,8 @@ from bridge.config.target import log_target
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
 from bridge.model.errors import ConfigurationError
-from connectors.odata.exchange import root_of
-from connectors.odata.login import OAuth2
+from connectors.odata.http.login import OAuth2
+from connectors.odata.http.transport import root_of
 from connectors.sql.engine import make_engine, parse_url, sqlite_path
 from connectors.tryton.address import address_of
 

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from bridge.connector import System
 from bridge.model.errors import BridgeError
 from bridge.model.secret_forms import base64_forms, plain_forms
-from connectors.odata.bare_links import bare_link
-from connectors.odata.client import Client
-from connectors.odata.login import Login, OAuth2
+from connectors.odata.http.bare_links import bare_link
+from connectors.odata.http.client import Client
+from connectors.odata.http.login import Login, OAuth2
 from connectors.odata.options import Options
 from tests.bad_input.echo import FORMS, Echo
 from tests.bad_input.place import Place

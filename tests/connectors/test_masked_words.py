@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
-from connectors.odata.answer import Answer, Request
-from connectors.odata.exchange import Exchange
+from connectors.odata.http.transport import Exchange
 from connectors.odata.options import Options
+from connectors.odata.protocol.response import Answer, Request
 from connectors.postgres.trouble import retry_or_fix
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import naming

@@ -19,7 +19,7 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.redaction import redact
 from bridge.wiring.connectors import as_system, load_connector
-from connectors.odata.client import Client as ODataClient
+from connectors.odata.http.client import Client as ODataClient
 from connectors.postgres.link import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.client import Client as TrytonClient

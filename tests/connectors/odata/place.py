@@ -14,10 +14,10 @@ from bridge.observe import Notice
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
 from bridge.tls import TlsFiles
-from connectors.odata.client import Client
+from connectors.odata.http.client import Client
+from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.options import Options
-from connectors.odata.reader import ODataReader
-from connectors.odata.table import table_of
+from connectors.odata.protocol.entity_table import table_of
 
 USES = (
     TableUse("Orders", ("ID",), ("ID", "number", "customer_ID", "status", "total", "modifiedAt")),

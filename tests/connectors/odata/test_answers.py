@@ -9,10 +9,17 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
-from connectors.odata import batch
-from connectors.odata.answer import Answer, Unreadable, parsed, segment, shown, with_query
-from connectors.odata.broken import lost
-from connectors.odata.faults import fault, retry_after
+from connectors.odata.http.errors import lost
+from connectors.odata.http.status_errors import fault, retry_after
+from connectors.odata.protocol import batch
+from connectors.odata.protocol.response import (
+    Answer,
+    Unreadable,
+    parsed,
+    segment,
+    shown,
+    with_query,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MIXED = "multipart/mixed; boundary="

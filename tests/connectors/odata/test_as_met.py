@@ -17,18 +17,18 @@ from bridge.model.errors import Rejected, RowError
 from bridge.model.types import FieldType
 from bridge.plan.make import entity_type
 from bridge.plan.table import EntityTable
-from connectors.odata.answer import Answer, Page, page_of, row_of
+from connectors.odata.capture.pollers.delta import DeltaPoller
+from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from connectors.odata.csdl import parse
-from connectors.odata.delta import DeltaPoller
-from connectors.odata.edm import literal, payload, value
-from connectors.odata.faults import MAX_DETAILS, fault, message
-from connectors.odata.importing import draft
-from connectors.odata.model import Property
+from connectors.odata.draft import draft
+from connectors.odata.http.status_errors import MAX_DETAILS, fault, message
+from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.model import Property
 from connectors.odata.options import Options
-from connectors.odata.reader import ODataReader
-from connectors.odata.table import table_of
-from connectors.odata.writer import ODataWriter
+from connectors.odata.protocol.entity_table import table_of
+from connectors.odata.protocol.property_values import literal, payload, value
+from connectors.odata.protocol.response import Answer, Page, page_of, row_of
 from tests.between import Asked, Between, Say, alone
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from bridge.connector import TableUse
-from connectors.odata.answer import Answer, Request, parsed
-from connectors.odata.changed import ChangedPoller
-from connectors.odata.client import Client
-from connectors.odata.exchange import Exchange
-from connectors.odata.keyset_pages import KeysetPages
-from connectors.odata.keyset_trial import KeysetTrial
-from connectors.odata.listing import ListingPoller
-from connectors.odata.reader import ODataReader
-from connectors.odata.snapshot import ODataSnapshot
-from connectors.odata.table import table_of
+from connectors.odata.capture.pollers.changed import ChangedPoller
+from connectors.odata.capture.pollers.listing import ListingPoller
+from connectors.odata.capture.snapshot.chunks import ODataSnapshot
+from connectors.odata.http.client import Client
+from connectors.odata.http.transport import Exchange
+from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.paging.keyset_pages import KeysetPages
+from connectors.odata.paging.keyset_trial import KeysetTrial
+from connectors.odata.protocol.entity_table import table_of
+from connectors.odata.protocol.response import Answer, Request, parsed
 from tests.between import Asked
 from tests.connectors.odata.busy import BusyService
 from tests.connectors.odata.test_lying import system_of
@@ -74,7 +74,9 @@ async def test_a_snapshot_is_refused_by_no_load(
 ) -> None:
     """As many rows came as went while it was read: it gave fewer than are counted."""
     if not by_key:
-        monkeypatch.setattr("connectors.odata.snapshot.key_can_page", lambda _: False)
+        monkeypatch.setattr(
+            "connectors.odata.capture.snapshot.chunks.key_can_page", lambda _: False
+        )
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, page=7))
         snapshot = ODataSnapshot(system_of(service, "Plains"))
@@ -99,7 +101,9 @@ async def test_a_listing_keeps_its_way_under_a_load(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, numbers: int, *, by_key: bool
 ) -> None:
     if not by_key:
-        monkeypatch.setattr("connectors.odata.listing.key_can_page", lambda _: False)
+        monkeypatch.setattr(
+            "connectors.odata.capture.pollers.listing.key_can_page", lambda _: False
+        )
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, page=7))
         client = Client(system_of(service, "Plains"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.odata.clock import Clock, floor
+from connectors.odata.capture.pollers.service_clock import Clock, floor
 from tests.connectors.odata.polls import keys, now, polling, short
 from tests.services.cap import Cap
 

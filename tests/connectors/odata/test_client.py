@@ -18,9 +18,9 @@ from bridge.model.errors import (
     Unsupported,
 )
 from connectors.http import json_values
-from connectors.odata.answer import Request
-from connectors.odata.client import Client
-from connectors.odata.exchange import Exchange
+from connectors.odata.http.client import Client
+from connectors.odata.http.transport import Exchange
+from connectors.odata.protocol.response import Request
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap

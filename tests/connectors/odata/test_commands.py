@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
-from connectors.odata.writer import ODataWriter
+from connectors.odata.commands.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between
 from tests.connectors.desk import SETTLE, Desk, command, desk, settling
 from tests.connectors.odata.place import SPECS, system, tables

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bridge.model.errors import Rejected
-from connectors.odata.delta import DeltaPoller
+from connectors.odata.capture.pollers.delta import DeltaPoller
 from tests.between import Between, Say, nothing
 from tests.connectors.odata.polls import polling
 from tests.services.odatapy import Odatapy

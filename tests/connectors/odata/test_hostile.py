@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.errors import BridgeError
-from connectors.odata import multipart
-from connectors.odata.answer import Answer, Unreadable
-from connectors.odata.edm import value
-from connectors.odata.faults import fault
-from connectors.odata.model import Property
+from connectors.odata.http.status_errors import fault
+from connectors.odata.metadata.model import Property
+from connectors.odata.protocol import multipart
+from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.response import Answer, Unreadable
 from tests.connectors.odata.test_edm import prop
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -11,9 +11,9 @@ from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
-from connectors.odata.binding import problems
-from connectors.odata.csdl import parse
-from connectors.odata.importing import draft
+from connectors.odata.commands.binding import problems
+from connectors.odata.draft import draft
+from connectors.odata.metadata.csdl_xml import parse
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.tls import TlsFiles
-from connectors.odata.client import Client
-from connectors.odata.login import Login, OAuth2, Tokens
+from connectors.odata.http.client import Client
+from connectors.odata.http.login import Login, OAuth2, Tokens
 from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system

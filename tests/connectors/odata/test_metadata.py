@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError
-from connectors.odata.csdl import parse
-from connectors.odata.edm import field_type
-from connectors.odata.importing import draft
-from connectors.odata.model import Navigation, Service
+from connectors.odata.draft import draft
+from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.model import Navigation, Service
+from connectors.odata.protocol.property_values import field_type
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.connectors.odata.mutate import spoil, spots
 from tests.services.cap import Cap

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater
-from connectors.odata import batch
-from connectors.odata.answer import Answer, Unreadable, page_of
-from connectors.odata.reader import ODataReader
-from connectors.odata.snapshot import ODataSnapshot
-from connectors.odata.source import ODataSource
-from connectors.odata.writer import ODataWriter
+from connectors.odata.capture.snapshot.chunks import ODataSnapshot
+from connectors.odata.capture.source import ODataSource
+from connectors.odata.commands.writer import ODataWriter
+from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.protocol import batch
+from connectors.odata.protocol.response import Answer, Unreadable, page_of
 from tests.between import Between, Rule, Say
 from tests.connectors.odata.mutate import Mutating
 from tests.connectors.odata.place import system

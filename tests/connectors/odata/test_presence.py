@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.connector import System, TableUse
-from connectors.odata.client import Client
-from connectors.odata.feed import Feed
+from connectors.odata.capture.feed import Feed
+from connectors.odata.http.client import Client
 from connectors.odata.options import Options
 from tests.connectors.odata.polls import WORDS, Bent
 from tests.services.cap import Cap

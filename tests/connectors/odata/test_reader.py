@@ -11,10 +11,10 @@ import pytest
 from bridge.connector import Done, Effect, Rows, Shape, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
-from connectors.odata.reader import AGAIN, ODataReader
-from connectors.odata.snapshot import ODataSnapshot
-from connectors.odata.source import ODataSource
-from connectors.odata.writer import ODataWriter
+from connectors.odata.capture.snapshot.chunks import ODataSnapshot
+from connectors.odata.capture.source import ODataSource
+from connectors.odata.commands.writer import ODataWriter
+from connectors.odata.lookup.reader import AGAIN, ODataReader
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.place import USES, gateway, system
 from tests.services.cap import Cap, order_id

@@ -14,8 +14,8 @@ import pytest
 
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
+from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from connectors.odata.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Rule, Say, nothing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system

@@ -1,0 +1,1 @@
+"""Changes and snapshots of entity sets."""

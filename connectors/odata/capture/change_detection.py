@@ -1,0 +1,125 @@
+"""Which way of noticing changes an entity set gets: the best that the service offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from bridge.connector import TableUse
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.odata.capture.pollers.changed import ChangedPoller
+from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
+from connectors.odata.capture.pollers.listing import ListingPoller
+from connectors.odata.capture.pollers.poller import Asks, Poller
+from connectors.odata.metadata.model import EntitySet, Service
+from connectors.odata.options import Means, Options
+from connectors.odata.paging.keyset_trial import MOMENTS
+from connectors.odata.protocol.entity_table import Table, set_of, table_of
+from connectors.odata.protocol.query import query
+from connectors.odata.protocol.response import page_of
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The way for one entity set, and the properties that it goes by."""
+
+    means: Means
+    table: Table
+    changed: str = ""
+    created: str | None = None
+
+    def phrase(self, options: Options) -> str:
+        """For people."""
+        every = seconds(options.poll)
+        if self.means == "delta":
+            return f"delta links, every {every}"
+        if self.means == "changed":
+            return (
+                f"{self.changed} with {seconds(options.overlap)} overlap, every {every}; deletions "
+                f"by comparing keys with the log every {seconds(options.reconcile)}"
+            )
+        return (
+            f"comparing all rows, every {every} (over {options.listing} rows with the log, every "
+            f"{seconds(options.reconcile)})"
+        )
+
+    def poller(self, asks: Asks, options: Options, monotonic: Callable[[], float]) -> Poller:
+        """What notices the changes."""
+        if self.means == "delta":
+            return DeltaPoller(asks, self.table, options.page)
+        if self.means == "changed":
+            return ChangedPoller(
+                asks,
+                self.table,
+                self.changed,
+                self.created,
+                page=options.page,
+                overlap=options.overlap,
+                monotonic=monotonic,
+            )
+        return ListingPoller(asks, self.table, page=options.page, limit=options.listing)
+
+
+async def choose(
+    asks: Asks,
+    service: Service,
+    use: TableUse,
+    options: Options,
+    *,
+    but: Collection[Means] = (),
+) -> Chosen:
+    """The way for a table; `but` are those that were tried in vain.
+
+    Asks the service where its metadata doesn't announce change tracking, which not all do that
+    have it. Raises ConfigurationError for options that don't fit.
+    """
+    one, said = set_of(service, use.table), options.of(use.table)
+    changed = said.changed or one.changed or ""
+    created = said.created or one.created
+    for name, what in ((changed, "changed"), (created, "created")):
+        if name and (name not in one.properties or one.properties[name].edm not in MOMENTS):
+            raise ConfigurationError(
+                f"entity set {one.name!r}: `{what}: {name}` under capture.sets is no property of "
+                "type Edm.DateTimeOffset or Edm.DateTime"
+            )
+    means = said.means
+    if means is None and "delta" not in but and await tracked(asks, service, one, use):
+        means = "delta"
+    if means is None:
+        asks_by_time = changed and one.can_page_by(changed)
+        means = "changed" if asks_by_time and "changed" not in but else "listing"
+    if means != "changed":
+        return Chosen(means, table_of(service, use))
+    if not changed:
+        raise ConfigurationError(
+            f"entity set {one.name!r}: `means: changed` needs `changed:`, the property that every "
+            "change raises"
+        )
+    return Chosen(means, table_of(service, use, changed, created), changed, created)
+
+
+async def tracked(asks: Asks, service: Service, one: EntitySet, use: TableUse) -> bool:
+    """Whether the service tracks changes of an entity set: announced, or granted when asked."""
+    if one.delta:
+        return True
+    if service.version == "v2":
+        return False
+    params = query(table_of(service, use), top=1)
+    try:
+        answer = await asks.get(one.name, params, prefer="odata.track-changes")
+    except Rejected:
+        return False
+    applied = answer.headers.get("preference-applied", "")
+    page = page_of(answer.body)
+    return "track-changes" in applied or bool(page and page.delta_link)
+
+
+def seconds(number: float) -> str:
+    """`30 s`, `10 min`."""
+    whole = int(number)
+    if whole == number and whole >= 60 and whole % 60 == 0:
+        return f"{whole // 60} min"
+    return f"{number:g} s"
+
+
+__all__ = ["Chosen", "NoTracking", "choose", "seconds", "tracked"]

@@ -1,0 +1,347 @@
+"""One entity set of a source: its way of noticing changes, its troubles, when it is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bridge.connector import Stale, TableUse
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.odata.capture.change_detection import choose
+from connectors.odata.capture.pollers.changed import ChangedPoller
+from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
+from connectors.odata.capture.pollers.listing import ListingPoller
+from connectors.odata.capture.pollers.poller import Asks, Item, Poller, State
+from connectors.odata.capture.presence import MAX_KEYS_PER_PAGE, present_keys
+from connectors.odata.metadata.model import Service
+from connectors.odata.options import Means, Options
+from connectors.odata.paging.keyset_pages import refuses
+from connectors.odata.protocol.entity_table import Row, Table
+
+LONGEST_WAIT = 300.0
+"""Seconds after which a set that is refused is asked again at the latest."""
+LONGEST_AWAY = 30.0
+"""The same of one that the service couldn't read just now."""
+RETRY_AVOIDED_S = 900.0
+"""Seconds after which a way that the service didn't heed is tried again for the first time: it may have
+been corrected.
+"""
+LONGEST_RETRY_AVOIDED_S = 86_400.0
+RETRY_GROWTH = 4
+
+
+class Found(NamedTuple):
+    """A page of changes, and what became stale with it."""
+
+    items: Sequence[Item]
+    stale: list[Stale]
+
+
+class _Hidden(NamedTuple):
+    """A row that listings don't show and the service has: when it is asked for again, after which wait."""
+
+    again_at: float
+    wait_s: float
+
+
+class Feed:
+    """Keeps one poller going. `trouble` says why there is none, or why it can't be asked."""
+
+    def __init__(
+        self,
+        asks: Asks,
+        use: TableUse,
+        options: Options,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.use = use
+        self.trouble = ""
+        #: The trouble is one that passes, as far as the service tells.
+        self.away = False
+        #: Its metadata may tell something else by now.
+        self.lacking = False
+        self._asks = asks
+        self._options = options
+        self._monotonic = monotonic
+        self._clock = clock
+        self._poller: Poller | None = None
+        self._service: Service | None = None
+        self._more = self._stepped = False
+        self._fails = 0
+        self._again = 0.0
+        #: What the checkpoint said while there is no poller; None: nothing, so all is new.
+        self._state: State | None = None
+        #: When it was compared with the log last, in seconds since 1970.
+        self._compared = clock()
+        #: Ways that were tried in vain: delta links were announced and none was given; the service
+        #: doesn't heed what the way asks.
+        self._avoided: set[Means] = set()
+        self._avoided_why = ""
+        self._retry_wait_s = RETRY_AVOIDED_S
+        self._retry_at = 0.0
+        #: Of rows that listings don't show, those that the service was seen to have.
+        self._hidden: dict[Row, _Hidden] = {}
+
+    @property
+    def table(self) -> Table:
+        """The table of the poller."""
+        assert self._poller is not None, "a feed that was stepped has a poller"  # noqa: S101
+        return self._poller.table
+
+    @property
+    def remark(self) -> str:
+        """What makes its capture slower or dearer than it could be; empty: nothing."""
+        remarks = []
+        if "changed" in self._avoided:
+            why = f" ({self._avoided_why})" if self._avoided_why else ""
+            remarks.append(
+                f"all of its rows are read at each look, because its changes can't be asked for by their "
+                f"time{why}; that is tried again from time to time"
+            )
+        if self._hidden:
+            remarks.append(
+                f"a list of its rows lacks {len(self._hidden)} of them that the service has when they are "
+                "asked for one by one; they are asked for ever more seldom"
+            )
+        return "; ".join(remarks)
+
+    # -- beginning -------------------------------------------------------------------------
+
+    async def begin(self, service: Service, state: State | None) -> str:
+        """From now on, or from `state`. Returns why the table is stale already, or "".
+
+        Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
+        """
+        self._service, self._state, self.lacking = service, state, True
+        self._hidden = {}
+        if state is not None:
+            self._compared = state["compared"]
+            self._avoided = {*state.get("avoided", ()), *(("delta",) if state["vain"] else ())}
+            self._retry_at = self._monotonic() + self._retry_wait_s
+        poller, table_stale = await self._made(service), ""
+        if state is not None and state["means"] == poller.name and state["state"] is not None:
+            poller.restore(state["state"])
+        else:
+            poller = await self._begun(service, poller)
+            table_stale = _why_stale(state, poller.name)
+        self._poller, self._state, self._more = poller, None, False
+        self.lacking = False
+        return table_stale
+
+    async def _made(self, service: Service) -> Poller:
+        chosen = await choose(self._asks, service, self.use, self._options, but=self._avoided)
+        return chosen.poller(self._asks, self._options, self._monotonic)
+
+    async def _begun(self, service: Service, poller: Poller) -> Poller:
+        try:
+            await poller.begin()
+        except NoTracking:
+            if self._options.of(self.use.table).means == "delta":
+                raise ConfigurationError(
+                    f"entity set {self.use.table!r}: the service gives no delta link; say another "
+                    "`means:` for it under capture.sets"
+                ) from None
+            self._avoided.add("delta")
+            return await self._begun(service, await self._made(service))
+        except Rejected as error:
+            # What is refused of one way, or not heeded, may not be asked by another one.
+            heeded = not isinstance(error, AnswerMismatch) and not refuses(error)
+            if heeded or not self._avoids(poller, error):
+                raise
+            return await self._begun(service, await self._made(service))
+        return poller
+
+    def _avoids(self, poller: Poller, error: Rejected) -> bool:
+        """Whether another way is taken from now on, because the service doesn't heed what this asks."""
+        if poller.name != "changed" or self._options.of(self.use.table).means is not None:
+            return False
+        self._avoided.add("changed")
+        self._avoided_why = str(error)
+        self._retry_at = self._monotonic() + self._retry_wait_s
+        return True
+
+    async def _tried_again(self, service: Service) -> Found | None:
+        """What follows from a way being taken again that the service didn't heed; None: it still
+        doesn't. Each time is further from the one before.
+        """
+        self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, LONGEST_RETRY_AVOIDED_S)
+        self._retry_at = self._monotonic() + self._retry_wait_s
+        but = self._avoided - {"changed"}
+        chosen = await choose(self._asks, service, self.use, self._options, but=but)
+        poller = chosen.poller(self._asks, self._options, self._monotonic)
+        if not isinstance(poller, ChangedPoller):
+            return None
+        try:
+            await poller.try_questions()
+            await poller.begin()
+        except Rejected as error:
+            self._avoided_why = str(error)
+            return None
+        self._avoided.discard("changed")
+        self._avoided_why, self._hidden = "", {}
+        self._poller, self._more = poller, False
+        return Found([], self._well("its changes are noticed by changed from now on"))
+
+    # -- polling ---------------------------------------------------------------------------
+
+    def due(self, now: float) -> bool:
+        """Whether it takes part in a round that begins now."""
+        return not self.trouble or now >= self._again
+
+    async def step(self, service: Service | None = None) -> Found:
+        """The next page, of the poll under way or of a new one. Raises as `begin`. `service`: what
+        the metadata says by now, where it was read again.
+        """
+        if self._poller is None:
+            service = service or self._service
+            assert service is not None, "a feed is begun first"  # noqa: S101
+            state, why = self._state, await self.begin(service, self._state)
+            why = why or ("" if state else "it could not be read until now")
+            return Found([], self._well(why))
+        service = service or self._service
+        retries = "changed" in self._avoided and not self._more
+        if retries and service is not None and self._monotonic() >= self._retry_at:
+            found = await self._tried_again(service)
+            if found is not None:
+                return found
+        try:
+            step = await self._poller.step()
+        except AnswerMismatch as error:
+            if self._avoids(self._poller, error):
+                # What was told by it counts for nothing: the set is compared with the log.
+                self._poller, self._state = None, None
+            raise
+        items, doubt = step.items, ""
+        if isinstance(self._poller, ListingPoller):
+            items, doubt = await self._confirmed(self._poller, items, more=step.more)
+        self._stepped = True
+        self._more = step.more
+        stale = self._well(step.stale or doubt)
+        if not step.more:
+            stale += await self._compare()
+        return Found(items, stale)
+
+    async def _confirmed(
+        self, poller: ListingPoller, items: list[Item], *, more: bool
+    ) -> tuple[list[Item], str]:
+        """Without deletes of rows that the service has, when it is asked for them by key. What it
+        doesn't say, and more of them than are plausible, is left to a comparison with the log:
+        then also why.
+        """
+        gone = [item for item in items if item.row is None]
+        if not gone:
+            # A listing tells at its end what it doesn't show: then all of it was shown.
+            self._hidden = self._hidden if more else {}
+            return items, ""
+        now = self._monotonic()
+        waiting = {
+            item.key
+            for item in gone
+            if item.key in self._hidden and now < self._hidden[item.key].again_at
+        }
+        asked = [item.key for item in gone if item.key not in waiting]
+        present: set[Row] | None = None
+        implausible = self.use.max_deletes.exceeded(len(gone) - len(waiting), poller.size)
+        if len(asked) <= MAX_KEYS_PER_PAGE and not implausible:
+            present = await present_keys(self._asks, poller.table, asked)
+        if present is None:
+            self._hidden = {}
+            for item in gone:
+                poller.took(item)
+            kept = [item for item in items if item.row is not None]
+            return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
+        # One that is there stays remembered: a later listing tells, or asking for it again.
+        known = self._hidden
+        self._hidden = {key: known[key] for key in waiting}
+        for key in present:
+            wait = self._options.poll
+            if key in known:
+                longest = max(self._options.reconcile, wait)
+                wait = min(known[key].wait_s * RETRY_GROWTH, longest)
+            self._hidden[key] = _Hidden(now + wait, wait)
+        return [item for item in items if item.row is not None or item.key not in self._hidden], ""
+
+    def took(self, item: Item) -> None:
+        """An item of the last page was handed on."""
+        if self._poller is not None:
+            self._poller.took(item)
+
+    def turn(self) -> bool:
+        """The last page was handed on whole. Returns whether the poll goes on."""
+        if self._poller is None or not self._stepped:
+            return False
+        self._stepped = False
+        self._poller.turn()
+        return self._more
+
+    def failed(self, why: str, *, away: bool = False, after: float | None = None) -> None:
+        """It can't be read; it is asked again later, ever more seldom. `away`: by what passes, in
+        `after` seconds at the earliest.
+        """
+        self.trouble, self.away = why, away
+        longest = max(LONGEST_AWAY if away else LONGEST_WAIT, self._options.poll)
+        wait = min(self._options.poll * 2**self._fails, longest)
+        self._again = self._monotonic() + max(wait, after or 0.0)
+        self._fails = min(self._fails + 1, 30)
+
+    def _well(self, why: str = "") -> list[Stale]:
+        """It was read. Where it had been refused, reads of it for a comparison with the log were
+        perhaps refused too, and given up: so it is compared now.
+        """
+        if self.trouble and not self.away:
+            why = why or f"it can be read again ({self.trouble})"
+        self.trouble, self.away, self._fails = "", False, 0
+        return [Stale((self.use.table,), why)] if why else []
+
+    # -- what polls don't tell -------------------------------------------------------------
+
+    async def _compare(self) -> list[Stale]:
+        """At an interval, what the poller can't tell is left to a comparison with the log.
+
+        A listing knows what it has met itself. A row that a snapshot read, and that was gone before
+        the next listing, is in the log alone.
+        """
+        poller, now = self._poller, self._clock()
+        if poller is None or isinstance(poller, DeltaPoller):
+            return []
+        if now - self._compared < self._options.reconcile:
+            return []
+        why, whole = "the service tells no deletions", False
+        if isinstance(poller, ListingPoller):
+            whole = not poller.whole
+            why = "rows that a snapshot read may have gone before they were listed"
+            if whole:
+                why = f"more than {self._options.listing} rows, and no way to ask what changed"
+        elif isinstance(poller, ChangedPoller) and await poller.blind():
+            whole, why = True, f"{why}, and some rows carry no time of change"
+        self._compared = now
+        return [Stale((self.use.table,), why, deletes_only=not whole)]
+
+    def saved(self, marks: int) -> State:
+        """The resume state."""
+        found: State = {
+            "means": "",
+            "state": None,
+            "compared": self._compared,
+            "vain": "delta" in self._avoided,
+            "avoided": sorted(self._avoided),
+        }
+        if self._poller is None:
+            return self._state or found
+        state = self._poller.saved(marks)
+        if self._poller.name == "listing" and state["rows"] is None:
+            return found | {"means": "listing"}
+        return found | {"means": self._poller.name, "state": state}
+
+
+def _why_stale(state: State | None, means: str) -> str:
+    """Why a table of which something was told already has to be compared with the log."""
+    if state is None:
+        return ""
+    if not state["means"]:
+        return "it could not be read until now"
+    if state["means"] == means:
+        return "what was told of it is not remembered over a restart: too many rows"
+    return f"its changes are noticed by {means} from now on, not by {state['means']}"

@@ -1,0 +1,448 @@
+"""Changes by a property that every change raises, such as `modifiedAt`.
+
+A change may become visible later than the moment that it carries: its transaction was long, or
+another server's clock is behind. So every look begins `overlap` seconds before what the service's
+clock showed at the look before it; rows that were told already are recognised. A change is missed
+only where it becomes visible more than `overlap` after the moment that it carries.
+
+Rows come in the order of (moment, key), each page behind the last row of the one before; the
+service's own links often count rows, and skip one where another moved behind it meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.connector import CREATE, UPDATE
+from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
+from bridge.model.errors import HistoryLost, Rejected
+from connectors.odata.capture.pollers.poller import Asks, Item, State, Step, Told, mark_of
+from connectors.odata.capture.pollers.service_clock import Clock, floor
+from connectors.odata.paging.followed_links import FollowedLinks
+from connectors.odata.paging.keyset_pages import KeysetPages, refuses
+from connectors.odata.paging.keyset_trial import KeysetTrial
+from connectors.odata.protocol.entity_table import Row, Table
+from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.protocol.query import from_moment, key_can_page, query
+from connectors.odata.protocol.response import Page
+from connectors.sql.keys import packed as kept
+from connectors.sql.keys import unpacked as restored
+
+MAX_MARKS = 200_000
+"""Rows told in one overlap of which the content is remembered; of older ones some come twice."""
+_END: tuple[None, None] = (None, None)
+LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
+"""Earlier than any change, and later than the first moment that databases hold."""
+FINDS_NOTHING = "`$filter` by the moment doesn't find rows that are there"
+SAMPLE_ROWS = 20
+"""Rows among which one with a moment is looked for."""
+TOLERANCE = timedelta(seconds=1)
+"""By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
+GROWTH = 4
+"""How much larger a page is asked for where one holds nothing but rows of one moment."""
+
+
+class ChangedPoller:
+    """`connectors.odata.capture.pollers.poller.Poller`: asks for rows from a moment on.
+
+    Raises AnswerMismatch where the service doesn't heed that question, or the order: then nothing that
+    it gives tells what has changed, and the set needs another way.
+    """
+
+    name = "changed"
+
+    def __init__(
+        self,
+        asks: Asks,
+        table: Table,
+        changed: str,
+        created: str | None,
+        *,
+        page: int,
+        overlap: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.table = table
+        self._asks = asks
+        names = [p.name for p in table.properties]
+        self._at = names.index(changed)
+        self._moment = table.properties[self._at]
+        self._created = names.index(created) if created else None
+        self._page = page
+        self._clock = Clock(overlap, monotonic)
+        #: What was told from the start of the last poll on.
+        self._told = Told()
+        #: Every row that carries a later moment and was told is in `_told`; None: every one is.
+        self._sure: datetime | None = None
+        #: Behind which row the next page of the poll under way begins; the link where keys can't.
+        self._cursor: list[Any] | None = None
+        self._link: str | None = None
+        self._followed = FollowedLinks()
+        self._from: datetime | None = None
+        #: The poll under way began before a restart, nobody knows when.
+        self._resumed = False
+        self._next: tuple[list[Any] | None, str | None] = (None, None)
+        self._stale = ""
+        self._top = page
+        self._keyed = key_can_page(table)
+        self._pages = KeysetPages(table, [self._moment, *table.key])
+        #: What finds every row with a moment.
+        self._any_moment = f"{self._moment.name} ne null"
+        self._null_tried = False
+        #: After which rows pages of this poll began: none twice, where the service heeds the filter.
+        self._cursors: set[tuple[Any, ...]] = set()
+        self._tried = self._links = False
+        self._sizes = AnswerSizes()
+        self._sampled = False
+
+    # -- where to begin --------------------------------------------------------------------
+
+    async def begin(self) -> str:
+        """Remembers what stands in the overlap by now, so that only what follows is told."""
+        self._told, self._sure, self._resumed = Told(), None, False
+        self._cursor = self._link = None
+        self._clock.forget()
+        await self._try_null()
+        page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
+        if not page.rows:
+            await self._look_without_filter()
+            page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
+        for json in page.rows:
+            self._clock.see(floor(whole(self.table, json)[self._at]))
+        await self._try()
+        more = self._clock.latest is not None
+        while more:
+            step = await self.step()
+            for item in step.items:
+                self.took(item)
+            self.turn()
+            more = step.more
+        return ""
+
+    def _newest(self, filtered: str, rows: int) -> dict[str, str]:
+        params = query(self.table, filtered=filtered, top=rows)
+        params["$orderby"] = f"{self._moment.name} desc"
+        return params
+
+    async def _finds(self, filtered: str) -> bool:
+        return bool((await self._asks.page(self.table.name, self._newest(filtered, 1))).rows)
+
+    async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
+        """Moments (from one on) and keys of the newest rows, asked for without a filter."""
+        page = await self._asks.page(self.table.name, self._newest("", SAMPLE_ROWS))
+        rows = [whole(self.table, json) for json in page.rows]
+        stamps = [(floor(row[self._at]), self.table.key_of(row)) for row in rows]
+        return {
+            (at, key) for at, key in stamps if at is not None and (since is None or at >= since)
+        }
+
+    async def _overlooks(self, filtered: str, since: datetime | None = None) -> bool:
+        """Whether a filter (for moments from `since` on) doesn't find a row that was there before it was
+        asked and after, unchanged: rows that come and go meanwhile show nothing.
+        """
+        before = await self._sample(since)
+        if not before or await self._finds(filtered):
+            return False
+        return bool(before & await self._sample(since))
+
+    def _since_long_ago(self) -> str:
+        zone = UTC if self._moment.edm == "Edm.DateTimeOffset" else None
+        return from_moment(self.table, self._moment, LONG_AGO.replace(tzinfo=zone))
+
+    async def _try_null(self) -> None:
+        """See once whether the service takes `ne null`; otherwise the question is another one."""
+        if self._null_tried:
+            return
+        try:
+            await self._finds(self._any_moment)
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            self._any_moment = self._since_long_ago()
+        self._null_tried = True
+
+    async def _look_without_filter(self) -> None:
+        """No row has a moment, the service says; it may not know what `ne null` is. Raises
+        AnswerMismatch where another question finds none either.
+        """
+        if not await self._overlooks(self._any_moment):
+            return
+        self._any_moment = self._since_long_ago()
+        if await self._overlooks(self._any_moment):
+            raise self._mismatch(FINDS_NOTHING)
+
+    async def try_questions(self) -> None:
+        """See once whether the service heeds what is asked of it. Raises AnswerMismatch."""
+        await self._try_null()
+        if not await self._finds(self._any_moment):
+            await self._look_without_filter()
+        await self._try()
+
+    async def _try(self) -> None:
+        """See once whether pages can begin after a moment and a key."""
+        if self._tried or not self._keyed:
+            return
+        if self._moment.name in self.table.set.key:
+            return
+        await self._try_null()
+        trial = KeysetTrial(self._asks, self.table, self._pages, self._any_moment)
+        fault = await trial.run()
+        self._tried = fault is not None
+        if trial.refused:
+            # Keys that can't be compared (GUIDs, in some services): pages begin at a moment.
+            self._keyed, fault = False, ""
+            if self._cursor is not None:
+                self._poll_from(self._from)
+        if fault:
+            raise self._mismatch(fault)
+
+    def _mismatch(self, fault: str) -> AnswerMismatch:
+        return AnswerMismatch(
+            f"entity set {self.table.name!r}: its changes can't be asked for by {self._moment.name}: "
+            f"{fault}; say `means: listing` for it under capture.sets, or have the service heed "
+            "`$filter` and `$orderby`"
+        )
+
+    def restore(self, state: State) -> None:
+        self._clock.restore(_moment(state["latest"]), state["behind"])
+        # Their own moments are not kept: they are forgotten one overlap from now at the earliest.
+        self._told.restore(state["told"], self._clock.latest)
+        self._sure = _moment(state["sure"])
+        self._cursor = [restored(one) for one in state["cursor"]] if state["cursor"] else None
+        self._link = state["link"]
+        self._from = _moment(state["from"])
+        self._resumed = self._cursor is not None or self._link is not None
+        if self._cursor is not None and len(self._cursor) != 1 + len(self.table.key):
+            # It was asked by the moment alone, which may not be so any more.
+            self._cursor = None
+
+    def saved(self, marks: int) -> State:
+        sure = self._sure if len(self._told) <= marks else self._clock.latest
+        return {
+            "latest": _text(self._clock.latest),
+            "behind": self._clock.behind,
+            "told": self._told.saved(marks),
+            "sure": _text(sure),
+            "cursor": [kept(one) for one in self._cursor] if self._cursor else None,
+            "link": self._link,
+            "from": _text(self._from),
+        }
+
+    # -- one page --------------------------------------------------------------------------
+
+    async def step(self) -> Step:
+        if self._cursor is None and self._link is None:
+            self._poll_from(self._start())
+        self._stale = ""
+        await self._try()
+        self._followed.at(self._link or "")
+        while True:
+            page = await self._read()
+            rows = [whole(self.table, json) for json in page.rows]
+            await self._hold(rows, page)
+            items = [self._item(row) for row in rows]
+            items = [one for one in items if not self._told.has(one)]
+            following = await self._following(rows, page, fresh=bool(items))
+            if following is not None:
+                break
+            # More rows than a page carry one moment, and the service shows less of it than it
+            # keeps: behind it are the same rows again.
+            self._top *= GROWTH
+        self._next = following
+        return Step(items, more=following != _END, stale=self._stale)
+
+    async def _hold(self, rows: list[Row], page: Page) -> None:
+        """A page against what it was asked for. Raises AnswerMismatch."""
+        moments = [floor(row[self._at]) for row in rows]
+        since = self._from if self._cursor is None else self._cursor[0]
+        if since is not None and self._link is None:
+            earliest = since - TOLERANCE if since > LONG_AGO.replace(tzinfo=since.tzinfo) else since
+            if any(at is None or at < earliest for at in moments):
+                raise self._mismatch("rows came that are older than those that `$filter` asks for")
+        known = [(at,) for at in moments if at is not None]
+        if first_misplaced(known, distinct=False) is not None:
+            raise self._mismatch("rows come in another order than `$orderby` asks for")
+        first = self._cursor is None and self._link is None
+        if rows or page.next_link or not first:
+            return
+        if self._from is None:
+            await self._look_without_filter()
+            return
+        if await self._overlooks(from_moment(self.table, self._moment, self._from), self._from):
+            raise self._mismatch(FINDS_NOTHING)
+
+    def _start(self) -> datetime | None:
+        if self._resumed and self._from is not None:
+            # What became visible while it went on was perhaps behind its pages already.
+            self._resumed = False
+            return self._from
+        latest = self._clock.latest
+        many = latest is not None and self._told.at_least(latest) > self._page
+        return self._clock.start(skip_latest=many)
+
+    def _poll_from(self, start: datetime | None) -> None:
+        self._from, self._cursor, self._link = start, None, None
+        self._cursors = set()
+        if start is not None:
+            self._told.before(start)
+            self._unsure(start)
+
+    async def _read(self) -> Page:
+        prefer = f"odata.maxpagesize={self._top}"
+        if self._link is not None:
+            try:
+                return await self._page_of(self._link, prefer=prefer, absolute=True)
+            except (HistoryLost, Rejected):
+                # The service doesn't know its link any more: the poll begins again.
+                self._poll_from(self._from)
+        first = self._cursor is None
+        keyed = self._cursor if self._keyed else None
+        if keyed is not None:
+            filtered = ""
+        elif self._cursor is not None:
+            filtered = from_moment(self.table, self._moment, self._cursor[0])
+        elif self._from is not None:
+            filtered = from_moment(self.table, self._moment, self._from)
+        else:
+            filtered = self._any_moment
+        order = [self._moment, *self.table.key] if self._keyed else [self._moment]
+        # Where the service's own links are followed, a $top would end them.
+        top = self._top if self._keyed else None
+        params = query(self.table, order=order, top=top)
+        page = await self._pages.page(
+            self._page_of, params, keyed, filtered=filtered, prefer=prefer
+        )
+        if first and (back := self._clock.set_back()) is not None:
+            self._stale = back.stale
+            self._poll_from(back.start)
+            return await self._read()
+        return page
+
+    async def _page_of(
+        self,
+        path: str,
+        params: dict[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Page:
+        begun = self._clock.now()
+        answer = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
+        found = self._asks.page_in(answer)
+        if found is None:
+            raise Rejected(
+                "refused", f"entity set {self.table.name!r}: no list of rows came; is it one?"
+            )
+        first = self._cursor is None and self._link is None
+        self._clock.told(answer.headers.get("date", ""), begun, first=first)
+        return found
+
+    async def _following(
+        self, rows: list[Row], page: Page, *, fresh: bool
+    ) -> tuple[list[Any] | None, str | None] | None:
+        """Where the next page begins; nothing twice: there is none; None: behind no other row.
+
+        `fresh`: it held something new. A service that gives fewer rows than were asked for, and no
+        link to the others, is asked for more until it has nothing new.
+        """
+        full = self._keyed and len(rows) >= self._top
+        self._links = self._links or bool(page.next_link)
+        if not (page.next_link or (rows and (full or fresh))) and not await self._may_be_cut(rows):
+            return _END
+        moment = floor(rows[-1][self._at]) if rows else None
+        if moment is not None:
+            cursor = [moment, *self.table.key_of(rows[-1])] if self._keyed else [moment]
+            if tuple(cursor) not in self._cursors and cursor != self._cursor:
+                self._cursors.add(tuple(cursor))
+                return cursor, None
+            # Rows of one moment come again where the service shows less of it than it keeps.
+            if self._cursor is not None and moment < self._cursor[0]:
+                raise self._mismatch("it gives the same rows, whatever they should come after")
+        if page.next_link:
+            if not self._followed.lead_on(page.next_link):
+                self._poll_from(self._from)
+                raise self._mismatch("its links lead in a circle")
+            return self._cursor, page.next_link
+        return None if full and moment is not None else _END
+
+    async def _may_be_cut(self, rows: list[Row]) -> bool:
+        """Whether a page of what was told already may hide rows after it, to which there is no link."""
+        if self._links or not self._sizes.may_be_cut(len(rows), self._top):
+            return False
+        if not self._sampled:
+            # As many keys as come in one answer: fewer rows than those are no cut page.
+            self._sampled = True
+            params = query(self.table, top=self._page, select=",".join(self.table.set.key))
+            page = await self._asks.page(
+                self.table.name, params, prefer=f"odata.maxpagesize={self._page}"
+            )
+            self._links = bool(page.next_link)
+            self._sizes.may_be_cut(len(page.rows))
+        return not self._links and self._sizes.may_be_cut(len(rows), self._top)
+
+    def _item(self, row: Row) -> Item:
+        key = self.table.key_of(row)
+        moment = row[self._at]
+        aware = isinstance(moment, datetime) and moment.tzinfo is not None
+        op = CREATE if self._is_new(row, key) else UPDATE
+        return Item(op, key, row, mark_of(row), moment if aware else None)
+
+    def _is_new(self, row: Row, key: Row) -> bool:
+        """Whether it was certainly not told since it was made: all that was told of it would carry a
+        moment from which on everything is remembered.
+        """
+        made = floor(row[self._created]) if self._created is not None else None
+        if made is None or (self._sure is not None and made <= self._sure):
+            return False
+        known, at = self._told.of(key)
+        return not known or (at is not None and at < made)
+
+    async def blind(self) -> bool:
+        """Whether there are rows without a moment, which no look brings."""
+        if not self._moment.nullable:
+            return False
+        params = query(self.table, filtered=f"{self._moment.name} eq null", top=1)
+        try:
+            rows = (await self._asks.page(self.table.name, params)).rows
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            # Nulls come first or last in the order, as each database has it.
+            ends = [self._newest("", 1), query(self.table, order=[self._moment], top=1)]
+            pages = [await self._asks.page(self.table.name, params) for params in ends]
+            rows = [row for page in pages for row in page.rows]
+        # A service that ignores the filter gives others.
+        return any(whole(self.table, json)[self._at] is None for json in rows)
+
+    # -- what was told ---------------------------------------------------------------------
+
+    def took(self, item: Item) -> None:
+        moment = floor(item.row[self._at]) if item.row else None
+        if moment is None:
+            return
+        self._told.add(item, moment)
+        self._clock.see(moment)
+        if len(self._told) > MAX_MARKS:
+            for forgotten in self._told.drop(1):
+                self._unsure(forgotten)
+
+    def turn(self) -> None:
+        self._cursor, self._link = self._next
+        self._next = (None, None)
+        if self._cursor is None and self._link is None:
+            self._top = self._page
+            self._clock.polled()
+
+    def _unsure(self, moment: datetime | None) -> None:
+        if moment is not None and (self._sure is None or moment > self._sure):
+            self._sure = moment
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,292 @@
+"""Changes by comparing listings: for entity sets that tell nothing of when they changed.
+
+What was told of each row is remembered in memory, as its key and a mark of its content. A small
+set's memory fits into the checkpoint; a larger one is gone with the process, so that after a start
+the table has to be compared with the log (`Batch.stale`). Sets of more than `limit` rows aren't
+remembered at all: they are compared with the log again and again.
+"""
+
+from __future__ import annotations
+
+import json as codec
+import zlib
+from base64 import b85decode, b85encode
+from enum import Enum
+
+from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
+from bridge.model.errors import HistoryLost, Rejected
+from connectors.odata.capture.pollers.poller import MARK, Asks, Item, State, Step, mark_of
+from connectors.odata.paging.followed_links import FollowedLinks
+from connectors.odata.paging.keyset_pages import KeysetPages, refuses
+from connectors.odata.paging.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
+from connectors.odata.protocol.entity_table import Row, Table
+from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.protocol.query import key_can_page, query
+from connectors.odata.protocol.response import Page
+from connectors.sql.keys import packed, unpacked
+
+LOOKS_PER_WALK = 20
+"""Of so many looks one asks for more rows whatever the service counts: its count may be wrong."""
+
+
+class _Phase(Enum):
+    IDLE = "idle"
+    READING = "reading"
+    CLOSING = "closing"
+
+
+class ListingPoller:
+    """`connectors.odata.capture.pollers.poller.Poller`: reads all rows at each look.
+
+    Pages begin after a key where the service heeds `$filter` and `$orderby` (`keyset_trial`), and are read
+    until nothing comes, or as many rows came as the service counts. Otherwise its links are followed.
+
+    `whole` is False where there are too many to be remembered; then only `stale` tells.
+    """
+
+    name = "listing"
+
+    def __init__(self, asks: Asks, table: Table, *, page: int, limit: int) -> None:
+        self.table = table
+        self._asks = asks
+        self._page = page
+        self._limit = limit
+        self._known: dict[Row, bytes] = {}
+        self._met: set[Row] = set()
+        self._cursor: Row | None = None
+        self._link: str | None = None
+        self._followed = FollowedLinks()
+        self._next: tuple[Row | None, str | None] | None = None
+        self._phase = _Phase.IDLE
+        self.whole = True
+        self._keyed = key_can_page(table)
+        self._pages = KeysetPages(table, table.key)
+        self._tried = False
+        #: Why pages can't begin after a key, where the metadata says that they can.
+        self._fault = ""
+        #: The service counts, and its counts have been right.
+        self._counts = table.set.countable
+        #: Rows counted by the first page of this look; rows of it read so far; links that it gave.
+        self._total: int | None = None
+        self._read_rows = self._links = 0
+        #: Its last count said that nothing follows.
+        self._counted_short = False
+        #: The key that the page began after which was counted so.
+        self._counted_after: Row | None = None
+        #: Looks until rows are asked for whatever it counts; now they are.
+        self._looks_left = 0
+        self._walks = True
+
+    async def begin(self) -> str:
+        """Remembers what is there by now."""
+        self._known, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
+        more = True
+        while more and self.whole:
+            step = await self.step()
+            for item in step.items:
+                self.took(item)
+            self.turn()
+            more = step.more
+        return ""
+
+    def restore(self, state: State) -> None:
+        """What was remembered; a state without rows is none to go on from."""
+        text = zlib.decompress(b85decode(state["rows"]))
+        remembered = {
+            tuple(unpacked(part) for part in key): bytes.fromhex(mark)
+            for key, mark in codec.loads(text)
+        }
+        # Earlier releases remembered rows whose key was of another type; no event told of those.
+        self._known = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
+
+    def saved(self, marks: int) -> State:
+        # A key takes about as much room as a mark.
+        if not self.whole or len(self._known) * 2 > marks:
+            return {"rows": None}
+        rows = [[[packed(part) for part in key], mark.hex()] for key, mark in self._known.items()]
+        text = b85encode(zlib.compress(codec.dumps(rows).encode())).decode()
+        return {"rows": text if len(text) <= marks * MARK else None}
+
+    async def step(self) -> Step:
+        if not self.whole:
+            return Step([], more=False)
+        if self._phase is _Phase.IDLE:
+            self._phase, self._met = _Phase.READING, set()
+            self._cursor, self._link = None, None
+            self._total, self._read_rows, self._links = None, 0, 0
+            self._walks, self._counted_short = not self._looks_left, False
+            self._looks_left = (self._looks_left or LOOKS_PER_WALK) - 1
+            await self._try()
+        if self._phase is _Phase.CLOSING:
+            return self._gone()
+        self._followed.at(self._link or "")
+        page = await self._read()
+        rows = [whole(self.table, json) for json in page.rows]
+        items = []
+        self._next = await self._following(rows, page)
+        self._met.update(self.table.key_of(row) for row in rows)
+        for row in rows:
+            key, mark = self.table.key_of(row), mark_of(row)
+            known = self._known.get(key)
+            if known != mark:
+                items.append(Item(CREATE if known is None else UPDATE, key, row, mark))
+        return Step(items, more=True)
+
+    def _gone(self) -> Step:
+        """The last step of a poll: what was there and was not met."""
+        gone = [key for key in self._known if key not in self._met]
+        return Step([Item(DELETE, key, None, mark_of(key)) for key in gone], more=False)
+
+    async def _try(self) -> None:
+        """See once whether pages can begin after a key."""
+        if self._keyed and not self._tried:
+            fault = await KeysetTrial(self._asks, self.table, self._pages).run()
+            self._tried = fault is not None
+            if fault:
+                self._keyed, self._fault = False, fault
+
+    async def _read(self) -> Page:
+        prefer = f"odata.maxpagesize={self._page}"
+        if self._link is not None:
+            try:
+                return await self._asks.page(self._link, prefer=prefer, absolute=True)
+            except (HistoryLost, Rejected):
+                # The service doesn't know its link any more: this look begins again.
+                self._phase = _Phase.IDLE
+                raise
+        if self._counts:
+            try:
+                return await self._first(prefer, counted=True, after=self._cursor)
+            except Rejected:
+                page = await self._uncounted(prefer)
+                self._counts = False
+                return page
+        return await self._uncounted(prefer)
+
+    async def _uncounted(self, prefer: str) -> Page:
+        try:
+            return await self._first(prefer, counted=False, after=self._cursor)
+        except Rejected as error:
+            if self._keyed and refuses(error):
+                # The next look follows the service's links.
+                self._keyed, self._fault = False, f"it refuses pages by key: {error}"
+                self._phase = _Phase.IDLE
+            raise
+
+    async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> Page:
+        """The page after a key, or the first one of all."""
+        if not self._keyed:
+            return await self._asks.page(
+                self.table.name, query(self.table, counted=counted), prefer=prefer
+            )
+        params = query(self.table, order=self.table.key, top=self._page, counted=counted)
+        return await self._pages.page(self._asks.page, params, after, prefer=prefer)
+
+    async def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
+        """Where the next page begins; None: there is none. That a page is short is believed only
+        where as many rows came as the service counts: some services give fewer than they were asked
+        for, and no link to the others. Raises AnswerMismatch.
+        """
+        if self._link is None:
+            self._total, self._read_rows = page.total, 0
+        self._read_rows += len(rows)
+        self._links += bool(page.next_link)
+        if not self._keyed:
+            return await self._by_link(page)
+        keys = [self.table.key_of(row) for row in rows]
+        fault = paging_fault(self.table, keys, self._cursor)
+        if fault:
+            # The next look follows the service's links.
+            self._keyed, self._fault, self._phase = False, fault, _Phase.IDLE
+            raise AnswerMismatch(f"entity set {self.table.name!r}: {self._fault}")
+        if not rows or keys[-1] == self._cursor:
+            # A service may answer with an empty page in the middle.
+            return self._linked(page)
+        if self._counted_short:
+            # It was counted to its end, and here are more; they may have come meanwhile.
+            self._counted_short = False
+            self._counts = self._counts and await seen_again(self._miscounted) is None
+        if page.next_link or not (self._counts and page.total is not None):
+            return keys[-1], None
+        self._counted_short = page.total <= len(rows)
+        self._counted_after = self._cursor
+        if self._counted_short and not self._walks:
+            unmet = self._known.keys() - self._met - set(keys)
+            return (keys[-1], None) if unmet else None
+        return keys[-1], None
+
+    async def _by_link(self, page: Page) -> tuple[Row | None, str | None] | None:
+        if page.next_link:
+            return self._linked(page)
+        read = self._read_rows
+        # Over several pages rows may go while they are read.
+        fewer = self._total is not None and self._total > read and not self._links
+        if not fewer and not (self._total is None and self._walks and read and not self._links):
+            return None
+        beyond = await any_after(self._asks, self.table, "", read)
+        if fewer and beyond is not False:
+            raise self._refusal(
+                f"it counts {self._total} rows, gives {read}, and links to no further ones"
+            )
+        # Only a service that skips at all can show that there are more; one may have come meanwhile.
+        if beyond and await seen_again(self._more_than_linked) is not None:
+            raise self._refusal(f"it gives {read} rows, has more, and links to none of them")
+        return None
+
+    async def _more_than_linked(self) -> tuple[Row, ...] | None:
+        """The rows of a first page without a link, where there are more."""
+        page = await self._first("", counted=False)
+        keys = tuple(self.table.key_of(whole(self.table, json)) for json in page.rows)
+        if page.next_link or not await any_after(self._asks, self.table, "", len(keys)):
+            return None
+        return keys if await any_after(self._asks, self.table, "", FAR) is False else None
+
+    async def _miscounted(self) -> tuple[Row, ...] | None:
+        """The rows of a page that is counted as the last one, and of the page after it."""
+        prefer = f"odata.maxpagesize={self._page}"
+        page = await self._first(prefer, counted=True, after=self._counted_after)
+        keys = [self.table.key_of(whole(self.table, json)) for json in page.rows]
+        if not keys or page.next_link or page.total is None or page.total > len(keys):
+            return None
+        beyond = await self._first(prefer, counted=False, after=keys[-1])
+        more = [self.table.key_of(whole(self.table, json)) for json in beyond.rows]
+        more = [key for key in more if key != keys[-1]]
+        return (*keys, *more) if more else None
+
+    def _linked(self, page: Page) -> tuple[Row | None, str | None] | None:
+        if not page.next_link:
+            return None
+        if not self._followed.lead_on(page.next_link):
+            raise self._refusal("its links lead in a circle")
+        return self._cursor, page.next_link
+
+    def _refusal(self, fault: str) -> AnswerMismatch:
+        self._phase = _Phase.IDLE
+        text = "; and by the service's own links ".join(filter(None, [self._fault, fault]))
+        return AnswerMismatch(
+            f"entity set {self.table.name!r}: rows would be left out: {text}. Have the service heed "
+            "`$filter` and `$orderby` of the key, or link to further pages"
+        )
+
+    @property
+    def size(self) -> int:
+        """How many rows are remembered."""
+        return len(self._known)
+
+    def took(self, item: Item) -> None:
+        if item.row is None:
+            self._known.pop(item.key, None)
+            return
+        self._known[item.key] = item.mark
+        if len(self._known) > self._limit:
+            self._known, self.whole, self._phase = {}, False, _Phase.IDLE
+
+    def turn(self) -> None:
+        if self._phase is _Phase.CLOSING:
+            self._phase = _Phase.IDLE
+        elif self._next is None:
+            self._phase = _Phase.CLOSING
+        else:
+            self._cursor, self._link = self._next

@@ -1,0 +1,141 @@
+"""The service's clock, as its rows and its answers show it: from which moment on to ask. Pure.
+
+What becomes visible from now on carries a moment at most `overlap` ago. The service's clock showed
+at least the latest moment when that was seen, and has gone on since; the overlap begins where it
+stood when the last whole poll began, for what became visible later was not seen by that one.
+
+Rows may carry moments that are still to come (a typing error, another time zone). They don't count:
+the `Date` of the service's answers bounds the latest moment, or such a row would hide all changes
+until its moment has come. Where that Date is behind the latest moment, the clock was set back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from connectors.http.dates import http_date
+from connectors.odata.protocol.timestamps import instant
+
+_FINER = re.compile(r"(\.\d{6})\d+")
+SECOND = timedelta(seconds=1)
+"""How exact the Date of an answer is."""
+ZONES = timedelta(hours=14)
+"""How far ahead of UTC a local time may be: V2's moments without a zone."""
+
+FAR = 60.0
+"""Seconds by which a clock that was set back raises doubts about what was seen before."""
+
+
+class Back(NamedTuple):
+    """Where to ask from; `stale`: why the table has to be compared with the log, or ""."""
+
+    start: datetime
+    stale: str
+
+
+class Clock:
+    """Used by one poller. Moments are all with a zone, or all without."""
+
+    def __init__(self, overlap: float, monotonic: Callable[[], float]) -> None:
+        self.now = monotonic
+        self._overlap = timedelta(seconds=overlap)
+        #: The latest moment seen, which is not in the future, and when it was seen first.
+        self.latest: datetime | None = None
+        self._since = 0.0
+        #: When the last whole poll began, and the one under way.
+        self._polled = 0.0
+        self._begun = 0.0
+        #: What the service's last answer said that the time is.
+        self._date: datetime | None = None
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.latest = None
+        self._polled = self._since = self.now()
+
+    def restore(self, latest: datetime | None, behind: float) -> None:
+        """Go on after a restart: the latest moment is taken to have been seen just now."""
+        self.forget()
+        self.latest = latest
+        self._polled = self._begun = self._since - behind
+
+    @property
+    def behind(self) -> float:
+        """Seconds from the beginning of the last whole poll until the latest moment was seen."""
+        return max(0.0, self._since - self._polled)
+
+    def told(self, date: str, begun: float, *, first: bool) -> None:
+        """An answer came, with that `Date` header; its request was made at `begun`. `first`: it is
+        the first one of a poll.
+        """
+        self._date = http_date(date)
+        if first:
+            self._begun = begun
+
+    def see(self, moment: datetime | None) -> None:
+        """A row carries that moment."""
+        if moment is None:
+            return
+        if self._date is not None:
+            if moment.tzinfo is not None:
+                moment = min(moment, self._date + SECOND)
+            elif moment > self._date.replace(tzinfo=None) + ZONES:
+                return
+        if self.latest is None or moment > self.latest:
+            self.latest, self._since = moment, self.now()
+
+    def start(self, *, skip_latest: bool) -> datetime | None:
+        """From which moment on a poll that begins now has to ask; None: from the beginning.
+
+        The latest moment itself is asked for again, in case the clock is a little behind itself,
+        unless (`skip_latest`) too many rows carry it.
+        """
+        if self.latest is None:
+            return None
+        # Negative where the latest moment was seen by the last poll itself, some time after it began.
+        passed = timedelta(seconds=self._polled - self._since)
+        start = _earlier(self.latest, self._overlap - passed)
+        return start if start <= self.latest or skip_latest else self.latest
+
+    def set_back(self) -> Back | None:
+        """Where the clock was set back since the last poll: from which moment on to ask now.
+
+        To be asked after the first answer of a poll. None: it wasn't, as far as one can know:
+        moments without a zone don't tell.
+        """
+        date, latest = self._date, self.latest
+        if date is None or latest is None or latest.tzinfo is None or date + 2 * SECOND >= latest:
+            return None
+        elapsed = timedelta(seconds=max(0.0, self._begun - self._polled))
+        self.latest, self._since = date - elapsed, self.now()
+        seconds = (latest - date).total_seconds()
+        stale = f"the service's clock was set back by {seconds:.0f} s"
+        return Back(self.latest - self._overlap, stale if seconds > FAR else "")
+
+    def polled(self) -> None:
+        """The poll under way is through."""
+        self._polled = self._begun
+
+
+def _earlier(moment: datetime, by: timedelta) -> datetime:
+    """So much earlier; the first moment of all in front of which is none: `0001-01-01`, which many
+    programs write for "never".
+    """
+    try:
+        return moment - by
+    except OverflowError:
+        return datetime.min.replace(tzinfo=moment.tzinfo)
+
+
+def floor(value: Any) -> datetime | None:
+    """A moment, also one finer than microseconds (which a row keeps as text), cut down to them."""
+    if isinstance(value, str):
+        found = _FINER.sub(r"\1", value)
+        try:
+            return instant(found)
+        except (ValueError, OverflowError):
+            return None
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,38 @@
+"""Whether rows that a listing no longer shows are really gone: each is asked for by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.model.errors import Rejected
+from connectors.odata.capture.pollers.poller import Asks
+from connectors.odata.protocol.entity_table import Row, Table
+from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.protocol.response import row_of
+from connectors.odata.protocol.row_path import row_path
+
+MAX_KEYS_PER_PAGE = 100
+"""More of them are left to a comparison with the log, which asks for many with one request."""
+
+
+async def present_keys(asks: Asks, table: Table, keys: Sequence[Row]) -> set[Row] | None:
+    """Which of these keys the service has rows of; None where it doesn't say.
+
+    Only a 404 says that a row is gone, only the row itself that it is there. Raises RetryLater,
+    ConfigurationError as the client.
+    """
+    found: set[Row] = set()
+    names = [one.name for one in table.key]
+    for key in keys:
+        try:
+            path = row_path(table.set, table.version, dict(zip(names, key, strict=True)))
+            answer = await asks.get(path, {"$select": table.select})
+        except Rejected as error:
+            if error.code == "not_found":
+                continue
+            return None
+        row = row_of(answer.body)
+        if row is None or table.key_of(whole(table, row)) != key:
+            return None
+        found.add(key)
+    return found

@@ -1,0 +1,1 @@
+"""Entity sets in key-ordered chunks."""

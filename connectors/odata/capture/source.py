@@ -1,0 +1,250 @@
+"""Captures changes of entity sets by asking for them at an interval."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from bridge.connector import Batch, Change, Checkpoint, Stale, System, Transaction, Watermark
+from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected, RetryLater
+from connectors.odata.capture import checkpoint
+from connectors.odata.capture.feed import Feed
+from connectors.odata.capture.pollers.poller import Item, State
+from connectors.odata.http.client import Client
+from connectors.odata.metadata.model import Service
+from connectors.odata.options import Options, options_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_TRANSACTION = Transaction(None, 0, None)
+
+
+class ODataSource:
+    """`bridge.connector.Source`. One entity set after the other is asked, page by page.
+
+    An entity set that can't be read is left out and asked again, ever more seldom; the others go
+    on (`Batch.troubles`). Only when none can be read does `read` raise, RetryLater. Where the
+    service says when it wants to be asked again, none is asked before.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._system = system
+        self._options: Options = options_of(system.options)
+        self._client = Client(system)
+        self._monotonic = monotonic
+        self._clock = clock
+        self._feeds: list[Feed] = []
+        #: Feeds whose poll of this round is still to come; the one under way.
+        self._round: deque[Feed] = deque()
+        self._active: Feed | None = None
+        self._due = 0.0
+        #: Until when the service wants to be left alone; when it answered last.
+        self._held = 0.0
+        self._heard = 0.0
+        self._items: deque[Item] = deque()
+        self._marks: list[str] = []
+        self._stale: list[Stale] = []
+        self._wake = asyncio.Event()
+        self._packed: Checkpoint | None = None
+        #: Rounds that were begun; those of which all was told.
+        self._rounds = self._looks = 0
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        """As `bridge.connector.Source.open`. The first time, sets with delta links are read whole."""
+        states = None if after is None else checkpoint.unpack(after)
+        service = await self._metadata(known=after is not None)
+        self._heard = self._monotonic()
+        self._feeds = [
+            Feed(self._client, use, self._options, self._monotonic, self._clock)
+            for use in self._system.tables
+        ]
+        for feed in self._feeds:
+            await self._begin(feed, service, states)
+        self._some_left(first=after is None)
+        return self._checkpoint()
+
+    async def _metadata(self, *, known: bool) -> Service:
+        """`known`: the service was there before, so that where nothing is now it is away."""
+        try:
+            return await self._client.metadata()
+        except ConfigurationError as error:
+            cause = error.__cause__
+            if known and isinstance(cause, Rejected) and cause.code == "not_found":
+                raise RetryLater(str(error)) from error
+            raise
+
+    async def _begin(self, feed: Feed, service: Service, states: dict[str, State] | None) -> None:
+        state = (states or {}).get(feed.use.table)
+        try:
+            why = await feed.begin(service, state)
+        except BridgeError as error:
+            self._failed(feed, error)
+            return
+        if why:
+            self._stale.append(Stale((feed.use.table,), why))
+
+    def _some_left(self, *, first: bool = False) -> None:
+        """Raises where no entity set can be read: at the first start that's the configuration."""
+        if not self._feeds or any(not feed.trouble for feed in self._feeds):
+            return
+        why = "; ".join(dict.fromkeys(feed.trouble for feed in self._feeds))
+        if first and not any(feed.away for feed in self._feeds):
+            raise ConfigurationError(why)
+        held = self._held - self._monotonic()
+        raise RetryLater(why, after=held if held > 0 else None)
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        """As `bridge.connector.Source.read`."""
+        until = self._monotonic() + timeout
+        while True:
+            if self._items:
+                return self._batch(limit)
+            if (self._marks and self._active is None) or self._stale:
+                return self._batch(limit)
+            now = self._monotonic()
+            due = self._held if self._active or self._round else max(self._due, self._held)
+            if now < due:
+                if now >= until:
+                    return self._batch(limit)
+                await self._wait(min(due, until) - now)
+                continue
+            if self._active is None and not self._round:
+                self._round.extend(feed for feed in self._feeds if feed.due(now))
+                self._due = now + self._options.poll
+                self._rounds += 1
+            await self._step()
+            if not self._items and self._monotonic() >= until:
+                return self._batch(limit)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until then, or until a watermark is written."""
+        self._wake.clear()
+        if self._marks:
+            return
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _step(self) -> None:
+        """The next page of the feed under way, or of the next one."""
+        if self._active is None:
+            if not self._round:
+                return
+            self._active = self._round.popleft()
+        feed = self._active
+        try:
+            service = await self._fresh() if feed.lacking else None
+            step = await feed.step(service)
+        except BridgeError as error:
+            self._failed(feed, error)
+            self._active = None
+            self._some_left()
+            return
+        self._heard = self._monotonic()
+        self._stale += step.stale
+        self._items.extend(step.items)
+        if not self._items:
+            self._turn()
+
+    async def _fresh(self) -> Service:
+        """The metadata as it is by now: what was lacking may be there."""
+        client = Client(self._system)
+        try:
+            return await client.metadata()
+        finally:
+            await client.close()
+
+    def _failed(self, feed: Feed, error: BridgeError) -> None:
+        """One feed can't be read. A service that fails by itself (a 500) is away."""
+        if isinstance(error, RetryLater):
+            if error.after is not None:
+                self._held = max(self._held, self._monotonic() + error.after)
+            feed.failed(str(error), away=True, after=error.after)
+        elif isinstance(error, HistoryLost):
+            # A link to a further page expired; the poller begins again.
+            feed.failed(str(error), away=True)
+        elif isinstance(error, Rejected):
+            feed.failed(str(error), away=error.code == "legacy_error")
+        elif isinstance(error, ConfigurationError):
+            feed.failed(str(error))
+        else:
+            raise error
+
+    def _turn(self) -> None:
+        feed = self._active
+        assert feed is not None, "a page has a feed"  # noqa: S101
+        self._packed = None
+        if not feed.turn():
+            self._active = None
+
+    # -- what was read ---------------------------------------------------------------------
+
+    def _batch(self, limit: int) -> Batch:
+        changes: list[Change] = []
+        feed = self._active
+        while self._items and len(changes) < limit and feed is not None:
+            item = self._items.popleft()
+            changes.append(_change(feed, item))
+            feed.took(item)
+        if changes:
+            self._packed = None
+            if not self._items:
+                self._turn()
+        marks: Sequence[str] = ()
+        if self._active is None and not self._items:
+            marks, self._marks = self._marks, []
+        # At once, also before the rest of a page: the checkpoint says that they were told.
+        stale, self._stale = self._stale, []
+        if not (self._active or self._round or self._items):
+            # One that is away will be looked at once it is back.
+            self._looks = self._rounds if not any(one.away for one in self._feeds) else self._looks
+        now = self._monotonic()
+        return Batch(
+            changes,
+            self._checkpoint(),
+            0,
+            [Watermark(len(changes), name, 0) for name in marks],
+            stale=stale,
+            silent=now - self._heard if now < self._held else 0.0,
+            looks=self._looks,
+            troubles={one.use.table: one.trouble for one in self._feeds if one.trouble},
+            remarks={one.use.table: one.remark for one in self._feeds if one.remark},
+        )
+
+    def _checkpoint(self) -> Checkpoint:
+        if self._packed is None:
+            self._packed = checkpoint.pack(
+                lambda marks: {one.use.table: one.saved(marks) for one in self._feeds},
+                len(self._feeds),
+            )
+        return self._packed
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """As `bridge.connector.Source.ack`: the service keeps nothing for us."""
+
+    async def mark(self, name: str) -> None:
+        """As `bridge.connector.Source.mark`."""
+        self._marks.append(name)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """As `bridge.connector.Source.close`."""
+        await self._client.close()
+
+
+def _change(feed: Feed, item: Item) -> Change:
+    transaction = NO_TRANSACTION
+    if item.at is not None:
+        transaction = Transaction(None, 0, (item.at - _EPOCH) // timedelta(microseconds=1))
+    table = feed.table
+    old = table.only_key(item.key) if item.row is None else None
+    return Change(table.shape, item.op, old, False, item.row, 0, transaction)

@@ -1,0 +1,1 @@
+"""Commands: their statements, the requests they become, and probes of their outcome."""

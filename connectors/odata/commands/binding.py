@@ -1,0 +1,253 @@
+"""A statement with its values, against what the service offers: the request that it is. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.model.errors import ConfigurationError, Rejected
+from connectors.erp.statement_parser import Parameter
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
+from connectors.odata.commands.statement import Pairs, Statement, Value, parse
+from connectors.odata.metadata.model import Action, EntitySet, Property, Service
+from connectors.odata.protocol.property_values import literal, payload
+from connectors.odata.protocol.response import Request, with_query
+from connectors.odata.protocol.row_path import literals, row_path
+
+BIND = "@odata.bind"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A request of a command. `of` is the entity set of its row, `key` that row's (None: it makes
+    one, or calls an action of no row); `fields` what it sets, as
+    row values by property; of an action at the root, its arguments.
+    """
+
+    statement: Statement
+    request: Request
+    of: EntitySet | None
+    key: Mapping[str, Any] | None
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a statement is about, found by its names alone."""
+
+    of: EntitySet | None
+    action: Action | None
+    key: Pairs | None
+
+
+def problems(text: str, service: Service, *, asks: bool = False) -> list[str]:
+    """What is wrong with `run:`, or (`asks`) with `probe:`, against this service, whatever the
+    values.
+    """
+    try:
+        statements = parse(text)
+    except ConfigurationError as error:
+        return [str(error)]
+    found = []
+    for statement in statements:
+        if asks and statement.verb != "GET":
+            found.append(f"{statement.verb} may change something: a probe asks by GET alone")
+        elif not asks and statement.verb == "GET":
+            found.append("GET changes nothing: it belongs into `probe:`")
+        try:
+            resolve(statement, service)
+        except ConfigurationError as error:
+            found.append(str(error))
+    return found
+
+
+def resolve(statement: Statement, service: Service) -> Target:
+    """The entity set, the action and the whole key. Raises ConfigurationError."""
+    if statement.verb == "CALL" and not statement.set:
+        action = root_action(service, statement.action)
+        _arguments_fit(action, statement)
+        return Target(None, action, None)
+    of = set_of(service, statement.set)
+    key = None if statement.key is None else _named_key(statement.key, of)
+    if statement.verb == "CALL":
+        action = bound_action(service, of, statement.action)
+        _arguments_fit(action, statement)
+        return Target(of, action, key)
+    allowed = {"POST": of.creatable, "PATCH": of.updatable, "DELETE": of.deletable}
+    if not allowed.get(statement.verb, True):
+        raise ConfigurationError(
+            f"entity set {of.name!r}: the service's metadata says that {statement.verb} is refused"
+        )
+    for name, _ in statement.fields:
+        if statement.verb == "GET" or (not name.endswith(BIND) and name not in of.navigations):
+            property_of(of, name)
+    return Target(of, None, key)
+
+
+def bind(statement: Statement, service: Service, parameters: Mapping[str, Any]) -> Bound:
+    """The request. Raises ConfigurationError for what the service doesn't offer, Rejected
+    (`bad_key`, `bad_value`) for values that it can't have.
+    """
+    target = resolve(statement, service)
+    of, action = target.of, target.action
+    values = {name: _value(value, parameters, statement) for name, value in statement.fields}
+    if of is None:
+        assert action is not None, "a statement is about a set or an action"  # noqa: S101
+        return Bound(statement, _root_request(action, service, values), None, None, values)
+    key = None
+    if target.key is not None:
+        key = {name: _value(value, parameters, statement) for name, value in target.key}
+    path = of.name if key is None else row_path(of, service.version, key)
+    if action is not None:
+        body = _arguments(action, service, values)
+        return Bound(statement, Request("POST", f"{path}/{action.name}", body), of, key, {})
+    if statement.verb == "GET":
+        return Bound(statement, Request("GET", path), of, key, values)
+    method = "MERGE" if statement.verb == "PATCH" and service.version == "v2" else statement.verb
+    content = None if statement.verb == "DELETE" else _body(of, service, values)
+    return Bound(statement, Request(method, path, content), of, key, values)
+
+
+def set_of(service: Service, name: str) -> EntitySet:
+    """The entity set. Raises ConfigurationError."""
+    if name in service.left_out:
+        raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
+    if name not in service.sets:
+        raise ConfigurationError(f"entity set {name!r} is not there{_near(name, service.sets)}")
+    return service.sets[name]
+
+
+def bound_action(service: Service, of: EntitySet, name: str) -> Action:
+    """The action of a row, by its qualified or its bare name. Raises ConfigurationError."""
+    there = [a for a in service.actions if a.bound_to == of.name and not a.bound_many]
+    for action in there:
+        if name in {action.name, action.name.rpartition(".")[2]}:
+            if action.is_function:
+                raise ConfigurationError(f"{name!r} is a function, which changes nothing")
+            return action
+    hint = _near(name, [action.name.rpartition(".")[2] for action in there])
+    if service.version == "v2":
+        hint = "; V2 knows no actions of rows: call the function import, with the key's properties"
+    raise ConfigurationError(f"entity set {of.name!r} has no action {name!r}{hint}")
+
+
+def root_action(service: Service, name: str) -> Action:
+    """The action or V2's function import at the root. Raises ConfigurationError."""
+    there = {action.name: action for action in service.actions if action.bound_to is None}
+    found = there.get(name)
+    if found is None:
+        raise ConfigurationError(f"the service has no action {name!r}{_near(name, there)}")
+    if found.is_function and service.version == "v4":
+        raise ConfigurationError(f"{name!r} is a function, which changes nothing")
+    return found
+
+
+def property_of(of: EntitySet, name: str) -> Property:
+    """The property. Raises ConfigurationError."""
+    found = of.properties.get(name)
+    if found is None:
+        there = [*of.properties, *of.navigations]
+        raise ConfigurationError(
+            f"entity set {of.name!r} has no property {name!r}{_near(name, there)}"
+        )
+    return found
+
+
+def condition(of: EntitySet, service: Service, fields: Mapping[str, Any]) -> str:
+    """A filter that these properties have these values. Raises Rejected (`bad_key`)."""
+    told = literals(of, service.version, list(fields), list(fields.values()))
+    return " and ".join(f"{name} eq {one}" for name, one in zip(fields, told, strict=True))
+
+
+def _root_request(action: Action, service: Service, values: Mapping[str, Any]) -> Request:
+    if service.version == "v4":
+        return Request("POST", action.name, _arguments(action, service, values))
+    known = {one.name: one for one in action.parameters}
+    query = {name: literal(known[name], "v2", value) for name, value in values.items()}
+    # What a function import does is the service's own affair, by GET too. Without the content type
+    # some servers (SAP's V2 adapter of CAP) don't look at the arguments.
+    headers = {"Content-Type": "application/json"} if action.method == "POST" else {}
+    return Request(action.method, with_query(action.name, query), None, headers, effect=True)
+
+
+def _named_key(pairs: Pairs, of: EntitySet) -> Pairs:
+    if len(pairs) == 1 and not pairs[0][0]:
+        if len(of.key) != 1:
+            raise ConfigurationError(
+                f"entity set {of.name!r} has the key {', '.join(of.key)}: name each, as in "
+                f"{of.name}({', '.join(f'{name}=:key_{name.lower()}' for name in of.key)})"
+            )
+        return ((of.key[0], pairs[0][1]),)
+    names = [name for name, _ in pairs]
+    if sorted(names) != sorted(of.key):
+        raise ConfigurationError(
+            f"entity set {of.name!r} has the key {', '.join(of.key)}, not {', '.join(names)}"
+        )
+    return pairs
+
+
+def _value(value: Value, parameters: Mapping[str, Any], statement: Statement) -> Any:
+    if not isinstance(value, Parameter):
+        return value
+    if value.name not in parameters:
+        raise ConfigurationError(
+            f"{statement.verb} {statement.set or statement.action} names :{value.name}, which is "
+            f"not declared (declared: {', '.join(sorted(parameters)) or 'nothing'})"
+        )
+    return parameters[value.name]
+
+
+def _body(of: EntitySet, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    body: dict[str, Any] = {}
+    for name, value in values.items():
+        if name.endswith(BIND):
+            body[name] = str(value)
+        elif name in of.navigations:
+            body[name] = _together(of, name, value)
+        else:
+            inner, found = body, property_of(of, name)
+            for step in found.path[:-1]:
+                inner = inner.setdefault(step, {})
+            inner[found.path[-1]] = payload(found, service.version, value)
+    return body
+
+
+def _together(of: EntitySet, name: str, value: Any) -> Any:
+    """Rows that are made together with theirs, as JSON."""
+    try:
+        return parse_json(value, parse_float=float) if isinstance(value, str) else value
+    except UnreadableAnswer:
+        raise Rejected(
+            "bad_value", f"entity set {of.name!r}: {name!r} takes JSON, and this is none"
+        ) from None
+
+
+def _arguments_fit(action: Action, statement: Statement) -> None:
+    known = {one.name: one for one in action.parameters}
+    given = [name for name, _ in statement.fields]
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(
+                f"action {action.name!r} has no parameter {name!r}{_near(name, known)}"
+            )
+    lacking = [one.name for one in action.parameters if not one.nullable and one.name not in given]
+    if lacking:
+        raise ConfigurationError(
+            f"action {action.name!r} wants {', '.join(lacking)}, which the statement doesn't give"
+        )
+
+
+def _arguments(action: Action, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = {one.name: one for one in action.parameters}
+    return {name: payload(known[name], service.version, value) for name, value in values.items()}
+
+
+def _near(name: str, there: Iterable[str]) -> str:
+    listed = list(there)
+    near = difflib.get_close_matches(name, listed, 1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f" (there are {', '.join(listed[:12]) or 'none'})"

@@ -1,0 +1,253 @@
+"""Whether a command has happened whose answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bridge.connector import Done, Effect
+from bridge.connector.seen_again import RowsChange, contradiction
+from bridge.model.errors import (
+    ConfigurationError,
+    HistoryLost,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    Unsupported,
+)
+from bridge.plan.steps import MISSING
+from connectors.odata.commands.binding import Bound, bind, condition
+from connectors.odata.commands.statement import parse
+from connectors.odata.http.client import Client
+from connectors.odata.metadata.model import EntitySet, Service
+from connectors.odata.protocol.entity_table import at
+from connectors.odata.protocol.literal import payload
+from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.response import Page, Request, page_of, row_of, with_query
+from connectors.odata.protocol.row_check import holds_fields, is_row_of, row_values
+from connectors.odata.protocol.row_path import row_path
+
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a filter must find."""
+_HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
+
+
+class Probing:
+    """Asks a service, by the command's `probe:`; without one by what the command itself says.
+
+    - POST: whether there is a row with its key, where the command gives the whole of it, and it
+      holds what was to be set; another one may be somebody else's.
+    - DELETE: whether the row is gone.
+    - PATCH: whether the row holds what was to be set. Where it doesn't, a guarded command may be
+      sent again, because its guard decides then; whether another one did happen can't be told.
+    - CALL: can't be told.
+    """
+
+    def __init__(self, client: Client, service: Service) -> None:
+        self._client = client
+        self._service = service
+
+    async def ask(self, effect: Effect) -> Done | None:
+        """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
+        the question was refused, RetryLater.
+        """
+        try:
+            if effect.probe:
+                return await self._declared(effect)
+            bounds = [
+                bind(one, self._service, effect.parameters) for one in parse(effect.statement)
+            ]
+            # Of a change set all happened or nothing: one of them that can be told is enough.
+            told = [one for one in bounds if _can_tell(one)]
+            if not told:
+                raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
+            return await self._by_key(effect, told[0], len(bounds))
+        except ConfigurationError as error:
+            raise RetryLater(str(error)) from error
+        except Rejected as error:
+            raise OutcomeUnknown(
+                f"command {effect.command_id!r}: the service refused the question whether it has "
+                f"happened: {error}{self._null_hint(effect)}"
+            ) from error
+
+    def _null_hint(self, effect: Effect) -> str:
+        """What may be the matter where `probe:` asks for a null by `$filter`."""
+        if not effect.probe:
+            return ""
+        bounds = [bind(one, self._service, effect.parameters) for one in parse(effect.probe)]
+        names = [
+            name
+            for one in bounds
+            if one.key is None
+            for name, wanted in one.fields.items()
+            if wanted is None
+        ]
+        if not names:
+            return ""
+        return (
+            f"; `probe:` asks for {', '.join(names)} by `eq null`, which some services don't take: ask for the "
+            "row by its key instead, as in GET Orders(:key), and nulls are compared in what comes"
+        )
+
+    async def _declared(self, effect: Effect) -> Done | None:
+        statements = parse(effect.probe)
+        if any(one.verb != "GET" for one in statements):
+            raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by GET alone")
+        for one in [bind(each, self._service, effect.parameters) for each in statements]:
+            assert one.of is not None, "GET names an entity set"  # noqa: S101
+            if one.key is not None:
+                row = await self._row(one.of, one.key)
+                found = row is not None and holds(row, one, self._service)
+            else:
+                found = await self._any(effect, one.of, one.fields)
+            if not found:
+                return None
+        return Done(rows=1)
+
+    async def _by_key(self, effect: Effect, one: Bound, count: int) -> Done | None:
+        assert one.of is not None, "what can be told names a row"  # noqa: S101
+        row = await self._row(one.of, _key_of(one))
+        verb = one.statement.verb
+        if verb == "DELETE":
+            return Done(rows=count) if row is None else None
+        if row is None:
+            return None
+        if holds(row, one, self._service):
+            return Done(rows=count)
+        if verb == "PATCH" and effect.guard is not None:
+            return None
+        raise Unsupported(
+            f"command {effect.command_id!r}: {one.request.path} holds something else than the "
+            f"command sets, which may have been there before or come later; {_HOW}"
+        )
+
+    async def _row(self, of: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        request = Request("GET", row_path(of, self._service.version, key))
+        answer = await self._client.ask(request)
+        if answer.status == 404:
+            return None
+        self._client.check(request, answer)
+        row = row_of(answer.body)
+        if row is None or any(
+            at(row, of.properties[name].path) in (None, MISSING) for name in of.key
+        ):
+            raise OutcomeUnknown(f"{of.name}: what came for a row is none; it is asked for again")
+        if not is_row_of(of, self._service.version, key, row):
+            raise Unsupported(
+                f"{of.name}: the service gives another row than the one with the key that is asked for, "
+                "so that nothing can be told by it"
+            )
+        return row
+
+    async def _any(self, effect: Effect, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+        """Whether there is a row with these values. Raises Unsupported where the service doesn't heed
+        `$filter`: a row that nobody asked for is no hit, and an empty answer no miss.
+        """
+        rows = await self._filtered(of, fields)
+        if any(holds_fields(of, self._service.version, fields, row) for row in rows):
+            return True
+        if rows:
+            raise Unsupported(
+                self._ignored(effect, of, "gives rows that don't hold what was asked")
+            )
+        if fields and not await self._filters(of, fields):
+            raise Unsupported(self._ignored(effect, of, "doesn't find a row that is there"))
+        return False
+
+    def _ignored(self, effect: Effect, of: EntitySet, how: str) -> str:
+        return (
+            f"command {effect.command_id!r}: `probe:` can't tell: the service doesn't heed `$filter` of "
+            f"{of.name}, and {how}. Ask for the row by its key in `probe:`, as in GET "
+            f"{of.name}(:key), or have the service answer its filters"
+        )
+
+    async def _filtered(self, of: EntitySet, fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        query = {"$top": "1", "$select": self._select(of, fields)}
+        if fields:
+            query["$filter"] = condition(of, self._service, fields)
+        page = await self._page(of, query)
+        rows = list(page.rows)
+        # An empty page may stand in front of others.
+        try:
+            if not rows:
+                rows += [
+                    row async for one in self._client.further(page, of.name) for row in one.rows
+                ]
+        except HistoryLost as error:
+            raise OutcomeUnknown(str(error)) from error
+        return rows
+
+    def _select(self, of: EntitySet, fields: Mapping[str, Any]) -> str:
+        tops = (of.properties[name].path[0] for name in fields if name in of.properties)
+        return ",".join(dict.fromkeys([*of.key, *tops]))
+
+    async def _page(self, of: EntitySet, query: Mapping[str, str]) -> Page:
+        request = Request("GET", with_query(of.name, query))
+        answer = await self._client.ask(request)
+        self._client.check(request, answer)
+        page = page_of(answer.body)
+        if page is None:
+            raise OutcomeUnknown(f"{of.name}: what came for a list of rows is none")
+        return page
+
+    async def _filters(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+        """Whether the same filter finds a row that is there by the values that it has; of an empty
+        set, yes.
+        """
+        try:
+            return await contradiction(partial(self._overlooked, of, list(fields))) is None
+        except RowsChange:
+            raise OutcomeUnknown(
+                f"{of.name}: its rows change faster than they can be asked for; it is asked again"
+            ) from None
+
+    async def _overlooked(self, of: EntitySet, names: list[str]) -> str | None:
+        """A row that is there, and that a filter by its own values doesn't find."""
+        version = self._service.version
+        query = {"$top": str(CONTROL_ROWS), "$select": self._select(of, dict.fromkeys(names))}
+        page = await self._page(of, query)
+        if not page.rows:
+            return None
+        values = [row_values(of, version, names, row) for row in page.rows]
+        whole = [
+            index
+            for index, one in enumerate(values)
+            if not any(part in (None, MISSING) for part in one)
+        ]
+        row = page.rows[whole[0] if whole else 0]
+        key = row_values(of, version, of.key, row)
+        # Where no row holds all of these, at least its own key must find one.
+        by = (
+            dict(zip(names, values[whole[0]], strict=True))
+            if whole
+            else dict(zip(of.key, key, strict=True))
+        )
+        return None if await self._filtered(of, by) else repr((key, by))
+
+
+def _key_of(one: Bound) -> Mapping[str, Any]:
+    return one.fields if one.key is None else one.key
+
+
+def _can_tell(one: Bound) -> bool:
+    if one.of is None or one.statement.verb == "CALL":
+        return False
+    key = _key_of(one)
+    return all(key.get(name) is not None for name in one.of.key)
+
+
+def holds(row: Mapping[str, Any], one: Bound, service: Service) -> bool:
+    """Whether the row holds what the statement names; values are compared as the service has them."""
+    assert one.of is not None, "only statements about rows are compared"  # noqa: S101
+    for name, wanted in one.fields.items():
+        known = one.of.properties.get(name)
+        if known is None:
+            continue
+        found: Any = row
+        for step in known.path:
+            found = found.get(step) if isinstance(found, Mapping) else None
+        as_written = value(known, service.version, payload(known, service.version, wanted))
+        if value(known, service.version, found) != as_written:
+            return False
+    return True

@@ -1,0 +1,368 @@
+"""Commands into a service: creates, updates, deletes and actions, one after the other.
+
+The service keeps no ledger, so a command whose answer is lost is never sent again from here: the
+executor probes whether it has happened (`connectors.odata.commands.probe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.connector import Done, Effect, System
+from bridge.model.canonical import canonical_json
+from bridge.model.error_text import describe_error
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from connectors.odata.commands.binding import Bound, bind
+from connectors.odata.commands.probe import Probing
+from connectors.odata.commands.statement import parse
+from connectors.odata.http.client import Client
+from connectors.odata.http.limits import limits_of
+from connectors.odata.metadata.model import EntitySet, Service
+from connectors.odata.protocol.entity_id import key_in
+from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.entity_tables import Tables, whole
+from connectors.odata.protocol.literal import is_value_of, payload
+from connectors.odata.protocol.response import Answer, Request, etag_of, row_of
+from connectors.odata.protocol.row_check import is_row_of
+from connectors.odata.protocol.row_path import row_path
+
+ANY = "*"
+"""If-Match of a command that expects nothing: the row must be there, whatever it holds. Without it
+a PATCH of a row that is not there makes one, in V4.
+"""
+
+MAX_ATTEMPTS = 3
+"""How often a command is sent whose rows somebody else changes after they were read."""
+
+
+class Overtaken(Rejected):
+    """A row was changed after it was read, so that nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A row as it is now."""
+
+    row: Mapping[str, Any]
+    etag: str | None
+
+
+class ODataWriter:
+    """`bridge.connector.Writer` without a ledger.
+
+    A command is one request, or one change set of several. Before a guarded one its row is read:
+    the guard is asked about it, and the request carries that row's ETag. Where somebody changes it in
+    between, the row is read and the guard asked anew (at last: `conflict`). A service without ETags
+    leaves that moment open.
+    """
+
+    def __init__(self, system: System, client: Client | None = None) -> None:
+        self._client = client or Client(system)
+        self._settle = limits_of(system.options).settling
+        self._tables = Tables(system)
+        self._where = f"system {system.name!r}: writing"
+        self._ready = False
+
+    @property
+    def settle(self) -> float:
+        """As `bridge.connector.Writer.settle`: what the options say."""
+        return self._settle
+
+    async def prepare(self) -> None:
+        """As `bridge.connector.Writer.prepare`: logs in and reads the metadata; later, whether the
+        service answers. What was right before may be so again.
+        """
+        await self._client.metadata()
+        if self._ready:
+            try:
+                await self._client.reach()
+            except ConfigurationError as error:
+                raise RetryLater(str(error)) from error
+        self._ready = True
+
+    async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+        """As `bridge.connector.Writer.execute`, without a ledger."""
+        if not effects:
+            return []
+        try:
+            service = await self._client.metadata()
+        except ConfigurationError as error:
+            raise RetryLater(f"{error} (no command was sent)") from error
+        outcomes: list[Done | Exception] = []
+        away: RetryLater | None = None
+        for effect in effects:
+            if away is not None:
+                outcomes.append(RetryLater(f"{away} (this command was not sent)"))
+                continue
+            try:
+                outcomes.append(await self._one(service, effect))
+            except ConfigurationError as error:
+                # The login, or the service's address: no fault of this command, and it was refused.
+                outcomes.append(away := RetryLater(str(error)))
+            except RetryLater as error:
+                outcomes.append(away := error)
+            except OutcomeUnknown as error:
+                outcomes.append(error)
+                away = RetryLater(str(error))
+            except BridgeError as error:
+                outcomes.append(error)
+            except Exception as error:  # noqa: BLE001 - this command's; how far it came is asked
+                outcomes.append(OutcomeUnknown(f"the connector failed: {describe_error(error)}"))
+        return outcomes
+
+    async def probe(self, effect: Effect) -> Done | None:
+        """As `bridge.connector.Writer.probe`: by the command's own question, or by the row's key."""
+        service = await self._client.metadata()
+        return await Probing(self._client, service).ask(effect)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _one(self, service: Service, effect: Effect) -> Done:
+        """Done, once more where somebody changed a row after it was read: whether what the command
+        expects still holds is seen by reading it anew.
+        """
+        bounds = self._bound(service, effect)
+        table = self._table(service, effect)
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(Overtaken):
+                return await self._attempt(service, effect, bounds, table)
+        return await self._attempt(service, effect, bounds, table)
+
+    async def _attempt(
+        self, service: Service, effect: Effect, bounds: Sequence[Bound], table: Table | None
+    ) -> Done:
+        rows = await self._rows_of(service, effect, bounds)
+        if effect.guard is not None and table is not None:
+            row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
+            effect.guard(table.shape, None if row is None else whole(table, row.row))
+        requests = self._requests(service, effect, bounds, rows)
+        if len(requests) == 1:
+            answers = [await self._send(requests[0])]
+        else:
+            answers = await self._client.batch(requests, changeset=True)
+        # The one that failed tells why, not those that were given up because of it.
+        told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
+        undone = not any(answer.good for answer in answers)
+        for one, request, answer in told:
+            self._check(one, request, answer, undone=undone)
+        return _done(service, table, bounds, answers)
+
+    async def _send(self, request: Request) -> Answer:
+        """The answer; once more where the service turned it away for want of an If-Match."""
+        answer = await self._client.ask(request)
+        if answer.status == 428 and "If-Match" not in request.headers:
+            headers = {**request.headers, "If-Match": ANY}
+            answer = await self._client.ask(replace(request, headers=headers))
+        return answer
+
+    def _bound(self, service: Service, effect: Effect) -> list[Bound]:
+        try:
+            bounds = [bind(one, service, effect.parameters) for one in parse(effect.statement)]
+        except ConfigurationError as error:
+            raise Rejected("bad_statement", f"{self._where}: {error}") from None
+        if any(one.statement.verb == "GET" for one in bounds):
+            raise Rejected(
+                "bad_statement", f"{self._where}: GET changes nothing; it belongs into `probe:`"
+            )
+        return bounds
+
+    def _table(self, service: Service, effect: Effect) -> Table | None:
+        """The command's table, before anything is sent: nothing may be wrong with it later."""
+        if not effect.table:
+            return None
+        try:
+            return self._tables.of(service, effect.table)
+        except ConfigurationError as error:
+            raise Rejected("bad_table", f"{self._where}: {error}") from None
+
+    async def _rows_of(
+        self, service: Service, effect: Effect, bounds: Sequence[Bound]
+    ) -> dict[str, Current | None]:
+        """The rows that have to be read first, by their paths: the command's own where it expects
+        something, and each that a PATCH might make because it isn't there.
+        """
+        rows: dict[str, Current | None] = {}
+        if effect.guard is not None and effect.table in service.sets:
+            of = service.sets[effect.table]
+            rows[_path(service, of, effect.key)] = await self._read(service, of, effect.key)
+        for one in bounds:
+            blind = one.statement.verb == "PATCH" and one.of is not None and not one.of.concurrency
+            if not blind or one.of is None or one.key is None:
+                continue
+            path = _path(service, one.of, one.key)
+            if path in rows:
+                continue
+            found = await self._read(service, one.of, one.key)
+            if found is None:
+                raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+            # Where the metadata declares no versions, an ETag in the headers alone may be that of a web
+            # server or proxy: of the answer, not of the row.
+            rows[path] = replace(found, etag=etag_of(found.row))
+        return rows
+
+    async def _read(
+        self, service: Service, of: EntitySet, key: Mapping[str, Any]
+    ) -> Current | None:
+        table = self._tables.of(service, of.name)
+        path = self._client.within(row_path(of, service.version, key), {"$select": table.select})
+        request = Request("GET", path)
+        answer = await self._client.ask(request)
+        if answer.status == 404:
+            return None
+        self._client.check(request, answer)
+        row = row_of(answer.body)
+        if row is None or not table.has_key(table.row(row)):
+            raise RetryLater(
+                f"{self._where}: {of.name}: what came for a row is none; nothing was sent"
+            )
+        if not is_row_of(of, service.version, key, row):
+            raise Rejected(
+                "answer_mismatch",
+                f"{self._where}: {of.name}: the service gives another row than the one with the key that "
+                "was asked for; nothing was sent",
+            )
+        return Current(row, etag_of(row, answer.headers))
+
+    def _requests(
+        self,
+        service: Service,
+        effect: Effect,
+        bounds: Sequence[Bound],
+        rows: Mapping[str, Current | None],
+    ) -> list[Request]:
+        """What is sent. Of several that change one row the first alone holds the version that was read:
+        for the others the row has another one by then.
+        """
+        requests: list[Request] = []
+        changed: set[str] = set()
+        for one in bounds:
+            path = self._changed_path(service, one, effect)
+            row = rows.get(path) if path and path not in changed else None
+            changed.add(path)
+            requests.append(self._guarded(one, effect, row))
+        return requests
+
+    def _changed_path(self, service: Service, one: Bound, effect: Effect) -> str:
+        if one.of is not None:
+            return "" if one.key is None else _path(service, one.of, one.key)
+        if _calls_on(one, effect):
+            return _path(service, service.sets.get(effect.table), effect.key)
+        return ""
+
+    def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
+        """The request with the version of the row that it changes, where that was read."""
+        request = one.request
+        headers = {**request.headers}
+        if row is not None and row.etag:
+            headers["If-Match"] = row.etag
+        elif row is None and one.of is not None and one.key is not None and one.of.concurrency:
+            headers["If-Match"] = ANY
+        if one.statement.verb in {"POST", "PATCH"}:
+            headers["Prefer"] = "return=representation"
+        return replace(request, headers=headers, begin=effect.begin)
+
+    def _check(self, one: Bound, request: Request, answer: Answer, *, undone: bool) -> None:
+        """Raise what is wrong; a precondition that failed tells what for. `undone`: nothing of the
+        command was done, as far as its answers tell.
+        """
+        if answer.status == 412 and request.headers.get("If-Match") == ANY:
+            raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+        if answer.status == 412 and "If-Match" in request.headers and undone:
+            raise Overtaken(
+                "conflict",
+                f"{self._where}: {one.request.path} was changed by somebody else while the command "
+                "was under way, again and again; nothing was done",
+            )
+        self._client.check(request, answer)
+
+
+def _path(service: Service, of: EntitySet | None, key: Mapping[str, Any]) -> str:
+    """The address of a row, by which rows are told apart; "" where the key isn't one of the set."""
+    if of is None or set(key) != set(of.key) or None in key.values():
+        return ""
+    return row_path(of, service.version, key)
+
+
+def _done(
+    service: Service, table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer]
+) -> Done:
+    after = None
+    results = []
+    for one, answer in zip(bounds, answers, strict=True):
+        row = row_of(answer.body)
+        key = _made_key(service, one, answer) if one.statement.verb == "POST" else {}
+        if row is not None or key:
+            # The service's own words first; a key that it tells by address alone is added.
+            results.append({**_told(row or {}), **_told(_lacking(key, row))})
+        if row is None:
+            continue
+        # An action answers with whatever it likes, and PATCH with nothing at times.
+        if table is not None and one.of is not None and one.of.name == table.name:
+            told = table.row(row)
+            complete = all(each.path[0] in row for each in table.properties)
+            after = whole(table, row) if complete and table.has_key(told) else None
+    return Done(
+        rows=len(bounds),
+        result=canonical_json(results) if results else None,
+        after=after,
+        shape=None if table is None or after is None else table.shape,
+    )
+
+
+def _made_key(service: Service, one: Bound, answer: Answer) -> Mapping[str, Any]:
+    """The key of the row that a POST made, from its address; nothing where that isn't told."""
+    address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
+    if one.of is None or not address:
+        return {}
+    properties = [one.of.properties[name] for name in one.of.key]
+    key = key_in(address, properties, service.version)
+    if key is None or not all(map(is_value_of, properties, key)):
+        return {}
+    return {
+        p.name: payload(p, service.version, part) for p, part in zip(properties, key, strict=True)
+    }
+
+
+def _lacking(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {name: part for name, part in key.items() if row is None or row.get(name) is None}
+
+
+def _calls_on(one: Bound, effect: Effect) -> bool:
+    """Whether a function import of V2 is about the command's row: its arguments hold the key."""
+    return bool(effect.key) and all(
+        name in one.fields and one.fields[name] == value for name, value in effect.key.items()
+    )
+
+
+def _given_up(told: tuple[Bound, Request, Answer]) -> bool:
+    return told[2].status == 424
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer says, without what only OData cares for; numbers as text where JSON's own
+    would lose digits.
+    """
+    told = {}
+    for name, value in row.items():
+        if "@" in name or isinstance(value, (dict, list)):
+            continue
+        exact = isinstance(value, bool) or value is None
+        small = isinstance(value, int) and abs(value) <= 2**53
+        told[_utf8(name)] = value if exact or small else _utf8(str(value))
+    return told
+
+
+def _utf8(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON may hold and no receipt."""
+    return text.encode(errors="replace").decode()

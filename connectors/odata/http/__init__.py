@@ -1,0 +1,1 @@
+"""Requests to a service: login, transport, limits, and the errors that come back."""

@@ -1,0 +1,307 @@
+"""A service as the rest of this connector sees it: metadata, reads, writes, batches, pages."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from bridge.connector import System
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    HistoryLost,
+    Rejected,
+    RetryLater,
+    Unsupported,
+)
+from bridge.single_flight import SingleFlight
+from connectors.odata.http.bare_links import bare_page
+from connectors.odata.http.errors import broken
+from connectors.odata.http.limits import limits_of
+from connectors.odata.http.top_limits import TopLimits
+from connectors.odata.http.transport import Exchange
+from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.model import Service, Version
+from connectors.odata.protocol import batch as batches
+from connectors.odata.protocol import multipart
+from connectors.odata.protocol.response import Answer, Page, Request, page_of, with_query
+
+_ACCEPT: Mapping[Version, str] = {
+    # Without the parameter, decimals are JSON numbers, of which many servers lose digits.
+    "v4": "application/json;odata.metadata=minimal;IEEE754Compatible=true",
+    "v2": "application/json",
+}
+_CONTENT: Mapping[Version, str] = {
+    "v4": "application/json;IEEE754Compatible=true",
+    "v2": "application/json",
+}
+_VERSION: Mapping[Version, Mapping[str, str]] = {
+    "v4": {"OData-Version": "4.0", "OData-MaxVersion": "4.01"},
+    "v2": {"DataServiceVersion": "2.0", "MaxDataServiceVersion": "2.0"},
+}
+
+
+class Client:
+    """Any number of tasks may use it at once. Connects when it is needed.
+
+    Raises ConfigurationError (the login, the address), RetryLater (away, busy, an answer that
+    broke off), Rejected (this one request), OutcomeUnknown (a write whose answer was lost). No
+    message holds a secret of the login.
+    """
+
+    def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
+        self._where = f"system {system.name!r}"
+        self._limits = limits_of(system.options)
+        self._exchange = Exchange(system, clock)
+        self._service: Service | None = None
+        self._reading: SingleFlight[str, Service] = SingleFlight()
+        self._form: batches.Format | None = None
+        #: How many rows may be asked for at once, by entity set.
+        self.top_limits = TopLimits()
+
+    @property
+    def room(self) -> int:
+        """How many characters a path may have, so that the URL is not too long."""
+        return max(100, self._limits.url_length - self._exchange.root_length)
+
+    def within(self, path: str, params: Mapping[str, str]) -> str:
+        """`path` with `params`; without `$select` where the URL would be too long: then all
+        properties come, and those that nobody asked for are left alone.
+        """
+        whole = with_query(path, params)
+        if len(whole) <= self.room or "$select" not in params:
+            return whole
+        return with_query(path, {name: one for name, one in params.items() if name != "$select"})
+
+    async def open(self) -> None:
+        """Log in, by reading the metadata."""
+        await self.metadata()
+
+    async def reach(self) -> None:
+        """Find out whether the service answers, by reading its root, where there may be nothing to
+        see. Raises RetryLater, ConfigurationError.
+        """
+        request = await self._dressed(Request("GET", ""))
+        answer = await self._exchange.ask(request)
+        if answer.status != 403:
+            with suppress(Rejected):
+                self._exchange.check(request, answer)
+
+    async def close(self) -> None:
+        """End all connections. May be called twice."""
+        await self._exchange.close()
+
+    async def metadata(self) -> Service:
+        """What the service offers; read once. Raises ConfigurationError where it is none."""
+        if self._service is None:
+            self._service = await self._reading.result("$metadata", self._read_metadata)
+        return self._service
+
+    async def _read_metadata(self) -> Service:
+        try:
+            return self._parsed(await self._document())
+        except Rejected as error:
+            raise ConfigurationError(
+                f"{error}; `url` should be the root of the service, as in https://host/path/"
+            ) from error
+
+    async def _document(self) -> Answer:
+        """As XML, which every service had once; as JSON from those that have nothing else."""
+        request = Request("GET", "$metadata", headers={"Accept": "application/xml"})
+        answer = await self._exchange.ask(request)
+        if answer.status in {406, 415}:
+            request = replace(request, headers={"Accept": "application/json"})
+            answer = await self._exchange.ask(request)
+        self._exchange.check(request, answer)
+        return answer
+
+    def _parsed(self, answer: Answer) -> Service:
+        body = answer.body
+        content = (
+            json.dumps(body, default=str).encode() if isinstance(body, dict) else (body or b"")
+        )
+        try:
+            return parse(content, answer.headers.get("content-type", ""))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._where}: {error}") from None
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Answer:
+        """The answer to a read. `path` is relative to the service's root and percent-encoded;
+        `params` are not. Where a `$top` is refused, it is lowered to what the service takes: fewer rows
+        come then. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
+        """
+        if absolute:
+            return await self._get(path, prefer, absolute=True)
+        return await self.top_limits.ask(
+            path, params or {}, lambda options: self._get(self.within(path, options), prefer)
+        )
+
+    async def _get(self, path: str, prefer: str, *, absolute: bool = False) -> Answer:
+        headers = {"Prefer": prefer} if prefer else {}
+        request = await self._dressed(Request("GET", path, None, headers))
+        answer = await self._exchange.ask(request)
+        if absolute and answer.status == 410:
+            raise HistoryLost(
+                f"{self._exchange.place(request)}: the service can't tell any more what has "
+                "changed since (410)"
+            )
+        self._exchange.check(request, answer)
+        return answer
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to a write, with the token against forgery where the service asks for one."""
+        return await self._ask(await self._dressed(Request(method, path, body, headers or {})))
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer as it came, whatever its status: `check` tells errors."""
+        return await self._exchange.ask(await self._dressed(request))
+
+    async def batch(self, requests: Sequence[Request], *, changeset: bool = False) -> list[Answer]:
+        """Aligned answers, whatever their status: `check` tells errors. `changeset`: all are done
+        together or none is, in one `$batch`; otherwise in as many as are needed.
+
+        Raises Unsupported where the service takes no `$batch`, and nothing was done.
+        """
+        size = self._limits.batch
+        if changeset and len(requests) > size:
+            raise Rejected(
+                "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"
+            )
+        answers: list[Answer] = []
+        for at in range(0, len(requests), size):
+            some = [await self._dressed(one) for one in requests[at : at + size]]
+            answers += await self._batch(some, changeset=changeset)
+        return answers
+
+    def check(self, request: Request, answer: Answer) -> None:
+        """Raise what is wrong with one answer of a batch."""
+        self._exchange.check(request, answer)
+
+    async def page(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        prefer: str = "",
+        absolute: bool = False,
+    ) -> Page:
+        """One page of a collection; as `get`."""
+        answer = await self.get(path, params, prefer=prefer, absolute=absolute)
+        found = self.page_in(answer)
+        if found is None:
+            place = self._exchange.place(Request("GET", path))
+            raise ConfigurationError(f"{place}: no list of rows came; is it an entity set?")
+        return found
+
+    def page_in(self, answer: Answer) -> Page | None:
+        """The page that an answer is, its links without what every request gets; None for no page."""
+        page = page_of(answer.body)
+        return page and bare_page(page, self._exchange.query)
+
+    async def pages(
+        self, path: str, params: Mapping[str, str] | None = None, *, size: int = 0
+    ) -> AsyncIterator[Page]:
+        """All pages of a collection, by the service's own links. `size`: how many rows of a page
+        are asked for; the service may give fewer, or more.
+        """
+        prefer = f"odata.maxpagesize={size}" if size else ""
+        found = await self.page(path, params, prefer=prefer)
+        yield found
+        async for later in self.further(found, path, prefer=prefer):
+            yield later
+
+    async def further(self, page: Page, path: str, *, prefer: str = "") -> AsyncIterator[Page]:
+        """The pages behind a page of `path`."""
+        followed: set[str] = set()
+        while page.next_link:
+            if page.next_link in followed:
+                place = self._exchange.place(Request("GET", path))
+                raise RetryLater(f"{place}: the pages go in a circle")
+            followed.add(page.next_link)
+            page = await self.page(page.next_link, prefer=prefer, absolute=True)
+            yield page
+
+    async def _ask(self, request: Request) -> Answer:
+        answer = await self._exchange.ask(request)
+        self._exchange.check(request, answer)
+        return answer
+
+    async def _dressed(self, request: Request) -> Request:
+        """With the headers that the service's version wants."""
+        version = (await self.metadata()).version
+        headers = {"Accept": _ACCEPT[version], **_VERSION[version]}
+        if request.body is not None:
+            headers["Content-Type"] = _CONTENT[version]
+        return replace(request, headers={**headers, **request.headers})
+
+    async def _batch(self, requests: Sequence[Request], *, changeset: bool) -> list[Answer]:
+        version = (await self.metadata()).version
+        forms: tuple[batches.Format, ...] = ("json", "multipart")
+        if self._form is not None:
+            forms = (self._form,)
+        elif version == "v2":
+            forms = ("multipart",)
+        refused = ""
+        for form in forms:
+            whole = _whole(requests, form, version, changeset=changeset)
+            answer = await self._exchange.ask(whole)
+            if self._form is None and answer.status in batches.REFUSED:
+                try:
+                    self._exchange.check(whole, answer)
+                except BridgeError as error:
+                    refused = str(error)
+                continue
+            self._exchange.check(whole, answer)
+            try:
+                found = _answers(form, answer, len(requests), changeset=changeset)
+            except ValueError:
+                raise broken(self._exchange.place(whole), writes=whole.writes) from None
+            self._form = form
+            return found
+        raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
+
+
+def _whole(
+    requests: Sequence[Request], form: batches.Format, version: Version, *, changeset: bool
+) -> Request:
+    writes = any(one.writes for one in requests)
+    begin = next((one.begin for one in requests if one.begin is not None), None)
+    headers = dict(_VERSION[version])
+    if version == "v4" and not changeset:
+        headers["Prefer"] = "odata.continue-on-error"
+    if form == "json":
+        headers |= {"Accept": "application/json", "Content-Type": "application/json"}
+        body = batches.body_json(requests, changeset=changeset)
+        return Request("POST", "$batch", body, headers, writes, begin)
+    boundary = f"batch-{uuid.uuid4()}"
+    headers["Accept"] = "multipart/mixed"
+    headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
+    content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
+    return Request("POST", "$batch", content, headers, writes, begin)
+
+
+def _answers(form: batches.Format, answer: Answer, count: int, *, changeset: bool) -> list[Answer]:
+    if form == "json":
+        return batches.answers_json(answer.body, count, changeset=changeset)
+    kind = answer.headers.get("content-type", "")
+    content = answer.body if isinstance(answer.body, bytes) else b""
+    return batches.answers_multipart(kind, content, count, changeset=changeset)

@@ -1,0 +1,271 @@
+"""How to log in: basic, OAuth2 client credentials, an API key's header."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from bridge.connector import System, TransportRisk
+from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
+from bridge.model.redaction import SecretGenerations, register_login, register_secret
+from bridge.model.web_address import split_web_address
+from connectors.http.dates import retry_after_seconds
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.json_values import parse_json
+from connectors.http.tls import http_tls
+from connectors.http.transport import plain_login
+from connectors.odata.http.status_errors import message
+from connectors.odata.protocol.response import shown
+
+EARLY = 30.0
+"""Seconds before a token expires in which it is not used any more."""
+
+LONGEST_USE = 86_400.0
+"""Seconds after which a token is asked for again at the latest."""
+
+UNTOLD = 300.0
+"""Seconds for which a token is used whose server doesn't say how long it is good for."""
+
+
+_TOKENS = ("access_token", "refresh_token", "id_token")
+"""What the server of tokens hands out: none of it may be shown."""
+
+
+def _web_address(value: str) -> str:
+    split_web_address(value)
+    return value
+
+
+class OAuth2(BaseModel):
+    """Client credentials (RFC 6749, section 4.4)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    token_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        repr=False, description="Where tokens are handed out: https://..."
+    )
+    client_id: str = Field(description="The client's id.")
+    client_secret: SecretStr = Field(description="Its secret, by reference.")
+    scope: str = Field(default="", description="Scopes, separated by spaces, where they are asked.")
+    parameters: dict[str, str] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Further fields of the form, such as `resource`.",
+    )
+    send: Literal["header", "form"] = Field(
+        default="header", description="Where the id and the secret stand in the question."
+    )
+
+
+class ApiKey(BaseModel):
+    """A key in a header of every request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="Its name.")
+    value: SecretStr = Field(description="The key, by reference.")
+
+
+class Login(BaseModel):
+    """The `login:` mapping. Basic login may stand in `url` instead; certificates are `tls:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    user: str | None = Field(default=None, description="User of a basic login.")
+    password: SecretStr | None = Field(default=None, description="Its password, by reference.")
+    oauth2: OAuth2 | None = Field(default=None, description="OAuth2 client credentials.")
+    api_key: ApiKey | None = Field(default=None, description="A key in a header.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        files = {"ca", "certificate", "key", "key_password"}
+        if isinstance(data, dict) and (names := sorted(files & data.keys())):
+            raise ValueError(
+                f"{', '.join(names)}: a section of its own by now, `tls:` beside `login:`"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Login:
+        ways = [name for name in ("user", "oauth2", "api_key") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} are two ways to log in: give one")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the client needs: who signs requests, and by what TLS."""
+
+    auth: httpx.Auth | None = field(repr=False)
+    tls: ssl.SSLContext
+
+
+def entry(system: System, clock: Callable[[], float]) -> Entry:
+    """How to get into a system; `clock` in seconds. Raises ConfigurationError."""
+    where = f"system {system.name!r}"
+    login = system.login if isinstance(system.login, Login) else Login()
+    split = urlsplit(system.url)
+    user, password = unquote(split.username or ""), unquote(split.password or "")
+    if user and (login.user is not None or login.oauth2 or login.api_key):
+        raise ConfigurationError(
+            f"{where}: a user in `url` and `login:` are two ways: give one; take the user out of `url`"
+        )
+    if login.user is not None and login.password is not None:
+        user, password = login.user, login.password.get_secret_value()
+    tls = http_tls(system)
+    if login.oauth2 is not None:
+        secret = login.oauth2.client_secret.get_secret_value()
+        register_login(login.oauth2.client_id, secret, f"{where} oauth2")
+        return Entry(Tokens(login.oauth2, where, clock), tls)
+    if login.api_key is not None:
+        key = login.api_key.value.get_secret_value()
+        register_secret(key, f"{where} api_key")
+        return Entry(Header(login.api_key.header, key), tls)
+    if user:
+        register_login(user, password, where)
+        return Entry(httpx.BasicAuth(user, password), tls)
+    return Entry(None, tls)
+
+
+def transport_risks(system: System) -> Iterator[TransportRisk]:
+    """Logins, and keys in the query of `url`, that go to another machine in clear."""
+    login = system.login if isinstance(system.login, Login) else None
+    # What is hidden of `url` is a secret that stands in it.
+    if login is not None or "@" in urlsplit(system.url).netloc or "***" in system.shown_url:
+        yield from plain_login(system.url, ("url",))
+    if login is not None and login.oauth2 is not None:
+        yield from plain_login(login.oauth2.token_url, ("login", "oauth2", "token_url"))
+
+
+class Header(httpx.Auth):
+    """A key in a header."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self._name = name
+        self._value = value
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """The request with its key."""
+        request.headers[self._name] = self._value
+        yield request
+
+
+class Tokens(httpx.Auth):
+    """Bearer tokens: asked for once, again shortly before they expire and when one is refused.
+
+    Raises ConfigurationError when the token's server refuses the client, RetryLater while it is
+    away.
+    """
+
+    def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
+        self._login = login
+        self._where = f"{where}: the token's server {shown(login.token_url)}"
+        self._clock = clock
+        self._token = ""
+        self._handed_out = {name: SecretGenerations() for name in _TOKENS}
+        self._until = 0.0
+        self._asking = asyncio.Lock()
+        self._failures = 0
+        """Questions that brought no token, and why the last one of them didn't, where that is known."""
+        self._failure: RetryLater | ConfigurationError | None = None
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """The request with a token; once more with a new one where that is refused."""
+        for last in (False, True):
+            failures = self._failures
+            async with self._asking:
+                if not self._token or self._clock() >= self._until:
+                    if self._failures > failures:
+                        # The question that this request waited for was its own, too.
+                        raise self._failure or RetryLater(f"{self._where} is away")
+                    has_token, self._failure = False, None
+                    try:
+                        answer = yield self._question()
+                        await self._read(answer)
+                        self._keep(answer)
+                        has_token = True
+                    except (RetryLater, ConfigurationError) as error:
+                        self._failure = error
+                        raise
+                    finally:
+                        # Also where httpx closes this generator, because nobody answered.
+                        self._failures += not has_token
+                token = self._token
+            request.headers["Authorization"] = f"Bearer {token}"
+            response = yield request
+            if response.status_code != 401 or last:
+                return
+            if self._token == token:  # else somebody has got a new one meanwhile
+                self._until = 0.0
+
+    def _question(self) -> httpx.Request:
+        login = self._login
+        secret = login.client_secret.get_secret_value()
+        form = {"grant_type": "client_credentials", **login.parameters}
+        if login.scope:
+            form["scope"] = login.scope
+        if login.send == "form":
+            form |= {"client_id": login.client_id, "client_secret": secret}
+        request = httpx.Request(
+            "POST", login.token_url, data=form, headers={"Accept": "application/json"}
+        )
+        if login.send == "header":
+            return next(httpx.BasicAuth(login.client_id, secret).auth_flow(request))
+        return request
+
+    async def _read(self, answer: httpx.Response) -> None:
+        """Its body. What can't be read says nothing about the request that needs the token."""
+        try:
+            await answer.aread()
+        except UnreadableAnswer as error:
+            raise RetryLater(f"{self._where} gave an answer that can't be read: {error}") from error
+
+    def _keep(self, answer: httpx.Response) -> None:
+        told: Any = None
+        if "json" in answer.headers.get("content-type", ""):
+            with suppress(UnreadableAnswer):
+                told = parse_json(answer.content)
+        token = told.get("access_token") if isinstance(told, dict) else None
+        if isinstance(told, dict):
+            for name, generations in self._handed_out.items():
+                if isinstance(handed_out := told.get(name), str):
+                    generations.add(handed_out)
+        if answer.status_code >= 500 or answer.status_code in {408, 429}:
+            after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
+            raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
+        if not answer.is_success or not isinstance(token, str) or not token:
+            said = message(told)
+            raise LoginRefused(
+                f"{self._where} hands out no token ({answer.status_code}"
+                f"{': ' + said if said else ''}); check `login.oauth2`"
+            )
+        seconds = _seconds(told.get("expires_in"))
+        self._token = token
+        # Of a token that is good for a few seconds only, half of them are used.
+        self._until = self._clock() + max(seconds - EARLY, seconds / 2)
+
+
+def _seconds(told: Any) -> float:
+    """How long a token is good for; `UNTOLD` for what is no such number."""
+    try:
+        seconds = float(told)
+    except (TypeError, ValueError, OverflowError):
+        return UNTOLD
+    return min(seconds, LONGEST_USE) if seconds > 0 else UNTOLD

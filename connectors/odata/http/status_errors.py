@@ -1,0 +1,244 @@
+"""What is wrong with an answer, and what the caller should do about it. Pure.
+
+| answer | a read | a write |
+|---|---|---|
+| 401 | ConfigurationError | ConfigurationError |
+| 403 | ConfigurationError | MissingRight `forbidden` |
+| a redirect, a web page | ConfigurationError | ConfigurationError |
+| 303, a web page that says 2xx | ConfigurationError | OutcomeUnknown: who redirects may have done it |
+| 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
+| another 4xx | Rejected `refused` | the same |
+| 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
+| 429, 503 | RetryLater, with its Retry-After | the same: it was turned away |
+| 5xx, or a 200, with an error of the service in it | Rejected `legacy_error` | the same |
+| 5xx without a word; JSON that breaks off | RetryLater | OutcomeUnknown |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    LoginRefused,
+    MissingRight,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+)
+from bridge.model.withheld import WITHHELD, withheld
+from connectors.http.dates import retry_after_seconds
+from connectors.http.errors import UnreadableAnswer
+from connectors.http.words import MAX_SEARCHED_BYTES, element_text, line_of, one_line
+from connectors.http.xml_tree import parse_xml
+from connectors.odata.protocol.response import Answer, shown
+
+_CODES = {
+    404: "not_found",
+    409: "conflict",
+    412: "conflict",
+    428: "etag_required",
+    501: "not_supported",
+}
+_LOST = frozenset({408, 502, 504})
+_AWAY = frozenset({425, 429, 503})
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECASE)
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
+
+
+def without_words(answer: Answer) -> Answer:
+    """The same answer with the service's code, where it tells one, in place of its words."""
+    body = answer.body
+    if answer.good and not is_page(answer) and not _is_error(body):
+        return answer
+    if is_page(answer):
+        return replace(answer, body=f"<html><title>{WITHHELD}</title>".encode() if body else body)
+    if not message(body) and not _told(answer):
+        return answer
+    error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return replace(answer, body={"error": {"message": withheld(code)}})
+
+
+def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError | None:
+    """The error that the answer is, or None; `where` is for people and begins the message."""
+    if 300 <= answer.status < 400:
+        return _moved(answer, where, writes=writes)
+    if answer.status == 401:
+        return LoginRefused(
+            f"{where}: the login was refused (401){_told(answer)}; check the user and the password "
+            "in `url`, or what `login:` says"
+        )
+    if is_page(answer):
+        return _page(answer, where, writes=writes, now=now)
+    if answer.good:
+        words = message(answer.body) if _is_error(answer.body) else ""
+        return Rejected("legacy_error", f"{where}: {words}") if words else None
+    return _refusal(answer, where, writes=writes, now=now)
+
+
+def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
+    told = f"{where}: {answer.status}{_told(answer)}"
+    if answer.status == 403:
+        if writes:
+            return MissingRight("forbidden", f"{told}; the login has no right to do that")
+        return ConfigurationError(f"{told}; the login has no right to read that: give it one")
+    if answer.status in _AWAY:
+        return RetryLater(told, after=retry_after(answer, now))
+    if answer.status in _CODES:
+        return Rejected(_CODES[answer.status], told)
+    if answer.status in _LOST or (answer.status >= 500 and not message(answer.body)):
+        if writes:
+            return OutcomeUnknown(f"{told}; whether it was done is unknown")
+        return RetryLater(told, after=retry_after(answer, now))
+    if answer.status >= 500:
+        return Rejected("legacy_error", told)
+    return Rejected("refused", told)
+
+
+def _moved(answer: Answer, where: str, *, writes: bool) -> BridgeError:
+    to = shown(answer.headers.get("location", "")) or "nowhere"
+    if writes and answer.status == 303:
+        return OutcomeUnknown(
+            f"{where}: the service redirects (303) to {to}, as after something that was done; "
+            "whether it was is unknown"
+        )
+    return ConfigurationError(
+        f"{where}: the service redirects ({answer.status}) to {to}; if it has moved, correct `url`; "
+        "if that is a login page, say under `login:` how to log in"
+    )
+
+
+def _page(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
+    if answer.status >= 400:
+        return _refusal(answer, where, writes=writes, now=now)
+    title = _title(answer.body)
+    called = f" ({title!r})" if title else ""
+    if writes:
+        return OutcomeUnknown(
+            f"{where}: a web page{called} came instead of OData; whether it was done is unknown"
+        )
+    return ConfigurationError(
+        f"{where}: a web page{called} came instead of OData; `url` should be the root of the "
+        "service, and a login page means that `login:` is not as the service wants it"
+    )
+
+
+def _is_error(body: Any) -> bool:
+    """Whether an answer that says it is good is nothing but an error: rows may have an `error`."""
+    if isinstance(body, bytes):
+        return _ERROR.match(body[:MAX_SEARCHED_BYTES]) is not None
+    if not isinstance(body, Mapping):
+        return False
+    names = {name for name in body if not name.startswith("@")}
+    if len(names) != 1 or not names <= {"error", "odata.error"}:
+        return False
+    # A row of one property, with its context, may hold a text that is called so.
+    has_context = "@odata.context" in body or "@context" in body
+    return not has_context or isinstance(body[names.pop()], Mapping)
+
+
+def is_page(answer: Answer) -> bool:
+    """Whether it is HTML, whatever its status says."""
+    if "html" in answer.headers.get("content-type", "").lower():
+        return True
+    return (
+        isinstance(answer.body, bytes) and _PAGE.match(answer.body[:MAX_SEARCHED_BYTES]) is not None
+    )
+
+
+def is_csrf(answer: Answer) -> bool:
+    """Whether a write was refused because it lacks the token against forgery, or has an old one."""
+    wanted = answer.headers.get("x-csrf-token", "").lower() == "required"
+    return answer.status == 403 and wanted
+
+
+def message(body: Any) -> str:
+    """The service's own words with all its details, on one line; empty where there are none.
+
+    V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`, and SAP's
+    details stand in `innererror.errordetails`; XML.
+    """
+    if isinstance(body, bytes):
+        return _joined(_xml_words(body))
+    error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
+    if isinstance(error, str):
+        return one_line(error)
+    if not isinstance(error, Mapping):
+        return ""
+    words = [_text(error)]
+    inner = error.get("innererror")
+    for holder, name in ((error, "details"), (inner, "errordetails")):
+        details = holder.get(name) if isinstance(holder, Mapping) else None
+        if isinstance(details, Mapping):  # as V2 writes lists
+            details = details.get("results", details.get("errordetail"))
+        words += (
+            [_detail(one) for one in details or [] if isinstance(one, Mapping)]
+            if isinstance(details, list)
+            else []
+        )
+    return _joined(words) or one_line(str(error.get("code") or "error"))
+
+
+MAX_DETAILS = 20
+"""Details of one error that are kept; of the others their number is said."""
+
+
+def _joined(words: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(filter(None, map(one_line, words))))
+    # A detail often repeats the message, with what it is about.
+    distinct = [
+        one
+        for one in distinct
+        if not any(one != other and other.startswith(one) for other in distinct)
+    ]
+    more = len(distinct) - MAX_DETAILS
+    return "; ".join([*distinct[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """A detail's words, and the property that it is about."""
+    words = _text(error)
+    target = error.get("target") or error.get("propertyref")
+    named = isinstance(target, str) and target and target not in words
+    return f"{words} ({target})" if words and named else words
+
+
+def _xml_words(body: bytes) -> list[str]:
+    first = element_text(body, "message")
+    if b"errordetail" not in body[:MAX_SEARCHED_BYTES]:
+        return [first]
+    try:
+        root = parse_xml(body)
+    except UnreadableAnswer:
+        return [first]
+    elements = [one for one in root.iter() if one.tag.rpartition("}")[2] == "message"]
+    return [first, *("".join(one.itertext()) for one in elements)]
+
+
+def _text(error: Mapping[str, Any]) -> str:
+    words = error.get("message")
+    if isinstance(words, Mapping):
+        words = words.get("value")
+    return words if isinstance(words, str) else ""
+
+
+def _told(answer: Answer) -> str:
+    words = message(answer.body) or _title(answer.body)
+    if not words and isinstance(answer.body, bytes) and not is_page(answer):
+        words = line_of(answer.body)
+    return f": {words}" if words else ""
+
+
+def _title(body: Any) -> str:
+    return element_text(body, "title") if isinstance(body, bytes) else ""
+
+
+def retry_after(answer: Answer, now: datetime) -> float | None:
+    """Seconds until the service wants to be asked again, where it says so."""
+    return retry_after_seconds(answer.headers, now)

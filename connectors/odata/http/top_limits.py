@@ -1,0 +1,73 @@
+"""How many rows each entity set gives at most for one question, where it refuses more of them (`$top`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from bridge.model.errors import Rejected
+from connectors.odata.paging.keyset_pages import refuses
+
+Answered = TypeVar("Answered")
+
+
+class TopLimits:
+    """Remembers by path. A `$top` that is refused is halved until it is taken; that it is the reason at
+    all is seen by one row being taken.
+    """
+
+    def __init__(self) -> None:
+        self._largest: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
+
+    def of(self, path: str) -> int | None:
+        """The most rows that may be asked for; None: no such limit was met."""
+        return self._largest.get(path)
+
+    async def ask(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        ask: Callable[[Mapping[str, str]], Awaitable[Answered]],
+    ) -> Answered:
+        """What `ask` gives for these query options, with as large a `$top` as the service takes. Raises as
+        `ask`: its first refusal, where that isn't about `$top`.
+        """
+        wanted = int(params.get("$top", "0"))
+        top = min(wanted, self._largest.get(path, wanted))
+        options = {**params, "$top": str(top)} if "$top" in params else params
+        try:
+            answered = await ask(options)
+        except Rejected as error:
+            if top <= max(1, self._taken.get(path, 1)) or not refuses(error):
+                raise
+            refusal = error
+        else:
+            self._taken[path] = max(top, self._taken.get(path, 0))
+            return answered
+        return await self._halved(path, options, top, ask, refusal)
+
+    async def _halved(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        top: int,
+        ask: Callable[[Mapping[str, str]], Awaitable[Answered]],
+        refusal: Rejected,
+    ) -> Answered:
+        taken, smallest = None, 1
+        try:
+            taken = await ask({**params, "$top": "1"})
+        except Rejected:
+            raise refusal from None
+        while top // 2 > smallest:
+            top //= 2
+            try:
+                taken = await ask({**params, "$top": str(top)})
+            except Rejected as error:
+                if not refuses(error):
+                    raise
+                continue
+            smallest = top
+        self._largest[path] = self._taken[path] = smallest
+        return taken

@@ -1,0 +1,293 @@
+"""One request and its answer: address, login, headers, and the token against forgery."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+import httpx
+
+from bridge.connector import System
+from bridge.connector.current_login import Attempt
+from bridge.model.errors import ConfigurationError, LoginRefused, Rejected, RetryLater
+from bridge.model.web_address import split_web_address
+from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
+from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
+from connectors.http.secret_headers import SecretHeaders
+from connectors.odata.http.errors import broken, lost, too_large
+from connectors.odata.http.limits import limits_of
+from connectors.odata.http.login import entry
+from connectors.odata.http.status_errors import fault, is_csrf, is_page, without_words
+from connectors.odata.protocol.response import WRITES, Answer, Request, parsed, shown
+
+BEGIN = "bridge.begin"
+UNAUTHORIZED = 401
+KEEP = 2.0
+"""Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
+that is sent into one that ends has an unknown outcome for nothing.
+"""
+
+LARGEST = MAX_BODY_BYTES
+"""Bytes of an answer that are taken. A service that knows no pages would fill the memory."""
+
+
+class Exchange:
+    """Asks one service. Any number of tasks may use it at once; connects when it is needed."""
+
+    def __init__(
+        self,
+        system: System,
+        clock: Callable[[], float] = time.time,
+        *,
+        largest: int = LARGEST,
+    ) -> None:
+        self._where = f"system {system.name!r}"
+        self._root, self._query = root_of(system)
+        self._clock = clock
+        self._masked = system.masked
+        self._tables = frozenset(use.table for use in system.tables)
+        limits = limits_of(system.options)
+        attempt = system.shared_login.current()
+        self._system, self._login_number = system, attempt.number
+        credentials = attempt.credentials
+        way = entry(replace(system, url=credentials.url, login=credentials.login), clock)
+        secret_headers = SecretHeaders()
+        self._http = httpx.AsyncClient(
+            auth=way.auth,
+            verify=way.tls,
+            timeout=limits.timeout,
+            limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
+            # Behind the login: a token that has to be asked for first takes its time.
+            event_hooks={
+                "request": [secret_headers.sent, _begun],
+                "response": [secret_headers.received, bound_answers(largest)],
+            },
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
+        )
+        self._token = ""
+
+    @property
+    def query(self) -> str:
+        """What stands in the query of every request, as it is in `url`."""
+        return self._query
+
+    @property
+    def root_length(self) -> int:
+        """Characters of every URL that are the same."""
+        return len(self._root) + len(self._query) + 1
+
+    async def close(self) -> None:
+        """End all connections. May be called twice."""
+        await self._http.aclose()
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer as it came, whatever its status; a write that lacks the service's token is
+        sent again with it. The path may be a link of the service.
+
+        Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.
+        """
+        headers = self._headers(request)
+        if request.method not in WRITES:
+            return await self._once(request, headers)
+        if self._token:
+            headers["X-CSRF-Token"] = self._token
+        answer = await self._once(request, headers)
+        if is_csrf(answer):
+            headers["X-CSRF-Token"] = await self._fetch_token()
+            answer = await self._once(request, headers)
+            if is_csrf(answer):
+                raise ConfigurationError(
+                    f"{self.place(request)}: the service refuses the x-csrf-token that it has "
+                    "just handed out; its cookies have to come along, which a proxy may prevent"
+                )
+        return answer
+
+    def check(self, request: Request, answer: Answer) -> None:
+        """Raise what is wrong with an answer (`connectors.odata.http.status_errors`)."""
+        if self._is_masked(request):
+            answer = without_words(answer)
+        error = fault(answer, self.place(request), writes=request.writes, now=self._now())
+        if error is not None:
+            raise error
+
+    def _is_masked(self, request: Request) -> bool:
+        """Whether the service's words may quote a masked column: of what was asked, or of what a
+        function, an action or a batch did.
+        """
+        if not self._masked:
+            return False
+        path, _, query = request.path.partition("?")
+        if "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        path = path.removeprefix(urlsplit(self._root).path).lstrip("/")
+        if path in {"", "$metadata"}:
+            return False
+        name = unquote(path.partition("(")[0])
+        # Behind a slash are actions and other sets.
+        others = "/" in path or "$expand" in query
+        return others or name in self._masked or name not in self._tables
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def place(self, request: Request) -> str:
+        """What was asked where, for people: without the query, which may hold anything."""
+        try:
+            split = urlsplit(request.path)
+        except ValueError:
+            return f"{self._where}: {request.method} of a link that is no address"
+        path = split.path.rpartition("/")[2] if split.netloc else split.path
+        return f"{self._where}: {request.method} {path if len(path) <= 100 else path[:100] + '...'}"
+
+    async def _fetch_token(self) -> str:
+        """The token for writes; its cookie stays with the HTTP client."""
+        request = Request("GET", "", headers={"X-CSRF-Token": "Fetch"})
+        answer = await self._once(request, self._headers(request))
+        token = answer.headers.get("x-csrf-token", "")
+        away = fault(answer, self.place(request), writes=False, now=self._now())
+        if isinstance(away, RetryLater):
+            raise away
+        if token.lower() in {"", "required", "fetch"}:
+            raise ConfigurationError(
+                f"{self._where}: writes are refused without an x-csrf-token, and a read of the "
+                f"service's root hands out none ({answer.status})"
+            )
+        self._token = token
+        return token
+
+    async def _once(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """With the secrets as they are now. A refused login did nothing, so that a write is sent again
+        with others, too.
+        """
+        if self._http.auth is None:
+            return await self._exchanged(request, headers)
+        logins = self._system.shared_login
+        while True:
+            attempt = logins.attempt()
+            self._log_in_with(attempt)
+            try:
+                answer = await self._exchanged(request, headers)
+                if answer.status == UNAUTHORIZED:
+                    self.check(request, answer)
+            except LoginRefused as error:
+                if (wrong := logins.refused(attempt, error)) is not None:
+                    raise wrong from None
+            else:
+                # Many a service shows its metadata to everybody.
+                if request.path not in {"", "$metadata"}:
+                    logins.accepted(attempt)
+                return answer
+            finally:
+                logins.ended(attempt)
+
+    def _log_in_with(self, attempt: Attempt) -> None:
+        if attempt.number == self._login_number:
+            return
+        credentials = attempt.credentials
+        now = replace(self._system, url=credentials.url, login=credentials.login)
+        auth = entry(now, self._clock).auth
+        if auth is not None:
+            self._http.auth = auth
+        self._root, self._query = root_of(now)
+        self._token, self._login_number = "", attempt.number
+
+    async def _exchanged(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        url, place = self._url(request.path), self.place(request)
+        try:
+            async with self._http.stream(
+                request.method,
+                url,
+                content=_content(request.body),
+                headers=dict(headers),
+                extensions={BEGIN: request.begin},
+            ) as response:
+                content = await response.aread()
+        except httpx.HTTPError as error:
+            # The question for a token is an exchange of its own: the write was not sent yet.
+            asked = error.request.url
+            own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
+            if not own:
+                place = f"{self._where}: the token's server {shown(str(asked))}"
+            raise lost(error, place, writes=request.writes and own) from error
+        except AnswerTooLarge as error:
+            raise too_large(place, error, writes=request.writes) from None
+        except UnreadableAnswer:
+            raise broken(place, writes=request.writes) from None
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            # It was never sent. What is wrong with it may hold a secret.
+            raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
+        told = {name.lower(): value for name, value in response.headers.items()}
+        raw = Answer(response.status_code, told, content or None)
+        if is_page(raw):
+            return raw
+        try:
+            body = parsed(told.get("content-type", ""), content)
+        except UnreadableAnswer as error:
+            if not raw.good:
+                return raw
+            if isinstance(error, AnswerTooLarge):
+                raise too_large(place, error, writes=request.writes) from None
+            raise broken(place, writes=request.writes) from None
+        return Answer(raw.status, told, body)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        content = {} if request.body is None else {"Content-Type": "application/json"}
+        return {"Accept": "application/json", **content, **request.headers}
+
+    def _url(self, path: str) -> str:
+        """The whole URL of a path below the root, or of a link that the service gave.
+
+        Links are followed to the service only, whatever host they name: a service behind a proxy
+        often knows its own name alone, and any other host would be handed the login.
+        """
+        root = urlsplit(self._root)
+        try:
+            target = urlsplit(urljoin(self._root, path))
+        except ValueError:
+            raise Rejected(
+                "bad_request", f"{self._where}: the service gave a link that is no address"
+            ) from None
+        same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
+        if not same and not target.path.startswith(root.path):
+            raise ConfigurationError(
+                f"{self._where}: the service gave a link to {shown(urlunsplit(target))}, which is "
+                "outside of `url`; if it has moved, correct `url`"
+            )
+        query = target.query
+        if self._query and self._query not in query:
+            query = f"{query}&{self._query}" if query else self._query
+        return urlunsplit((root.scheme, root.netloc, target.path, query, ""))
+
+
+async def _begun(sent: httpx.Request) -> None:
+    """The request goes out now; the question for a token has no such extension."""
+    begin = sent.extensions.get(BEGIN)
+    if begin is not None:
+        begin()
+
+
+def _content(body: Any) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return json.dumps(body).encode()
+
+
+def root_of(system: System) -> tuple[str, str]:
+    """The service's root without login, which ends with a slash, and the query of every request
+    (`?sap-client=100`).
+    """
+    try:
+        split = split_web_address(system.url)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"system {system.name!r}: url {system.shown_url!r} should be the root of an OData "
+            f"service, as in https://host/path/: {error}"
+        ) from None
+    netloc = split.netloc.rpartition("@")[2]
+    path = split.path if split.path.endswith("/") else f"{split.path}/"
+    return urlunsplit((split.scheme, netloc, path, "", "")), split.query

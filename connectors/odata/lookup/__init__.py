@@ -1,0 +1,1 @@
+"""Lookups by key, for the gateway."""

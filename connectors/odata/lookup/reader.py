@@ -1,0 +1,373 @@
+"""Set-based lookups for the gateway, in as few requests as the service takes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from bridge.connector import Rows, System, distinct_keys
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.connector.seen_again import seen_again
+from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from connectors.odata.http.client import Client
+from connectors.odata.http.limits import limits_of
+from connectors.odata.lookup.requests import Form, can, forms_of, requests_for
+from connectors.odata.paging.completeness import Completeness
+from connectors.odata.paging.keyset_pages import refuses
+from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.entity_tables import Tables, whole
+from connectors.odata.protocol.response import Answer, Request, page_of, row_of
+from connectors.odata.protocol.row_check import has_foreign, row_values
+
+PAGE = 5000
+"""Rows of a page that are asked for; services have limits of their own."""
+
+
+AGAIN = 50
+"""Lookups by one read a key after which filters are tried again: perhaps they were refused because
+of a key.
+"""
+
+RETRY_IGNORED_S = 900.0
+"""Seconds after which a form that the service ignored is tried again: it may have been corrected."""
+
+CONTROL_ROWS = 20
+"""Rows among which one is looked for that a filter must find."""
+
+IGNORES: Mapping[Form, str] = {
+    "in": "the service doesn't heed `in`",
+    "or": "the service doesn't heed `$filter`",
+    "single": "the service gives another row than the one with that key",
+}
+
+_Asked = tuple[str, tuple[str, ...]]
+"""An entity set, and the columns that it was asked by."""
+
+
+class ODataReader:
+    """`bridge.connector.Reader`: one request a lookup, a GET or a `$batch` of several.
+
+    Which form of filter an entity set takes is found out by asking, once, and remembered; so is
+    whether the service takes a `$batch`. Rows are held against the keys: a form that the service
+    takes and ignores is not used again. Answers claim no visibility. A key that holds a null equals
+    nothing.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        client: Client | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client or Client(system)
+        self._limits = limits_of(system.options)
+        self._tables = Tables(system)
+        self._where = f"system {system.name!r}: reading"
+        self._monotonic = monotonic
+        self._forms: dict[_Asked, Form] = {}
+        self._poor: Counter[_Asked] = Counter()
+        self._batches = True
+        self._complete = Completeness(self._client)
+        #: Forms that were ignored, and when. `in` is the framework's: then no set of the system heeds it.
+        self._ignored: dict[tuple[_Asked, Form], float] = {}
+        self._in_ignored: float | None = None
+        #: Forms that have found a row: that they find none means that there is none.
+        self._proven: set[tuple[_Asked, Form]] = set()
+        #: Sets that refuse to count.
+        self._uncounted: set[str] = set()
+
+    @property
+    def max_keys(self) -> int:
+        """How many keys one lookup may carry."""
+        return self._limits.read_keys
+
+    async def fetch(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None = None,
+    ) -> Rows:
+        """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch where the service ignores every
+        form of the question.
+        """
+        asked = distinct_keys(table, columns, keys, self.max_keys)
+        of = self._tables.of(await self._client.metadata(), table)
+        for name in columns:
+            if name not in of.set.properties:
+                raise self._bad(f"entity set {table!r} has no property {name!r}")
+        if columns and not asked:
+            return Rows(of.shape, [])
+        if not columns:
+            rows = await self._complete.every_row(of, PAGE, limit)
+            return Rows(of.shape, self._raw(of, rows, limit))
+        found = await self._find(of, columns, asked, limit)
+        return Rows(of.shape, self._raw(of, found, limit))
+
+    async def try_forms(self, of: Table) -> list[str]:
+        """What is wrong with the questions that lookups of this table ask, each asked once; of a set
+        without rows, nothing is known.
+        """
+        key = tuple(of.set.key)
+        if not all(name in of.set.properties and of.set.can_filter(name) for name in key):
+            return []
+        faults: list[str] = []
+        page = await self._client.page(of.name, {"$select": ",".join(key), "$top": "2"})
+        keys = [row_values(of.set, of.version, key, row) for row in page.rows[:2]]
+        if not keys:
+            return faults
+        for form in forms_of(of.version):
+            if not can(form, of, key):
+                continue
+            try:
+                rows = await self._by(of, form, key, keys[-1:], None)
+                if not rows and (
+                    await seen_again(partial(self._overlooked, of, form, key)) is not None
+                ):
+                    faults.append(f"{IGNORES[form]}: it doesn't find a row that is there")
+            except AnswerMismatch as error:
+                faults.append(f"lookups don't use what doesn't hold: {error}")
+            except Rejected as error:
+                if form != "in":
+                    faults.append(f"lookups of this form are refused ({form}): {error}")
+        return faults
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _bad(self, words: str) -> Rejected:
+        return Rejected("bad_key", f"{self._where}: {words}")
+
+    def _raw(
+        self, of: Table, rows: Sequence[Mapping[str, Any]], limit: int | None
+    ) -> list[tuple[Any, ...]]:
+        """Raw rows, none of them twice: rows move between pages, and two filters may find one."""
+        unique = {of.key_of(raw): raw for raw in (whole(of, row) for row in rows)}
+        return list(unique.values())[:limit]
+
+    # -- which form ------------------------------------------------------------------------
+
+    async def _find(
+        self,
+        of: Table,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> list[Mapping[str, Any]]:
+        """The rows, by the form that the service is known to take, or by the first that it does."""
+        asked = of.name, tuple(columns)
+        refused: Rejected | None = None
+        for form in self._to_try(of, asked):
+            try:
+                rows = await self._by(of, form, columns, keys, limit)
+            except AnswerMismatch as error:
+                self._ignore(asked, form)
+                refused = error
+                continue
+            except Rejected as error:
+                # The form, or one of the keys: another form tells. A key that can't be written
+                # at all fails before anything is asked.
+                refused = refused or error
+                continue
+            # One that the service takes by its key says nothing about filters.
+            if form != "single" or refused is not None:
+                self._forms[asked] = form
+            return rows
+        names = ", ".join(columns)
+        if refused is None or isinstance(refused, AnswerMismatch):
+            raise AnswerMismatch(
+                f"{self._where}: {of.name} can't be asked for by {names}: {self._what(of, asked)}. "
+                "What came was not used. Have the service answer its filters, or ask by the whole "
+                f"key ({', '.join(of.set.key)})"
+            ) from refused
+        raise self._bad(f"{of.name} can't be asked for by {names}: {refused}") from refused
+
+    def _to_try(self, of: Table, asked: _Asked) -> Sequence[Form]:
+        """The form that is known, or all that there are, the best first."""
+        known = self._forms.get(asked)
+        if known == "single":
+            self._poor[asked] += 1
+            if self._poor[asked] > AGAIN:
+                self._poor[asked], known = 0, None
+        if known is not None and not self._is_ignored(asked, known):
+            return [known]
+        forms = [form for form in forms_of(of.version) if can(form, of, asked[1])]
+        return [form for form in forms if not self._is_ignored(asked, form)]
+
+    def _ignore(self, asked: _Asked, form: Form) -> None:
+        now = self._monotonic()
+        self._ignored[asked, form] = now
+        self._forms.pop(asked, None)
+        self._proven.discard((asked, form))
+        if form == "in":
+            self._in_ignored = now
+
+    def _is_ignored(self, asked: _Asked, form: Form) -> bool:
+        times = [self._ignored.get((asked, form)), self._in_ignored if form == "in" else None]
+        return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
+
+    def _what(self, of: Table, asked: _Asked) -> str:
+        """What the service does, of the forms that were tried."""
+        forms = [form for form in forms_of(of.version) if self._is_ignored(asked, form)]
+        return "; ".join(IGNORES[form] for form in forms if can(form, of, asked[1]))
+
+    # -- one form --------------------------------------------------------------------------
+
+    async def _by(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> list[Mapping[str, Any]]:
+        """The rows that the service gives, held against the keys. Raises AnswerMismatch."""
+        asked = of.name, tuple(columns)
+        rows = await self._rows_of(of, form, columns, keys, limit)
+        if has_foreign(of.set, of.version, columns, keys, rows):
+            raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: rows came that nobody asked for")
+        if form == "single":
+            return rows
+        if rows:
+            self._proven.add((asked, form))
+        elif (asked, form) not in self._proven:
+            await self._control(of, form, columns)
+        return rows
+
+    async def _rows_of(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> list[Mapping[str, Any]]:
+        """With the number of rows where there may be several: so what is cut short shows. Where the service
+        refuses as many at once as `limit`, none is named: it pages by itself then, and is read that far.
+        """
+        if len(keys) == 1 and set(columns) == set(of.set.key):
+            limit = 1
+        most = self._client.top_limits.of(of.name)
+        if form == "single" or limit is None or limit == 1 or most is not None:
+            return await self._with_top(of, form, columns, keys, limit, most=most)
+        try:
+            return await self._with_top(of, form, columns, keys, limit)
+        except AnswerMismatch:
+            raise
+        except Rejected as error:
+            if not refuses(error):
+                raise
+            # Whether so many rows are the reason shows by asking for them alone.
+            await self._client.get(of.name, {"$select": of.set.key[0], "$top": str(limit)})
+            most = self._client.top_limits.of(of.name)
+            if most is None:
+                raise
+            return await self._with_top(of, form, columns, keys, limit, most=most)
+
+    async def _with_top(
+        self,
+        of: Table,
+        form: Form,
+        columns: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+        *,
+        most: int | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """As `_rows_of`; `most`: how many rows may be asked for at once, where the service refuses more."""
+        top = limit if limit is None or most is None or limit <= most else None
+        counted = (
+            form != "single"
+            and limit != 1
+            and of.set.countable
+            and of.name not in self._uncounted
+            and not self._complete.links(of.name)
+        )
+        room = self._client.room
+        if counted:
+            requests = requests_for(of, form, columns, keys, longest=room, limit=top, counted=True)
+            try:
+                return await self._rows(of, requests, limit)
+            except AnswerMismatch:
+                raise
+            except Rejected:
+                # Perhaps because of the count alone, which the plainest form tells.
+                if form != "or":
+                    raise
+                requests = requests_for(of, form, columns, keys, longest=room, limit=top)
+                rows = await self._rows(of, requests, limit)
+                self._uncounted.add(of.name)
+                return rows
+        requests = requests_for(of, form, columns, keys, longest=room, limit=top)
+        return await self._rows(of, requests, limit)
+
+    async def _control(self, of: Table, form: Form, columns: Sequence[str]) -> None:
+        """A form that has found nothing yet must find a row that is there; of an empty set nothing is
+        known. Raises AnswerMismatch.
+        """
+        if await seen_again(partial(self._overlooked, of, form, columns)) is None:
+            return
+        raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: it doesn't find a row that is there")
+
+    async def _overlooked(
+        self, of: Table, form: Form, columns: Sequence[str]
+    ) -> tuple[Any, ...] | None:
+        """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
+        names = list(dict.fromkeys([*of.set.key, *columns]))
+        params = {"$select": ",".join(names), "$top": str(CONTROL_ROWS)}
+        page = await self._client.page(of.name, params)
+        for row in page.rows:
+            values = row_values(of.set, of.version, columns, row)
+            if not all(map(_is_plain, values)):
+                continue
+            if await self._rows_of(of, form, columns, [values], 1):
+                self._proven.add(((of.name, tuple(columns)), form))
+                return None
+            key = row_values(of.set, of.version, of.set.key, row)
+            return tuple(map(repr, (*key, *values)))
+        return None
+
+    async def _rows(
+        self, of: Table, requests: Sequence[Request], limit: int | None
+    ) -> list[Mapping[str, Any]]:
+        rows: list[Mapping[str, Any]] = []
+        for request, answer in zip(requests, await self._answers(requests), strict=True):
+            rows += await self._of(of, request, answer, limit)
+            if limit is not None and len(rows) >= limit:
+                break
+        return rows
+
+    async def _answers(self, requests: Sequence[Request]) -> list[Answer]:
+        if len(requests) > 1 and self._batches:
+            try:
+                return await self._client.batch(requests)
+            except Unsupported:
+                self._batches = False
+        return [await self._client.ask(request) for request in requests]
+
+    async def _of(
+        self, of: Table, request: Request, answer: Answer, limit: int | None
+    ) -> list[Mapping[str, Any]]:
+        """The rows of one answer, with those of its further pages; none where it is a 404."""
+        single = "$filter=" not in request.path
+        if single and answer.status == 404:
+            return []
+        self._client.check(request, answer)
+        if single:
+            row = row_of(answer.body)
+            if row is None:
+                raise ConfigurationError(f"{self._where}: {request.path[:60]}: no row came")
+            return [row]
+        page = page_of(answer.body)
+        if page is None:
+            raise ConfigurationError(f"{self._where}: {request.path[:60]}: no list of rows came")
+        return await self._complete.whole_answer(of, request.path, page, limit)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and isinstance(value, (str, int, float))

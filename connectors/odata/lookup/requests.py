@@ -1,0 +1,120 @@
+"""Lookups of many keys as few requests: filters in chunks that URLs hold, or one read a key. Pure.
+
+| form | looks like | taken by |
+|---|---|---|
+| `in` | `ID in ('1','2')` | V4.01, and many of V4.0 |
+| `or` | `ID eq '1' or ID eq '2'` | every service that filters |
+| `single` | `Orders('1')` | every service, by the whole key |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from connectors.odata.metadata.model import Version
+from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.query import counting
+from connectors.odata.protocol.response import Request, with_query
+from connectors.odata.protocol.row_path import askable, literals, row_path
+
+Form = Literal["in", "or", "single"]
+
+LONGEST_OR = 50
+"""Alternatives of an `or` chain: servers parse them recursively, or into as many joins."""
+
+LONGEST_IN = 500
+"""Values of an `in` list: databases behind services take a thousand or two."""
+
+
+def forms_of(version: Version) -> tuple[Form, ...]:
+    """The forms to try, the best first."""
+    return ("in", "or", "single") if version == "v4" else ("or", "single")
+
+
+def can(form: Form, table: Table, columns: Sequence[str]) -> bool:
+    """Whether this form can ask by these columns."""
+    if form == "in":
+        return len(columns) == 1
+    return form == "or" or set(columns) == set(table.set.key)
+
+
+def requests_for(
+    table: Table,
+    form: Form,
+    columns: Sequence[str],
+    keys: Sequence[tuple[Any, ...]],
+    *,
+    longest: int,
+    limit: int | None = None,
+    counted: bool = False,
+) -> list[Request]:
+    """The reads that find the rows of `keys`, at most `limit` each. Raises Rejected (`bad_key`).
+
+    `longest`: characters of a URL's part below the service's root. `counted`: the answer says how many
+    rows there are, whatever it holds.
+    """
+    if form == "single":
+        select = _select(table, columns, longest)
+        named = [dict(zip(columns, key, strict=True)) for key in keys]
+        paths = [row_path(table.set, table.version, key) for key in named]
+        return [Request("GET", with_query(path, select)) for path in paths]
+    askable(table.set, columns)
+    asked = [literals(table.set, table.version, columns, key) for key in keys]
+    more = {} if limit is None else {"$top": str(limit)}
+    if counted:
+        more |= counting(table.version)
+    longest -= len(with_query("", more))
+    select = _select(table, columns, longest)
+    return [
+        Request("GET", with_query(table.name, {**select, "$filter": text, **more}))
+        for text in _filters(table, form, columns, asked, longest=longest, select=select)
+    ]
+
+
+def _select(table: Table, columns: Sequence[str], longest: int) -> dict[str, str]:
+    """The columns that are used, and those that are asked by, so that the rows can be held against the
+    question; nothing where naming them would leave the keys less than half of
+    the URL: then all columns come, and the others are left alone.
+    """
+    names = [*table.select.split(","), *(name.partition("/")[0] for name in columns)]
+    select = {"$select": ",".join(dict.fromkeys(names))}
+    return select if len(with_query("", select)) * 2 <= longest else {}
+
+
+def _filters(
+    table: Table,
+    form: Form,
+    columns: Sequence[str],
+    asked: Sequence[tuple[str, ...]],
+    *,
+    longest: int,
+    select: dict[str, str],
+) -> Iterator[str]:
+    most = LONGEST_IN if form == "in" else LONGEST_OR
+    chunk: list[str] = []
+    empty = {**select, "$filter": _joined(form, columns, [])}
+    room = longest - len(with_query(table.name, empty))
+    left = room
+    for one in asked:
+        text = one[0] if form == "in" else _equal(columns, one)
+        # As it stands in the URL, with what joins it to the next one.
+        size = len(with_query("", {"": text})) + (0 if form == "in" else len("%20or%20"))
+        if chunk and (size > left or len(chunk) >= most):
+            yield _joined(form, columns, chunk)
+            chunk, left = [], room
+        chunk.append(text)
+        left -= size
+    if chunk:
+        yield _joined(form, columns, chunk)
+
+
+def _equal(columns: Sequence[str], values: Sequence[str]) -> str:
+    pairs = [f"{name} eq {one}" for name, one in zip(columns, values, strict=True)]
+    return pairs[0] if len(pairs) == 1 else f"({' and '.join(pairs)})"
+
+
+def _joined(form: Form, columns: Sequence[str], texts: Sequence[str]) -> str:
+    if form == "in":
+        return f"{columns[0]} in ({','.join(texts)})"
+    return " or ".join(texts)

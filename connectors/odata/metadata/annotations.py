@@ -1,0 +1,98 @@
+"""What annotations say of an entity set. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from connectors.odata.metadata.model import Property
+from connectors.odata.metadata.raw_model import Annotations
+
+CAPABILITIES = "Org.OData.Capabilities.V1."
+CORE = "Org.OData.Core.V1."
+_CHANGED_AT = "com.sap.vocabularies.Common.v1.ChangedAt"
+_CREATED_AT = "com.sap.vocabularies.Common.v1.CreatedAt"
+_EQUAL_ONLY = frozenset({"SingleValue", "MultiValue", "SearchExpression"})
+_MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
+#: Names of properties that a service raises at each change, without case and underscores: of SAP
+#: CAP, S/4HANA, Dynamics 365 and others. Most telling first.
+CHANGED = (
+    "lastchangedatetime", "lastchangedat", "lastchangedon", "lastmodifieddatetime", "lastmodifiedat",
+    "lastmodifiedon", "lastmodified", "modifiedat", "modifiedon", "modifieddatetime", "changedat",
+    "changedon", "updatedat", "updatedon", "lastupdatedat", "lastupdatedatetime", "lastupdated",
+    "systemmodstamp", "sysmodifiedat",
+)  # fmt: skip
+#: The same of the moment of creation.
+CREATED = (
+    "creationdatetime", "createdat", "createdon", "createddatetime", "createddate", "syscreatedat",
+)  # fmt: skip
+
+
+class Said:
+    """What is said of one entity set, by itself or, as a default, by its container."""
+
+    def __init__(self, annotations: Annotations, target: str) -> None:
+        self._own = annotations.get(target, {})
+        self._container = annotations.get(target.rpartition("/")[0], {})
+
+    def term(self, name: str) -> Any:
+        """A term's value; None where it isn't said."""
+        return self._own.get(name, self._container.get(name))
+
+    def allows(self, term: str, part: str = "") -> bool:
+        """False where a capability is refused."""
+        found = self.term(CAPABILITIES + term)
+        if isinstance(found, Mapping):
+            found = found.get(part)
+        return found is not False
+
+    def supports(self, term: str) -> bool:
+        """True where a capability is announced."""
+        found = self.term(CAPABILITIES + term)
+        return isinstance(found, Mapping) and found.get("Supported", True) is True
+
+    def paths(self, term: str, part: str = "") -> list[str]:
+        """Property paths that a term lists."""
+        found = self.term(term)
+        if part:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return [str(path) for path in found] if isinstance(found, list) else []
+
+    def equal_only(self) -> list[str]:
+        """Property paths that a filter may ask for by `eq` alone."""
+        found = self.term(CAPABILITIES + "FilterRestrictions")
+        rules = found.get("FilterExpressionRestrictions") if isinstance(found, Mapping) else None
+        return [
+            str(rule.get("Property", ""))
+            for rule in (rules if isinstance(rules, list) else [])
+            if isinstance(rule, Mapping) and rule.get("AllowedExpressions") in _EQUAL_ONLY
+        ]
+
+    def required_filters(self) -> list[str]:
+        """Property paths that must be filtered by; `""`: by some property."""
+        found = self.term(CAPABILITIES + "FilterRestrictions")
+        if not isinstance(found, Mapping):
+            return []
+        listed = self.paths(CAPABILITIES + "FilterRestrictions", "RequiredProperties")
+        return listed or ([""] if found.get("RequiresFilter") is True else [])
+
+
+def moment(
+    properties: Mapping[str, Property],
+    annotations: Annotations,
+    types: Iterable[str],
+    *,
+    created: bool = False,
+) -> str | None:
+    """The property that holds when a row was last changed (or created), if any is known."""
+    term, known = (_CREATED_AT, CREATED) if created else (_CHANGED_AT, CHANGED)
+    fitting = {
+        name: p
+        for name, p in properties.items()
+        if p.edm in _MOMENTS and not p.date_only and not p.collection
+    }
+    for name in fitting:
+        if any(annotations.get(f"{kind}/{name}", {}).get(term) for kind in types):
+            return name
+    by_name = {name.replace("_", "").lower(): name for name in fitting}
+    return next((by_name[name] for name in known if name in by_name), None)

@@ -1,0 +1,240 @@
+"""Metadata documents: finds the format, and reads V4's CSDL XML."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from bridge.model.errors import ConfigurationError
+from connectors.odata.metadata.csdl_json import read_json
+from connectors.odata.metadata.edmx import read_edmx
+from connectors.odata.metadata.model import Service
+from connectors.odata.metadata.model_builder import build
+from connectors.odata.metadata.raw_model import (
+    Names,
+    RawModel,
+    RawNavigation,
+    RawOperation,
+    RawProperty,
+    RawSet,
+    RawType,
+    collection_of,
+)
+from connectors.odata.metadata.xml_elements import (
+    attributes,
+    children,
+    local,
+    number,
+    parse_xml,
+    scale,
+)
+
+_CONSTANTS = {"String", "Path", "PropertyPath", "EnumMember", "NavigationPropertyPath",
+              "AnnotationPath", "Date", "DateTimeOffset", "Guid", "Duration", "TimeOfDay"}  # fmt: skip
+
+
+V3_SCHEMA = "{http://schemas.microsoft.com/ado/2009/11/edm}"
+"""The namespace that V3 brought; V2's are of 2006 to 2008."""
+
+
+def parse(metadata: bytes, content_type: str = "") -> Service:
+    """What a metadata document says; raises ConfigurationError for what is none."""
+    body = metadata.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if "json" in content_type.lower() or body.startswith(b"{"):
+        return _from_json(body)
+    if not body.startswith(b"<"):
+        raise ConfigurationError(
+            "$metadata is neither XML nor JSON: is the url the service's root, as in "
+            "https://host/path/?"
+        )
+    root = parse_xml(body)
+    if local(root) != "Edmx":
+        raise ConfigurationError(
+            f"$metadata begins with <{local(root)}>, not with <Edmx>: is the url the service's "
+            "root, as in https://host/path/?"
+        )
+    version = attributes(root).get("Version", "")
+    later = unsupported_version(root)
+    if later:
+        raise ConfigurationError(
+            f"$metadata is of OData {later}, whose rows and links to further pages differ from those of "
+            "V2 and V4, which this connector speaks: take the service's V4 or V2 root, if it has one"
+        )
+    return build(read_edmx(root) if version.startswith("1.") else read_xml(root))
+
+
+def unsupported_version(root: Element) -> str:
+    """The version of a service that speaks neither V2 nor V4 (V3, or one still to come); "" otherwise.
+
+    `MaxDataServiceVersion="3.0"` alone says that V3 may be asked for; the bridge asks for V2.
+    """
+    version = attributes(root).get("Version", "")
+    if not version.startswith("1."):
+        return "" if version.startswith("4.") or not version else f"version {version}"
+    for services in children(root, "DataServices"):
+        said = attributes(services).get("m:DataServiceVersion", "").partition(";")[0].strip()
+        if said[:1] not in {"", "1", "2"}:
+            return f"V{said[:1]}"
+        if any(schema.tag.startswith(V3_SCHEMA) for schema in children(services, "Schema")):
+            return "V3"
+    return ""
+
+
+def _from_json(body: bytes) -> Service:
+    """Of JSON any part may be of another kind than CSDL says: that is no fault of this program."""
+    try:
+        return build(read_json(body))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"$metadata is JSON, but not as CSDL JSON is ({type(error).__name__}: {error}): is the "
+            "url the service's root, as in https://host/path/?"
+        ) from error
+
+
+def read_xml(root: Element) -> RawModel:
+    """V4's CSDL XML."""
+    model, names = RawModel("v4"), Names()
+    for reference in children(root, "Reference"):
+        for include in children(reference, "Include"):
+            names.alias(include.get("Alias"), include.get("Namespace", ""))
+    schemas = [
+        s for services in children(root, "DataServices") for s in children(services, "Schema")
+    ]
+    for schema in schemas:
+        names.alias(schema.get("Alias"), schema.get("Namespace", ""))
+    for schema in schemas:
+        _Schema(model, names, schema.get("Namespace", "")).read(schema)
+    return model
+
+
+class _Schema:
+    """Reads one schema into the model."""
+
+    def __init__(self, model: RawModel, names: Names, space: str) -> None:
+        self._model = model
+        self._names = names
+        self._space = space
+
+    def read(self, schema: Element) -> None:
+        for element in schema:
+            kind = local(element)
+            name = f"{self._space}.{element.get('Name', '')}"
+            if kind == "EntityType":
+                self._model.entities[name] = self._type(element, name)
+            elif kind == "ComplexType":
+                self._model.complexes[name] = self._type(element, name)
+            elif kind == "EnumType":
+                self._model.enums.add(name)
+            elif kind == "TypeDefinition":
+                self._model.definitions[name] = self._property(element, "UnderlyingType")
+            elif kind in {"Action", "Function"}:
+                self._model.operations.append(self._operation(element, name))
+            elif kind == "EntityContainer":
+                self._container(element, name)
+            elif kind == "Annotations":
+                self._model.annotate(
+                    self._names.whole(element.get("Target", "")), self._terms(element)
+                )
+
+    def _property(self, element: Element, type_name: str = "Type") -> RawProperty:
+        kind, collection = collection_of(self._names.whole(element.get(type_name, "Edm.String")))
+        return RawProperty(
+            element.get("Name", ""),
+            kind,
+            collection=collection,
+            nullable=element.get("Nullable", "true") != "false",
+            max_length=number(element.get("MaxLength")),
+            precision=number(element.get("Precision")),
+            scale=scale(element.get("Scale")),
+        )
+
+    def _type(self, element: Element, name: str) -> RawType:
+        found = RawType(name, self._names.whole(element.get("BaseType", "")))
+        found.has_stream = element.get("HasStream") == "true"
+        for key in children(element, "Key"):
+            found.key = [
+                (ref.get("Name", ""), ref.get("Alias", "")) for ref in children(key, "PropertyRef")
+            ]
+        for item in children(element, "Property"):
+            found.properties.append(self._property(item))
+            self._model.annotate(f"{name}/{item.get('Name', '')}", self._terms(item))
+        for item in children(element, "NavigationProperty"):
+            kind, many = collection_of(self._names.whole(item.get("Type", "")))
+            by = tuple(
+                (pair.get("Property", ""), pair.get("ReferencedProperty", ""))
+                for pair in children(item, "ReferentialConstraint")
+            )
+            found.navigations.append(
+                RawNavigation(item.get("Name", ""), kind, many, item.get("Partner", ""), by)
+            )
+        self._model.annotate(name, self._terms(element))
+        return found
+
+    def _operation(self, element: Element, name: str) -> RawOperation:
+        found = RawOperation(name, is_function=local(element) == "Function")
+        found.parameters = [self._property(item) for item in children(element, "Parameter")]
+        if element.get("IsBound") == "true" and found.parameters:
+            first = found.parameters.pop(0)
+            found.binding, found.binding_many = first.type, first.collection
+        for item in children(element, "ReturnType"):
+            found.returns = self._names.whole(item.get("Type", ""))
+        found.method = "GET" if found.is_function else "POST"
+        return found
+
+    def _container(self, element: Element, name: str) -> None:
+        for item in children(element, "EntitySet"):
+            target = f"{name}/{item.get('Name', '')}"
+            found = RawSet(
+                item.get("Name", ""), self._names.whole(item.get("EntityType", "")), target
+            )
+            for bound in children(item, "NavigationPropertyBinding"):
+                found.bindings[bound.get("Path", "")] = bound.get("Target", "")
+            self._model.sets.append(found)
+            self._model.annotate(target, self._terms(item))
+        self._model.singletons += [item.get("Name", "") for item in children(element, "Singleton")]
+        for item in children(element, "ActionImport", "FunctionImport"):
+            operation = item.get("Action") or item.get("Function") or ""
+            self._model.imports[item.get("Name", "")] = self._names.whole(operation)
+        self._model.annotate(name, self._terms(element))
+
+    def _terms(self, element: Element) -> dict[str, Any]:
+        return {
+            self._names.whole(item.get("Term", "")): expression(item)
+            for item in children(element, "Annotation")
+            if not item.get("Qualifier")
+        }
+
+
+def expression(element: Element) -> Any:
+    """An annotation's value. One without any value is true, as terms that tag are."""
+    for name, text in element.attrib.items():
+        if name == "Bool":
+            return text == "true"
+        if name == "Int":
+            return number(text)
+        if name in _CONSTANTS:
+            return text
+    for child in element:
+        kind = local(child)
+        if kind == "Record":
+            return {
+                item.get("Property", ""): expression(item)
+                for item in children(child, "PropertyValue")
+            }
+        if kind == "Collection":
+            return [expression_of_item(item) for item in child]
+        if kind == "Bool":
+            return (child.text or "").strip() == "true"
+        if kind in _CONSTANTS:
+            return (child.text or "").strip()
+    return True
+
+
+def expression_of_item(element: Element) -> Any:
+    """An item of a collection: a constant's text, or a record."""
+    if local(element) == "Record":
+        return {
+            item.get("Property", ""): expression(item)
+            for item in children(element, "PropertyValue")
+        }
+    return (element.text or "").strip()

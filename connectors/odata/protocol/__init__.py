@@ -1,0 +1,1 @@
+"""What goes over the wire: URLs, literals, values, requests and responses. Pure."""

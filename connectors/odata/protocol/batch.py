@@ -1,0 +1,108 @@
+"""`$batch`: several requests in one, as JSON where the service takes it, multipart otherwise. Pure.
+
+Source: OData JSON Format 4.01, section 19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from connectors.odata.protocol import multipart
+from connectors.odata.protocol.response import Answer, Headers, Request, Unreadable, status_of
+
+Format = Literal["json", "multipart"]
+
+REFUSED = frozenset({400, 404, 405, 406, 411, 415, 501})
+"""Statuses of a whole `$batch` that mean: not in this form. Nothing of it was carried out."""
+
+SKIPPED = Answer(424, {}, {"error": {"message": "not carried out: another request of it failed"}})
+"""Stands for a request that the service left out because an earlier one failed."""
+
+
+def body_json(requests: Sequence[Request], *, changeset: bool) -> Any:
+    """The body of a JSON batch."""
+    told = []
+    for at, request in enumerate(requests):
+        one: dict[str, Any] = {
+            "id": str(at + 1),
+            "method": request.method.lower(),
+            "url": request.path,
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+        }
+        if changeset:
+            one["atomicityGroup"] = "all"
+        if request.body is not None:
+            one["body"] = request.body
+        told.append(one)
+    return {"requests": told}
+
+
+def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
+    """The answers in the order of the requests. Raises Unreadable for what is no batch's answer."""
+    responses = body.get("responses") if isinstance(body, dict) else None
+    if not isinstance(responses, list):
+        raise Unreadable("no `responses`")
+    found: dict[str, Answer] = {}
+    for one in responses:
+        if not isinstance(one, dict):
+            raise Unreadable("a response that is no object")
+        content = one.get("body")
+        if isinstance(content, str):
+            content = content.encode(errors="replace")
+        status = status_of(one.get("status"))
+        found[str(one.get("id"))] = Answer(status, _headers(one.get("headers")), content)
+    aligned = [found.get(str(at + 1)) for at in range(count)]
+    return _filled(aligned, list(found.values()), changeset=changeset)
+
+
+def _headers(told: Any) -> Headers:
+    """By their names in lower case; none where the service leaves them out. Raises Unreadable."""
+    if not told:
+        return {}
+    if not isinstance(told, dict):
+        raise Unreadable("headers that are none")
+    if not all(isinstance(value, (str, int, float, Decimal)) for value in told.values()):
+        raise Unreadable("a header that is no text")
+    return {name.lower(): str(value) for name, value in told.items()}
+
+
+def answers_multipart(
+    content_type: str, content: bytes, count: int, *, changeset: bool
+) -> list[Answer]:
+    """The same of a multipart batch."""
+    told = multipart.decode(content_type, content)
+    aligned: Sequence[Answer | None]
+    if changeset:
+        if len(told) != 1:
+            raise Unreadable("a change set has one answer")
+        whole = [told[0]] if isinstance(told[0], Answer) else told[0]
+        aligned = _in_order(whole) if len(whole) == count else []
+    else:
+        whole = [one if isinstance(one, Answer) else (one or [SKIPPED])[0] for one in told]
+        aligned = whole
+    return _filled([*aligned, *[None] * count][:count], whole, changeset=changeset)
+
+
+def _in_order(told: Sequence[Answer]) -> list[Answer]:
+    """The answers of a change set come in any order, by the Content-ID of their requests, where the
+    service tells it.
+    """
+    numbers = {one.headers.get("content-id", ""): one for one in told}
+    wanted = [str(at + 1) for at in range(len(told))]
+    return [numbers[one] for one in wanted] if numbers.keys() == set(wanted) else list(told)
+
+
+def _filled(
+    aligned: Sequence[Answer | None], told: Sequence[Answer], *, changeset: bool
+) -> list[Answer]:
+    """Of a change set that failed there is one answer, which is that of all its requests. Raises
+    Unreadable for one that succeeded and doesn't tell of all: then they happened all the same.
+    """
+    if None not in aligned or not changeset:
+        return [SKIPPED if one is None else one for one in aligned]
+    failed = next((one for one in told if not one.good), None)
+    if failed is None:
+        raise Unreadable("a change set without an answer for each request")
+    return [failed if one is None else one for one in aligned]

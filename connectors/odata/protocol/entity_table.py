@@ -1,0 +1,143 @@
+"""An entity set as a table of the port: its shape, and rows of it made of JSON. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.connector import Column, Shape, TableUse
+from bridge.model.errors import ConfigurationError
+from bridge.plan.steps import MISSING, Wire
+from connectors.odata.metadata.model import EntitySet, Property, Service, Version
+from connectors.odata.protocol.literal import is_value_of
+from connectors.odata.protocol.property_values import field_type, literal, value
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An entity set with the properties that are used; `places` are those of the key."""
+
+    set: EntitySet
+    version: Version
+    properties: tuple[Property, ...]
+    shape: Shape
+    places: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The entity set's name."""
+        return self.set.name
+
+    @property
+    def select(self) -> str:
+        """`$select` of what is used; complex properties whole."""
+        return ",".join(dict.fromkeys(p.path[0] for p in self.properties))
+
+    @property
+    def key(self) -> tuple[Property, ...]:
+        """The key's properties in order."""
+        return tuple(self.properties[place] for place in self.places)
+
+    def row(self, json: Mapping[str, Any]) -> Row:
+        """The raw row of a JSON object; what isn't in it is MISSING."""
+        return tuple(value(p, self.version, at(json, p.path)) for p in self.properties)
+
+    def only_key(self, key: Sequence[Any]) -> Row:
+        """A raw row in which nothing but the key is set."""
+        found = [MISSING] * len(self.properties)
+        for place, part in zip(self.places, key, strict=True):
+            found[place] = part
+        return tuple(found)
+
+    def key_of(self, row: Row) -> Row:
+        """The key of a raw row."""
+        return tuple(row[place] for place in self.places)
+
+    def has_key(self, row: Row) -> bool:
+        """Whether a raw row tells its whole key, in values of the key's types: anything else can be
+        neither asked for nor paged past, and once remembered it would be in the way for ever.
+        """
+        return self.is_key(self.key_of(row))
+
+    def is_key(self, key: Row) -> bool:
+        """The same of a key."""
+        return len(key) == len(self.places) and all(map(is_value_of, self.key, key))
+
+    def predicate(self, key: Sequence[Any]) -> str:
+        """`('1')` or `(order='1',position=2)`, not percent-encoded. Raises Rejected."""
+        parts = [literal(p, self.version, part) for p, part in zip(self.key, key, strict=True)]
+        if len(parts) == 1:
+            return f"({parts[0]})"
+        named = (f"{p.name}={part}" for p, part in zip(self.key, parts, strict=True))
+        return f"({','.join(named)})"
+
+
+def at(json: Any, path: Sequence[str]) -> Any:
+    """What stands at a path: None inside of a complex value that is null."""
+    for step in path:
+        if json is None:
+            return None
+        if not isinstance(json, Mapping) or step not in json:
+            return MISSING
+        json = json[step]
+    return json
+
+
+def columns_of(one: EntitySet, version: Version) -> tuple[Column, ...]:
+    """Every property as the catalogue's column."""
+    found = []
+    for p in one.properties.values():
+        kind = field_type(p, version)
+        if kind is not None:
+            native = p.enum or p.edm + (f"({p.max_length})" if p.max_length else "")
+            found.append(Column(p.name, native, kind, "python", p.nullable, p.name in one.key))
+    return tuple(found)
+
+
+def table_of(service: Service, use: TableUse, *more: str | None) -> Table:
+    """The table that a configuration means: the columns that it uses, the key, and `more` columns.
+
+    Raises ConfigurationError for what the service doesn't have.
+    """
+    one = set_of(service, use.table)
+    if use.key and sorted(use.key) != sorted(one.key):
+        raise ConfigurationError(
+            f"entity set {one.name!r}: its key is {', '.join(one.key)}, not {', '.join(use.key)}"
+        )
+    used = {*one.key, *use.columns, *filter(None, more)} if use.columns else {*one.properties}
+    problems = [_unknown(service, one, name) for name in use.columns if name not in one.properties]
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    columns = tuple(c for c in columns_of(one, service.version) if c.name in used)
+    names = [column.name for column in columns]
+    return Table(
+        one,
+        service.version,
+        tuple(one.properties[name] for name in names),
+        Shape(one.name, columns, Wire.PYTHON),
+        tuple(names.index(name) for name in one.key),
+    )
+
+
+def set_of(service: Service, name: str) -> EntitySet:
+    """The entity set of that name; raises ConfigurationError that says why there is none."""
+    if name in service.sets:
+        return service.sets[name]
+    if name in service.left_out:
+        raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
+    close = difflib.get_close_matches(name, list(service.sets), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    raise ConfigurationError(f"entity set {name!r} is not in the service's metadata{hint}")
+
+
+def _unknown(service: Service, one: EntitySet, name: str) -> str:
+    why = service.left_out.get(f"{one.name}/{name}")
+    if why:
+        return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
+    close = difflib.get_close_matches(name, list(one.properties), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    return f"entity set {one.name!r} has no property {name!r}{hint}"

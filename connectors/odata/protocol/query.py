@@ -1,0 +1,152 @@
+"""Query options of a table: filters, orders, keyset pages. Pure, nothing percent-encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.connector import Condition
+from bridge.model.errors import Rejected
+from connectors.odata.metadata.model import Property, Version
+from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.property_values import literal
+
+Query = dict[str, str]
+
+
+def after_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+    """A filter: rows greater than `values` in the order of `properties`, which must be total.
+
+    `a gt 1 or (a eq 1 and (b gt 2 or (b eq 2 and c gt 3)))`
+    """
+    return _beyond("gt", table, properties, values)
+
+
+def before_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+    """A filter: rows less than `values` in the order of `properties`."""
+    return _beyond("lt", table, properties, values)
+
+
+def _beyond(
+    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+) -> str:
+    first, *rest = properties
+    text = literal(first, table.version, values[0])
+    if not rest:
+        return f"{first.name} {operator} {text}"
+    inner = _beyond(operator, table, rest, values[1:])
+    return f"({first.name} {operator} {text} or ({first.name} eq {text} and {inner}))"
+
+
+def ranges_after(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+    """Filters without `or`, of rows that follow each other: those greater than `values`.
+
+    `a eq 1 and b eq 2 and c gt 3`, then `a eq 1 and b gt 2`, then `a gt 1`
+    """
+    return _ranges("gt", table, properties, values)
+
+
+def ranges_before(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+    """The same of rows less than `values`, the nearest first."""
+    return _ranges("lt", table, properties, values)
+
+
+def _ranges(
+    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+) -> list[str]:
+    texts = [literal(p, table.version, one) for p, one in zip(properties, values, strict=True)]
+    names = [p.name for p in properties]
+    equal = [f"{name} eq {text}" for name, text in zip(names, texts, strict=True)]
+    return [
+        " and ".join([*equal[:last], f"{names[last]} {operator} {texts[last]}"])
+        for last in reversed(range(len(names)))
+    ]
+
+
+def from_moment(table: Table, p: Property, at: datetime) -> str:
+    """A filter: rows whose property is that moment or later."""
+    return f"{p.name} ge {literal(p, table.version, at)}"
+
+
+def matching(table: Table, where: Condition) -> str:
+    """A filter: rows whose properties equal these values (or one of several each)."""
+    parts = []
+    for name, wanted in where.items():
+        p = table.set.properties.get(name)
+        if p is None:
+            raise Rejected("bad_column", f"entity set {table.name!r} has no property {name!r}")
+        several = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+        equal = [f"{name} eq {literal(p, table.version, one)}" for one in several]
+        parts.append(f"({' or '.join(equal)})" if equal else "false")
+    return " and ".join(parts)
+
+
+def both(*filters: str) -> str:
+    """All of these filters; empty ones don't count."""
+    found = [one for one in filters if one]
+    return found[0] if len(found) == 1 else " and ".join(f"({one})" for one in found)
+
+
+def query(
+    table: Table,
+    *,
+    filtered: str = "",
+    order: Sequence[Property] = (),
+    top: int | None = None,
+    select: str | None = None,
+    counted: bool = False,
+) -> Query:
+    """The query options."""
+    found: Query = {"$select": table.select if select is None else select}
+    if filtered:
+        found["$filter"] = filtered
+    if order:
+        found["$orderby"] = ",".join(p.name for p in order)
+    if top is not None and table.set.toppable:
+        found["$top"] = str(top)
+    if counted:
+        found |= counting(table.version)
+    if table.version == "v2":
+        found["$format"] = "json"
+    return found
+
+
+def counting(version: Version) -> Query:
+    """The query option that asks how many rows there are."""
+    return {"$count": "true"} if version == "v4" else {"$inlinecount": "allpages"}
+
+
+def key_can_page(table: Table) -> bool:
+    """Whether pages can begin after a key, as far as the metadata says."""
+    return all(table.set.can_page_by(name) for name in table.set.key)
+
+
+def removed_id(json: Mapping[str, Any]) -> str | None:
+    """The address of a row that a delta response calls removed; None: it is no such thing.
+
+    V4.01 has `@removed`, and the address in `@id` or `@odata.id`; V4.0 a context that ends in
+    `/$deletedEntity`, and the address in `id`, whatever the row's own properties are called.
+    """
+    gone = "@removed" in json or "@odata.removed" in json
+    if not gone and not is_deleted_entity(json):
+        return None
+    return str(json.get("@odata.id") or json.get("@id") or json.get("id") or "")
+
+
+DELETED_ENTITY_CONTROLS = frozenset({"id", "reason"})
+"""What V4.0 calls control information of a removed row without a sign in front of it."""
+
+
+def is_deleted_entity(json: Mapping[str, Any]) -> bool:
+    """Whether it is V4.0's form of a removed row, in which `id` and `reason` are no properties."""
+    return _context(json).endswith("/$deletedEntity")
+
+
+def _context(json: Mapping[str, Any]) -> str:
+    return str(json.get("@odata.context") or json.get("@context") or "")
+
+
+def is_link(json: Mapping[str, Any]) -> bool:
+    """Whether an item of a delta response is about a link between rows, not about a row."""
+    return _context(json).endswith(("/$link", "/$deletedLink"))

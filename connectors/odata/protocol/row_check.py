@@ -1,0 +1,67 @@
+"""Rows of a service against the keys and values that were asked for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.connector.answer_check import AskedKeys, first_foreign, may_equal
+from bridge.model.errors import Rejected
+from connectors.odata.metadata.model import EntitySet, Property, Version
+from connectors.odata.protocol.entity_table import at
+from connectors.odata.protocol.property_values import payload, value
+
+JsonRow = Mapping[str, Any]
+
+
+def row_values(of: EntitySet, version: Version, columns: Sequence[str], row: JsonRow) -> Any:
+    """The values of these properties of a row's JSON; MISSING for one that it doesn't tell."""
+    properties = [of.properties[name] for name in columns]
+    return tuple(value(p, version, at(row, p.path)) for p in properties)
+
+
+def as_read(p: Property, version: Version, wanted: Any) -> Any:
+    """A value in the form in which rows hold it."""
+    try:
+        return value(p, version, payload(p, version, wanted))
+    except Rejected:
+        return wanted
+
+
+def asked_keys(
+    of: EntitySet, version: Version, columns: Sequence[str], keys: Sequence[Sequence[Any]]
+) -> list[tuple[Any, ...]]:
+    """Keys in the form in which rows hold them."""
+    properties = [of.properties[name] for name in columns]
+    return [
+        tuple(as_read(p, version, part) for p, part in zip(properties, key, strict=True))
+        for key in keys
+    ]
+
+
+def has_foreign(
+    of: EntitySet,
+    version: Version,
+    columns: Sequence[str],
+    keys: Sequence[Sequence[Any]],
+    rows: Sequence[JsonRow],
+) -> bool:
+    """Whether a row came that none of the keys can have asked for."""
+    values = [row_values(of, version, columns, row) for row in rows]
+    return first_foreign(values, asked_keys(of, version, columns, keys)) is not None
+
+
+def is_row_of(of: EntitySet, version: Version, key: Mapping[str, Any], row: JsonRow) -> bool:
+    """Whether this row may be the one with that key."""
+    [wanted] = asked_keys(of, version, of.key, [[key[name] for name in of.key]])
+    return AskedKeys([wanted]).accepts(row_values(of, version, of.key, row))
+
+
+def holds_fields(of: EntitySet, version: Version, fields: Mapping[str, Any], row: JsonRow) -> bool:
+    """Whether a row may have these values, as the service compares them."""
+    known = {name: wanted for name, wanted in fields.items() if name in of.properties}
+    values = row_values(of, version, list(known), row)
+    return all(
+        may_equal(own, as_read(of.properties[name], version, wanted))
+        for own, (name, wanted) in zip(values, known.items(), strict=True)
+    )
