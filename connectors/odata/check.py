@@ -17,6 +17,7 @@ from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.commands.binding import problems
 from connectors.odata.http.client import Client
 from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.metadata.field_types import TIME_TYPES
 from connectors.odata.metadata.model import Service
 from connectors.odata.options import options_of
 from connectors.odata.paging.keyset_pages import refuses
@@ -28,7 +29,6 @@ from connectors.odata.protocol.timestamps import MICROSECOND_DIGITS, is_finer
 T = TypeVar("T")
 SAMPLE_ROWS = 20
 """Rows that are looked at for how exact their times are."""
-TIMES = frozenset({"Edm.DateTimeOffset", "Edm.DateTime", "Edm.TimeOfDay", "Edm.Time"})
 
 
 async def check(system: System) -> list[Finding]:
@@ -116,7 +116,7 @@ async def finer_times(client: Client, service: Service, system: System) -> dict[
         names = [
             name
             for name, p in (entity_set.properties if entity_set else {}).items()
-            if (p.precision or 0) > MICROSECOND_DIGITS and p.edm in TIMES
+            if (p.precision or 0) > MICROSECOND_DIGITS and p.edm in TIME_TYPES
         ]
         if entity_set is None or not names:
             return

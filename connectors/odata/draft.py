@@ -13,8 +13,8 @@ from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
+from connectors.odata.metadata.field_types import drafted_type, field_type
 from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
-from connectors.odata.protocol.property_values import drafted_type, field_type
 
 _WHERE = re.compile(r"\Asystem '[^']*': ")
 

@@ -11,9 +11,9 @@ from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.pollers.poller import Asks, Poller
+from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import EntitySet, Service
 from connectors.odata.options import Means, Options
-from connectors.odata.paging.keyset_trial import MOMENTS
 from connectors.odata.protocol.entity_table import Table, set_of, table_of
 from connectors.odata.protocol.query import query
 from connectors.odata.protocol.response import page_of
@@ -77,7 +77,7 @@ async def choose(
     changed = said.changed or one.changed or ""
     created = said.created or one.created
     for name, what in ((changed, "changed"), (created, "created")):
-        if name and (name not in one.properties or one.properties[name].edm not in MOMENTS):
+        if name and (name not in one.properties or one.properties[name].edm not in TIMESTAMP_TYPES):
             raise ConfigurationError(
                 f"entity set {one.name!r}: `{what}: {name}` under capture.sets is no property of "
                 "type Edm.DateTimeOffset or Edm.DateTime"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import Property
 from connectors.odata.metadata.raw_model import Annotations
 
@@ -13,7 +14,6 @@ CORE = "Org.OData.Core.V1."
 _CHANGED_AT = "com.sap.vocabularies.Common.v1.ChangedAt"
 _CREATED_AT = "com.sap.vocabularies.Common.v1.CreatedAt"
 _EQUAL_ONLY = frozenset({"SingleValue", "MultiValue", "SearchExpression"})
-_MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 #: Names of properties that a service raises at each change, without case and underscores: of SAP
 #: CAP, S/4HANA, Dynamics 365 and others. Most telling first.
 CHANGED = (
@@ -89,7 +89,7 @@ def moment(
     fitting = {
         name: p
         for name, p in properties.items()
-        if p.edm in _MOMENTS and not p.date_only and not p.collection
+        if p.edm in TIMESTAMP_TYPES and not p.date_only and not p.collection
     }
     for name in fitting:
         if any(annotations.get(f"{kind}/{name}", {}).get(term) for kind in types):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from connectors.odata.metadata.annotations import CAPABILITIES, CORE, Said, moment
+from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
 from connectors.odata.metadata.raw_model import (
     RawModel,
@@ -15,7 +16,6 @@ from connectors.odata.metadata.raw_model import (
     RawType,
     collection_of,
 )
-from connectors.odata.protocol.property_values import field_type
 
 DEPTH = 4
 """How many complex types deep properties are flattened."""

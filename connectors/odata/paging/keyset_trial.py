@@ -15,6 +15,7 @@ from bridge.connector.answer_check import first_misplaced, first_repeated
 from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
 from connectors.odata.capture.pollers.poller import Asks
+from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.keyset_pages import KeysetPages, refuses
 from connectors.odata.protocol.entity_table import Row, Table
@@ -22,7 +23,6 @@ from connectors.odata.protocol.entity_tables import whole
 from connectors.odata.protocol.literal import is_value_of
 from connectors.odata.protocol.query import both, query
 
-MOMENTS = frozenset({"Edm.DateTimeOffset", "Edm.DateTime"})
 FAR = 10**9
 """Rows, after which there is none unless `$skip` is ignored."""
 
@@ -138,7 +138,7 @@ class KeysetTrial:
         """Rows that filters find, but for `key` itself, and those that differ from it by digits of a
         moment that the service doesn't tell.
         """
-        moment = self._properties[0].edm in MOMENTS
+        moment = self._properties[0].edm in TIMESTAMP_TYPES
         keys = [one for text in filters for one in await self._keys(2, text)]
         return [one for one in keys if one != key and not (moment and one[0] == key[0])]
 

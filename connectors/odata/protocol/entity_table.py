@@ -10,9 +10,10 @@ from typing import Any
 from bridge.connector import Column, Shape, TableUse
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import MISSING, Wire
+from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import EntitySet, Property, Service, Version
-from connectors.odata.protocol.literal import is_value_of
-from connectors.odata.protocol.property_values import field_type, literal, value
+from connectors.odata.protocol.literal import is_value_of, literal
+from connectors.odata.protocol.property_values import value
 
 Row = tuple[Any, ...]
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from bridge.model.errors import Rejected
 from connectors.http.json_values import decimal_of
+from connectors.odata.metadata.field_types import INTEGER_TYPES
 from connectors.odata.metadata.model import Property, Version
 from connectors.odata.protocol.timestamps import (
     duration,
@@ -27,7 +28,6 @@ from connectors.odata.protocol.timestamps import (
 )
 
 _SUFFIX = {"Edm.Int64": "L", "Edm.Decimal": "M", "Edm.Double": "d", "Edm.Single": "f"}
-_INTEGERS = frozenset({"Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64"})
 _TEXTS = frozenset({"Edm.String", "Edm.Duration"})
 
 
@@ -86,7 +86,7 @@ def _typed(p: Property, value: Any) -> Any:
     if p.edm == "Edm.Boolean":
         known = {"true": True, "false": False}
         return value if isinstance(value, bool) else known[str(value).lower()]
-    if p.edm in _INTEGERS:
+    if p.edm in INTEGER_TYPES:
         number = decimal_of(str(value).strip())
         return int(number) if not isinstance(value, bool) and number == int(number) else None
     if p.edm == "Edm.Decimal":

@@ -10,7 +10,7 @@ from bridge.connector import Condition
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import Property, Version
 from connectors.odata.protocol.entity_table import Table
-from connectors.odata.protocol.property_values import literal
+from connectors.odata.protocol.literal import literal
 
 Query = dict[str, str]
 

@@ -9,7 +9,8 @@ from bridge.connector.answer_check import AskedKeys, first_foreign, may_equal
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import EntitySet, Property, Version
 from connectors.odata.protocol.entity_table import at
-from connectors.odata.protocol.property_values import payload, value
+from connectors.odata.protocol.literal import payload
+from connectors.odata.protocol.property_values import value
 
 JsonRow = Mapping[str, Any]
 

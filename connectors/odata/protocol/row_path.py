@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import EntitySet, Version
-from connectors.odata.protocol.property_values import literal
+from connectors.odata.protocol.literal import literal
 from connectors.odata.protocol.response import segment
 
 

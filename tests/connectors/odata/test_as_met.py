@@ -27,7 +27,8 @@ from connectors.odata.metadata.csdl_xml import parse
 from connectors.odata.metadata.model import Property
 from connectors.odata.options import Options
 from connectors.odata.protocol.entity_table import table_of
-from connectors.odata.protocol.property_values import literal, payload, value
+from connectors.odata.protocol.literal import literal, payload
+from connectors.odata.protocol.property_values import value
 from connectors.odata.protocol.response import Answer, Page, page_of, row_of
 from tests.between import Asked, Between, Say, alone
 

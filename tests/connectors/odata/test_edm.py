@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import Rejected
 from bridge.plan.fit import fitter
+from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Property, Version
-from connectors.odata.protocol.property_values import field_type, literal, payload, value
+from connectors.odata.protocol.literal import literal, payload
+from connectors.odata.protocol.property_values import value
 
 AT = datetime(2024, 1, 31, 10, 30, 0, 123456, tzinfo=UTC)
 LOCAL = AT.replace(tzinfo=None)

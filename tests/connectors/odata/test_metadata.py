@@ -15,8 +15,8 @@ import pytest
 from bridge.model.errors import ConfigurationError
 from connectors.odata.draft import draft
 from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Navigation, Service
-from connectors.odata.protocol.property_values import field_type
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.connectors.odata.mutate import spoil, spots
 from tests.services.cap import Cap
