@@ -1,32 +1,48 @@
-"""Pieces of a systems file that a connector drafts: YAML that is read as what was meant. Pure."""
+"""Pieces of a system file that a connector drafts: YAML that is read as what was meant. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.]*")
-#: Words that YAML reads as something else than text.
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
-WIDTH = 98
-"""Characters of a comment's line."""
+#: YAML reads them as something else than text.
+_NO_TEXTS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+MAX_LINE_CHARACTERS = 98
 
 
 def yaml_scalar(value: str) -> str:
     """A YAML scalar that is read as this text."""
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+    if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXTS:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def comment_lines(said: str, indent: int) -> Iterator[str]:
+def comment_lines(text: str, indent: int) -> Iterator[str]:
     """A comment's lines; whatever a service calls things, none of it leaves the comment."""
     start = " " * indent + "# "
     line = start
-    for word in said.split():
-        if len(line) + len(word) > WIDTH and line != start:
+    for word in text.split():
+        if len(line) + len(word) > MAX_LINE_CHARACTERS and line != start:
             yield line.rstrip()
             line = start + "  "
         line += f"{word} "
     yield line.rstrip()
+
+
+def left_out_lines(reasons: Mapping[str, str]) -> Iterator[str]:
+    """What can't be declared under `entities:`, each with its reason."""
+    if reasons:
+        yield "  # Left out:"
+    for name, reason in reasons.items():
+        yield from comment_lines(f"{name}: {reason}", 2)
+
+
+def commands_heading(*notes: str) -> Iterator[str]:
+    """What stands before drafted commands, which are comments; `notes` are lines of this system's own."""
+    yield ""
+    yield "# Commands that agents may send. Uncomment what they should be able to do, and say how"
+    yield "# risky it is (tier: in_the_loop waits for a person's approval and is the default)."
+    yield from (f"# {note}" for note in notes)
+    yield "# commands:"

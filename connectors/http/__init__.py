@@ -1,7 +1,9 @@
-"""Answers of services over HTTP, decoded within bounds: what every connector of that kind shares.
+"""Services over HTTP: what every connector to one shares. Answers are decoded within bounds.
 
-| file | boundary |
+| file | what it decides |
 |---|---|
+| `client` | the hooks of every client: bounds of answers, secrets of headers |
+| `exchange_errors` | an exchange without an answer as one of the bridge's errors |
 | `bounded` | bytes of a body, and what a compressed one may become |
 | `json_values` | JSON: numbers, nesting, size |
 | `xml_tree` | XML: document types, nesting, size |

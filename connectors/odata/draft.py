@@ -12,7 +12,7 @@ from types import MappingProxyType
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
 from bridge.model.types import KEY_KINDS
-from connectors.erp.yaml_text import comment_lines, yaml_scalar
+from connectors.erp.yaml_text import commands_heading, comment_lines, left_out_lines, yaml_scalar
 from connectors.odata.metadata.field_types import drafted_type, field_type
 from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
 
@@ -51,7 +51,7 @@ def draft(
     for one in entities.values():
         fine = finer.get(one.set.name, ())
         lines += _entity(one, entities, service, notes.get(one.set.name, {}), fine)
-    lines += _left_out(told)
+    lines += left_out_lines(told)
     lines += _commands(entities, service)
     return "\n".join(lines) + "\n"
 
@@ -220,22 +220,12 @@ def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tu
     return "", f"{one.name} doesn't hold the whole key of {to.name}"
 
 
-def _left_out(told: Mapping[str, str]) -> Iterator[str]:
-    if told:
-        yield "  # Left out:"
-    for name, said in told.items():
-        yield from comment_lines(f"{name}: {said}", 2)
-
-
 def _commands(entities: dict[str, _Entity], service: Service) -> Iterator[str]:
     usable = [one for one in service.actions if not one.is_function and not one.bound_many]
     usable = [one for one in usable if one.bound_to is None or one.bound_to in entities]
     if not usable or not entities:
         return
-    yield ""
-    yield "# Commands that agents may send. Uncomment what they should be able to do, and say how"
-    yield "# risky it is (tier: in_the_loop waits for a person's approval and is the default)."
-    yield "# commands:"
+    yield from commands_heading()
     names: set[str] = set()
     for one in usable:
         yield from _command(one, entities, service, names)

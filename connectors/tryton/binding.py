@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.suggestions import did_you_mean
 from connectors.erp.statement_parser import Parameter
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
@@ -152,9 +152,7 @@ def _unbound(pairs: Pairs, given: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _given(value: Value | Row, given: Mapping[str, Any]) -> Any:
     """The value with its parameters filled in."""
     if isinstance(value, Parameter):
-        if value.name not in given:
-            raise ConfigurationError(f":{value.name} is no parameter of this command")
-        return given[value.name]
+        return value.value_in(given)
     if isinstance(value, Row):
         return dict(_unbound(value.pairs, given))
     if isinstance(value, Items):
@@ -222,8 +220,7 @@ def unknown_field(model: Model, name: str) -> str:
     """That there is no such field, and what may have been meant."""
     if name in model.left_out:
         return f"model {model.name!r}, field {name!r} can't be used here: {model.left_out[name]}"
-    near = difflib.get_close_matches(name, [*model.fields, *model.lists], 3, 0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = did_you_mean(name, [*model.fields, *model.lists])
     return f"model {model.name!r} has no field {name!r}{hint}"
 
 

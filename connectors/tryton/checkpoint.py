@@ -6,17 +6,18 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from bridge.model.errors import ConfigurationError, HistoryLost
+from bridge.model.errors import HistoryLost
+from connectors.erp.checkpoint_size import pack_to_fit
 from connectors.tryton.gaps import MOST as MOST_GAPS
 from connectors.tryton.gaps import Gaps
 from connectors.tryton.known import Fingerprint
 from connectors.tryton.recent import Recent
 
 VERSION = 1
-LIMIT = 60_000
 MOST = 8_000
 """Rows of a model that are remembered at most."""
 
@@ -41,17 +42,14 @@ def pack(models: Mapping[str, Saved]) -> bytes:
 
     Raises ConfigurationError where the models are too many even so.
     """
-    most = MOST
-    while True:
-        packed = _pack(models, most)
-        if len(packed) <= LIMIT:
-            return packed
-        if not most:
-            raise ConfigurationError(
-                f"{len(models)} models are too many for one system: their checkpoint would take "
-                f"{len(packed)} bytes; spread them over several systems files with the same url"
-            )
-        most //= 2
+    return pack_to_fit(
+        partial(_pack, models),
+        MOST,
+        lambda size: (
+            f"{len(models)} models are too many for one system: their checkpoint would take "
+            f"{size} bytes; spread them over several system files with the same url"
+        ),
+    )
 
 
 def _pack(models: Mapping[str, Saved], most: int) -> bytes:

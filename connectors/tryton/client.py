@@ -22,11 +22,10 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.single_flight import SingleFlight
-from bridge.tls import tls_refusal
-from connectors.http.bounded import ACCEPT_ENCODING, bound_answers
+from connectors.http.client import http_client
 from connectors.http.dates import http_date, retry_after_seconds
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
-from connectors.http.secret_headers import SecretHeaders
+from connectors.http.exchange_errors import lost_exchange
 from connectors.http.tls import http_tls
 from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.address import address_of, options_of
@@ -48,7 +47,6 @@ CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 0.5
 """For the end of a session: whoever ends the bridge waits for a few of these, one after the other."""
 READ_AGAIN = 3
-NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Client:
@@ -68,32 +66,12 @@ class Client:
         limits = httpx.Limits(max_connections=system.connections)
         timeout = httpx.Timeout(self.options.timeout, connect=CONNECT_SECONDS)
         self._clock = clock
-        secret_headers = SecretHeaders()
-        hooks: dict[str, list[Any]] = {
-            "request": [secret_headers.sent],
-            "response": [secret_headers.received, bound_answers()],
-        }
-        headers = {"Accept-Encoding": ACCEPT_ENCODING}
         tls = http_tls(system)
-        self._reads = httpx.AsyncClient(
-            verify=tls,
-            timeout=timeout,
-            limits=limits,
-            trust_env=False,
-            event_hooks=hooks,
-            headers=headers,
-        )
+        self._reads = http_client(tls=tls, timeout=timeout, limits=limits, trust_env=False)
         # A connection that was kept may be closed by the other side just as the call goes out,
         # and then nobody could tell whether it arrived.
         unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
-        self._writes = httpx.AsyncClient(
-            verify=tls,
-            timeout=timeout,
-            limits=unkept,
-            trust_env=False,
-            event_hooks=hooks,
-            headers=headers,
-        )
+        self._writes = http_client(tls=tls, timeout=timeout, limits=unkept, trust_env=False)
         self._numbers = count(1)
         self._logins: SingleFlight[str, str] = SingleFlight()
         self._token = ""
@@ -335,20 +313,18 @@ class Client:
             answer = await client.post(
                 self._address.rpc, content=body, headers=self._headers(token)
             )
-        except NOTHING_SENT as error:
-            if refusal := tls_refusal(error):
-                raise NoSession(f"{where}: {refusal}") from error
-            raise RetryLater(f"{where}: the ERP can't be reached ({_said(error)})") from error
         except AnswerTooLarge as error:
             raise _too_large(where, error, changes=changes) from None
-        except (httpx.HTTPError, UnreadableAnswer) as error:
-            if refusal := tls_refusal(error):
-                raise NoSession(f"{where}: {refusal}") from error
+        except UnreadableAnswer as error:
             if changes:
                 raise OutcomeUnknown(
-                    f"{where}: the answer was lost ({_said(error)}); it may have happened"
+                    f"{where}: the answer was lost ({error}); it may have happened"
                 ) from error
-            raise RetryLater(f"{where}: no answer came ({_said(error)})") from error
+            raise RetryLater(f"{where}: no answer came ({error})") from error
+        except httpx.HTTPError as error:
+            raise lost_exchange(
+                error, where, writes=changes, system="the ERP", setup_error=NoSession
+            ) from error
         self._silent = False
         date = http_date(answer.headers.get("Date"))
         self.answered_at = None if date is None else int(date.timestamp()) * 1_000_000
@@ -407,7 +383,3 @@ def _too_large(where: str, error: AnswerTooLarge, *, changes: bool) -> BridgeErr
 
 def _beginning(page: bytes) -> str:
     return page[:MAX_SEARCHED_BYTES].decode(errors="replace")
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__

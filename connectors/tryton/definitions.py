@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 from bridge.model.errors import ConfigurationError
+from bridge.model.suggestions import did_you_mean
 from bridge.single_flight import SingleFlight
 from connectors.tryton.catalogue import read_model
 from connectors.tryton.client import Client
@@ -45,8 +45,7 @@ class Definitions:
             self._methods = await self._method_flights.result("", self._client.methods)
         there = _buttons(self._methods, model)
         if button not in there:
-            near = difflib.get_close_matches(button, there, 3, 0.5) or there
-            hint = f"; there are {', '.join(near)}" if near else ""
+            hint = did_you_mean(button, there, list_all=True)
             raise ConfigurationError(f"model {model!r} has no button {button!r}{hint}")
 
     async def rights(self, model: str) -> Mapping[str, bool]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.model.names import as_name
-from connectors.erp.yaml_text import comment_lines, yaml_scalar
+from connectors.erp.yaml_text import commands_heading, comment_lines, left_out_lines, yaml_scalar
 from connectors.tryton.fields import ID, VERSION, ModelField
 from connectors.tryton.survey import Described, Survey
 
@@ -63,10 +63,7 @@ def draft(survey: Survey) -> str:
     lines = [*_capture(), "", "entities:"]
     for one in entities.values():
         lines += _entity(one, entities)
-    if survey.refused:
-        lines.append("  # Left out:")
-    for name, why in survey.refused.items():
-        lines += comment_lines(f"{name}: {why}", 2)
+    lines += left_out_lines(survey.refused)
     lines += _commands(entities)
     return "\n".join(lines) + "\n"
 
@@ -193,12 +190,10 @@ def _commands(entities: Mapping[str, _Entity]) -> Iterator[str]:
     lines = [line for one in entities.values() for line in _of(one, entities)]
     if not lines:
         return
-    yield ""
-    yield "# Commands that agents may send. Uncomment what they should be able to do, and say how"
-    yield "# risky it is (tier: in_the_loop waits for a person's approval and is the default)."
-    yield "# A button that opens a window in Tryton's client does nothing from here; without `probe:`"
-    yield "# a command whose answer was lost waits for `bridgectl commands settle`."
-    yield "# commands:"
+    yield from commands_heading(
+        "A button that opens a window in Tryton's client does nothing from here; without `probe:`",
+        "a command whose answer was lost waits for `bridgectl commands settle`.",
+    )
     yield from lines
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 from bridge.connector import Done, Effect
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import RowsChange, contradiction
-from bridge.model.errors import (
-    ConfigurationError,
-    OutcomeUnknown,
-    Rejected,
-    RetryLater,
-    Unsupported,
+from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from connectors.erp.probe import (
+    MAX_CONTROL_ROWS,
+    conclude_from_row,
+    finds_existing_rows,
+    probe_errors,
 )
 from connectors.tryton.binding import Bound, Models, bind
 from connectors.tryton.client import Client
@@ -22,8 +21,6 @@ from connectors.tryton.faults import NoSession
 from connectors.tryton.fields import ID
 from connectors.tryton.statement import parse
 
-CONTROL_ROWS = 20
-"""Rows among which one is looked for that a condition must find."""
 _HOW = "declare a `probe:` that finds it, such as FIND sale.sale reference=:id"
 
 
@@ -44,21 +41,10 @@ class Probing:
         """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
         the question was refused, RetryLater.
         """
-        try:
+        with probe_errors(effect):
             if effect.probe:
                 return await self._declared(effect)
             return await self._itself(effect)
-        except NoSession as error:
-            raise RetryLater(str(error)) from error
-        except AnswerMismatch as error:
-            raise Unsupported(
-                f"command {effect.command_id!r}: whether it has happened can't be told: {error}"
-            ) from error
-        except Rejected as error:
-            raise OutcomeUnknown(
-                f"command {effect.command_id!r}: the ERP can't be asked whether it has happened: "
-                f"{error}"
-            ) from error
 
     async def _declared(self, effect: Effect) -> Done | None:
         bound = await self._bound(effect, effect.probe)
@@ -77,18 +63,17 @@ class Probing:
         rows = await self._find(bound, bound.where)
         if not rows:
             await self._control(bound, list(bound.key))
-        if verb == "DELETE":
-            return None if rows else Done(rows=1)
-        lists = [name for name in bound.values if name in bound.model.lists]
-        if not rows and not lists:
-            return None
-        if not lists and all(holds(row, bound) for row in rows):
-            return Done(rows=len(rows))
-        if effect.guard is not None and not lists:
-            return None
-        raise Unsupported(
-            f"command {effect.command_id!r}: {bound.row} holds something else than the command "
-            f"sets, which may have been there before or come later; {_HOW}"
+        # Rows that a list holds are not compared.
+        comparable = verb == "DELETE" or not any(name in bound.model.lists for name in bound.values)
+        return conclude_from_row(
+            effect,
+            row=bound.row,
+            deletes=verb == "DELETE",
+            exists=bool(rows) or not comparable,
+            holds=comparable and all(holds(row, bound) for row in rows),
+            repeatable=comparable,
+            done=Done(rows=1 if verb == "DELETE" else len(rows)),
+            advice=_HOW,
         )
 
     async def _bound(self, effect: Effect, text: str) -> Bound:
@@ -105,20 +90,15 @@ class Probing:
         """
         model = bound.model.name
         names = list(dict.fromkeys(name for name in names if name in bound.model.fields))
-        try:
-            if await contradiction(partial(self._overlooked, model, names)) is None:
-                return
-        except RowsChange:
-            raise OutcomeUnknown(
-                f"model {model!r}: its rows change faster than they can be asked for; it is asked again"
-            ) from None
+        if await finds_existing_rows(partial(self._overlooked, model, names), f"model {model!r}"):
+            return
         raise AnswerMismatch(
             f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find a row that is there"
         )
 
     async def _overlooked(self, model: str, names: list[str]) -> str | None:
         """A row that is there, where a condition on its own values doesn't find it."""
-        rows = await self._client.search_read(model, [], [ID, *names], limit=CONTROL_ROWS)
+        rows = await self._client.search_read(model, [], [ID, *names], limit=MAX_CONTROL_ROWS)
         if not rows:
             return None
         whole = [row for row in rows if not any(row[name] is None for name in names)]

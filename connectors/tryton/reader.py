@@ -11,14 +11,12 @@ from bridge.connector import Rows, System, distinct_keys
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
 from connectors.tryton.domain import Domain, any_of
 from connectors.tryton.faults import NoSession, Refused
 from connectors.tryton.fields import ID
-
-CONTROL_ROWS = 20
-"""Rows among which one is looked for that a condition must find."""
 
 
 class TrytonReader:
@@ -75,7 +73,7 @@ class TrytonReader:
     async def _overlooked(self, known: Table, columns: Sequence[str]) -> str | None:
         """A row that is there, by its id and values, where a condition on these doesn't find it."""
         name = known.model.name
-        rows = await self._client.search_read(name, [], [ID, *columns], limit=CONTROL_ROWS)
+        rows = await self._client.search_read(name, [], [ID, *columns], limit=MAX_CONTROL_ROWS)
         for row in rows:
             key = tuple(row[column] for column in columns)
             if None in key:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from bridge.connector import (
     CREATE,
@@ -21,6 +20,8 @@ from bridge.connector import (
     Watermark,
 )
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from connectors.erp.pending_watermarks import PendingWatermarks
+from connectors.erp.readability import check_any_readable
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.checkpoint import pack, unpack
 from connectors.tryton.client import Client
@@ -62,8 +63,7 @@ class TrytonSource:
         self._news: deque[tuple[Watched, Found]] = deque()
         self._gone: deque[tuple[Watched, Table, int]] = deque()
         self._stale: list[Stale] = []
-        self._marks: list[str] = []
-        self._wake = asyncio.Event()
+        self._watermarks = PendingWatermarks()
         self._next_poll = self._next_whole = 0.0
         self._packed = b""
         self._polls = self._looks = 0
@@ -118,20 +118,14 @@ class TrytonSource:
             left = until - self._monotonic()
             if batch.changes or batch.watermarks or batch.stale or left <= 0:
                 return batch
-            self._wake.clear()
-            if self._marks:
-                continue
-            pause = min(left, max(0.0, self._next_poll - self._monotonic()))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            await self._watermarks.wait(min(left, max(0.0, self._next_poll - self._monotonic())))
 
     async def ack(self, upto: Checkpoint) -> None:
         """Nothing to forget: the ERP keeps no place for us."""
 
     async def mark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`: it comes back behind what the last poll found."""
-        self._marks.append(name)
-        self._wake.set()
+        self._watermarks.add(name)
 
     async def close(self) -> None:
         """End the session."""
@@ -189,9 +183,8 @@ class TrytonSource:
 
     def _all_in_trouble(self, *, first: bool = False) -> None:
         """Raises if it is so: at the first start that's the configuration."""
-        if self._watched and all(one.trouble for one in self._watched.values()):
-            why = "; ".join(dict.fromkeys(one.trouble for one in self._watched.values()))
-            raise ConfigurationError(why) if first else RetryLater(why)
+        troubles = [one.trouble for one in self._watched.values()]
+        check_any_readable(troubles, by_configuration=first)
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -204,11 +197,10 @@ class TrytonSource:
             one, table, key = self._gone.popleft()
             one.tell_gone(key)
             changes.append(Change(table.shape, DELETE, table.gone(key), False, None, 0, UNTIMED))
-        marks: list[Watermark] = []
+        watermarks: list[Watermark] = []
         if not self._news and not self._gone:
             self._looks = self._polls
-            marks = [Watermark(len(changes), name, 0) for name in self._marks]
-            self._marks = []
+            watermarks = self._watermarks.take(len(changes))
         stale, self._stale = self._stale, []
         if changes or stale:
             if not self._gone:
@@ -220,7 +212,7 @@ class TrytonSource:
             changes,
             self._packed,
             0,
-            marks,
+            watermarks,
             stale=stale,
             troubles=troubles,
             looks=self._looks,

@@ -68,103 +68,85 @@ def parse(text: str) -> Statement:
         raise ConfigurationError(
             "a statement for Tryton is missing, such as WRITE sale.sale(:key) comment=:comment"
         )
-    return _Reading(text.strip()).statement()
+    return _TrytonParser(text.strip()).statement()
 
 
-class _Reading(StatementParser):
+class _TrytonParser(StatementParser[Items]):
     token = token_pattern(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
+    field_word = "a field"
 
     def statement(self) -> Statement:
-        verb = VERBS.get(self._name("a verb").upper())
+        verb = VERBS.get(self._read_name("a verb").upper())
         if verb is None:
-            raise self._wrong(f"it should begin with one of {', '.join(VERBS)}")
-        model = self._name("a model")
+            raise self._error(f"it should begin with one of {', '.join(VERBS)}")
+        model = self._read_name("a model")
         key: Pairs | None = None
         if self._take("("):
-            key = self._pairs(")", bare=True)
+            key = self._read_pairs(")", bare=True)
             if not key:
-                raise self._wrong(f"the row has no name: {model}(:key)")
+                raise self._error(f"the row has no name: {model}(:key)")
         button = self._button(verb, model, key)
         self._fitting(verb, model, key)
-        fields = self._pairs("", bare=False)
+        fields = self._read_pairs("", bare=False)
         despite = self._despite(verb)
         if verb == "WRITE" and not fields:
-            raise self._wrong("WRITE changes at least one field: comment=:comment")
+            raise self._error("WRITE changes at least one field: comment=:comment")
         if verb in {"DELETE", "BUTTON"} and fields:
-            raise self._wrong(f"{verb} takes no fields")
+            raise self._error(f"{verb} takes no fields")
         if verb == "FIND" and key is None and not fields:
-            raise self._wrong(f"FIND names a row, or what it holds: FIND {model} reference=:id")
+            raise self._error(f"FIND names a row, or what it holds: FIND {model} reference=:id")
         return Statement(verb, model, key, button, fields, despite)
 
     def _button(self, verb: Verb, model: str, key: Pairs | None) -> str:
         if verb == "BUTTON":
             if key is None or not self._take("/"):
-                raise self._wrong(
+                raise self._error(
                     f"BUTTON names a row and its button: BUTTON {model}(:key)/confirm"
                 )
-            return self._name("a button")
+            return self._read_name("a button")
         if self._take("/"):
-            raise self._wrong(f"a button is pressed by BUTTON {model}(:key)/confirm")
+            raise self._error(f"a button is pressed by BUTTON {model}(:key)/confirm")
         return ""
 
     def _fitting(self, verb: Verb, model: str, key: Pairs | None) -> None:
         if verb in {"WRITE", "DELETE"} and key is None:
-            raise self._wrong(f"{verb} names its row: {verb} {model}(:key)")
+            raise self._error(f"{verb} names its row: {verb} {model}(:key)")
         if verb == "CREATE" and key is not None:
-            raise self._wrong("CREATE makes a new row: what it holds stands behind the model")
+            raise self._error("CREATE makes a new row: what it holds stands behind the model")
 
     def _despite(self, verb: Verb) -> frozenset[str]:
         found: set[str] = set()
-        if self._at < len(self._tokens):
-            self._next("")
+        if self._next_index < len(self._tokens):
+            self._read_token("")
             if verb == "FIND":
-                raise self._wrong("FIND changes nothing, so nothing warns")
+                raise self._error("FIND changes nothing, so nothing warns")
             while not found or self._take(","):
-                kind, text = self._next("a warning's name")
+                kind, text = self._read_token("a warning's name")
                 if kind != "text":
-                    raise self._wrong(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
+                    raise self._error(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
                 found.add(text[1:-1].replace("''", "'"))
-            if self._at < len(self._tokens):
-                raise self._wrong(f"{self._tokens[self._at][1]!r} is too much at its end")
+            if self._next_index < len(self._tokens):
+                raise self._error(f"{self._tokens[self._next_index][1]!r} is too much at its end")
         return frozenset(found)
 
-    def _pairs(self, end: str, *, bare: bool) -> Pairs:
-        found: list[tuple[str, Value]] = []
-        while not self._over(end):
-            if found and not self._take(","):
-                raise self._wrong("a comma is missing")
-            name, value = self._pair(bare=bare and not found)
-            if name in dict(found):
-                raise self._wrong(f"{name} stands there twice")
-            found.append((name, value))
-        return tuple(found)
-
-    def _over(self, end: str) -> bool:
+    def _is_over(self, end: str) -> bool:
+        if super()._is_over(end):
+            return True
         if end:
-            return self._take(end)
-        rest = self._tokens[self._at : self._at + 2]
-        ending = rest[:1] == [("name", DESPITE)] and rest[1:] != [("sign", "=")]
-        return not rest or ending
+            return False
+        following = self._tokens[self._next_index : self._next_index + 2]
+        return following[:1] == [("name", DESPITE)] and following[1:] != [("sign", "=")]
 
-    def _pair(self, *, bare: bool) -> tuple[str, Value]:
-        following = self._tokens[self._at + 1 : self._at + 2]
-        if bare and following != [("sign", "=")]:
-            return "", self._value()
-        name = self._name("a field")
-        if not self._take("="):
-            raise self._wrong(f"{name} lacks its value: {name}=:value")
-        if self._take("["):
-            return name, self._items()
-        return name, self._value()
-
-    def _items(self) -> Items:
+    def _read_list(self) -> Items:
         found: list[Row | Value] = []
         while not self._take("]"):
             if found and not self._take(","):
-                raise self._wrong("a comma is missing")
-            found.append(Row(self._pairs(")", bare=False)) if self._take("(") else self._value())
+                raise self._error("a comma is missing")
+            found.append(
+                Row(self._read_pairs(")", bare=False)) if self._take("(") else self._read_scalar()
+            )
         return Items(tuple(found))
 
     def _unreadable(self, rest: str) -> ConfigurationError:
         why = "; a command is one statement" if rest.startswith(";") else ""
-        return self._wrong(f"{rest!r} can't be read{why}")
+        return self._error(f"{rest!r} can't be read{why}")

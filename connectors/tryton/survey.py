@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.suggestions import did_you_mean
 from connectors.tryton.catalogue import read_model
 from connectors.tryton.client import Client
 from connectors.tryton.fields import ID, Model
@@ -84,9 +84,7 @@ async def survey(client: Client, wanted: Sequence[str], where: str) -> Survey:
 
 def unknown(name: str, there: set[str]) -> str:
     """That there is no such model, and what may have been meant."""
-    near = difflib.get_close_matches(name, there, 3, 0.6)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"Tryton has no model {name!r}{hint}"
+    return f"Tryton has no model {name!r}{did_you_mean(name, there)}"
 
 
 async def _buttons(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:

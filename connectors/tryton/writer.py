@@ -12,7 +12,6 @@ from typing import Any
 
 from bridge.connector import Done, Effect, System
 from bridge.model.canonical import canonical_json
-from bridge.model.error_text import describe_error
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
@@ -21,6 +20,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
+from connectors.erp.sequential_execution import execute_in_order
 from connectors.tryton.binding import Bound, bind
 from connectors.tryton.catalogue import Table, Tables
 from connectors.tryton.client import Client
@@ -38,7 +38,7 @@ MOST_WARNINGS = 20
 """Warnings of one command that are passed, one after the other."""
 MOST_ROWS = 1000
 USER_ERROR = "UserError"
-REFUSED = 30.0
+LOGIN_RETRY_AFTER_S = 30.0
 """Seconds before the next try where there is no session to be had: with each one that has a wrong
 password Tryton makes the user wait longer.
 """
@@ -77,34 +77,20 @@ class TrytonWriter:
         except NoSession as error:
             if not self._ready:
                 raise
-            raise RetryLater(str(error), after=REFUSED) from error
+            raise RetryLater(str(error), after=LOGIN_RETRY_AFTER_S) from error
         self._ready = True
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """As `bridge.connector.Writer.execute`, without a ledger."""
-        outcomes: list[Done | Exception] = []
-        away: RetryLater | None = None
-        for effect in effects:
-            if away is not None:
-                outcomes.append(RetryLater(f"{away} (this command was not sent)", after=away.after))
-                continue
-            try:
-                outcomes.append(await self._one(effect))
-            except NoSession as error:
-                # No fault of this command, and nothing was done.
-                outcomes.append(away := RetryLater(str(error), after=REFUSED))
-            except RetryLater as error:
-                outcomes.append(away := error)
-            except OutcomeUnknown as error:
-                outcomes.append(error)
-                away = RetryLater(str(error))
-            except Refused as error:
-                outcomes.append(await self._with_reason(effect, error))
-            except BridgeError as error:
-                outcomes.append(error)
-            except Exception as error:  # noqa: BLE001 - this command's; how far it came is asked
-                outcomes.append(OutcomeUnknown(f"the connector failed: {describe_error(error)}"))
-        return outcomes
+        return await execute_in_order(
+            effects, self._execute, login_retry_after_s=LOGIN_RETRY_AFTER_S
+        )
+
+    async def _execute(self, effect: Effect) -> Done:
+        try:
+            return await self._one(effect)
+        except Refused as error:
+            raise await self._with_reason(effect, error) from error
 
     async def _with_reason(self, effect: Effect, refused: Refused) -> Rejected:
         """The refusal, as a missing right where this user lacks one on the model: Tryton says both in

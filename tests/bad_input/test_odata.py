@@ -229,7 +229,7 @@ def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Serv
     erp.edit(**{"POST Customers ID=:key, name=:name": "GET Customers ID=:key, name=:name"})
     says = (
         "systems/erp.yaml:33: commands.rename_customer.run: entity set 'Customers' has no property",
-        "'nam'; did you mean name?",
+        "'nam'; did you mean 'name'?",
         "commands.add_customer.run: GET changes nothing: it belongs into `probe:`",
     )
     assert erp.place.call("check").code != 0

@@ -9,28 +9,28 @@ from typing import Any
 
 from bridge.connector import Checkpoint
 from bridge.model.errors import ConfigurationError
+from connectors.erp.checkpoint_size import MAX_CHECKPOINT_BYTES, pack_to_fit
 from connectors.odata.capture.pollers.poller import MARK, State
 
 FORMAT = 2
-LARGEST = 60_000
-"""Bytes of a checkpoint; the port allows 64 kB."""
 
 
 def pack(saved: Callable[[int], Mapping[str, State]], tables: int) -> Checkpoint:
     """`saved` gives the tables' states with at most so many marks each: as many as have room."""
-    marks = LARGEST // (MARK * max(1, tables)) * 3 // 4
-    while True:
+
+    def packed(marks: int) -> Checkpoint:
         text = json.dumps({"format": FORMAT, "tables": saved(marks)}, separators=(",", ":"))
-        whole = zlib.compress(text.encode(), 1)
-        if len(whole) <= LARGEST:
-            return whole
-        if not marks:
-            raise ConfigurationError(
-                f"the resume state of {tables} entity sets takes {len(whole)} bytes, of which "
-                f"{LARGEST} can be kept (the service's delta links are long): split the system's "
-                "entities over two systems"
-            )
-        marks //= 2
+        return zlib.compress(text.encode(), 1)
+
+    return pack_to_fit(
+        packed,
+        MAX_CHECKPOINT_BYTES // (MARK * max(1, tables)) * 3 // 4,
+        lambda size: (
+            f"the resume state of {tables} entity sets takes {size} bytes, of which "
+            f"{MAX_CHECKPOINT_BYTES} can be kept (the service's delta links are long): split the "
+            "system's entities over two systems"
+        ),
+    )
 
 
 def unpack(checkpoint: Checkpoint) -> dict[str, State]:

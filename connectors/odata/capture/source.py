@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from bridge.connector import Batch, Change, Checkpoint, Stale, System, Transaction, Watermark
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected, RetryLater
+from connectors.erp.pending_watermarks import PendingWatermarks
+from connectors.erp.readability import check_any_readable
 from connectors.odata.capture import checkpoint
 from connectors.odata.capture.feed import Feed
 from connectors.odata.capture.pollers.poller import Item, State
@@ -50,9 +51,8 @@ class ODataSource:
         self._held = 0.0
         self._heard = 0.0
         self._items: deque[Item] = deque()
-        self._marks: list[str] = []
+        self._watermarks = PendingWatermarks()
         self._stale: list[Stale] = []
-        self._wake = asyncio.Event()
         self._packed: Checkpoint | None = None
         #: Rounds that were begun; those of which all was told.
         self._rounds = self._looks = 0
@@ -93,13 +93,12 @@ class ODataSource:
 
     def _some_left(self, *, first: bool = False) -> None:
         """Raises where no entity set can be read: at the first start that's the configuration."""
-        if not self._feeds or any(not feed.trouble for feed in self._feeds):
-            return
-        why = "; ".join(dict.fromkeys(feed.trouble for feed in self._feeds))
-        if first and not any(feed.away for feed in self._feeds):
-            raise ConfigurationError(why)
         held = self._held - self._monotonic()
-        raise RetryLater(why, after=held if held > 0 else None)
+        check_any_readable(
+            [feed.trouble for feed in self._feeds],
+            by_configuration=first and not any(feed.away for feed in self._feeds),
+            after=held if held > 0 else None,
+        )
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
@@ -107,14 +106,14 @@ class ODataSource:
         while True:
             if self._items:
                 return self._batch(limit)
-            if (self._marks and self._active is None) or self._stale:
+            if (self._watermarks and self._active is None) or self._stale:
                 return self._batch(limit)
             now = self._monotonic()
             due = self._held if self._active or self._round else max(self._due, self._held)
             if now < due:
                 if now >= until:
                     return self._batch(limit)
-                await self._wait(min(due, until) - now)
+                await self._watermarks.wait(min(due, until) - now)
                 continue
             if self._active is None and not self._round:
                 self._round.extend(feed for feed in self._feeds if feed.due(now))
@@ -123,16 +122,6 @@ class ODataSource:
             await self._step()
             if not self._items and self._monotonic() >= until:
                 return self._batch(limit)
-
-    async def _wait(self, seconds: float) -> None:
-        """Until then, or until a watermark is written."""
-        self._wake.clear()
-        if self._marks:
-            return
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
 
     async def _step(self) -> None:
         """The next page of the feed under way, or of the next one."""
@@ -199,9 +188,9 @@ class ODataSource:
             self._packed = None
             if not self._items:
                 self._turn()
-        marks: Sequence[str] = ()
+        watermarks: list[Watermark] = []
         if self._active is None and not self._items:
-            marks, self._marks = self._marks, []
+            watermarks = self._watermarks.take(len(changes))
         # At once, also before the rest of a page: the checkpoint says that they were told.
         stale, self._stale = self._stale, []
         if not (self._active or self._round or self._items):
@@ -212,7 +201,7 @@ class ODataSource:
             changes,
             self._checkpoint(),
             0,
-            [Watermark(len(changes), name, 0) for name in marks],
+            watermarks,
             stale=stale,
             silent=now - self._heard if now < self._held else 0.0,
             looks=self._looks,
@@ -233,8 +222,7 @@ class ODataSource:
 
     async def mark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`."""
-        self._marks.append(name)
-        self._wake.set()
+        self._watermarks.add(name)
 
     async def close(self) -> None:
         """As `bridge.connector.Source.close`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.suggestions import did_you_mean
 from connectors.erp.statement_parser import Parameter
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
@@ -93,13 +93,13 @@ def bind(statement: Statement, service: Service, parameters: Mapping[str, Any]) 
     """
     target = resolve(statement, service)
     of, action = target.of, target.action
-    values = {name: _value(value, parameters, statement) for name, value in statement.fields}
+    values = {name: _value(value, parameters) for name, value in statement.fields}
     if of is None:
         assert action is not None, "a statement is about a set or an action"  # noqa: S101
         return Bound(statement, _root_request(action, service, values), None, None, values)
     key = None
     if target.key is not None:
-        key = {name: _value(value, parameters, statement) for name, value in target.key}
+        key = {name: _value(value, parameters) for name, value in target.key}
     path = of.name if key is None else row_path(of, service.version, key)
     if action is not None:
         body = _arguments(action, service, values)
@@ -116,7 +116,9 @@ def set_of(service: Service, name: str) -> EntitySet:
     if name in service.left_out:
         raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
     if name not in service.sets:
-        raise ConfigurationError(f"entity set {name!r} is not there{_near(name, service.sets)}")
+        raise ConfigurationError(
+            f"entity set {name!r} is not there{did_you_mean(name, service.sets, list_all=True)}"
+        )
     return service.sets[name]
 
 
@@ -128,7 +130,7 @@ def bound_action(service: Service, of: EntitySet, name: str) -> Action:
             if action.is_function:
                 raise ConfigurationError(f"{name!r} is a function, which changes nothing")
             return action
-    hint = _near(name, [action.name.rpartition(".")[2] for action in there])
+    hint = did_you_mean(name, [action.name.rpartition(".")[2] for action in there], list_all=True)
     if service.version == "v2":
         hint = "; V2 knows no actions of rows: call the function import, with the key's properties"
     raise ConfigurationError(f"entity set {of.name!r} has no action {name!r}{hint}")
@@ -139,7 +141,9 @@ def root_action(service: Service, name: str) -> Action:
     there = {action.name: action for action in service.actions if action.bound_to is None}
     found = there.get(name)
     if found is None:
-        raise ConfigurationError(f"the service has no action {name!r}{_near(name, there)}")
+        raise ConfigurationError(
+            f"the service has no action {name!r}{did_you_mean(name, there, list_all=True)}"
+        )
     if found.is_function and service.version == "v4":
         raise ConfigurationError(f"{name!r} is a function, which changes nothing")
     return found
@@ -151,7 +155,7 @@ def property_of(of: EntitySet, name: str) -> Property:
     if found is None:
         there = [*of.properties, *of.navigations]
         raise ConfigurationError(
-            f"entity set {of.name!r} has no property {name!r}{_near(name, there)}"
+            f"entity set {of.name!r} has no property {name!r}{did_you_mean(name, there, list_all=True)}"
         )
     return found
 
@@ -189,15 +193,8 @@ def _named_key(pairs: Pairs, of: EntitySet) -> Pairs:
     return pairs
 
 
-def _value(value: Value, parameters: Mapping[str, Any], statement: Statement) -> Any:
-    if not isinstance(value, Parameter):
-        return value
-    if value.name not in parameters:
-        raise ConfigurationError(
-            f"{statement.verb} {statement.set or statement.action} names :{value.name}, which is "
-            f"not declared (declared: {', '.join(sorted(parameters)) or 'nothing'})"
-        )
-    return parameters[value.name]
+def _value(value: Value, parameters: Mapping[str, Any]) -> Any:
+    return value.value_in(parameters) if isinstance(value, Parameter) else value
 
 
 def _body(of: EntitySet, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -231,7 +228,7 @@ def _arguments_fit(action: Action, statement: Statement) -> None:
     for name in given:
         if name not in known:
             raise ConfigurationError(
-                f"action {action.name!r} has no parameter {name!r}{_near(name, known)}"
+                f"action {action.name!r} has no parameter {name!r}{did_you_mean(name, known, list_all=True)}"
             )
     lacking = [one.name for one in action.parameters if not one.nullable and one.name not in given]
     if lacking:
@@ -243,11 +240,3 @@ def _arguments_fit(action: Action, statement: Statement) -> None:
 def _arguments(action: Action, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
     known = {one.name: one for one in action.parameters}
     return {name: payload(known[name], service.version, value) for name, value in values.items()}
-
-
-def _near(name: str, there: Iterable[str]) -> str:
-    listed = list(there)
-    near = difflib.get_close_matches(name, listed, 1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f" (there are {', '.join(listed[:12]) or 'none'})"

@@ -7,16 +7,14 @@ from functools import partial
 from typing import Any
 
 from bridge.connector import Done, Effect
-from bridge.connector.seen_again import RowsChange, contradiction
-from bridge.model.errors import (
-    ConfigurationError,
-    HistoryLost,
-    OutcomeUnknown,
-    Rejected,
-    RetryLater,
-    Unsupported,
-)
+from bridge.model.errors import HistoryLost, OutcomeUnknown, Rejected, Unsupported
 from bridge.plan.steps import MISSING
+from connectors.erp.probe import (
+    MAX_CONTROL_ROWS,
+    conclude_from_row,
+    finds_existing_rows,
+    probe_errors,
+)
 from connectors.odata.commands.binding import Bound, bind, condition
 from connectors.odata.commands.statement import parse
 from connectors.odata.http.client import Client
@@ -28,8 +26,6 @@ from connectors.odata.protocol.response import Page, Request, page_of, row_of, w
 from connectors.odata.protocol.row_check import holds_fields, is_row_of, row_values
 from connectors.odata.protocol.row_path import row_path
 
-CONTROL_ROWS = 20
-"""Rows among which one is looked for that a filter must find."""
 _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 
 
@@ -52,7 +48,7 @@ class Probing:
         """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
         the question was refused, RetryLater.
         """
-        try:
+        with probe_errors(effect):
             if effect.probe:
                 return await self._declared(effect)
             bounds = [
@@ -63,18 +59,9 @@ class Probing:
             if not told:
                 raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
             return await self._by_key(effect, told[0], len(bounds))
-        except ConfigurationError as error:
-            raise RetryLater(str(error)) from error
-        except Rejected as error:
-            raise OutcomeUnknown(
-                f"command {effect.command_id!r}: the service refused the question whether it has "
-                f"happened: {error}{self._null_hint(effect)}"
-            ) from error
 
     def _null_hint(self, effect: Effect) -> str:
         """What may be the matter where `probe:` asks for a null by `$filter`."""
-        if not effect.probe:
-            return ""
         bounds = [bind(one, self._service, effect.parameters) for one in parse(effect.probe)]
         names = [
             name
@@ -91,6 +78,13 @@ class Probing:
         )
 
     async def _declared(self, effect: Effect) -> Done | None:
+        try:
+            return await self._all_hold(effect)
+        except Rejected as error:
+            raise Rejected(error.code, f"{error}{self._null_hint(effect)}") from error
+
+    async def _all_hold(self, effect: Effect) -> Done | None:
+        """Done where each row that `probe:` names is there and holds what it says."""
         statements = parse(effect.probe)
         if any(one.verb != "GET" for one in statements):
             raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by GET alone")
@@ -109,17 +103,15 @@ class Probing:
         assert one.of is not None, "what can be told names a row"  # noqa: S101
         row = await self._row(one.of, _key_of(one))
         verb = one.statement.verb
-        if verb == "DELETE":
-            return Done(rows=count) if row is None else None
-        if row is None:
-            return None
-        if holds(row, one, self._service):
-            return Done(rows=count)
-        if verb == "PATCH" and effect.guard is not None:
-            return None
-        raise Unsupported(
-            f"command {effect.command_id!r}: {one.request.path} holds something else than the "
-            f"command sets, which may have been there before or come later; {_HOW}"
+        return conclude_from_row(
+            effect,
+            row=one.request.path,
+            deletes=verb == "DELETE",
+            exists=row is not None,
+            holds=row is not None and holds(row, one, self._service),
+            repeatable=verb == "PATCH",
+            done=Done(rows=count),
+            advice=_HOW,
         )
 
     async def _row(self, of: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -195,17 +187,12 @@ class Probing:
         """Whether the same filter finds a row that is there by the values that it has; of an empty
         set, yes.
         """
-        try:
-            return await contradiction(partial(self._overlooked, of, list(fields))) is None
-        except RowsChange:
-            raise OutcomeUnknown(
-                f"{of.name}: its rows change faster than they can be asked for; it is asked again"
-            ) from None
+        return await finds_existing_rows(partial(self._overlooked, of, list(fields)), of.name)
 
     async def _overlooked(self, of: EntitySet, names: list[str]) -> str | None:
         """A row that is there, and that a filter by its own values doesn't find."""
         version = self._service.version
-        query = {"$top": str(CONTROL_ROWS), "$select": self._select(of, dict.fromkeys(names))}
+        query = {"$top": str(MAX_CONTROL_ROWS), "$select": self._select(of, dict.fromkeys(names))}
         page = await self._page(of, query)
         if not page.rows:
             return None

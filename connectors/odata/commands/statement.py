@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Never
 
 from bridge.model.errors import ConfigurationError
 from connectors.erp.statement_parser import Parameter, Scalar, StatementParser, token_pattern
@@ -61,7 +61,7 @@ _PARTS = re.compile(r"((?:'(?:[^']|'')*'|[^';\n])*)[;\n]?")
 def parse(text: str) -> tuple[Statement, ...]:
     """The statements of `run:`. Raises ConfigurationError that names the place."""
     parts = [part.strip() for part in _PARTS.findall(text)]
-    found = tuple(_Reading(part).statement() for part in parts if part)
+    found = tuple(_ODataParser(part).statement() for part in parts if part)
     if not found:
         raise ConfigurationError("a statement of OData is missing, such as PATCH Orders(:key) a=:a")
     return found
@@ -72,54 +72,33 @@ def parameters_of(text: str) -> frozenset[str]:
     return frozenset().union(*(one.parameters for one in parse(text)))
 
 
-class _Reading(StatementParser):
+class _ODataParser(StatementParser[Never]):
     token = token_pattern(r"[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?", r"[(),=/]")
+    field_word = "a property"
 
     def statement(self) -> Statement:
-        verb = _VERBS.get(self._name("a verb").upper())
+        verb = _VERBS.get(self._read_name("a verb").upper())
         if verb is None:
-            raise self._wrong(f"it should begin with one of {', '.join(_VERBS)}")
-        target = self._name("an entity set or an action")
+            raise self._error(f"it should begin with one of {', '.join(_VERBS)}")
+        target = self._read_name("an entity set or an action")
         key: Pairs | None = None
         if self._take("("):
-            key = self._pairs(")", bare=True)
+            key = self._read_pairs(")", bare=True)
         action = ""
         if verb == "CALL":
             if key is None:
                 target, action = "", target
             elif self._take("/"):
-                action = self._name("an action")
+                action = self._read_name("an action")
             else:
-                raise self._wrong("CALL of a row names its action: CALL Orders(:key)/confirm")
+                raise self._error("CALL of a row names its action: CALL Orders(:key)/confirm")
         elif verb in {"PATCH", "DELETE"} and key is None:
-            raise self._wrong(f"{verb} names its row: {verb} {target}(:key)")
+            raise self._error(f"{verb} names its row: {verb} {target}(:key)")
         elif verb == "POST" and key is not None:
-            raise self._wrong("POST makes a new row: its key stands among the properties")
-        fields = self._pairs("", bare=False)
+            raise self._error("POST makes a new row: its key stands among the properties")
+        fields = self._read_pairs("", bare=False)
         if verb == "PATCH" and not fields:
-            raise self._wrong("PATCH changes at least one property: status=:status")
+            raise self._error("PATCH changes at least one property: status=:status")
         if verb == "DELETE" and fields:
-            raise self._wrong("DELETE takes no properties")
+            raise self._error("DELETE takes no properties")
         return Statement(verb, target, key, action, fields)
-
-    def _pairs(self, end: str, *, bare: bool) -> Pairs:
-        found: list[tuple[str, Value]] = []
-        while not self._over(end):
-            if found and not self._take(","):
-                raise self._wrong("a comma is missing")
-            found.append(self._pair(bare=bare and not found))
-        return tuple(found)
-
-    def _over(self, end: str) -> bool:
-        if end:
-            return self._take(end)
-        return self._at >= len(self._tokens)
-
-    def _pair(self, *, bare: bool) -> tuple[str, Value]:
-        following = self._tokens[self._at + 1 : self._at + 2]
-        if bare and following != [("sign", "=")]:
-            return "", self._value()
-        name = self._name("a property")
-        if not self._take("="):
-            raise self._wrong(f"{name} lacks its value: {name}=:value")
-        return name, self._value()

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from bridge.connector import Done, Effect, System
 from bridge.model.canonical import canonical_json
-from bridge.model.error_text import describe_error
 from bridge.model.errors import (
-    BridgeError,
     ConfigurationError,
-    OutcomeUnknown,
     Rejected,
     RetryLater,
 )
+from connectors.erp.sequential_execution import execute_in_order
 from connectors.odata.commands.binding import Bound, bind
 from connectors.odata.commands.probe import Probing
 from connectors.odata.commands.statement import parse
@@ -97,27 +96,7 @@ class ODataWriter:
             service = await self._client.metadata()
         except ConfigurationError as error:
             raise RetryLater(f"{error} (no command was sent)") from error
-        outcomes: list[Done | Exception] = []
-        away: RetryLater | None = None
-        for effect in effects:
-            if away is not None:
-                outcomes.append(RetryLater(f"{away} (this command was not sent)"))
-                continue
-            try:
-                outcomes.append(await self._one(service, effect))
-            except ConfigurationError as error:
-                # The login, or the service's address: no fault of this command, and it was refused.
-                outcomes.append(away := RetryLater(str(error)))
-            except RetryLater as error:
-                outcomes.append(away := error)
-            except OutcomeUnknown as error:
-                outcomes.append(error)
-                away = RetryLater(str(error))
-            except BridgeError as error:
-                outcomes.append(error)
-            except Exception as error:  # noqa: BLE001 - this command's; how far it came is asked
-                outcomes.append(OutcomeUnknown(f"the connector failed: {describe_error(error)}"))
-        return outcomes
+        return await execute_in_order(effects, partial(self._one, service))
 
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row's key."""

@@ -16,10 +16,11 @@ from bridge.connector import System
 from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
-from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
+from connectors.http.bounded import MAX_BODY_BYTES
+from connectors.http.client import http_client
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
-from connectors.http.secret_headers import SecretHeaders
-from connectors.odata.http.errors import broken, lost, too_large
+from connectors.http.exchange_errors import lost_exchange
+from connectors.odata.http.errors import broken, too_large
 from connectors.odata.http.limits import limits_of
 from connectors.odata.http.login import entry
 from connectors.odata.http.status_errors import fault, is_csrf, is_page, without_words
@@ -56,18 +57,14 @@ class Exchange:
         self._system, self._login_number = system, attempt.number
         credentials = attempt.credentials
         way = entry(replace(system, url=credentials.url, login=credentials.login), clock)
-        secret_headers = SecretHeaders()
-        self._http = httpx.AsyncClient(
+        self._http = http_client(
             auth=way.auth,
-            verify=way.tls,
-            timeout=limits.timeout,
+            tls=way.tls,
+            timeout=httpx.Timeout(limits.timeout),
             limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
-            # Behind the login: a token that has to be asked for first takes its time.
-            event_hooks={
-                "request": [secret_headers.sent, _begun],
-                "response": [secret_headers.received, bound_answers(largest)],
-            },
-            headers={"Accept-Encoding": ACCEPT_ENCODING},
+            max_body_bytes=largest,
+            # A token that has to be asked for first takes its time.
+            on_request=[_begun],
         )
         self._token = ""
 
@@ -213,7 +210,7 @@ class Exchange:
             own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
             if not own:
                 place = f"{self._where}: the token's server {shown(str(asked))}"
-            raise lost(error, place, writes=request.writes and own) from error
+            raise lost_exchange(error, place, writes=request.writes and own) from error
         except AnswerTooLarge as error:
             raise too_large(place, error, writes=request.writes) from None
         except UnreadableAnswer:

@@ -12,6 +12,7 @@ from bridge.connector import Rows, System, distinct_keys
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import Client
 from connectors.odata.http.limits import limits_of
 from connectors.odata.lookup.requests import Form, can, forms_of, requests_for
@@ -33,9 +34,6 @@ of a key.
 
 RETRY_IGNORED_S = 900.0
 """Seconds after which a form that the service ignored is tried again: it may have been corrected."""
-
-CONTROL_ROWS = 20
-"""Rows among which one is looked for that a filter must find."""
 
 IGNORES: Mapping[Form, str] = {
     "in": "the service doesn't heed `in`",
@@ -319,7 +317,7 @@ class ODataReader:
     ) -> tuple[Any, ...] | None:
         """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
         names = list(dict.fromkeys([*of.set.key, *columns]))
-        params = {"$select": ",".join(names), "$top": str(CONTROL_ROWS)}
+        params = {"$select": ",".join(names), "$top": str(MAX_CONTROL_ROWS)}
         page = await self._client.page(of.name, params)
         for row in page.rows:
             values = row_values(of.set, of.version, columns, row)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.connector import Column, Shape, TableUse
 from bridge.model.errors import ConfigurationError
+from bridge.model.suggestions import did_you_mean
 from bridge.plan.steps import MISSING, Wire
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import EntitySet, Property, Service, Version
@@ -130,8 +130,7 @@ def set_of(service: Service, name: str) -> EntitySet:
         return service.sets[name]
     if name in service.left_out:
         raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
-    close = difflib.get_close_matches(name, list(service.sets), n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    hint = did_you_mean(name, service.sets)
     raise ConfigurationError(f"entity set {name!r} is not in the service's metadata{hint}")
 
 
@@ -139,6 +138,4 @@ def _unknown(service: Service, one: EntitySet, name: str) -> str:
     why = service.left_out.get(f"{one.name}/{name}")
     if why:
         return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
-    close = difflib.get_close_matches(name, list(one.properties), n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
-    return f"entity set {one.name!r} has no property {name!r}{hint}"
+    return f"entity set {one.name!r} has no property {name!r}{did_you_mean(name, one.properties)}"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
-from connectors.odata.http.errors import lost
+from connectors.http.exchange_errors import lost_exchange
 from connectors.odata.http.status_errors import fault, retry_after
 from connectors.odata.protocol import batch
 from connectors.odata.protocol.response import (
@@ -162,7 +162,7 @@ def test_keys_and_values_stay_in_their_place_in_a_url() -> None:
 
 def test_a_header_that_can_not_be_sent_is_told_without_what_it_holds() -> None:
     error = httpx.LocalProtocolError("Illegal header value b's3cret\\n'")
-    found = lost(error, "here", writes=True)
+    found = lost_exchange(error, "here", writes=True)
     assert isinstance(found, ConfigurationError)
     assert "s3cret" not in str(found)
 
@@ -172,6 +172,6 @@ def test_a_connection_that_ends_may_want_a_certificate(kind: type[httpx.Transpor
     """The server's alert is often overtaken by the end of its connection, in either form."""
     for scheme, hint in (("https", True), ("http", False)):
         error = kind("ended", request=httpx.Request("GET", f"{scheme}://erp/x/"))
-        found = lost(error, "here", writes=False)
+        found = lost_exchange(error, "here", writes=False)
         assert isinstance(found, RetryLater)
         assert ("see `certificate` under `tls:`" in str(found)) is hint

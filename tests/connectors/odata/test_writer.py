@@ -199,7 +199,7 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(cap: Cap) ->
         )
     codes = [one.code if isinstance(one, Rejected) else type(one).__name__ for one in outcomes]
     assert codes == ["Done", "not_found", "bad_statement", "bad_value", "Done"]
-    assert "did you mean note?" in str(outcomes[2])
+    assert "did you mean 'note'?" in str(outcomes[2])
 
 
 @BOTH

@@ -129,7 +129,7 @@ WRONG = {
     "WRITE sale.sale(:key) total_amount=:text": "field 'total_amount' can't be used here",
     "WRITE sale.sale(nr=:key) comment=:text": "has no field 'nr'",
     "WRITE sale.sale comment=:text": "WRITE names its row: WRITE sale.sale(:key)",
-    "BUTTON sale.sale(:key)/confirmed": "no button 'confirmed'; there are confirm",
+    "BUTTON sale.sale(:key)/confirmed": "no button 'confirmed'; did you mean 'confirm'",
     "BUTTON sale.sale(:key)": "BUTTON names a row and its button",
     "PATCH sale.sale(:key) comment=:text": "it should begin with one of CREATE, WRITE, DELETE",
     "WRITE sale.sale(:key) comment=:text; DELETE sale.sale(:key)": "a command is one statement",
@@ -181,7 +181,7 @@ def test_the_command_line_tells_place_and_line(tryton: Tryton, place: Place) -> 
     code, said = checked(place, tryton, run="WRITE sale.sale(:key) coment=:text")
     assert code != 0
     assert "erp.yaml:18" in said
-    assert "has no field 'coment'; did you mean comment" in said
+    assert "has no field 'coment'; did you mean 'comment'" in said
 
 
 def test_a_relation_to_an_undeclared_entity_is_told(tryton: Tryton, place: Place) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.errors import ConfigurationError, HistoryLost
-from connectors.tryton.checkpoint import LIMIT, MOST, Saved, pack, unpack
+from connectors.erp.checkpoint_size import MAX_CHECKPOINT_BYTES
+from connectors.tryton.checkpoint import MOST, Saved, pack, unpack
 from connectors.tryton.known import Fingerprint
 from connectors.tryton.recent import Recent
 
@@ -35,7 +36,7 @@ def test_a_checkpoint_stays_small_and_forgets_the_oldest_first() -> None:
     at = 1_700_000_000_000_000
     told = {dice.randrange(10**12): at - dice.randrange(10**9) for _ in range(50_000)}
     packed = pack({name: Saved(Recent(at, 0, 0, told)) for name in ("a", "b", "c")})
-    assert len(packed) <= LIMIT
+    assert len(packed) <= MAX_CHECKPOINT_BYTES
     for one in unpack(packed, "here").values():
         assert 100 < len(one.recent.told) < MOST
         oldest = min(one.recent.told.values())

@@ -103,7 +103,7 @@ def test_only_what_is_named_is_imported_and_a_model_that_is_not_there_is_told(
 ) -> None:
     done = asked(place, tryton, "--entities", "sale.sales,sale.line")
     assert done.code != 0
-    assert "Tryton has no model 'sale.sales'; did you mean sale.sale" in done.err
+    assert "Tryton has no model 'sale.sales'; did you mean 'sale.sale'" in done.err
     written, read = imported(place, tryton, "--entities", "sale.line")
     assert set(read["entities"]) == {"sale_line"}
     assert "Other models that it leads to:" in written

@@ -247,20 +247,20 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
 ) -> None:
     first, second = shop.sell(), shop.sell()
     wrong = {
-        "WRITE sale.sale(:key) coment='a'": ("bad_statement", "did you mean comment"),
+        "WRITE sale.sale(:key) coment='a'": ("bad_statement", "did you mean 'comment'"),
         "WRITE sale.sale(:key) state='lost'": ("bad_value", "it is one of draft, quotation"),
         "WRITE sale.sale(:key) party='Brown'": ("bad_value", "field 'party' (many2one of party"),
         "WRITE sale.sale(:key) lines=7": ("bad_value", "it wants a list"),
         "WRITE sale.sale(:key) lines=[1]": ("bad_value", "is no row"),
         "WRITE sale.sale(:key) lines=[(qty=1)]": ("bad_statement", "no field 'qty'"),
         "WRITE sale.sale(:key) create_date=null": ("bad_statement", "fills in 'create_date'"),
-        "WRITE sale.sale(:key) comment=:nope": ("bad_statement", ":nope is no parameter"),
+        "WRITE sale.sale(:key) comment=:nope": ("bad_statement", ":nope is not declared"),
         # The ERP names any one of the fields that no longer fit: the party or its address.
         "WRITE sale.sale(:key) party=987654": ("legacy_error", 'of "Sale" is not valid'),
         "WRITE sale.nope(:key) comment=1": ("bad_statement", "no model 'sale.nope'"),
         "BUTTON sale.sale(:key)/confrim": (
             "bad_statement",
-            "no button 'confrim'; there are confirm",
+            "no button 'confrim'; did you mean 'confirm'",
         ),
         "BUTTON sale.sale(:key)/read": ("bad_statement", "no button 'read'"),
         "FIND sale.sale(:key) state='draft'": ("bad_statement", "belongs into `probe:`"),
