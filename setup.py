@@ -12,7 +12,11 @@ from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
-COMPILED = ("bridge/plan/execute.py", "bridge/log/kafka/pack.py", "connectors/postgres/frames.py")
+COMPILED = (
+    "bridge/plan/execute.py",
+    "bridge/log/kafka/pack.py",
+    "connectors/postgres/protocol/frames.py",
+)
 DATA = ("schemas", "examples")
 MODE = os.environ.get("BRIDGE_BUILD", "auto")
 

@@ -177,7 +177,7 @@ def main() -> int:
 
     measured.append(("snapshot row, pgcopy", best(read_rows)))
 
-    from connectors.postgres.frames import Frames
+    from connectors.postgres.protocol.frames import Frames
 
     frames = [memoryview(frame) for frame in frames_of([pgoutput_row(row) for row in objects])]
     made = shape(Wire.PGOUTPUT)

@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 ONE_CALLER = {
-    "bridge/capture/confirmation.py:_ask_next": "one task a session",
-    "bridge/capture/epoch.py:now": "one task an executor",
-    "bridge/capture/reads.py:act": "one task a session",
+    "bridge/capture/snapshot/delete_confirmation.py:_ask_next": "one task a session",
+    "bridge/capture/checkpoint/epoch.py:now": "one task an executor",
+    "bridge/capture/snapshot/background_reads.py:act": "one task a session",
     "bridge/capture/runner.py:_own": "one task a capture",
     "bridge/cli/dead.py:of": "one task a command line",
     "bridge/commands/receipts/index.py:catch_up": "one task an executor",
@@ -23,8 +23,8 @@ ONE_CALLER = {
     "connectors/odata/capture/snapshot/chunks.py:_keyed": "one task a snapshot",
     "connectors/odata/capture/snapshot/chunks.py:_pages_by_key": "one task a snapshot",
     "connectors/odata/capture/snapshot/chunks.py:_read": "one task a snapshot",
-    "connectors/postgres/shapes.py:learn": "one task a stream",
-    "connectors/postgres/snapshot.py:_find": "one task a snapshot",
+    "connectors/postgres/capture/relation_shapes.py:learn": "one task a stream",
+    "connectors/postgres/capture/snapshot.py:_find": "one task a snapshot",
 }
 
 

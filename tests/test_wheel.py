@@ -149,7 +149,7 @@ def test_the_image_compiles_every_module_that_can_be(wheel: Path) -> None:
     assert compiled >= {
         "bridge/plan/execute",
         "bridge/log/kafka/pack",
-        "connectors/postgres/frames",
+        "connectors/postgres/protocol/frames",
     }
 
 

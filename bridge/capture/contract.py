@@ -22,7 +22,7 @@ STATUS: Final = "status"
 HISTORY_MS: Final = 30 * 24 * 3600 * 1000
 
 #: Where a process may be killed and must lose nothing: the names that `steps` is called with.
-STEPS: Final = (
+CRASH_POINTS: Final = (
     "producer.before",
     "producer.after",
     "open.before",
@@ -79,7 +79,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Wires:
+class CaptureDependencies:
     """Everything that one source's capture is made of.
 
     `clock` microseconds since 1970 UTC, `monotonic` seconds. `snapshots` false: entities are not

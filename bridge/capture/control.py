@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from bridge.capture.checkpoint.record import RESUMED, Job, Progress, abandon, enqueue, resume
+from bridge.capture.checkpoint.store import between
 from bridge.capture.contract import CONTROL
-from bridge.capture.positions import between
-from bridge.capture.progress import RESUMED, Job, Progress, abandon, enqueue, resume
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.encoded import condition_from_json

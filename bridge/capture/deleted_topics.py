@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from bridge.capture.progress import Pause, Progress, pause, was_captured
+from bridge.capture.checkpoint.record import Pause, Progress, pause, was_captured
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError, RetryLater
 

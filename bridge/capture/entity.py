@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.capture.window import Touched
+from bridge.capture.snapshot.windows import Touched
 from bridge.connector import DELETE, Change, Shape
 from bridge.log.port import Entry, RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
@@ -33,7 +33,7 @@ class Incompatible(BridgeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class EventTarget:
     """Where an entity's events go: what an executor needs besides its plan."""
 
     bridge: str
@@ -48,7 +48,7 @@ class CapturedEntity:
     `foreign`: why nothing can be captured, where something else stands under its subjects.
     """
 
-    def __init__(self, spec: EntitySpec, target: Target, registry: Registry) -> None:
+    def __init__(self, spec: EntitySpec, target: EventTarget, registry: Registry) -> None:
         self.spec = spec
         self.topic = change_topic(target.bridge, spec.system, spec.name)
         self.type: Entity | None = None
@@ -253,8 +253,8 @@ def failure_reason(failure: Failure) -> str:
 
 __all__ = [
     "CapturedEntity",
+    "EventTarget",
     "Incompatible",
-    "Target",
     "failure_reason",
     "is_partial",
     "keys_of",

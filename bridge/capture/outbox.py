@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.capture.progress import Progress
+from bridge.capture.checkpoint.record import Progress
 from bridge.log.port import Entry
 from bridge.observe import Notice
 

@@ -15,15 +15,17 @@ from tenacity import (
 )
 from tenacity.wait import wait_base
 
-from bridge.capture import control, health, positions
-from bridge.capture.catalogue import described, uses
-from bridge.capture.contract import Wires
+from bridge.capture import control
+from bridge.capture.checkpoint import store
+from bridge.capture.checkpoint.record import ACCEPTED, Job, Progress, enqueue
+from bridge.capture.checkpoint.successor import successor
+from bridge.capture.contract import CaptureDependencies
 from bridge.capture.deleted_topics import check_positions, pause_lost
-from bridge.capture.entity import CapturedEntity, Incompatible, Target
-from bridge.capture.health import Pulse
-from bridge.capture.progress import ACCEPTED, Job, Progress, enqueue
-from bridge.capture.session import Session
-from bridge.capture.successor import successor
+from bridge.capture.entity import CapturedEntity, EventTarget, Incompatible
+from bridge.capture.report import status_record
+from bridge.capture.report.status_record import CaptureStats
+from bridge.capture.session import CaptureSession
+from bridge.capture.table_shapes import describe_tables, table_uses
 from bridge.log.port import Entry, Producer, TopicSpec
 from bridge.model.errors import (
     BridgeError,
@@ -51,7 +53,7 @@ class Capture:
     the log holds each change once.
     """
 
-    def __init__(self, wires: Wires, instance: str) -> None:
+    def __init__(self, wires: CaptureDependencies, instance: str) -> None:
         self._wires = wires
         self._instance = instance
         self._source = wires.system.name
@@ -61,10 +63,10 @@ class Capture:
         self._entities: dict[str, CapturedEntity] = {}
         #: Why entities could not be made when the session began.
         self._lacking: dict[str, str] = {}
-        self._pulse = Pulse(self._source, instance, wires.clock())
+        self._pulse = CaptureStats(self._source, instance, wires.clock())
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> CaptureStats:
         """How it fares, as it goes."""
         return self._pulse
 
@@ -142,10 +144,10 @@ class Capture:
             if session.broken:
                 await self._let_go()
 
-    def _session(self, producer: Producer, progress: Progress) -> Session:
+    def _session(self, producer: Producer, progress: Progress) -> CaptureSession:
         self._sessions += 1
         name = f"{self._instance}.{self._sessions}"
-        return Session(
+        return CaptureSession(
             name,
             self._wires,
             producer,
@@ -174,7 +176,7 @@ class Capture:
         wires = self._wires
         existing = await wires.log.topics()
         if self._entities:
-            check_positions([positions.topic(wires.bridge).name], existing)
+            check_positions([store.topic(wires.bridge).name], existing)
             if any(spec.name not in existing for spec in topics(wires)):
                 self._entities = {}
         return existing
@@ -196,7 +198,9 @@ class Capture:
         for spec in wires.entities:
             name = change_topic(wires.bridge, spec.system, spec.name)
             limit = min(wires.max_record_bytes, wires.log.max_record_bytes)
-            target = Target(wires.bridge, there[name].partitions, limit, wires.mask_key or None)
+            target = EventTarget(
+                wires.bridge, there[name].partitions, limit, wires.mask_key or None
+            )
             entities[spec.name] = CapturedEntity(spec, target, wires.registry)
         for entity in entities.values():
             await entity.open()
@@ -207,8 +211,8 @@ class Capture:
         told as in trouble; the others go on, where there is one.
         """
         wires = self._wires
-        system = replace(wires.system, tables=uses(wires.system, tables))
-        shapes, why = await described(wires.connector, system)
+        system = replace(wires.system, tables=table_uses(wires.system, tables))
+        shapes, why = await describe_tables(wires.connector, system)
         troubles: dict[str, str] = {}
         for name, entity in self._entities.items():
             table = entity.spec.table
@@ -230,7 +234,7 @@ class Capture:
         if self._producer is None:
             steps, wires = self._wires.steps, self._wires
             if self._owned:
-                found = await positions.progress_of(wires.log, wires.bridge, self._source)
+                found = await store.progress_of(wires.log, wires.bridge, self._source)
                 if found is not None and found.owner != self._instance:
                     raise Fenced(
                         f"capture of {self._source!r}: instance {found.owner} took over while this "
@@ -246,7 +250,7 @@ class Capture:
     async def _progress(self) -> Progress:
         """What the log says, read after the fence: nobody can add to it any more."""
         wires = self._wires
-        found = await positions.progress_of(wires.log, wires.bridge, self._source)
+        found = await store.progress_of(wires.log, wires.bridge, self._source)
         if found is not None:
             self._pulse.resumed(found.at, wires.clock())
         return replace(found or Progress(), owner=self._instance)
@@ -318,7 +322,8 @@ class Capture:
         wires.observer(WorkReported(tuple(status.work(self._entities))))
         try:
             await wires.log.append(
-                health.topic(wires.bridge).name, [Entry(self._source.encode(), health.dump(status))]
+                status_record.topic(wires.bridge).name,
+                [Entry(self._source.encode(), status_record.dump(status))],
             )
         except BridgeError as error:
             # The log itself is away: then its status can't be read there either, and the age of
@@ -337,7 +342,7 @@ def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
     return seconds
 
 
-def topics(wires: Wires) -> list[TopicSpec]:
+def topics(wires: CaptureDependencies) -> list[TopicSpec]:
     """Every topic that capture writes or reads, as it should be."""
     changes = [
         TopicSpec(
@@ -350,7 +355,7 @@ def topics(wires: Wires) -> list[TopicSpec]:
     return [
         *changes,
         TopicSpec(fixed_topic(wires.bridge, "dead")),
-        positions.topic(wires.bridge),
-        health.topic(wires.bridge),
+        store.topic(wires.bridge),
+        status_record.topic(wires.bridge),
         control.topic(wires.bridge),
     ]

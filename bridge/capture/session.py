@@ -7,15 +7,10 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.capture import control, health, positions
-from bridge.capture.contract import Wires
-from bridge.capture.control import Request
-from bridge.capture.deleted_topics import watch_topics
-from bridge.capture.entity import CapturedEntity
-from bridge.capture.health import Pulse
-from bridge.capture.jobs import Jobs
-from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import (
+from bridge.capture import control
+from bridge.capture.checkpoint import store
+from bridge.capture.checkpoint.codec import dump
+from bridge.capture.checkpoint.record import (
     FIRST,
     LEFT_OUT,
     WAS_LEFT_OUT,
@@ -24,10 +19,17 @@ from bridge.capture.progress import (
     enqueue,
     leave_out,
 )
-from bridge.capture.snapshot import Snapshots
-from bridge.capture.state import State
-from bridge.capture.stored import dump
-from bridge.capture.stream import Stream
+from bridge.capture.contract import CaptureDependencies
+from bridge.capture.control import Request
+from bridge.capture.deleted_topics import watch_topics
+from bridge.capture.entity import CapturedEntity
+from bridge.capture.outbox import Group, Outbox
+from bridge.capture.report import status_record
+from bridge.capture.report.status_record import CaptureStats
+from bridge.capture.snapshot.chunks import ChunkReader
+from bridge.capture.snapshot.jobs import SnapshotJobs
+from bridge.capture.state import CaptureState
+from bridge.capture.stream import ChangeStream
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
 from bridge.observe import (
@@ -47,7 +49,7 @@ NEARBY = 0.005
 
 
 @dataclass(slots=True)
-class Session:
+class CaptureSession:
     """Reads a source into the log. `progress` is what the log says; `run` ends only by raising.
     `name` is this connection's among all that ever were; `lacking` says of which entities nothing
     could be told when it began, and why.
@@ -57,11 +59,11 @@ class Session:
     """
 
     name: str
-    wires: Wires
+    wires: CaptureDependencies
     producer: Producer
     progress: Progress
     entities: dict[str, CapturedEntity]
-    pulse: Pulse
+    pulse: CaptureStats
     tell: Callable[[str], None]
     lacking: Mapping[str, str] = field(default_factory=dict)
     topics: Collection[str] = ()
@@ -94,10 +96,10 @@ class Session:
 
     async def _go(self, source: Source) -> None:
         limits = self.wires.limits
-        state = State(self.wires, self.progress, self.entities)
+        state = CaptureState(self.wires, self.progress, self.entities)
         outbox = Outbox(limits.changes, limits.size)
-        snapshots = Snapshots(self.wires, source, self.name)
-        jobs = Jobs(state, snapshots, outbox)
+        snapshots = ChunkReader(self.wires, source, self.name)
+        jobs = SnapshotJobs(state, snapshots, outbox)
         requests: list[tuple[int, Request | None]] = []
         self._initial(state)
         # Those that are paused since an earlier run: whoever watches this one was told of none.
@@ -116,7 +118,7 @@ class Session:
         finally:
             await jobs.close()
 
-    def _initial(self, state: State) -> None:
+    def _initial(self, state: CaptureState) -> None:
         """Ask for a snapshot of every entity that never had one, and for a comparison of each that
         was taken out of the configuration for a while, since its changes were left out; note those
         that are no longer declared.
@@ -143,13 +145,13 @@ class Session:
     async def _read(
         self,
         source: Source,
-        state: State,
-        jobs: Jobs,
+        state: CaptureState,
+        jobs: SnapshotJobs,
         outbox: Outbox,
         requests: list[tuple[int, Request | None]],
     ) -> None:
         limits = self.wires.limits
-        stream = Stream(state, jobs)
+        stream = ChangeStream(state, jobs)
         written = self.wires.monotonic()
         while True:
             self._take(requests, state)
@@ -172,7 +174,7 @@ class Session:
             elif outbox.empty:
                 self.pulse.idle(self.wires.clock())
 
-    def _troubled(self, tables: Mapping[str, str], state: State) -> None:
+    def _troubled(self, tables: Mapping[str, str], state: CaptureState) -> None:
         """Tell which entities can't be captured for now, and which can be again."""
         if not (tables or self.lacking or state.unfit or self.pulse.troubles):
             return
@@ -200,7 +202,7 @@ class Session:
         self.pulse.reported_at = 0
         state.changed = True
 
-    def _remarked(self, tables: Mapping[str, str], state: State) -> None:
+    def _remarked(self, tables: Mapping[str, str], state: CaptureState) -> None:
         """Tell which entities are captured in a worse way than they could be."""
         if not (tables or self.pulse.remarks):
             return
@@ -237,7 +239,7 @@ class Session:
                 self.wires.observer(SourceState(self.wires.system.name, self.pulse.state, reason))
         self.pulse.waiting = why
 
-    def _take(self, requests: list[tuple[int, Request | None]], state: State) -> None:
+    def _take(self, requests: list[tuple[int, Request | None]], state: CaptureState) -> None:
         """Apply what was asked for meanwhile."""
         snapshot = self.wires.connector.capabilities().snapshot
         for offset, asked in requests:
@@ -307,21 +309,23 @@ class Session:
         wires, source = self.wires, self.wires.system.name.encode()
         async with self.producer.transaction() as transaction:
             if outbox is not None and group.changes <= FEW:
-                mark = {positions.topic(wires.bridge).name: [Entry(source, None)]}
+                mark = {store.topic(wires.bridge).name: [Entry(source, None)]}
                 await transaction.ready({**group.entries, **mark})
                 await outbox.join(group)
             wires.steps("append.before")
             for topic, entries in group.entries.items():
                 await transaction.append(topic, entries)
             await transaction.append(
-                positions.topic(wires.bridge).name, [Entry(source, dump(group.progress))]
+                store.topic(wires.bridge).name, [Entry(source, dump(group.progress))]
             )
             now = wires.clock()
             if self.pulse.due(now, wires.limits.status):
                 told = self.pulse.status(group.progress, now, group.changes, group.dead)
                 wires.observer(WorkReported(tuple(told.work(self.entities))))
-                report = health.dump(told)
-                await transaction.append(health.topic(wires.bridge).name, [Entry(source, report)])
+                report = status_record.dump(told)
+                await transaction.append(
+                    status_record.topic(wires.bridge).name, [Entry(source, report)]
+                )
             wires.steps("append.after")
 
     def _told(self, group: Group, seconds: float) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.capture.contract import Wires
+from bridge.capture.checkpoint.record import Pause, Progress, pause
+from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
 from bridge.capture.outbox import Group
-from bridge.capture.progress import Pause, Progress, pause
 from bridge.connector import Shape
 from bridge.model.errors import ConfigurationError
 from bridge.model.fixed import DeadLetter
@@ -22,14 +22,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class State:
+class CaptureState:
     """`progress` is what will hold once everything that was given out is in the log; `changed`
     that it says something new besides the position. `unfit`: why the tables of entities don't fit
     them that were never captured; their first snapshots, which are still to come, make up for the
     changes that are left out meanwhile. Used by one task.
     """
 
-    wires: Wires
+    wires: CaptureDependencies
     progress: Progress
     entities: dict[str, CapturedEntity]
     changed: bool = False

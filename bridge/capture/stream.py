@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
-from bridge.capture.confirm import confirmations
+from bridge.capture.checkpoint.record import skip
 from bridge.capture.entity import CapturedEntity, keys_of, touched
-from bridge.capture.jobs import Jobs
 from bridge.capture.outbox import Group
-from bridge.capture.progress import skip
-from bridge.capture.state import State
+from bridge.capture.report.confirmations import confirmations
+from bridge.capture.snapshot.jobs import SnapshotJobs
+from bridge.capture.state import CaptureState
 from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
 from bridge.log.port import Entry
 from bridge.model.position import MAX_NUMBER, format_position
 
 
-class Stream:
+class ChangeStream:
     """The changes of one connection. Used by one task."""
 
-    def __init__(self, state: State, jobs: Jobs) -> None:
+    def __init__(self, state: CaptureState, jobs: SnapshotJobs) -> None:
         self._state = state
         self._jobs = jobs
 

@@ -16,7 +16,7 @@ from bridge.cli.shown.rows import print_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.capture.progress import Job, Result
+    from bridge.capture.checkpoint.record import Job, Result
     from bridge.wiring import Bridge
 
 #: How long one look at the checkpoint records waits; they wake it up.
@@ -130,14 +130,14 @@ def command(
 
 async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
     """Capture that is running would use the request up, and do nothing of it."""
-    from bridge.capture import health
     from bridge.capture.control import nothing_lost
+    from bridge.capture.report import status_record
 
-    status = (await health.statuses(bridge.log, bridge.name)).get(system)
+    status = (await status_record.statuses(bridge.log, bridge.name)).get(system)
     if status is None or status.state != "streaming":
         return
-    age = abs(time.time_ns() // 1000 - status.at) / health.SECOND
-    if age <= health.TOO_OLD:
+    age = abs(time.time_ns() // 1000 - status.at) / status_record.SECOND
+    if age <= status_record.TOO_OLD:
         raise click.ClickException(f"{nothing_lost(system)} (as of {age:.0f} s ago)")
 
 
@@ -190,11 +190,11 @@ async def _follow(
     bridge: Bridge, system: str, asked: str, expected: int, begin: int, *, as_json: bool
 ) -> int:
     """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
-    from bridge.capture import positions
-    from bridge.capture.stored import load
+    from bridge.capture.checkpoint import store
+    from bridge.capture.checkpoint.codec import load
     from bridge.log.port import TopicPartition
 
-    place = TopicPartition(positions.topic(bridge.name).name, 0)
+    place = TopicPartition(store.topic(bridge.name).name, 0)
     reader = await bridge.log.reader({place: begin})
     heard = time.monotonic()
     try:
@@ -223,7 +223,7 @@ def far(jobs: Sequence[Job], done: Sequence[Result]) -> tuple[int, int | None]:
 
 async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
     """Raises RetryLater when nobody would carry it out; the request stays asked."""
-    from bridge.capture.health import statuses
+    from bridge.capture.report.status_record import statuses
     from bridge.model.errors import RetryLater
 
     status = (await statuses(bridge.log, bridge.name)).get(system)
@@ -238,10 +238,10 @@ async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
 
 async def _end(bridge: Bridge) -> int:
     """The end of the checkpoint records, before anything is asked."""
-    from bridge.capture import positions
+    from bridge.capture.checkpoint import store
     from bridge.log.port import TopicPartition
 
-    topic = positions.topic(bridge.name)
+    topic = store.topic(bridge.name)
     await bridge.log.create_topics([topic])
     place = TopicPartition(topic.name, 0)
     return (await bridge.log.end_offsets([place]))[place]

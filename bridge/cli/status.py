@@ -22,14 +22,14 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import redact_messages
 
 if TYPE_CHECKING:
-    from bridge.capture.health import Status
+    from bridge.capture.report.status_record import Status
     from bridge.model.work_progress import Stall
     from bridge.wiring import Bridge
 
 #: Modules of which a compiled form may be there, by what they do; and what they can't do without.
 COMPILED = {
     "plans": ("bridge.plan.execute", ()),
-    "pgoutput frames": ("connectors.postgres.frames", ("psycopg",)),
+    "pgoutput frames": ("connectors.postgres.protocol.frames", ("psycopg",)),
     "Kafka batches": ("bridge.log.kafka.pack", ("aiokafka",)),
 }
 FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
@@ -49,7 +49,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.capture.health import statuses
+        from bridge.capture.report.status_record import statuses
         from bridge.cli.status_counts import (
             command_counts,
             dead_letter_counts,
@@ -233,7 +233,7 @@ def stall_row(stall: Stall, now: int) -> dict[str, Any]:
 
 def _silent(status: Status, now: int) -> bool:
     """Reports come each second; a source that lost its connection still reports."""
-    from bridge.capture.health import SECOND, TOO_OLD
+    from bridge.capture.report.status_record import SECOND, TOO_OLD
 
     return now - status.at > TOO_OLD * SECOND
 

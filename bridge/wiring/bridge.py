@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bridge.agent import Agent
 from bridge.agent.run import AgentRunner
-from bridge.capture.contract import Wires
-from bridge.capture.epoch import Epoch
-from bridge.capture.health import Pulse
+from bridge.capture.checkpoint.epoch import Epoch
+from bridge.capture.contract import CaptureDependencies
+from bridge.capture.report.status_record import CaptureStats
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
 from bridge.commands.strategy.retry_after import RetryAfterWriter
@@ -68,7 +68,7 @@ class Bridge:
             for command in system.spec.commands
         }
         self.events = RegistryEvents(registry, self.entities)
-        self.pulses: dict[str, Pulse] = {}
+        self.pulses: dict[str, CaptureStats] = {}
         """How each capture fares that was made last, by its system."""
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
@@ -137,7 +137,7 @@ class Bridge:
         """Capture of one system. Raises ConfigurationError when its options are wrong."""
         connector, system = self.system(name)
         config = self.systems[name]
-        wires = Wires(
+        wires = CaptureDependencies(
             bridge=self.name,
             connector=connector,
             system=system,

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from bridge.capture import control, positions
-from bridge.capture.progress import Again, Job, Progress
-from bridge.capture.stored import dump, load
+from bridge.capture import control
+from bridge.capture.checkpoint import store
+from bridge.capture.checkpoint.codec import dump, load
+from bridge.capture.checkpoint.record import Again, Job, Progress
 from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.copying.ids import SchemaIds
@@ -47,7 +48,7 @@ async def copy(
             sink_registry,
             config.bridge,
             progress,
-            translate={positions.topic(config.bridge).name: checkpoints.moved},
+            translate={store.topic(config.bridge).name: checkpoints.moved},
         )
 
 

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from bridge.agent.run import agent_group
-from bridge.capture.health import topic as status_topic
-from bridge.capture.positions import newest
+from bridge.capture.checkpoint.store import newest
+from bridge.capture.report.status_record import topic as status_topic
 from bridge.commands.executor import executor_group
 from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition

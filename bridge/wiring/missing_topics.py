@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from bridge.capture.checkpoint.record import Progress, was_captured
+from bridge.capture.checkpoint.store import progress_of
+from bridge.capture.checkpoint.store import topic as positions_topic
 from bridge.capture.deleted_topics import deleted_text
-from bridge.capture.health import statuses
-from bridge.capture.positions import progress_of
-from bridge.capture.positions import topic as positions_topic
-from bridge.capture.progress import Progress, was_captured
+from bridge.capture.report.status_record import statuses
 from bridge.config import Config
 from bridge.log.port import Log
 from bridge.model.names import FIXED, change_topic, fixed_topic

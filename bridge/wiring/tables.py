@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from bridge.capture.catalogue import described
 from bridge.capture.entity import stored_type
+from bridge.capture.table_shapes import describe_tables
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.log.port import Registry
@@ -117,7 +117,7 @@ async def tables_of(
 async def _describe(
     connector: Connector, system: System, config: SystemConfig, registry: Registry
 ) -> Described:
-    shapes, why = await described(connector, system)
+    shapes, why = await describe_tables(connector, system)
     mask = config.mask_key.reveal().encode() if config.mask_key else None
     whole: dict[str, EntityTable] = {}
     lacking: dict[str, str] = {}

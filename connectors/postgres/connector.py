@@ -50,7 +50,7 @@ class PostgresConnector:
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """The tables' published columns."""
         _need_psycopg(system)
-        from connectors.postgres.describe import describe
+        from connectors.postgres.catalog.publication import describe
 
         return await describe(system)
 
@@ -64,7 +64,7 @@ class PostgresConnector:
     async def check(self, system: System) -> list[Finding]:
         """Everything that is missing or dangerous, with the statement that mends it."""
         _need_psycopg(system)
-        from connectors.postgres.check import check
+        from connectors.postgres.setup.check import check
 
         return await check(system)
 
@@ -83,48 +83,48 @@ class PostgresConnector:
     ) -> list[Finding]:
         """Whether the slot still leads on from the log's checkpoint."""
         _need_psycopg(system)
-        from connectors.postgres.check import check_resuming
+        from connectors.postgres.setup.check import check_resuming
 
         return await check_resuming(system, read_checkpoint)
 
     def check_transport(self, system: System) -> list[TransportRisk]:
         """As `bridge.connector.ChecksTransport.check_transport`."""
         _need_psycopg(system)
-        from connectors.postgres.transport import transport_risks
+        from connectors.postgres.transport.tls_risks import transport_risks
 
         return list(transport_risks(system))
 
     async def setup(self, system: System) -> list[str]:
         """Make publication, slot and ledger, as far as they are missing."""
         _need_psycopg(system)
-        from connectors.postgres.setup import setup
+        from connectors.postgres.setup.apply import setup
 
         return await setup(system)
 
     def setup_sql(self, system: System) -> list[str]:
         """What `setup` runs on a database that has none of it."""
-        from connectors.postgres.setup import setup_sql
+        from connectors.postgres.setup.apply import setup_sql
 
         return setup_sql(system)
 
     async def setup_plan(self, system: System, commands: Sequence[CommandSpec]) -> SetupPlan:
         """As `bridge.connector.PlansSetup.setup_plan`."""
         _need_psycopg(system)
-        from connectors.postgres.setup_plan import setup_plan
+        from connectors.postgres.setup.plan import setup_plan
 
         return await setup_plan(system, commands)
 
     async def source(self, system: System) -> Source:
         """A source that is not open yet."""
         _need_psycopg(system)
-        from connectors.postgres.source import PostgresSource
+        from connectors.postgres.capture.source import PostgresSource
 
         return PostgresSource(system, time.time)
 
     async def snapshot(self, system: System) -> Snapshot:
         """A snapshot on a connection of its own."""
         _need_psycopg(system)
-        from connectors.postgres.snapshot import PostgresSnapshot
+        from connectors.postgres.capture.snapshot import PostgresSnapshot
 
         return await PostgresSnapshot.open(system)
 

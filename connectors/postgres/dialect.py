@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection
 from bridge.connector import Shape, System
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
-from connectors.postgres.catalog import (
+from connectors.postgres.capture.relation_shapes import absent
+from connectors.postgres.catalog.publication import published_of, published_sql, sent
+from connectors.postgres.catalog.tables import (
     CANDIDATES,
     COLUMNS,
     TYPES,
@@ -27,11 +29,9 @@ from connectors.postgres.catalog import (
     types_of,
     wanted,
 )
-from connectors.postgres.describe import published_of, published_sql, sent
+from connectors.postgres.catalog.types import TypeRow, missing
 from connectors.postgres.options import options_of
-from connectors.postgres.shapes import absent
-from connectors.postgres.types import TypeRow, missing
-from connectors.postgres.visibility import parse_snapshot
+from connectors.postgres.protocol.pg_snapshot import parse_snapshot
 from connectors.sql.dialect import POSTGRESQL, Inheritance, Seen, SqlDialect
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.

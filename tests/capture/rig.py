@@ -14,8 +14,8 @@ from typing import Any
 
 import fastavro
 
-from bridge.capture.contract import Limits, Wires
-from bridge.capture.positions import between
+from bridge.capture.checkpoint.store import between
+from bridge.capture.contract import CaptureDependencies, Limits
 from bridge.capture.runner import Capture
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
@@ -63,8 +63,8 @@ class Rig:
     def system(self) -> System:
         return self.legacy.system(list(dict.fromkeys(each.table for each in self.entities)))
 
-    def wires(self, **changes: Any) -> Wires:
-        made = Wires(
+    def wires(self, **changes: Any) -> CaptureDependencies:
+        made = CaptureDependencies(
             bridge=self.bridge,
             connector=self.legacy.connector,
             system=self.system(),

@@ -15,7 +15,8 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from bridge.capture import control, health
+from bridge.capture import control
+from bridge.capture.report import status_record
 from bridge.connector import Chunk, Connector, Snapshot, System
 from bridge.model.errors import RetryLater
 from bridge.observe import SourceState
@@ -79,7 +80,7 @@ async def limited(rig: Rig, admin: psycopg.Connection, name: sql.Identifier) -> 
             return await rig.state("t") == {51: {"id": 51, "a": "streamed"}}
 
         await until(streamed)
-        found = (await health.statuses(rig.log, BRIDGE))["erp"]
+        found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
         assert found.state == "streaming"
         assert found.healthy(found.at)
         told = [each for each in rig.notices if isinstance(each, SourceState)]
@@ -97,7 +98,7 @@ async def limited(rig: Rig, admin: psycopg.Connection, name: sql.Identifier) -> 
 
 async def waits(rig: Rig) -> bool:
     """Whether the snapshot's state says why it waits."""
-    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
     return found is not None and any(
         "too many connections" in job["waiting"] for job in found.snapshots
     )
@@ -206,24 +207,24 @@ def retried(rig: Rig) -> list[str]:
 
 @pytest.mark.parametrize("seconds", [0, 20])
 def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds: int) -> None:
-    pulse = health.Pulse("erp", "one", 0)
+    pulse = status_record.CaptureStats("erp", "one", 0)
     pulse.silent = seconds
     pulse.committed(100_000_000, 0, 0, None)
-    assert pulse.progressed_at == 100_000_000 - seconds * health.SECOND
+    assert pulse.progressed_at == 100_000_000 - seconds * status_record.SECOND
     pulse.idle(110_000_000)
-    assert pulse.progressed_at == 110_000_000 - seconds * health.SECOND
+    assert pulse.progressed_at == 110_000_000 - seconds * status_record.SECOND
 
 
 def test_a_clock_that_was_set_back_keeps_no_report_from_being_made_or_told() -> None:
     """Else nothing would be reported, and everything called healthy, for as long as the leap."""
-    pulse = health.Pulse("erp", "one", 0)
-    hour = 3600 * health.SECOND
+    pulse = status_record.CaptureStats("erp", "one", 0)
+    hour = 3600 * status_record.SECOND
     pulse.idle(2 * hour)
     assert pulse.due(2 * hour, 1.0)
     last = pulse.last(2 * hour)
-    assert last.healthy(2 * hour + health.SECOND)
+    assert last.healthy(2 * hour + status_record.SECOND)
     assert not last.healthy(hour)
     assert pulse.due(hour, 1.0)
     assert not pulse.due(hour, 1.0)
     pulse.idle(hour)
-    assert pulse.last(hour).healthy(hour + health.SECOND)
+    assert pulse.last(hour).healthy(hour + status_record.SECOND)

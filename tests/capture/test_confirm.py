@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.capture.confirm import confirmations, confirmed
+from bridge.capture.report.confirmations import confirmations, confirmed
 from bridge.connector import UPDATE, Change, Shape, Transaction
 from bridge.log.port import Entry
 from bridge.model import headers

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.capture import control, positions
+from bridge.capture import control
+from bridge.capture.checkpoint import store
 from bridge.capture.runner import Capture
 from bridge.connector import Capabilities, Chunk, Condition, Reader, Rows, Snapshot, System
 from bridge.log.registry.embedded import EmbeddedRegistry
@@ -125,7 +126,7 @@ async def reconcile(rig: Rig, max_deletes: str = "") -> str:
     asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes=max_deletes)
     await control.send(rig.log, rig.bridge, asked)
     await until(lambda: reported(rig, asked.id))
-    progress = await positions.progress_of(rig.log, rig.bridge, "erp")
+    progress = await store.progress_of(rig.log, rig.bridge, "erp")
     assert progress is not None
     (result,) = [one for one in progress.results if one.id == asked.id]
     return result.failed or f"deleted {result.deleted}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture import positions
-from bridge.capture.epoch import Epoch
-from bridge.capture.progress import Progress
-from bridge.capture.stored import dump
+from bridge.capture.checkpoint import store
+from bridge.capture.checkpoint.codec import dump
+from bridge.capture.checkpoint.epoch import Epoch
+from bridge.capture.checkpoint.record import Progress
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 
@@ -24,7 +24,7 @@ async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
 
 
 async def checkpoint(log: EmbeddedLog, source: str, epoch: int) -> None:
-    topic = positions.topic("acme")
+    topic = store.topic("acme")
     await log.create_topics([topic])
     await log.append(topic.name, [Entry(source.encode(), dump(Progress(epoch=epoch)))])
 

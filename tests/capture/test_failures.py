@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bridge.capture import control, health
+from bridge.capture import control
+from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
 from bridge.connector import Batch, Connector, Source, System
 from bridge.log.port import Entry, Log, Producer, Transaction
@@ -222,7 +223,7 @@ async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(rig
     lose_history(rig)
     with pytest.raises(HistoryLost):
         await asyncio.wait_for(Capture(rig.wires(), "two").run(), PATIENCE)
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     assert found.state == "stopped"
     assert found.reason
     await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
@@ -263,8 +264,8 @@ async def test_a_record_that_is_no_report_leaves_the_reports_readable(rig: Rig) 
     async with rig.capturing():
         rubbish = (b"rubbish", b"[1]", b"{}", b"\xff", b"[" * 100_000)
         entries = [Entry(b"x%d" % at, value) for at, value in enumerate(rubbish)]
-        await rig.log.append(health.topic(BRIDGE).name, [Entry(b"\xff", b"{}"), *entries])
-        assert set(await health.statuses(rig.log, BRIDGE)) == {"erp"}
+        await rig.log.append(status_record.topic(BRIDGE).name, [Entry(b"\xff", b"{}"), *entries])
+        assert set(await status_record.statuses(rig.log, BRIDGE)) == {"erp"}
 
 
 async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
@@ -274,7 +275,7 @@ async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
         rig.run("INSERT INTO t VALUES (1, 'x')")
         await rig.equal("t")
         await until(lambda: counted(rig))
-        found = (await health.statuses(rig.log, BRIDGE))["erp"]
+        found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     assert found.state == "streaming"
     assert found.age(found.at) < PATIENCE / 2
     assert found.healthy(found.at)
@@ -282,5 +283,5 @@ async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
 
 
 async def counted(rig: Rig) -> bool:
-    found: Mapping[str, health.Status] = await health.statuses(rig.log, BRIDGE)
+    found: Mapping[str, status_record.Status] = await status_record.statuses(rig.log, BRIDGE)
     return "erp" in found and found["erp"].changes == 1

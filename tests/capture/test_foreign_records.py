@@ -10,13 +10,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture import control, health, stored
-from bridge.capture.progress import Progress
+from bridge.capture import control
+from bridge.capture.checkpoint import codec
+from bridge.capture.checkpoint.record import Progress
+from bridge.capture.report import status_record
 from bridge.model.errors import ConfigurationError
 from tests.hostile_values import JSON_VALUES, quick
 
-STATUS = asdict(health.Status("erp", "streaming", 1, 1))
-CHECKPOINT = json.loads(stored.dump(Progress()))
+STATUS = asdict(status_record.Status("erp", "streaming", 1, 1))
+CHECKPOINT = json.loads(codec.dump(Progress()))
 REQUEST = {"id": "1", "action": "snapshot", "system": "erp", "entity": "t"}
 ANY_BYTES = st.binary(max_size=40) | st.sampled_from(
     [b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"]
@@ -37,7 +39,7 @@ def changed(record: dict[str, Any]) -> st.SearchStrategy[bytes]:
 @given(changed(STATUS))
 def test_a_report_can_be_shown_or_is_none(value: bytes) -> None:
     try:
-        status = health.load(value)
+        status = status_record.load(value)
     except ValueError:
         return
     status.healthy(1)
@@ -49,7 +51,7 @@ def test_a_report_can_be_shown_or_is_none(value: bytes) -> None:
 @given(changed(CHECKPOINT))
 def test_a_checkpoint_is_read_or_refused_with_the_way_out(value: bytes) -> None:
     try:
-        stored.load(value, "erp")
+        codec.load(value, "erp")
     except ConfigurationError as error:
         assert "erp" in str(error)  # noqa: PT017 - what isn't refused is read, which is right too
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture.keyset import KeySet
+from bridge.capture.snapshot.key_set import KeySet
 from bridge.model.errors import RetryLater
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])

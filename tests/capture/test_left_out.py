@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.capture.positions import progress_of
-from bridge.capture.progress import LEFT_OUT, Job, Pause, Progress, leave_out
+from bridge.capture.checkpoint.record import LEFT_OUT, Job, Pause, Progress, leave_out
+from bridge.capture.checkpoint.store import progress_of
 from bridge.observe import SnapshotProgress
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import pytest
 
-from bridge.capture import health
+from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
 from bridge.connector import System
 from bridge.model.declare import EntitySpec, FieldSpec
@@ -153,7 +153,7 @@ async def captured(rig: Rig) -> AsyncIterator[Capture]:
 
 async def reported(rig: Rig) -> str:
     """What `bridgectl status` says of entities of the system."""
-    status = (await health.statuses(rig.log, BRIDGE))["erp"]
+    status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     waiting = [job["waiting"] for job in status.snapshots]
     return " ".join([*status.troubles.values(), *waiting])
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge.capture import health
+from bridge.capture.report import status_record
 from bridge.connector import Batch, Chunk, Condition, Snapshot, Stale, System
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
@@ -140,11 +140,11 @@ async def test_what_a_source_lost_is_read_again_and_its_deletes_are_written(
             await rig.equal("t")
 
             async def reported() -> bool:
-                found = (await health.statuses(rig.log, BRIDGE))["erp"].results
+                found = (await status_record.statuses(rig.log, BRIDGE))["erp"].results
                 return any(one["id"].startswith("stale-t-") for one in found)
 
             await until(reported)
-        (result,) = [one for one in (await health.statuses(rig.log, BRIDGE))["erp"].results
+        (result,) = [one for one in (await status_record.statuses(rig.log, BRIDGE))["erp"].results
                      if one["id"].startswith("stale-t-")]  # fmt: skip
         assert result["deleted"] == 19
         await check_log(rig)

@@ -174,7 +174,7 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
 
 
 async def idle(rig: Rig) -> bool:
-    from bridge.capture.positions import progress_of
+    from bridge.capture.checkpoint.store import progress_of
 
     found = await progress_of(rig.log, BRIDGE, "erp")
     return found is not None and not found.jobs

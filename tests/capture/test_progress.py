@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.capture import control
-from bridge.capture.outbox import Group, Outbox
-from bridge.capture.progress import (
+from bridge.capture.checkpoint.codec import dump, load
+from bridge.capture.checkpoint.record import (
     TRUNCATED,
     Again,
     Job,
@@ -22,7 +22,7 @@ from bridge.capture.progress import (
     finish,
     pause,
 )
-from bridge.capture.stored import dump, load
+from bridge.capture.outbox import Group, Outbox
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
 from tests.waiting import PATIENCE

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bridge.capture.contract import Limits
-from bridge.capture.snapshot import MANY, MOST, Snapshots
+from bridge.capture.snapshot.chunks import MANY, MOST, ChunkReader
 from bridge.connector import Capabilities, Change, Chunk, Shape, Transaction
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
@@ -58,16 +58,16 @@ def snapshots(tables: Tables) -> Any:
         connector=tables, system=None, limits=Limits(rows=10), monotonic=lambda: 0.0
     )
     source: Any = None
-    return Snapshots(wires, source, "here")
+    return ChunkReader(wires, source, "here")
 
 
-def stream(into: Snapshots, table: str, count: int, first: int = 1) -> None:
+def stream(into: ChunkReader, table: str, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
         told = Transaction(str(number), number, None, number)
         into.streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
 
 
-async def prove(taken: Snapshots) -> None:
+async def prove(taken: ChunkReader) -> None:
     """Read, and take what was read."""
     await taken.prove()
     await asyncio.sleep(0)

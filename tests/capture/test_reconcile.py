@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.capture import control, reconcile
-from bridge.capture.keyset import KeySet
-from bridge.capture.progress import Job
-from bridge.capture.reconcile import Reconcile
+from bridge.capture import control
+from bridge.capture.checkpoint.record import Job
 from bridge.capture.runner import Capture
+from bridge.capture.snapshot import log_keys
+from bridge.capture.snapshot.key_set import KeySet
+from bridge.capture.snapshot.log_keys import LogKeys
 from bridge.log.port import Entry
 from bridge.model import headers
 from bridge.model.names import change_topic
@@ -114,16 +115,16 @@ async def test_a_record_of_another_program_ends_no_scan(rig: Rig, event_id: byte
     await rig.log.append(topic, [Entry(b"\xff\x00", b"\xff", [(headers.ID, event_id)])])
     partitions = (await rig.log.topics())[topic].partitions
     keys = KeySet()
-    assert await reconcile.scan(rig.log, topic, partitions, keys, "0000") > ROWS
+    assert await log_keys.scan(rig.log, topic, partitions, keys, "0000") > ROWS
     keys.close()
 
 
 def test_what_is_spared_is_remembered_only_while_it_is_little() -> None:
     job = Job("r", "t", reconcile=True, since="0001", spared=frozenset([b"a"]))
-    running = Reconcile(job)
+    running = LogKeys(job)
     running.spare([b"b"])
     assert running.stamped(job) == replace(job, spared=frozenset([b"a", b"b"]))
-    running.spare([b"%d" % number for number in range(reconcile.MOST_SPARED)])
+    running.spare([b"%d" % number for number in range(log_keys.MOST_SPARED)])
     running.spare([b"c"])
     assert running.stamped(job) == replace(job, since="", spared=frozenset())
     assert list(running.keys.left(10)) == []

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bridge.capture import control, health
+from bridge.capture import control
+from bridge.capture.checkpoint.record import AFTERWARDS, Job
 from bridge.capture.contract import Limits
-from bridge.capture.patience import Patience
-from bridge.capture.progress import AFTERWARDS, Job
+from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
+from bridge.capture.snapshot.job_backoff import JobBackoff
 from bridge.connector import Batch, Checkpoint, Chunk, Condition, Snapshot, Source, System
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected
 from bridge.observe import EntityPaused, SourceState
@@ -134,7 +135,7 @@ async def waiting(rig: Rig, why: str) -> None:
     """Until status tells of a snapshot that it waits because of that."""
 
     async def told() -> bool:
-        found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+        found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
         return found is not None and any(why in job["waiting"] for job in found.snapshots)
 
     await until(told)
@@ -275,7 +276,7 @@ async def test_what_waits_for_looks_of_the_source_is_overtaken(rig: Rig) -> None
 
 def test_the_first_job_that_can_go_on_is_the_next_one() -> None:
     limits = Limits(backoff=1, longest_backoff=3)
-    patience = Patience(limits)
+    patience = JobBackoff(limits)
     late, refused, other = Job(f"{AFTERWARDS}t-1", "t"), Job("first-u", "u"), Job("abc", "v")
     jobs = [late, refused, other]
     assert patience.first(jobs, 0) is refused

@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from bridge.capture.positions import progress_of
-from connectors.postgres.slot import Binding, Resume, load
+from bridge.capture.checkpoint.store import progress_of
+from connectors.postgres.capture.slot import Binding, Resume, load
 from tests.capture.legacy import BRIDGE, PostgresLegacy
 from tests.capture.rig import Rig, settled, until
 

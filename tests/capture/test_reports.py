@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bridge.capture import health
+from bridge.capture.report import status_record
 from bridge.log.port import TopicPartition
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import QUICK, Rig, until
@@ -25,10 +25,10 @@ async def test_what_a_burst_brought_is_reported_soon_after_it_not_with_the_next_
             rig.run(f"INSERT INTO t VALUES ({number}, 'x')")
             await rig.equal("t")
         await until(lambda: counted(rig, 5))
-        at = (await health.statuses(rig.log, BRIDGE))["erp"].position
+        at = (await status_record.statuses(rig.log, BRIDGE))["erp"].position
         assert at == capture.pulse.progress.position
         # Where nothing comes, nothing more is written.
-        place = TopicPartition(health.topic(BRIDGE).name, 0)
+        place = TopicPartition(status_record.topic(BRIDGE).name, 0)
         before = await rig.log.end_offsets([place])
         await asyncio.sleep(1.2)
         assert await rig.log.end_offsets([place]) == before
@@ -52,12 +52,12 @@ async def test_an_orderly_end_is_reported_with_the_last_figures(rig: Rig) -> Non
         rig.run("INSERT INTO t VALUES (1, 'x')")
         await rig.equal("t")
         assert not await counted(rig, 1)
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     assert (found.state, found.reason, found.changes) == ("stopped", "", 1)
     assert found.position == capture.pulse.progress.position
     assert found.snapshots == ()
 
 
 async def counted(rig: Rig, changes: int) -> bool:
-    found: Mapping[str, health.Status] = await health.statuses(rig.log, BRIDGE)
+    found: Mapping[str, status_record.Status] = await status_record.statuses(rig.log, BRIDGE)
     return "erp" in found and found["erp"].changes == changes

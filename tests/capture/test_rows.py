@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from bridge.capture import control, health
-from bridge.capture.entity import CapturedEntity, Target
+from bridge.capture import control
+from bridge.capture.checkpoint.record import Progress
+from bridge.capture.entity import CapturedEntity, EventTarget
 from bridge.capture.outbox import Group
-from bridge.capture.progress import Progress
-from bridge.capture.state import State
+from bridge.capture.report import status_record
+from bridge.capture.state import CaptureState
 from bridge.connector import CREATE, Change, Transaction
 from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
@@ -53,7 +54,7 @@ async def test_what_is_set_aside_counts_against_a_transactions_size(rig: Rig) ->
     await rig.declare(ENTITY)
     wires = rig.wires()
     await wires.dead.open()
-    entity = CapturedEntity(ENTITY, Target(BRIDGE, 1, 900_000, None), rig.registry)
+    entity = CapturedEntity(ENTITY, EventTarget(BRIDGE, 1, 900_000, None), rig.registry)
     [shape] = (await rig.legacy.connector.describe(rig.system())).values()
     executor = await entity.adapt(shape)
     told = Transaction(None, 1, None)
@@ -62,7 +63,7 @@ async def test_what_is_set_aside_counts_against_a_transactions_size(rig: Rig) ->
     ]
     group = Group(Progress())
     failures = executor.changes(changes, 0, 0, [])
-    State(wires, Progress(), {}).set_aside(entity, executor, failures, group)
+    CaptureState(wires, Progress(), {}).set_aside(entity, executor, failures, group)
     assert group.dead == 50
     assert group.size == sum(len(entry.value or b"") for entry in group.entries["acme.dead"])
     assert group.size > 50_000
@@ -87,7 +88,7 @@ async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(rig:
 
 
 async def reported(rig: Rig, request: str) -> bool:
-    found = (await health.statuses(rig.log, rig.bridge)).get("erp")
+    found = (await status_record.statuses(rig.log, rig.bridge)).get("erp")
     return found is not None and any(each["id"] == request for each in found.results)
 
 

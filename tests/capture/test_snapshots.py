@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.capture import control, health
+from bridge.capture import control
 from bridge.capture.contract import Limits
+from bridge.capture.report import status_record
 from bridge.model.errors import RetryLater
 from bridge.observe import SnapshotProgress
 from tests.capture.legacy import BRIDGE
@@ -147,7 +148,7 @@ async def test_one_entity_or_some_rows_are_snapshot_on_demand_and_the_asker_sees
         asked = control.request("erp", "snapshot", "t", where={"id": [3, 5]})
         await control.send(rig.log, BRIDGE, asked)
         await until(lambda: reported(rig, asked.id))
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     (result,) = [each for each in found.results if each["id"] == asked.id]
     assert (result["rows"], result["failed"]) == (2, "")
     again = [told.key["id"] for told in await rig.told("t")]
@@ -157,7 +158,7 @@ async def test_one_entity_or_some_rows_are_snapshot_on_demand_and_the_asker_sees
 
 
 async def reported(rig: Rig, request: str) -> bool:
-    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
     return found is not None and any(each["id"] == request for each in found.results)
 
 
@@ -170,7 +171,7 @@ async def test_a_request_for_an_entity_that_is_not_there_fails_and_says_which_ar
         asked = control.request("erp", "snapshot", "nothing")
         await control.send(rig.log, BRIDGE, asked)
         await until(lambda: reported(rig, asked.id))
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     assert "it has t" in found.results[-1]["failed"]
 
 
@@ -193,7 +194,7 @@ async def test_reconcile_deletes_what_is_in_the_log_and_no_longer_in_the_table(r
         await control.send(rig.log, BRIDGE, asked)
         await until(lambda: reported(rig, asked.id))
         await rig.equal("t")
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     (result,) = [each for each in found.results if each["id"] == asked.id]
     assert result["deleted"] == 66
     deletes = [told for told in await rig.told("t") if told.op == "delete"]
@@ -213,7 +214,7 @@ async def test_a_snapshot_can_be_cancelled(rig: Rig) -> None:
     await control.send(rig.log, BRIDGE, cancel)
     async with rig.capturing("two"):
         await until(lambda: reported(rig, asked.id))
-    found = (await health.statuses(rig.log, BRIDGE))["erp"]
+    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
     (result,) = [each for each in found.results if each["id"] == asked.id]
     assert "cancelled" in result["failed"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture import health
+from bridge.capture.report import status_record
 from bridge.connector import Batch, Checkpoint, Source, System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.work_progress import Stall, WorkProgress
@@ -57,13 +57,13 @@ def system(rig: Rig) -> Leaving:
     return rig.legacy.connector
 
 
-async def report(rig: Rig) -> health.Status:
-    return (await health.statuses(rig.log, BRIDGE))["erp"]
+async def report(rig: Rig) -> status_record.Status:
+    return (await status_record.statuses(rig.log, BRIDGE))["erp"]
 
 
 async def stalls(rig: Rig, *, later: int = 0) -> list[Stall]:
     """As of the last report, or a time later."""
-    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
     if found is None:
         return []
     # Whether the source itself answers is another question than these.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.capture.health import SECOND, TOO_OLD, Status
+from bridge.capture.report.status_record import SECOND, TOO_OLD, Status
 
 AT = 1_000 * SECOND
 

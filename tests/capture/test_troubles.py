@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture import health
-from bridge.capture.catalogue import described
+from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
+from bridge.capture.table_shapes import describe_tables
 from bridge.connector import Batch, Shape, Source, Stale, System
 from bridge.model.declare import EntitySpec
 from bridge.model.errors import ConfigurationError
@@ -100,11 +100,11 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Ri
         assert capture.pulse.troubles == {"u": "there is no table 'u' yet"}
 
         async def told() -> bool:
-            status = (await health.statuses(rig.log, BRIDGE)).get("erp")
+            status = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
             return status is not None and dict(status.troubles) == capture.pulse.troubles
 
         await until(told)
-        status = (await health.statuses(rig.log, BRIDGE))["erp"]
+        status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
         assert status.remarks["t"].endswith("rows are read")
         assert [each.name for each in status.stalls(status.at)] == ["erp.u"], (
             "a remark is no trouble"
@@ -139,7 +139,7 @@ async def test_what_is_wrong_with_the_system_is_not_asked_for_each_table(rig: Ri
     assert isinstance(connector, WaitingConnector)
     system = replace(rig.system(), url="polled:///nowhere")
     with pytest.raises(ConfigurationError, match="there is no file"):
-        await described(connector, system)
+        await describe_tables(connector, system)
     assert len(connector.asked) == 2
 
 
@@ -147,7 +147,7 @@ async def test_the_tables_that_are_there_are_found_among_many_by_halves(rig: Rig
     connector = rig.legacy.connector
     assert isinstance(connector, WaitingConnector)
     many = tuple(replace(rig.system().tables[0], table=name) for name in ("t", "a", "b", "c"))
-    shapes, why = await described(connector, replace(rig.system(), tables=many))
+    shapes, why = await describe_tables(connector, replace(rig.system(), tables=many))
     assert set(shapes) == {"t"}
     assert list(why) == ["a", "b", "c"]
     assert "table 'b' is not in" in why["b"]

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.capture.progress import Job
-from bridge.capture.unproven import Earlier, Unproven
-from bridge.capture.window import Emission, Touched, Window, Windows
+from bridge.capture.checkpoint.record import Job
+from bridge.capture.snapshot.visibility import PriorTransactions, StreamedTransactions
+from bridge.capture.snapshot.windows import Emission, Touched, Window, Windows
 from bridge.connector import Chunk, Column, Shape
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
@@ -82,7 +82,7 @@ class Capture:
         self.world = world
         self.limit = limit
         self.windows = Windows(job)
-        self.unproven = Unproven()
+        self.unproven = StreamedTransactions()
         self.log: dict[int, tuple[int, int | None]] = {}
         self.saved = self.windows.job
         self.reading: Window | None = None
@@ -270,7 +270,7 @@ def test_a_window_in_which_too_much_changed_is_read_again_smaller() -> None:
 
 
 def test_what_a_read_showed_is_forgotten() -> None:
-    unproven = Unproven()
+    unproven = StreamedTransactions()
     unproven.add([10, 11])
     assert unproven.lacks(Seen(frozenset({10})), unproven.number) == 11
     assert len(unproven) == 1
@@ -281,8 +281,8 @@ def test_what_a_read_showed_is_forgotten() -> None:
 def test_what_an_earlier_connection_may_have_streamed_is_waited_for_until_shown_or_streamed() -> (
     None
 ):
-    here = Unproven()
-    earlier = Earlier()
+    here = StreamedTransactions()
+    earlier = PriorTransactions()
     for transactions in ([4], [5]):
         here.add(transactions)
         earlier.streamed(transactions)

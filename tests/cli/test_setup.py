@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from bridge.model.declare import CommandSpec
-from connectors.postgres.setup_plan import command_rights
+from connectors.postgres.setup.plan import command_rights
 from tests.cli.place import Place
 from tests.cli.test_postgres import configured
 from tests.secret_scan import secret

@@ -6,7 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
-from bridge.capture import health, positions
+from bridge.capture.checkpoint import store
+from bridge.capture.report import status_record
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 from bridge.wiring.group_reports import KEY_PREFIX
@@ -20,17 +21,17 @@ def report(place: Place, *, waits_since: int, lasting: bool) -> None:
     """The newest report of a capture that runs, and of which one entity waits."""
     now = time.time_ns() // 1000
     owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
-    write(place, health.Status("erp", "streaming", now, now, owed=owed))
+    write(place, status_record.Status("erp", "streaming", now, now, owed=owed))
 
 
-def write(place: Place, status: health.Status) -> None:
+def write(place: Place, status: status_record.Status) -> None:
     async def act() -> None:
         log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
         await log.open()
-        await log.create_topics([health.topic("demo"), positions.topic("demo")])
+        await log.create_topics([status_record.topic("demo"), store.topic("demo")])
         await log.append(
-            health.topic("demo").name,
-            [Entry(b"erp", health.dump(status)), Entry(f"{KEY_PREFIX}x".encode(), b"{}")],
+            status_record.topic("demo").name,
+            [Entry(b"erp", status_record.dump(status)), Entry(f"{KEY_PREFIX}x".encode(), b"{}")],
         )
         await log.close()
 
@@ -42,7 +43,7 @@ def test_an_entity_that_is_paused_or_in_trouble_is_said_once(tmp_path: Path) -> 
     now = time.time_ns() // 1000
     paused = {"customer": {"reason": "erp.customer: its type is another", "since": now - MINUTE}}
     troubles = {"sales_order": "its table is gone"}
-    status = health.Status("erp", "streaming", now, now, paused=paused, troubles=troubles)
+    status = status_record.Status("erp", "streaming", now, now, paused=paused, troubles=troubles)
     write(place, status)
     answer = place.call("status")
     assert answer.code == 1

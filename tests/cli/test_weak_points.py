@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.cli.app import group
 from bridge.connector import System
 from bridge.model.loopback import is_loopback
-from connectors.postgres.transport import transport_risks
+from connectors.postgres.transport.tls_risks import transport_risks
 
 SECRETS = {"PW": "l0ng-en0ugh-by-far", "KEY": "0123456789abcdef", "SHORT": "ab1", "EMPTY": ""}
 EMBEDDED = {"bridge": "acme", "log": {"sqlite": "bridge.db"}}

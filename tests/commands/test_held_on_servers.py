@@ -12,8 +12,8 @@ import pytest
 
 from bridge.log.kafka import from_url
 from bridge.model.receipt import Receipt
-from connectors.postgres.check import ledger_sql
 from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.setup.check import ledger_sql
 from connectors.sql.ledger import TABLE
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import SCHEMA, World, world

@@ -16,7 +16,7 @@ from bridge.model.errors import BridgeError
 from connectors.odata.http.transport import Exchange
 from connectors.odata.options import Options
 from connectors.odata.protocol.response import Answer, Request
-from connectors.postgres.trouble import retry_or_fix
+from connectors.postgres.errors import translate_error
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import naming
 from connectors.tryton.faults import fault_of, raised
@@ -68,7 +68,7 @@ def test_postgresql_tells_names_but_no_values(database: str, masked: bool) -> No
                 connection.execute(sa.text(statement.replace(":", "\\:")))
             with pytest.raises(psycopg.Error) as refused:
                 users.execute(statement)
-            texts[name] = f"{caught.value} | {retry_or_fix(refused.value, here, 'reading')}"
+            texts[name] = f"{caught.value} | {translate_error(refused.value, here, 'reading')}"
         engine.dispose()
     if not masked:
         assert PERSON in texts["what a trigger raises"]

@@ -20,7 +20,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.redaction import redact
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.odata.http.client import Client as ODataClient
-from connectors.postgres.link import connect
+from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.client import Client as TrytonClient
 from tests.between import Asked, Say, alone

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.capture.positions import between
+from bridge.capture.checkpoint.store import between
 from bridge.cli.log.skip_record import _next_records
 from bridge.cli.shared import NothingFound
 from bridge.log import history as history_module

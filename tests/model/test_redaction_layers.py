@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.agent.error_trace import error_trace
-from bridge.capture.health import Status, dump
+from bridge.capture.report.status_record import Status, dump
 from bridge.cli.app import _fail
 from bridge.cli.check.found import Found, show
 from bridge.cli.shown.safe_text import SafeWriter

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("bridge", "connectors", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 #: What `make build` compiled: the sum and the path of each file.
 BUILT = ROOT / ".make" / "build"
-TESTED = ("bridge/plan/execute", "connectors/postgres/frames")
+TESTED = ("bridge/plan/execute", "connectors/postgres/protocol/frames")
 
 
 def load(name: str, path: Path) -> ModuleType:
@@ -96,8 +96,11 @@ def compiled(built: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def compiled_frames(built: Path) -> ModuleType:
-    """connectors.postgres.frames, compiled."""
-    return load("connectors.postgres.frames", only(built, "connectors/postgres/frames*.so"))
+    """connectors.postgres.protocol.frames, compiled."""
+    return load(
+        "connectors.postgres.protocol.frames",
+        only(built, "connectors/postgres/protocol/frames*.so"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +111,10 @@ def interpreted() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def interpreted_frames() -> ModuleType:
-    """connectors.postgres.frames as the plain Python that it also is."""
-    return load("connectors_postgres_frames_interpreted", ROOT / "connectors/postgres/frames.py")
+    """connectors.postgres.protocol.frames as the plain Python that it also is."""
+    return load(
+        "connectors_postgres_frames_interpreted", ROOT / "connectors/postgres/protocol/frames.py"
+    )
 
 
 @pytest.fixture(params=["interpreted", "compiled"])
@@ -120,5 +125,5 @@ def form(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(params=["interpreted_frames", "compiled_frames"])
 def frames_form(request: pytest.FixtureRequest) -> Any:
-    """connectors.postgres.frames in each of its forms."""
+    """connectors.postgres.protocol.frames in each of its forms."""
     return request.getfixturevalue(request.param)

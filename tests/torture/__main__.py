@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bridge.capture.contract import STEPS
+from bridge.capture.contract import CRASH_POINTS
 from tests.services import provide
 from tests.torture.kill import OFTEN, at_first, at_step, filled, torture
 from tests.torture.place import Broker, EmbeddedFile, Log, Place, PostgresPlace, SqlitePlace
@@ -46,7 +46,7 @@ def main(kills: str, seed: int, log_kind: str, source: str) -> int:
 
 def _each_step(place: Callable[[str], Place], seed: int) -> int:
     changes = 0
-    for number, step in enumerate(STEPS):
+    for number, step in enumerate(CRASH_POINTS):
         nth = 2 if step in OFTEN else 1
         here = place(f"step_{number}")
         if not at_first(step):

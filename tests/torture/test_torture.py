@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture.contract import STEPS
+from bridge.capture.contract import CRASH_POINTS
 from tests.conftest import PrivateKafka, PrivatePostgres
 from tests.torture.kill import OFTEN, at_first, at_step, filled, settle, torture
 from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
@@ -26,7 +26,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> SqlitePlace:
     return place
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", CRASH_POINTS)
 def test_a_kill_at_each_step_loses_and_repeats_nothing(
     tmp_path: Path, begun: SqlitePlace, step: str
 ) -> None:

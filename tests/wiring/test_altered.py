@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.capture.positions import between
+from bridge.capture.checkpoint.store import between
 from bridge.config.load import load
 from bridge.connector import Column, Shape
 from bridge.log.port import TopicPartition

@@ -7,7 +7,7 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bridge.capture.health import Pulse
+from bridge.capture.report.status_record import CaptureStats
 from bridge.model.work_progress import MICROSECONDS
 from bridge.wiring.capture_gauges import CaptureGauges
 
@@ -54,7 +54,7 @@ def test_lag_grows_while_capture_stands_still(
     registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
 ) -> None:
     """It was set by changes, so that the last good value stood there for ever."""
-    pulse = Pulse("erp", "instance", clock())
+    pulse = CaptureStats("erp", "instance", clock())
     gauges.watch({"erp": pulse})
     pulse.committed(clock(), 5, 0, clock() - MICROSECONDS // 4)
     assert figure(registry, LAG) == pytest.approx(0.25)
@@ -68,7 +68,7 @@ def test_a_lag_that_is_not_known_is_not_told_as_0(
     registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
 ) -> None:
     assert math.isnan(figure(registry, LAG))
-    pulse = Pulse("erp", "instance", clock())
+    pulse = CaptureStats("erp", "instance", clock())
     gauges.watch({"erp": pulse})
     pulse.idle(clock())
     assert math.isnan(figure(registry, LAG))

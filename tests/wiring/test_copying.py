@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bridge.capture.progress import Again, Job, Progress
-from bridge.capture.stored import dump, load
+from bridge.capture.checkpoint.codec import dump, load
+from bridge.capture.checkpoint.record import Again, Job, Progress
 from bridge.log.copying.ids import SchemaIds
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Record

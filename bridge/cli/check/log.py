@@ -7,10 +7,10 @@ import shlex
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from bridge.capture.checkpoint.store import topic as positions_topic
 from bridge.capture.control import topic as control_topic
 from bridge.capture.entity import stored_type
-from bridge.capture.health import topic as status_topic
-from bridge.capture.positions import topic as positions_topic
+from bridge.capture.report.status_record import topic as status_topic
 from bridge.cli.check.access import access_findings
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from bridge.capture.positions import progress_of
-from bridge.capture.positions import topic as positions_topic
+from bridge.capture.checkpoint.store import progress_of
+from bridge.capture.checkpoint.store import topic as positions_topic
 from bridge.cli.check.found import Found, Weight
 from bridge.config import Config
 from bridge.connector import Checkpoint, ChecksResuming, Connector, System

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from bridge.agent import Agent
-from bridge.capture.catalogue import described
 from bridge.capture.entity import shape_conflict
+from bridge.capture.table_shapes import describe_tables
 from bridge.cli.check.agents import where_findings
 from bridge.cli.check.commands import fitting_findings
 from bridge.cli.check.declared import command_findings, lookup_findings
@@ -38,7 +38,7 @@ async def system_findings(
     place = f"system {system.name}"
     try:
         findings = await connector.check(system)
-        shapes, lacking = await described(connector, system)
+        shapes, lacking = await describe_tables(connector, system)
     except (RetryLater, ConfigurationError) as error:
         yield Found("error", "system", str(error), place)
         return

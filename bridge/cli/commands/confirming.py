@@ -6,7 +6,7 @@ import contextlib
 from datetime import timedelta
 from typing import Any
 
-from bridge.capture.confirm import confirmed
+from bridge.capture.report.confirmations import confirmed
 from bridge.cli.commands.story import Story
 from bridge.cli.given.start import Start, offsets
 from bridge.cli.reading import history, partitions_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture.progress import STALE
+from bridge.capture.checkpoint.record import STALE
 from bridge.connector import Batch, Source
 from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.journal import connector

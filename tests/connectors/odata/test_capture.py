@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.capture import health
+from bridge.capture.report import status_record
 from bridge.connector import Connector, System, TableUse
 from bridge.model.declare import EntitySpec
 from connectors.odata.connector import connector
@@ -98,7 +98,7 @@ async def kept(folder: Path, load: Load) -> None:
 
 async def troubles(rig: Rig) -> Mapping[str, str]:
     """What `bridgectl status` would say of single entities."""
-    found = (await health.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
     return {} if found is None else found.troubles
 
 
@@ -121,7 +121,7 @@ async def test_links_that_expire_in_mid_load_lose_nothing(tmp_path: Path, odatap
                 await until(lambda done=done: load.done > done + 20)  # type: ignore[misc]
                 await asyncio.to_thread(odatapy.expire)
         await same(rig, odatapy, "suite", "Suites")
-        status = (await health.statuses(rig.log, BRIDGE))["erp"]
+        status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
         assert [one for one in status.results if one["id"].startswith("stale-suite")]
     await kept(tmp_path, load)
 

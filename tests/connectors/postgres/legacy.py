@@ -14,8 +14,8 @@ from bridge.connector import Batch, Change, Shape, System, TableUse
 from bridge.plan.convert import decoder
 from bridge.plan.plain import AS_BINARY, AS_TEXT
 from bridge.plan.steps import MISSING, Wire
+from connectors.postgres.capture.source import PostgresSource
 from connectors.postgres.options import Options
-from connectors.postgres.source import PostgresSource
 from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:

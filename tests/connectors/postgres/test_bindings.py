@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.postgres.capture.slot import load
 from connectors.postgres.connector import connector
-from connectors.postgres.slot import load
 from tests.connectors.checkpoints import fixed
 from tests.connectors.postgres.legacy import Legacy, changes_of, opened, read_to
 

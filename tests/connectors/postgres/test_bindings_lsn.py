@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 from bridge.connector import Stale, System, TableUse
-from connectors.postgres.bindings import TableBindings
-from connectors.postgres.catalog import Connection
+from connectors.postgres.capture.slot import Binding
+from connectors.postgres.capture.table_bindings import TableBindings
+from connectors.postgres.catalog.tables import Connection
 from connectors.postgres.options import Options
-from connectors.postgres.slot import Binding
 
 
 class Cursor:

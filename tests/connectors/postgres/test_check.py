@@ -10,7 +10,7 @@ import pytest
 from bridge.connector import Finding, System, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
-from connectors.postgres.identity import filter_columns
+from connectors.postgres.setup.replica_identity import filter_columns
 from tests.connectors.postgres.legacy import Legacy, collect, opened, row
 
 UNLIMITED = "max_slot_wal_keep_size"

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from bridge.connector import System
 from connectors.postgres import connector
+from connectors.postgres.errors import clean
 from connectors.postgres.options import Options
-from connectors.postgres.trouble import clean
 from connectors.sql.postgres_address import libpq_url
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from connectors.postgres.durable import Durable
-from connectors.postgres.slot import confirmed_mark
+from connectors.postgres.capture.feedback import StandbyFeedback
+from connectors.postgres.capture.slot import confirmed_mark
 
 
 def test_what_is_durable_is_news_only_when_it_is_further() -> None:
-    durable = Durable(lambda: 0.0)
+    durable = StandbyFeedback(lambda: 0.0)
     assert durable.reach(0x100, received=0x200)
     assert not durable.reach(0x100, received=0x200)
     assert not durable.reach(0x80, received=0x200)
@@ -13,13 +13,13 @@ def test_what_is_durable_is_news_only_when_it_is_further() -> None:
 
 
 def test_what_was_not_received_is_never_confirmed() -> None:
-    durable = Durable(lambda: 0.0)
+    durable = StandbyFeedback(lambda: 0.0)
     assert durable.reach(0x1000, received=0x200)
     assert not durable.reach(0x200, received=0x200)
     assert durable.reach(0x208, received=0x208)
 
 
 def test_what_the_server_knows_is_no_news() -> None:
-    durable = Durable(lambda: 0.0)
+    durable = StandbyFeedback(lambda: 0.0)
     durable.known(confirmed_mark(0x100))
     assert not durable.reach(0x100, received=0x100)

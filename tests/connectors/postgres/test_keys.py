@@ -8,11 +8,11 @@ import pytest
 
 from bridge.connector import TableUse
 from bridge.model.errors import ConfigurationError
-from connectors.postgres.catalog import Catalog
+from connectors.postgres.capture.snapshot import PostgresSnapshot
+from connectors.postgres.catalog.tables import Catalog
+from connectors.postgres.catalog.types import decode
 from connectors.postgres.connector import connector
-from connectors.postgres.link import connect
-from connectors.postgres.snapshot import PostgresSnapshot
-from connectors.postgres.types import decode
+from connectors.postgres.transport.copy_connection import connect
 from tests.connectors.postgres.legacy import Legacy, collect, opened
 from tests.connectors.postgres.test_snapshot import chunks, rows
 

@@ -8,7 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.connector import Batch
-from connectors.postgres.frames import COMMAND, HEARTBEAT, MAX_MESSAGE_BYTES, WATERMARK, Frames
+from connectors.postgres.protocol.frames import (
+    COMMAND,
+    HEARTBEAT,
+    MAX_MESSAGE_BYTES,
+    WATERMARK,
+    Frames,
+)
 from tests.connectors.postgres.legacy import Legacy, changes_of, opened, read_to
 
 PREFIXES = st.one_of(

@@ -10,10 +10,10 @@ from psycopg.conninfo import make_conninfo
 
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError, RetryLater
-from connectors.postgres import trouble
-from connectors.postgres.link import connect
+from connectors.postgres import errors
 from connectors.postgres.options import Options
-from connectors.postgres.refusal import codes, refusal
+from connectors.postgres.transport.copy_connection import connect
+from connectors.postgres.transport.login_errors import codes, refusal
 from tests.connectors.postgres.legacy import Legacy
 from tests.secret_scan import secret
 
@@ -55,8 +55,8 @@ async def test_nobody_refuses_where_nobody_is() -> None:
 async def test_a_refusal_in_a_language_that_is_not_known_stops_and_tells_no_secret(
     legacy: Legacy, joe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trouble, "_FIX_WORDS", re.compile("Passwort-Authentifizierung"))
-    monkeypatch.setattr(trouble, "_HINTS", {})
+    monkeypatch.setattr(errors, "_FIX_WORDS", re.compile("Passwort-Authentifizierung"))
+    monkeypatch.setattr(errors, "_HINTS", {})
     url = legacy.url.replace("postgres:postgres@", f"{joe}:wrong-horse@")
     with pytest.raises(
         ConfigurationError, match="check the user and the password in `url`"
@@ -81,7 +81,7 @@ def test_one_server_that_may_answer_later_is_asked_again(
     refused: tuple[str, ...], kind: type[Exception]
 ) -> None:
     error = psycopg.OperationalError("SCHWERWIEGEND:  Anmeldung verweigert")
-    assert isinstance(trouble.retry_or_fix(error, system(NOWHERE), "login", refused), kind)
+    assert isinstance(errors.translate_error(error, system(NOWHERE), "login", refused), kind)
 
 
 def test_the_code_is_read_from_its_place_and_from_no_ones_words() -> None:

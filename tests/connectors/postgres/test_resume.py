@@ -12,7 +12,7 @@ import pytest
 
 from bridge.connector import Change
 from bridge.model.errors import RetryLater
-from connectors.postgres.slot import load
+from connectors.postgres.capture.slot import load
 from tests.connectors.postgres.legacy import (
     Legacy,
     changes_of,

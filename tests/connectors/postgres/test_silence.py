@@ -17,8 +17,8 @@ from sqlalchemy.engine import make_url
 
 from bridge.connector import System
 from bridge.model.errors import RetryLater
-from connectors.postgres.link import Link, conninfo
-from connectors.postgres.silence import Silence
+from connectors.postgres.capture.liveness import Liveness
+from connectors.postgres.transport.copy_connection import CopyConnection, conninfo
 from tests.connectors.postgres.legacy import Legacy, collect, opened, read_on, read_to, row
 from tests.proxy import Proxy
 from tests.services.errors import Unavailable
@@ -68,7 +68,7 @@ def stopped(legacy: Legacy, role: str) -> Iterator[None]:
 
 
 def test_an_answer_is_owed_from_the_first_question_on_until_something_comes() -> None:
-    silence = Silence()
+    silence = Liveness()
     assert silence.lasts(100.0) == 0.0
     silence.asked(100.0)
     silence.asked(110.0)
@@ -186,7 +186,7 @@ async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
 
 async def test_a_server_that_hangs_while_replication_begins_is_retried(hasty: Legacy) -> None:
     async with proxied(hasty, answer_timeout=OWED) as (proxy, system):
-        link = await Link.open(system, "source", replication=True)
+        link = await CopyConnection.open(system, "source", replication=True)
         proxy.hold()
         with pytest.raises(psycopg.OperationalError, match="no answer within 3 s"):
             await asyncio.wait_for(link.start_copy("IDENTIFY_SYSTEM"), 60)

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
-from connectors.postgres.connector import connector
-from connectors.postgres.slot import (
+from connectors.postgres.capture.slot import (
     Resume,
     Server,
     Slot,
@@ -19,7 +18,8 @@ from connectors.postgres.slot import (
     lsn_number,
     lsn_text,
 )
-from connectors.postgres.source import PostgresSource
+from connectors.postgres.capture.source import PostgresSource
+from connectors.postgres.connector import connector
 from tests.connectors.checkpoints import fixed
 from tests.connectors.postgres.legacy import Legacy, changes_of, collect, opened, read_to, row
 

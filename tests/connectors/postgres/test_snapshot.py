@@ -9,10 +9,10 @@ import pytest
 
 from bridge.connector import Chunk, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
-from connectors.postgres import snapshot as module
-from connectors.postgres.copyrows import SIGNATURE, TRAILER, rows_of, values_of
-from connectors.postgres.snapshot import PostgresSnapshot
-from connectors.postgres.visibility import parse_snapshot
+from connectors.postgres.capture import snapshot as module
+from connectors.postgres.capture.snapshot import PostgresSnapshot
+from connectors.postgres.protocol.copy_rows import SIGNATURE, TRAILER, rows_of, values_of
+from connectors.postgres.protocol.pg_snapshot import parse_snapshot
 from tests.connectors.postgres.legacy import Legacy, collect, opened, row
 
 

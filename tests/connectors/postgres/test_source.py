@@ -10,8 +10,8 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import MISSING
-from connectors.postgres.link import Link
-from connectors.postgres.slot import load
+from connectors.postgres.capture.slot import load
+from connectors.postgres.transport.copy_connection import CopyConnection
 from tests.connectors.postgres.legacy import (
     Legacy,
     changes_of,
@@ -464,7 +464,7 @@ async def test_a_slot_that_waits_for_a_long_transaction_says_so(
     legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
     legacy.publish("t")
     with psycopg.connect(legacy.url) as other, monkeypatch.context() as patched:
-        patched.setattr("connectors.postgres.side._SLOT_WAIT", 1)
+        patched.setattr("connectors.postgres.transport.control_connection._SLOT_WAIT", 1)
         other.execute("INSERT INTO t VALUES (1)")
         with pytest.raises(RetryLater, match="transactions that run now"):
             async with opened(legacy.system("t")):
@@ -479,7 +479,7 @@ async def test_a_connection_that_is_given_up_while_it_is_made_is_closed(legacy: 
     legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
     system = legacy.system("t")
     for number in range(40):
-        opening = asyncio.create_task(Link.open(system, "given up"))
+        opening = asyncio.create_task(CopyConnection.open(system, "given up"))
         for _ in range(number):
             await asyncio.sleep(0)
         await asyncio.wait([opening], timeout=number / 1000)

@@ -12,7 +12,7 @@ from bridge.model.types import FieldType
 from bridge.plan.execute import Executor
 from bridge.plan.make import entity_type, make_plan
 from connectors.postgres import connector
-from connectors.postgres.types import TypeRow, decode, missing, numeric_type
+from connectors.postgres.catalog.types import TypeRow, decode, missing, numeric_type
 from tests.connectors.postgres.legacy import Legacy, collect, opened
 
 #: Column type: its field type, and values as SQL.

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.connector import Done, Effect
 from connectors.postgres.dialect import POSTGRES
-from connectors.postgres.link import Link
+from connectors.postgres.transport.copy_connection import CopyConnection
 from connectors.sql.engine import make_engine
 from connectors.sql.read_settings import READ_SETTINGS
 from connectors.sql.reader import SqlReader
@@ -193,7 +193,7 @@ async def test_every_session_that_reads_has_the_same_settings(
     with engine.connect() as connection:
         [read] = connection.exec_driver_sql(f"SELECT {asked}").all()
     engine.dispose()
-    link = await Link.open(system, "test", replication=replication)
+    link = await CopyConnection.open(system, "test", replication=replication)
     [streamed] = await link.rows(f"SELECT {asked}")
     await link.close()
     assert tuple(read) == streamed == tuple(READ_SETTINGS.values())

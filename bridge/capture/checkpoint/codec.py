@@ -1,0 +1,166 @@
+"""The checkpoint record: how the state of a source stands in the log. Pure.
+
+Topic `_{bridge}.positions`, one partition, compacted, key = the source's name in UTF-8, value =
+the JSON object that `dump` writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from bridge.capture.checkpoint.record import Again, Job, Pause, Progress, Result
+from bridge.model.error_text import describe_error
+from bridge.model.errors import ConfigurationError
+
+FORMAT = 1
+
+
+def dump(progress: Progress) -> bytes:
+    """The record's value: one JSON object."""
+    checkpoint = progress.checkpoint
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "epoch": progress.epoch,
+            "checkpoint": None if checkpoint is None else base64.b64encode(checkpoint).decode(),
+            "position": progress.position,
+            "counter": progress.counter,
+            "owner": progress.owner,
+            "control": progress.control,
+            "at": progress.at,
+            "paused": {
+                name: {
+                    "reason": why.reason,
+                    "position": why.position,
+                    "since": why.since,
+                    "skipped": why.skipped,
+                }
+                for name, why in progress.paused.items()
+            },
+            "jobs": [_dump_job(job) for job in progress.jobs],
+            "taken": dict(progress.taken),
+            "results": [
+                {
+                    "id": result.id,
+                    "entity": result.entity,
+                    "rows": result.rows,
+                    "deleted": result.deleted,
+                    "position": result.position,
+                    "at": result.at,
+                    "failed": result.failed,
+                }
+                for result in progress.results
+            ],
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _dump_job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "entity": job.entity,
+        "where": None if job.where is None else dict(job.where),
+        "reconcile": job.reconcile,
+        "after": None if job.after is None else list(job.after),
+        "whole": job.whole,
+        "again": [
+            {
+                "after": None if part.after is None else list(part.after),
+                "keys": _dump_keys(part.keys),
+            }
+            for part in job.again
+        ],
+        "rows": job.rows,
+        "total": job.total,
+        "chunks": job.chunks,
+        "deletes_only": job.deletes_only,
+        "reason": job.reason,
+        "since": job.since,
+        "spared": _dump_keys(job.spared),
+        "max_deletes": job.max_deletes,
+        "moved_at": job.moved_at,
+    }
+
+
+def _dump_keys(keys: frozenset[bytes]) -> list[str]:
+    return sorted(base64.b64encode(key).decode() for key in keys)
+
+
+def load(value: bytes, source: str) -> Progress:
+    """The state in a record's value.
+
+    Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
+    """
+    try:
+        found = json.loads(value)
+        version = found["format"]
+    except Exception as error:
+        raise _foreign(source, error) from error
+    if version != FORMAT:
+        raise ConfigurationError(
+            f"the checkpoint record of {source!r} has format {version}, this version knows "
+            f"{FORMAT}: run the version of legacy-bridge that wrote it"
+        )
+    try:
+        return _progress(found)
+    except Exception as error:
+        raise _foreign(source, error) from error
+
+
+def _foreign(source: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the checkpoint record of {source!r} can't be read ({describe_error(error, 200)}): something "
+        "else wrote to the positions topic; give the bridge a topic prefix of its own"
+    )
+
+
+def _progress(found: dict[str, Any]) -> Progress:
+    checkpoint = found["checkpoint"]
+    return Progress(
+        epoch=found["epoch"],
+        checkpoint=None if checkpoint is None else base64.b64decode(checkpoint),
+        position=found["position"],
+        counter=found["counter"],
+        owner=found["owner"],
+        control=found["control"],
+        at=found["at"],
+        paused={name: Pause(**why) for name, why in found["paused"].items()},
+        jobs=tuple(_load_job(job) for job in found["jobs"]),
+        taken=found["taken"],
+        results=tuple(Result(**result) for result in found["results"]),
+    )
+
+
+def _load_job(found: dict[str, Any]) -> Job:
+    return Job(
+        id=found["id"],
+        entity=found["entity"],
+        where=found["where"],
+        reconcile=found["reconcile"],
+        after=_cursor(found["after"]),
+        whole=found["whole"],
+        again=tuple(
+            Again(_cursor(part["after"]), _load_keys(part["keys"])) for part in found["again"]
+        ),
+        rows=found["rows"],
+        total=found["total"],
+        chunks=found["chunks"],
+        # Records of the first version have none of these.
+        deletes_only=found.get("deletes_only", False),
+        reason=found.get("reason", ""),
+        since=found.get("since", ""),
+        spared=_load_keys(found.get("spared", [])),
+        max_deletes=found.get("max_deletes", ""),
+        moved_at=found.get("moved_at", 0),
+    )
+
+
+def _load_keys(found: list[str]) -> frozenset[bytes]:
+    return frozenset(map(base64.b64decode, found))
+
+
+def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if found is None else tuple(found)

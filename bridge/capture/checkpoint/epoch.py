@@ -1,0 +1,66 @@
+"""Which epoch of a source's history is the current one, for whoever has to write positions of it."""
+
+from __future__ import annotations
+
+from bridge.capture.checkpoint import store
+from bridge.capture.checkpoint.codec import load
+from bridge.capture.checkpoint.store import BATCH, PATIENCE
+from bridge.log.history import read_past_marks
+from bridge.log.port import Consumer, Log, TopicPartition
+from bridge.model.errors import RetryLater
+
+
+class Epoch:
+    """Follows the checkpoint records of one source. Used by one task."""
+
+    def __init__(self, log: Log, bridge: str, source: str) -> None:
+        self._log = log
+        self._source = source
+        self._place = TopicPartition(store.topic(bridge).name, 0)
+        self._epoch: int | None = None
+        self._reader: Consumer | None = None
+
+    async def now(self) -> int | None:
+        """As the log tells at the time of the call; None for a source that was never captured.
+        Raises RetryLater while the log is away.
+        """
+        try:
+            if self._reader is None:
+                self._reader = await self._begun()
+            if self._reader is not None:
+                await self._catch_up(self._reader)
+        except BaseException:
+            await self.close()
+            raise
+        return self._epoch
+
+    async def _begun(self) -> Consumer | None:
+        """A reader behind the newest record; None where nothing was ever captured."""
+        if self._place.topic not in await self._log.topics():
+            return None
+        end = (await self._log.end_offsets([self._place]))[self._place]
+        key = self._source.encode()
+        self._take((await store.newest(self._log, self._place, key)).get(key))
+        return await self._log.reader({self._place: end})
+
+    async def _catch_up(self, reader: Consumer) -> None:
+        end = (await self._log.end_offsets([self._place]))[self._place]
+        while (at := reader.position(self._place)) < end:
+            for record in await read_past_marks(reader, [self._place], BATCH, PATIENCE):
+                if record.key == self._source.encode():
+                    self._take(record.value)
+            if reader.position(self._place) == at:
+                raise RetryLater(
+                    f"{self._log.name}: {self._place.topic} could not be read to its end within "
+                    f"{PATIENCE:.0f} s"
+                )
+
+    def _take(self, value: bytes | None) -> None:
+        if value is not None:
+            self._epoch = load(value, self._source).epoch
+
+    async def close(self) -> None:
+        """Let go of the log; `now` may be called again all the same."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()

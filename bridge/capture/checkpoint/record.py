@@ -1,0 +1,254 @@
+"""What capture knows about one source, as it stands in the log: the checkpoint record.
+
+It is written in the same log transaction as the events that it covers, so whoever has read a record
+with a position has all events up to it committed. `bridge.capture.checkpoint.codec` writes and reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.model.position import ZERO
+
+KEPT_RESULTS = 20
+
+FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwards-"
+"""What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
+ACCEPTED = "accepted-"
+"""The same of those that follow from a loss that a person accepted: nobody waits for them."""
+RESUMED = "its entity was paused"
+"""The `reason` of a comparison that a person asked for to go on with a paused entity."""
+
+LEFT_OUT = ""
+"""In place of the position of an entity's first snapshot: it is no longer declared, so that changes of it
+are left out."""
+WAS_LEFT_OUT = "its entity was not declared for a while"
+"""The `reason` of the comparison that such an entity gets when it is declared again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an entity is paused, since which position, and how many of its changes were left out."""
+
+    reason: str
+    position: str
+    since: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Keys behind a cursor whose rows have to be read once more, because the stream told only
+    part of them while their chunk was read.
+    """
+
+    after: tuple[Any, ...] | None
+    keys: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A snapshot that was asked for or is under way.
+
+    `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
+    says that the end of the table was reached, so that only `again` is left. `total` is an
+    estimate. `where` is in source columns and values. A `reconcile` for `deletes_only` compares keys
+    and writes no rows; it begins anew after a restart, as one does whose `since` is empty. `reason`:
+    why capture asked for it.
+
+    `since`, of a reconcile: the position behind which every record of its topic was told by the
+    stream or by this job, so that its key was met. `spared`: framed keys that were met and are in no
+    record, because their rows were set aside. `max_deletes`: what the person who asked for it said of
+    that limit (`bridge.model.delete_limit`); empty: nothing. `moved_at`: when its last chunk was
+    written, or it was first tried, in microseconds; 0: neither yet.
+    """
+
+    id: str
+    entity: str
+    where: Mapping[str, Any] | None = None
+    reconcile: bool = False
+    after: tuple[Any, ...] | None = None
+    whole: bool = False
+    again: tuple[Again, ...] = ()
+    rows: int = 0
+    total: int = 0
+    chunks: int = 0
+    deletes_only: bool = False
+    reason: str = ""
+    since: str = ""
+    spared: frozenset[bytes] = frozenset()
+    max_deletes: str = ""
+    moved_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A snapshot that ended: how many `read` events and how many deletes it wrote.
+
+    `failed` not empty: why it was given up.
+    """
+
+    id: str
+    entity: str
+    rows: int
+    deleted: int
+    position: str
+    at: int
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of one source at a position.
+
+    `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
+    order of their own. `owner` names the running instance. `control` is the next offset of the
+    control topic. `jobs` are snapshots in the order in which they are taken, the first one under
+    way. `taken` tells for each entity at which position its first snapshot was complete, or `LEFT_OUT`.
+    """
+
+    epoch: int = 0
+    checkpoint: bytes | None = None
+    position: str = ZERO
+    counter: int = 0
+    owner: str = ""
+    control: int = 0
+    at: int = 0
+    paused: Mapping[str, Pause] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+
+
+def pause(progress: Progress, entity: str, why: Pause) -> Progress:
+    """`entity` paused; its snapshots are given up, because resuming takes a new one."""
+    for job in progress.jobs:
+        if job.entity == entity:
+            progress = abandon(progress, job, f"the entity was paused: {why.reason}")
+    return replace(progress, paused={**progress.paused, entity: why})
+
+
+def skip(progress: Progress, entity: str, count: int) -> Progress:
+    """`count` more changes of a paused entity were left out."""
+    why = progress.paused[entity]
+    return replace(
+        progress,
+        paused={**progress.paused, entity: replace(why, skipped=why.skipped + count)},
+    )
+
+
+def resume(progress: Progress, entity: str) -> Progress:
+    """`entity` no longer paused."""
+    kept = {name: why for name, why in progress.paused.items() if name != entity}
+    return replace(progress, paused=kept)
+
+
+def leave_out(progress: Progress, declared: Collection[str]) -> Progress:
+    """Note which entities are no longer declared: their snapshots and pauses end, and they are
+    compared with the log once they are declared again. The same object where there are none.
+    """
+    gone = {*progress.taken, *progress.paused, *(job.entity for job in progress.jobs)}
+    gone = {name for name in gone.difference(declared) if progress.taken.get(name) != LEFT_OUT}
+    if not gone:
+        return progress
+    for job in progress.jobs:
+        if job.entity in gone:
+            progress = abandon(progress, job, "the entity is no longer declared")
+    return replace(
+        progress,
+        paused={name: why for name, why in progress.paused.items() if name not in gone},
+        taken={**progress.taken, **dict.fromkeys(gone, LEFT_OUT)},
+    )
+
+
+def was_captured(progress: Progress, entity: str) -> bool:
+    """Whether the log has all of it, so that its topic must be there. One that was left out meanwhile is
+    compared with its table anyway, and somebody may have removed its topic for good.
+    """
+    return progress.taken.get(entity, LEFT_OUT) != LEFT_OUT
+
+
+def enqueue(progress: Progress, job: Job) -> Progress:
+    """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
+    it reads the whole table anyway; what was replaced is recorded as given up.
+    """
+    if job.reconcile and not job.deletes_only:
+        for other in progress.jobs:
+            if other.entity == job.entity:
+                if other.id.startswith(TRUNCATED) and not job.max_deletes:
+                    # Nobody has to agree to what the source itself has told.
+                    job = replace(job, max_deletes="100%")
+                progress = abandon(progress, other, f"replaced by {job.id}")
+    return replace(progress, jobs=(*progress.jobs, job))
+
+
+def advance(progress: Progress, job: Job) -> Progress:
+    """The first job came this far."""
+    return replace(progress, jobs=(job, *progress.jobs[1:]))
+
+
+def prefer(progress: Progress, job: Job) -> Progress:
+    """`job` goes on before all others, which keep their order."""
+    others = tuple(other for other in progress.jobs if other.id != job.id)
+    return replace(progress, jobs=(job, *others))
+
+
+def nobody_asks_again(job: Job) -> bool:
+    """Whether nobody looks at what becomes of it but capture, so that nobody would ask again."""
+    return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
+
+
+def finish(progress: Progress, deleted: int, failed: str = "") -> Progress:
+    """The first job is complete; one that read all rows counts as the entity's first snapshot.
+    `failed`: what it could not do.
+    """
+    job = progress.jobs[0]
+    taken = progress.taken
+    if job.where is None and not job.deletes_only:
+        taken = {**taken, job.entity: progress.position}
+    progress = _ended(progress, job, deleted, failed)
+    return replace(progress, jobs=progress.jobs[1:], taken=taken)
+
+
+def abandon(progress: Progress, job: Job, reason: str) -> Progress:
+    """`job` can't be done, or is no longer wanted."""
+    progress = _ended(progress, job, 0, reason)
+    return replace(progress, jobs=tuple(other for other in progress.jobs if other.id != job.id))
+
+
+def _ended(progress: Progress, job: Job, deleted: int, failed: str) -> Progress:
+    rows = 0 if job.deletes_only else job.rows
+    result = Result(
+        job.id, job.entity, rows, deleted, progress.position, progress.at, failed=failed
+    )
+    return replace(progress, results=(*progress.results, result)[-KEPT_RESULTS:])
+
+
+__all__ = [
+    "ACCEPTED",
+    "AFTERWARDS",
+    "FIRST",
+    "LEFT_OUT",
+    "RESUMED",
+    "STALE",
+    "TRUNCATED",
+    "WAS_LEFT_OUT",
+    "Again",
+    "Job",
+    "Pause",
+    "Progress",
+    "Result",
+    "abandon",
+    "advance",
+    "enqueue",
+    "finish",
+    "leave_out",
+    "nobody_asks_again",
+    "pause",
+    "prefer",
+    "resume",
+    "skip",
+    "was_captured",
+]

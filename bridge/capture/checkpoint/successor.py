@@ -1,0 +1,31 @@
+"""Who took over from an instance that was fenced, if anybody did.
+
+A broker also fences the owner of a transaction that took longer than the broker waits (a machine
+that slept), and whoever takes over may die before it has begun. Nobody captures then until the one
+that was fenced goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.capture.checkpoint import store
+from bridge.capture.contract import CaptureDependencies
+
+LOOK = 0.25
+"""Seconds between two looks."""
+
+
+async def successor(wires: CaptureDependencies, instance: str) -> str:
+    """The name of the instance that wrote itself into the checkpoint record instead of `instance`;
+    empty when nobody has within `Limits.successor` seconds. Raises RetryLater.
+    """
+    until = wires.monotonic() + wires.limits.successor
+    while True:
+        found = await store.progress_of(wires.log, wires.bridge, wires.system.name)
+        if found is not None and found.owner != instance:
+            return found.owner
+        left = until - wires.monotonic()
+        if left <= 0:
+            return ""
+        await asyncio.sleep(min(LOOK, left))

@@ -1,0 +1,333 @@
+"""How a source's capture fares: lag and the age of its progress, for people and for programs.
+
+Topic `_{bridge}.status`, one partition, compacted, key = the source's name, value = the JSON
+object of `Status`. (What processes say of their groups is in it, too, under keys with a slash.) It is a report, not a state: nothing is ever read back from it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from types import NoneType
+from typing import Any, Final
+
+from bridge.capture.checkpoint.record import Progress
+from bridge.capture.checkpoint.store import newest
+from bridge.capture.contract import STATUS
+from bridge.log.port import Log, TopicPartition, TopicSpec
+from bridge.model.error_text import error_message
+from bridge.model.names import internal_topic
+from bridge.model.redaction import redact_messages
+from bridge.model.work_progress import (
+    CAPTURE_SILENT_AFTER_S,
+    STALLED_AFTER_S,
+    Stall,
+    WorkProgress,
+    find_stall,
+)
+
+_told = logging.getLogger(__name__)
+SECOND: Final = 1_000_000
+TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One source at a moment. Times in microseconds since 1970 UTC, `behind` in seconds.
+
+    `progressed_at`: when the source was last read without a failure and everything read was in
+    the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
+    None when the source doesn't tell). `lag_bytes`: what the source still holds for us. `troubles`:
+    entities that can't be captured for now, and why; they go on by themselves once they can be.
+    `owed`: entities of which something is to be done (a snapshot, or whatever a pause or a trouble
+    keeps from being done), with `since` when nothing of it was, `reason`, and `lasting` where waiting
+    changes nothing. `remarks`: entities whose capture is slower or dearer than it could be, and why.
+    """
+
+    system: str
+    state: str
+    at: int
+    progressed_at: int
+    reason: str = ""
+    instance: str = ""
+    position: str = ""
+    epoch: int = 0
+    behind: float | None = None
+    lag_bytes: int | None = None
+    changes: int = 0
+    dead: int = 0
+    paused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    snapshots: tuple[Mapping[str, Any], ...] = ()
+    results: tuple[Mapping[str, Any], ...] = ()
+    owed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def age(self, now: int) -> float:
+        """Seconds since this source last made progress (or had none to make). Where a clock was
+        set back since, how far off it is: a time to come says nothing of how the source fares.
+        """
+        return abs(now - self.progressed_at) / SECOND
+
+    def lag(self, now: int) -> float | None:
+        """How old, in seconds, the newest change may be that isn't in the log; None where the source
+        doesn't tell. What it was at the last progress says nothing once that is long ago.
+        """
+        age = self.age(now)
+        if self.behind is None or age <= TOO_OLD:
+            return self.behind
+        return self.behind + age
+
+    def work(self, entities: Iterable[str] = ()) -> list[WorkProgress]:
+        """The progress of this capture and of each entity; `entities` are the bare names of those
+        of which nothing is to be said.
+        """
+        stopped = self.state == "stopped" and bool(self.reason)
+        since = self.progressed_at
+        names = dict.fromkeys((*entities, *self.owed, *self.paused, *self.troubles))
+        return [
+            WorkProgress("capture", self.system, since, since, self.reason, stopped),
+            *map(self._entity_work, names),
+        ]
+
+    def _entity_work(self, name: str) -> WorkProgress:
+        qualified, owed = f"{self.system}.{name}", self.owed.get(name)
+        if owed is not None:
+            since = int(owed["since"])
+            lasting = bool(owed["lasting"])
+            return WorkProgress("entity", qualified, since, since, str(owed["reason"]), lasting)
+        if name in self.paused or name in self.troubles:
+            # Reported by an earlier version.
+            reason = self.troubles.get(name) or str(self.paused[name].get("reason", ""))
+            since = self.progressed_at
+            return WorkProgress("entity", qualified, since, since, reason, lasting=True)
+        return WorkProgress("entity", qualified, self.progressed_at)
+
+    def stalls(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> list[Stall]:
+        """What of it makes no progress although it should."""
+        found = [find_stall(work, now, stalled_after_s) for work in self.work()]
+        return [stall for stall in found if stall is not None]
+
+    def healthy(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> bool:
+        """Whether it makes progress, whatever its tasks look like, with every entity of it."""
+        return not self.stalls(now, stalled_after_s)
+
+
+@dataclass(slots=True)
+class CaptureStats:
+    """What the runner notes as it goes; `status` makes the report of it.
+
+    `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
+    written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
+    `refused`: snapshots that were refused again and again, by their ids. `paused`: entities that were
+    told to be so.
+    """
+
+    system: str
+    instance: str
+    started_at: int
+    state: str = "starting"
+    reason: str = ""
+    progressed_at: int = 0
+    behind: float | None = None
+    lag_bytes: int | None = None
+    silent: float = 0.0
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    #: Since when each of `troubles` is one.
+    troubled_since: dict[str, int] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
+    changes: int = 0
+    dead: int = 0
+    reported_at: int = 0
+    #: Changes and dead letters that the last report counted.
+    reported: tuple[int, int] = (0, 0)
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was committed since the last report."""
+        return self.reported != (self.changes, self.dead)
+
+    def due(self, at: int, every: float) -> bool:
+        """Whether it is time for another report; then `at` counts as its time."""
+        if 0 <= at - self.reported_at < every * SECOND:
+            return False
+        self.reported_at = at
+        return True
+
+    def committed(self, at: int, changes: int, dead: int, newest: int | None) -> float | None:
+        """A log transaction is through; `newest` the commit time of its newest change.
+
+        Returns how far behind the source that was, in seconds.
+        """
+        self._progress(at)
+        self.changes += changes
+        self.dead += dead
+        if newest is not None:
+            self.behind = max(0.0, (at - newest) / SECOND)
+        return self.behind if newest is not None else None
+
+    def idle(self, at: int) -> None:
+        """The source was asked and had nothing, and all before is in the log."""
+        self._progress(at)
+        if self.behind is not None and not self.silent:
+            self.behind = 0.0
+
+    def resumed(self, at: int, now: int) -> None:
+        """Before this process the source was last read at `at`, as the log has it (0: never)."""
+        if not self.progressed_at and 0 < at <= now:
+            self.progressed_at = at
+
+    def become_troubled(self, troubles: Mapping[str, str], at: int) -> None:
+        """These entities can't be captured for now, and no others."""
+        self.troubles = troubles
+        self.troubled_since = {name: self.troubled_since.get(name, at) for name in troubles}
+
+    def _progress(self, at: int) -> None:
+        # What is still to come is from before the clock was set back.
+        known = self.progressed_at if self.progressed_at <= at else 0
+        self.progressed_at = max(known, at - int(self.silent * SECOND))
+
+    def last(self, at: int) -> Status:
+        """The report as of `at`, with what was committed last."""
+        return self.status(self.progress, at)
+
+    def status(self, progress: Progress, at: int, changes: int = 0, dead: int = 0) -> Status:
+        """The report as of `at`, with what is being committed along with it."""
+        self.reported = (self.changes + changes, self.dead + dead)
+        return Status(
+            system=self.system,
+            state=self.state,
+            at=at,
+            progressed_at=self.progressed_at or self.started_at,
+            reason=self.reason,
+            instance=self.instance,
+            position=progress.position,
+            epoch=progress.epoch,
+            behind=self.behind,
+            lag_bytes=self.lag_bytes,
+            changes=self.reported[0],
+            dead=self.reported[1],
+            paused={name: asdict(why) for name, why in progress.paused.items()},
+            troubles=dict(self.troubles),
+            snapshots=tuple(
+                {
+                    "id": job.id,
+                    "entity": job.entity,
+                    "rows": job.rows,
+                    "total": job.total,
+                    "reconcile": job.reconcile,
+                    "reason": job.reason,
+                    "under_way": number == 0,
+                    "waiting": self.waiting.get(job.id, ""),
+                }
+                for number, job in enumerate(progress.jobs)
+            ),
+            results=tuple(asdict(result) for result in progress.results),
+            owed=self._owed(progress, at),
+            remarks=dict(self.remarks),
+        )
+
+    def _owed(self, progress: Progress, at: int) -> dict[str, dict[str, Any]]:
+        """What is to be done of each entity, and isn't."""
+        owed: dict[str, dict[str, Any]] = {}
+        for number, job in enumerate(progress.jobs):
+            reason = self.waiting.get(job.id, "")
+            # Those behind the first wait for their turn, unless they had it and were refused.
+            if number == 0 or reason:
+                owed[job.entity] = {
+                    "since": job.moved_at or at,
+                    "reason": f"its snapshot can't go on: {reason or 'no rows were read'}",
+                    "lasting": job.id in self.refused,
+                }
+        for name, why in self.troubles.items():
+            since = self.troubled_since.get(name, at)
+            owed[name] = {"since": since, "reason": why, "lasting": True}
+        for name, pause in progress.paused.items():
+            owed[name] = {"since": pause.since, "reason": pause.reason, "lasting": True}
+        return owed
+
+
+def topic(bridge: str) -> TopicSpec:
+    """The status topic."""
+    return TopicSpec(internal_topic(bridge, STATUS), "compact", 1)
+
+
+def dump(status: Status) -> bytes:
+    """The value of a status record."""
+    return json.dumps(redact_messages(asdict(status)), separators=(",", ":")).encode()
+
+
+LAST_MICROSECOND = 253_402_300_799_999_999
+"""Of the year 9999, the last one of a datetime."""
+_TEXT, _WHOLE, _LATER = (str, NoneType), (int, NoneType), (int, float, NoneType)
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "system": (str,),
+    "state": (str,),
+    "at": (int,),
+    "progressed_at": (int,),
+    "reason": _TEXT,
+    "instance": _TEXT,
+    "position": _TEXT,
+    "epoch": _WHOLE,
+    "behind": _LATER,
+    "lag_bytes": _WHOLE,
+    "changes": _WHOLE,
+    "dead": _WHOLE,
+    "paused": (dict, NoneType),
+    "troubles": (dict, NoneType),
+    "owed": (dict, NoneType),
+    "remarks": (dict, NoneType),
+}
+"""What each field may be; None: a version that didn't have it."""
+_OWED = {"since", "reason", "lasting"}
+
+
+def load(value: bytes) -> Status:
+    """The report in a record's value; fields of a later version are left out. Raises ValueError
+    when it isn't one.
+    """
+    try:
+        found = json.loads(value)
+        known = {
+            name: found[name] for name in Status.__dataclass_fields__ if found.get(name) is not None
+        }
+        for name in ("snapshots", "results"):
+            known[name] = tuple(known.get(name, ()))
+        status = Status(**known)
+    except Exception as error:
+        raise ValueError(f"not a status report: {error_message(error, 200)}") from error
+    if wrong := [name for name, kinds in _KINDS.items() if type(known.get(name)) not in kinds]:
+        raise ValueError(f"not a status report: {', '.join(wrong)} are of another type")
+    maps = (*status.snapshots, *status.results, *status.paused.values(), *status.owed.values())
+    if not all(isinstance(each, dict) for each in maps):
+        raise ValueError("not a status report: its snapshots, results or pauses are no objects")
+    owed = status.owed.values()
+    if not all(type(each.get("since")) is int and each.keys() >= _OWED for each in owed):
+        raise ValueError("not a status report: what it owes doesn't say since when and why")
+    if not all(0 <= at <= LAST_MICROSECOND for at in (status.at, status.progressed_at)):
+        raise ValueError("not a status report: its time is none of this calendar")
+    return status
+
+
+async def statuses(log: Log, bridge: str) -> dict[str, Status]:
+    """The newest report of every source of this bridge. Records that are none are left out, with a
+    warning: others may have written them, and nothing hangs on them.
+    """
+    place = TopicPartition(internal_topic(bridge, STATUS), 0)
+    if place.topic not in await log.topics():
+        return {}
+    found: dict[str, Status] = {}
+    for key, value in (await newest(log, place, None)).items():
+        if b"/" in key:
+            continue  # How the groups of a process get on: `bridge.wiring.group_reports`.
+        try:
+            found[key.decode()] = load(value)
+        except ValueError as error:
+            _told.warning("a record of %s is left out: %s", place.topic, error)
+    return found

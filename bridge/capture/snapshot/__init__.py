@@ -1,0 +1,1 @@
+"""Snapshots and reconciles: which is taken next, which rows are read, which deletes follow."""

@@ -1,0 +1,91 @@
+"""Comparisons of tables with the log that capture asks for by itself."""
+
+from __future__ import annotations
+
+from bridge.capture.checkpoint.record import AFTERWARDS, STALE, TRUNCATED, Job, enqueue
+from bridge.capture.outbox import Group
+from bridge.capture.snapshot.chunks import ChunkReader
+from bridge.capture.state import CaptureState
+from bridge.connector import Stale, Truncate
+
+
+class AutomaticReconciles:
+    """Told in stream order what the stream can't tell any more; puts jobs into the progress."""
+
+    def __init__(self, state: CaptureState, snapshots: ChunkReader) -> None:
+        self._state = state
+        self._snapshots = snapshots
+        capabilities = state.wires.connector.capabilities()
+        self._possible = capabilities.snapshot
+        self._every_change = capabilities.every_change
+
+    def truncated(self, cut: Truncate, group: Group) -> None:
+        """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
+        for table in cut.tables:
+            for entity in self._state.by_table.get(table, ()):
+                name = entity.spec.name
+                if name in self._state.progress.paused:
+                    continue
+                if not self._possible:
+                    self._state.pause(entity, f"table {table!r} was truncated", group)
+                    continue
+                commit = cut.transaction.commit or self._state.wires.clock()
+                self._compare(Job(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
+
+    def stale(self, told: Stale, group: Group) -> None:
+        """The source can't tell what happened to these tables: the log is compared with them.
+
+        What it told before stays in the log; a comparison under way has perhaps met rows whose
+        changes are missed, so that it begins anew, unless only deletes are.
+        """
+        for table in told.tables:
+            for entity in self._state.by_table.get(table, ()):
+                name = entity.spec.name
+                if name in self._state.progress.paused:
+                    continue
+                if not self._possible:
+                    self._state.pause(entity, f"table {table!r}: {told.reason}", group)
+                    continue
+                if told.deletes_only and self._compares(name, begun=not told.once):
+                    continue
+                number = self._state.wires.clock()
+                self._compare(
+                    Job(
+                        f"{STALE}{name}-{number:x}",
+                        name,
+                        reconcile=True,
+                        deletes_only=told.deletes_only,
+                        reason=told.reason,
+                    )
+                )
+
+    def afterwards(self, entity: str) -> None:
+        """Rows that were read and went before the source looked at them are news to it at no time:
+        their keys are compared once it has looked at what was there when they were read.
+        """
+        if self._every_change or self._compares(entity):
+            return
+        number = self._state.wires.clock()
+        job = Job(
+            f"{AFTERWARDS}{entity}-{number:x}",
+            entity,
+            reconcile=True,
+            deletes_only=True,
+            reason="rows may have come and gone between two looks while they were read",
+        )
+        self._state.become(enqueue(self._state.progress, job))
+
+    def _compares(self, entity: str, *, begun: bool = True) -> bool:
+        """Whether a comparison is asked for; `begun`: one that is under way will do."""
+        return any(
+            job.entity == entity and job.reconcile and (begun or not (job.since or job.chunks))
+            for job in self._state.progress.jobs
+        )
+
+    def _compare(self, job: Job) -> None:
+        self._state.become(enqueue(self._state.progress, job))
+        under_way = self._snapshots.job
+        if under_way is not None and all(
+            each.id != under_way.id for each in self._state.progress.jobs
+        ):
+            self._snapshots.drop()

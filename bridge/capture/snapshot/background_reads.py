@@ -1,0 +1,103 @@
+"""Reads of a source's tables, beside the stream: it never waits for them.
+
+One call at a time, as the port has it, in a task of its own, on a connection that is opened when
+it is first needed. A call that failed for now is not the stream's failure: its connection is given
+up, and the next call may begin after a while that grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from bridge.capture.contract import CaptureDependencies
+from bridge.model.errors import BridgeError, RetryLater
+
+
+class SupportsClose(Protocol):
+    """What reads are made with: a connector's Snapshot or Reader."""
+
+    async def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=SupportsClose)
+
+
+class BackgroundReads(Generic[R]):
+    """Used by one task: `start` a call when `free`, and `take` its outcome when `done`.
+
+    `open_reader` makes what the calls are given; it is closed after a call that has to be tried
+    again. `why` says what keeps reads from being made (empty: nothing).
+    """
+
+    def __init__(self, wires: CaptureDependencies, open_reader: Callable[[], Awaitable[R]]) -> None:
+        self._wires = wires
+        self._open_reader = open_reader
+        self._reader: R | None = None
+        self._call: asyncio.Task[Any] | None = None
+        self._wait = 0.0
+        self._not_before = 0.0
+        self.why = ""
+
+    @property
+    def free(self) -> bool:
+        """A call may begin: none is under way, nor waited with."""
+        return self._call is None and not self.waiting
+
+    @property
+    def waiting(self) -> bool:
+        """The last call failed a short while ago."""
+        return bool(self.why) and self._wires.monotonic() < self._not_before
+
+    @property
+    def done(self) -> bool:
+        """A call ended, and nobody has taken its outcome yet."""
+        return self._call is not None and self._call.done()
+
+    def start(self, call: Callable[[R], Awaitable[object]], name: str) -> None:
+        """Begin a call."""
+
+        async def act() -> object:
+            if self._reader is None:
+                self._reader = await self._open_reader()
+            return await call(self._reader)
+
+        self._call = asyncio.create_task(act(), name=name)
+
+    async def take(self) -> Any:
+        """What the call returned, or raises what it raised; after RetryLater nothing is `free`
+        for a while.
+        """
+        call, self._call = self._call, None
+        if call is None:
+            raise ValueError("no call was started")
+        try:
+            found = call.result()
+        except RetryLater as error:
+            self._postpone(str(error), error.after)
+            await self._let_go()
+            raise
+        except BridgeError:
+            self.why, self._wait = "", 0.0
+            raise
+        self.why, self._wait = "", 0.0
+        return found
+
+    def _postpone(self, why: str, after: float | None) -> None:
+        limits = self._wires.limits
+        self.why = why
+        self._wait = min(max(self._wait * 2, limits.backoff), limits.longest_backoff)
+        self._not_before = self._wires.monotonic() + max(self._wait, after or 0.0)
+
+    async def _let_go(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._call is not None:
+            self._call.cancel()
+            await asyncio.gather(self._call, return_exceptions=True)
+        await self._let_go()

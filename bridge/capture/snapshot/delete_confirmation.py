@@ -1,0 +1,133 @@
+"""Before a comparison deletes anything: every key that only the log knows is asked for, and their
+number is held against what is plausible.
+
+A service that ignores an order or a condition, a login that sees less than before, or a page that
+was cut short looks like deleted rows to whoever compares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from bridge.capture.contract import CaptureDependencies
+from bridge.capture.entity import CapturedEntity
+from bridge.capture.snapshot.background_reads import BackgroundReads
+from bridge.capture.snapshot.key_presence import KeyPresence, PresenceAnswer, open_reader
+from bridge.capture.snapshot.key_set import Counts, KeySet
+from bridge.capture.table_shapes import table_uses
+from bridge.connector import Reader, Shape
+from bridge.model.delete_limit import DeleteLimit
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+
+MAX_KEYS_PER_QUESTION = 5_000
+MAX_UNASKED = 100
+"""More keys of one comparison that can't be asked for end it: the reason is no single key's."""
+
+
+class ImplausibleDeletes(Exception):
+    """More deletes than `max_deletes` allows. The message says how many, and the way out."""
+
+
+class DeleteConfirmation:
+    """Of one comparison, once all of its table was read. Used by one task: `step` again and again
+    until it is true. `present` and `unasked` tell of the keys that stay in the log.
+    """
+
+    def __init__(
+        self,
+        wires: CaptureDependencies,
+        entity: CapturedEntity,
+        keys: KeySet,
+        limit: DeleteLimit | None,
+    ) -> None:
+        self._wires = wires
+        self._entity = entity
+        self._keys = keys
+        self._limit = limit
+        self._reads: BackgroundReads[Reader] = BackgroundReads(wires, lambda: open_reader(wires))
+        self._after = b""
+        self._counts: Counts | None = None
+        self._presence: tuple[Reader, KeyPresence] | None = None
+        self.shape: Shape | None = None
+        self.absent = self.present = 0
+        self.unasked: list[str] = []
+        #: The watermark behind which the deletes are written, once it is under way.
+        self.watermark = ""
+        #: Asking was given up: it begins again.
+        self.refused = False
+        keys.forget_answers()
+
+    @property
+    def why(self) -> str:
+        """What keeps the system from being asked; empty: nothing."""
+        return self._reads.why
+
+    @property
+    def waiting(self) -> bool:
+        """It can't be asked just now."""
+        return self._reads.waiting
+
+    async def step(self) -> bool:
+        """Go on as far as possible without waiting; whether all were asked for. Raises Implausible,
+        and what asking raised but for RetryLater, after which it is asked again.
+        """
+        if self._reads.done:
+            try:
+                keys, answer = await self._reads.take()
+            except RetryLater:
+                return False
+            if not keys:
+                return True
+            self._take(keys, answer)
+        if self._reads.free:
+            self._reads.start(self._ask_next, f"deletes of {self._entity.spec.table}")
+        return False
+
+    def _take(self, keys: list[bytes], answer: PresenceAnswer) -> None:
+        self._after = keys[-1]
+        self._keys.absent(answer.absent)
+        self.absent += len(answer.absent)
+        self.present += answer.present
+        self.unasked += answer.unasked
+        if len(self.unasked) > MAX_UNASKED:
+            raise Rejected("bad_key", f"rows can't be asked for: {self.unasked[-1]}")
+        counts, limit = self._counts, self._limit
+        if counts is not None and limit is not None and limit.exceeded(self.absent, counts.keys):
+            raise ImplausibleDeletes(self._implausible(counts, limit))
+
+    def _implausible(self, counts: Counts, limit: DeleteLimit) -> str:
+        name, most = self._entity.spec.qualified, counts.unmet - self.present - len(self.unasked)
+        return (
+            f"comparing its table with the log would delete {most} of {counts.keys} rows, more than "
+            f"`max_deletes` allows ({limit}). If they are really gone: bridgectl snapshot {name} "
+            f"--reconcile --max-deletes {most}. Otherwise the system doesn't show all of its rows "
+            "(a right or a filter of the login, a restored backup, the wrong database)"
+        )
+
+    async def _ask_next(self, reader: Reader) -> tuple[list[bytes], PresenceAnswer]:
+        if self._counts is None:
+            self._counts = await asyncio.wrap_future(self._keys.counts())
+        number = max(1, min(reader.max_keys, MAX_KEYS_PER_QUESTION))
+        keys = await asyncio.wrap_future(self._keys.unmet_after(self._after, number))
+        if not keys:
+            return keys, PresenceAnswer()
+        if self._presence is None or self._presence[0] is not reader:
+            self.shape = await self._describe()
+            self._presence = (
+                reader,
+                KeyPresence(reader, self._entity, self.shape, self._wires.mask_key or None),
+            )
+        return keys, await self._presence[1].ask(keys)
+
+    async def _describe(self) -> Shape:
+        table, system = self._entity.spec.table, self._wires.system
+        system = replace(system, tables=table_uses(system, {table}))
+        shape = (await self._wires.connector.describe(system)).get(table)
+        if shape is None:
+            raise ConfigurationError(f"there is no table {table!r}")
+        return shape
+
+    async def close(self) -> None:
+        """Stop asking."""
+        await self._reads.close()

@@ -1,0 +1,84 @@
+"""Jobs that can't go on for now: for which look of the source each waits, or until when, and why.
+
+Pure: the time is handed in, in seconds. What is remembered ends with the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.capture.checkpoint.record import AFTERWARDS, Job
+from bridge.capture.contract import Limits
+
+LOOKS = 2
+"""The second look that is told from now on began later than now."""
+
+
+LASTING_REFUSALS = 3
+"""Refusals in a row for the same reason after which nobody expects that it passes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """It is not tried again before `until`; `wait` seconds after it was refused, so many times in a
+    row for this reason.
+    """
+
+    until: float
+    wait: float
+    why: str
+    times: int = 1
+
+
+class JobBackoff:
+    """Which job is the next to be gone on with."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._looks = 0
+        self._due: dict[str, int] = {}
+        self._refused: dict[str, _Refused] = {}
+
+    @property
+    def why(self) -> Mapping[str, str]:
+        """Why jobs were refused, by their ids, until they have come further."""
+        return {job: one.why for job, one in self._refused.items()}
+
+    @property
+    def lasting(self) -> frozenset[str]:
+        """The ids of jobs that were refused for the same reason again and again."""
+        return frozenset(
+            job for job, refusal in self._refused.items() if refusal.times >= LASTING_REFUSALS
+        )
+
+    def looked(self, looks: int) -> None:
+        """The source told all that so many of its looks have found."""
+        self._looks = looks
+
+    def refused(self, job: Job, why: str, now: float) -> None:
+        """It can't be read: it is tried again after a while that grows."""
+        known, limits = self._refused.get(job.id), self._limits
+        wait = min(known.wait * 2 if known else limits.backoff, limits.longest_backoff)
+        times = known.times + 1 if known is not None and known.why == why else 1
+        self._refused[job.id] = _Refused(now + wait, wait, why, times)
+
+    def came_on(self, job: Job) -> None:
+        """A part of it was read."""
+        self._refused.pop(job.id, None)
+
+    def first(self, jobs: Sequence[Job], now: float) -> Job | None:
+        """The first of them that can go on now; the others are overtaken."""
+        found = next((job for job in jobs if not self._waits(job, now)), None)
+        ids = {job.id for job in jobs}
+        self._due = {job: look for job, look in self._due.items() if job in ids}
+        self._refused = {job: one for job, one in self._refused.items() if job in ids}
+        return found
+
+    def _waits(self, job: Job, now: float) -> bool:
+        refused = self._refused.get(job.id)
+        if refused is not None and now < refused.until:
+            return True
+        if not job.id.startswith(AFTERWARDS):
+            return False
+        return self._looks < self._due.setdefault(job.id, self._looks + LOOKS)

@@ -1,0 +1,129 @@
+"""Deletes for keys that are in the log and no longer in the table.
+
+The log's keys are read once, while the snapshot of the table and the stream go on; what either of
+them shows is struck off; what is left at the end is gone from the table. After a restart they are
+read again, and what was struck off before is known by its position: since the reconcile began only
+the stream and the reconcile itself have written to the topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+
+from bridge.capture.checkpoint.record import Job
+from bridge.capture.snapshot.key_set import KeySet
+from bridge.log.history import read_past_marks
+from bridge.log.port import Log, Record, TopicPartition
+from bridge.model import headers
+from bridge.model.errors import RetryLater
+
+BATCH = 5_000
+PATIENCE = 30.0
+#: More keys than these are not kept in the checkpoint record.
+MOST_SPARED = 1_000
+
+
+async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) -> int:
+    """Tell `keys` everything that the topic holds now, and that what stands behind the position
+    `since` was met; returns the number of records read.
+    """
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    begin = await log.beginning_offsets(places)
+    end = await log.end_offsets(places)
+    start = {place: begin[place] for place in places if begin[place] < end[place]}
+    if not start:
+        return 0
+    read = 0
+    reader = await log.reader(start)
+    try:
+        while any(reader.position(place) < end[place] for place in start):
+            before = [reader.position(place) for place in start]
+            records = await read_past_marks(reader, start, BATCH, PATIENCE)
+            if not records and before == [reader.position(place) for place in start]:
+                raise RetryLater(
+                    f"{log.name}: {topic} could not be read to its end within {PATIENCE:.0f} s"
+                )
+            there = [
+                record
+                for record in records
+                if record.offset < end[TopicPartition(topic, record.partition)]
+            ]
+            written = keys.scanned(
+                (record.key, record.value is not None) for record in there if record.key is not None
+            )
+            keys.touched(
+                record.key
+                for record in there
+                if record.key is not None and position_of(record) > since
+            )
+            # Not cancelled with whoever waits: the file goes on with what it was told.
+            await asyncio.shield(asyncio.wrap_future(written))
+            read += len(records)
+    finally:
+        await reader.close()
+    return read
+
+
+def position_of(record: Record) -> str:
+    """The position in an event's id; empty for what has none, such as a tombstone. Others may have
+    written the record, so its id may be no text.
+    """
+    for name, value in record.headers:
+        if name == headers.ID:
+            return value.decode(errors="replace").rpartition(":")[2]
+    return ""
+
+
+class LogKeys:
+    """One reconcile: the scan of the log and the keys that it leaves. Used by one task.
+
+    Made before the scan begins, so that nothing that the stream tells meanwhile is missed. `job` is
+    what it begins with: a job that came some way already has `since`.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job.id
+        self.keys = KeySet()
+        self.keys.touched(job.spared)
+        self._since = job.since
+        self._spared = job.spared
+        self._scan: asyncio.Task[int] | None = None
+
+    def start(self, log: Log, topic: str, partitions: int, flushed: Awaitable[None]) -> None:
+        """Scan once everything that was told before is in the log."""
+        since = self._since
+
+        async def act() -> int:
+            await flushed
+            return await scan(log, topic, partitions, self.keys, since)
+
+        self._scan = asyncio.create_task(act(), name=f"reconcile {topic}")
+
+    def spare(self, keys: Sequence[bytes]) -> None:
+        """These were met, and no record will tell."""
+        self.keys.touched(keys)
+        if self._since:
+            self._spared = self._spared.union(keys)
+        if len(self._spared) > MOST_SPARED:
+            # Too many to remember: it begins anew after a restart.
+            self._since, self._spared = "", frozenset()
+
+    def stamped(self, job: Job) -> Job:
+        """The job with what it needs after a restart."""
+        return replace(job, since=self._since, spared=self._spared)
+
+    def ready(self) -> bool:
+        """Whether the log was scanned. Raises what scanning it raised."""
+        if self._scan is None or not self._scan.done():
+            return False
+        self._scan.result()
+        return True
+
+    async def close(self) -> None:
+        """Stop and forget the keys."""
+        if self._scan is not None:
+            self._scan.cancel()
+            await asyncio.gather(self._scan, return_exceptions=True)
+        await asyncio.to_thread(self.keys.close)

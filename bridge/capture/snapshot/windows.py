@@ -1,0 +1,232 @@
+"""Watermark windows: which rows of a chunk may follow the changes that the stream told meanwhile.
+
+The algorithm is DBLog's (Andreakis, Papapanagiotou: "DBLog: A Watermark Based Change-Data-Capture
+Framework", 2020, section 3.2): write a low watermark, read a chunk, write a high watermark; where
+the high one comes back in the stream, emit the chunk's rows less those whose key changed between
+the two. Three things are added: a row of which the stream told only a part is read again; a chunk
+that doesn't show a transaction streamed before its low watermark is read again (log order is not
+visibility order); chunks overlap, one's high watermark being the next one's low.
+
+Pure: told what happened, it says what to read and what to emit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from bridge.capture.checkpoint.record import Again, Job
+from bridge.connector import Chunk
+
+Cursor = tuple[object, ...] | None
+
+#: A window in which more keys changed is given up, so that memory stays bounded.
+MAX_KEYS = 200_000
+#: A chunk with more keys to be read again is read again whole, and smaller: the keys are kept in
+#: the checkpoint record.
+MAX_AGAIN = 1_000
+
+
+class Touched(NamedTuple):
+    """A change of one key in the stream; `complete` when nothing of the row was unavailable."""
+
+    key: bytes
+    complete: bool
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """One read of a chunk and what the stream told between its watermarks.
+
+    `keys` None: every row behind `after`, else the only rows wanted. `before` is the number of
+    the last transaction that was streamed before the low watermark (see `Unproven`).
+    """
+
+    low: str
+    after: Cursor
+    keys: frozenset[bytes] | None
+    high: str = ""
+    opened: bool = False
+    before: int = 0
+    chunk: Chunk | None = None
+    spoiled: str = ""
+    complete: set[bytes] = field(default_factory=set)
+    partial: set[bytes] = field(default_factory=set)
+
+    def touch(self, changes: Iterable[Touched]) -> None:
+        """Changes of this entity came by in the stream."""
+        if not self.opened or self.spoiled:
+            return
+        complete, partial = self.complete, self.partial
+        for key, whole in changes:
+            if whole:
+                complete.add(key)
+                partial.discard(key)
+            elif key not in complete:
+                partial.add(key)
+        if len(complete) + len(partial) > MAX_KEYS:
+            self.spoil("too many keys changed while it was read")
+
+    def spoil(self, why: str) -> None:
+        """Nothing of this chunk may be emitted; it will be read again."""
+        self.spoiled = why
+        self.complete.clear()
+        self.partial.clear()
+
+    def sift(self, keys: Sequence[bytes]) -> tuple[list[int], frozenset[bytes]]:
+        """Which of the chunk's rows (by index) may be emitted, and which keys must come again."""
+        kept: list[int] = []
+        again: set[bytes] = set()
+        wanted, complete, partial = self.keys, self.complete, self.partial
+        if wanted is None and not complete and not partial:
+            return list(range(len(keys))), frozenset()
+        for index, key in enumerate(keys):
+            if key in complete or (wanted is not None and key not in wanted):
+                continue
+            if key in partial:
+                again.add(key)
+            else:
+                kept.append(index)
+        return kept, frozenset(again)
+
+
+class Emission(NamedTuple):
+    """What to write where a high watermark stands: these rows of the chunk, and the job after it."""
+
+    chunk: Chunk
+    rows: list[int]
+    job: Job
+
+
+class Read(NamedTuple):
+    """What to read next: behind which cursor, for which keys (None: all)."""
+
+    after: Cursor
+    keys: frozenset[bytes] | None
+
+
+class Windows:
+    """The windows of one job, in the order of their watermarks.
+
+    Calls: `next` says what to read; `begin` when its low watermark is written, `arrive` with the
+    chunk, `end` when the high watermark is written; meanwhile `touch`, `passed` and `emit` as the
+    stream goes by.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._open: deque[Window] = deque()
+        self._again: deque[Again] = deque(job.again)
+        self._after: Cursor = job.after
+        self._whole = job.whole
+        self.shrink = False
+
+    @property
+    def done(self) -> bool:
+        """Everything was read and emitted."""
+        return self._whole and not self._again and not self._open
+
+    @property
+    def waiting(self) -> int:
+        """How many windows are open."""
+        return len(self._open)
+
+    def next(self) -> Read | None:
+        """What to read next, or None when the end of the table was reached."""
+        if self._again:
+            return Read(self._again[0].after, self._again[0].keys)
+        return None if self._whole else Read(self._after, None)
+
+    def begin(self, read: Read, low: str) -> Window:
+        """The low watermark of `read` was written; with an empty one the window opens now."""
+        window = Window(low, read.after, read.keys, opened=not low)
+        if read.keys is not None:
+            self._again.popleft()
+        self._open.append(window)
+        return window
+
+    def arrive(self, window: Window, chunk: Chunk) -> None:
+        """The chunk was read. Ignored when the window was dropped meanwhile."""
+        window.chunk = chunk
+        if window in self._open and window.keys is None:
+            self._after = None if chunk.last is None else tuple(chunk.last)
+            self._whole = chunk.last is None
+
+    def end(self, window: Window, high: str) -> None:
+        """The high watermark was written."""
+        window.high = high
+
+    def drop(self) -> None:
+        """Begin again behind what is in the log, as after a TRUNCATE."""
+        self._open.clear()
+        self._again = deque(self.job.again)
+        self._after, self._whole = self.job.after, self.job.whole
+
+    def touch(self, changes: Sequence[Touched]) -> None:
+        """Changes of the job's entity came by in the stream."""
+        for window in self._open:
+            window.touch(changes)
+
+    def passed(self, name: str, number: int) -> Window | None:
+        """A watermark came by; `number` that of the last transaction before it.
+
+        Returns the window that ends here and is to be emitted now, with `emit`.
+        """
+        ended = None
+        for window in self._open:
+            if window.low == name:
+                window.opened, window.before = True, number
+            if window.high == name and window.opened:
+                ended = window
+        return ended
+
+    def emit(self, window: Window, keys: Sequence[bytes], missing: int | None) -> Emission | None:
+        """The rows to write at the window's high watermark, with the keys of the chunk's rows;
+        None when the chunk has to be read again. `missing`: a transaction that it didn't show.
+        """
+        chunk = window.chunk
+        if chunk is None:
+            raise ValueError("a window can't end before its chunk was read")
+        kept, again = window.sift(keys)
+        if window.spoiled or missing is not None or len(again) > MAX_AGAIN:
+            self.shrink = bool(window.spoiled) or len(again) > MAX_AGAIN
+            self._repeat(window)
+            return None
+        self._open.remove(window)
+        last = None if chunk.last is None else tuple(chunk.last)
+        if window.keys is None:
+            self.job = replace(self.job, after=last, whole=last is None)
+        elif last is not None:
+            # Rows that came in between pushed these behind the page's end.
+            behind = window.keys.difference(keys, window.complete)
+            if behind:
+                self._again.append(Again(last, behind))
+        if again:
+            self._again.append(Again(window.after, again))
+        self.job = replace(
+            self.job,
+            again=self._outstanding(),
+            rows=self.job.rows + len(kept),
+            chunks=self.job.chunks + 1,
+        )
+        return Emission(chunk, kept, self.job)
+
+    def _repeat(self, window: Window) -> None:
+        """Put a read back. Reads of later rows are dropped with it, because the repeated one may
+        end earlier than it did.
+        """
+        if window.keys is not None:
+            self._open.remove(window)
+            self._again.appendleft(Again(window.after, window.keys))
+            return
+        for other in list(self._open):
+            if other.keys is None:
+                self._open.remove(other)
+        self._after, self._whole = window.after, False
+
+    def _outstanding(self) -> tuple[Again, ...]:
+        """Everything that is still to be read again, reads under way included."""
+        under_way = (Again(w.after, w.keys) for w in self._open if w.keys is not None)
+        return (*under_way, *self._again)

@@ -1,0 +1,48 @@
+"""What the tables of a system are, where not all of them can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridge.connector import Connector, Shape, System, TableUse
+from bridge.model.errors import ConfigurationError
+
+
+async def describe_tables(
+    connector: Connector, system: System
+) -> tuple[Mapping[str, Shape], Mapping[str, str]]:
+    """The shapes of the tables that can be described, and why each of the others can't be.
+
+    Raises what is wrong with the system itself (a refused login is not tried for each table), and
+    RetryLater while it is away.
+    """
+    try:
+        return await connector.describe(system), {}
+    except ConfigurationError:
+        await connector.describe(replace(system, tables=()))
+        return await _apart(connector, system)
+
+
+async def _apart(connector: Connector, system: System) -> tuple[dict[str, Shape], dict[str, str]]:
+    """By halves, as one of the tables at least can't be described."""
+    shapes: dict[str, Shape] = {}
+    why: dict[str, str] = {}
+    middle = len(system.tables) // 2
+    for half in filter(None, (system.tables[:middle], system.tables[middle:])):
+        part = replace(system, tables=half)
+        try:
+            shapes |= await connector.describe(part)
+        except ConfigurationError as error:
+            if len(half) == 1:
+                why[half[0].table] = str(error)
+                continue
+            told, lacking = await _apart(connector, part)
+            shapes |= told
+            why |= lacking
+    return shapes, why
+
+
+def table_uses(system: System, tables: set[str]) -> tuple[TableUse, ...]:
+    """What the system says of these tables."""
+    return tuple(use for use in system.tables if use.table in tables)

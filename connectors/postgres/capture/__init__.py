@@ -1,0 +1,1 @@
+"""The source over a replication slot, and snapshots of its tables."""

@@ -1,0 +1,27 @@
+"""How long a server has owed a sign of life. Pure: the clock is handed in.
+
+Counted is not the time in which nothing came, because nobody may have read, or this whole process
+may have been stopped; counted is the time since the server was first asked and has not answered.
+"""
+
+from __future__ import annotations
+
+
+class Liveness:
+    """Of one replication stream; times in seconds of any clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def asked(self, now: float) -> None:
+        """The server was asked for an answer."""
+        if self._since is None:
+            self._since = now
+
+    def broken(self) -> None:
+        """Something came, or the stream is another one."""
+        self._since = None
+
+    def lasts(self, now: float) -> float:
+        """For how long an answer has been owed; ask only after everything there was taken."""
+        return 0.0 if self._since is None else max(0.0, now - self._since)

@@ -1,0 +1,346 @@
+"""The source: pgoutput over logical replication, one slot, bounded memory.
+
+Reading is pulled: what `read` doesn't take stays in the socket, and the server waits. What keeps
+the connection alive meanwhile are status updates from a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from bridge.connector import Batch, Checkpoint, Shape, System
+from bridge.model.errors import BridgeError, RetryLater
+from connectors.postgres.capture.feedback import StandbyFeedback
+from connectors.postgres.capture.liveness import Liveness
+from connectors.postgres.capture.relation_shapes import RelationShapes
+from connectors.postgres.capture.slot import Resume, decide, load, lsn_text
+from connectors.postgres.capture.table_bindings import TableBindings
+from connectors.postgres.options import options_of, slot_name
+from connectors.postgres.protocol.frames import Frames, Relation
+from connectors.postgres.transport.control_connection import ControlConnection
+from connectors.postgres.transport.copy_connection import CopyConnection
+
+#: A batch holds about so many bytes of frames, whatever `limit` says: memory is bounded by it.
+BATCH_BYTES = 8 << 20
+#: Frames taken from libpq at a time, and decoded together.
+_TAKE = 2000
+#: Seconds between status updates that say that we live, and ask whether the server does; less
+#: where its wal_sender_timeout (60 s by default) is short.
+_ALIVE = 10.0
+#: Seconds that an answer is waited for where wal_sender_timeout is off. Else as long as that: the
+#: server expects as much of us.
+_PATIENCE = 60.0
+_POLL = 0.25
+_IN_USE = "55006"
+_UNDEFINED_OBJECT = "42704"
+
+_XLOG, _RELATION = 0x77, 0x52
+
+
+class PostgresSource:
+    """`bridge.connector.Source` over one replication slot.
+
+    `clock` tells seconds since 1970, for status updates only.
+    """
+
+    def __init__(self, system: System, clock: Callable[[], float]) -> None:
+        self._system = system
+        self._options = options_of(system)
+        self._slot = slot_name(system)
+        self._link: CopyConnection | None = None
+        self._side: ControlConnection | None = None
+        self._shapes: RelationShapes | None = None
+        self._bindings: TableBindings | None = None
+        self._frames = Frames(self._shape_of)
+        self._identifier = ""
+        self._patience = 0.0
+        self._binary = True
+        self._durable = StandbyFeedback(clock)
+        self._silence = Liveness()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._broken: BridgeError | None = None
+
+    async def open(self, after: Checkpoint | None) -> Checkpoint:
+        """Begin after `after`, or (None) at the slot's consistent point; see `Source.open`."""
+        try:
+            return await self._open(None if after is None else load(after))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self, resume: Resume | None) -> Checkpoint:
+        self._side = await ControlConnection.open(self._system)
+        self._shapes = RelationShapes(self._system, self._side.catalog)
+        self._binary = await self._shapes.load()
+        await self._side.covers(self._options.publication, self._shapes.tables)
+        self._bindings = TableBindings(self._system, self._side.connection)
+        self._bindings.resume(resume.tables if resume is not None else {})
+        begin = await self._start(resume)
+        await self._bindings.look()
+        if self._bindings.waits:
+            await self._side.heartbeat()  # as in `_look`
+        begin = replace(begin, tables=dict(self._bindings.current))
+        self._tasks = [
+            asyncio.create_task(self._stay_alive(), name="postgres status updates"),
+            asyncio.create_task(self._beat(), name="postgres heartbeats"),
+        ]
+        return begin.dump()
+
+    async def read(self, limit: int, timeout: float) -> Batch:
+        """Up to `limit` changes, or about `BATCH_BYTES`; see `Source.read`."""
+        batch = Batch([], b"", 0)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        room = BATCH_BYTES
+        while True:
+            self._raise_broken()
+            taken = await self._take(batch, min(limit - len(batch.changes), _TAKE), room)
+            room -= taken
+            told = batch.changes or batch.watermarks or batch.truncates
+            if len(batch.changes) >= limit or room <= 0 or (told and not taken):
+                break
+            if taken:
+                continue
+            now = loop.time()
+            batch.silent = self._silence.lasts(now)
+            patience = (self._patience or _PATIENCE) - batch.silent
+            if patience <= 0:
+                raise self._silent(batch.silent)
+            if deadline <= now:
+                break
+            await self._opened().readable(min(deadline - now, patience))
+        lsn, _ = self._frames.position()
+        batch.stale = self._bindings_opened().passed(lsn)
+        batch.checkpoint = self._resume().dump(self._bindings_opened().text)
+        # The next transaction's commit record may begin at `lsn` itself.
+        batch.commit = lsn - 1
+        batch.troubles = {**self._shapes_opened().troubles, **self._bindings_opened().troubles}
+        batch.lag_bytes = max(0, max(self._frames.received, self._side_opened().wal_end) - lsn)
+        return batch
+
+    async def ack(self, upto: Checkpoint) -> None:
+        """Confirm what is durable in the log, never beyond what was received."""
+        self._raise_broken()
+        if self._durable.reach(load(upto).lsn, self._frames.received):
+            await self._report()
+
+    async def mark(self, name: str) -> None:
+        """Write a watermark; it needs no table and no grant."""
+        self._raise_broken()
+        await self._side_opened().watermark(name)
+
+    async def close(self) -> None:
+        """Stop; never raises for a lost connection, and waits for no server."""
+        link, side = self._link, self._side
+        self._link = self._side = None
+        if side is not None:
+            await side.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if link is not None:
+            await link.close()
+
+    # -- beginning ---------------------------------------------------------------------
+
+    async def _start(self, resume: Resume | None) -> Resume:
+        side = self._side_opened()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.slot_wait
+        while True:
+            server = await side.server()
+            self._identifier, self._patience = server.identifier, server.patience
+            slot = await side.slot(self._slot)
+            step = decide(slot, resume, server, self._slot, self._system.name)
+            if step == "create":
+                await side.create_slot(self._slot)
+                continue
+            holder = slot.active_pid if slot is not None else None
+            if step == "start" and slot is not None:
+                begin = resume or Resume(slot.confirmed or 0, 0, server.identifier)
+                if await self._stream(begin):
+                    self._durable.known(slot.confirmed or 0)
+                    return begin
+            if loop.time() >= deadline:
+                raise RetryLater(
+                    f"system {self._system.name!r}: replication slot {self._slot!r} is still in use"
+                    f"{f' by server process {holder}' if holder else ''} after "
+                    f"{self._options.slot_wait:g} s: another bridge reads it; stop that one, or see "
+                    "SELECT * FROM pg_stat_replication"
+                )
+            await asyncio.sleep(min(_POLL, max(0.0, deadline - loop.time())))
+
+    async def _stream(self, begin: Resume) -> bool:
+        """Start replication; False when the slot is in use."""
+        link = await CopyConnection.open(self._system, "source", replication=True)
+        try:
+            await link.start_copy(self._statement(begin.lsn))
+        except psycopg.Error as error:
+            await link.close()
+            if error.sqlstate == _IN_USE and "active for PID" in str(error):
+                return False
+            raise self._side_opened().refused(error, self._slot, begin) from None
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+        self._silence.broken()
+        received = max(self._frames.received, begin.lsn)
+        self._frames = Frames(self._shape_of)
+        self._frames.resume(begin.lsn, begin.steps)
+        self._frames.received = received
+        return True
+
+    def _statement(self, lsn: int) -> str:
+        publication = self._options.publication.replace('"', '""').replace("'", "''")
+        return (
+            f'START_REPLICATION SLOT "{self._slot}" LOGICAL {lsn_text(lsn)} '
+            f"(proto_version '1', publication_names '\"{publication}\"', "
+            f"messages 'true', binary '{'true' if self._binary else 'false'}')"
+        )
+
+    # -- reading -----------------------------------------------------------------------
+
+    async def _take(self, batch: Batch, count: int, room: int) -> int:
+        """Take and decode what has arrived; returns the bytes taken."""
+        link = self._opened()
+        frames: list[memoryview] = []
+        try:
+            alive = link.take(frames, count, room)
+            if not alive and not frames:
+                await link.end_copy()
+                raise RetryLater(f"{self._place}: the server ended the stream; reconnecting")
+        except psycopg.Error as error:
+            raise await self._broke_off(link, error) from None
+        if not frames:
+            return 0
+        self._silence.broken()
+        batch.silent = 0.0
+        await self._decode(frames, batch)
+        if self._frames.reply:
+            self._frames.reply = False
+            await self._report()
+        return sum(map(len, frames))
+
+    async def _broke_off(self, link: CopyConnection, error: psycopg.Error) -> BridgeError:
+        """What the end of the stream means."""
+        if error.sqlstate == _UNDEFINED_OBJECT:
+            lost = await self._side_opened().slot_before_publication(
+                self._slot, self._options.publication
+            )
+            if lost is not None:
+                return lost
+        return link.lost(error, "the replication stream broke off")
+
+    async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
+        shapes = self._shapes_opened()
+        relations = [f for f in frames if f[0] == _XLOG and f[25] == _RELATION]
+        text = False
+        if relations:
+            text = await shapes.learn(relations)
+            self._bindings_opened().renamed(shapes.unconfigured)
+        if text and self._binary:
+            # A type that can only be decoded from its text came up: begin here again, in text.
+            self._binary = False
+            await self._restart()
+            return
+        self._frames.feed(frames, batch)
+
+    async def _restart(self) -> None:
+        begin = self._resume()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+        await self._start(begin)
+
+    def _shape_of(self, relation: Relation) -> Shape | None:
+        return self._shapes_opened().of(relation)
+
+    def _resume(self) -> Resume:
+        lsn, steps = self._frames.position()
+        return Resume(lsn, steps, self._identifier, self._bindings_opened().current)
+
+    # -- keeping alive -----------------------------------------------------------------
+
+    async def _report(self) -> None:
+        await self._durable.report(self._link)
+
+    async def _ask(self) -> None:
+        self._silence.asked(asyncio.get_running_loop().time())
+        await self._durable.report(self._link, ask=True)
+
+    async def _stay_alive(self) -> None:
+        patience = self._patience
+        await self._every(min(_ALIVE, patience / 4) if patience else _ALIVE, self._ask)
+
+    def _silent(self, seconds: float) -> RetryLater:
+        return RetryLater(
+            f"{self._place}: the server has told nothing for {seconds:.0f} s, although it was asked "
+            "to: it hangs, or the network swallows what it says; reconnecting"
+        )
+
+    async def _beat(self) -> None:
+        await self._every(self._options.heartbeat, self._look)
+
+    async def _look(self) -> None:
+        """A heartbeat, and whether the tables are still the same."""
+        side, bindings = self._side_opened(), self._bindings_opened()
+        await side.heartbeat()
+        tables = await bindings.look()
+        if not self._shapes_opened().knows(tables):
+            raise RetryLater(
+                f"{self._place}: a configured name leads to a table that wasn't there before; "
+                "reconnecting"
+            )
+        if bindings.waits:
+            # So that the stream passes the moment at which they were looked at.
+            await side.heartbeat()
+
+    async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await act()
+            except BridgeError as error:
+                # `read` raises it: a task has nobody to raise to.
+                self._broken = error
+                return
+
+    # -- state -------------------------------------------------------------------------
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    @property
+    def _place(self) -> str:
+        return f"system {self._system.name!r} ({self._system.shown_url})"
+
+    def _opened(self) -> CopyConnection:
+        if self._link is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._link
+
+    def _side_opened(self) -> ControlConnection:
+        if self._side is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._side
+
+    def _bindings_opened(self) -> TableBindings:
+        if self._bindings is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._bindings
+
+    def _shapes_opened(self) -> RelationShapes:
+        if self._shapes is None:
+            raise RetryLater(f"{self._place}: the source is not open")
+        return self._shapes
+
+
+__all__ = ["BATCH_BYTES", "PostgresSource"]

@@ -1,0 +1,78 @@
+"""What keeps changes of a table from being told, as far as the table itself says; and what fixes it.
+
+`check` knows more (partitions, deferred indexes): this is asked at every heartbeat, of what is read then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.postgres import ddl
+from connectors.postgres.catalog.tables import Table
+
+KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
+
+
+def loggable(table: Table) -> bool:
+    """Whether its changes are in the WAL."""
+    return table.kind not in KINDS and table.persistence == "p"
+
+
+def not_logged(table: Table) -> tuple[str, str]:
+    """What to say of a table that isn't loggable, and the statement that fixes it, if there is one."""
+    what = KINDS.get(table.kind, "unlogged or temporary")
+    fix = f"ALTER TABLE {table.quoted} SET LOGGED" if table.persistence == "u" else ""
+    problem = (
+        f"table {table.configured!r} is {what}: its changes are not in the WAL, so they can't be "
+        "captured"
+    )
+    return problem, fix
+
+
+def untold_key(name: str, columns: Sequence[str]) -> str:
+    """What to say of a table whose replica identity lacks columns of the key."""
+    return (
+        f"table {name!r}: the key column {', '.join(map(repr, columns))} is not part of its replica "
+        "identity, so a delete wouldn't tell which row it was"
+    )
+
+
+def identity_trouble(table: Table, key: Sequence[str]) -> str:
+    """Why updates and deletes of a published table can't be told, and what fixes it; empty where
+    they can. Of a partitioned table the partitions have the identity.
+    """
+    if table.kind != "r" or table.replica_identity == "f":
+        return ""
+    primary = {one.name for one in table.attributes if one.primary}
+    by_setting = {"d": primary, "i": {one.name for one in table.attributes if one.identity}}
+    identity = by_setting.get(table.replica_identity, set())
+    fix = (
+        ddl.identity_default(table.quoted)
+        if primary and primary.issuperset(key)
+        else ddl.identity_full(table.quoted)
+    )
+    if not identity:
+        return (
+            f"table {table.configured!r} has no replica identity: as long as it is published, the "
+            f"legacy system's own updates and deletes of it fail; run: {fix}"
+        )
+    names = {one.name for one in table.attributes}
+    lacking = [name for name in key if name in names and name not in identity]
+    if not lacking:
+        return ""
+    return (
+        f"{untold_key(table.configured, lacking)}; deletes are set aside as dead letters: run "
+        f"{fix}, then compare what they were about: bridgectl snapshot ENTITY --reconcile"
+    )
+
+
+def rights(table: Table, role: str) -> list[str]:
+    """The statements that give a role the rights to read a table that it lacks."""
+    needed: list[str] = []
+    if not table.schema_granted:
+        needed.append(ddl.grant_usage(table.schema, role))
+    if not table.granted:
+        needed.append(ddl.grant_select(table.quoted, role))
+    if table.rows_hidden:
+        needed.append(ddl.bypass_row_security(role))
+    return needed

@@ -1,0 +1,1 @@
+"""PostgreSQL's own formats: replication frames, COPY rows, snapshots. Pure."""

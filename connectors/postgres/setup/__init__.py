@@ -1,0 +1,1 @@
+"""What a database needs before it is captured: inspected, checked, planned, applied."""
