@@ -42,7 +42,7 @@ def bound_answers(
     async def bound(response: httpx.Response) -> None:
         encoding = response.headers.pop("content-encoding", "").strip().lower()
         refused = response.status_code >= 400
-        response.stream = _Bounded(
+        response.stream = _BoundedStream(
             cast("httpx.AsyncByteStream", response.stream),
             encoding,
             min(max_bytes, MAX_ERROR_BODY_BYTES) if refused else max_bytes,
@@ -53,7 +53,7 @@ def bound_answers(
     return bound
 
 
-class _Bounded(httpx.AsyncByteStream):
+class _BoundedStream(httpx.AsyncByteStream):
     """`cut`: what is beyond `max_bytes` is left out, not refused."""
 
     def __init__(

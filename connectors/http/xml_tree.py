@@ -11,7 +11,7 @@ MAX_DEPTH: Final = 100
 MAX_ELEMENTS: Final = 1_000_000
 
 
-class _Bounded(TreeBuilder):
+class _BoundedTreeBuilder(TreeBuilder):
     """Called before anything that a document type declares could take effect."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class _Bounded(TreeBuilder):
 def parse_xml(content: bytes) -> Element:
     """The document's root. Raises UnreadableAnswer, whose message goes on behind the document's name."""
     # DOCTYPE is refused above, and with it every entity; expat fetches nothing by itself.
-    parser = XMLParser(target=_Bounded())  # noqa: S314
+    parser = XMLParser(target=_BoundedTreeBuilder())  # noqa: S314
     try:
         parser.feed(content)
         root: Element = parser.close()

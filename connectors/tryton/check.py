@@ -10,21 +10,21 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
-from connectors.tryton.catalogue import Table, missing, read_model
-from connectors.tryton.client import Client
-from connectors.tryton.definitions import Definitions
-from connectors.tryton.domain_check import names_in
-from connectors.tryton.fields import CREATED, ID
-from connectors.tryton.fitting import problems_of
-from connectors.tryton.look import LOG, changed_since
+from connectors.tryton.capture.poll import DELETION_LOG_MODEL, changed_since
+from connectors.tryton.capture.recent_changes import micros_of
+from connectors.tryton.commands.command_check import command_problems
+from connectors.tryton.commands.definitions import ErpDefinitions
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.metadata.model import CREATED, ID
+from connectors.tryton.metadata.model_table import ModelTable, column_problems, read_model
 from connectors.tryton.options import TrytonOptions
-from connectors.tryton.recent import micros
+from connectors.tryton.protocol.domain_check import names_in
 
 
 async def check(system: System) -> list[Finding]:
     """As `bridge.connector.Connector.check`. An ERP that can't be reached is a finding too."""
     try:
-        async with Client(system) as client:
+        async with TrytonClient(system) as client:
             await client.begin()
             found = list(_contexts(client, system))
             for use in system.tables:
@@ -36,13 +36,13 @@ async def check(system: System) -> list[Finding]:
 
 async def check_commands(system: System, commands: Sequence[CommandSpec]) -> list[StatementProblem]:
     """As `bridge.connector.ChecksCommands.check_commands`."""
-    async with Client(system) as client:
-        return await problems_of(commands, Definitions(client, f"system {system.name!r}"))
+    async with TrytonClient(system) as client:
+        return await command_problems(commands, ErpDefinitions(client, f"system {system.name!r}"))
 
 
 async def means(system: System) -> Mapping[str, str]:
     """As `bridge.connector.Means.means`."""
-    async with Client(system) as client:
+    async with TrytonClient(system) as client:
         logged, options = await reads_log(client), client.options
     phrase = _phrase(options, logged=logged)
     return {use.table: phrase for use in system.tables}
@@ -58,16 +58,16 @@ def _phrase(options: TrytonOptions, *, logged: bool) -> str:
     )
 
 
-async def reads_log(client: Client) -> bool:
+async def reads_log(client: TrytonClient) -> bool:
     """Whether this user may read the ERP's log of deletions."""
     try:
-        await client.search_read(LOG, [["event", "=", "delete"]], [ID], limit=1)
+        await client.search_read(DELETION_LOG_MODEL, [["event", "=", "delete"]], [ID], limit=1)
     except (Rejected, ConfigurationError):
         return False
     return True
 
 
-def _contexts(client: Client, system: System) -> Iterator[Finding]:
+def _contexts(client: TrytonClient, system: System) -> Iterator[Finding]:
     for name in client.options.contexts:
         if name not in {use.table for use in system.tables}:
             yield Finding(
@@ -75,15 +75,15 @@ def _contexts(client: Client, system: System) -> Iterator[Finding]:
             )
 
 
-async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator[Finding]:
+async def _table(client: TrytonClient, system: System, use: TableUse) -> AsyncIterator[Finding]:
     where = f"system {system.name!r}"
     try:
         model = await read_model(client, use.table, where)
     except (Rejected, ConfigurationError) as error:
         yield Finding(_said(where, error))
         return
-    table = Table(model, use)
-    for why in missing(table, use):
+    table = ModelTable(model, use)
+    for why in column_problems(table, use):
         yield Finding(f"{where}: model {use.table!r}: {why}")
     computed = [
         field.name for field in table.fields if field.computed and field.name in use.columns
@@ -108,7 +108,7 @@ async def _table(client: Client, system: System, use: TableUse) -> AsyncIterator
         )
 
 
-async def _heeded(client: Client, model: str) -> None:
+async def _heeded(client: TrytonClient, model: str) -> None:
     """Ask each question once that capture and reads ask of a model. Raises AnswerMismatch."""
     unheeded = await seen_again(partial(_unheeded, client, model))
     if unheeded is not None:
@@ -117,13 +117,13 @@ async def _heeded(client: Client, model: str) -> None:
         )
 
 
-async def _unheeded(client: Client, model: str) -> tuple[str, ...] | None:
+async def _unheeded(client: TrytonClient, model: str) -> tuple[str, ...] | None:
     """What a condition names that doesn't find the second row, and what it was asked by."""
     ids = await client.search(model, [], limit=2)
     rows = await client.search_read(model, [], [CREATED], limit=2)
     if len(ids) < 2 or len(rows) < 2:
         return None
-    at = micros(rows[1][CREATED]) if rows[1][CREATED] else 0
+    at = micros_of(rows[1][CREATED]) if rows[1][CREATED] else 0
     for domain in (
         [[ID, ">", ids[0]]],
         [[ID, "in", ids[1:]]],
@@ -138,10 +138,10 @@ async def _unheeded(client: Client, model: str) -> tuple[str, ...] | None:
     return None
 
 
-async def _deletions(client: Client, system: System) -> AsyncIterator[Finding]:
+async def _deletions(client: TrytonClient, system: System) -> AsyncIterator[Finding]:
     if not await reads_log(client):
         yield Finding(
-            f"system {system.name!r}: this user may not read {LOG}, so deletions are only found by "
+            f"system {system.name!r}: this user may not read {DELETION_LOG_MODEL}, so deletions are only found by "
             f"comparing ids every {client.options.reconcile:g} s",
             "make the bridge's user an administrator of Tryton (Administration > Users > Users), for "
             "only those may read that log; or set reconcile lower",

@@ -22,15 +22,15 @@ from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
 from connectors.http.transport import plain_login
 from connectors.tryton import check as checking
-from connectors.tryton import importing
-from connectors.tryton.catalogue import Tables
-from connectors.tryton.client import Client
+from connectors.tryton import draft
+from connectors.tryton.capture.snapshot import TrytonSnapshot
+from connectors.tryton.capture.source import TrytonSource
+from connectors.tryton.commands.writer import TrytonWriter
+from connectors.tryton.discovery import discover
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from connectors.tryton.reader import TrytonReader
-from connectors.tryton.snapshot import TrytonSnapshot
-from connectors.tryton.source import TrytonSource
-from connectors.tryton.survey import survey
-from connectors.tryton.writer import TrytonWriter
 
 
 class TrytonConnector:
@@ -49,9 +49,9 @@ class TrytonConnector:
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`."""
-        async with Client(system) as client:
+        async with TrytonClient(system) as client:
             await client.begin()
-            tables = Tables(system, client)
+            tables = ModelTables(system, client)
             found, problems = {}, []
             for use in system.tables:
                 try:
@@ -82,9 +82,9 @@ class TrytonConnector:
 
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""
-        async with Client(system) as client:
+        async with TrytonClient(system) as client:
             names = [use.table for use in system.tables]
-            return importing.draft(await survey(client, names, f"system {system.name!r}"))
+            return draft.draft(await discover(client, names, f"system {system.name!r}"))
 
     async def setup(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing to make: the ERP stays as it is."""

@@ -12,11 +12,11 @@ from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.erp.probe import MAX_CONTROL_ROWS
-from connectors.tryton.catalogue import Table, Tables
-from connectors.tryton.client import Client
-from connectors.tryton.domain import Domain, any_of
-from connectors.tryton.faults import NoSession, Refused
-from connectors.tryton.fields import ID
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.http.errors import CallRefused, NoSession
+from connectors.tryton.metadata.model import ID
+from connectors.tryton.metadata.model_table import ModelTable, ModelTables
+from connectors.tryton.protocol.domain import Domain, domain_of_keys
 
 
 class TrytonReader:
@@ -25,8 +25,8 @@ class TrytonReader:
     max_keys = 1000
 
     def __init__(self, system: System) -> None:
-        self._client = Client(system)
-        self._tables = Tables(system, self._client)
+        self._client = TrytonClient(system)
+        self._tables = ModelTables(system, self._client)
         #: Conditions that have found a row: that they find none means that there is none.
         self._proven: set[tuple[str, tuple[str, ...]]] = set()
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
@@ -46,7 +46,7 @@ class TrytonReader:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
-        domain: Domain = any_of(known, columns, asked) if columns else []
+        domain: Domain = domain_of_keys(known, columns, asked) if columns else []
         most = len(asked) if tuple(columns) == (ID,) else None
         try:
             rows = await self._rows(known, domain, limit=limit, most=most)
@@ -54,11 +54,11 @@ class TrytonReader:
                 self._proven.add((table, tuple(columns)))
             elif asked and (table, tuple(columns)) not in self._proven:
                 await self._control(known, columns)
-        except Refused as error:
+        except CallRefused as error:
             raise Rejected("bad_key", f"model {table!r} can't be read: {error}") from error
         return Rows(known.shape, [known.row(row) for row in rows])
 
-    async def _control(self, known: Table, columns: Sequence[str]) -> None:
+    async def _control(self, known: ModelTable, columns: Sequence[str]) -> None:
         """Conditions that have found nothing yet must find a row that is there; of a model without rows
         nothing is known. Raises AnswerMismatch.
         """
@@ -70,7 +70,7 @@ class TrytonReader:
             "row that is there; an empty answer means nothing"
         )
 
-    async def _overlooked(self, known: Table, columns: Sequence[str]) -> str | None:
+    async def _overlooked(self, known: ModelTable, columns: Sequence[str]) -> str | None:
         """A row that is there, by its id and values, where a condition on these doesn't find it."""
         name = known.model.name
         rows = await self._client.search_read(name, [], [ID, *columns], limit=MAX_CONTROL_ROWS)
@@ -78,14 +78,14 @@ class TrytonReader:
             key = tuple(row[column] for column in columns)
             if None in key:
                 continue
-            if await self._client.search(name, any_of(known, columns, [key]), limit=1):
+            if await self._client.search(name, domain_of_keys(known, columns, [key]), limit=1):
                 self._proven.add((name, tuple(columns)))
                 return None
             return repr((row[ID], key))
         return None
 
     async def _rows(
-        self, known: Table, domain: Domain, *, limit: int | None, most: int | None
+        self, known: ModelTable, domain: Domain, *, limit: int | None, most: int | None
     ) -> list[dict[str, Any]]:
         """The rows that a domain finds, up to `limit`; `most`: there can't be more. Where an answer is
         larger than any before it, it is asked whether it was cut short.

@@ -17,7 +17,7 @@ from bridge.model.errors import ConfigurationError
 from connectors.odata.http.login import OAuth2
 from connectors.odata.http.transport import root_of
 from connectors.sql.engine import make_engine, parse_url, sqlite_path
-from connectors.tryton.address import address_of
+from connectors.tryton.http.address import address_of
 
 SECRET = "hunter2hunter2"
 BAD = [

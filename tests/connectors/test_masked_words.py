@@ -19,7 +19,7 @@ from connectors.odata.protocol.response import Answer, Request
 from connectors.postgres.errors import translate_error
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import naming
-from connectors.tryton.faults import fault_of, raised
+from connectors.tryton.http.errors import error_of, fault_of
 
 PERSON = "anna.masked@example.org"
 WITHHELD = "its own words are withheld"
@@ -157,7 +157,7 @@ def test_tryton_tells_the_kind_but_no_words() -> None:
         ["ConcurrencyException", f"{PERSON}"],
         [f"ValueError: {PERSON}", "traceback"],
     ):
-        masked, plain = (str(raised(fault_of(told), "erp", masked=way)) for way in (True, False))
+        masked, plain = (str(error_of(fault_of(told), "erp", masked=way)) for way in (True, False))
         assert PERSON in plain
         assert PERSON not in masked
         assert WITHHELD in masked

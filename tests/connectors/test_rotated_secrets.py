@@ -22,7 +22,7 @@ from bridge.wiring.connectors import as_system, load_connector
 from connectors.odata.http.client import Client as ODataClient
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
-from connectors.tryton.client import Client as TrytonClient
+from connectors.tryton.http.client import TrytonClient
 from tests.between import Asked, Say, alone
 from tests.secret_scan import secret
 

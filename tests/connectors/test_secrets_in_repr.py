@@ -20,7 +20,7 @@ from connectors.journal.connector import JournalOptions
 from connectors.odata.http.login import ApiKey, Entry, Login, OAuth2
 from connectors.odata.options import Options as ODataOptions
 from connectors.postgres.options import Options as PostgresOptions
-from connectors.tryton.address import address_of
+from connectors.tryton.http.address import address_of
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from tests.secret_scan import leak_in, secret
 

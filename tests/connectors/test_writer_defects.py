@@ -11,7 +11,7 @@ import pytest
 from bridge.connector import Done, Effect
 from bridge.model.errors import OutcomeUnknown
 from connectors.odata.commands.writer import ODataWriter
-from connectors.tryton.writer import TrytonWriter
+from connectors.tryton.commands.writer import TrytonWriter
 from tests.hostile_values import TextlessError
 
 

@@ -16,10 +16,10 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import Client as ODataClient
-from connectors.tryton.client import Client as TrytonClient
+from connectors.tryton.http.client import TrytonClient
 from tests.between import Asked, Between, Say, alone
 from tests.connectors.odata.place import system as odata_system
-from tests.connectors.tryton.place import system as tryton_system
+from tests.connectors.tryton.erp import system as tryton_system
 from tests.log.certificates import Authority
 
 METADATA = b"""<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">

@@ -15,7 +15,7 @@ from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
 
-from tests.connectors.tryton.place import Shop
+from tests.connectors.tryton.erp import Shop
 from tests.services.tryton import Tryton
 from tests.services.tryton_rpc import RpcError
 

@@ -16,7 +16,7 @@ import httpx
 from bridge.connector import System
 from bridge.kit.connector import Lie
 from tests.between import Asked, Between, Say
-from tests.connectors.tryton.legacy import TrytonLegacy
+from tests.connectors.tryton.concurrent_sales import TrytonLegacy
 from tests.services.tryton import Tryton
 
 LIES: Mapping[str, str] = {

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from bridge.connector import System, TableUse
-from connectors.tryton.client import Client
-from connectors.tryton.domain_check import may_satisfy
-from connectors.tryton.look import Look
+from connectors.tryton.capture.poll import Poll
+from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonOptions
+from connectors.tryton.protocol.domain_check import may_satisfy
 
 MODEL = "sale.order"
 
@@ -58,15 +58,15 @@ async def test_ids_are_listed_while_rows_come_and_go(
     for seed in range(8):
         erp = BusyErp(seed, rows)
 
-        async def model(client: Client, *asked: Any, context: Any = None) -> Any:
+        async def model(client: TrytonClient, *asked: Any, context: Any = None) -> Any:
             del client, context
             _, method, domain, _, limit, *_ = asked
             return await erp.answer(method, domain, limit)  # noqa: B023 - in this round
 
-        monkeypatch.setattr(Client, "model", model)
+        monkeypatch.setattr(TrytonClient, "model", model)
         options = TrytonOptions()
         of = System("kit", "erp", "http://u:p@127.0.0.1:1/db", "x", options, (TableUse(MODEL),), 2)
-        client = Client(of)
+        client = TrytonClient(of)
         for _ in range(20):
-            await Look(client).ids(MODEL)
+            await Poll(client).ids(MODEL)
         await client.close()

@@ -10,7 +10,7 @@ from bridge.connector import Finding, TableUse
 from bridge.model.declare import CommandSpec
 from connectors.tryton.connector import connector
 from tests.bad_input.place import Place
-from tests.connectors.tryton.place import USES, system
+from tests.connectors.tryton.erp import USES, system
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 
 

@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.erp.checkpoint_size import MAX_CHECKPOINT_BYTES
-from connectors.tryton.checkpoint import MOST, Saved, pack, unpack
-from connectors.tryton.known import Fingerprint
-from connectors.tryton.recent import Recent
+from connectors.tryton.capture.checkpoint import MAX_ROWS_PER_MODEL, ModelState, pack, unpack
+from connectors.tryton.capture.id_set import IdFingerprint
+from connectors.tryton.capture.recent_changes import RecentChanges
 
 times = st.integers(0, 2**51)
 recents = st.builds(
-    Recent, times, times, times, st.dictionaries(st.integers(1, 2**40), times, max_size=20)
+    RecentChanges, times, times, times, st.dictionaries(st.integers(1, 2**40), times, max_size=20)
 )
-prints = st.builds(Fingerprint, times, times, times)
+prints = st.builds(IdFingerprint, times, times, times)
 seconds = st.floats(0, 2**32)
-saved = st.builds(Saved, recents, st.none() | prints, seconds, seconds)
+saved = st.builds(ModelState, recents, st.none() | prints, seconds, seconds)
 
 
 @given(st.dictionaries(st.text(min_size=1), saved, max_size=4))
-def test_what_is_packed_comes_back(models: dict[str, Saved]) -> None:
+def test_what_is_packed_comes_back(models: dict[str, ModelState]) -> None:
     assert unpack(pack(models), "here") == models
 
 
@@ -35,10 +35,10 @@ def test_a_checkpoint_stays_small_and_forgets_the_oldest_first() -> None:
     dice = random.Random(1)  # noqa: S311 - made-up data
     at = 1_700_000_000_000_000
     told = {dice.randrange(10**12): at - dice.randrange(10**9) for _ in range(50_000)}
-    packed = pack({name: Saved(Recent(at, 0, 0, told)) for name in ("a", "b", "c")})
+    packed = pack({name: ModelState(RecentChanges(at, 0, 0, told)) for name in ("a", "b", "c")})
     assert len(packed) <= MAX_CHECKPOINT_BYTES
     for one in unpack(packed, "here").values():
-        assert 100 < len(one.recent.told) < MOST
+        assert 100 < len(one.recent.told) < MAX_ROWS_PER_MODEL
         oldest = min(one.recent.told.values())
         assert one.recent.since == oldest + 1
         newer = {key for key, when in told.items() if when > oldest}
@@ -48,9 +48,9 @@ def test_a_checkpoint_stays_small_and_forgets_the_oldest_first() -> None:
 def test_too_many_models_are_a_sentence_not_a_loop() -> None:
     dice = random.Random(2)  # noqa: S311 - made-up data
     models = {
-        f"model.{dice.randrange(10**9)}": Saved(
-            Recent(dice.randrange(10**15), dice.randrange(10**15), dice.randrange(10**15)),
-            Fingerprint(dice.randrange(10**9), dice.randrange(10**9), dice.randrange(10**9)),
+        f"model.{dice.randrange(10**9)}": ModelState(
+            RecentChanges(dice.randrange(10**15), dice.randrange(10**15), dice.randrange(10**15)),
+            IdFingerprint(dice.randrange(10**9), dice.randrange(10**9), dice.randrange(10**9)),
             dice.random(),
         )
         for _ in range(2_000)

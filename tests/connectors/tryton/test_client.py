@@ -12,18 +12,18 @@ import pytest
 
 from bridge.connector import Done, Effect, System
 from bridge.model.errors import ConfigurationError, RetryLater
-from connectors.tryton.client import Client
+from connectors.tryton.commands.writer import TrytonWriter
+from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonLogin
-from connectors.tryton.writer import TrytonWriter
 from tests.between import HANG, Asked, Between, Say, nothing
-from tests.connectors.tryton.place import Shop, system
+from tests.connectors.tryton.erp import Shop, system
 from tests.services.tryton import PASSWORD, Tryton
 from tests.waiting import until
 
 
 async def problem(of: System) -> str:
     """What is said when a session begins."""
-    async with Client(of) as client:
+    async with TrytonClient(of) as client:
         with pytest.raises(ConfigurationError) as caught:
             await client.begin()
     return str(caught.value)
@@ -40,7 +40,7 @@ async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_comman
     tryton = private_tryton()
     key = Shop(tryton).sell()
     writer = TrytonWriter(system(tryton.url))
-    async with Client(system(tryton.url)) as client:
+    async with TrytonClient(system(tryton.url)) as client:
         for _ in range(2):
             [row] = await client.search_read("sale.sale", [["id", "=", key]], ["state"])
             assert row["state"] == "draft"
@@ -56,7 +56,7 @@ async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_comman
 async def test_a_login_that_is_refused_is_tried_once_by_all_who_wait(tryton: Tryton) -> None:
     """Each of them tried it in turn; a login that is refused again and again may be locked."""
     of = system(tryton.url_of("nobody", "wrong"))
-    async with Client(of) as client:
+    async with TrytonClient(of) as client:
         results = await asyncio.gather(
             *(client.search_read("party.party", [], ["id"]) for _ in range(8)),
             return_exceptions=True,
@@ -66,7 +66,7 @@ async def test_a_login_that_is_refused_is_tried_once_by_all_who_wait(tryton: Try
 
 
 async def test_a_session_is_begun_once_however_many_ask_at_the_same_time(tryton: Tryton) -> None:
-    async with Client(system(tryton.url)) as client:
+    async with TrytonClient(system(tryton.url)) as client:
         await asyncio.gather(*(client.search_read("party.party", [], ["id"]) for _ in range(8)))
     assert tryton.calls().count("common.db.login") == 1
     assert tryton.calls().count("common.db.logout") == 1
@@ -89,7 +89,7 @@ async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_a
         tryton.url.replace("http", "ftp", 1): "`url` is not https://HOST:PORT/DATABASE",
     }.items():
         with pytest.raises(ConfigurationError) as caught:
-            Client(system(url))
+            TrytonClient(system(url))
         assert words in str(caught.value)
         assert PASSWORD not in str(caught.value)
 
@@ -118,7 +118,7 @@ async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) ->
 
     async with Between(tryton.address).serving() as between:
         between.rule = expired
-        async with Client(system(between.url(tryton.url))) as client:
+        async with TrytonClient(system(between.url(tryton.url))) as client:
             with pytest.raises(
                 ConfigurationError, match="ends the session of user 'admin' at once"
             ):
@@ -137,7 +137,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
     tryton: Tryton, reaction: Any, options: dict[str, Any], words: str, after: float | None
 ) -> None:
     async with Between(tryton.address).serving() as between:
-        async with Client(system(between.url(tryton.url), options=options)) as client:
+        async with TrytonClient(system(between.url(tryton.url), options=options)) as client:
 
             async def begun() -> bool:
                 """A slow ERP may answer later than the client waits."""
@@ -152,7 +152,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
                 await client.search_read("party.party", [], ["id"])
         assert words in str(caught.value)
         assert caught.value.after == after
-    async with Client(system(between.url(tryton.url))) as client:
+    async with TrytonClient(system(between.url(tryton.url))) as client:
         with pytest.raises(RetryLater, match="can't be reached"):
             await client.begin()
 
@@ -166,7 +166,7 @@ async def test_a_session_is_ended_within_a_moment_whatever_the_erp_does(tryton: 
     async with Between(tryton.address).serving() as between:
         of = system(between.url(tryton.url))
         for busy in (False, True):
-            client = Client(of)
+            client = TrytonClient(of)
             await client.begin()
             between.rule = hanging
             between.asked.clear()

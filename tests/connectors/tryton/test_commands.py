@@ -13,10 +13,10 @@ import pytest
 from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.event import row_version
 from bridge.model.types import FieldType
-from connectors.tryton.writer import TrytonWriter
+from connectors.tryton.commands.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between
 from tests.connectors.desk import SETTLE, Desk, command, desk, settling
-from tests.connectors.tryton.place import SPECS, Shop, gateway, system, tables
+from tests.connectors.tryton.erp import SPECS, Shop, gateway, system, tables
 from tests.services.tryton import Tryton
 from tests.waiting import until
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from bridge.model.errors import RetryLater
-from connectors.tryton.catalogue import Tables
-from connectors.tryton.fields import ID
-from connectors.tryton.look import Look, WindowRows
+from connectors.tryton.capture.model_poller import ModelPoller
+from connectors.tryton.capture.poll import Poll, WindowRows
+from connectors.tryton.metadata.model import ID
+from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
-from connectors.tryton.watched import Watched
 
 
 class Erp:
@@ -46,11 +46,11 @@ class Erp:
         return self.rows.intersection(ids)
 
 
-async def watched(erp: Erp) -> Watched:
-    made = Watched(
+async def watched(erp: Erp) -> ModelPoller:
+    made = ModelPoller(
         "kit.order",
-        cast("Tables", erp),
-        cast("Look", erp),
+        cast("ModelTables", erp),
+        cast("Poll", erp),
         None,
         options=TrytonOptions(reconcile=1),
         monotonic=lambda: 1e9,

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from bridge.connector import TableUse
 from bridge.model.errors import Rejected
-from connectors.tryton.catalogue import Table
-from connectors.tryton.domain import any_of, equal
-from connectors.tryton.fields import model_of
+from connectors.tryton.metadata.model import model_of
+from connectors.tryton.metadata.model_table import ModelTable
+from connectors.tryton.protocol.domain import domain_of, domain_of_keys
 
-TABLE = Table(
+TABLE = ModelTable(
     model_of(
         "m",
         {
@@ -54,7 +54,7 @@ def test_rows_whose_columns_equal_one_of_the_keys_and_no_others(
     found = tuple(row[name] for name in names)
     # As in SQL: a null equals nothing.
     expected = None not in found and found in keys
-    assert holds(any_of(TABLE, names, keys), row) == expected
+    assert holds(domain_of_keys(TABLE, names, keys), row) == expected
 
 
 @given(rows, st.dictionaries(st.sampled_from("ab"), numbers | st.lists(st.integers(0, 3))))
@@ -65,7 +65,7 @@ def test_a_condition_of_columns_that_equal_a_value_or_one_of_several(
         row[name] in value if isinstance(value, list) else row[name] == value
         for name, value in where.items()
     )
-    assert holds(equal(TABLE, where), row) == expected
+    assert holds(domain_of(TABLE, where), row) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_condition_of_columns_that_equal_a_value_or_one_of_several(
 )
 def test_what_cannot_be_asked_for_is_rejected_by_name(name: str, value: Any, words: str) -> None:
     with pytest.raises(Rejected, match=words) as caught:
-        equal(TABLE, {name: value})
+        domain_of(TABLE, {name: value})
     assert caught.value.code == "bad_key"
     with pytest.raises(Rejected, match=words):
-        any_of(TABLE, ["a", name], [(1, value)])
+        domain_of_keys(TABLE, ["a", name], [(1, value)])

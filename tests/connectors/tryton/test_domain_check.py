@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bridge.connector.answer_check import AnswerMismatch, may_equal
-from connectors.tryton import domain_check
-from connectors.tryton.domain_check import check_rows, may_satisfy
+from connectors.tryton.protocol import domain_check
+from connectors.tryton.protocol.domain_check import check_rows, may_satisfy
 
 KEYS = 300
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
-from connectors.tryton.client import Client
+from connectors.tryton.http.client import TrytonClient
 from tests.between import Asked, Say, alone
 from tests.secret_scan import leak_in, secret
 
@@ -47,7 +47,9 @@ async def test_no_secret_that_the_erp_repeats_is_told(kind: str, masked: bool) -
         url = f"http://bridge:{PASSWORD.replace('/', '%2F').replace('+', '%2B')}@{host}/erp"
         names = frozenset({"party.party"}) if masked else frozenset()
         uses = (TableUse("party.party"), TableUse("sale.sale"))
-        async with Client(System("acme", "erp", url, "erp", None, uses, masked=names)) as client:
+        async with TrytonClient(
+            System("acme", "erp", url, "erp", None, uses, masked=names)
+        ) as client:
             with pytest.raises(BridgeError) as caught:
                 await client.call(f"model.party.party.{kind}")
             with pytest.raises(BridgeError) as of_another:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.connectors.tryton.legacy import capturer
+from tests.connectors.tryton.concurrent_sales import capturer
 from tests.connectors.tryton.load import (
     COLUMNS,
     Import,

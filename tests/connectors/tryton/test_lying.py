@@ -13,15 +13,15 @@ from bridge.connector import Batch, Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.lying import LyingTests
 from bridge.model.errors import BridgeError, Rejected, Unsupported
+from connectors.tryton.capture.snapshot import TrytonSnapshot
+from connectors.tryton.capture.source import TrytonSource
+from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.connector import connector
-from connectors.tryton.domain_check import may_satisfy
 from connectors.tryton.options import TrytonOptions
+from connectors.tryton.protocol.domain_check import may_satisfy
 from connectors.tryton.reader import TrytonReader
-from connectors.tryton.snapshot import TrytonSnapshot
-from connectors.tryton.source import TrytonSource
-from connectors.tryton.writer import TrytonWriter
 from tests.between import standing
-from tests.connectors.tryton.legacy import QUICK, capturer
+from tests.connectors.tryton.concurrent_sales import QUICK, capturer
 from tests.connectors.tryton.lying import WORDS, LyingTryton, LyingTrytonLegacy, row
 from tests.services.tryton import Tryton
 

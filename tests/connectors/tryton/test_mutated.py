@@ -14,17 +14,17 @@ import pytest
 from bridge.connector import Effect, TableUse
 from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.http import json_values
-from connectors.tryton.client import Client
+from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.snapshot import TrytonSnapshot
+from connectors.tryton.capture.source import TrytonSource
+from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.connector import connector
-from connectors.tryton.look import Look
+from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.reader import TrytonReader
-from connectors.tryton.snapshot import TrytonSnapshot
-from connectors.tryton.source import TrytonSource
-from connectors.tryton.writer import TrytonWriter
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.mutate import Mutating
-from tests.connectors.tryton.legacy import capturer
-from tests.connectors.tryton.place import system
+from tests.connectors.tryton.concurrent_sales import capturer
+from tests.connectors.tryton.erp import system
 from tests.services.tryton import Tryton
 
 SEEDS = int(os.environ.get("BRIDGE_TEST_MUTATIONS", "8"))
@@ -113,7 +113,7 @@ async def test_headers_of_an_erp_end_nothing(
 ) -> None:
     async with (
         Between(tryton.address).serving() as between,
-        Client(system(between.url(tryton.url))) as client,
+        TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(Say(503, b"", headers))
         with pytest.raises(RetryLater) as caught:
@@ -126,7 +126,7 @@ async def test_what_an_erp_answers_is_bounded(tryton: Tryton) -> None:
     say = Say(200, bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
     async with (
         Between(tryton.address).serving() as between,
-        Client(system(between.url(tryton.url))) as client,
+        TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
         with pytest.raises(BridgeError, match=r"the answer has .*ask for fewer rows by `page`"):
@@ -142,7 +142,7 @@ async def test_an_answer_of_too_many_values_is_refused_as_too_large(
     say = Say(200, json.dumps({"result": list(range(200))}).encode())
     async with (
         Between(tryton.address).serving() as between,
-        Client(system(between.url(tryton.url))) as client,
+        TrytonClient(system(between.url(tryton.url))) as client,
     ):
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
         between.rule = answering(say)
@@ -157,7 +157,7 @@ async def test_what_is_no_list_of_rows_is_refused(tryton: Tryton, result: Any) -
     say = Say(200, json.dumps({"result": result}).encode())
     async with (
         Between(tryton.address).serving() as between,
-        Client(system(between.url(tryton.url))) as client,
+        TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
         with pytest.raises(BridgeError, match="no answer of Tryton's"):
@@ -168,8 +168,8 @@ async def test_a_newest_row_without_its_time_is_refused(tryton: Tryton) -> None:
     say = Say(200, json.dumps({"result": [{"id": 1}]}).encode())
     async with (
         Between(tryton.address).serving() as between,
-        Client(system(between.url(tryton.url))) as client,
+        TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
         with pytest.raises(Rejected, match="rows came without write_date"):
-            await Look(client).newest("party.party")
+            await Poll(client).newest("party.party")

@@ -13,7 +13,7 @@ from bridge.connector import Rows, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.tryton.reader import TrytonReader
-from tests.connectors.tryton.place import Shop, gateway, system
+from tests.connectors.tryton.erp import Shop, gateway, system
 from tests.services.tryton import OUTSIDER, Tryton
 
 HOW = ("fields_get", "search_read")

@@ -9,8 +9,8 @@ import pytest
 from bridge.connector import Chunk, TableUse
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.plan.steps import MISSING
-from connectors.tryton.snapshot import TrytonSnapshot
-from tests.connectors.tryton.place import system
+from connectors.tryton.capture.snapshot import TrytonSnapshot
+from tests.connectors.tryton.erp import system
 from tests.services.tryton import OUTSIDER, Tryton
 
 SWITCHED = TableUse("kit.switched", (), ("name", "active"))

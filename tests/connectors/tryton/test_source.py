@@ -12,15 +12,15 @@ import pytest
 
 from bridge.connector import CREATE, DELETE, UPDATE, Batch, Change, Stale, System, TableUse
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from connectors.tryton.catalogue import Tables
-from connectors.tryton.client import Client
-from connectors.tryton.look import Look
+from connectors.tryton.capture.model_poller import ModelPoller
+from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.source import TrytonSource
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
-from connectors.tryton.source import TrytonSource
-from connectors.tryton.watched import Watched
 from tests.between import Asked, Between, Rule, Say, nothing
-from tests.connectors.tryton.legacy import capturer
-from tests.connectors.tryton.place import Shop, system
+from tests.connectors.tryton.concurrent_sales import capturer
+from tests.connectors.tryton.erp import Shop, system
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import Rpc
 
@@ -452,11 +452,11 @@ async def test_that_a_model_has_to_be_compared_is_kept_until_it_is_told(tryton: 
     """Also across restarts, while the model can't be read."""
     order(tryton)
     of = erp(tryton, user=CLERK)
-    async with Client(of) as client:
-        watched = Watched(
+    async with TrytonClient(of) as client:
+        watched = ModelPoller(
             "kit.order",
-            Tables(of, client),
-            Look(client),
+            ModelTables(of, client),
+            Poll(client),
             None,
             options=TrytonOptions.model_validate(OPTIONS),
             monotonic=time.monotonic,
@@ -482,11 +482,11 @@ async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_
     now = [1000.0]
     of = erp(tryton)
     options = TrytonOptions.model_validate(OPTIONS)
-    async with Client(of) as client:
-        look = Look(client, most=20)
-        watched = Watched(
+    async with TrytonClient(of) as client:
+        look = Poll(client, most=20)
+        watched = ModelPoller(
             "kit.order",
-            Tables(of, client),
+            ModelTables(of, client),
             look,
             None,
             options=options,

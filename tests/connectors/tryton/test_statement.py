@@ -6,8 +6,14 @@ import pytest
 
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.erp.statement_parser import Parameter
-from connectors.tryton.faults import Refused, fault_of, raised, refused, short
-from connectors.tryton.statement import Items, Row, Statement, parse
+from connectors.tryton.commands.statement import ListLiteral, RowLiteral, TrytonStatement, parse
+from connectors.tryton.http.errors import (
+    CallRefused,
+    error_of,
+    fault_of,
+    status_error,
+    warning_kind,
+)
 
 NONE: frozenset[str] = frozenset()
 KEY = (("", Parameter("key")),)
@@ -18,7 +24,7 @@ KEY = (("", Parameter("key")),)
     [
         (
             "CREATE sale.sale party=:key,\n  comment='it''s', lines=[(product=1, note=null), :id]",
-            Statement(
+            TrytonStatement(
                 "CREATE",
                 "sale.sale",
                 None,
@@ -28,7 +34,9 @@ KEY = (("", Parameter("key")),)
                     ("comment", "it's"),
                     (
                         "lines",
-                        Items((Row((("product", "1"), ("note", None))), Parameter("id"))),
+                        ListLiteral(
+                            (RowLiteral((("product", "1"), ("note", None))), Parameter("id"))
+                        ),
                     ),
                 ),
                 NONE,
@@ -36,7 +44,7 @@ KEY = (("", Parameter("key")),)
         ),
         (
             "write party.party-party.category(a=:key_a, b='x') active=true, n=-1.50",
-            Statement(
+            TrytonStatement(
                 "WRITE",
                 "party.party-party.category",
                 (("a", Parameter("key_a")), ("b", "x")),
@@ -45,29 +53,29 @@ KEY = (("", Parameter("key")),)
                 NONE,
             ),
         ),
-        ("DELETE sale.line(:key)", Statement("DELETE", "sale.line", KEY, "", (), NONE)),
+        ("DELETE sale.line(:key)", TrytonStatement("DELETE", "sale.line", KEY, "", (), NONE)),
         (
             "BUTTON sale.sale(:key)/confirm despite 'a.b', 'c'",
-            Statement("BUTTON", "sale.sale", KEY, "confirm", (), frozenset({"a.b", "c"})),
+            TrytonStatement("BUTTON", "sale.sale", KEY, "confirm", (), frozenset({"a.b", "c"})),
         ),
         (
             "WRITE x.y(:key) despite=1 despite 'w'",
-            Statement("WRITE", "x.y", KEY, "", (("despite", "1"),), frozenset({"w"})),
+            TrytonStatement("WRITE", "x.y", KEY, "", (("despite", "1"),), frozenset({"w"})),
         ),
         (
             "FIND sale.sale state=['draft', 'done'], reference=:id",
-            Statement(
+            TrytonStatement(
                 "FIND",
                 "sale.sale",
                 None,
                 "",
-                (("state", Items(("draft", "done"))), ("reference", Parameter("id"))),
+                (("state", ListLiteral(("draft", "done"))), ("reference", Parameter("id"))),
                 NONE,
             ),
         ),
     ],
 )
-def test_statements_are_read(text: str, means: Statement) -> None:
+def test_statements_are_read(text: str, means: TrytonStatement) -> None:
     assert parse(text) == means
 
 
@@ -130,8 +138,8 @@ HASH = "d41d8cd98f00b204e9800998ecf8427e"
     ],
 )
 def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str) -> None:
-    found = raised(fault_of(error), "x")
-    assert isinstance(found, Refused)
+    found = error_of(fault_of(error), "x")
+    assert isinstance(found, CallRefused)
     assert found.code == code
     assert said in str(found)
     assert "Traceback" not in str(found)
@@ -148,21 +156,21 @@ def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str
 )
 def test_a_database_in_which_others_came_first_is_asked_again(said: str) -> None:
     """All of it was rolled back, and by then the others are done."""
-    assert isinstance(raised(fault_of([said, "Traceback"]), "x"), RetryLater)
-    assert isinstance(raised(fault_of(["UserError", [said, ""]]), "x"), Refused)
+    assert isinstance(error_of(fault_of([said, "Traceback"]), "x"), RetryLater)
+    assert isinstance(error_of(fault_of(["UserError", [said, ""]]), "x"), CallRefused)
 
 
 def test_a_second_factor_and_a_forbidden_call_are_no_fault_of_a_command() -> None:
-    asked = raised(fault_of(["LoginException", ["device", "Code", "char"]]), "x")
+    asked = error_of(fault_of(["LoginException", ["device", "Code", "char"]]), "x")
     assert isinstance(asked, ConfigurationError)
     assert "user of its own" in str(asked)
-    forbidden = refused(403, "x")
+    forbidden = status_error(403, "x")
     assert isinstance(forbidden, Rejected)
     assert forbidden.code == "forbidden"
 
 
 def test_a_warning_s_name_is_that_without_the_records_it_is_about() -> None:
-    assert short(f"{HASH}.done") == "done"
-    assert short(f"{HASH}.delete.delegated") == "delete.delegated"
-    assert short("taxes_changed") == "taxes_changed"
-    assert short("sale.late") == "sale.late"
+    assert warning_kind(f"{HASH}.done") == "done"
+    assert warning_kind(f"{HASH}.delete.delegated") == "delete.delegated"
+    assert warning_kind("taxes_changed") == "taxes_changed"
+    assert warning_kind("sale.late") == "sale.late"

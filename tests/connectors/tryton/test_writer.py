@@ -21,10 +21,10 @@ from bridge.model.errors import (
     RetryLater,
     Unsupported,
 )
+from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.reader import TrytonReader
-from connectors.tryton.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
-from tests.connectors.tryton.place import Shop, system
+from tests.connectors.tryton.erp import Shop, system
 from tests.services.tryton import OUTSIDER, Tryton
 from tests.waiting import until
 

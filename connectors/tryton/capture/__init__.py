@@ -1,0 +1,1 @@
+"""Changes by polling, deletions by the ids that are left, and snapshots."""

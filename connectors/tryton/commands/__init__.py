@@ -1,0 +1,1 @@
+"""Commands: statements, their check against the ERP, execution and probes."""

@@ -1,0 +1,125 @@
+"""Whether a command has happened whose answer was lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from bridge.connector import Done, Effect
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from connectors.erp.probe import (
+    MAX_CONTROL_ROWS,
+    conclude_from_row,
+    finds_existing_rows,
+    probe_errors,
+)
+from connectors.tryton.commands.binding import BoundStatement, FindModel, bind
+from connectors.tryton.commands.statement import parse
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.http.errors import NoSession
+from connectors.tryton.metadata.model import ID
+
+_HOW = "declare a `probe:` that finds it, such as FIND sale.sale reference=:id"
+
+
+class TrytonProbe:
+    """Asks the ERP, by the command's `probe:`; without one by what the command itself says.
+
+    - CREATE and BUTTON: can't be told.
+    - DELETE: whether the row is gone.
+    - WRITE: whether the row holds what was to be set. Where it doesn't, a guarded command may be
+      sent again, because its guard decides then; whether another one did happen can't be told.
+    """
+
+    def __init__(self, client: TrytonClient, models: FindModel) -> None:
+        self._client = client
+        self._models = models
+
+    async def ask(self, effect: Effect) -> Done | None:
+        """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
+        the question was refused, RetryLater.
+        """
+        with probe_errors(effect):
+            if effect.probe:
+                return await self._declared(effect)
+            return await self._itself(effect)
+
+    async def _declared(self, effect: Effect) -> Done | None:
+        bound = await self._bound(effect, effect.probe)
+        if not bound.finds:
+            raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by FIND alone")
+        found = await self._find(bound, bound.where)
+        if not found:
+            await self._control(bound, [*bound.values, *(bound.key or {})])
+        return Done(rows=len(found)) if found else None
+
+    async def _itself(self, effect: Effect) -> Done | None:
+        bound = await self._bound(effect, effect.statement)
+        verb = bound.statement.verb
+        if verb not in {"WRITE", "DELETE"} or not bound.key:
+            raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
+        rows = await self._find(bound, bound.where)
+        if not rows:
+            await self._control(bound, list(bound.key))
+        # Rows that a list holds are not compared.
+        comparable = verb == "DELETE" or not any(name in bound.model.lists for name in bound.values)
+        return conclude_from_row(
+            effect,
+            row=bound.row,
+            deletes=verb == "DELETE",
+            exists=bool(rows) or not comparable,
+            holds=comparable and all(holds(row, bound) for row in rows),
+            repeatable=comparable,
+            done=Done(rows=1 if verb == "DELETE" else len(rows)),
+            advice=_HOW,
+        )
+
+    async def _bound(self, effect: Effect, text: str) -> BoundStatement:
+        try:
+            return await bind(parse(text), self._models, effect.parameters)
+        except NoSession:
+            raise
+        except ConfigurationError as error:
+            raise Rejected("bad_statement", str(error)) from error
+
+    async def _control(self, bound: BoundStatement, names: list[str]) -> None:
+        """That nothing is found means something only where the same condition finds a row that is
+        there. Raises AnswerMismatch; of a model without rows nothing is known.
+        """
+        model = bound.model.name
+        names = list(dict.fromkeys(name for name in names if name in bound.model.fields))
+        if await finds_existing_rows(partial(self._overlooked, model, names), f"model {model!r}"):
+            return
+        raise AnswerMismatch(
+            f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find a row that is there"
+        )
+
+    async def _overlooked(self, model: str, names: list[str]) -> str | None:
+        """A row that is there, where a condition on its own values doesn't find it."""
+        rows = await self._client.search_read(model, [], [ID, *names], limit=MAX_CONTROL_ROWS)
+        if not rows:
+            return None
+        whole = [row for row in rows if not any(row[name] is None for name in names)]
+        row, by = (whole[0], names) if whole else (rows[0], [ID])
+        domain = [[name, "=", row[name]] for name in by]
+        found = await self._client.search_read(model, domain, [ID], limit=1)
+        return None if found else repr((row[ID], domain))
+
+    async def _find(self, bound: BoundStatement, where: list[Any]) -> list[dict[str, Any]]:
+        fields = [name for name in bound.values if name in bound.model.fields]
+        return await self._client.search_read(bound.model.name, where, [ID, *fields], limit=2)
+
+
+def holds(row: dict[str, Any], bound: BoundStatement) -> bool:
+    """Whether the row holds what the command sets; Tryton strips texts and keeps moments in UTC."""
+    return all(_same(row.get(name), value) for name, value in bound.values.items())
+
+
+def _same(found: Any, value: Any) -> bool:
+    if isinstance(found, str) and isinstance(value, str):
+        return found.strip() == value.strip()
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return bool(found == value)

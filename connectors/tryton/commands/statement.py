@@ -1,0 +1,154 @@
+"""The statements of commands: `run:` and `probe:` of a Tryton system. Pure.
+
+```
+CREATE sale.sale party=:party, reference=:id, lines=[(product=:product, quantity=2, unit=1)]
+WRITE sale.sale(:key) comment=:comment, lines=[(id=:line, quantity=:quantity)]
+DELETE sale.line(:key)
+BUTTON sale.sale(:key)/confirm despite 'check_move_quantity'
+FIND sale.sale(:key) state=['confirmed', 'processing']     in `probe:`: is there such a row?
+```
+
+They have the form of OData's, with Tryton's own verbs. A value is a `:parameter`, 'text' (a quote is
+doubled), a number, `true`, `false` or `null`. Rows of a one2many stand in brackets, or come as a
+parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
+its id, or by fields that only it has: `party.party(code=:key)`. `despite` names the warnings that
+are passed; any other one refuses the command.
+
+Each call of Tryton is a transaction of its own, so a command is one statement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from bridge.model.errors import ConfigurationError
+from connectors.erp.statement_parser import Scalar, StatementParser, token_pattern
+
+Verb = Literal["CREATE", "WRITE", "DELETE", "BUTTON", "FIND"]
+VERBS: Final[dict[str, Verb]] = {verb: verb for verb in get_args(Verb)}
+
+
+@dataclass(frozen=True, slots=True)
+class RowLiteral:
+    """`(product=:product, quantity=2)`: a row of a one2many."""
+
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class ListLiteral:
+    """`[...]`: rows of a one2many, ids of a many2many, or what FIND takes any of."""
+
+    items: tuple[RowLiteral | Value, ...]
+
+
+Value = Scalar | ListLiteral
+Pairs = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrytonStatement:
+    """One call. `key` pairs have the name "" where only a value is given. `button`: of BUTTON."""
+
+    verb: Verb
+    model: str
+    key: Pairs | None
+    button: str
+    fields: Pairs
+    despite: frozenset[str]
+
+
+DESPITE = "despite"
+
+
+def parse(text: str) -> TrytonStatement:
+    """The statement of `run:` or `probe:`. Raises ConfigurationError that names the place."""
+    if not text.strip():
+        raise ConfigurationError(
+            "a statement for Tryton is missing, such as WRITE sale.sale(:key) comment=:comment"
+        )
+    return _TrytonParser(text.strip()).statement()
+
+
+class _TrytonParser(StatementParser[ListLiteral]):
+    token = token_pattern(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
+    field_word = "a field"
+
+    def statement(self) -> TrytonStatement:
+        verb = VERBS.get(self._read_name("a verb").upper())
+        if verb is None:
+            raise self._error(f"it should begin with one of {', '.join(VERBS)}")
+        model = self._read_name("a model")
+        key: Pairs | None = None
+        if self._take("("):
+            key = self._read_pairs(")", bare=True)
+            if not key:
+                raise self._error(f"the row has no name: {model}(:key)")
+        button = self._button(verb, model, key)
+        self._fitting(verb, model, key)
+        fields = self._read_pairs("", bare=False)
+        despite = self._despite(verb)
+        if verb == "WRITE" and not fields:
+            raise self._error("WRITE changes at least one field: comment=:comment")
+        if verb in {"DELETE", "BUTTON"} and fields:
+            raise self._error(f"{verb} takes no fields")
+        if verb == "FIND" and key is None and not fields:
+            raise self._error(f"FIND names a row, or what it holds: FIND {model} reference=:id")
+        return TrytonStatement(verb, model, key, button, fields, despite)
+
+    def _button(self, verb: Verb, model: str, key: Pairs | None) -> str:
+        if verb == "BUTTON":
+            if key is None or not self._take("/"):
+                raise self._error(
+                    f"BUTTON names a row and its button: BUTTON {model}(:key)/confirm"
+                )
+            return self._read_name("a button")
+        if self._take("/"):
+            raise self._error(f"a button is pressed by BUTTON {model}(:key)/confirm")
+        return ""
+
+    def _fitting(self, verb: Verb, model: str, key: Pairs | None) -> None:
+        if verb in {"WRITE", "DELETE"} and key is None:
+            raise self._error(f"{verb} names its row: {verb} {model}(:key)")
+        if verb == "CREATE" and key is not None:
+            raise self._error("CREATE makes a new row: what it holds stands behind the model")
+
+    def _despite(self, verb: Verb) -> frozenset[str]:
+        found: set[str] = set()
+        if self._next_index < len(self._tokens):
+            self._read_token("")
+            if verb == "FIND":
+                raise self._error("FIND changes nothing, so nothing warns")
+            while not found or self._take(","):
+                kind, text = self._read_token("a warning's name")
+                if kind != "text":
+                    raise self._error(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
+                found.add(text[1:-1].replace("''", "'"))
+            if self._next_index < len(self._tokens):
+                raise self._error(f"{self._tokens[self._next_index][1]!r} is too much at its end")
+        return frozenset(found)
+
+    def _is_over(self, end: str) -> bool:
+        if super()._is_over(end):
+            return True
+        if end:
+            return False
+        following = self._tokens[self._next_index : self._next_index + 2]
+        return following[:1] == [("name", DESPITE)] and following[1:] != [("sign", "=")]
+
+    def _read_list(self) -> ListLiteral:
+        found: list[RowLiteral | Value] = []
+        while not self._take("]"):
+            if found and not self._take(","):
+                raise self._error("a comma is missing")
+            found.append(
+                RowLiteral(self._read_pairs(")", bare=False))
+                if self._take("(")
+                else self._read_scalar()
+            )
+        return ListLiteral(tuple(found))
+
+    def _unreadable(self, rest: str) -> ConfigurationError:
+        why = "; a command is one statement" if rest.startswith(";") else ""
+        return self._error(f"{rest!r} can't be read{why}")

@@ -1,0 +1,102 @@
+"""What the ERP has that a systems file could declare: models that can be read, and their buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.suggestions import did_you_mean
+from connectors.tryton.http.client import TrytonClient
+from connectors.tryton.metadata.model import ID, TrytonModel
+from connectors.tryton.metadata.model_table import read_model
+
+USUAL_MODELS = (
+    "party.party",
+    "party.address",
+    "party.contact_mechanism",
+    "product.template",
+    "product.product",
+    "product.category",
+    "product.uom",
+    "sale.sale",
+    "sale.line",
+    "purchase.purchase",
+    "purchase.line",
+    "stock.location",
+    "stock.move",
+    "stock.shipment.out",
+    "account.invoice",
+    "account.invoice.line",
+    "production",
+    "project.work",
+)
+"""What the users of most companies know, as far as their modules are there. Of several hundred
+models the others are settings, links and reports.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedModel:
+    """A model, and its buttons with what stands on them."""
+
+    model: TrytonModel
+    buttons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredModels:
+    """`refused`: models that this user may not read, and the ERP's words."""
+
+    models: Mapping[str, DescribedModel]
+    refused: Mapping[str, str]
+
+
+async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> DiscoveredModels:
+    """These models, or the usual ones. Raises ConfigurationError for one that isn't there."""
+    there = {
+        name.removeprefix("model.").removesuffix(".search_read")
+        for name in await client.methods()
+        if name.startswith("model.") and name.endswith(".search_read")
+    }
+    problems = [unknown_model(name, there) for name in wanted if name not in there]
+    if problems:
+        raise ConfigurationError(f"{where}: {'; '.join(problems)}")
+    names = list(wanted) or [name for name in USUAL_MODELS if name in there]
+    buttons = await _buttons(client, names)
+    models: dict[str, DescribedModel] = {}
+    refused: dict[str, str] = {}
+    for name in names:
+        try:
+            model = await read_model(client, name, where)
+            models[name] = DescribedModel(model, buttons.get(name, {}))
+            await client.search_read(name, [], [ID], limit=1)
+        except (Rejected, ConfigurationError) as error:
+            models.pop(name, None)
+            refused[name] = str(error).removeprefix(f"{where}, ").removeprefix(f"{where}: ")
+    if not models:
+        why = "; ".join(f"{name}: {said}" for name, said in refused.items()) or "none of the usual"
+        raise ConfigurationError(
+            f"{where}: no model can be read ({why}); name them with --entities"
+        )
+    return DiscoveredModels(models, refused)
+
+
+def unknown_model(name: str, there: set[str]) -> str:
+    """That there is no such model, and what may have been meant."""
+    return f"Tryton has no model {name!r}{did_you_mean(name, there)}"
+
+
+async def _buttons(client: TrytonClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The buttons of these models; none where this user may not read which there are."""
+    try:
+        rows = await client.search_read(
+            "ir.model.button", [["model", "in", list(names)]], ["model", "name", "string"]
+        )
+    except Rejected:
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        label = " ".join(str(row["string"] or "").split())
+        found.setdefault(row["model"], {})[row["name"]] = label
+    return found

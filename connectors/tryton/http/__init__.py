@@ -1,0 +1,1 @@
+"""Remote calls: where they go, the session, and the errors that come back."""

@@ -1,0 +1,1 @@
+"""Models and their fields, and models as tables of the port."""
