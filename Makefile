@@ -13,7 +13,7 @@ WORKERS ?= 4
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup build services lint test demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services lint test demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -27,17 +27,27 @@ help:
 	@echo "make busy-checks N=100   so many checks beside a bridge at work; none finds anything wrong"
 	@echo "make setup      only the virtual environment, .venv"
 	@echo "make services   only the servers that tests need"
+	@echo "make lock       write locks/ for what pyproject.toml asks for; ARGS=--upgrade for newer versions"
 	@echo "make build      compile what is compiled again, after a change of it"
 	@echo "make clean      remove everything that was made"
 
 setup: .make/setup build
 
-# Compiled by `build`, once, and not in pip's environment of its own as well.
-.make/setup: pyproject.toml setup.py constraints.txt
+# Everything is of locks/dev.txt, which names the hash of each file. Compiled by `build`, once.
+.make/setup: pyproject.toml setup.py locks/dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	BRIDGE_BUILD=interpreted $(BIN)/python -m pip install -q -e '.[all,dev]' -c constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
+	BRIDGE_BUILD=interpreted $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	mkdir -p .make && touch $@
+
+# What runs, what compiles it, and what works on it; for every Python and platform at once.
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+lock: setup
+	$(LOCK) pyproject.toml --extra all --extra dev -o locks/dev.txt $(ARGS)
+	$(LOCK) pyproject.toml --extra all -c locks/dev.txt -o locks/runtime.txt
+	printf 'cython\nsetuptools\n' | $(LOCK) - -c locks/dev.txt -o locks/build.txt
 
 # The compiled modules shadow their Python files, so they are made again when those change.
 COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/protocol/frames.py connectors/postgres/protocol/frames.pxd)

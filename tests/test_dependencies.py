@@ -1,15 +1,18 @@
-"""What is imported is declared, and what is pinned is wanted."""
+"""What is imported is declared, locked by its hash, and of a licence that permits it."""
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.locks import lock_text, locked_versions
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -80,9 +83,68 @@ def test_a_file_of_a_driver_is_imported_by_nothing_at_its_top(path: str) -> None
                 assert not (node.module == folder and name in {n.name for n in node.names}), file
 
 
-def test_every_dependency_is_pinned() -> None:
-    pinned = names((ROOT / "constraints.txt").read_text().splitlines())
-    wanted = names(PROJECT["dependencies"])
-    for extra in PROJECT["optional-dependencies"].values():
-        wanted |= names(extra)
-    assert wanted - pinned - {"legacy-bridge", "setuptools"} == set()
+def wanted(*extras: str) -> set[str]:
+    requirements = list(PROJECT["dependencies"])
+    for extra in extras:
+        requirements += PROJECT["optional-dependencies"][extra]
+    return names(requirements) - {"legacy-bridge"}
+
+
+def test_every_dependency_is_locked() -> None:
+    assert wanted(*PROJECT["optional-dependencies"]) <= locked_versions("dev").keys()
+    assert wanted("kafka", "postgres", "odbc") <= locked_versions("runtime").keys()
+
+
+def test_what_runs_is_what_was_tested() -> None:
+    tested = locked_versions("dev")
+    for lock in ("runtime", "build"):
+        assert locked_versions(lock).items() <= tested.items(), lock
+
+
+@pytest.mark.parametrize("lock", ["runtime", "build", "dev"])
+def test_a_lock_has_the_hash_of_each_file_and_no_address(lock: str) -> None:
+    text = lock_text(lock)
+    assert "://" not in text
+    assert "--index" not in text
+    requirements = re.split(r"\n(?! )", text.strip())
+    assert len(requirements) == len(locked_versions(lock))
+    for requirement in requirements:
+        assert "--hash=sha256:" in requirement
+
+
+def test_what_is_installed_is_of_the_lock() -> None:
+    versions = locked_versions("dev")
+    installed: dict[str, str] = {
+        canonicalize_name(each.name): each.version for each in distributions()
+    }
+    of_the_project = wanted("all", "dev", "kit") & installed.keys()
+    assert {name: installed[name] for name in of_the_project} == {
+        name: versions[name] for name in of_the_project
+    }
+
+
+#: What a licence's text or SPDX expression may name. LGPL is used unchanged and by import only.
+PERMITTED = re.compile(
+    r"\b(MIT|Apache|BSD|ISC|PSF|Python Software Foundation|MPL|Mozilla|LGPL|Lesser|Unlicense|0BSD)"
+)
+FORBIDDEN = re.compile(r"\bA?GPL|(?<!Lesser )\bGeneral Public License")
+
+
+def licence(name: str) -> str:
+    """What a distribution says of its licence: expression, else classifiers, else its first words."""
+    metadata = distribution(name).metadata
+    expression = " ".join(metadata.get_all("License-Expression") or [])
+    classifiers = [
+        text for text in metadata.get_all("Classifier") or [] if text.startswith("License")
+    ]
+    return expression or " ".join(classifiers) or " ".join(metadata.get_all("License") or [])[:80]
+
+
+def test_the_licence_of_whatever_is_shipped_with_the_bridge_permits_it() -> None:
+    here = {canonicalize_name(each.name) for each in distributions()}
+    shipped = locked_versions("runtime").keys() & here
+    assert {"aiokafka", "psycopg", "sqlalchemy"} <= shipped
+    for name in shipped:
+        text = licence(name)
+        assert PERMITTED.search(text), f"{name}: {text!r}"
+        assert not FORBIDDEN.search(text), f"{name}: {text!r}"

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from bridge.cli.app import group
 from tests.cli.place import PROGRAM, made
 from tests.docker_files import ROOT, environment, instructions, stages
+from tests.locks import locked_versions
 from tests.services.ports import free_ports
 from tests.waiting import PATIENCE, SOON
 
@@ -45,17 +46,15 @@ def test_the_last_stage_installs_and_compiles_nothing() -> None:
         assert not re.search(r"\b(pip|apt-get|gcc|git|curl)\b", run)
 
 
-def test_what_is_built_and_installed_is_what_the_constraints_say() -> None:
-    build = stages()[0]
-    assert environment(build)["PIP_CONSTRAINT"] == "/source/constraints.txt"
-    at = [each.word for each in build].index("ENV")
-    pips = [number for number, each in enumerate(build) if "pip " in each.text]
-    assert pips, "nothing is installed"
-    assert min(pips) > at
+def test_what_is_built_and_installed_is_what_the_locks_say() -> None:
+    """By the hash of each file, build tools included; nothing is resolved while an image is built."""
+    commands = [part for run in words(0, "RUN") for part in run.split("&&") if "pip " in part]
+    assert len(commands) == 4
+    for command in commands:
+        assert "--require-hashes -r locks/" in command or "--no-deps" in command, command
+        assert "pip wheel" not in command or "--no-build-isolation" in command
     required = (ROOT / "pyproject.toml").read_text().split("requires = [", 1)[1].split("]")[0]
-    pinned = (ROOT / "constraints.txt").read_text().lower()
-    for name in re.findall(r'"([a-z]+)', required):
-        assert f"\n{name}==" in pinned, f"{name} builds the wheel"
+    assert set(re.findall(r'"([a-z]+)', required)) <= locked_versions("build").keys()
 
 
 def test_it_runs_as_a_number_and_has_one_folder_to_write_into() -> None:

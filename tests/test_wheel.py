@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.docker_files import environment, stages
+from tests.locks import locked_versions
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,7 +44,7 @@ class Installed:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the steps of the image's build stage have run, as the Dockerfile has them:
-    `source`, `wheels` and `opt/bridge`, an environment with the wheel and the constraints.
+    `source`, `wheels` and `opt/bridge`, an environment with the wheel and what locks/ says.
 
     From a copy, so that no earlier build's files get into it.
     """
@@ -58,7 +60,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left = source / "examples" / "odata" / "var"
     left.mkdir(exist_ok=True)
     (left / "password").write_text("what running an example leaves")
-    paths = {path: str(folder / path[1:]) for path in ("/source", "/wheels", "/opt/bridge")}
+    paths = {
+        path: str(folder / path[1:]) for path in ("/source", "/wheels", "/opt/bridge", "/opt/build")
+    }
     variables = {
         name: _moved(value, paths)
         for name, value in environment(build).items()
@@ -153,23 +157,18 @@ def test_the_image_compiles_every_module_that_can_be(wheel: Path) -> None:
     }
 
 
-def test_what_the_image_holds_is_of_the_constraints(built: Path) -> None:
+def test_what_the_image_holds_is_of_the_lock(built: Path) -> None:
     frozen = subprocess.run(
         [str(built / "opt" / "bridge" / "bin" / "python"), "-m", "pip", "freeze"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    pinned = {_name(line): line for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    found = {_name(line): line for line in frozen if "legacy" not in line}
-    assert {"aiokafka", "psycopg", "pyodbc"} <= found.keys()
-    assert {name: line.partition("==")[2] for name, line in found.items()} == {
-        name: pinned[name].partition("==")[2] for name in found
-    }
-
-
-def _name(line: str) -> str:
-    return re.split(r"==|@", line)[0].strip().lower().replace("_", "-").replace(".", "-")
+    locked = locked_versions("runtime")
+    installed = dict(line.split("==") for line in frozen if "legacy" not in line)
+    assert {"aiokafka", "psycopg", "pyodbc"} <= installed.keys()
+    versions = {canonicalize_name(name): version for name, version in installed.items()}
+    assert versions == {name: locked[name] for name in versions}
 
 
 def test_the_demo_runs_from_the_wheel(installed: Installed) -> None:
