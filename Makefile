@@ -10,15 +10,22 @@ SOURCE ?= postgres
 ARGS ?=
 # Processes that run tests side by side, each with servers of its own; most tests wait.
 WORKERS ?= 4
+PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# Folders below tests/; all of them without.
+STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock build services lint test demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services check unit test demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
 	@echo "make example-odata, make example-tryton   start a real ERP for an example, until Ctrl-C"
-	@echo "make test       lint, types, layers and all tests (real PostgreSQL, Kafka and registry)"
+	@echo "make check      lint, types and layers"
+	@echo "make unit       every test that starts no server and no process"
+	@echo "make test       check and all tests (real PostgreSQL, Kafka, registry and ERPs)"
+	@echo "make test STAGE=capture   the tests of one stage or folder, of several:"
+	@echo "                STAGE='cli connectors/odata'; ARGS='-x -k name' goes to pytest"
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
 	@echo "make torture N=200   random kills, then every event compared with an oracle;"
 	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
@@ -71,14 +78,21 @@ TRYTON := $(wildcard tests/services/tryton*.py tests/services/files/tryton/kit/*
 .make/services: tests/services/install.py examples/tryton/start.py examples/tryton/company.py tests/services/files/cap/package.json $(TRYTON) .make/setup
 	if $(BIN)/python -m tests.services.install; then touch $@; fi
 
-lint: setup
+check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy bridge connectors tests $(wildcard benchmarks examples)
 	$(BIN)/lint-imports --no-logo
 
-test: lint services
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25 $(ARGS)
+unit: setup
+	$(BIN)/pytest $(PARALLEL) -m unit $(ARGS)
+
+# The files of one stage are looked for below tests/.
+comma := ,
+STAGES := $(addprefix tests/,$(subst $(comma), ,$(STAGE)))
+
+test: $(if $(STAGE),,check) services
+	$(BIN)/pytest $(PARALLEL) --durations 25 $(STAGES) $(ARGS)
 
 demo: setup
 	$(BIN)/bridgectl demo

@@ -8,6 +8,9 @@ by `private_postgres(settings)`, `private_kafka(settings)` or `private_registry(
 `odata_v2` is the same server for tests of V2 (`odata_v2.v2`); `odatapy` is a V4 service with delta
 links, empty, too; `private_cap(auth, csrf=..., page=..., token_seconds=...)` one of CAP that is set up
 specially: the one of the test before where that wanted the same, with nothing left in it.
+
+What a test starts, its markers say (`tests/marks.py`); what starts other processes than servers asks
+for `processes`.
 """
 
 import os
@@ -20,10 +23,11 @@ from hypothesis import HealthCheck, settings
 
 from bridge.model import redaction
 from bridge.model.redaction import Redactor
-from tests.secret_scan import leaks_in_topics, pytest_configure, pytest_unconfigure
+from tests import secret_scan
+from tests.marks import mark
+from tests.process_guard import ProcessGuard
+from tests.secret_scan import leaks_in_topics
 from tests.services.errors import Unavailable
-
-__all__ = ["pytest_configure", "pytest_unconfigure"]
 
 if TYPE_CHECKING:
     from tests.services.cap import Auth, Cap
@@ -38,6 +42,15 @@ if TYPE_CHECKING:
 if settings.get_current_profile_name() != "ci":
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    secret_scan.pytest_configure(config)
+    config.pluginmanager.register(ProcessGuard(), "bridge-process-guard")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    secret_scan.pytest_unconfigure(config)
 
 
 class PrivatePostgres(Protocol):
@@ -92,6 +105,11 @@ def own_redactor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def processes() -> None:
+    """Permission to start processes; what asks for it is marked `process` and is no unit test."""
+
+
+@pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     from tests.services import provide
 
@@ -137,6 +155,20 @@ def private_kafka() -> Iterator[PrivateKafka]:
 
     with ExitStack() as stack:
         yield lambda settings=None: stack.enter_context(provide.private_kafka(settings, brief=True))
+
+
+@pytest.fixture(scope="module")
+def module_kafka() -> Iterator[PrivateKafka]:
+    """Starts brokers that end with the module."""
+    from tests.services import provide
+
+    def start(settings: Mapping[str, str] | None = None) -> "Kafka":
+        with available():
+            broker = provide.private_kafka(settings, brief=True)
+        return stack.enter_context(broker)
+
+    with ExitStack() as stack:
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -297,6 +329,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Each worker starts servers of its own, so nothing that one does is seen by another.
     """
+    for item in items:
+        mark(item)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:

@@ -204,6 +204,7 @@ def test_the_configuration_of_the_example_is_right(name: str, tmp_path: Path) ->
     assert answer.exit_code == 0, answer.output
 
 
+@pytest.mark.usefixtures("processes")
 def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Path) -> None:
     """As in a pod: no HOME, a working folder and a configuration that nobody writes into."""
     place = made(tmp_path / "etc")

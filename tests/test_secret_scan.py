@@ -5,6 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 LEAKING = """\
 import base64, logging, subprocess, sys
 from urllib.parse import quote
@@ -45,6 +47,7 @@ def test_other_programs(): subprocess.run(["echo", secret("x")], capture_output=
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_secret_that_gets_out_fails_its_test(tmp_path: Path) -> None:
     (tmp_path / "test_leaking.py").write_text(LEAKING)
     (tmp_path / "test_clean.py").write_text(CLEAN)

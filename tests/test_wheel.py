@@ -17,7 +17,11 @@ from tests.docker_files import environment, stages
 from tests.locks import locked_versions
 
 ROOT = Path(__file__).parents[1]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("processes"),
+]
 
 
 @dataclass(frozen=True, slots=True)

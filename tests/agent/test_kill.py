@@ -39,6 +39,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
     await process.stdout.read()
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.slow
 async def test_killed_again_and_again_each_event_is_answered_by_exactly_one_command(
     tmp_path: Path,

@@ -3,14 +3,13 @@
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tests.bad_input.place import Place
+from tests.cli.place import create_erp
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
@@ -62,8 +61,7 @@ def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = Tr
     (folder / "var").mkdir()
     # Not among what the bridge writes, which is looked through.
     database = folder.with_name(f"{folder.name}.db")
-    program = folder / "legacy" / "erp.py"
-    subprocess.run([sys.executable, str(program), f"sqlite:///{database}", "create"], check=True)
+    create_erp(folder / "legacy" / "erp.py", database)
     config = folder / "bridge.yaml"
     config.write_text(config.read_text().replace("log: sqlite:///var/bridge.db", f"log: {log}"))
     system = folder / "systems" / "erp.yaml"

@@ -72,6 +72,7 @@ def unchanged(made: Erp) -> bool:
     return made.sql("select netwr, lifsk, ztext from vbak") == [(100, "", None)]
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_people_send_is_refused_in_words_before_it_is_sent(made: Erp) -> None:
     send = ("commands", "send")
     calls = []
@@ -101,6 +102,7 @@ def test_what_people_send_is_refused_in_words_before_it_is_sent(made: Erp) -> No
     assert made.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carried_out(
     made: Erp,
 ) -> None:

@@ -105,6 +105,7 @@ commands:
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_no_log_status_receipt_or_file_has_a_secret_that_a_service_repeats(
     echo: Echo, tmp_path: Path
 ) -> None:

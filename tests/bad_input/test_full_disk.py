@@ -47,6 +47,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         holder.stdin.close()
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
     tmp_path: Path, small_disk: SmallDisk
 ) -> None:

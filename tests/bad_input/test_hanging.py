@@ -73,7 +73,7 @@ class Erp:
         assert answer.code == 0, answer
 
 
-@pytest.fixture(params=["odata", "tryton"])
+@pytest.fixture(params=[pytest.param("odata", marks=pytest.mark.cap), "tryton"])
 def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erp]:
     folder = tmp_path / "bridge"
     if request.param == "odata":
@@ -98,6 +98,7 @@ def hanging(what: Callable[[Asked], bool]) -> Callable[[Asked], str | None]:
     return lambda asked: HANG if what(asked) else None
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("command", [False, True], ids=["a poll", "a command"])
 def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: Erp, command: bool) -> None:
     with erp.running() as run:

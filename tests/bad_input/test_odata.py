@@ -29,6 +29,7 @@ def erp(tmp_path: Path, cap: Cap) -> Iterator[Service]:
         yield made
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Service) -> None:
     place = erp.place
     with place.running() as run:
@@ -53,6 +54,7 @@ def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Serv
         erp.until_customers()
 
 
+@pytest.mark.usefixtures("processes")
 def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service) -> None:
     """A type that nobody knows, an entity without a key, a field that is not there."""
     place, whole = erp.place, document(erp.cap)
@@ -109,6 +111,7 @@ def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service)
     assert place.call("check").code == 0
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service) -> None:
     erp.edit(**{"{entity: customer, from: customer_id}": "{entity: client, from: customer_id}"})
     place = erp.place
@@ -117,12 +120,14 @@ def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service)
     place.fails("run", code=2, says=says)
 
 
+@pytest.mark.usefixtures("processes")
 def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Service) -> None:
     erp.edit(**{"capture: {poll: 0.2,": "login: {pasword: x}\ncapture: {pol: 0.2,"})
     says = ("systems/erp.yaml:4: login.pasword", "systems/erp.yaml:5: capture.pol:")
     erp.place.fails("check", code=2, says=says)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(
     ("reaction", "said"),
     [
@@ -153,6 +158,7 @@ def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
         erp.until_customers()
 
 
+@pytest.mark.usefixtures("processes")
 def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -> None:
     whole = erp.users.get("Customers").content
     halves = [
@@ -172,6 +178,7 @@ def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -
             erp.until_customers()
 
 
+@pytest.mark.usefixtures("processes")
 def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     outside = b'<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]><x>&file;</x>'
@@ -192,6 +199,7 @@ def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> 
         assert "a web page ('Fiori')" in run.text
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Service) -> None:
     place = erp.place
     strangers: list[Asked] = []
@@ -224,6 +232,7 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Servi
     assert strangers == []
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Service) -> None:
     erp.edit(**{"PATCH Customers(:key) name=:name": "PATCH Customers(:key) nam=:name"})
     erp.edit(**{"POST Customers ID=:key, name=:name": "GET Customers ID=:key, name=:name"})

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.bad_input.erp import Erp, erp
 from tests.bad_input.place import until
 from tests.secret_scan import secret
@@ -24,6 +26,7 @@ def order(number: int, status: int) -> str:
     )
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_path: Path) -> None:
     made = erp(tmp_path / "erp", set_up=False)
     place = made.place

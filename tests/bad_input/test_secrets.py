@@ -39,6 +39,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_secret_that_is_not_there_is_named_by_every_command(tmp_path: Path) -> None:
     place = Place(tmp_path, {"MASK": secret("mask")})
     (tmp_path / "systems").mkdir()
@@ -63,6 +64,7 @@ def test_a_secret_that_is_not_there_is_named_by_every_command(tmp_path: Path) ->
     assert not (tmp_path / "bridge.db").exists()
 
 
+@pytest.mark.usefixtures("processes")
 def test_secrets_that_are_there_are_in_no_word_of_what_fails_with_them(tmp_path: Path) -> None:
     place = Place(
         tmp_path,
@@ -82,6 +84,7 @@ def test_secrets_that_are_there_are_in_no_word_of_what_fails_with_them(tmp_path:
     place.fails("setup", "shop", "--yes", code=1, says=["system 'shop'", "127.0.0.1"])
 
 
+@pytest.mark.usefixtures("processes")
 def test_reads_before_setup_name_what_makes_them_possible(tmp_path: Path) -> None:
     made = erp(tmp_path / "erp", set_up=False)
     says = ["journal of 'erp'", "`bridgectl setup erp`"]
@@ -94,6 +97,7 @@ def test_reads_before_setup_name_what_makes_them_possible(tmp_path: Path) -> Non
     assert made.place.call("get", "customer", "1").code == 0
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_modules_are_loaded_ends_with_0(
     tmp_path: Path, number: signal.Signals

@@ -150,6 +150,7 @@ async def test_what_a_source_lost_is_read_again_and_its_deletes_are_written(
         await check_log(rig)
 
 
+@pytest.mark.usefixtures("processes")
 async def test_capture_killed_again_and_again_counts_on_and_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL of the process at any moment; positions are counted on from the checkpoint record."""
     source = PolledLegacy(tmp_path / "erp.json", compare=0.3)

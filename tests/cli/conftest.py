@@ -16,7 +16,7 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def lived_once(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def lived_once(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A bridge that ran and was ended in order; for tests that only read."""
     place = made(tmp_path_factory.mktemp("lived") / "demo")
     live(place)
@@ -31,7 +31,7 @@ def lived(lived_once: Place, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def bridge_runs(lived: Place) -> Iterator[Place]:
+def bridge_runs(processes: None, lived: Place) -> Iterator[Place]:
     """The copy with `bridgectl run` on it, once it captures."""
     with lived.running():
         end = time.monotonic() + PATIENCE

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
@@ -116,16 +117,16 @@ def made(folder: Path) -> Place:
     """The demo's configuration in `folder`, with a legacy system that has customers."""
     shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
     (folder / "var").mkdir()
-    subprocess.run(
-        [
-            sys.executable,
-            str(folder / "legacy" / "erp.py"),
-            f"sqlite:///{folder}/var/erp.db",
-            "create",
-        ],
-        check=True,
-    )
+    create_erp(folder / "legacy" / "erp.py", folder / "var" / "erp.db")
     return Place(folder)
+
+
+def create_erp(program: Path, database: Path) -> None:
+    """The tables and customers of the demo's ERP, as `python erp.py URL create` makes them."""
+    erp = runpy.run_path(str(program))
+    engine = erp["connect"](f"sqlite:///{database}")
+    erp["create"](engine)
+    engine.dispose()
 
 
 def order(number: int, customer: int, total: int, status: int = 1) -> str:

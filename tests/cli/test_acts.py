@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from bridge.model.position import parse_position
 from tests.cli.place import Place, order
 
@@ -44,6 +46,7 @@ def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Plac
     assert bridge_runs.call(*words, *expect).rows[1]["code"] == "conflict"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_command_that_waits_for_approval_says_so(lived: Place) -> None:
     file = lived.folder / "systems" / "erp.yaml"
     file.write_text(file.read_text().replace("tier: outside_the_loop", "tier: in_the_loop"))
@@ -173,6 +176,7 @@ def test_offsets_of_a_group_that_lives_stay(bridge_runs: Place) -> None:
     assert "live members" in answer.err
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
     (letter,) = lived.call("dead", "--kind", "event", "--json").rows
     mended = (

@@ -96,6 +96,7 @@ def test_postgres(tmp_path: Path, database: str) -> None:
                     look(place, expected)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("log", ["embedded", "kafka"])
 def test_a_journal(tmp_path: Path, log: str, request: pytest.FixtureRequest) -> None:
     place = made(tmp_path / "demo")

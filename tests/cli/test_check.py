@@ -229,6 +229,7 @@ def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Pl
     assert "odd.py: defines no Agent, and no file beside it imports it" in problem["what"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(place: Place) -> None:
     """Not even what a program that they run prints."""
     text = "import os, subprocess\nprint('hello')\nos.write(1, b'here')\nsubprocess.run(['echo', 'there'])\n"

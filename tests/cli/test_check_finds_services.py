@@ -360,6 +360,7 @@ def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
     finds(made.place, Mistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"]))
 
 
+@pytest.mark.usefixtures("processes")
 @mistakes(
     Mistake(
         "database gone", lambda made: made.database.unlink(), 1, ["there is no SQLite database"]

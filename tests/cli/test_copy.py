@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bridge.wiring.copying import next_request
 from tests.cli.place import Place, order
 
@@ -13,6 +15,7 @@ def move(place: Place, url: str) -> None:
     place.config.write_text(text.replace(line, f"log: {url}"))
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_copied_log_goes_on_without_gap_or_repeat(lived: Place) -> None:
     before = lived.call("tail", "sales_order", "--no-follow", "--json").rows
     (copied,) = lived.call("log", "copy", "--to", f"sqlite:///{lived.folder}/new.db", "--json").rows

@@ -13,6 +13,7 @@ from tests.cli.place import PROGRAM
 START = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(
     "words",
     [

@@ -122,6 +122,7 @@ def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
     assert "use another name" in again.err
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_replay_whose_group_is_deleted_ends_instead_of_going_on_without_its_past(
     lived: Place,
 ) -> None:

@@ -32,6 +32,7 @@ def test_the_overview_lists_every_command() -> None:
     assert all(f"  {name} " in shown.output for name in COMMANDS)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_name_the_program(shell: str) -> None:
     shown = CliRunner().invoke(group, ["completion", shell])

@@ -7,10 +7,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.cli.place import made
 from tests.waiting import PATIENCE
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_running_bridge_check_and_status_say_that_the_file_was_removed(tmp_path: Path) -> None:
     place = made(tmp_path / "demo")
     log = place.folder / "var" / "bridge.db"
@@ -34,6 +37,7 @@ def test_the_running_bridge_check_and_status_say_that_the_file_was_removed(tmp_p
     assert any("the log has no checkpoint" in row["what"] for row in answer.rows)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_topic_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
     place = made(tmp_path / "demo")
     log = place.folder / "var" / "bridge.db"

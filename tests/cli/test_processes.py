@@ -13,10 +13,12 @@ from tests.cli.place import PROGRAM, Place, live, made, order
 from tests.waiting import PATIENCE, SOON
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) -> None:
     assert live(made(tmp_path / "demo")) < SOON
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, number: int) -> None:
     with bridge_runs.start("tail", "sales_order", "--json") as tail:
@@ -36,6 +38,7 @@ def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, numb
         assert tail.stderr.read() == ""
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> None:
     command = (
         f"'{PROGRAM}' -c '{lived_once.config}' tail --no-follow --from beginning --json | head -1"
@@ -50,6 +53,7 @@ def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> N
     assert done.stderr.strip() == "0"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: Place) -> None:
     command = f"'{PROGRAM}' -c '{lived_once.config}' tail customer --from beginning | head -1"
     done = subprocess.run(
@@ -59,6 +63,7 @@ def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: 
     assert done.stderr == ""
 
 
+@pytest.mark.usefixtures("processes")
 def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
     def code(*words: str) -> int:
         return subprocess.run([str(PROGRAM), *words], capture_output=True, check=False).returncode
@@ -71,6 +76,7 @@ def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
     assert code(*config, "snapshot", "customer", "--where", "x") == 2
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_missing_configuration_is_told_with_the_folder_and_how_to_name_another(
     tmp_path: Path,
 ) -> None:
@@ -83,6 +89,7 @@ def test_a_missing_configuration_is_told_with_the_folder_and_how_to_name_another
         assert part in done.stderr
 
 
+@pytest.mark.usefixtures("processes")
 def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
     (lived.folder / "var" / "bridge.db").write_bytes(b"this is no database" * 100)
     done = subprocess.run(
@@ -96,6 +103,7 @@ def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
     assert "bridge.db" in done.stderr
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_overview_answers_at_once_and_imports_nothing_heavy() -> None:
     used = os.times().children_user
     subprocess.run([str(PROGRAM), "--help"], capture_output=True, check=True)

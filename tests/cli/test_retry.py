@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bridge.commands.receipts.builder import HELD_BACK, refused, settled
 from bridge.config import load
 from bridge.model.command import Command, CommandRecord, command_id, seal
@@ -53,6 +55,7 @@ def asked_for(
     return records
 
 
+@pytest.mark.usefixtures("processes")
 def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(lived: Place) -> None:
     one, other, _ = asked_for(
         lived,

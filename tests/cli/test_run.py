@@ -26,6 +26,7 @@ def lines(err: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_part_that_is_refused_at_the_start_is_told_once(place: Place) -> None:
     code, err = run(place, "--only", "capture")
     assert code == 1
@@ -36,6 +37,7 @@ def test_a_part_that_is_refused_at_the_start_is_told_once(place: Place) -> None:
     assert "state=failed" in told
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_part_that_is_refused_at_the_start_is_told_once_as_json(place: Place) -> None:
     code, err = run(place, "--only", "capture", "--json")
     assert code == 1
@@ -52,6 +54,7 @@ def with_a_broken_file(place: Place) -> Iterator[None]:
     place.config.write_text(before)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: Place) -> None:
     with with_a_broken_file(place):
         code, err = run(place)
@@ -68,6 +71,7 @@ def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: Place) -> N
     assert all(one["what"] for one in told)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_missing_file_and_a_missing_agent_are_told_once_as_json(place: Place) -> None:
     (place.folder / "agents" / "odd.py").write_text("x = 1\n")
     code, err = run(place, "--json")
@@ -81,6 +85,7 @@ def test_a_missing_file_and_a_missing_agent_are_told_once_as_json(place: Place) 
     assert told["file"] == "bridge.yaml"
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
     place: Place, form: tuple[str, ...]
@@ -105,6 +110,7 @@ def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
         assert lines("\n".join(told))[-1]["level"] == "warning"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_part_that_fails_for_good_ends_the_process_where_that_is_asked_for(place: Place) -> None:
     """With exit code 1, the others in order: a supervisor starts it again, and tries the part."""
     assert place.call("setup", "erp", "--yes").code == 0

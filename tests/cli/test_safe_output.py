@@ -47,7 +47,7 @@ for words in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def evil(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A log whose rows, letters and errors hold what would steer a terminal."""
     place = made(tmp_path_factory.mktemp("evil") / "demo")
     failing = FAILING.replace('f"no idea', f'{EVIL!r} + f"no idea')
@@ -60,6 +60,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp437", "ascii"])
 def test_data_steers_no_terminal_in_any_encoding(evil: Place, encoding: str) -> None:
     words = json.dumps([["-c", str(evil.config), *command] for command in COMMANDS])

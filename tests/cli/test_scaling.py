@@ -6,6 +6,8 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.cli.place import Place, made, order
 from tests.docs.pages import page
 from tests.waiting import PATIENCE
@@ -24,6 +26,7 @@ def started(place: Place, stack: ExitStack, words: list[str], name: str) -> subp
     return process
 
 
+@pytest.mark.usefixtures("processes")
 def test_processes_share_the_work_and_a_second_capture_takes_over(tmp_path: Path) -> None:
     place = made(tmp_path / "demo")
     assert place.call("setup", "erp", "--yes").code == 0

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bridge.commands.receipts.builder import intent, settled, unknown
 from bridge.config import load
 from bridge.model import headers
@@ -71,6 +73,7 @@ def test_a_command_in_progress_is_left_to_its_executor(lived: Place) -> None:
     assert "commands --state unknown" in missing.err
 
 
+@pytest.mark.usefixtures("processes")
 def test_who_waits_for_a_receipt_waits_past_an_intent(lived: Place) -> None:
     record = asked_for(lived, given_up=False)
     with lived.running():

@@ -42,6 +42,7 @@ def wait_for(path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("form", HANDLERS)
 def test_a_bridge_ends_within_five_seconds_of_a_signal_with_busy_handlers(
     place: Place, form: str
@@ -86,6 +87,7 @@ def with_a_call(place: Place, function: str) -> None:
     path.write_text(before + field + rest)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_process_whose_event_loop_is_blocked_is_cut_off(
     place: Place, signals: int, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from tests.cli.place import Place
 
 READER = """
@@ -20,6 +22,7 @@ async def look(event, ctx):
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(lived: Place) -> None:
     """The file of the ERP can no longer be opened by those who read it."""
     (lived.folder / "agents" / "reader.py").write_text(READER)

@@ -27,6 +27,7 @@ from tests.commands.test_unledgered import commands, ends, words
 from tests.waiting import ended
 
 
+@pytest.mark.usefixtures("processes")
 async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_its_successor(
     tmp_path: Path,
 ) -> None:
@@ -44,6 +45,7 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
     assert effects(tmp_path) == {one.id: 1 for one in (*sent, after)}
 
 
+@pytest.mark.usefixtures("processes")
 async def test_what_another_has_begun_since_the_probe_is_probed_for_again(tmp_path: Path) -> None:
     (one,) = commands(1)
     after = sealed("note_order", "9", args={"reason": "x"})

@@ -111,6 +111,7 @@ async def unproven(here: World) -> bool:
     return any(r.code == "unproven" for r in await written(here))
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", [BEFORE_RECEIPTS, AFTER_RECEIPTS])
 async def test_killed_while_it_disputes_a_receipt_the_command_is_not_carried_out(
     step: str, tmp_path_factory: pytest.TempPathFactory

@@ -94,6 +94,7 @@ async def receipt(here: World, command_id: str) -> str:
     return found[0]
 
 
+@pytest.mark.usefixtures("processes")
 async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(erp: Erp) -> None:
     today = datetime.now(UTC) + timedelta(hours=1)
     late = sealed("raise_total", key="late", deadline=today)
@@ -116,6 +117,7 @@ async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(e
     assert erp.act(TOTAL, TOTAL.replace("0001", "0002")) == [6, 5]
 
 
+@pytest.mark.usefixtures("processes")
 async def test_what_took_effect_in_front_of_a_crash_is_told_though_its_time_is_over(
     erp: Erp,
 ) -> None:

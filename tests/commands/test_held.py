@@ -163,6 +163,7 @@ async def test_the_deadline_of_a_held_command_runs(here: World) -> None:
     assert orders(here) == {"1": (5, "01", "block 1"), "2": (5, None, None)}
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", [AFTER_LEGACY, BEFORE_RECEIPTS, AFTER_RECEIPTS])
 async def test_killed_at_a_step_a_held_command_is_neither_lost_nor_carried_out_twice(
     step: str, tmp_path_factory: pytest.TempPathFactory

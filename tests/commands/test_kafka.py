@@ -88,6 +88,7 @@ def broker(kafka: Kafka, tmp_path: Path) -> Broker:
     return Broker(tmp_path, f"kafka://{kafka.bootstrap}", f"acme{uuid.uuid4().hex[:8]}")
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", ["before_intents", "after_intents", "acted:1", "before_receipts"])
 async def test_killed_at_a_step_each_command_takes_effect_once(broker: Broker, step: str) -> None:
     sent = commands()
@@ -104,6 +105,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once(broker: Broker, s
     assert found == ["reconciled" if before[one.id] else "succeeded" for one in sent]
 
 
+@pytest.mark.usefixtures("processes")
 async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
     broker: Broker,
 ) -> None:
@@ -120,6 +122,7 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
     assert effects(broker.folder) == {one.id: 1, after.id: 1}
 
 
+@pytest.mark.usefixtures("processes")
 async def test_what_a_successor_has_ended_an_executor_frozen_before_its_effect_leaves_alone(
     broker: Broker,
 ) -> None:

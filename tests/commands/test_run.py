@@ -209,6 +209,7 @@ async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> Non
     assert orders(here)["1"][0] == 10
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", [AFTER_LEGACY, BEFORE_RECEIPTS, AFTER_RECEIPTS])
 async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receipt(
     tmp_path: Path, step: str

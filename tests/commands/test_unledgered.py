@@ -92,6 +92,7 @@ IN_DOUBT = [
 ALL_DONE = ["after_receipts"]
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", [*BEFORE_ANY, *IN_DOUBT, *ALL_DONE])
 async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can_tell(
     tmp_path: Path, step: str
@@ -121,6 +122,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can
             assert [await states(here, one) for one in sent] == [[*begun, *more] for more in again]
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", ["before_intents", "after_intents", "acted:1", "before_receipts"])
 async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome_open(
     tmp_path: Path, step: str
@@ -142,6 +144,7 @@ async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome
             assert effects(tmp_path) == {one.id: 1 for one in sent}
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("step", ["before_probe", "after_probe", "after_intents", "acted:1"])
 async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays_one(
     tmp_path: Path, step: str
@@ -274,6 +277,7 @@ async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_
     assert writer.probed == []
 
 
+@pytest.mark.usefixtures("processes")
 async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expires(
     tmp_path: Path,
 ) -> None:
@@ -292,6 +296,7 @@ async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expi
     assert effects(tmp_path) == {happened.id: 1}
 
 
+@pytest.mark.usefixtures("processes")
 async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
     tmp_path: Path,
 ) -> None:
@@ -385,6 +390,7 @@ async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
     assert writer.probed == []
 
 
+@pytest.mark.usefixtures("processes")
 async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(here: World) -> None:
     """Written again and again, they would fill it, and nobody would know what is waited for."""
     await send(here, *commands())

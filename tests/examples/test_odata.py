@@ -17,7 +17,7 @@ from tests.services.errors import Unavailable
 from tests.services.install import cache
 
 PORT = 4004
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.cap]
 
 
 class Erp:

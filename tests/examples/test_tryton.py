@@ -19,7 +19,7 @@ from tests.services.install import cache
 
 PORT = 8000
 NAMES = tuple(company.STOCK)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.tryton]
 
 
 class Erp:

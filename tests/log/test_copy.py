@@ -126,7 +126,7 @@ async def source(tmp_path: Path, bridge: str) -> AsyncIterator[Side]:
     await side.log.close()
 
 
-@pytest.fixture(params=["embedded", "kafka"])
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.registry)])
 async def target(
     request: pytest.FixtureRequest, tmp_path: Path, bridge: str
 ) -> AsyncIterator[Side]:

@@ -29,6 +29,7 @@ def test_a_disk_that_is_full_or_nearly_so_is_told_with_what_is_left(
     assert disk_problem(path) == ""
 
 
+@pytest.mark.usefixtures("processes")
 def test_check_and_status_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` was green while nothing could be written, and `status` blamed the source."""
     demo = made(tmp_path / "demo")

@@ -68,6 +68,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path: Path) -> None:
     """On a file system of 5 MB, in a mount namespace of its own that ends with the program."""
     private = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
@@ -91,6 +92,7 @@ def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path:
     assert went_on == "went on"
 
 
+@pytest.mark.usefixtures("processes")
 async def test_several_processes_append_at_once_and_lose_nothing(
     tmp_path: Path, open_embedded: OpenEmbedded
 ) -> None:
@@ -142,6 +144,7 @@ async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path
         await log.close()
 
 
+@pytest.mark.usefixtures("processes")
 async def test_programs_that_open_and_close_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
     """The last one that closes it takes it for itself for a moment; topics come up meanwhile."""
     program = (

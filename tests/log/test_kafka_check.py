@@ -1,7 +1,7 @@
 """What running will need of a cluster, asked beforehand; each finding names its setting."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,10 +39,9 @@ from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import SCHEMA_IDS, SCHEMAS, internal_topic, replay_topic
-from tests.conftest import available
+from tests.conftest import PrivateKafka
 from tests.log.conftest import OpenEmbedded
 from tests.secret_scan import secret
-from tests.services import provide
 from tests.services.ports import free_ports
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Strict:
 
 
 @pytest.fixture(scope="module")
-def strict() -> Iterator[Strict]:
+def strict(module_kafka: PrivateKafka) -> Strict:
     login, far, nobody = free_ports(3)
     names = ("bridge", "stranger", "agents", "readers")
     logins = " ".join(f'user_{name}="{PASSWORD}"' for name in names)
@@ -88,11 +87,9 @@ def strict() -> Iterator[Strict]:
         "super.users": "User:ANONYMOUS",
         "transaction.max.timeout.ms": "30000",
     }
-    with available():
-        broker = provide.private_kafka(settings, brief=True)
-    with broker:
-        _grant(broker.bootstrap)
-        yield Strict(broker.bootstrap, f"127.0.0.1:{login}", f"127.0.0.1:{far}", nobody)
+    broker = module_kafka(settings)
+    _grant(broker.bootstrap)
+    return Strict(broker.bootstrap, f"127.0.0.1:{login}", f"127.0.0.1:{far}", nobody)
 
 
 def _grant(bootstrap: str) -> None:

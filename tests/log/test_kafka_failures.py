@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from bridge.log.kafka import KafkaLog, KafkaSettings
 from bridge.log.port import Entry, Record, RecordTooLarge, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
-from tests.conftest import available
-from tests.services import provide
+from tests.conftest import PrivateKafka
 from tests.services.ports import free_ports
 from tests.waiting import PATIENCE
 
@@ -36,12 +35,9 @@ def name() -> str:
 
 
 @pytest.fixture(scope="module")
-def mortal() -> "Iterator[Kafka]":
+def mortal(module_kafka: PrivateKafka) -> "Kafka":
     """A broker for tests that kill it: one after the other, as starting costs."""
-    with available():
-        broker = provide.private_kafka(brief=True)
-    with broker:
-        yield broker
+    return module_kafka()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from tests.services import kafka as brokers
 from tests.services.ports import free_ports
 from tests.waiting import until
 
+pytestmark = pytest.mark.kafka
+
 PASSWORD = secret("kafka")
 FIRST, SECOND = secret("kafka-first"), secret("kafka-second")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
@@ -77,7 +79,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         "listener.name.login.plain.sasl.jaas.config": f'{PLAIN} user_bridge="{PASSWORD}";',
         "listener.name.login.scram-sha-512.sasl.jaas.config": SCRAM,
     }
-    with brokers.local(settings) as broker:
+    with brokers.local(settings, brief=True) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         wanted = UserScramCredentialUpsertion(
             "bridge",

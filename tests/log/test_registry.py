@@ -39,7 +39,7 @@ def schema(scale: int = 2, precision: int = 15, **more: object) -> str:
     return json.dumps({"type": "record", "name": "Row", "namespace": "erp.o", "fields": fields})
 
 
-@pytest.fixture(params=["embedded", "kafka", "http"])
+@pytest.fixture(params=["embedded", "kafka", pytest.param("http", marks=pytest.mark.registry)])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes clients of one registry, each as another process would."""
     bridge = f"t{secrets.token_hex(4)}"

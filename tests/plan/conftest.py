@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.services import permission
+
 ROOT = Path(__file__).parents[2]
 SOURCES = ("bridge", "connectors", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 #: What `make build` compiled: the sum and the path of each file.
@@ -70,14 +72,15 @@ def compile_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         elif source.exists():
             shutil.copy(source, folder / name)
-    made = subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
-        cwd=folder,
-        env={**os.environ, "BRIDGE_BUILD": "compiled", "CFLAGS": "-O1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with permission.granted():
+        made = subprocess.run(
+            [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+            cwd=folder,
+            env={**os.environ, "BRIDGE_BUILD": "compiled", "CFLAGS": "-O1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert made.returncode == 0, made.stdout + made.stderr
     return folder
 

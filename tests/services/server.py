@@ -4,6 +4,7 @@ import signal
 from types import TracebackType
 from typing import Protocol, Self
 
+from tests.services import permission
 from tests.services.errors import Unavailable
 
 
@@ -65,6 +66,7 @@ class Service:
 
     def start(self) -> None:
         """Start it, over what it left, and wait until it serves."""
+        permission.check()
         self._server.start()
 
     def kill(self) -> None:

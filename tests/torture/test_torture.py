@@ -12,6 +12,8 @@ from tests.torture.kill import OFTEN, at_first, at_step, filled, settle, torture
 from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 
 def embedded(folder: Path) -> SqlitePlace:
     return SqlitePlace(folder, EmbeddedFile(folder), "acme")

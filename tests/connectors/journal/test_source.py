@@ -498,6 +498,7 @@ for number in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
 async def test_everything_that_other_processes_commit_meanwhile_is_told(
     legacy: Legacy, mode: str

@@ -178,6 +178,8 @@ def harms(dice: random.Random, table: str) -> Any:
     return rule
 
 
+@pytest.mark.cap
+@pytest.mark.odatapy
 @pytest.mark.parametrize("means", ["delta", "changed", "v2", "listing"])
 async def test_broken_answers_in_mid_load_lose_nothing(
     tmp_path: Path, request: pytest.FixtureRequest, means: str

@@ -120,6 +120,8 @@ def own() -> Iterator[Cap]:
 
 
 @pytest.mark.slow
+@pytest.mark.cap
+@pytest.mark.odatapy
 @pytest.mark.timeout(240 + 60 * ROUNDS)
 class TestLoad:
     """One load for each way to notice changes."""

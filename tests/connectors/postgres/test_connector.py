@@ -20,6 +20,7 @@ def test_the_connector_is_registered_under_its_name() -> None:
     assert connector.name == "postgres"
 
 
+@pytest.mark.usefixtures("processes")
 def test_psycopg_is_imported_only_when_a_part_is_made() -> None:
     seen = "import connectors.postgres, sys; print('psycopg' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)

@@ -236,6 +236,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(("moment", "repeated"), [("before", False), ("after", True)])
 async def test_an_executor_killed_around_its_commit_is_made_up_for_once(
     ready: Place, moment: str, repeated: bool
