@@ -25,7 +25,7 @@ async def check(system: System) -> list[Finding]:
     """As `bridge.connector.Connector.check`. An ERP that can't be reached is a finding too."""
     try:
         async with TrytonClient(system) as client:
-            await client.begin()
+            await client.log_in()
             found = list(_contexts(client, system))
             for use in system.tables:
                 found += [finding async for finding in _table(client, system, use)]

@@ -50,7 +50,7 @@ class TrytonConnector:
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`."""
         async with TrytonClient(system) as client:
-            await client.begin()
+            await client.log_in()
             tables = ModelTables(system, client)
             found, problems = {}, []
             for use in system.tables:

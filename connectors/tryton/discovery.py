@@ -56,7 +56,7 @@ async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> D
     """These models, or the usual ones. Raises ConfigurationError for one that isn't there."""
     there = {
         name.removeprefix("model.").removesuffix(".search_read")
-        for name in await client.methods()
+        for name in await client.remote_methods()
         if name.startswith("model.") and name.endswith(".search_read")
     }
     problems = [unknown_model(name, there) for name in wanted if name not in there]

@@ -176,7 +176,7 @@ async def test_tryton_takes_a_secret_that_is_replaced(rotation: Rotation) -> Non
         login = {"user": "me", "password": "${file:secret}"}
         url = f"{between.address}/erp"
         client = TrytonClient(rotation.system(connector="tryton", url=url, login=login))
-        await survives(rotation, client.reach)
+        await survives(rotation, client.check_reachable)
         await client.close()
 
 

@@ -61,7 +61,7 @@ class Poll:
         found = 0
         for name in (WRITTEN, CREATED):
             domain = [[name, "!=", None], *more]
-            rows = await self._client.model(
+            rows = await self._client.call_model(
                 model,
                 "search_read",
                 domain,
@@ -158,7 +158,7 @@ class Poll:
         for at in range(0, len(ids), self._page):
             asked = list(ids[at : at + self._page])
             domain = [[ID, "in", asked]]
-            listed = await self._client.model(
+            listed = await self._client.call_model(
                 model, "search", domain, 0, None, None, context=inactive
             )
             found.update(set(map(int, listed)).intersection(asked))

@@ -30,7 +30,7 @@ class TrytonSnapshot:
         domain = domain_of(known, where or {})
         with_inactive = {"active_test": False}
         found = await self._readable(
-            table, self._client.model(table, "search_count", domain, context=with_inactive)
+            table, self._client.call_model(table, "search_count", domain, context=with_inactive)
         )
         return int(found)
 

@@ -78,7 +78,7 @@ class TrytonSource:
     async def _open(self, after: Checkpoint | None) -> Checkpoint:
         saved = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
         # By itself: after a few wrong passwords Tryton makes a user wait.
-        await self._client.begin()
+        await self._client.log_in()
         self._trail = DeletionLog(
             self._client, self._look, self._overlap, saved.get(DELETION_LOG_MODEL)
         )

@@ -42,7 +42,7 @@ class ErpDefinitions:
     async def check_button(self, model: str, button: str) -> None:
         """Raises ConfigurationError where the model has no such button."""
         if self._methods is None:
-            self._methods = await self._method_flights.result("", self._client.methods)
+            self._methods = await self._method_flights.result("", self._client.remote_methods)
         there = _buttons(self._methods, model)
         if button not in there:
             hint = did_you_mean(button, there, list_all=True)

@@ -73,7 +73,7 @@ class TrytonWriter:
         right before may be so again.
         """
         try:
-            await self._client.reach()
+            await self._client.check_reachable()
         except NoSession as error:
             if not self._ready:
                 raise
@@ -201,7 +201,7 @@ class TrytonWriter:
         try:
             while True:
                 try:
-                    return await self._client.model(
+                    return await self._client.call_model(
                         bound.model.name,
                         method,
                         *params,
@@ -218,7 +218,7 @@ class TrytonWriter:
                         raise
                     passed.add(warning)
                 # As a person's client does: for this user, this warning and the next call alone.
-                await self._client.model(WARNING_MODEL, "skip", warning, False)
+                await self._client.call_model(WARNING_MODEL, "skip", warning, False)
         except OutcomeUnknown:
             raise
         except BridgeError:
@@ -232,8 +232,8 @@ class TrytonWriter:
         # What is told is why the command failed, not that this did.
         with suppress(BridgeError):
             names = [["name", "in", sorted(passed)]]
-            if left := await self._client.model(WARNING_MODEL, "search", names, 0, None, None):
-                await self._client.model(WARNING_MODEL, "delete", left)
+            if left := await self._client.call_model(WARNING_MODEL, "search", names, 0, None, None):
+                await self._client.call_model(WARNING_MODEL, "delete", left)
 
 
 def _call(bound: BoundStatement, ids: list[int]) -> tuple[str, list[Any]]:

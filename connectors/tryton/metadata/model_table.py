@@ -125,7 +125,7 @@ class ModelTables:
 async def read_model(client: TrytonClient, name: str, where: str) -> TrytonModel:
     """What the catalogue says of a model. Raises ConfigurationError for an unknown one."""
     try:
-        told = await client.model(name, "fields_get", [])
+        told = await client.call_model(name, "fields_get", [])
     except CallRefused as error:
         if error.fault.kind == "" and error.fault.text.strip("'\"") == name:
             raise ConfigurationError(

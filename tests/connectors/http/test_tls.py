@@ -46,7 +46,7 @@ async def open_odata(address: str, tls: TlsFiles | None) -> None:
 async def open_tryton(address: str, tls: TlsFiles | None) -> None:
     client = TrytonClient(tryton_system(f"{address.replace('//', '//me:pw@')}/erp", tls=tls))
     try:
-        await client.begin()
+        await client.log_in()
     finally:
         await client.close()
 

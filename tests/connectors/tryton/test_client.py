@@ -25,7 +25,7 @@ async def problem(of: System) -> str:
     """What is said when a session begins."""
     async with TrytonClient(of) as client:
         with pytest.raises(ConfigurationError) as caught:
-            await client.begin()
+            await client.log_in()
     return str(caught.value)
 
 
@@ -142,7 +142,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
             async def begun() -> bool:
                 """A slow ERP may answer later than the client waits."""
                 with suppress(RetryLater):
-                    await client.begin()
+                    await client.log_in()
                     return True
                 return False
 
@@ -154,7 +154,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
         assert caught.value.after == after
     async with TrytonClient(system(between.url(tryton.url))) as client:
         with pytest.raises(RetryLater, match="can't be reached"):
-            await client.begin()
+            await client.log_in()
 
 
 def hanging(_: Asked) -> str:
@@ -167,7 +167,7 @@ async def test_a_session_is_ended_within_a_moment_whatever_the_erp_does(tryton: 
         of = system(between.url(tryton.url))
         for busy in (False, True):
             client = TrytonClient(of)
-            await client.begin()
+            await client.log_in()
             between.rule = hanging
             between.asked.clear()
             if busy:

@@ -147,7 +147,7 @@ async def test_an_answer_of_too_many_values_is_refused_as_too_large(
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
         between.rule = answering(say)
         with pytest.raises(BridgeError, match=r"more than 100 values; ask for fewer rows"):
-            await client.model("party.party", "search_read", [])
+            await client.call_model("party.party", "search_read", [])
         with pytest.raises(OutcomeUnknown, match="more than 100 values; it may have happened"):
             await client.call("model.party.party.write", [1], {}, changes=True)
 
