@@ -22,11 +22,11 @@ import fastavro
 
 from bridge.connector import Batch, Change, Column, Shape, Transaction
 from bridge.model.avro import change_schema, schema_text
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 from bridge.model.types import parse_type
 from bridge.plan import execute
-from bridge.plan.make import entity_type, make_plan
-from bridge.plan.record import Decoder
+from bridge.plan.lazy_record import Decoder
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Wire
 
 COLUMNS = (
@@ -148,11 +148,11 @@ def main() -> int:
     transaction = Transaction("77", 500, 1_700_000_000_000_000)
     measured: list[tuple[str, float]] = []
 
-    def executor(wire: Wire) -> tuple[Shape, execute.Executor]:
+    def executor(wire: Wire) -> tuple[Shape, execute.RowEncoder]:
         made = shape(wire)
         spec = EntitySpec("erp", "orders", "public.orders")
         plan = make_plan(spec, entity_type(spec, made), made)
-        return made, execute.Executor(plan, "acme", 1, 2, 6)
+        return made, execute.RowEncoder(plan, "acme", 1, 2, 6)
 
     values: list[bytes] = []
     for wire, make in ((Wire.PGOUTPUT, pgoutput_row), (Wire.PYTHON, tuple)):

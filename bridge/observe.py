@@ -145,7 +145,7 @@ class CommandsHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetterWritten:
     """Something went to the dead-letter topic; `kind` row, record, event, command. What can be said
     of it: the row's key, `place` and `show`, by which `bridgectl dead` finds the letter, and, where
     a handler failed, which one, how often and where in it.
@@ -225,7 +225,7 @@ class HandlerBlocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class RowsRead:
     """Reads asked of the gateway and the queries that they became."""
 
     system: str
@@ -236,7 +236,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
+class Throttled:
     """A system asked to be left alone for `seconds`; no read of it begins before that."""
 
     system: str
@@ -281,13 +281,13 @@ Notice = (
     | SnapshotProgress
     | CommandsHeld
     | DeletesWithheld
-    | DeadLetter
+    | DeadLetterWritten
     | Handled
     | HandlerFailed
     | HandlerWaits
     | HandlerBlocks
-    | Read
-    | HeldBack
+    | RowsRead
+    | Throttled
     | CommandMoved
     | Confirmed
 )

@@ -27,7 +27,7 @@ FORGOTTEN_AFTER_S = 900.0
 _DIGITS = re.compile(r"\d+")
 
 
-class Repeats(NamedTuple):
+class RepeatedFailure(NamedTuple):
     """How often something has failed in a row, and for how many seconds."""
 
     tries: int
@@ -68,7 +68,7 @@ class RetryReports:
         self._clock = clock
         self._failures: dict[Hashable, _Failure] = {}
 
-    def failed(self, key: Hashable, reason: str) -> Repeats | None:
+    def failed(self, key: Hashable, reason: str) -> RepeatedFailure | None:
         """One more try has failed; None where nothing about it is news. The same reason with other
         numbers in it (an offset, a time, a port) or other blanks is the same reason.
         """
@@ -91,14 +91,14 @@ class RetryReports:
         failure.due, failure.reported_at = now + interval, now
         failure.reports += 1
         failure.is_reported = True
-        return Repeats(failure.tries, now - failure.began)
+        return RepeatedFailure(failure.tries, now - failure.began)
 
     def is_failing(self, key: Hashable) -> bool:
         """Whether it has failed and hasn't ended since."""
         failure = self._failures.get(key)
         return failure is not None and failure.ended is None
 
-    def ended(self, key: Hashable) -> Repeats | None:
+    def ended(self, key: Hashable) -> RepeatedFailure | None:
         """It has failed for the last time; None where it hadn't, or nothing of it was reported."""
         failure = self._failures.get(key)
         if failure is None or failure.ended is not None:
@@ -106,4 +106,4 @@ class RetryReports:
         failure.ended = self._clock()
         if not failure.is_reported:
             return None
-        return Repeats(failure.tries, failure.ended - failure.began)
+        return RepeatedFailure(failure.tries, failure.ended - failure.began)

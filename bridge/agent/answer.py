@@ -13,7 +13,7 @@ from bridge.model.command import Command, CommandRecord, default_idempotency_key
 from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, Rejected
 from bridge.model.event import Event, RowVersion
-from bridge.model.fixed import Target, target
+from bridge.model.system_records import Target, target
 
 
 @dataclass(frozen=True, slots=True)

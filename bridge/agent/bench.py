@@ -19,12 +19,12 @@ from bridge.model.command import Command
 from bridge.model.error_text import describe_error
 from bridge.model.errors import Rejected
 from bridge.model.event import Event
-from bridge.model.fixed import encode, encode_key
 from bridge.model.headers import event_id
 from bridge.model.names import split_entity
 from bridge.model.position import format_position
 from bridge.model.provenance import KnownRow, Provenance
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import encode, encode_key
 from bridge.model.types import Entity, Relation
 from bridge.observe import ignore
 

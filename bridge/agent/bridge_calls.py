@@ -22,7 +22,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.model.event import Event
-from bridge.model.wire import HEADER_SIZE
+from bridge.model.framing import HEADER_SIZE
 from bridge.observe import Notice, Observer, ignore
 from bridge.waiting import PartWaiting
 

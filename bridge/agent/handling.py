@@ -14,15 +14,15 @@ from bridge.agent.contract import Events, HoldsKeys
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.error_trace import handler_trace
 from bridge.agent.lane import Written
-from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Record, TopicPartition
+from bridge.log.system_topics import ENTRY_OVERHEAD, SystemTopicCodec, UnreadableRecord, entry_size
 from bridge.model import headers
 from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.event import Event
-from bridge.model.fixed import DeadLetter
 from bridge.model.provenance import KnownRow, Provenance
-from bridge.observe import DeadLetter as DeadLetterNotice
+from bridge.model.system_records import DeadLetter
+from bridge.observe import DeadLetterWritten as DeadLetterNotice
 from bridge.observe import Handled, HandlerFailed, Observer
 from bridge.waiting import PartWaiting, failure_of
 
@@ -42,7 +42,7 @@ class Handling:
         agent: DeclaredAgent,
         events: Events,
         attempts: Attempts,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         parked: HoldsKeys | None,
         *,
         max_record_bytes: int,

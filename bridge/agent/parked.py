@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from bridge.log.fixed import FixedCodec
-from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, TopicPartition
+from bridge.log.read_to_end import read_past_markers
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import RetryLater
-from bridge.model.fixed import RELEASED, DeadLetter
+from bridge.model.system_records import RELEASED, DeadLetter
 
 LOOK_AGAIN = 1.0
 READ_TIMEOUT_S = 0.5
@@ -24,7 +24,7 @@ class ParkedKeys:
     def __init__(
         self,
         log: Log,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         agent: str,
         entities: Mapping[str, str],
         clock: Callable[[], float] = monotonic,
@@ -93,7 +93,7 @@ class ParkedKeys:
         self._looked = since = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())
         while any(self._reader.position(place) < end for place, end in ends.items()):
-            records = await read_past_marks(self._reader, ends, 1000, READ_TIMEOUT_S)
+            records = await read_past_markers(self._reader, ends, 1000, READ_TIMEOUT_S)
             if records:
                 since = self._clock()
             elif self._clock() - since > PATIENCE_S:

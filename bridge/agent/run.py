@@ -41,10 +41,10 @@ from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
 from bridge.agent.parked import ParkedKeys
 from bridge.agent.retry_waits import Backoff
 from bridge.agent.window import Slot, Window
-from bridge.log.fixed import FixedCodec
 from bridge.log.group_progress import GroupProgress
-from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
+from bridge.log.partition_owner import ObservedGroup, PartitionOwner, own_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import GroupMoved, Observer, ignore
@@ -107,7 +107,7 @@ class AgentRunner:
         *,
         bridge: str,
         log: Log,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         events: Events,
         reads: Reads,
         commands: Commands,
@@ -180,7 +180,7 @@ class AgentRunner:
             if self._parked is not None:
                 await self._parked.open()
             await self._begin()
-            async with owned_partitions(
+            async with own_partitions(
                 self._log,
                 self._bridge,
                 self._group,
@@ -312,7 +312,7 @@ class AgentRunner:
                 )
         self._handlers.cancel()
 
-    async def _work(self, owned: OwnedPartitions, stop: asyncio.Event) -> None:
+    async def _work(self, owned: PartitionOwner, stop: asyncio.Event) -> None:
         reading = asyncio.create_task(self._read(owned))
         writing = asyncio.create_task(self._write(owned))
         stopping = asyncio.create_task(stop.wait())
@@ -335,7 +335,7 @@ class AgentRunner:
             await asyncio.gather(*map(_ended, (reading, writing)), _ended(stopping))
             await self.revoked(frozenset(self._lanes))
 
-    async def _read(self, owned: OwnedPartitions) -> None:
+    async def _read(self, owned: PartitionOwner) -> None:
         failures = 0
         while self._failure is None:
             full = [place for place, lane in self._lanes.items() if lane.window.full]
@@ -414,7 +414,7 @@ class AgentRunner:
             async with asyncio.timeout(GRACE):
                 await self._idle.wait()
 
-    async def _write(self, owned: OwnedPartitions) -> None:
+    async def _write(self, owned: PartitionOwner) -> None:
         while not self._ending and self._failure is None:
             await _set_within(self._finished, OFFSETS_EVERY)
             owes = any(len(lane.window) for lane in self._lanes.values())
@@ -422,7 +422,7 @@ class AgentRunner:
             self._finished.clear()
             await self._write_all(owned)
 
-    async def _write_all(self, owned: OwnedPartitions) -> None:
+    async def _write_all(self, owned: PartitionOwner) -> None:
         lanes = list(self._lanes.values())
         for lane in lanes:
             lane.gather()
@@ -430,7 +430,7 @@ class AgentRunner:
         due = [lane for lane in lanes if lane.due(now) or (self._ending and lane.upto is not None)]
         await asyncio.gather(*(self._write_lane(owned, lane) for lane in due))
 
-    async def _write_lane(self, owned: OwnedPartitions, lane: Lane) -> None:
+    async def _write_lane(self, owned: PartitionOwner, lane: Lane) -> None:
         assert lane.upto is not None, "only lanes with something to write"  # noqa: S101
         try:
             async for attempt in tenacity.AsyncRetrying(

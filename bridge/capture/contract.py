@@ -13,8 +13,8 @@ from typing import Final, Literal, Protocol
 
 from bridge.connector import Connector, System
 from bridge.log.port import Entry, Log, Registry
-from bridge.model.declare import EntitySpec
-from bridge.model.fixed import DeadLetter
+from bridge.model.specs import EntitySpec
+from bridge.model.system_records import DeadLetter
 from bridge.observe import Observer, ignore
 
 CONTROL: Final = "control"
@@ -45,7 +45,7 @@ CRASH_POINTS: Final = (
 
 
 class DeadLetters(Protocol):
-    """Makes entries of the dead-letter topic; `bridge.log.fixed.FixedCodec` is one."""
+    """Makes entries of the dead-letter topic; `bridge.log.system_topics.SystemTopicCodec` is one."""
 
     async def open(self) -> None: ...
 

@@ -19,7 +19,7 @@ from bridge.capture.checkpoint.store import between
 from bridge.capture.contract import CONTROL
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.delete_limit import parse_delete_limit
-from bridge.model.encoded import condition_from_json
+from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import Rejected
 from bridge.model.names import internal_topic
 

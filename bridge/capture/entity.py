@@ -12,14 +12,14 @@ from bridge.capture.snapshot.windows import Touched
 from bridge.connector import DELETE, Change, Shape
 from bridge.log.port import Entry, RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
-from bridge.model.compat import KEY_SUFFIX, incompatibilities
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
 from bridge.model.names import change_topic
+from bridge.model.schema_compatibility import KEY_SUFFIX, incompatibilities
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
-from bridge.plan.raw import Failure, cells_of
+from bridge.plan.execute import RowEncoder
+from bridge.plan.failed_row import FailedRow, cells_of
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Plan, Wire
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
@@ -58,7 +58,7 @@ class CapturedEntity:
         self._key_schema = 0
         self._target = target
         self._registry = registry
-        self._executors: dict[Shape, Executor] = {}
+        self._executors: dict[Shape, RowEncoder] = {}
 
     async def open(self) -> None:
         """Learn from the registry what the entity looked like so far, or that something else stands
@@ -76,11 +76,11 @@ class CapturedEntity:
             return
         self._value_schema, self._key_schema = value.id, key.id
 
-    def executor(self, shape: Shape) -> Executor | None:
+    def executor(self, shape: Shape) -> RowEncoder | None:
         """The executor for rows of this shape, once `adapt` has made it."""
         return self._executors.get(shape)
 
-    async def adapt(self, shape: Shape) -> Executor:
+    async def adapt(self, shape: Shape) -> RowEncoder:
         """Make ready for rows of a shape that wasn't seen before.
 
         A column that is gone stays a field, which is null. Raises Incompatible, saying why and
@@ -109,8 +109,8 @@ class CapturedEntity:
         self._executors[shape] = executor
         return executor
 
-    def _executor(self, plan: Plan) -> Executor:
-        return Executor(
+    def _executor(self, plan: Plan) -> RowEncoder:
+        return RowEncoder(
             plan,
             self._target.bridge,
             self._key_schema,
@@ -186,7 +186,7 @@ def _schemas(entity: Entity) -> tuple[Schema, Schema]:
 
 
 def touched(
-    executor: Executor, changes: Sequence[Change], entries: Sequence[Entry]
+    executor: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
 ) -> list[Touched]:
     """Which keys these changes touched, and whether the stream told all of their rows.
 
@@ -199,7 +199,7 @@ def touched(
     return [Touched(key, complete=count > partial[key]) for key, count in told.items()]
 
 
-def is_partial(executor: Executor, change: Change) -> bool:
+def is_partial(executor: RowEncoder, change: Change) -> bool:
     """Whether the event of this change names columns as unavailable."""
     plan, (_, _, old, old_full, new, *_) = executor.plan, change
     if new is None or (plan.wire is not Wire.PYTHON and b"u" not in bytes(new)):
@@ -210,14 +210,14 @@ def is_partial(executor: Executor, change: Change) -> bool:
     return any(index in away for step in plan.steps for index in step.columns)
 
 
-def _key(executor: Executor, change: Change) -> bytes:
+def _key(executor: RowEncoder, change: Change) -> bytes:
     """The key of the new row; it may have been told with the old one only."""
     entries: list[Entry] = []
     executor.changes([change], 0, 0, entries)
     return entries[-1][0] or b"" if entries else b""
 
 
-def keys_of(executor: Executor, failures: Sequence[Failure]) -> list[bytes]:
+def keys_of(executor: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
     """Which keys the changes were about that became no event, as far as their keys can be told."""
     entries: list[Entry] = []
     for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
@@ -228,7 +228,7 @@ def keys_of(executor: Executor, failures: Sequence[Failure]) -> list[bytes]:
     return [entry[0] for entry in entries if entry[0] is not None]
 
 
-def row_keys(executor: Executor, rows: Sequence[Any]) -> list[bytes]:
+def row_keys(executor: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
     """The key of each raw row, aligned; empty where it can't be told, so that no event has it."""
     found: list[bytes] = []
     for row in rows:
@@ -239,7 +239,7 @@ def row_keys(executor: Executor, rows: Sequence[Any]) -> list[bytes]:
     return found
 
 
-def failure_reason(failure: Failure) -> str:
+def failure_reason(failure: FailedRow) -> str:
     """Why a change is set aside, with the sizes of what was too large."""
     if not failure.oversized:
         return str(failure.error)

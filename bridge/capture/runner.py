@@ -35,7 +35,7 @@ from bridge.model.errors import (
     OutcomeUnknown,
     RetryLater,
 )
-from bridge.model.names import change_topic, fixed_topic
+from bridge.model.names import change_topic, system_topic
 from bridge.observe import SourceState, WorkReported
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
@@ -354,7 +354,7 @@ def topics(wires: CaptureDependencies) -> list[TopicSpec]:
     ]
     return [
         *changes,
-        TopicSpec(fixed_topic(wires.bridge, "dead")),
+        TopicSpec(system_topic(wires.bridge, "dead")),
         store.topic(wires.bridge),
         status_record.topic(wires.bridge),
         control.topic(wires.bridge),

@@ -12,11 +12,11 @@ from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
 from bridge.capture.outbox import Group
 from bridge.connector import Shape
 from bridge.model.errors import ConfigurationError
-from bridge.model.fixed import DeadLetter
-from bridge.observe import DeadLetter as SetAside
+from bridge.model.system_records import DeadLetter
+from bridge.observe import DeadLetterWritten as SetAside
 from bridge.observe import EntityPaused
-from bridge.plan.execute import Executor
-from bridge.plan.raw import Failure
+from bridge.plan.execute import RowEncoder
+from bridge.plan.failed_row import FailedRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,7 +50,9 @@ class CaptureState:
         if position > self.progress.position:
             self.progress = replace(self.progress, position=position)
 
-    async def executor(self, entity: CapturedEntity, shape: Shape, group: Group) -> Executor | None:
+    async def executor(
+        self, entity: CapturedEntity, shape: Shape, group: Group
+    ) -> RowEncoder | None:
         """The executor for rows of a shape; None when the entity is paused, by now or before, or
         unfit.
         """
@@ -94,8 +96,8 @@ class CaptureState:
     def set_aside(
         self,
         entity: CapturedEntity,
-        executor: Executor,
-        failures: Iterable[Failure],
+        executor: RowEncoder,
+        failures: Iterable[FailedRow],
         group: Group,
     ) -> None:
         """Dead letters for what became no event."""
@@ -129,7 +131,7 @@ class CaptureState:
             )
 
 
-def _raw_text(executor: Executor, failure: Failure) -> str | None:
+def _raw_text(executor: RowEncoder, failure: FailedRow) -> str | None:
     """The row's content as JSON text; None where it can't be told, which must not cost the letter."""
     try:
         return executor.raw_text(failure.change)

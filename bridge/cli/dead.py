@@ -19,11 +19,11 @@ from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
 from bridge.cli.shown.page import Page, after_option, limit_option
 from bridge.cli.shown.rows import print_json
 from bridge.cli.shown.safe_text import safe_text
-from bridge.model.fixed import RELEASED, DeadLetter
+from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
     from bridge.cli.decoding import Decoded
-    from bridge.model.declare import EntitySpec
+    from bridge.model.specs import EntitySpec
     from bridge.wiring import Bridge
 
 KINDS = ("row", "record", "event", "command")

@@ -11,12 +11,12 @@ from bridge.cli.given.start import Start, offsets
 from bridge.cli.reading import history, partitions_of
 from bridge.cli.shown import records
 from bridge.log.port import Record
-from bridge.model import wire
+from bridge.model import framing
 from bridge.model.canonical import plain
 from bridge.model.error_text import describe_error, error_message
 from bridge.model.event import Event
-from bridge.model.fixed import FIXED, FixedKey, FixedRecord, Kind
-from bridge.model.names import fixed_topic
+from bridge.model.names import system_topic
+from bridge.model.system_records import SYSTEM_TOPICS, SystemKey, SystemRecord, TopicKind
 from bridge.wiring import Bridge
 
 
@@ -28,9 +28,9 @@ class Decoded:
 
     record: Record
     event: Event | None = None
-    kind: Kind | None = None
-    key: FixedKey = ""
-    fixed: FixedRecord | None = None
+    kind: TopicKind | None = None
+    key: SystemKey = ""
+    fixed: SystemRecord | None = None
     unreadable: str = ""
 
     @property
@@ -74,8 +74,8 @@ class Decoding:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._kinds: dict[str, Kind] = {
-            fixed_topic(bridge.name, fixed.topic): kind for kind, fixed in FIXED.items()
+        self._kinds: dict[str, TopicKind] = {
+            system_topic(bridge.name, fixed.topic): kind for kind, fixed in SYSTEM_TOPICS.items()
         }
 
     async def decode(self, record: Record) -> Decoded:
@@ -96,7 +96,7 @@ class Decoding:
 
 
 def _framed(value: bytes) -> bool:
-    return len(value) >= wire.HEADER_SIZE and value[0] == wire.MAGIC
+    return len(value) >= framing.HEADER_SIZE and value[0] == framing.MAGIC
 
 
 async def fixed_history(
@@ -106,7 +106,7 @@ async def fixed_history(
     isn't there yet has none.
     """
     there = await bridge.log.topics()
-    topics = [topic for name in names if (topic := fixed_topic(bridge.name, name)) in there]
+    topics = [topic for name in names if (topic := system_topic(bridge.name, name)) in there]
     places = await offsets(bridge.log, await partitions_of(bridge.log, topics), start)
     decoding = Decoding(bridge)
     async with contextlib.aclosing(history(bridge.log, places)) as batches:

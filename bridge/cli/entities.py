@@ -13,11 +13,11 @@ from bridge.config import Config
 from bridge.connector import Shape
 from bridge.log.port import RegisteredSchema
 from bridge.model.avro import entity_of
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import change_topic, split_entity
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.make import entity_type, make_plan
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Plan
 from bridge.wiring import Bridge
 from bridge.wiring.connectors import as_system, load_connector

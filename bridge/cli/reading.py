@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
-from bridge.log.history import history, in_time
 from bridge.log.port import Log, Record, TopicPartition
+from bridge.log.read_to_end import history, merge_by_time
 
 __all__ = ["following", "history", "partitions_of"]
 
@@ -33,6 +33,6 @@ async def following(
         while True:
             records = await reader.read(BATCH, WAIT)
             if records:
-                yield in_time(records)
+                yield merge_by_time(records)
     finally:
         await reader.close()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from bridge.observe import EntityState, HandlerFailed, HeldBack, Notice, PartState, SourceState
-from bridge.retry_reports import Repeats, RetryReports
+from bridge.observe import EntityState, HandlerFailed, Notice, PartState, SourceState, Throttled
+from bridge.retry_reports import RepeatedFailure, RetryReports
 
 _FAILING = frozenset({"retrying", "troubled"})
 _FINAL = frozenset({"failed", "stopped"})
@@ -27,7 +27,7 @@ class RetryLines:
             return {}
         if isinstance(notice, HandlerFailed) and notice.wait is None:
             return {}
-        if isinstance(notice, (HandlerFailed, HeldBack)):
+        if isinstance(notice, (HandlerFailed, Throttled)):
             return _counted(self._reports.failed(key, notice.reason))
         state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
         if state in _FAILING:
@@ -51,13 +51,13 @@ def _key(notice: Notice) -> tuple[str, ...] | None:
             return "entity", notice.entity
         case HandlerFailed():
             return "handler", notice.agent, notice.handler
-        case HeldBack():
+        case Throttled():
             return "held", notice.system
         case _:
             return None
 
 
-def _counted(repeats: Repeats | None) -> dict[str, Any] | None:
+def _counted(repeats: RepeatedFailure | None) -> dict[str, Any] | None:
     """A first failure needs no count."""
     if repeats is None:
         return None

@@ -194,9 +194,9 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
 @as_json
 def topics(*, topic: str | None, as_json: bool) -> None:
     """List the topics that every bridge has, or print the Avro schemas of one of them."""
-    from bridge.model.fixed import FIXED, KINDS, schema_texts
+    from bridge.model.system_records import SYSTEM_TOPICS, TOPIC_KINDS, schema_texts
 
-    by_topic = {FIXED[kind].topic: kind for kind in KINDS}
+    by_topic = {SYSTEM_TOPICS[kind].topic: kind for kind in TOPIC_KINDS}
     if topic is None:
         rows = [
             {

@@ -164,7 +164,7 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
 
 async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
     """The condition in the source's columns and values, as JSON can hold them."""
-    from bridge.model.encoded import condition_to_json
+    from bridge.model.encoded_text import condition_to_json
     from bridge.model.names import split_entity
 
     system, bare = split_entity(name)

@@ -56,7 +56,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             print_counts,
             waits_for_a_person,
         )
-        from bridge.log.embedded.place import disk_problem
+        from bridge.log.embedded.filesystem import disk_problem
         from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
         from bridge.wiring.missing_topics import missing_topics
 

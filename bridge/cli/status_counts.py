@@ -20,10 +20,10 @@ from bridge.cli.shown.rows import print_rows
 from bridge.commands.receipts.builder import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
-from bridge.model.fixed import RELEASED, DeadLetter
-from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, fixed_topic
+from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, system_topic
 from bridge.model.receipt import Receipt, State
 from bridge.model.redaction import redact
+from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
@@ -83,12 +83,12 @@ async def _recent_records(
     """
     from bridge.cli.decoding import Decoding
     from bridge.cli.reading import history, partitions_of
-    from bridge.log.recent import recent_starts
+    from bridge.log.recent_offsets import recent_starts
 
     log = bridge.log
     async with asyncio.timeout(READ_TIMEOUT_S):
         there = await log.topics()
-        topics = [fixed_topic(bridge.name, name) for name in names]
+        topics = [system_topic(bridge.name, name) for name in names]
         places = await partitions_of(log, [topic for topic in topics if topic in there])
         recent = await recent_starts(log, places, max_records, now_ms)
         decoding = Decoding(bridge)
@@ -138,7 +138,7 @@ async def dead_letter_counts(
             released.discard(place)
             letters.append((letter.source, letter.kind, place))
     counts = Counter((source, kind) for source, kind, place in letters if place not in released)
-    topic = fixed_topic(bridge.name, DEAD)
+    topic = system_topic(bridge.name, DEAD)
     most = dict(counts.most_common(MAX_SOURCES))
     rows: list[dict[str, Any]] = [
         {"topic": topic, "source": source, "letter": kind, "dead_letters": count}

@@ -24,7 +24,7 @@ from bridge.observe import (
     CommandMoved,
     CommandsHeld,
     Confirmed,
-    DeadLetter,
+    DeadLetterWritten,
     DeletesWithheld,
     EntityPaused,
     GroupJoined,
@@ -33,26 +33,26 @@ from bridge.observe import (
     HandlerBlocks,
     HandlerFailed,
     HandlerWaits,
-    HeldBack,
     Notice,
     Observer,
     PartState,
-    Read,
+    RowsRead,
     SourceState,
+    Throttled,
     WorkReported,
 )
 
 #: What happens all the time is told only to those who ask for it.
-_OFTEN = (Captured, Handled, HandlerWaits, Read, Confirmed, GroupJoined, WorkReported)
+_OFTEN = (Captured, Handled, HandlerWaits, RowsRead, Confirmed, GroupJoined, WorkReported)
 _WARN = (
     CaptureRemark,
-    DeadLetter,
+    DeadLetterWritten,
     DeletesWithheld,
     EntityPaused,
     GroupMoved,
     HandlerBlocks,
     HandlerFailed,
-    HeldBack,
+    Throttled,
 )
 _WARN_STATES = frozenset({"retrying", "failed", "troubled"})
 _COMMAND_ENDS = frozenset({State.SUCCEEDED, State.CANCELLED, State.AWAITING_APPROVAL})

@@ -35,7 +35,6 @@ from bridge.commands.strategy.contract import (
 )
 from bridge.connector import Done
 from bridge.model.command import CommandRecord
-from bridge.model.declare import CommandSpec
 from bridge.model.error_text import error_message
 from bridge.model.errors import (
     ConfigurationError,
@@ -45,6 +44,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.model.receipt import Outcome, Receipt, State
+from bridge.model.specs import CommandSpec
 
 
 @dataclass(slots=True)

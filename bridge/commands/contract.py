@@ -51,7 +51,7 @@ class PartitionTransactions(Protocol):
     """The partitions of the commands topic that this process owns."""
 
     def transaction(self, partition: TopicPartition, /) -> AbstractAsyncContextManager[Transaction]:
-        """As `bridge.log.owned.OwnedPartitions.transaction`: Fenced for one that was lost."""
+        """As `bridge.log.partition_owner.PartitionOwner.transaction`: Fenced for one that was lost."""
 
 
 class Epochs(Protocol):

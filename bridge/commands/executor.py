@@ -35,12 +35,12 @@ from bridge.commands.strategy.intent import IntentStrategy
 from bridge.commands.strategy.intent_log import IntentLog
 from bridge.commands.strategy.ledger import LedgerOwnership, LedgerStrategy
 from bridge.connector import LedgerWriter, Writer
-from bridge.log.fixed import ENTRY_OVERHEAD, FixedCodec
 from bridge.log.group_progress import GroupProgress
-from bridge.log.owned import ObservedGroup, OwnedPartitions, owned_partitions
+from bridge.log.partition_owner import ObservedGroup, PartitionOwner, own_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
-from bridge.model.declare import SystemSpec
+from bridge.log.system_topics import ENTRY_OVERHEAD, SystemTopicCodec
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.specs import SystemSpec
 from bridge.observe import CommandsHeld, Observer, ignore
 from bridge.waiting import PartWaiting
 
@@ -111,7 +111,7 @@ class CommandExecutor:
         *,
         bridge: str,
         log: Log,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         writer: Writer,
         ledger: bool,
         tables: Mapping[str, CommandTable],
@@ -216,7 +216,7 @@ class CommandExecutor:
                 self._waiting.tried(failures, str(error))
 
     async def _run(self, stop: asyncio.Event) -> None:
-        async with owned_partitions(
+        async with own_partitions(
             self._log,
             self._bridge,
             self._group,
@@ -239,7 +239,7 @@ class CommandExecutor:
                     await _pause(owned, WAITS[min(failures, len(WAITS)) - 1])
             await self._ends.move_offsets(owned)
 
-    async def _step(self, owned: OwnedPartitions) -> bool:
+    async def _step(self, owned: PartitionOwner) -> bool:
         """One batch; False when some of it has to wait."""
         if len(self._held) >= self._max_held:
             await _pause(owned, IDLE)
@@ -270,7 +270,7 @@ class CommandExecutor:
         return through
 
     async def _take(
-        self, owned: OwnedPartitions, parts: dict[TopicPartition, PartitionBatch]
+        self, owned: PartitionOwner, parts: dict[TopicPartition, PartitionBatch]
     ) -> bool:
         """Own the partitions of commands in the ledger too, where there is one; False when some
         turned out to be somebody else's: those parts are left out.
@@ -294,7 +294,7 @@ class CommandExecutor:
             if held and isinstance(item, IncomingCommand):
                 self._held.add(item)
 
-    async def _find_held(self, owned: OwnedPartitions) -> None:
+    async def _find_held(self, owned: PartitionOwner) -> None:
         """Learn which commands of new partitions are held, in front of any that comes after them."""
         if not self._assignment.changed:
             return
@@ -311,7 +311,7 @@ class CommandExecutor:
             self._held.add(item)
         self._assignment.changed = owned.member.assignment() != places
 
-    async def _take_up(self, owned: OwnedPartitions) -> None:
+    async def _take_up(self, owned: PartitionOwner) -> None:
         """Go on with held commands whose time has come, or is over."""
         if elapsed() - self._took_up_at < TAKE_UP_EVERY_S:
             return
@@ -354,7 +354,7 @@ class CommandExecutor:
             self._observer(CommandsHeld(self._system, name, "released"))
 
     async def _carried_out(
-        self, parts: Mapping[TopicPartition, PartitionBatch], owned: OwnedPartitions
+        self, parts: Mapping[TopicPartition, PartitionBatch], owned: PartitionOwner
     ) -> dict[TopicPartition, dict[int, CommandLifecycle | None]]:
         """The courses of each partition, by offset."""
         items = {
@@ -379,7 +379,7 @@ def _first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:
     return first
 
 
-def _again(owned: OwnedPartitions, offsets: Mapping[TopicPartition, int]) -> None:
+def _again(owned: PartitionOwner, offsets: Mapping[TopicPartition, int]) -> None:
     """Read these partitions again from here, as far as they are still ours."""
     mine = owned.member.assignment()
     for place, offset in offsets.items():
@@ -387,7 +387,7 @@ def _again(owned: OwnedPartitions, offsets: Mapping[TopicPartition, int]) -> Non
             owned.member.seek(place, offset)
 
 
-async def _pause(owned: OwnedPartitions, seconds: float) -> None:
+async def _pause(owned: PartitionOwner, seconds: float) -> None:
     """Wait without giving up membership: read, with everything paused."""
     owned.member.pause(owned.member.assignment())
     try:

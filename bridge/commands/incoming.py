@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.log.fixed import FixedCodec, UnreadableRecord
 from bridge.log.port import Headers, Record, TopicPartition
+from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord
 from bridge.model.command import CommandRecord
 from bridge.model.error_text import error_message, error_name
-from bridge.model.fixed import DeadLetter, Target
+from bridge.model.system_records import DeadLetter, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class PartitionBatch:
 class CommandDecoder:
     """Tells what records are, for one system."""
 
-    def __init__(self, system: str, codec: FixedCodec, clock: Callable[[], datetime]) -> None:
+    def __init__(self, system: str, codec: SystemTopicCodec, clock: Callable[[], datetime]) -> None:
         self._system = system
         self._codec = codec
         self._clock = clock

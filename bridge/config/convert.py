@@ -8,16 +8,16 @@ from bridge.config.document import Document, Path_
 from bridge.config.meaning import arg_problems, field_problems
 from bridge.config.models import SECONDS, CommandModel, EntityModel, FieldModel, SystemModel
 from bridge.config.problems import Problem
-from bridge.model.declare import (
+from bridge.model.delete_limit import parse_delete_limit
+from bridge.model.specs import (
     ArgSpec,
     CommandSpec,
     EntitySpec,
     FieldSpec,
-    Limits,
+    SystemLimits,
     SystemSpec,
     Tier,
 )
-from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.types import Relation, parse_type
 
 
@@ -93,7 +93,7 @@ def system_spec(model: SystemModel) -> SystemSpec:
         connector=model.connector,
         entities=tuple(_entity(model.system, name, item) for name, item in model.entities.items()),
         commands=tuple(_command(model.system, name, item) for name, item in model.commands.items()),
-        limits=Limits(model.limits.connections, model.limits.queries_per_second),
+        limits=SystemLimits(model.limits.connections, model.limits.queries_per_second),
     )
 
 

@@ -17,8 +17,8 @@ from bridge.config.load import SystemConfig
 from bridge.config.models import Strict, SystemModel, TlsModel
 from bridge.config.problems import ConfigProblems
 from bridge.config.tls_section import tls_files
-from bridge.model.declare import EntitySpec, SystemSpec
 from bridge.model.names import check_name
+from bridge.model.specs import EntitySpec, SystemSpec
 
 
 class TlsSection(Strict):

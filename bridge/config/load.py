@@ -23,8 +23,8 @@ from bridge.config.secrets import Secret
 from bridge.config.target import LogTarget, log_of
 from bridge.config.tls_section import tls_files
 from bridge.config.weak_secrets import weak_secrets
-from bridge.model.declare import SystemSpec
 from bridge.model.error_text import error_message
+from bridge.model.specs import SystemSpec
 from bridge.tls import TlsFiles
 
 

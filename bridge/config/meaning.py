@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.config.models import ArgModel, FieldModel
+from bridge.model.argument_values import Unfit, value_of
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import FieldType, parse_type
-from bridge.model.value import Unfit, value_of
-from bridge.plan.default import unit_factor
+from bridge.plan.default_type import unit_factor
 from bridge.plan.steps import Transform
 from bridge.plan.transform import function
 

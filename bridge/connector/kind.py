@@ -12,7 +12,7 @@ from bridge.connector.reading import Reader, Snapshot
 from bridge.connector.stream import Checkpoint, Shape, Source
 from bridge.connector.system import Finding, SetupPlan, System
 from bridge.connector.writing import Writer
-from bridge.model.declare import CommandSpec
+from bridge.model.specs import CommandSpec
 
 
 class Connector(Protocol):

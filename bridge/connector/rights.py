@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from bridge.connector.system import System
-from bridge.model.declare import CommandSpec
+from bridge.model.specs import CommandSpec
 
 
 class CommandRight(NamedTuple):

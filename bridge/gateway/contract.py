@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bridge.connector import Shape
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
 
 

@@ -14,12 +14,12 @@ from bridge.gateway.align import aligned
 from bridge.gateway.batch import Batcher
 from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
-from bridge.model.declare import Limits
 from bridge.model.error_text import error_message
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
-from bridge.observe import HeldBack, Observer, PartState, Read, ignore
+from bridge.observe import Observer, PartState, RowsRead, Throttled, ignore
 
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
@@ -42,7 +42,7 @@ class Gateway:
         system: str,
         reader: Reader,
         tables: Mapping[str, Table],
-        limits: Limits,
+        limits: SystemLimits,
         *,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,
@@ -190,12 +190,12 @@ class Gateway:
             self._observer(PartState("reads", self._system, "retrying", error_message(error)))
             after = error.after if isinstance(error, RetryLater) else None
             if after is not None and self._limiter.hold(after, str(error)):
-                self._observer(HeldBack(self._system, after, str(error)))
+                self._observer(Throttled(self._system, after, str(error)))
             raise
         finally:
             # A query that failed was a query all the same; its reads are answered by later ones.
             took = perf_counter() - started
-            self._observer(Read(self._system, entity.qualified, answered, 1, took))
+            self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
 
 
 def key_values(table: Table, key: Any) -> Values:

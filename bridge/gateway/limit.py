@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-from bridge.model.declare import Limits
 from bridge.model.errors import RetryLater
+from bridge.model.specs import SystemLimits
 
 LONGEST_HOLD = 30.0
 """Seconds that a read waits for a system which asked to be left alone; told at once if it's more."""
@@ -35,7 +35,7 @@ class Limiter:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: SystemLimits,
         *,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -15,19 +15,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from bridge.log.copying.ids import SchemaIds
-from bridge.log.copying.letters import dead_letter
+from bridge.log.copying.dead_letters import dead_letter
 from bridge.log.copying.ranges import Range, is_behind, next_limit, ranges
+from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.copying.state import CopyState
 from bridge.log.copying.topics import (
-    Topic,
+    CopiedTopic,
     check_members,
     check_untouched,
     commits_of,
     ordered,
     places_of,
 )
-from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Entry,
     GroupInfo,
@@ -38,8 +37,9 @@ from bridge.log.port import (
     TopicInfo,
     TopicPartition,
 )
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import RetryLater
-from bridge.model.names import DEAD, fixed_topic
+from bridge.model.names import DEAD, system_topic
 from bridge.plan.execute import partition as partition_of
 
 PATIENCE = 10.0
@@ -90,7 +90,7 @@ async def copy_log(  # noqa: PLR0917 - two logs, each with its registry
         copy = _Copy(
             source, target, bridge, producer, SchemaIds(source_registry, target_registry, bridge)
         )
-        dead = fixed_topic(bridge, DEAD)
+        dead = system_topic(bridge, DEAD)
         return await copy.run(progress, {dead: dead_letter, **(translate or {})}, leave_out)
     finally:
         await producer.close()
@@ -134,7 +134,7 @@ class _Copy:
             }
             commits = commits_of(groups, topic, begins)
             await self._topic(
-                Topic(topic, info.partitions, spans, commits),
+                CopiedTopic(topic, info.partitions, spans, commits),
                 state,
                 translate.get(topic),
                 lambda name: progress(Copying(name, self._records, total)),
@@ -147,7 +147,7 @@ class _Copy:
 
     async def _topic(
         self,
-        topic: Topic,
+        topic: CopiedTopic,
         state: CopyState,
         translate: Translate | None,
         tell: Callable[[str], None],
@@ -173,7 +173,7 @@ class _Copy:
                     self._records += len(records)
                     tell(topic.name)
 
-    async def _known(self, topic: Topic, state: CopyState) -> dict[str, dict[int, int]]:
+    async def _known(self, topic: CopiedTopic, state: CopyState) -> dict[str, dict[int, int]]:
         """Where each group goes on in the target, as far as earlier runs have settled it."""
         known: dict[str, dict[int, int]] = {}
         async with self._producer.transaction() as transaction:
@@ -194,7 +194,7 @@ class _Copy:
         return known
 
     async def _new_places(
-        self, topic: Topic, part: Range, known: dict[str, dict[int, int]], stays: bool
+        self, topic: CopiedTopic, part: Range, known: dict[str, dict[int, int]], stays: bool
     ) -> dict[str, dict[int, int]]:
         """For groups that have not handled this range: where they go on, unless it is known."""
         numbers = [part.partition] if stays else list(range(topic.partitions))
@@ -223,7 +223,7 @@ class _Copy:
         limit = 500
         try:
             while (at := reader.position(place)) < part.stop:
-                batch = await read_past_marks(reader, [place], limit, PATIENCE)
+                batch = await read_past_markers(reader, [place], limit, PATIENCE)
                 records = [record for record in batch if record.offset < part.stop]
                 upto = min(reader.position(place), part.stop)
                 if not records and upto == at:
@@ -238,13 +238,13 @@ class _Copy:
             await reader.close()
 
     async def _all_moved(
-        self, records: Iterable[Record], topic: Topic, translate: Translate | None
+        self, records: Iterable[Record], topic: CopiedTopic, translate: Translate | None
     ) -> list[Entry]:
         moved = [await self._moved(record, topic, translate) for record in records]
         return [entry for entry in moved if entry is not None]
 
     async def _moved(
-        self, record: Record, topic: Topic, translate: Translate | None
+        self, record: Record, topic: CopiedTopic, translate: Translate | None
     ) -> Entry | None:
         """The record with the target's ids, in its key's partition there."""
         if translate is not None:

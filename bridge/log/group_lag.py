@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.log.history import history
 from bridge.log.port import Log, TopicPartition
+from bridge.log.read_to_end import history
 
 COUNTED_OFFSETS: Final = 100
 """A lag of up to so many offsets of a partition is counted record by record."""

@@ -20,7 +20,7 @@ COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD = (
     "seals",
     "dead",
 )
-FIXED = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
+SYSTEM_TOPICS = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
 #: Internal topics: checkpoints of sources; schemas of the embedded registry; what the log
 #: remembers of a registry's ids.
 POSITIONS, SCHEMAS, SCHEMA_IDS = "positions", "schemas", "schema_ids"
@@ -55,7 +55,7 @@ def change_topic(bridge: str, system: str, entity: str) -> str:
     return f"{bridge}.{system}.{entity}"
 
 
-def fixed_topic(bridge: str, which: str) -> str:
+def system_topic(bridge: str, which: str) -> str:
     """A topic every bridge has: one of `FIXED`."""
     return f"{bridge}.{which}"
 

@@ -46,7 +46,7 @@ SIMPLE: Final = frozenset(
 )
 #: Types a key field may have; the key's Avro form is `long` for integers, `string` for the rest
 #: (decimals as plain text with their scale, dates and instants as ISO 8601).
-KEY_KINDS: Final = frozenset(
+KEY_TYPES: Final = frozenset(
     {"boolean", "integer", "decimal", "string", "uuid", "date", "timestamp", "local_timestamp"}
 )
 MAX_PRECISION: Final = 1000

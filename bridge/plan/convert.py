@@ -12,11 +12,11 @@ from typing import Any
 
 from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import ConfigurationError, RowError
-from bridge.plan import binary, text
-from bridge.plan.fit import fitter, text_of
-from bridge.plan.plain import AS_BINARY, AS_OBJECT
+from bridge.plan import postgres_binary, postgres_text
+from bridge.plan.coerce import coercer, text_of
+from bridge.plan.native import AS_BINARY, AS_OBJECT
 from bridge.plan.refuse import Refusal
-from bridge.plan.steps import Step
+from bridge.plan.steps import PlanStep
 from bridge.plan.transform import function
 
 Convert = Callable[[Sequence[tuple[int, Any]]], Any]
@@ -30,7 +30,7 @@ def decoder(wire: str) -> Callable[[int, Any], Any]:
     if wire == "python":
         return lambda _, content: content
     if wire.startswith("text:"):
-        from_text, as_text = text.parser(wire.removeprefix("text:")), _reading(wire)
+        from_text, as_text = postgres_text.parser(wire.removeprefix("text:")), _reading(wire)
 
         def parse(form: int, content: Any) -> Any:
             if form == AS_OBJECT and not isinstance(content, (str, bytes, memoryview)):
@@ -38,7 +38,11 @@ def decoder(wire: str) -> Callable[[int, Any], Any]:
             return from_text(content if isinstance(content, str) else as_text(content))
 
         return parse
-    from_binary, from_text, as_text = binary.decoder(wire), text.parser(wire), _reading(wire)
+    from_binary, from_text, as_text = (
+        postgres_binary.decoder(wire),
+        postgres_text.parser(wire),
+        _reading(wire),
+    )
 
     def decode(form: int, content: Any) -> Any:
         if form == AS_OBJECT:
@@ -66,10 +70,10 @@ def _utf8(content: Any) -> str:
     try:
         return bytes(content).decode()
     except UnicodeDecodeError:
-        raise Refusal(binary.NOT_UTF8) from None
+        raise Refusal(postgres_binary.NOT_UTF8) from None
 
 
-def converter(step: Step, entity: str, mask_key: bytes | None) -> Convert:
+def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
     """The function of one step: (form, content) of each of its columns, none of them null or
     missing, to the field's value (None: null).
 
@@ -85,7 +89,7 @@ def converter(step: Step, entity: str, mask_key: bytes | None) -> Convert:
         functions = [(part.name, function(part, mask_key)) for part in names]
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
-    fit = fitter(step.target)
+    fit = coercer(step.target)
     column = "+".join(step.names)
 
     def refused(error: Exception, at: str) -> RowError:

@@ -8,7 +8,7 @@ from bridge.plan.native cimport (
     unzigzag, utf8, zigzag,
 )
 
-# The numbers of plain.py.
+# The numbers of native.py.
 cdef enum:
     NULL = -1
     AWAY = -2
@@ -40,7 +40,7 @@ cdef class Cells:
 
 
 @c_.final
-cdef class Executor:
+cdef class RowEncoder:
     cdef readonly object plan
     cdef readonly unsigned int partitions
     cdef readonly Py_ssize_t max_record_bytes

@@ -5,7 +5,7 @@ The file runs interpreted as it stands, and compiled with the C types of `execut
 ways in here write what they are sure of and leave every other value to the general way of
 `convert.py`, which also knows every error: so both forms give the same.
 
-Not safe for use by two threads at once: each Executor has one buffer.
+Not safe for use by two threads at once: each RowEncoder has one buffer.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from bridge.model import headers
 from bridge.model.avro import OPS
 from bridge.model.canonical import instant_text
 from bridge.model.errors import RowError
+from bridge.model.framing import header
 from bridge.model.position import MAX_COMMIT, MAX_EPOCH, MAX_NUMBER, format_position
-from bridge.model.wire import header
-from bridge.plan.raw import Failure, RecordTooLarge, oversized, raw_text, row_error
+from bridge.plan.failed_row import FailedRow, RowTooLarge, oversized, raw_text, row_error
+from bridge.plan.fast_paths import FastPaths
 from bridge.plan.steps import MISSING, Plan, Wire
-from bridge.plan.ways import Ways
 
 try:
     import cython
@@ -35,7 +35,7 @@ except ImportError:  # Cython is needed to compile this file, never to run it.
 
 if not cython.compiled:
     # The compiled form has these in C.
-    from bridge.plan.plain import (
+    from bridge.plan.native import (
         AS_BINARY,
         AS_OBJECT,
         AS_TEXT,
@@ -170,7 +170,7 @@ class Cells:
         return part(self.data, start, start + self.sizes[index])
 
 
-class Executor:
+class RowEncoder:
     """Executes one plan for one change topic.
 
     `bridge` the bridge's name; the schema ids those of the topic's subjects; `partitions` of the
@@ -188,7 +188,7 @@ class Executor:
         max_record_bytes: int = 900_000,
         mask_key: bytes | None = None,
     ) -> None:
-        ways = Ways(plan, mask_key)
+        ways = FastPaths(plan, mask_key)
         self.plan = plan
         self.partitions = partitions
         self.max_record_bytes = max_record_bytes
@@ -224,7 +224,7 @@ class Executor:
         release(self.same)
         release(self.buffer)
 
-    def _set_fields(self, plan: Plan, ways: Ways) -> None:
+    def _set_fields(self, plan: Plan, ways: FastPaths) -> None:
         count = len(plan.steps)
         self.count = count
         self.key_count = len(ways.key)
@@ -281,14 +281,14 @@ class Executor:
 
     def changes(
         self, changes: Iterable[Any], epoch: int, captured_at_us: int, out: list[Any]
-    ) -> list[Failure]:
+    ) -> list[FailedRow]:
         """Append the entries of these changes, all of this plan's shape, to `out`, in order.
 
         An entry is (key, value, headers, timestamp in ms, partition); a delete has two (the
         second a tombstone), a changed key three. What failed is returned and has none.
         """
         self._begin(epoch, captured_at_us)
-        failures: list[Failure] = []
+        failures: list[FailedRow] = []
         for change in changes:
             if not isinstance(change, tuple) or len(change) != 8:
                 raise TypeError("a change is a tuple of the eight slots of bridge.connector.Change")
@@ -311,11 +311,11 @@ class Executor:
         first_number: int,
         captured_at_us: int,
         out: list[Any],
-    ) -> list[Failure]:
+    ) -> list[FailedRow]:
         """Append an entry with op `read` for each raw row of a snapshot; numbers run on."""
         self._begin(epoch, captured_at_us)
         transaction = (None, commit, None, 0)
-        failures: list[Failure] = []
+        failures: list[FailedRow] = []
         number = first_number
         for raw in rows:
             change = (None, 4, None, False, raw, 0, transaction, None)
@@ -379,12 +379,12 @@ class Executor:
         self.timestamp = captured_at_us // 1000
         self.transaction = None
 
-    def _failure(self, change: Any, number: int, error: RowError) -> Failure:
+    def _failure(self, change: Any, number: int, error: RowError) -> FailedRow:
         position = format_position(self.epoch, change[6][1], number)
-        if isinstance(error, RecordTooLarge):
+        if isinstance(error, RowTooLarge):
             cut = oversized(self.plan, change, self.max_record_bytes)
-            return Failure(change, error, "record", position, cut)
-        return Failure(change, error, "row", position)
+            return FailedRow(change, error, "record", position, cut)
+        return FailedRow(change, error, "row", position)
 
     def _without_old(
         self, change: Any, number: int, out: list[Any], failed: RowError
@@ -583,7 +583,7 @@ class Executor:
             heads.append(self.causation_header)
             size += len(self.causation_header[0]) + len(self.causation_header[1])
         if size > self.max_record_bytes:
-            raise RecordTooLarge(
+            raise RowTooLarge(
                 f"the record has {size} bytes where max_record_bytes is {self.max_record_bytes}",
                 step="size",
             )

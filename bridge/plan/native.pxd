@@ -1,4 +1,4 @@
-# What bridge/plan/plain.py has in Python, in C: bytes in and out of buffers.
+# What bridge/plan/native.py has in Python, in C: bytes in and out of buffers.
 # No bounds are checked here; callers do.
 
 from cpython.bool cimport PyBool_Check

@@ -55,7 +55,7 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """How one target field is made.
 
     `columns` are indexes into the raw row (empty: the column is gone, the field is null);
@@ -83,7 +83,7 @@ class Plan:
     entity: Entity
     wire: Wire
     columns: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     masked: frozenset[int] = frozenset()
 
     def lines(self) -> list[str]:

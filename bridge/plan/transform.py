@@ -13,11 +13,11 @@ from typing import Any
 
 from bridge.model.contain import contained
 from bridge.model.errors import ConfigurationError
-from bridge.plan.fit import text_of
-from bridge.plan.moment import format_parser, instant, zone_of
-from bridge.plan.number import EXACT, number_of
+from bridge.plan.coerce import text_of
+from bridge.plan.coerce_number import EXACT, number_of
 from bridge.plan.refuse import Refusal
 from bridge.plan.steps import Transform
+from bridge.plan.time_format import format_parser, instant, zone_of
 
 Function = Callable[[Any], Any]
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import Rejected
-from bridge.model.fixed import RELEASED, DeadLetter
 from bridge.model.headers import ID, REPLAY
 from bridge.model.names import replay_topic
+from bridge.model.system_records import RELEASED, DeadLetter
 
 #: What isn't handed back, and how it goes on.
 ELSEWISE: Final = {
@@ -33,7 +33,7 @@ def refuse_others(letters: Sequence[DeadLetter]) -> None:
 
 
 async def hand_back(
-    log: Log, codec: FixedCodec, bridge: str, letters: Sequence[DeadLetter], at: datetime
+    log: Log, codec: SystemTopicCodec, bridge: str, letters: Sequence[DeadLetter], at: datetime
 ) -> int:
     """Give parked events to their agents again, in the order given, and release their keys.
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bridge.log.history import history
 from bridge.log.port import Log, TopicPartition
+from bridge.log.read_to_end import history
 from bridge.model.names import internal_topic
 
 FINISHED: Final = "finished"

@@ -16,8 +16,8 @@ from collections.abc import (
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, Record, TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.replay.contract import Events, Picked, Sink
 from bridge.replay.select import Selection, incomplete, row_of
@@ -129,7 +129,7 @@ async def _batches(
     try:
         while any(reader.position(place) < ends[place] for place in ahead):
             before = dict(_positions(reader, ahead))
-            records = await read_past_marks(reader, ahead, AT_ONCE, PATIENCE)
+            records = await read_past_markers(reader, ahead, AT_ONCE, PATIENCE)
             if not records and before == (now := dict(_positions(reader, ahead))):
                 stuck = sorted(place for place in ahead if now[place] < ends[place])
                 raise RetryLater(

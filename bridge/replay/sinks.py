@@ -18,12 +18,12 @@ from bridge.model.errors import BridgeError, Rejected
 from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
 from bridge.model.names import (
-    FIXED,
+    SYSTEM_TOPICS,
     change_topic,
-    fixed_topic,
     internal_topic,
     replay_topic,
     split_entity,
+    system_topic,
 )
 from bridge.private_files import make_private_file
 from bridge.replay.contract import Picked, Resumed
@@ -224,7 +224,7 @@ def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None
     """Raise Rejected (`own_topic`) for a topic that the bridge itself reads: copies of events among
     its commands, receipts, changes or checkpoints would be taken for what they are not.
     """
-    own = {fixed_topic(bridge, which) for which in FIXED}
+    own = {system_topic(bridge, which) for which in SYSTEM_TOPICS}
     own |= {change_topic(bridge, *split_entity(entity)) for entity in entities}
     if topic in own or topic.startswith(internal_topic(bridge, "")):
         raise Rejected(

@@ -20,11 +20,11 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Systems
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log, Registry, TopicSpec
-from bridge.model.declare import CommandSpec, EntitySpec
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import ConfigurationError, Unsupported
-from bridge.model.names import FIXED, change_topic, fixed_topic, split_entity
+from bridge.model.names import SYSTEM_TOPICS, change_topic, split_entity, system_topic
+from bridge.model.specs import CommandSpec, EntitySpec
 from bridge.observe import Observer, both, ignore
 from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import as_system, load_connector
@@ -54,7 +54,7 @@ class Bridge:
         self.name = config.bridge
         self.log = log
         self.registry = registry
-        self.codec = FixedCodec(registry, config.bridge)
+        self.codec = SystemTopicCodec(registry, config.bridge)
         self.observer = observer
         self.systems: Mapping[str, SystemConfig] = {
             system.spec.name: system for system in config.systems
@@ -103,7 +103,7 @@ class Bridge:
         """Create what is missing of the topics that people and other programs read."""
         await self.log.create_topics(
             [
-                *(TopicSpec(fixed_topic(self.name, which)) for which in sorted(FIXED)),
+                *(TopicSpec(system_topic(self.name, which)) for which in sorted(SYSTEM_TOPICS)),
                 *(
                     TopicSpec(
                         change_topic(self.name, *split_entity(entity)),

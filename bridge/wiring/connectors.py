@@ -14,7 +14,7 @@ from bridge.config.problems import Problem
 from bridge.config.secrets import resolve
 from bridge.connector import Connector, System, TableUse
 from bridge.connector.current_login import Credentials, CurrentLogin
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 
 GROUP = "bridge.connectors"
 

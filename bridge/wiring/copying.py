@@ -12,9 +12,9 @@ from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import Again, Job, Progress
 from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
-from bridge.log.copying.ids import SchemaIds
-from bridge.log.history import read_past_marks
+from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, Log, Record, TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import RetryLater
 from bridge.model.names import change_topic
 from bridge.wiring.logs import make_log, make_registry
@@ -115,7 +115,7 @@ async def _offsets(log: Log, place: TopicPartition) -> tuple[list[int], int]:
     reader = await log.reader({place: begin})
     try:
         while (at := reader.position(place)) < end:
-            records = await read_past_marks(reader, [place], 1000, PATIENCE)
+            records = await read_past_markers(reader, [place], 1000, PATIENCE)
             if not records and reader.position(place) == at:
                 raise RetryLater(f"{log.name}: {place.topic} can't be read from {at} to {end}")
             found.extend(record.offset for record in records if record.offset < end)

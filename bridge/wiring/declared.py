@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from bridge.agent.contract import CommandTarget
 from bridge.commands.decision.arguments import find_command
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import UNAVAILABLE, Rejected, RetryLater
-from bridge.plan.table import EntityTable
+from bridge.model.specs import CommandSpec
+from bridge.plan.entity_table import EntityTable
 
 
 class DeclaredCommands:

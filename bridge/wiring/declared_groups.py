@@ -8,7 +8,7 @@ from bridge.agent import Agent
 from bridge.agent.run import agent_group
 from bridge.commands import executor_group
 from bridge.config import Config
-from bridge.model.names import change_topic, fixed_topic, split_entity
+from bridge.model.names import change_topic, split_entity, system_topic
 
 
 def declared_groups(config: Config, agents: Iterable[Agent]) -> dict[str, frozenset[str]]:
@@ -19,7 +19,7 @@ def declared_groups(config: Config, agents: Iterable[Agent]) -> dict[str, frozen
         )
         for agent in agents
     }
-    commands = frozenset({fixed_topic(config.bridge, "commands")})
+    commands = frozenset({system_topic(config.bridge, "commands")})
     for system in config.systems:
         if system.spec.commands:
             groups[executor_group(config.bridge, system.spec.name)] = commands

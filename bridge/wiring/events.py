@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bridge.log.port import Record, Registry
-from bridge.model import headers, wire
+from bridge.model import framing, headers
 from bridge.model.avro import entity_of
-from bridge.model.declare import EntitySpec
 from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.event import Event
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.record import Decoder
+from bridge.plan.lazy_record import Decoder
 from bridge.single_flight import SingleFlight
 
 
@@ -47,7 +47,7 @@ class RegistryEvents:
         if record.value is None:
             return None
         try:
-            schema = await self._decoder(wire.schema_id(record.value))
+            schema = await self._decoder(framing.schema_id(record.value))
             return self._event(record, record.value, schema)
         except (UnreadableChange, BridgeError):
             raise
@@ -60,7 +60,7 @@ class RegistryEvents:
         told = dict(record.headers)
         if not record.topic.endswith(suffix) and _holds_changes(record.topic, told):
             raise UnreadableChange(
-                f"schema id {wire.schema_id(value)} is that of {entity.qualified}, and "
+                f"schema id {framing.schema_id(value)} is that of {entity.qualified}, and "
                 f"{record.topic} holds another entity: something else wrote the record, or the "
                 "registry is another one"
             )

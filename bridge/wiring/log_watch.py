@@ -13,7 +13,7 @@ from bridge.config import Config
 from bridge.log.port import Log
 from bridge.model.error_text import describe_error, error_message
 from bridge.model.errors import ConfigurationError, RetryLater
-from bridge.model.names import FIXED, change_topic, fixed_topic
+from bridge.model.names import SYSTEM_TOPICS, change_topic, system_topic
 from bridge.observe import Observer, PartState
 from bridge.wiring.missing_topics import missing_topics
 
@@ -88,4 +88,4 @@ def _read_by_others(config: Config) -> set[str]:
         for system in config.systems
         for entity in system.spec.entities
     }
-    return changes | {fixed_topic(config.bridge, name) for name in FIXED}
+    return changes | {system_topic(config.bridge, name) for name in SYSTEM_TOPICS}

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from bridge.connector import Connector, System
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError
+from bridge.model.specs import EntitySpec
 
 PATIENCE = 5.0
 

@@ -21,7 +21,7 @@ from bridge.observe import (
     CommandMoved,
     CommandsHeld,
     Confirmed,
-    DeadLetter,
+    DeadLetterWritten,
     DeletesWithheld,
     EntityPaused,
     EntityState,
@@ -29,11 +29,11 @@ from bridge.observe import (
     Handled,
     HandlerBlocks,
     HandlerWaits,
-    HeldBack,
     Notice,
     PartState,
-    Read,
+    RowsRead,
     SourceState,
+    Throttled,
 )
 from bridge.wiring.metrics_server import HttpRequest, HttpResponse
 from bridge.wiring.run_scope import RunScope
@@ -191,7 +191,7 @@ class Metrics:
                 self._held_commands.labels(notice.system).set(len(names))
             case DeletesWithheld():
                 self._withheld.labels(notice.entity).inc(notice.present + notice.unasked)
-            case DeadLetter():
+            case DeadLetterWritten():
                 self._dead.labels(notice.kind, notice.source).inc()
             case Handled():
                 labels = (notice.agent, notice.handler, notice.outcome)
@@ -200,10 +200,10 @@ class Metrics:
                 self._blocks.labels(notice.agent, notice.handler).inc(notice.seconds)
             case HandlerWaits():
                 self._waiting.labels(notice.agent, notice.handler).set(notice.events)
-            case Read():
+            case RowsRead():
                 self._asked.labels(notice.entity).inc(notice.asked)
                 self._queries.labels(notice.entity).inc(notice.queries)
-            case HeldBack():
+            case Throttled():
                 self._held.labels(notice.system).inc(notice.seconds)
             case CommandMoved():
                 self._moved.labels(notice.state).inc()

@@ -13,7 +13,7 @@ from bridge.capture.deleted_topics import deleted_text
 from bridge.capture.report.status_record import statuses
 from bridge.config import Config
 from bridge.log.port import Log
-from bridge.model.names import FIXED, change_topic, fixed_topic
+from bridge.model.names import SYSTEM_TOPICS, change_topic, system_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def missing_topics(log: Log, config: Config, topics: AbstractSet[str]) -> 
 
 def _fixed(bridge: str, topics: Collection[str]) -> list[MissingTopic]:
     """Agents and executors create all of them together; some of them others create, too."""
-    names = [fixed_topic(bridge, name) for name in sorted(FIXED)]
+    names = [system_topic(bridge, name) for name in sorted(SYSTEM_TOPICS)]
     missing = [name for name in names if name not in topics]
     if len(missing) > len(names) // 2:
         return []

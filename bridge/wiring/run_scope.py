@@ -9,7 +9,7 @@ from bridge.agent import Agent
 from bridge.agent.run import agent_group, agent_topics
 from bridge.commands.executor import executor_group
 from bridge.config import Config
-from bridge.model.names import COMMANDS, fixed_topic
+from bridge.model.names import COMMANDS, system_topic
 from bridge.wiring.connectors import load_connector
 
 
@@ -53,7 +53,7 @@ class RunScope:
             for agent in self.agents
         }
         for name in self.executed:
-            groups[executor_group(self.bridge, name)] = (fixed_topic(self.bridge, COMMANDS),)
+            groups[executor_group(self.bridge, name)] = (system_topic(self.bridge, COMMANDS),)
         return groups
 
     def entities_of(self, systems: Iterable[str]) -> list[str]:

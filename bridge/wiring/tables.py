@@ -11,13 +11,13 @@ from bridge.capture.table_shapes import describe_tables
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.log.port import Registry
-from bridge.model.declare import EntitySpec
 from bridge.model.error_text import describe_error
 from bridge.model.errors import UNAVAILABLE, BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 
 #: Seconds between two descriptions of what is lacking, however often it is asked for.
 DESCRIBE_INTERVAL_S = 5.0

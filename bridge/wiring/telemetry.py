@@ -13,7 +13,7 @@ from bridge import __version__
 from bridge.log.port import TopicPartition
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
-from bridge.model.names import DEAD, fixed_topic
+from bridge.model.names import DEAD, system_topic
 from bridge.model.work_progress import STALLED_AFTER_S
 from bridge.observe import Notice, PartState
 from bridge.wiring.bridge import Bridge
@@ -58,7 +58,7 @@ class Telemetry:
         if isinstance(bridge.registry, RememberedRegistry):
             self.metrics.declare_parts([("registry", bridge.registry.name)])
         self._captures.watch(bridge.pulses)
-        partition = TopicPartition(fixed_topic(bridge.name, DEAD), 0)
+        partition = TopicPartition(system_topic(bridge.name, DEAD), 0)
 
         async def check_log() -> None:
             await bridge.log.end_offsets([partition])

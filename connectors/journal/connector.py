@@ -19,8 +19,8 @@ from bridge.connector import (
     System,
     Writer,
 )
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import CommandSpec
 from connectors.journal.checkpoint import lost_text
 from connectors.journal.dialect import Dialect
 from connectors.journal.engine import engine_for

@@ -9,8 +9,8 @@ from typing import Literal, TypeVar
 
 from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
+from bridge.model.specs import CommandSpec
 from connectors.odata.capture.change_detection import Chosen, choose
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot

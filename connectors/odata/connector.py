@@ -21,8 +21,8 @@ from bridge.connector import (
     TransportRisk,
     Writer,
 )
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import CommandSpec
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
 from connectors.odata import draft

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.names import as_name
-from bridge.model.types import KEY_KINDS
+from bridge.model.types import KEY_TYPES
 from connectors.erp.yaml_text import commands_heading, comment_lines, left_out_lines, yaml_scalar
 from connectors.odata.metadata.field_types import drafted_type, field_type
 from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
@@ -108,7 +108,7 @@ def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
 def _bad_key(one: EntitySet, service: Service) -> str:
     for name in one.key:
         kind = field_type(one.properties[name], service.version)
-        if kind is None or kind.kind not in KEY_KINDS:
+        if kind is None or kind.kind not in KEY_TYPES:
             return f"its key {name} is a {kind}, which can't be a key in the log"
     return ""
 

@@ -21,8 +21,8 @@ from bridge.connector import (
     TransportRisk,
     Writer,
 )
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import CommandSpec
 from connectors.postgres.options import Options
 
 

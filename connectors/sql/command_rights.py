@@ -14,7 +14,7 @@ import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import CommandRight, Effect, System
-from bridge.model.declare import CommandSpec
+from bridge.model.specs import CommandSpec
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.engine import BEGIN, make_engine
 from connectors.sql.errors import first_line, naming, sqlite_code, sqlstate

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from connectors.sql.read_settings import SET_FOR_READS, SET_LOGINS_OWN
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Done, Effect, Shape
 from bridge.model.canonical import canonical_json
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import BridgeError, Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import translated

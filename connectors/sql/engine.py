@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from bridge.connector import System
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from connectors.sql.errors import first_line
 from connectors.sql.postgres_address import (

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 
 _READ: dict[str, Callable[[str], Any]] = {
     "bytes": bytes.fromhex,

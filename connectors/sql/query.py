@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.read_settings import FROM_BYTES
 from connectors.sql.texts import stored_forms

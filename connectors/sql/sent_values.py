@@ -15,7 +15,7 @@ from psycopg.adapt import Dumper, Loader, PyFormat
 from psycopg.pq import Format
 from sqlalchemy.engine import Connection
 
-from bridge.plan.number import shortest_single
+from bridge.plan.coerce_number import shortest_single
 
 _VOID = 2278
 #: PostgreSQL selects at most 1,664 columns.

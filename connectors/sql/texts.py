@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 
 
 class StoredText(sa.types.UserDefinedType[bytes]):

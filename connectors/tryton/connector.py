@@ -18,8 +18,8 @@ from bridge.connector import (
     TransportRisk,
     Writer,
 )
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import CommandSpec
 from connectors.http.transport import plain_login
 from connectors.tryton import check as checking
 from connectors.tryton import draft

@@ -11,8 +11,8 @@ import pytest
 
 from bridge.log.kafka import from_url
 from bridge.model.command import CommandRecord
-from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import AuditRecord
 from tests.agent.test_run import blocked_handlers_do_no_harm, running, watcher
 from tests.agent.world import World, world
 from tests.commands.place import executing, orders, receipts, sealed, send

@@ -12,7 +12,7 @@ import pytest
 from bridge.agent.parked import ParkedKeys
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import RetryLater
-from bridge.model.fixed import RELEASED, DeadLetter
+from bridge.model.system_records import RELEASED, DeadLetter
 from tests.agent.world import World, world
 
 TOPIC = "acme.erp.sales_order"

@@ -17,7 +17,7 @@ from bridge.agent.handling import AgentStopped
 from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected
-from bridge.model.fixed import DeadLetter
+from bridge.model.system_records import DeadLetter
 from tests.agent.test_run import running
 from tests.agent.world import World, world
 from tests.hostile_values import HALF_EMOJI, TextlessError, Unprintable, endless_list

@@ -25,7 +25,7 @@ from bridge.agent.run import AgentRunner
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
-from bridge.model.fixed import DeadLetter
+from bridge.model.system_records import DeadLetter
 from bridge.observe import Handled, HandlerFailed, Notice
 from tests.agent.test_attempt import EVENT, attempts, handler_of
 from tests.agent.test_run import running
@@ -249,7 +249,7 @@ async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
     assert letter.attempts == 1, "given up at once"
     assert "event.no_such_thing" in (letter.traceback or "")
     assert "handling.py" not in (letter.traceback or "")
-    from bridge.observe import DeadLetter as Notified
+    from bridge.observe import DeadLetterWritten as Notified
 
     [notice] = [n for n in notices if isinstance(n, Notified)]
     assert (notice.key, notice.handler, notice.entity) == ("4711", "check", "erp.sales_order")

@@ -21,10 +21,10 @@ from bridge.agent.run import AgentRunner, agent_group
 from bridge.gateway import Gateway, Systems
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
-from bridge.model.declare import Limits
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
-from bridge.model.fixed import DeadLetter
-from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState, Read
+from bridge.model.specs import SystemLimits
+from bridge.model.system_records import DeadLetter
+from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState, RowsRead
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, World, world
@@ -57,7 +57,7 @@ async def running(
 ) -> AsyncIterator[asyncio.Task[None]]:
     observer = (notices if notices is not None else []).append
     gateway = Gateway(
-        "erp", await connector.reader(here.system), here.tables, Limits(), observer=observer
+        "erp", await connector.reader(here.system), here.tables, SystemLimits(), observer=observer
     )
     runner = AgentRunner(
         agent,
@@ -115,7 +115,7 @@ async def test_events_become_commands_with_one_query_for_the_batch(here: World) 
     assert {(c.name, c.agent, c.agent_version, c.handler) for c in commands} == {
         ("erp.block_order", "credit-watch", "1", "check")
     }
-    reads = [notice for notice in notices if isinstance(notice, Read)]
+    reads = [notice for notice in notices if isinstance(notice, RowsRead)]
     assert sum(read.asked for read in reads) == 100
     # The log hands over one partition after the other; each part is one query.
     assert sum(read.queries for read in reads) <= 2
@@ -457,7 +457,7 @@ async def test_plain_handlers_read_in_their_threads_and_share_queries(here: Worl
     async with running(here, agent, notices):
         await until(lambda: len(names) == 20)
     assert sorted(names, key=int) == [str(n) for n in range(1, 21)]
-    assert len([n for n in notices if isinstance(n, Read)]) < 20
+    assert len([n for n in notices if isinstance(n, RowsRead)]) < 20
 
 
 async def test_two_members_share_the_partitions_and_each_event_is_answered_once(

@@ -10,10 +10,10 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import UNAVAILABLE, Rejected
-from bridge.observe import DeadLetter, Handled, HandlerWaits, Notice
-from bridge.plan.table import EntityTable
+from bridge.model.specs import CommandSpec
+from bridge.observe import DeadLetterWritten, Handled, HandlerWaits, Notice
+from bridge.plan.entity_table import EntityTable
 from bridge.wiring.declared import DeclaredCommands
 from tests.agent.test_run import running
 from tests.agent.world import World, world
@@ -79,4 +79,4 @@ async def test_it_waits_and_parks_no_event(here: World, what: str) -> None:
         is_lacking = False
         await until(lambda: "done" in outcomes())
     assert set(outcomes()) == {"retry", "done"}
-    assert not [notice for notice in notices if isinstance(notice, DeadLetter)]
+    assert not [notice for notice in notices if isinstance(notice, DeadLetterWritten)]

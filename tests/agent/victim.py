@@ -11,7 +11,7 @@ from bridge import Agent, Command, Event
 from bridge.agent import Context
 from bridge.agent.run import AgentRunner
 from bridge.gateway import Gateway, Systems
-from bridge.model.declare import Limits
+from bridge.model.specs import SystemLimits
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
 from tests.agent.world import BRIDGE, Declared, world
@@ -31,7 +31,7 @@ async def fickle(event: Event, ctx: Context) -> Command:
 
 async def main(folder: Path) -> None:
     async with world(folder) as here:
-        gateway = Gateway("erp", await connector.reader(here.system), here.tables, Limits())
+        gateway = Gateway("erp", await connector.reader(here.system), here.tables, SystemLimits())
         runner = AgentRunner(
             agent,
             bridge=BRIDGE,

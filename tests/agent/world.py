@@ -13,18 +13,18 @@ from typing import Any
 from bridge.agent.contract import CommandTarget
 from bridge.connector import Change, Column, Shape, System, TableUse, Transaction
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log, Record, RegisteredSchema, TopicPartition, TopicSpec
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.avro import change_schema, key_schema, schema_text
-from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, SystemSpec, Tier
 from bridge.model.errors import Rejected
-from bridge.model.fixed import KINDS, FixedRecord, Kind
 from bridge.model.names import change_topic
+from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, SystemSpec, Tier
+from bridge.model.system_records import TOPIC_KINDS, SystemRecord, TopicKind
 from bridge.model.types import Entity, FieldType, Relation
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.execute import RowEncoder
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Wire
-from bridge.plan.table import EntityTable
 from connectors.journal import connector
 from connectors.journal.connector import JournalOptions
 
@@ -162,11 +162,11 @@ class World:
     log: Log
     registry: MemoryRegistry
     bridge: str
-    codec: FixedCodec
+    codec: SystemTopicCodec
     system: System
     shapes: Mapping[str, Shape]
     tables: dict[str, EntityTable]
-    executors: dict[str, Executor] = field(default_factory=dict)
+    executors: dict[str, RowEncoder] = field(default_factory=dict)
     commits: int = 0
 
     def erp(self) -> sqlite3.Connection:
@@ -214,7 +214,7 @@ class World:
         assert failures == []
         await self.log.append(change_topic(self.bridge, "erp", entity), entries)
 
-    async def records(self, kind: Kind) -> list[FixedRecord]:
+    async def records(self, kind: TopicKind) -> list[SystemRecord]:
         """Everything in one of the fixed topics, in order a partition."""
         found = [r for r in await self.raw(self.codec.topic(kind)) if r.value is not None]
         return [await self.codec.decode(kind, r.value or b"") for r in found]
@@ -257,13 +257,13 @@ async def world(
     await log.open()
     try:
         registry = MemoryRegistry()
-        codec = FixedCodec(registry, bridge)
+        codec = SystemTopicCodec(registry, bridge)
         await codec.open()
         shapes = await connector.describe(system)
         specs = {spec.name: spec for spec in (CUSTOMER, ORDER)}
         types = {name: entity_type(spec, shapes[spec.table]) for name, spec in specs.items()}
         await log.create_topics(
-            [TopicSpec(codec.topic(kind)) for kind in KINDS]
+            [TopicSpec(codec.topic(kind)) for kind in TOPIC_KINDS]
             + [
                 TopicSpec(change_topic(bridge, "erp", name), "compact", history_ms=10**10)
                 for name in specs
@@ -283,7 +283,7 @@ async def world(
                 )
             ]
             plan = make_plan(spec, types[name], shapes[spec.table])
-            here.executors[name] = Executor(plan, bridge, ids[0], ids[1], partitions)
+            here.executors[name] = RowEncoder(plan, bridge, ids[0], ids[1], partitions)
         yield here
     finally:
         await log.close()

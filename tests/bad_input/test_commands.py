@@ -11,7 +11,7 @@ import pytest
 from bridge.config import load
 from bridge.log.port import Entry, TopicSpec
 from bridge.model.command import Command, seal
-from bridge.model.fixed import target
+from bridge.model.system_records import target
 from bridge.wiring import opened
 from tests.bad_input.erp import Erp, erp
 from tests.bad_input.place import until

@@ -19,12 +19,12 @@ from bridge.capture.contract import CaptureDependencies, Limits
 from bridge.capture.runner import Capture
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log, Record, Registry, TopicPartition
 from bridge.log.registry.embedded import EmbeddedRegistry
-from bridge.model import wire
-from bridge.model.declare import EntitySpec
-from bridge.model.fixed import DeadLetter
+from bridge.log.system_topics import SystemTopicCodec
+from bridge.model import framing
+from bridge.model.specs import EntitySpec
+from bridge.model.system_records import DeadLetter
 from bridge.observe import Notice
 from tests.capture.legacy import BRIDGE, Legacy
 from tests.waiting import until
@@ -71,7 +71,7 @@ class Rig:
             entities=self.entities,
             log=self.log,
             registry=self.registry,
-            dead=FixedCodec(self.registry, self.bridge),
+            dead=SystemTopicCodec(self.registry, self.bridge),
             clock=lambda: time.time_ns() // 1000,
             monotonic=time.monotonic,
             observer=self.notices.append,
@@ -121,8 +121,10 @@ class Rig:
         return Told(key, await self._avro(record.value) if record.value else None, record)
 
     async def _avro(self, data: bytes) -> Any:
-        schema = fastavro.parse_schema(json.loads(await self.registry.schema(wire.schema_id(data))))
-        stream = io.BytesIO(data[wire.HEADER_SIZE :])
+        schema = fastavro.parse_schema(
+            json.loads(await self.registry.schema(framing.schema_id(data)))
+        )
+        stream = io.BytesIO(data[framing.HEADER_SIZE :])
         value = fastavro.schemaless_reader(stream, schema, None)
         assert not stream.read(), "the record has bytes behind its end"
         return value
@@ -140,7 +142,7 @@ class Rig:
     async def dead(self) -> list[DeadLetter]:
         """Every dead letter."""
         topic = f"{self.bridge}.dead"
-        codec = FixedCodec(self.registry, self.bridge)
+        codec = SystemTopicCodec(self.registry, self.bridge)
         found = []
         for number in range((await self.log.topics())[topic].partitions):
             for record in await between(self.log, TopicPartition(topic, number), 0):

@@ -67,7 +67,7 @@ async def test_a_snapshot_connection_that_is_refused_does_not_hold_up_the_stream
 
 async def limited(rig: Rig, admin: psycopg.Connection, name: sql.Identifier) -> None:
     from bridge.capture.runner import Capture
-    from bridge.model.declare import EntitySpec
+    from bridge.model.specs import EntitySpec
 
     rig.entities = (EntitySpec("erp", "t", "t"),)
     capture = Capture(rig.wires(), "one")

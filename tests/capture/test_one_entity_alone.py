@@ -17,8 +17,8 @@ import pytest
 from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
 from bridge.connector import System
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector as journal
 from tests.capture.legacy import BRIDGE, PostgresLegacy

@@ -11,9 +11,9 @@ from bridge.capture.outbox import Group
 from bridge.capture.report import status_record
 from bridge.capture.state import CaptureState
 from bridge.connector import CREATE, Change, Transaction
-from bridge.model.declare import EntitySpec, FieldSpec
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
-from bridge.observe import DeadLetter
+from bridge.observe import DeadLetterWritten
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, until
 from tests.hostile_values import HALF_EMOJI, TextlessError
@@ -70,7 +70,7 @@ async def test_what_is_set_aside_counts_against_a_transactions_size(rig: Rig) ->
 
 
 async def count(rig: Rig, letters: int) -> bool:
-    return len([n for n in rig.notices if isinstance(n, DeadLetter)]) == letters
+    return len([n for n in rig.notices if isinstance(n, DeadLetterWritten)]) == letters
 
 
 async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(rig: Rig) -> None:

@@ -9,8 +9,8 @@ import pytest
 from bridge.capture import control
 from bridge.log.port import RegisteredSchema
 from bridge.model.avro import change_schema, schema_text
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import Entity, Field, FieldType
 from bridge.observe import EntityPaused, EntityState
 from tests.capture.legacy import BRIDGE

@@ -14,8 +14,8 @@ from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
 from bridge.capture.table_shapes import describe_tables
 from bridge.connector import Batch, Shape, Source, Stale, System
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import EntitySpec
 from bridge.observe import CaptureRemark, EntityState
 from tests.capture.legacy import BRIDGE
 from tests.capture.polled import TABLE, PolledLegacy

@@ -22,8 +22,8 @@ from bridge.connector import (
     System,
 )
 from bridge.log.port import TopicInfo, TopicSpec
-from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
 from tests.cli.place import Place

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.cli.app import group
 from bridge.config import load
-from bridge.model.fixed import DeadLetter
+from bridge.model.system_records import DeadLetter
 from bridge.wiring import opened
 from tests.cli.place import Place
 

@@ -18,12 +18,12 @@ from bridge.cli.told import line_logger, log_lines
 from bridge.model.redaction import register_secret
 from bridge.observe import (
     CommandMoved,
-    DeadLetter,
+    DeadLetterWritten,
     HandlerFailed,
-    HeldBack,
     Notice,
     PartState,
     SourceState,
+    Throttled,
 )
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -63,8 +63,8 @@ def test_a_part_that_gives_up_while_it_retries_says_so() -> None:
     retries = RetryLines()
     retries.facts(PartState("agent", "watch", "retrying", "away"))
     assert retries.facts(PartState("agent", "watch", "failed", "fix it")) == {}
-    assert retries.facts(HeldBack("erp", 30, "busy")) == {}
-    assert retries.facts(HeldBack("erp", 29, "busy")) is None
+    assert retries.facts(Throttled("erp", 30, "busy")) == {}
+    assert retries.facts(Throttled("erp", 29, "busy")) is None
 
 
 def test_a_command_is_one_line_with_what_became_of_it(lines: Lines) -> None:
@@ -86,7 +86,9 @@ def test_a_command_is_one_line_with_what_became_of_it(lines: Lines) -> None:
 
 
 def test_a_dead_letter_line_has_row_handler_and_what_to_type_next(lines: Lines) -> None:
-    letter = DeadLetter("event", "watch", "ValueError: no", "check", "erp.order", "4711", "erp:1")
+    letter = DeadLetterWritten(
+        "event", "watch", "ValueError: no", "check", "erp.order", "4711", "erp:1"
+    )
     log_lines(as_json=True)(letter)
     [line] = lines()
     assert (line["handler"], line["entity"], line["key"]) == ("check", "erp.order", "4711")

@@ -11,8 +11,8 @@ import pytest
 from bridge.commands.receipts.builder import HELD_BACK, refused, settled
 from bridge.config import load
 from bridge.model.command import Command, CommandRecord, command_id, seal
-from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome
+from bridge.model.system_records import AuditRecord, target
 from bridge.wiring import opened
 from tests.cli.place import Place
 

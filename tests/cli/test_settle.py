@@ -9,7 +9,7 @@ from bridge.commands.receipts.builder import intent, settled, unknown
 from bridge.config import load
 from bridge.model import headers
 from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.fixed import target
+from bridge.model.system_records import target
 from bridge.wiring import opened
 from tests.cli.place import Place
 

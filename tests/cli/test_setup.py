@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.model.declare import CommandSpec
+from bridge.model.specs import CommandSpec
 from connectors.postgres.setup.plan import command_rights
 from tests.cli.place import Place
 from tests.cli.test_postgres import configured

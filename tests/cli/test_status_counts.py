@@ -23,10 +23,17 @@ from bridge.cli.status_counts import (
 from bridge.commands.receipts.builder import HELD_BACK
 from bridge.config.load import load
 from bridge.log.port import Entry, TopicPartition
-from bridge.log.recent import MINUTE_MS, recent_starts
+from bridge.log.recent_offsets import MINUTE_MS, recent_starts
 from bridge.model.command import CommandRecord
-from bridge.model.fixed import RELEASED, AuditRecord, DeadLetter, FixedRecord, Kind, target
 from bridge.model.receipt import Outcome, Receipt, State
+from bridge.model.system_records import (
+    RELEASED,
+    AuditRecord,
+    DeadLetter,
+    SystemRecord,
+    TopicKind,
+    target,
+)
 from bridge.wiring import Bridge, opened
 from tests.cli.place import Place
 
@@ -58,7 +65,9 @@ async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
         yield bridge
 
 
-async def write(bridge: Bridge, kind: Kind, records: Sequence[FixedRecord], at: datetime) -> None:
+async def write(
+    bridge: Bridge, kind: TopicKind, records: Sequence[SystemRecord], at: datetime
+) -> None:
     """Append them as of that time."""
     key: Any = target("erp", "thing", {"id": 1}) if kind in {"command", "receipt"} else "k"
     entries = [bridge.codec.entry(kind, key, record) for record in records]

@@ -11,11 +11,11 @@ import pytest
 
 from bridge.config import load
 from bridge.log.port import Entry
-from bridge.model.fixed import DeadLetter, Target
+from bridge.model.system_records import DeadLetter, Target
 from bridge.wiring import opened
 from tests.cli.place import Place
 from tests.hostile_values import HALF_EMOJI
-from tests.model.test_fixed import COMMAND
+from tests.model.test_system_records import COMMAND
 
 FOREIGN = '{"type":"record","name":"Node","fields":[{"name":"next","type":["null","Node"]}]}'
 FIXED = ("commands", "receipts", "audit", "approvals", "dead")

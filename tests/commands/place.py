@@ -13,9 +13,9 @@ from bridge.commands import CommandExecutor
 from bridge.commands.contract import CrashPointHook, Epochs, no_crash_points
 from bridge.connector import Writer
 from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.fixed import target
 from bridge.model.headers import REPLAY
 from bridge.model.receipt import Receipt
+from bridge.model.system_records import target
 from bridge.observe import Observer, ignore
 from connectors.journal import connector
 from tests.agent.world import SPEC, World

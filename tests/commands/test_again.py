@@ -16,8 +16,8 @@ from bridge.log.port import Entry, Log
 from bridge.model import headers
 from bridge.model.agent_name import OPERATOR_HANDLER
 from bridge.model.command import Command, CommandRecord, command_id, seal
-from bridge.model.fixed import Target, target
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import Target, target
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import World
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send

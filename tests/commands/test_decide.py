@@ -14,13 +14,13 @@ from bridge import Agent
 from bridge.commands.decision.arguments import check_args
 from bridge.commands.decision.decide import Await, Execute, Refuse, decide
 from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome
+from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
+from bridge.model.system_records import Target
 from bridge.model.types import FieldType
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from tests.agent.world import memory_shape
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

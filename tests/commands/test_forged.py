@@ -14,8 +14,8 @@ from bridge.commands.receipts.builder import refused, settled
 from bridge.connector import Done, Effect
 from bridge.model.command import CommandRecord
 from bridge.model.errors import RetryLater
-from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import AuditRecord, target
 from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter

@@ -20,8 +20,8 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.errors import MissingRight, Rejected
-from bridge.model.fixed import target
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import target
 from bridge.observe import CommandMoved, CommandsHeld, Notice
 from tests.agent.world import World, world
 from tests.commands.killed import killed

@@ -9,7 +9,7 @@ import pytest
 from bridge.commands.held.commands import TRIED_TOGETHER, TRY_AGAIN_S, HeldCommands, behind
 from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
-from bridge.model.fixed import target
+from bridge.model.system_records import target
 from tests.commands.place import sealed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

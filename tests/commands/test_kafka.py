@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from bridge.commands.receipts.builder import intent, settled
 from bridge.log.kafka import from_url
 from bridge.model import headers
-from bridge.model.fixed import target
+from bridge.model.system_records import target
 from tests.agent.world import World, world
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, orders, sealed, send, tomorrow

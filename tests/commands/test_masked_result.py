@@ -12,8 +12,8 @@ from bridge.commands.receipts.builder import reconciled, succeeded
 from bridge.commands.receipts.masked_result import masked_paths, without_masked
 from bridge.connector import Done
 from bridge.model.canonical import canonical_json
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.receipt import Outcome
+from bridge.model.specs import EntitySpec, FieldSpec
 from tests.agent.world import SPEC, World
 from tests.commands.place import executing, receipts, sealed, send
 from tests.commands.test_poison import written

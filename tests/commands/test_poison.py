@@ -18,14 +18,14 @@ from bridge.log.port import Entry
 from bridge.model import headers
 from bridge.model.canonical import canonical_json, sha256_hex
 from bridge.model.command import CommandRecord, command_id
-from bridge.model.declare import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.errors import BridgeError, RetryLater
-from bridge.model.fixed import DeadLetter, Target
 from bridge.model.receipt import Outcome, Receipt
-from bridge.model.types import KEY_KINDS, parse_type
-from bridge.plan.make import entity_type
+from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
+from bridge.model.system_records import DeadLetter, Target
+from bridge.model.types import KEY_TYPES, parse_type
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from bridge.plan.steps import Wire
-from bridge.plan.table import EntityTable
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.world import World
@@ -95,7 +95,7 @@ def test_a_record_of_any_key_and_any_field_is_decided(key: Any, field: str) -> N
         assert isinstance(decision, (Execute, Await, Refuse))
 
 
-@pytest.mark.parametrize("name", [each for each in TYPES if each in KEY_KINDS] + ["decimal(9,2)"])
+@pytest.mark.parametrize("name", [each for each in TYPES if each in KEY_TYPES] + ["decimal(9,2)"])
 def test_a_key_of_any_type_and_any_value_is_decided(name: str) -> None:
     made = Shape("t", (Column("id", "python", parse_type(name), "python"),), Wire.PYTHON)
     spec = EntitySpec("erp", "sales_order", "t", ("id",), (FieldSpec("id", ("id",)),))

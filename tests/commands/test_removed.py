@@ -9,8 +9,8 @@ import pytest
 from bridge.commands import executor_group
 from bridge.log.port import TopicPartition
 from bridge.model.errors import ConfigurationError
-from bridge.model.fixed import FixedRecord
 from bridge.model.receipt import Receipt
+from bridge.model.system_records import SystemRecord
 from bridge.observe import GroupMoved, Notice
 from tests.agent.world import World
 from tests.commands.place import executing, sealed, send
@@ -46,7 +46,7 @@ async def test_an_executor_refuses_to_go_on_after_commands_that_were_removed(her
     assert await here.records("receipt") == []
     await here.log.reset_offsets(group, {place: 4})
 
-    async def receipts() -> list[FixedRecord]:
+    async def receipts() -> list[SystemRecord]:
         return await here.records("receipt")
 
     async with executing(here):

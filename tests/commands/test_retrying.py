@@ -9,7 +9,7 @@ import pytest
 
 from bridge.commands.manual.retry import RetriedCommand, RetryRequest, retry_of, send_retries
 from bridge.model.command import Command, command_id, seal
-from bridge.model.fixed import target
+from bridge.model.system_records import target
 from tests.agent.world import World, world
 from tests.services.kafka import Kafka
 

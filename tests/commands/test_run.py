@@ -15,8 +15,8 @@ from bridge.commands.contract import (
 from bridge.connector import Done, Effect, System
 from bridge.log.port import Entry
 from bridge.model.errors import OutcomeUnknown, RetryLater
-from bridge.model.fixed import AuditRecord, DeadLetter, target
 from bridge.model.receipt import Outcome
+from bridge.model.system_records import AuditRecord, DeadLetter, target
 from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter

@@ -12,8 +12,8 @@ from bridge.commands.manual.conclude import Verdict, concluded_lifecycle, write_
 from bridge.commands.receipts.builder import intent, refused, settled, unknown
 from bridge.model import headers
 from bridge.model.errors import Fenced, Rejected
-from bridge.model.fixed import AuditRecord, target
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import AuditRecord, target
 from tests.agent.world import World
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter, effects, timed_out

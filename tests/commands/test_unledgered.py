@@ -17,11 +17,11 @@ from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.strategy.intent import WRITTEN, IntentStrategy
 from bridge.commands.strategy.intent_log import IntentLog
 from bridge.connector import Done, Effect
-from bridge.log.owned import owned_partitions
+from bridge.log.partition_owner import own_partitions
 from bridge.model.command import CommandRecord
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupported
-from bridge.model.fixed import AuditRecord
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import AuditRecord
 from bridge.observe import CommandMoved, Notice
 from tests.agent.world import SPEC, World, world
 from tests.commands.killed import frozen, killed
@@ -404,7 +404,7 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(here
     named = {command.qualified: command for command in SPEC.commands}
     execution = BatchExecution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
     topic = here.codec.topic("command")
-    async with owned_partitions(here.log, here.bridge, "test", [topic]) as owned:
+    async with own_partitions(here.log, here.bridge, "test", [topic]) as owned:
         records = await owned.read(10, PATIENCE)
         parts = await CommandDecoder("erp", here.codec, utc).parts(records)
         items = [one for part in parts.values() for one in part.items.values()]

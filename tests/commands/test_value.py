@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.model.argument_values import Unfit, value_of
 from bridge.model.canonical import canonical_json
 from bridge.model.types import parse_type
-from bridge.model.value import Unfit, value_of
 from tests.hostile_values import EARLY, JSON_VALUES, LATE, VALUES, quick
 
 EXAMPLES: dict[str, st.SearchStrategy[Any]] = {

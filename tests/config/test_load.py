@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.config import ConfigProblems, load
-from bridge.model.declare import Tier
+from bridge.model.specs import Tier
 from bridge.model.types import FieldType, Relation
 from tests.config.files import BRIDGE, ENVIRON, SYSTEM, write
 

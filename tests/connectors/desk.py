@@ -15,13 +15,13 @@ from uuid import uuid4
 from bridge.commands import CommandExecutor
 from bridge.connector import Writer
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import TopicPartition, TopicSpec
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.declare import SystemSpec
-from bridge.model.fixed import KINDS, Target, target
 from bridge.model.receipt import Receipt
-from bridge.plan.table import EntityTable
+from bridge.model.specs import SystemSpec
+from bridge.model.system_records import TOPIC_KINDS, Target, target
+from bridge.plan.entity_table import EntityTable
 from tests.agent.world import MemoryRegistry
 from tests.waiting import ended, until
 
@@ -34,7 +34,7 @@ class Desk:
     """Where commands are handed in, and receipts come out."""
 
     log: EmbeddedLog
-    codec: FixedCodec
+    codec: SystemTopicCodec
     spec: SystemSpec
 
     async def send(self, *records: CommandRecord) -> None:
@@ -92,9 +92,9 @@ async def desk(
     """An executor without a ledger, on an embedded log. The writer is closed with it."""
     log = EmbeddedLog(folder / "log.db", partitions=1)
     await log.open()
-    codec = FixedCodec(MemoryRegistry(), "acme")
+    codec = SystemTopicCodec(MemoryRegistry(), "acme")
     await codec.open()
-    await log.create_topics([TopicSpec(codec.topic(kind)) for kind in KINDS])
+    await log.create_topics([TopicSpec(codec.topic(kind)) for kind in TOPIC_KINDS])
     executor = CommandExecutor(
         spec,
         bridge="acme",

@@ -3,7 +3,14 @@
 import re
 
 from bridge.capture.contract import CONTROL, STATUS
-from bridge.model.names import FIXED, POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic, replay_topic
+from bridge.model.names import (
+    POSITIONS,
+    SCHEMA_IDS,
+    SCHEMAS,
+    SYSTEM_TOPICS,
+    internal_topic,
+    replay_topic,
+)
 from tests.docs.pages import ROOT
 
 INTERNAL = {
@@ -12,7 +19,7 @@ INTERNAL = {
 OWN = (
     INTERNAL
     | {replay_topic("BRIDGE", "AGENT"), "BRIDGE.SYSTEM.ENTITY"}
-    | {f"BRIDGE.{name}" for name in FIXED}
+    | {f"BRIDGE.{name}" for name in SYSTEM_TOPICS}
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from bridge.agent.infer import PlainRow
 from bridge.connector import Column, Rows, Shape
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import Rejected, RetryLater
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity, Field, FieldType, Relation
 from bridge.plan.steps import Wire
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from bridge.gateway import Gateway
 from bridge.gateway.align import aligned, folded
-from bridge.model.declare import EntitySpec, Limits
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.model.specs import EntitySpec, SystemLimits
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from connectors.postgres.dialect import POSTGRES
 from connectors.sql.dialect import SQLITE, SqlDialect
 from connectors.sql.reader import SqlReader
@@ -90,7 +90,7 @@ def gateway(place: Place, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
     queries: list[int] = []
     table = EntityTable(spec, entity_type(spec, shape), shape)
     return Gateway(
-        "erp", reader, {"t": table}, Limits(), observer=lambda _: queries.append(1)
+        "erp", reader, {"t": table}, SystemLimits(), observer=lambda _: queries.append(1)
     ), queries  # fmt: skip
 
 

@@ -8,11 +8,11 @@ import pytest
 from bridge.gateway import Gateway, Systems
 from bridge.gateway.batch import Batcher
 from bridge.gateway.limit import Limiter
-from bridge.model.declare import Limits
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.provenance import provenance
+from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
-from bridge.observe import Notice, Read
+from bridge.observe import Notice, RowsRead
 from tests.gateway.reader import MemoryReader, PaddedTable
 from tests.waiting import PATIENCE
 
@@ -46,9 +46,9 @@ def legacy(**more: Any) -> MemoryReader:
     )
 
 
-def gateway(reader: MemoryReader, limits: Limits | None = None, **more: Any) -> Gateway:
+def gateway(reader: MemoryReader, limits: SystemLimits | None = None, **more: Any) -> Gateway:
     tables = {t.entity.name: t for t in (CUSTOMER, ORDER, LINE)}
-    return Gateway("erp", reader, tables, limits or Limits(), **more)
+    return Gateway("erp", reader, tables, limits or SystemLimits(), **more)
 
 
 async def test_reads_that_wait_at_the_same_time_become_one_query() -> None:
@@ -58,7 +58,7 @@ async def test_reads_that_wait_at_the_same_time_become_one_query() -> None:
     rows = await asyncio.gather(*(door.get("customer", str(n)) for n in range(1, 501)))
     assert [row.name for row in rows if row] == [f"name {n}" for n in range(1, 501)]
     assert len(reader.queries) == 1
-    assert isinstance(seen[0], Read)
+    assert isinstance(seen[0], RowsRead)
     assert (seen[0].asked, seen[0].queries) == (500, 1)
 
 
@@ -85,7 +85,7 @@ async def test_get_many_is_aligned_with_none_for_what_is_missing() -> None:
 
 async def test_readers_who_come_while_all_connections_are_busy_share_the_next_query() -> None:
     reader = legacy(gate=asyncio.Event())
-    door = gateway(reader, Limits(connections=1))
+    door = gateway(reader, SystemLimits(connections=1))
     first = asyncio.create_task(door.get("customer", "1"))
     while not reader.queries:
         await asyncio.sleep(0)
@@ -116,7 +116,7 @@ async def test_a_read_never_joins_a_query_that_has_begun() -> None:
 
 async def test_connections_stay_under_the_ceiling() -> None:
     reader = legacy(max_keys=1)
-    await gateway(reader, Limits(connections=3)).get_many(
+    await gateway(reader, SystemLimits(connections=3)).get_many(
         "customer", [str(n) for n in range(1, 30)]
     )
     assert reader.most_at_once == 3
@@ -192,7 +192,7 @@ async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read
         raise error
 
     reader.fetch = fail  # type: ignore[method-assign, assignment]
-    door = gateway(reader, Limits(connections=1))
+    door = gateway(reader, SystemLimits(connections=1))
     async with asyncio.timeout(PATIENCE):
         answers = await asyncio.gather(
             *(door.get("customer", str(n)) for n in (1, 2)), return_exceptions=True
@@ -206,7 +206,7 @@ async def test_a_reader_whose_answer_is_none_fails_its_readers_only() -> None:
     async def nothing(keys: list[int], asked: int) -> Any:
         return None
 
-    batcher: Batcher[int, int] = Batcher(nothing, Limiter(Limits()), 10)
+    batcher: Batcher[int, int] = Batcher(nothing, Limiter(SystemLimits()), 10)
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(AttributeError):
             await batcher.load(1)
@@ -256,7 +256,7 @@ async def test_a_read_that_cannot_be_meant_says_what_there_is(
 
 async def test_closing_answers_those_who_wait() -> None:
     reader = legacy(gate=asyncio.Event())
-    door = gateway(reader, Limits(connections=1))
+    door = gateway(reader, SystemLimits(connections=1))
     waiting = [asyncio.create_task(door.get("customer", str(n))) for n in (1, 2)]
     while not reader.queries:
         await asyncio.sleep(0)

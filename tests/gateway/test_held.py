@@ -13,13 +13,13 @@ import pytest
 from bridge.connector import Rows, System
 from bridge.gateway import Gateway
 from bridge.gateway.limit import Limiter
-from bridge.model.declare import EntitySpec, Limits
 from bridge.model.errors import RetryLater
 from bridge.model.provenance import provenance
+from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
-from bridge.observe import HeldBack, Notice
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.observe import Notice, Throttled
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import Store, Table
 from tests.waiting import PATIENCE
@@ -67,7 +67,7 @@ def door(erp: System, reader: fake.FileReader, seen: list[Notice], **limits: Any
         shape = fake.shape_of(name, fake.table_of(erp, name))
         spec = EntitySpec("erp", name, name, relations=relations if name == "orders" else ())
         tables[name] = EntityTable(spec, entity_type(spec, shape), shape)
-    return Gateway("erp", reader, tables, Limits(**limits), observer=seen.append)
+    return Gateway("erp", reader, tables, SystemLimits(**limits), observer=seen.append)
 
 
 async def test_five_hundred_keys_and_their_lines_are_as_few_fetches_as_the_reader_takes(
@@ -103,8 +103,8 @@ async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_o
     assert all(rows)
     refused, *later = reader.asked_at
     assert min(later) - refused >= 0.39
-    assert [one for one in seen if isinstance(one, HeldBack)] == [
-        HeldBack("erp", 0.4, "the ERP is busy")
+    assert [one for one in seen if isinstance(one, Throttled)] == [
+        Throttled("erp", 0.4, "the ERP is busy")
     ]
 
 
@@ -123,7 +123,7 @@ async def test_a_refusal_without_a_time_holds_nobody_back(erp: System) -> None:
     with pytest.raises(RetryLater):
         await gateway.get("orders", 1)
     assert await gateway.get("orders", 1)
-    assert not [one for one in seen if isinstance(one, HeldBack)]
+    assert not [one for one in seen if isinstance(one, Throttled)]
 
 
 async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full() -> None:
@@ -137,7 +137,7 @@ async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full
             assert limiter.hold(7.0, "again")
         now += seconds
 
-    limiter = Limiter(Limits(), clock=lambda: now, sleep=sleep)
+    limiter = Limiter(SystemLimits(), clock=lambda: now, sleep=sleep)
     assert limiter.hold(2.0, "busy")
     await limiter.acquire()
     assert slept == [2.0, 5.0]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.gateway.limit import Limiter, next_start
-from bridge.model.declare import Limits
+from bridge.model.specs import SystemLimits
 
 
 @given(
@@ -31,7 +31,7 @@ async def test_a_burst_is_spread_over_time() -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    limiter = Limiter(Limits(10, 50), clock=lambda: 100.0, sleep=sleep)
+    limiter = Limiter(SystemLimits(10, 50), clock=lambda: 100.0, sleep=sleep)
     for _ in range(4):
         await limiter.acquire()
     assert [round(seconds, 6) for seconds in slept] == [0.02, 0.04, 0.06]
@@ -41,7 +41,7 @@ async def test_who_is_cancelled_while_waiting_for_its_turn_gives_the_connection_
     async def sleep(seconds: float) -> None:
         await asyncio.Event().wait()
 
-    limiter = Limiter(Limits(2, 1), clock=lambda: 0.0, sleep=sleep)
+    limiter = Limiter(SystemLimits(2, 1), clock=lambda: 0.0, sleep=sleep)
     await limiter.acquire()
     waiting = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0)

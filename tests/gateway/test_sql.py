@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bridge.gateway import Gateway
-from bridge.model.declare import Limits
 from bridge.model.errors import Rejected
 from bridge.model.event import row_version
 from bridge.model.provenance import version
+from bridge.model.specs import SystemLimits
 from bridge.observe import Notice
 from bridge.wiring.events import RegistryEvents
 from connectors.journal import connector
@@ -27,7 +27,7 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 async def gateway(here: World, notices: list[Notice] | None = None) -> Gateway:
     observer = (notices if notices is not None else []).append
     reader = await connector.reader(here.system)
-    return Gateway("erp", reader, here.tables, Limits(), observer=observer)
+    return Gateway("erp", reader, here.tables, SystemLimits(), observer=observer)
 
 
 async def test_a_row_that_was_read_equals_after_of_the_same_state_field_by_field(

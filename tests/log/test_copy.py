@@ -15,7 +15,6 @@ import pytest
 
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.fixed import FixedCodec
 from bridge.log.kafka import from_url
 from bridge.log.port import (
     Entry,
@@ -28,10 +27,11 @@ from bridge.log.port import (
 )
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.http import HttpRegistry
-from bridge.model import wire
+from bridge.log.system_topics import SystemTopicCodec
+from bridge.model import framing
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.fixed import DeadLetter
+from bridge.model.system_records import DeadLetter
 from bridge.model.types import Entity, Field, parse_type
 from bridge.plan.murmur2 import partition
 
@@ -93,7 +93,9 @@ class Side:
         """A framed key or value as another program reads it: by the id in it."""
         if data is None:
             return None
-        schema = fastavro.parse_schema(json.loads(await self.registry.schema(wire.schema_id(data))))
+        schema = fastavro.parse_schema(
+            json.loads(await self.registry.schema(framing.schema_id(data)))
+        )
         return fastavro.schemaless_reader(io.BytesIO(data[5:]), schema, None)
 
     async def shown(self, record: Record) -> tuple[Any, ...]:
@@ -173,8 +175,8 @@ class Orders:
         """Numbered updates over some keys, and a checkpoint, in one transaction each hundred."""
         registry, topic = self._side.registry, self._side.orders
         key_text, text = schema_text(key_schema(ORDER)), schema_text(change_schema(entity))
-        key_frame = wire.header(await registry.register(f"{topic}-key", key_text))
-        frame = wire.header(await registry.register(f"{topic}-value", text))
+        key_frame = framing.header(await registry.register(f"{topic}-key", key_text))
+        frame = framing.header(await registry.register(f"{topic}-value", text))
         key_avro, avro = (fastavro.parse_schema(json.loads(each)) for each in (key_text, text))
         producer = await self._side.log.producer("capture")
         for start in range(0, count, 100):
@@ -460,7 +462,7 @@ async def test_dead_letters_keep_what_was_set_aside_in_a_readable_form(
 ) -> None:
     await orders.write(20)
     event = (await source.records(source.orders))[0]
-    codec = FixedCodec(source.registry, source.bridge)
+    codec = SystemTopicCodec(source.registry, source.bridge)
     await codec.open()
     await source.log.create_topics([TopicSpec(codec.topic("dead"), "delete", 1)])
     letter = DeadLetter(
@@ -478,7 +480,7 @@ async def test_dead_letters_keep_what_was_set_aside_in_a_readable_form(
 
     await move(source, target)
 
-    theirs = FixedCodec(target.registry, target.bridge)
+    theirs = SystemTopicCodec(target.registry, target.bridge)
     await theirs.open()
     [record] = await target.records(theirs.topic("dead"))
     moved = await theirs.decode("dead", record.value or b"")
@@ -492,7 +494,7 @@ async def test_dead_letters_keep_what_was_set_aside_in_a_readable_form(
 async def test_what_is_no_letter_or_holds_what_nobody_can_read_keeps_no_copy_from_its_end(
     source: Side, target: Side
 ) -> None:
-    codec = FixedCodec(source.registry, source.bridge)
+    codec = SystemTopicCodec(source.registry, source.bridge)
     await codec.open()
     topic = codec.topic("dead")
     await source.log.create_topics([TopicSpec(topic, "delete", 1)])
@@ -509,7 +511,7 @@ async def test_what_is_no_letter_or_holds_what_nobody_can_read_keeps_no_copy_fro
 
     await move(source, target)
 
-    theirs = FixedCodec(target.registry, target.bridge)
+    theirs = SystemTopicCodec(target.registry, target.bridge)
     await theirs.open()
     first, second, third = await target.records(theirs.topic("dead"))
     assert first.value == b"junk"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.log.embedded import place
-from bridge.log.embedded.place import FULL_BYTES, SCARCE_BYTES, disk_problem
+from bridge.log.embedded import filesystem
+from bridge.log.embedded.filesystem import FULL_BYTES, SCARCE_BYTES, disk_problem
 from tests.cli.place import made
 
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(place, "free_bytes", lambda _: count)
+    monkeypatch.setattr(filesystem, "free_bytes", lambda _: count)
 
 
 def test_a_disk_that_is_full_or_nearly_so_is_told_with_what_is_left(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.log.kafka import pack as installed
-from bridge.log.kafka.batches import Batch, batches
+from bridge.log.kafka.batches import RecordBatch, batches
 from bridge.log.kafka.settings import MAX_BATCH
 from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import Rejected
@@ -128,4 +128,4 @@ def test_aiokafka_asks_no_more_of_a_batch_than_ours_answers() -> None:
     assert asked == {
         "_build", "_set_producer_state", "append", "closed", "record_count",
     }  # fmt: skip
-    assert all(hasattr(Batch, name) for name in asked)
+    assert all(hasattr(RecordBatch, name) for name in asked)

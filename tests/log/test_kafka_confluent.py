@@ -15,15 +15,15 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from bridge.log.fixed import FixedCodec
 from bridge.log.kafka import KafkaLog, from_url
 from bridge.log.port import Entry, Registry, TopicSpec
 from bridge.log.registry.http import HttpRegistry
-from bridge.model import fixed, headers, wire
+from bridge.log.system_topics import SystemTopicCodec
+from bridge.model import framing, headers, system_records
 from bridge.model.avro import change_schema, key_schema, schema_text
-from bridge.model.fixed import KINDS, FixedKey, FixedRecord, Kind, Target
+from bridge.model.system_records import TOPIC_KINDS, SystemKey, SystemRecord, Target, TopicKind
 from bridge.model.types import Entity, Field, parse_type
-from tests.model.test_fixed import SAMPLES
+from tests.model.test_system_records import SAMPLES
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -120,8 +120,8 @@ async def test_changes_with_every_type_and_their_tombstones(
 ) -> None:
     topic = f"{bridge}.erp.sales_order"
     key_text, text = schema_text(key_schema(ORDER)), schema_text(change_schema(ORDER))
-    key_frame = wire.header(await schemas.register(f"{topic}-key", key_text))
-    frame = wire.header(await schemas.register(f"{topic}-value", text))
+    key_frame = framing.header(await schemas.register(f"{topic}-key", key_text))
+    frame = framing.header(await schemas.register(f"{topic}-value", text))
     row = {
         "order_no": "17",
         "line": 10,
@@ -163,14 +163,14 @@ def encoded(schema: Any, value: Any) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOPIC_KINDS)
 async def test_fixed_topics(
-    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, kind: Kind
+    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, kind: TopicKind
 ) -> None:
-    codec = FixedCodec(schemas, bridge)
+    codec = SystemTopicCodec(schemas, bridge)
     await codec.open()
-    key: FixedKey = (
-        fixed.target("erp", "sales_order", {"order_no": "1"})
+    key: SystemKey = (
+        system_records.target("erp", "sales_order", {"order_no": "1"})
         if kind in {"command", "receipt"}
         else "credit-watch:abc"
     )
@@ -191,7 +191,7 @@ async def test_fixed_topics(
     assert codec.decode_key(kind, entry.key or b"") == key
 
 
-def as_dict(record: FixedRecord) -> dict[str, Any]:
+def as_dict(record: SystemRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in type(record).__dataclass_fields__}
 
 
@@ -199,22 +199,22 @@ async def test_records_of_an_older_version_are_decoded_by_the_schema_that_wrote_
     schemas: Registry, bridge: str
 ) -> None:
     """Replay reads what earlier versions wrote."""
-    old = json.loads(fixed.schema_texts("receipt")[1])
+    old = json.loads(system_records.schema_texts("receipt")[1])
     old["fields"] = [field for field in old["fields"] if field["name"] != "position"]
     old_id = await schemas.register(f"{bridge}.receipts-value", json.dumps(old))
-    codec = FixedCodec(schemas, bridge)
+    codec = SystemTopicCodec(schemas, bridge)
     await codec.open()
     row = {name: value for name, value in as_dict(SAMPLES["receipt"]).items() if name != "position"}
 
-    read = await codec.decode("receipt", wire.header(old_id) + encoded(old, row))
+    read = await codec.decode("receipt", framing.header(old_id) + encoded(old, row))
 
     assert read == SAMPLES["receipt"]
 
 
 async def test_what_is_no_fixed_record_is_told_as_such(schemas: Registry, bridge: str) -> None:
-    codec = FixedCodec(schemas, bridge)
+    codec = SystemTopicCodec(schemas, bridge)
     await codec.open()
     with pytest.raises(ValueError, match="not in Confluent wire format"):
         await codec.decode("command", b"{}")
     with pytest.raises(ValueError, match="schema id 2000000000 is not in the registry"):
-        await codec.decode("command", wire.header(2_000_000_000) + b"x")
+        await codec.decode("command", framing.header(2_000_000_000) + b"x")

@@ -5,7 +5,7 @@ from aiokafka import errors as kafka
 
 from bridge.log.kafka.errors import translate
 from bridge.log.kafka.settings import KafkaSettings, Security, client_arguments
-from bridge.log.kafka.topics import entries_of, spec_of
+from bridge.log.kafka.topic_config import entries_of, spec_of
 from bridge.log.port import RecordTooLarge, TopicSpec
 from bridge.model.errors import ConfigurationError, Fenced, Rejected, RetryLater
 

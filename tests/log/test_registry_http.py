@@ -12,11 +12,11 @@ import pytest
 
 from bridge.log.port import Record
 from bridge.log.registry.http import HttpRegistry
-from bridge.model import headers, wire
+from bridge.model import framing, headers
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.types import Entity, Field, FieldType
-from bridge.plan.record import Decoder
+from bridge.plan.lazy_record import Decoder
 from bridge.tls import TlsFiles
 from bridge.wiring.events import RegistryEvents
 from tests.log.certificates import Authority
@@ -216,7 +216,7 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
 
     monkeypatch.setattr("bridge.wiring.events.Decoder", Counting)
     events = RegistryEvents(registry, {})
-    record = Record("t.erp.o", 0, 0, 0, b"", wire.header(7) + b"\xff", ())
+    record = Record("t.erp.o", 0, 0, 0, b"", framing.header(7) + b"\xff", ())
     results = await asyncio.gather(
         *(events.event(record) for _ in range(500)),
         *(registry.schema(7) for _ in range(500)),
@@ -239,7 +239,7 @@ async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
     registry = HttpRegistry(url)
     await registry.open()
     events = RegistryEvents(registry, {})
-    key, value = io.BytesIO(wire.header(6)), io.BytesIO(wire.header(7))
+    key, value = io.BytesIO(framing.header(6)), io.BytesIO(framing.header(7))
     for out in (key, value):
         out.seek(0, io.SEEK_END)
     fastavro.schemaless_writer(key, fastavro.parse_schema(key_schema(ENTITY)), {"no": "1"})

@@ -12,7 +12,7 @@ import pytest
 from bridge.cli.log.groups import group_rows
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
-from bridge.log.owned import ObservedGroup, owned_partitions
+from bridge.log.partition_owner import ObservedGroup, own_partitions
 from bridge.log.port import (
     Consumer,
     Entry,
@@ -171,9 +171,7 @@ async def test_a_group_without_offsets_is_told_before_everything_is_handled(
 
     async def notices_of_a_start() -> list[Notice]:
         watch = Collecting()
-        async with owned_partitions(
-            log, "acme", harness.group, [place.topic], watch=watch
-        ) as owned:
+        async with own_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
             records: list[Record] = []
             while not records:
                 records = await owned.read(1, 1.0)
@@ -195,7 +193,7 @@ async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harnes
     await harness.remove(place, 7)
     watch = Collecting()
     records: list[Record] = []
-    async with owned_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
+    async with own_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
         while not records:
             records = await owned.read(100, 1.0)
     [notice] = [each for each in watch.notices if isinstance(each, GroupMoved)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.model import wire
+from bridge.model import framing
 from bridge.model.avro import (
     OPS,
     change_schema,
@@ -18,7 +18,7 @@ from bridge.model.avro import (
     schema_text,
     type_schema,
 )
-from bridge.model.types import KEY_KINDS, Entity, Field, FieldType, parse_type
+from bridge.model.types import KEY_TYPES, Entity, Field, FieldType, parse_type
 from tests.model.test_types import TYPES
 
 ENTITY = Entity(
@@ -77,7 +77,7 @@ def test_the_key_is_canonical() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", sorted(KEY_KINDS))
+@pytest.mark.parametrize("kind", sorted(KEY_TYPES))
 def test_a_key_field_is_a_long_a_boolean_or_text(kind: str) -> None:
     entity = Entity("erp", "order", ("k",), (Field("k", FieldType(kind, 5, 1)),))
     [field] = key_schema(entity)["fields"]
@@ -96,17 +96,17 @@ def test_logical_types_are_not_shared_between_schemas() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.binary(max_size=8))
 def test_the_wire_format_is_confluents(schema_id: int, rest: bytes) -> None:
-    framed = wire.header(schema_id) + rest
+    framed = framing.header(schema_id) + rest
     assert framed[:5] == struct.pack(">BI", 0, schema_id)
-    assert wire.schema_id(framed) == schema_id
+    assert framing.schema_id(framed) == schema_id
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\0", b"\1\0\0\0\0"])
 def test_bytes_in_another_format_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="wire format"):
-        wire.schema_id(data)
+        framing.schema_id(data)
 
 
 def test_a_schema_id_beyond_32_bits_is_refused() -> None:
     with pytest.raises(struct.error):
-        wire.header(2**32)
+        framing.header(2**32)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.errors import Rejected
-from bridge.model.fixed import decode, encode
+from bridge.model.system_records import decode, encode
 from tests.hostile_values import HALF_EMOJI, VALUES, Unprintable, endless_list, quick
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -26,9 +26,16 @@ from bridge.config.secrets import resolve
 from bridge.model import errors
 from bridge.model.error_text import clean_text, describe_error
 from bridge.model.errors import BridgeError, ConfigurationError, RowError
-from bridge.model.fixed import _SENTENCES, FIXED, AuditRecord, DeadLetter, decode, encode
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.redaction import redact, register_secret
+from bridge.model.system_records import (
+    _SENTENCES,
+    SYSTEM_TOPICS,
+    AuditRecord,
+    DeadLetter,
+    decode,
+    encode,
+)
 from bridge.plan.transform import _mask
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -132,7 +139,7 @@ def test_a_record_is_redacted_when_it_is_written_and_when_it_is_read(late: str, 
 def test_the_sentences_of_records_are_fields_of_theirs() -> None:
     """`trace` was none: a letter's traceback was redacted by nothing of this."""
     for kind, sentences in _SENTENCES.items():
-        assert set(sentences) <= {field.name for field in fields(FIXED[kind].record)}
+        assert set(sentences) <= {field.name for field in fields(SYSTEM_TOPICS[kind].record)}
 
 
 def test_a_status_is_redacted(known: str) -> None:

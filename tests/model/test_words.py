@@ -64,7 +64,7 @@ def test_other_names_are_refused_with_the_rule(name: str) -> None:
 
 def test_topics_are_made_of_names() -> None:
     assert names.change_topic("acme", "erp", "order") == "acme.erp.order"
-    assert names.fixed_topic("acme", names.DEAD) == "acme.dead"
+    assert names.system_topic("acme", names.DEAD) == "acme.dead"
     assert names.internal_topic("acme", names.POSITIONS) == "_acme.positions"
     assert names.split_entity("erp.order") == ("erp", "order")
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from bridge.connector import Change, Transaction
 from bridge.model.canonical import instant_text
 from bridge.model.types import Entity, FieldType, parse_type
+from bridge.plan.coerce_number import shortest_single
 from bridge.plan.murmur2 import partition
-from bridge.plan.number import shortest_single
 from bridge.plan.steps import MISSING, Wire
-from tests.plan.making import (
+from tests.plan.plans import (
     CAPTURED,
     Text,
     binary,
@@ -194,7 +194,7 @@ def test_both_forms_and_fastavro_agree_on_every_change(
     outs: list[list[Any]] = []
     for module in (compiled, interpreted):
         out: list[Any] = []
-        executor = module.Executor(plan, "acme", 1, 2, 7)
+        executor = module.RowEncoder(plan, "acme", 1, 2, 7)
         assert executor.changes([change], case["epoch"], CAPTURED, out) == []
         outs.append(out)
     assert outs[0] == outs[1]
@@ -284,7 +284,7 @@ def test_a_snapshot_row_and_an_event_of_the_same_state_are_equal(
     ):
         entity, plan = plan_of(shape(columns, wire, keys))
         for module in (compiled, interpreted):
-            executor = module.Executor(plan, "acme", 1, 2, 7)
+            executor = module.RowEncoder(plan, "acme", 1, 2, 7)
             out: list[Any] = []
             assert executor.rows([rendered], 3, 77, 5, CAPTURED, out) == []
             [entry] = out
@@ -317,7 +317,7 @@ def test_garbage_is_refused_alike_or_read_alike(
     for module in (compiled, interpreted):
         out: list[Any] = []
         change = Change(made, 1, None, False, row, 0, Transaction(None, 1, None))
-        failures = module.Executor(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
+        failures = module.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
         told.append((out, [(str(each.error), each.kind, each.position) for each in failures]))
     assert told[0] == told[1]
     assert len(told[0][0]) + len(told[0][1]) == 1
@@ -353,7 +353,7 @@ def test_infinities_become_the_extremes_that_are_written_down(
     change = Change(
         made, 1, None, False, pgoutput([binary("int4", 1), data]), 0, Transaction(None, 1, None)
     )
-    assert form.Executor(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out) == []
+    assert form.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["after"]["c"] == wanted
 
 
@@ -391,7 +391,7 @@ REFUSED = [
 def test_what_would_change_a_value_is_an_error_that_names_its_place(
     form: ModuleType, code: str, kind: str, data: Any, reason: str
 ) -> None:
-    from bridge.model.declare import FieldSpec
+    from bridge.model.specs import FieldSpec
 
     made = shape([("id", "int4", "integer"), ("src", code, "string")])
     fields = [FieldSpec("id", ("id",)), FieldSpec("c", ("src",), parse_type(kind))]
@@ -400,7 +400,7 @@ def test_what_would_change_a_value_is_an_error_that_names_its_place(
     change = Change(
         made, 1, None, False, pgoutput([binary("int4", 1), data]), 0, Transaction(None, 1, None)
     )
-    [failure] = form.Executor(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
+    [failure] = form.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
     assert out == []
     assert reason in str(failure.error)
     assert "column 'src', field 'c', step '" in str(failure.error)

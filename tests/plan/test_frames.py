@@ -14,7 +14,7 @@ from bridge.connector import Batch, Change, Column, Shape
 from bridge.model.errors import HistoryLost, RetryLater
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
-from tests.plan.making import pgoutput
+from tests.plan.plans import pgoutput
 from tests.services.postgres import Postgres
 
 OPTIONS = "'proto_version', '1', 'publication_names', 'p', 'messages', 'true', 'binary', 'true'"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bridge.connector import CREATE, DELETE, UPDATE, Change, Transaction
 from bridge.model.errors import RowError
-from bridge.plan.raw import raw_text, row_error
+from bridge.plan.failed_row import raw_text, row_error
 from bridge.plan.steps import Wire
 from tests.hostile_values import VALUES, TextlessError, quick
-from tests.plan.making import CAPTURED, plan_of, shape
+from tests.plan.plans import CAPTURED, plan_of, shape
 
 KINDS = (
     *("boolean", "integer", "float", "double", "decimal(9,2)", "string", "json", "bytes", "date"),
@@ -37,7 +37,7 @@ def test_any_value_of_any_declared_type_is_an_entry_or_a_failure(
         Wire.PYTHON,
     )
     _, plan = plan_of(made)
-    executor = form.Executor(plan, "acme", 1, 2, 5)
+    executor = form.RowEncoder(plan, "acme", 1, 2, 5)
 
     @anyhow
     @given(st.integers(0, len(KINDS) - 1), VALUES, st.sampled_from([CREATE, UPDATE, DELETE]))

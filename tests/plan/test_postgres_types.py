@@ -14,9 +14,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from bridge.plan.server_text import double_text, single_text
+from bridge.plan.postgres_output import double_text, single_text
 from bridge.plan.steps import Wire
-from tests.plan.making import CAPTURED, Text, pgcopy, pgoutput, plan_of, read_change, shape
+from tests.plan.plans import CAPTURED, Text, pgcopy, pgoutput, plan_of, read_change, shape
 from tests.services.postgres import Postgres
 
 ALL_TYPES: list[tuple[str, str, str, list[tuple[str, Any]]]] = [
@@ -370,7 +370,7 @@ def test_a_type_comes_through_exactly(  # noqa: PLR0917 - pytest gives them by n
             entity, plan = plan_of(shape(columns, wire))
             for module in (compiled, interpreted):
                 out: list[Any] = []
-                failures = module.Executor(plan, "acme", 1, 2, 3).rows(
+                failures = module.RowEncoder(plan, "acme", 1, 2, 3).rows(
                     [raw], 1, 2, 3, CAPTURED, out
                 )
                 assert failures == [], (literal, wire)
@@ -402,7 +402,7 @@ def test_not_a_number_comes_through_in_a_double(
         shape([("id", "int4", "integer"), ("c", "float8", "double")], Wire.PGCOPY)
     )
     out: list[Any] = []
-    assert form.Executor(plan, "acme", 1, 2, 3).rows([row], 1, 2, 3, CAPTURED, out) == []
+    assert form.RowEncoder(plan, "acme", 1, 2, 3).rows([row], 1, 2, 3, CAPTURED, out) == []
     assert math.isnan(read_change(entity, out[0][1])["after"]["c"])
 
 
@@ -430,7 +430,7 @@ def test_what_has_no_place_in_the_log_is_an_error_in_both_forms(
     ):
         _, plan = plan_of(shape(columns, wire))
         out: list[Any] = []
-        [failure] = form.Executor(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
+        [failure] = form.RowEncoder(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
         assert out == []
         assert failure.error.column == "c"
 
@@ -445,7 +445,7 @@ def test_money_in_another_countrys_form_is_an_error_and_never_another_amount(
     _, plan = plan_of(shape(columns, Wire.PGOUTPUT))
     out: list[Any] = []
     raw = pgoutput([Text("1"), Text(shown)])
-    [failure] = form.Executor(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
+    [failure] = form.RowEncoder(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
     assert out == []
     assert failure.error.column == "c"
 
@@ -456,5 +456,5 @@ def test_an_unknown_type_keeps_its_bytes_in_hexadecimal(form: ModuleType) -> Non
     )
     out: list[Any] = []
     raw = pgcopy([struct.pack(">i", 1), b"\x01\xff"])
-    assert form.Executor(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out) == []
+    assert form.RowEncoder(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["after"]["c"] == "\\x01ff"

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.connector import Change, Transaction
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import parse_type
-from bridge.plan.make import entity_type, make_plan
-from bridge.plan.outward import lookup_problems, to_source
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import MISSING, Wire
-from tests.plan.making import CAPTURED, Text, pgoutput, plan_of, read_change, shape
+from bridge.plan.to_source import lookup_problems, to_source
+from tests.plan.plans import CAPTURED, Text, pgoutput, plan_of, read_change, shape
 
 KEY = FieldSpec("id", ("id",))
 
@@ -51,7 +51,7 @@ def inwards(
     columns += [(f"s{at}", "python", kind) for at in range(len(values))]
     made = shape(columns, Wire.PYTHON)
     entity, plan = plan_of(made, [KEY, field])
-    executor = form.Executor(plan, "acme", 1, 2, 3, mask_key=b"key")
+    executor = form.RowEncoder(plan, "acme", 1, 2, 3, mask_key=b"key")
     found: list[Any] = []
     for _ in range(rounds):
         out: list[Any] = []
@@ -168,7 +168,7 @@ def test_a_masked_value_shows_in_no_error_and_no_dead_letter(form: ModuleType) -
     assert "map" in told
     made = shape([("id", "int4", "integer"), ("s0", "text", "string")])
     _, plan = plan_of(made, [KEY, field])
-    executor = form.Executor(plan, "acme", 1, 2, 3, mask_key=b"key")
+    executor = form.RowEncoder(plan, "acme", 1, 2, 3, mask_key=b"key")
     out: list[Any] = []
     change = Change(
         made, 1, None, False, pgoutput([Text("7"), b"Jane Doe"]), 0, Transaction(None, 1, None)
@@ -192,7 +192,7 @@ def test_a_dropped_field_is_null_even_where_the_source_did_not_send_it(form: Mod
     entity, plan = plan_of(made, [KEY, one(mask="drop")])
     out: list[Any] = []
     change = Change(made, 2, None, False, (1, MISSING), 0, Transaction(None, 1, None))
-    assert form.Executor(plan, "acme", 1, 2, 3).changes([change], 1, CAPTURED, out) == []
+    assert form.RowEncoder(plan, "acme", 1, 2, 3).changes([change], 1, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["unavailable"] == []
 
 
@@ -200,7 +200,7 @@ def test_the_same_text_and_number_are_not_taken_for_one_another(form: ModuleType
     """Remembered results go by type as well: 1, True and "1" are three values."""
     made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     entity, plan = plan_of(made, [KEY, one(map={"1": "one", "true": "yes", "1.0": "float"})])
-    executor = form.Executor(plan, "acme", 1, 2, 3)
+    executor = form.RowEncoder(plan, "acme", 1, 2, 3)
     found = []
     for value in (1, True, "1", 1.0, 1, True):
         out: list[Any] = []
@@ -227,14 +227,14 @@ def test_a_transform_that_cannot_work_is_a_configuration_error_that_names_the_fi
 ) -> None:
     made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     with pytest.raises(ConfigurationError, match=r"erp\.order, field 'f'") as caught:
-        form.Executor(plan_of(made, [KEY, field])[1], "acme", 1, 2, 3)
+        form.RowEncoder(plan_of(made, [KEY, field])[1], "acme", 1, 2, 3)
     assert reason in str(caught.value)
 
 
 def test_a_hash_without_a_key_is_refused(form: ModuleType) -> None:
     made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     with pytest.raises(ConfigurationError, match="mask_key"):
-        form.Executor(plan_of(made, [KEY, one(mask="hash")])[1], "acme", 1, 2, 3)
+        form.RowEncoder(plan_of(made, [KEY, one(mask="hash")])[1], "acme", 1, 2, 3)
 
 
 # -- outwards ------------------------------------------------------------------------------

@@ -17,14 +17,14 @@ from bridge import Agent, Command, Event
 from bridge.agent import Context
 from bridge.cli.dead import letter_place, released
 from bridge.cli.decoding import Decoded
-from bridge.log.copying.ids import SchemaIds
-from bridge.log.copying.letters import dead_letter
+from bridge.log.copying.dead_letters import dead_letter
+from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.fixed import DeadLetter
 from bridge.model.headers import REPLAY
 from bridge.model.names import internal_topic
+from bridge.model.system_records import DeadLetter
 from bridge.model.types import Entity
 from bridge.replay import (
     IntoTopic,

@@ -18,7 +18,7 @@ from fastavro.utils import generate_many
 from bridge.config import load
 from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
-from bridge.model.fixed import Target
+from bridge.model.system_records import Target
 from bridge.wiring import opened
 from tests.torture_input.bridge import TorturedBridge
 from tests.torture_input.hostile import Hostile

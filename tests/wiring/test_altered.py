@@ -21,16 +21,16 @@ from bridge.config.load import load
 from bridge.connector import Column, Shape
 from bridge.log.port import TopicPartition
 from bridge.model.command import Command, seal
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.event import Event
-from bridge.model.fixed import target
 from bridge.model.provenance import version
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.specs import EntitySpec
+from bridge.model.system_records import target
 from bridge.model.types import FieldType
-from bridge.plan.make import entity_type
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from bridge.plan.steps import Wire
-from bridge.plan.table import EntityTable
 from bridge.wiring import Bridge, opened
 from bridge.wiring.tables import DESCRIBE_INTERVAL_S, Described, EntityTables
 from tests.waiting import ended, until

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import Again, Job, Progress
-from bridge.log.copying.ids import SchemaIds
+from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Record
 from bridge.log.registry.embedded import EmbeddedRegistry
-from bridge.model import wire
+from bridge.model import framing
 from bridge.model.avro import key_schema, schema_text
 from bridge.model.types import Entity, Field, parse_type
 from bridge.wiring.copying import Checkpoints
@@ -42,8 +42,8 @@ async def test_keys_in_jobs_under_way_become_the_targets(tmp_path: Path) -> None
     async with side(tmp_path / "a.db") as (source, theirs), side(tmp_path / "b.db") as (log, ours):
         text = schema_text(key_schema(ORDER))
         await ours.register("acme.erp.other-value", '"string"')
-        old = wire.header(await theirs.register(SUBJECT, text))
-        new = wire.header(await ours.register(SUBJECT, text))
+        old = framing.header(await theirs.register(SUBJECT, text))
+        new = framing.header(await ours.register(SUBJECT, text))
         assert old != new
         job = Job(
             "1", "order", reconcile=True, since="p", spared=frozenset({old + b"\x02a"}),

@@ -13,7 +13,7 @@ from bridge.config import Config
 from bridge.config.load import load
 from bridge.log.port import Log
 from bridge.model.errors import RetryLater
-from bridge.model.names import FIXED, fixed_topic
+from bridge.model.names import SYSTEM_TOPICS, system_topic
 from bridge.observe import Notice, PartState
 from bridge.wiring.log_watch import LogWatch
 from tests.waiting import until
@@ -53,7 +53,7 @@ class Topics:
 
 
 def all_topics() -> Topics:
-    fixed = {fixed_topic("acme", name) for name in FIXED}
+    fixed = {system_topic("acme", name) for name in SYSTEM_TOPICS}
     return Topics({"_acme.positions", "_acme.status", "acme.erp.stock", *fixed})
 
 
@@ -62,7 +62,7 @@ async def test_where_all_topics_are_there_no_record_is_read(config: Config) -> N
     log = all_topics()
     watch = LogWatch(cast("Log", log), config, lambda _: None)
     assert await watch.look() == ""
-    lost = fixed_topic("acme", min(FIXED))
+    lost = system_topic("acme", min(SYSTEM_TOPICS))
     log.names.remove(lost)
     assert f"topic {lost} was deleted" in await watch.look()
 

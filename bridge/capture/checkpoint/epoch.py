@@ -5,8 +5,8 @@ from __future__ import annotations
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import load
 from bridge.capture.checkpoint.store import BATCH, PATIENCE
-from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import RetryLater
 
 
@@ -46,7 +46,7 @@ class Epoch:
     async def _catch_up(self, reader: Consumer) -> None:
         end = (await self._log.end_offsets([self._place]))[self._place]
         while (at := reader.position(self._place)) < end:
-            for record in await read_past_marks(reader, [self._place], BATCH, PATIENCE):
+            for record in await read_past_markers(reader, [self._place], BATCH, PATIENCE):
                 if record.key == self._source.encode():
                     self._take(record.value)
             if reader.position(self._place) == at:

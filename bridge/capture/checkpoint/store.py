@@ -6,8 +6,8 @@ from typing import Final
 
 from bridge.capture.checkpoint.codec import load
 from bridge.capture.checkpoint.record import Progress
-from bridge.log.history import read_past_marks
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import RetryLater
 from bridge.model.names import POSITIONS, internal_topic
 
@@ -67,7 +67,7 @@ async def between(
     reader = await log.reader({place: start})
     try:
         while (at := reader.position(place)) < end:
-            records = await read_past_marks(reader, [place], BATCH, PATIENCE)
+            records = await read_past_markers(reader, [place], BATCH, PATIENCE)
             if not records and reader.position(place) == at:
                 raise RetryLater(
                     f"{log.name}: {place.topic} could not be read from offset {at} to its end "

@@ -17,7 +17,7 @@ from bridge.capture.snapshot.background_reads import BackgroundReads
 from bridge.capture.snapshot.visibility import PriorTransactions, StreamedTransactions
 from bridge.capture.snapshot.windows import Emission, Touched, Window, Windows
 from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibility
-from bridge.model.encoded import condition_from_json
+from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
 #: Windows under way at a time: while one waits for its high watermark the next chunk is read.

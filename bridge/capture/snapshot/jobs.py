@@ -29,8 +29,8 @@ from bridge.log.port import Entry
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from bridge.observe import DeletesWithheld, SnapshotProgress
-from bridge.plan.execute import Executor
-from bridge.plan.raw import Failure
+from bridge.plan.execute import RowEncoder
+from bridge.plan.failed_row import FailedRow
 
 PAGE = 2_000
 
@@ -233,7 +233,7 @@ class SnapshotJobs:
             self.unfit(job.entity)
             return
         entries: list[Entry] = []
-        failures: list[Failure] = []
+        failures: list[FailedRow] = []
         if job.deletes_only:
             keys = row_keys(executor, chunk.rows)
         else:
@@ -347,7 +347,7 @@ class SnapshotJobs:
         return reason if unasked or self._every_change else ""
 
     async def _delete(
-        self, executor: Executor, entity: CapturedEntity, commit: int, group: Group
+        self, executor: RowEncoder, entity: CapturedEntity, commit: int, group: Group
     ) -> int:
         """Write deletes before the group and with its old progress: should the process end in
         between, the reconcile begins anew and finds them done.

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from bridge.capture.checkpoint.record import Job
 from bridge.capture.snapshot.key_set import KeySet
-from bridge.log.history import read_past_marks
 from bridge.log.port import Log, Record, TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model import headers
 from bridge.model.errors import RetryLater
 
@@ -40,7 +40,7 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
     try:
         while any(reader.position(place) < end[place] for place in start):
             before = [reader.position(place) for place in start]
-            records = await read_past_marks(reader, start, BATCH, PATIENCE)
+            records = await read_past_markers(reader, start, BATCH, PATIENCE)
             if not records and before == [reader.position(place) for place in start]:
                 raise RetryLater(
                     f"{log.name}: {topic} could not be read to its end within {PATIENCE:.0f} s"

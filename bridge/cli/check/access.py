@@ -14,9 +14,9 @@ from bridge.model.names import (
     COMMANDS,
     DEAD,
     RECEIPTS,
-    fixed_topic,
     internal_topic,
     replay_topic,
+    system_topic,
 )
 
 #: Begins the transactional ids of records that are appended outside of a partition's owner.
@@ -60,7 +60,7 @@ def access_rules(bridge: str) -> list[AccessRule]:
     """
     ours, inner = f"{bridge}.", f"_{bridge}."
     agents = f"{bridge}.agent."
-    written = [fixed_topic(bridge, topic) for topic in (COMMANDS, DEAD)]
+    written = [system_topic(bridge, topic) for topic in (COMMANDS, DEAD)]
     written.append(internal_topic(bridge, STATUS))
     return [
         *(AccessRule("bridge", "topic", name, OWNING) for name in (ours, inner)),
@@ -80,7 +80,7 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[F
     if not isinstance(log, SupportsAccessLists):
         return
     commands = "\n".join(rule.command() for rule in access_rules(bridge))
-    topics = [fixed_topic(bridge, topic) for topic in (RECEIPTS, COMMANDS, AUDIT)]
+    topics = [system_topic(bridge, topic) for topic in (RECEIPTS, COMMANDS, AUDIT)]
     try:
         answers = {topic: await log.authorizer(topic) for topic in topics}
     except BridgeError as error:

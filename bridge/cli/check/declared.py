@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from bridge.cli.check.found import Found, of_problem
 from bridge.config import Config, ConfigProblems, SystemConfig
 from bridge.connector import ChecksTransport, Connector, System
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError
-from bridge.plan.outward import lookup_problems
+from bridge.model.specs import CommandSpec
+from bridge.plan.to_source import lookup_problems
 from bridge.tls import UnusableTlsFiles, tls_context
 from bridge.wiring.connectors import as_system, load_connector
 from connectors.sql.statement import parameters_of

@@ -17,13 +17,13 @@ from bridge.config import Config
 from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import (
-    FIXED,
     SCHEMA_IDS,
     SCHEMAS,
+    SYSTEM_TOPICS,
     change_topic,
-    fixed_topic,
     internal_topic,
     replay_topic,
+    system_topic,
 )
 from bridge.model.types import Entity
 from bridge.private_files import exposed_files
@@ -43,7 +43,7 @@ def expected(config: Config) -> list[TopicSpec]:
         for system in config.systems
         for entity in system.spec.entities
     ]
-    fixed = [TopicSpec(fixed_topic(config.bridge, name)) for name in sorted(FIXED)]
+    fixed = [TopicSpec(system_topic(config.bridge, name)) for name in sorted(SYSTEM_TOPICS)]
     inner = [topic(config.bridge) for topic in (positions_topic, status_topic, control_topic)]
     if config.log.kafka is None or config.log.kafka.registry is None:
         inner.append(TopicSpec(internal_topic(config.bridge, SCHEMAS), partitions=1))
@@ -177,16 +177,16 @@ async def log_findings(
 
 def _new_file(path: Path) -> Found:
     """What an embedded log that isn't there yet will meet."""
-    from bridge.log.embedded.place import place_problem
+    from bridge.log.embedded.filesystem import location_problem
 
-    if problem := place_problem(path):
+    if problem := location_problem(path):
         hint = "let `log:` name a file in a folder of this machine that this user may write into"
         return Found("error", "log", problem, str(path), hint)
     return Found("ok", "log", "is made at the first `bridgectl run`", str(path))
 
 
 def _scarce(path: Path) -> Iterator[Found]:
-    from bridge.log.embedded.place import SCARCE_BYTES, disk_problem
+    from bridge.log.embedded.filesystem import SCARCE_BYTES, disk_problem
 
     hint = (
         "free some space: what can't be written waits, and the systems keep their own logs for it"
@@ -284,7 +284,7 @@ async def _foreign(config: Config, registry: Registry, recorded: dict[str, Entit
     `recorded`.
     """
     found: list[Found] = []
-    await registry.latest(f"{fixed_topic(config.bridge, 'commands')}-value")
+    await registry.latest(f"{system_topic(config.bridge, 'commands')}-value")
     for system in config.systems:
         for entity in system.spec.entities:
             topic = change_topic(config.bridge, entity.system, entity.name)

@@ -16,12 +16,12 @@ from bridge.cli.check.snapshots import snapshot_findings
 from bridge.cli.shown.capable import words
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
-from bridge.model.declare import EntitySpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import change_topic
+from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
+from bridge.plan.execute import RowEncoder
+from bridge.plan.make_plan import entity_type, make_plan
 from bridge.wiring.means import means_of
 
 
@@ -127,6 +127,6 @@ def _fit(
         fields += [field.name for field in entity.fields]
         mask_key = config.mask_key.reveal().encode() if config.mask_key else None
         # Made only to see that it can be: the schema ids don't matter.
-        Executor(make_plan(spec, entity, shape), system.bridge, 0, 0, 1, mask_key=mask_key)
+        RowEncoder(make_plan(spec, entity, shape), system.bridge, 0, 0, 1, mask_key=mask_key)
     except BridgeError as error:
         yield of_problem(config.document.problem(where, str(error)))

@@ -19,7 +19,7 @@ from bridge.model.errors import Fenced
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
     from bridge.commands.manual.retry import RetriedCommand, RetryRequest
-    from bridge.model.declare import CommandSpec
+    from bridge.model.specs import CommandSpec
     from bridge.wiring import Bridge
 
 RETRYABLE = ("failed", "rejected", "expired", "cancelled")
@@ -128,7 +128,7 @@ def _plan(
     """What is shown of each, and what is to be sent. Pure."""
     from bridge.cli.shown.records import key_text, opened
     from bridge.commands.manual.retry import RetriedCommand, retry_id, retry_of
-    from bridge.model.fixed import Target
+    from bridge.model.system_records import Target
 
     rows: list[dict[str, Any]] = []
     retries: list[RetriedCommand] = []

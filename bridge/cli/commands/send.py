@@ -26,8 +26,8 @@ from bridge.model.receipt import Outcome
 if TYPE_CHECKING:
     from bridge.log.port import Record
     from bridge.model.command import CommandRecord
-    from bridge.model.declare import CommandSpec
     from bridge.model.receipt import Receipt
+    from bridge.model.specs import CommandSpec
     from bridge.model.types import Entity
     from bridge.wiring import Bridge
 
@@ -163,7 +163,7 @@ async def _append(
     bridge: Bridge, spec: CommandSpec, key: Mapping[str, Any], record: CommandRecord
 ) -> None:
     from bridge.log.port import TopicSpec
-    from bridge.model.fixed import target
+    from bridge.model.system_records import target
 
     topic = bridge.codec.topic("command")
     await bridge.log.create_topics([TopicSpec(topic)])

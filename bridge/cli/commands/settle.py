@@ -18,7 +18,7 @@ from bridge.model.errors import Fenced, Rejected
 
 if TYPE_CHECKING:
     from bridge.cli.commands.story import Story
-    from bridge.model.fixed import Target
+    from bridge.model.system_records import Target
     from bridge.wiring import Bridge
 
 
@@ -86,7 +86,7 @@ async def _found(bridge: Bridge, command_id: str) -> tuple[Story | None, Target 
     from bridge.cli.commands.story import stories
     from bridge.cli.decoding import fixed_history
     from bridge.model.command import CommandRecord
-    from bridge.model.fixed import Target
+    from bridge.model.system_records import Target
 
     target, records = None, []
     names = ["commands", "audit", "receipts"]

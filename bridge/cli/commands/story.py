@@ -11,8 +11,8 @@ from bridge.cli.shown.records import opened
 from bridge.commands.manual.conclude import SETTLED
 from bridge.commands.receipts.builder import HELD_BACK, UNDECIDED, UNPROVEN, claims_only, settles
 from bridge.model.command import CommandRecord
-from bridge.model.fixed import AuditRecord, FixedRecord
 from bridge.model.receipt import Outcome, Receipt, State
+from bridge.model.system_records import AuditRecord, SystemRecord
 
 #: A command that nobody has taken up yet, or that is held back.
 WAITING = "waiting"
@@ -94,7 +94,7 @@ class Story:
         }
 
 
-def stories(records: Iterable[FixedRecord]) -> dict[str, Story]:
+def stories(records: Iterable[SystemRecord]) -> dict[str, Story]:
     """Every command of these records, by id, in order of their requests.
 
     The first request counts: one that repeats an id is answered by the first one's receipt, or

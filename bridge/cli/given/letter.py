@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 
 from bridge.log.port import Record
-from bridge.model.fixed import DeadLetter
+from bridge.model.system_records import DeadLetter
 
 _NUMBER = re.compile(r"(?:(\d+)-)?(\d+)")
 _POSITION = re.compile(r"[0-9a-fA-F]{4}-[0-9a-fA-F]{16}-[0-9a-fA-F]{10}")

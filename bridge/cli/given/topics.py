@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import click
 
 from bridge.cli.shared import NothingFound
-from bridge.model.names import FIXED, change_topic, fixed_topic
+from bridge.model.names import SYSTEM_TOPICS, change_topic, system_topic
 
 
 def topic_of(
@@ -23,8 +23,8 @@ def topic_of(
         return [_change(bridge, name)]
     if name in systems:
         return [_change(bridge, entity) for entity in entities if entity.startswith(f"{name}.")]
-    if name in FIXED:
-        return [fixed_topic(bridge, name)]
+    if name in SYSTEM_TOPICS:
+        return [system_topic(bridge, name)]
     if name in there:
         return [name]
     bare = [entity for entity in entities if entity.partition(".")[2] == name]

@@ -13,12 +13,12 @@ from bridge.cli.given.numbers import PARTITION
 from bridge.cli.given.topics import topic_of
 from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
 from bridge.cli.shown.rows import print_json
-from bridge.log.fixed import ENTRY_OVERHEAD
-from bridge.log.history import read_past_marks
 from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
+from bridge.log.read_to_end import read_past_markers
+from bridge.log.system_topics import ENTRY_OVERHEAD
 from bridge.model import headers
-from bridge.model.fixed import DeadLetter
-from bridge.model.names import COMMANDS, fixed_topic
+from bridge.model.names import COMMANDS, system_topic
+from bridge.model.system_records import DeadLetter
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -109,7 +109,7 @@ async def _next_records(
     reader = await log.reader({place: start})
     try:
         while len(records) < count and (at := reader.position(place)) < end:
-            batch = await read_past_marks(reader, [place], count - len(records), READ_TIMEOUT_S)
+            batch = await read_past_markers(reader, [place], count - len(records), READ_TIMEOUT_S)
             if not batch and reader.position(place) == at:
                 break
             records += batch
@@ -160,7 +160,7 @@ async def _append(log: Log, topic: str, letters: Sequence[Entry]) -> None:
 
 
 def _letter(bridge: str, group: str, record: Record) -> DeadLetter:
-    is_command = record.topic == fixed_topic(bridge, COMMANDS)
+    is_command = record.topic == system_topic(bridge, COMMANDS)
     event_id = dict(record.headers).get(headers.ID)
     return DeadLetter(
         kind="command" if is_command else "event",

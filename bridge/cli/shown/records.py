@@ -12,7 +12,7 @@ from typing import Any
 from bridge.cli.shown.rows import cell
 from bridge.log.port import Record
 from bridge.model.event import Event, Unavailable
-from bridge.model.fixed import DeadLetter, FixedKey, FixedRecord, Kind, Target
+from bridge.model.system_records import DeadLetter, SystemKey, SystemRecord, Target, TopicKind
 
 #: What a line for people cuts a single value at.
 LONGEST = 80
@@ -74,7 +74,9 @@ def event_row(record: Record, event: Event) -> dict[str, Any]:
     }
 
 
-def fixed_row(record: Record, kind: Kind, key: FixedKey, value: FixedRecord) -> dict[str, Any]:
+def fixed_row(
+    record: Record, kind: TopicKind, key: SystemKey, value: SystemRecord
+) -> dict[str, Any]:
     """A record of a fixed topic for programs; JSON texts in it are opened."""
     found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(key, Target):
@@ -193,7 +195,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def fixed_line(
-    record: Record, kind: Kind, key: FixedKey, value: FixedRecord
+    record: Record, kind: TopicKind, key: SystemKey, value: SystemRecord
 ) -> tuple[str, str, str, str, str]:
     """A record of a fixed topic for people, in the same columns as an event."""
     row = fixed_row(record, kind, key, value)
@@ -228,7 +230,7 @@ def fixed_line(
             return when, "dead", value.kind, value.source, f"{value.reason}  {where}".rstrip()
 
 
-def _target(key: FixedKey) -> str:
+def _target(key: SystemKey) -> str:
     return f"{key.system}.{key.entity} {key_text(key.key)}" if isinstance(key, Target) else key
 
 

@@ -7,14 +7,14 @@ import asyncio
 from bridge.cli.story.tally import Tally
 from bridge.log.port import TopicPartition
 from bridge.model import headers
-from bridge.model.names import COMMANDS, RECEIPTS, change_topic, fixed_topic, split_entity
+from bridge.model.names import COMMANDS, RECEIPTS, change_topic, split_entity, system_topic
 from bridge.model.receipt import Receipt
 from bridge.wiring import Bridge
 
 
 async def follow(bridge: Bridge, tally: Tally) -> None:
     """Read until cancelled."""
-    commands, receipts = (fixed_topic(bridge.name, which) for which in (COMMANDS, RECEIPTS))
+    commands, receipts = (system_topic(bridge.name, which) for which in (COMMANDS, RECEIPTS))
     changes = {change_topic(bridge.name, *split_entity(entity)) for entity in bridge.entities}
     there = await bridge.log.topics()
     places = [

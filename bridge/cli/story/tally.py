@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bridge.log.port import Record, TopicPartition
 from bridge.model import headers
 from bridge.model.receipt import Outcome, Receipt
-from bridge.observe import Captured, Handled, Notice, Read, SourceState
+from bridge.observe import Captured, Handled, Notice, RowsRead, SourceState
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Tally:
                 self.source = notice.state
             case Handled():
                 self.handled[notice.outcome] += 1
-            case Read():
+            case RowsRead():
                 self.asked += notice.asked
                 self.queries += notice.queries
             case _:

@@ -9,8 +9,8 @@ from sqlalchemy import create_engine, text
 
 from bridge.cli.story.screen import OUTCOMES
 from bridge.cli.story.tally import Tally
-from bridge.log.history import read_past_marks
 from bridge.log.port import TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.canonical import canonical_json
 from bridge.model.names import change_topic, split_entity
 from bridge.wiring import Bridge
@@ -41,7 +41,7 @@ async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]
     rows: dict[str, dict[str, Any]] = {}
     try:
         while any(reader.position(place) < ends[place] for place in places):
-            for record in await read_past_marks(reader, places, 1000, 1.0):
+            for record in await read_past_markers(reader, places, 1000, 1.0):
                 event = await bridge.events.event(record)
                 if event is None:
                     continue

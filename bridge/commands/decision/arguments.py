@@ -9,10 +9,10 @@ from typing import Any
 
 from bridge.commands.contract import CommandTable
 from bridge.connector import Effect, Shape
+from bridge.model.argument_values import Unfit, value_of
 from bridge.model.command import CommandRecord
-from bridge.model.declare import ArgSpec, CommandSpec
 from bridge.model.errors import Rejected
-from bridge.model.value import Unfit, value_of
+from bridge.model.specs import ArgSpec, CommandSpec
 
 Guard = Callable[[Shape | None, Any], None]
 

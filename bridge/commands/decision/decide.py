@@ -14,11 +14,11 @@ from bridge.connector import Effect
 from bridge.model.agent_name import requester_problem
 from bridge.model.canonical import canonical_json, parse_canonical, sha256_hex
 from bridge.model.command import CommandRecord, command_id
-from bridge.model.declare import CommandSpec, Tier
 from bridge.model.error_text import describe_error
 from bridge.model.errors import UNAVAILABLE, Rejected
-from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome
+from bridge.model.specs import CommandSpec, Tier
+from bridge.model.system_records import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from bridge.commands.contract import CommandTable
 from bridge.connector import Shape
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import Rejected
 from bridge.model.event import row_version
+from bridge.model.specs import CommandSpec
 
 
 class Conflict(Rejected):

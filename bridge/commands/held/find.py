@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 from bridge.commands.incoming import CommandDecoder, IncomingCommand
 from bridge.commands.receipts.index import HeldRecord
-from bridge.log.history import read_past_marks
 from bridge.log.port import Log, TopicPartition
-from bridge.model import headers, wire
+from bridge.log.read_to_end import read_past_markers
+from bridge.model import framing, headers
 from bridge.model.errors import RetryLater
 
 RECORDS_PER_READ = 2000
@@ -34,7 +34,7 @@ async def find_held(
     try:
         while any(reader.position(place) < end for place, end in ends.items()):
             before = {place: reader.position(place) for place in places}
-            records = await read_past_marks(reader, places, RECORDS_PER_READ, READ_TIMEOUT_S)
+            records = await read_past_markers(reader, places, RECORDS_PER_READ, READ_TIMEOUT_S)
             if not records and all(reader.position(place) == at for place, at in before.items()):
                 raise RetryLater(f"{log.name}: held commands could not be read again")
             for record in records:
@@ -53,5 +53,5 @@ def _is_same(item: IncomingCommand, held: HeldRecord) -> bool:
     """Whether it is the command that is held, not a copy under another key: keys are the same in both
     topics but for the schema's id.
     """
-    keys = [(key or b"")[wire.HEADER_SIZE :] for key in (item.key, held.key)]
+    keys = [(key or b"")[framing.HEADER_SIZE :] for key in (item.key, held.key)]
     return item.command.digest == held.digest and keys[0] == keys[1]

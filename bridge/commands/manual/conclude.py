@@ -7,12 +7,12 @@ from datetime import datetime
 
 from bridge.commands.receipts.builder import UNDECIDED, CommandLifecycle, kept, settled
 from bridge.commands.receipts.index import ReceiptIndex
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected
-from bridge.model.fixed import Target
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.system_records import Target
 
 SETTLED = "settled"
 
@@ -64,7 +64,7 @@ def _said(receipt: Receipt) -> str:
 
 
 async def write_conclusion(
-    log: Log, codec: FixedCodec, bridge: str, target: Target, course: CommandLifecycle
+    log: Log, codec: SystemTopicCodec, bridge: str, target: Target, course: CommandLifecycle
 ) -> None:
     """Write both in one transaction. Of two people at the same moment only one does: the other gets
     Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to carry it out,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.commands.receipts.builder import kept
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Log
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.agent_name import OPERATOR_HANDLER
 from bridge.model.command import CommandRecord, command_id
-from bridge.model.fixed import AuditRecord, Target
 from bridge.model.receipt import State
+from bridge.model.system_records import AuditRecord, Target
 
 RETRY_CODE = "retry"
 RETRIES_PER_TRANSACTION = 500
@@ -68,7 +68,7 @@ def _idempotency_key(old: CommandRecord) -> str:
 
 async def send_retries(
     log: Log,
-    codec: FixedCodec,
+    codec: SystemTopicCodec,
     bridge: str,
     retries: Sequence[RetriedCommand],
     *,

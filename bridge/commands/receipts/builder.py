@@ -15,9 +15,9 @@ from bridge.model import headers
 from bridge.model.command import CommandRecord
 from bridge.model.error_text import clean_text, describe_error, error_message
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
-from bridge.model.fixed import AuditRecord, Target
 from bridge.model.position import MAX_COMMIT, MAX_NUMBER, format_position
 from bridge.model.receipt import Outcome, Receipt, State
+from bridge.model.system_records import AuditRecord, Target
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXECUTOR = "executor"

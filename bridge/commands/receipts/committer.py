@@ -16,10 +16,10 @@ from bridge.commands.receipts.builder import STATE, UNPROVEN, CommandLifecycle, 
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.receipts.outcome_table import recorded_outcome
 from bridge.commands.receipts.records import PartitionRecords, RecordBuilder
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import TopicPartition
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
-from bridge.observe import CommandMoved, DeadLetter, Observer
+from bridge.observe import CommandMoved, DeadLetterWritten, Observer
 
 
 class ReceiptCommitter:
@@ -32,7 +32,7 @@ class ReceiptCommitter:
     def __init__(
         self,
         group: str,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         answered: ReceiptIndex,
         observer: Observer,
         *,
@@ -80,7 +80,7 @@ class ReceiptCommitter:
 
     def _tell(self, outcome: PartitionRecords) -> None:
         for letter in outcome.letters:
-            self._observer(DeadLetter("command", letter.source, letter.reason))
+            self._observer(DeadLetterWritten("command", letter.source, letter.reason))
         for course in outcome.courses:
             self._ended(course)
         for command_id, record in outcome.held.items():

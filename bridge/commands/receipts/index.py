@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bridge.commands.receipts.outcome_table import OutcomeTable, RecordedOutcome, recorded_outcome
-from bridge.log.fixed import FixedCodec
-from bridge.log.history import read_past_marks
 from bridge.log.port import Consumer, Log, Record, TopicPartition
+from bridge.log.read_to_end import read_past_markers
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import headers
 from bridge.model.errors import RetryLater
 from bridge.model.receipt import Outcome
@@ -43,7 +43,7 @@ class ReceiptIndex:
     transaction of somebody else may still hide from readers.
     """
 
-    def __init__(self, log: Log, codec: FixedCodec, instance: str = "") -> None:
+    def __init__(self, log: Log, codec: SystemTopicCodec, instance: str = "") -> None:
         self._log = log
         self._topic = codec.topic("receipt")
         self._answers = OutcomeTable()
@@ -156,7 +156,7 @@ class ReceiptIndex:
 
     async def _read(self, reader: Consumer) -> None:
         before = dict(self._at)
-        records = await read_past_marks(reader, before, AT_ONCE, PATIENCE)
+        records = await read_past_markers(reader, before, AT_ONCE, PATIENCE)
         for record in records:
             self._take(record)
         self._at = {place: reader.position(place) for place in before}

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 
 MaskedPaths = frozenset[tuple[str, ...]]
 """Names of columns in lower case, one within another (`Address/City`)."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from bridge.commands.incoming import IncomingCommand, PartitionBatch
 from bridge.commands.receipts.builder import HELD_BACK, CommandLifecycle, settled
 from bridge.commands.receipts.index import HeldRecord
-from bridge.log.fixed import FixedCodec, UnreadableRecord, entry_size
 from bridge.log.port import Entry, Headers, Record
+from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_size
 from bridge.model import headers
 from bridge.model.error_text import clean_text
-from bridge.model.fixed import DeadLetter, FixedKey, FixedRecord, Kind
 from bridge.model.receipt import Receipt
+from bridge.model.system_records import DeadLetter, SystemKey, SystemRecord, TopicKind
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class RecordBuilder:
     is told in a few words instead, and in a dead letter where not even those fit.
     """
 
-    def __init__(self, codec: FixedCodec, room: int) -> None:
+    def __init__(self, codec: SystemTopicCodec, room: int) -> None:
         self._codec = codec
         self._room = room
 
@@ -121,7 +121,7 @@ class RecordBuilder:
         outcome.add(self._codec.topic("dead"), self._codec.letter(letter, self._room))
 
     def _fitting(
-        self, kind: Kind, key: FixedKey, forms: Sequence[FixedRecord], more: Headers = ()
+        self, kind: TopicKind, key: SystemKey, forms: Sequence[SystemRecord], more: Headers = ()
     ) -> Entry | None:
         """The first of these forms of one record that the log can hold."""
         for form in forms:

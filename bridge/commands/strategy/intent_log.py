@@ -20,8 +20,8 @@ from bridge.commands.contract import (
 from bridge.commands.receipts.builder import CommandLifecycle, intent, settled, withdrawn
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.strategy.contract import PendingCommand
-from bridge.log.fixed import FixedCodec
 from bridge.log.port import Entry, Headers, TopicPartition
+from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import headers
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.receipt import Receipt, State
@@ -36,7 +36,7 @@ class IntentLog:
     def __init__(
         self,
         instance: str,
-        codec: FixedCodec,
+        codec: SystemTopicCodec,
         answered: ReceiptIndex,
         *,
         clock: Callable[[], datetime],

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from bridge.connector import CREATE, DELETE, UPDATE, Change, Shape
 from bridge.kit.connector.legacy import COLUMNS, KEY
-from bridge.model.declare import EntitySpec, FieldSpec
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.model.specs import EntitySpec, FieldSpec
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 
 Record = dict[str, Any]
 _TYPED = re.compile(r"id|c\d+")

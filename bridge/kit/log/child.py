@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.kit.log.under_test import make
-from bridge.log.owned import owned_partitions
+from bridge.log.partition_owner import own_partitions
 from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.model.errors import Fenced
 
@@ -78,7 +78,7 @@ async def commit(log: Log, told: Mapping[str, Any]) -> None:
 async def own(log: Log, told: Mapping[str, Any]) -> None:
     """An owner of partitions: answers each record once; `stop_at` waits in that transaction."""
     count = 0
-    async with owned_partitions(
+    async with own_partitions(
         log,
         told["bridge"],
         told["group"],

@@ -1,4 +1,4 @@
-"""Owned partitions (`bridge.log.owned`): a fenced producer for each partition of a member."""
+"""Owned partitions (`bridge.log.partition_owner`): a fenced producer for each partition of a member."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bridge.kit.log.groups import Told
 from bridge.kit.log.parts import PATIENCE, Parts, after, read_all, topic, whole
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
-from bridge.log.owned import OwnedPartitions, owned_partitions
+from bridge.log.partition_owner import PartitionOwner, own_partitions
 from bridge.log.port import Entry, Log, Producer, Record, TopicPartition
 from bridge.model.errors import Fenced, RetryLater
 
 
-async def read_owned(owned: OwnedPartitions, count: int) -> list[Record]:
+async def read_owned(owned: PartitionOwner, count: int) -> list[Record]:
     """Read until that many records came."""
     got: list[Record] = []
     async with asyncio.timeout(PATIENCE):
@@ -44,7 +44,7 @@ class Flaky:
 
 
 class OwnedSuite(Parts):
-    """What `owned_partitions` promises on this log."""
+    """What `own_partitions` promises on this log."""
 
     async def test_an_owner_answers_and_commits_partition_by_partition(
         self, log: Log, under_test: LogUnderTest
@@ -54,7 +54,7 @@ class OwnedSuite(Parts):
         bridge, group = under_test.name("bridge"), under_test.name("group")
         await log.append(events, [entry for at in range(3) for entry in numbered(5, 0, at)])
 
-        async with owned_partitions(log, bridge, group, [events]) as owned:
+        async with own_partitions(log, bridge, group, [events]) as owned:
             got = await read_owned(owned, 15)
             for place in whole(events, 3):
                 mine = [record for record in got if record.partition == place.partition]
@@ -75,11 +75,11 @@ class OwnedSuite(Parts):
         place = TopicPartition(events, 0)
         await log.append(events, numbered(10))
 
-        async with owned_partitions(log, bridge, group, [events]) as owned:
+        async with own_partitions(log, bridge, group, [events]) as owned:
             got = await read_owned(owned, 10)
             async with owned.transaction(place) as transaction:
                 transaction.commit_offsets(group, after(got[:7]))
-        async with owned_partitions(log, bridge, group, [events]) as owned:
+        async with own_partitions(log, bridge, group, [events]) as owned:
             again = await read_owned(owned, 3)
 
         assert [record.value for record in again] == [b"7", b"8", b"9"]
@@ -93,11 +93,11 @@ class OwnedSuite(Parts):
         await other.open()
         told = Told()
 
-        async with owned_partitions(log, bridge, group, [events], told) as first:
+        async with own_partitions(log, bridge, group, [events], told) as first:
             async with asyncio.timeout(PATIENCE):
                 while len(told.held) < 2:
                     await first.read(10, 0.1)
-            async with owned_partitions(other, bridge, group, [events]) as second:
+            async with own_partitions(other, bridge, group, [events]) as second:
                 async with asyncio.timeout(PATIENCE):
                     while len(told.held) != 1 or len(second.member.assignment()) != 1:
                         await asyncio.gather(first.read(10, 0.1), second.read(10, 0.1))
@@ -126,7 +126,7 @@ class OwnedSuite(Parts):
         await log.append(events, numbered(4))
         told = Told()
 
-        async with owned_partitions(log, bridge, group, [events], told) as owned:
+        async with own_partitions(log, bridge, group, [events], told) as owned:
             got = await read_owned(owned, 4)
             zombie = await log.producer(f"{bridge}.{group}.{events}.0")
             with pytest.raises(Fenced):
@@ -157,7 +157,7 @@ class OwnedSuite(Parts):
         flaky = Flaky(log)
         flaky.fails = 1
 
-        async with owned_partitions(cast("Log", flaky), bridge, group, [events], told) as owned:
+        async with own_partitions(cast("Log", flaky), bridge, group, [events], told) as owned:
             with pytest.raises(RetryLater):
                 await read_owned(owned, 2)
             await read_owned(owned, 2)

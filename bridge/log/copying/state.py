@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.log.history import read_past_marks
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec, Transaction
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import internal_topic
 
@@ -108,7 +108,7 @@ async def _newest(log: Log, place: TopicPartition) -> dict[str, Any]:
     reader = await log.reader(await log.beginning_offsets([place]))
     try:
         while (at := reader.position(place)) < end:
-            records = await read_past_marks(reader, [place], _BATCH, _PATIENCE)
+            records = await read_past_markers(reader, [place], _BATCH, _PATIENCE)
             if not records and reader.position(place) == at:
                 raise RetryLater(f"{log.name}: {place.topic} can't be read to its end")
             for record in records:

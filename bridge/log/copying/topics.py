@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bridge.log.copying.state import COPIED, CopyState
-from bridge.log.history import read_past_marks
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
+from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class CopiedTopic:
     """A topic of the source: what is to be copied of it and what its groups committed."""
 
     name: str
@@ -102,7 +102,7 @@ async def _anything(log: Log, since: Mapping[TopicPartition, int]) -> bool:
     try:
         while any(reader.position(place) < ends[place] for place in behind):
             before = [reader.position(place) for place in behind]
-            if await read_past_marks(reader, behind, 1, 1.0):
+            if await read_past_markers(reader, behind, 1, 1.0):
                 return True
             if before == [reader.position(place) for place in behind]:
                 raise RetryLater(f"{log.name} can't be read to its end")

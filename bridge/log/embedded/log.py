@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bridge.log.embedded import catalogue as topics_of
-from bridge.log.embedded.catalogue import Topic, offsets_of, place_id
-from bridge.log.embedded.compact import compact
-from bridge.log.embedded.group import check_deserted, delete
-from bridge.log.embedded.groups import listed
-from bridge.log.embedded.member import Member, join
-from bridge.log.embedded.place import check_place, network_file_system
-from bridge.log.embedded.producer import Producer
-from bridge.log.embedded.read import committed_of, offset_at
-from bridge.log.embedded.reader import Reader
+from bridge.log.embedded import topic_table as topics_of
+from bridge.log.embedded.compaction import compact
+from bridge.log.embedded.filesystem import check_location, network_file_system
+from bridge.log.embedded.group_list import listed
+from bridge.log.embedded.leases import check_deserted, delete
+from bridge.log.embedded.member import EmbeddedMember, join
+from bridge.log.embedded.producer import EmbeddedProducer
+from bridge.log.embedded.queries import committed_of, offset_at
+from bridge.log.embedded.reader import EmbeddedReader
 from bridge.log.embedded.schema import prepare
-from bridge.log.embedded.store import Store
+from bridge.log.embedded.store import EmbeddedStore
+from bridge.log.embedded.topic_table import StoredTopic, offsets_of, partition_id
 from bridge.log.embedded.write import Gathered, commit_offsets, take_over, write
 from bridge.log.port import (
     Entry,
@@ -71,7 +71,7 @@ class EmbeddedLog:
         self._compact_every = compact_every
         self._patience = patience
         self._network = network
-        self._opened: Store | None = None
+        self._opened: EmbeddedStore | None = None
         self._compacting: asyncio.Task[None] | None = None
 
     @property
@@ -85,16 +85,16 @@ class EmbeddedLog:
         return self._max_record_bytes
 
     @property
-    def _store(self) -> Store:
+    def _store(self) -> EmbeddedStore:
         if self._opened is None:
             raise RuntimeError(f"the log {self.name} is not open")
         return self._opened
 
     async def open(self) -> None:
         """As the port says; makes the file, and its folder, where they are missing."""
-        await asyncio.to_thread(check_place, self._path, self._network)
+        await asyncio.to_thread(check_location, self._path, self._network)
         await asyncio.to_thread(prepare, self._path, self._patience)
-        store = Store(self._path, self._clock, self._max_record_bytes, self._patience)
+        store = EmbeddedStore(self._path, self._clock, self._max_record_bytes, self._patience)
         store.start()
         self._opened = store
         await store.refresh()
@@ -145,7 +145,7 @@ class EmbeddedLog:
                 for each in self._store.catalogue.values():
                     await compact(self._store, each, force=False)
 
-    async def _topic(self, name: str) -> Topic:
+    async def _topic(self, name: str) -> StoredTopic:
         return await self._store.topic(name)
 
     # -- writing
@@ -158,10 +158,10 @@ class EmbeddedLog:
         if packed:
             await self._store.writer.run(lambda connection: write(connection, packed))
 
-    async def producer(self, transactional_id: str) -> Producer:
+    async def producer(self, transactional_id: str) -> EmbeddedProducer:
         """As the port says."""
         epoch = await self._store.writer.run(lambda c: take_over(c, transactional_id))
-        return Producer(self._store, transactional_id, epoch)
+        return EmbeddedProducer(self._store, transactional_id, epoch)
 
     # -- reading
 
@@ -172,14 +172,14 @@ class EmbeddedLog:
         rebalance: Rebalance | None = None,
         *,
         session_timeout: float = 10.0,
-    ) -> Member:
+    ) -> EmbeddedMember:
         """As the port says."""
         return await join(self._store, group, topics, rebalance, session_timeout)
 
-    async def reader(self, offsets: Mapping[TopicPartition, int]) -> Reader:
+    async def reader(self, offsets: Mapping[TopicPartition, int]) -> EmbeddedReader:
         """As the port says."""
         await self._ids(offsets)
-        return Reader(self._store, offsets)
+        return EmbeddedReader(self._store, offsets)
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]
@@ -214,7 +214,7 @@ class EmbeddedLog:
     async def _ids(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = list(partitions)
         await self._store.know({place.topic for place in wanted})
-        return {place: place_id(self._store.catalogue, place) for place in wanted}
+        return {place: partition_id(self._store.catalogue, place) for place in wanted}
 
     # -- groups
 

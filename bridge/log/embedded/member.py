@@ -10,10 +10,9 @@ import socket
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from bridge.log.embedded.catalogue import offsets_of, place_id
-from bridge.log.embedded.group import (
-    Membership,
-    View,
+from bridge.log.embedded.leases import (
+    GroupMember,
+    LeaseView,
     check_leases,
     enter,
     generation_of,
@@ -21,9 +20,10 @@ from bridge.log.embedded.group import (
     rebalance,
     renew,
 )
-from bridge.log.embedded.read import Found, committed_of, look
-from bridge.log.embedded.reader import Reader
-from bridge.log.embedded.store import Store
+from bridge.log.embedded.queries import FetchedRecords, committed_of, fetch_records
+from bridge.log.embedded.reader import EmbeddedReader
+from bridge.log.embedded.store import EmbeddedStore
+from bridge.log.embedded.topic_table import offsets_of, partition_id
 from bridge.log.embedded.write import commit_offsets
 from bridge.log.port import Gap, Rebalance, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
@@ -31,10 +31,10 @@ from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, Retr
 _SIGNS_A_SESSION = 3
 
 
-class Member(Reader):
+class EmbeddedMember(EmbeddedReader):
     """Made by `join`. A task of its own shows its life; all else happens in `read`."""
 
-    def __init__(self, store: Store, me: Membership, told: Rebalance | None) -> None:
+    def __init__(self, store: EmbeddedStore, me: GroupMember, told: Rebalance | None) -> None:
         super().__init__(store, {})
         self._me = me
         self._told = told
@@ -74,7 +74,7 @@ class Member(Reader):
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says; Fenced unless this member still holds all of them."""
-        ids = {place_id(self._store.catalogue, place): at for place, at in offsets.items()}
+        ids = {partition_id(self._store.catalogue, place): at for place, at in offsets.items()}
         strange = ids.keys() - self._leases.keys()
         if strange:
             raise Fenced(
@@ -107,17 +107,17 @@ class Member(Reader):
                 await self._store.writer.run(lambda connection: leave(connection, self._me))
 
     def _id(self, place: TopicPartition) -> int:
-        return place_id(self._store.catalogue, place)
+        return partition_id(self._store.catalogue, place)
 
-    async def _look_in_group(self, limit: int) -> tuple[list[Found], int]:
+    async def _look_in_group(self, limit: int) -> tuple[list[FetchedRecords], int]:
         wanted = self.wanted()
 
-        def job(connection: sqlite3.Connection) -> tuple[list[Found], int]:
+        def job(connection: sqlite3.Connection) -> tuple[list[FetchedRecords], int]:
             generation = generation_of(connection, self._me.group)
             same = generation == self._generation
             if not same or not wanted:
                 return [], generation
-            return look(connection, wanted, limit, back_to_begin=True), generation
+            return fetch_records(connection, wanted, limit, back_to_begin=True), generation
 
         return await self._store.reader.run(job)
 
@@ -143,7 +143,7 @@ class Member(Reader):
             await self._assign({each: view.held[each] for each in new})
         self._generation = view.generation
 
-    async def _rebalance(self, release: Iterable[int]) -> View:
+    async def _rebalance(self, release: Iterable[int]) -> LeaseView:
         began = asyncio.get_running_loop().time()
         now = self._store.clock()
         view = await self._store.writer.run(
@@ -199,13 +199,13 @@ class Member(Reader):
 
 
 async def join(
-    store: Store, group: str, topics: Iterable[str], told: Rebalance | None, session: float
-) -> Member:
+    store: EmbeddedStore, group: str, topics: Iterable[str], told: Rebalance | None, session: float
+) -> EmbeddedMember:
     """Become a member of `group`; partitions come with the first read."""
     wanted = tuple(sorted(set(topics)))
     await store.know(set(wanted))
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    me = Membership(group, name, wanted, max(1, round(session * 1000)))
+    me = GroupMember(group, name, wanted, max(1, round(session * 1000)))
     now = store.clock()
     await store.writer.run(lambda connection: enter(connection, me, now))
-    return Member(store, me, told)
+    return EmbeddedMember(store, me, told)

@@ -6,16 +6,16 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from bridge.log.embedded.catalogue import place_id
-from bridge.log.embedded.store import Store
+from bridge.log.embedded.store import EmbeddedStore
+from bridge.log.embedded.topic_table import partition_id
 from bridge.log.embedded.write import Gathered, check_epoch, commit_offsets, write
 from bridge.log.port import Entry, TopicPartition
 
 
-class Transaction:
+class EmbeddedTransaction:
     """What a block collects."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
         self.gathered = Gathered(store.max_record_bytes)
         self._offsets: dict[tuple[str, TopicPartition], int] = {}
@@ -36,15 +36,15 @@ class Transaction:
         """What was committed, by group and partition id."""
         await self._store.know({place.topic for _, place in self._offsets})
         return {
-            (group, place_id(self._store.catalogue, place)): at
+            (group, partition_id(self._store.catalogue, place)): at
             for (group, place), at in self._offsets.items()
         }
 
 
-class Producer:
+class EmbeddedProducer:
     """The owner of a transactional id, as long as its epoch is the newest."""
 
-    def __init__(self, store: Store, name: str, epoch: int) -> None:
+    def __init__(self, store: EmbeddedStore, name: str, epoch: int) -> None:
         self._store = store
         self._name = name
         self._epoch = epoch
@@ -57,13 +57,13 @@ class Producer:
         return self._name
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self) -> AsyncIterator[EmbeddedTransaction]:
         """As the port says."""
         if self._open:
             raise RuntimeError(f"producer {self._name} has an open transaction already")
         self._open = True
         try:
-            transaction = Transaction(self._store)
+            transaction = EmbeddedTransaction(self._store)
             yield transaction
             packed, offsets = transaction.gathered.packed(), await transaction.offsets()
             if self._closed:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from bridge.log.embedded.catalogue import place_id
-from bridge.log.embedded.read import Found, Wanted, look
-from bridge.log.embedded.store import Store
+from bridge.log.embedded.queries import BatchQuery, FetchedRecords, fetch_records
+from bridge.log.embedded.store import EmbeddedStore
+from bridge.log.embedded.topic_table import partition_id
 from bridge.log.port import Record, TopicPartition
 from bridge.model.errors import Unsupported
 
 
-class Cursor:
+class ReadCursor:
     """Where reading stands in each partition. No I/O."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Cursor:
             if place not in self._paused and place not in self._ahead
         ]
 
-    def store(self, found: Iterable[Found]) -> None:
+    def store(self, found: Iterable[FetchedRecords]) -> None:
         """Have these at hand; found nothing means: stand behind the gap."""
         for place, offset, records, reached, _ in found:
             if self.positions.get(place) != offset:
@@ -76,12 +76,12 @@ class Cursor:
         return taken
 
 
-class Reader:
+class EmbeddedReader:
     """A reader of named partitions, without a group."""
 
-    def __init__(self, store: Store, offsets: Mapping[TopicPartition, int]) -> None:
+    def __init__(self, store: EmbeddedStore, offsets: Mapping[TopicPartition, int]) -> None:
         self._store = store
-        self._cursor = Cursor()
+        self._cursor = ReadCursor()
         for place, offset in offsets.items():
             self._cursor.seek(place, offset)
 
@@ -100,13 +100,15 @@ class Reader:
     async def _look(self, limit: int) -> list[Record]:
         wanted = self.wanted()
         if wanted:
-            self._cursor.store(await self._store.reader.run(lambda c: look(c, wanted, limit)))
+            self._cursor.store(
+                await self._store.reader.run(lambda c: fetch_records(c, wanted, limit))
+            )
         return self._cursor.take(limit)
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[BatchQuery]:
         """What to look for in the file."""
         return [
-            Wanted(place, place_id(self._store.catalogue, place), at)
+            BatchQuery(place, partition_id(self._store.catalogue, place), at)
             for place, at in self._cursor.wanted()
         ]
 

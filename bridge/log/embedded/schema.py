@@ -11,7 +11,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from bridge.log.embedded.failures import named, not_made
+from bridge.log.embedded.errors import named, not_made
 from bridge.log.embedded.open_files import left_behind
 from bridge.model.errors import ConfigurationError
 from bridge.private_files import make_private_file

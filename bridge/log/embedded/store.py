@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bridge.log.embedded.bell import Bell
-from bridge.log.embedded.catalogue import Catalogue, Topic, load, unknown
-from bridge.log.embedded.threads import Reader, Writer
+from bridge.log.embedded.threads import ReaderThread, WriterThread
+from bridge.log.embedded.topic_table import StoredTopic, TopicTable, load, unknown
+from bridge.log.embedded.wakeup import Wakeup
 
 
-class Store:
+class EmbeddedStore:
     """The open file. `clock` tells milliseconds since 1970."""
 
     def __init__(
@@ -20,10 +20,10 @@ class Store:
         self.path = path
         self.clock = clock
         self.max_record_bytes = max_record_bytes
-        self.bell = Bell(path)
-        self.reader = Reader(path, patience)
-        self.writer = Writer(path, patience, self.bell.ring_from_thread)
-        self.catalogue: Catalogue = {}
+        self.bell = Wakeup(path)
+        self.reader = ReaderThread(path, patience)
+        self.writer = WriterThread(path, patience, self.bell.ring_from_thread)
+        self.catalogue: TopicTable = {}
         self.leaving: set[Callable[[], Awaitable[None]]] = set()
         """What the members of groups that are still there have to do when the log is closed."""
 
@@ -44,7 +44,7 @@ class Store:
         """Learn of the topics that other processes created."""
         self.catalogue = await self.reader.run(load)
 
-    async def topic(self, name: str) -> Topic:
+    async def topic(self, name: str) -> StoredTopic:
         """Raises ConfigurationError when there is none of that name."""
         found = self.catalogue.get(name)
         if found is None:

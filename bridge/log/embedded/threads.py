@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.log.embedded.failures import named
+from bridge.log.embedded.errors import named
 from bridge.log.embedded.open_files import OpenFiles
 from bridge.log.embedded.schema import connect
 from bridge.model.errors import ConfigurationError
@@ -28,7 +28,7 @@ _TOGETHER = 64
 """How many waiting writes share a transaction at most."""
 
 
-class Reader:
+class ReaderThread:
     """Runs reads, one after another, on a connection of their own."""
 
     def __init__(self, path: Path, patience: float) -> None:
@@ -94,7 +94,7 @@ class Reader:
                 future.set_exception(error)
 
 
-class Writer(Reader):
+class WriterThread(ReaderThread):
     """Runs writes, those that wait together in one transaction; tells after each one."""
 
     def __init__(self, path: Path, patience: float, written: Callable[[], None]) -> None:

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from bridge.log.embedded.batch import encode
-from bridge.log.embedded.catalogue import Topic
+from bridge.log.embedded.batch_codec import encode
 from bridge.log.embedded.schema import SHIFT
+from bridge.log.embedded.topic_table import StoredTopic
 from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import ConfigurationError, Fenced
 from bridge.plan.execute import partition as partition_of
@@ -29,7 +29,7 @@ class Gathered:
         self._rows: dict[int, list[Entry]] = {}
         self._packed: list[Packed] = []
 
-    def add(self, topic: Topic, entries: Sequence[Entry], now: int) -> None:
+    def add(self, topic: StoredTopic, entries: Sequence[Entry], now: int) -> None:
         """All of `entries`, or none when it raises RecordTooLarge or ConfigurationError."""
         if not entries:
             return

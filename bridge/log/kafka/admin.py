@@ -13,13 +13,13 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from bridge.log.kafka.authorizer import authorizer_of
-from bridge.log.kafka.committed import stable_offsets
 from bridge.log.kafka.deleted_groups import delete_group
-from bridge.log.kafka.errors import told, translate
-from bridge.log.kafka.operations import group_operations
+from bridge.log.kafka.errors import translate, translated_errors
+from bridge.log.kafka.group_operations import group_operations
 from bridge.log.kafka.settings import KafkaSettings
+from bridge.log.kafka.stable_offsets import stable_offsets
 from bridge.log.kafka.subscription import subscription
-from bridge.log.kafka.topics import NEWER, entries_of, spec_of
+from bridge.log.kafka.topic_config import NEWER, entries_of, spec_of
 from bridge.log.port import Authorizer, GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.single_flight import SingleFlight
@@ -286,7 +286,7 @@ class KafkaAdmin:
 
     async def _ask(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask, again while it may help."""
-        with told(doing):
+        with translated_errors(doing):
             try:
                 async for attempt in AsyncRetrying(
                     stop=stop_after_delay(min(self._settings.timeout, PATIENCE)),

@@ -11,7 +11,7 @@ from bridge.log.port import Entry
 from bridge.plan.murmur2 import partition
 
 
-class Batch:
+class RecordBatch:
     """A full batch: what aiokafka's accumulator calls of its own BatchBuilder, and no more.
 
     `tests/log/test_kafka_batches.py` notices when another version of aiokafka calls more.
@@ -65,7 +65,7 @@ def numbers(entries: Sequence[Entry], partitions: int) -> set[int]:
 
 def batches(
     topic: str, entries: Sequence[Entry], partitions: int, *, transactional: bool
-) -> list[Batch]:
+) -> list[RecordBatch]:
     """Full batches, those of one partition in the order of the entries.
 
     Raises RecordTooLarge for the first entry over the limit, and Rejected for a partition that
@@ -73,4 +73,4 @@ def batches(
     """
     now = time.time_ns() // 1_000_000
     made = packed(topic, entries, partitions, now)
-    return [Batch(pack, transactional=transactional) for pack in made]
+    return [RecordBatch(pack, transactional=transactional) for pack in made]

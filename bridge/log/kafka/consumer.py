@@ -13,8 +13,8 @@ import aiokafka
 from aiokafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.errors import told, translate
-from bridge.log.kafka.membership import Membership
+from bridge.log.kafka.errors import translate, translated_errors
+from bridge.log.kafka.membership import KafkaMembership
 from bridge.log.port import Gap, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import Fenced, RetryLater
 
@@ -46,7 +46,7 @@ class KafkaConsumer:
         self,
         client: aiokafka.AIOKafkaConsumer,
         name: str,
-        membership: Membership | None = None,
+        membership: KafkaMembership | None = None,
         starts: Starts | None = None,
         forget: Callable[[KafkaConsumer], None] | None = None,
         *,
@@ -131,7 +131,7 @@ class KafkaConsumer:
         lost = sorted(set(offsets) - self.assignment())
         if lost:
             raise Fenced(f"{doing}: {lost[0].topic} {lost[0].partition} is not held any more")
-        with told(doing):
+        with translated_errors(doing):
             try:
                 await self._client.commit(
                     {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
@@ -156,7 +156,7 @@ class KafkaConsumer:
         if self._forget is not None:
             self._forget(self)
 
-    async def _rebalance(self, membership: Membership) -> None:
+    async def _rebalance(self, membership: KafkaMembership) -> None:
         """Tell the caller's Rebalance what happened, then go to where the new ones begin."""
         self._drop(await membership.tell_revoked())
         came = await membership.tell_assigned()
@@ -164,7 +164,7 @@ class KafkaConsumer:
             return
         partitions, asked = came
         assert self._starts is not None, "a member knows where its group begins"  # noqa: S101
-        with told(f"{self._name}: offsets of new partitions"):
+        with translated_errors(f"{self._name}: offsets of new partitions"):
             starts = {**await self._starts(partitions - set(asked)), **asked}
         if not membership.settle(partitions):
             return  # The group shared anew meanwhile.
@@ -200,7 +200,7 @@ class KafkaConsumer:
         return self._membership is None or self._membership.settled
 
     async def _fetch(self, limit: int, timeout: float) -> bool:
-        with told(f"{self._name}: read"):
+        with translated_errors(f"{self._name}: read"):
             got = await self._client.getmany(
                 timeout_ms=int(timeout * 1000), max_records=max(limit, 1)
             )

@@ -97,7 +97,7 @@ def translate(error: BaseException, doing: str) -> BridgeError:
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
+def translated_errors(doing: str) -> Iterator[None]:
     """Raise the bridge's errors for aiokafka's, saying what was being done."""
     try:
         yield

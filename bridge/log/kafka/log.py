@@ -14,17 +14,17 @@ from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
 from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
-from bridge.log.kafka.batches import Batch, batches
+from bridge.log.kafka.batches import RecordBatch, batches
 from bridge.log.kafka.check import (
     check_one_cluster,
     rights_findings,
     server_findings,
     settings_findings,
 )
-from bridge.log.kafka.connect import check_connection
 from bridge.log.kafka.consumer import KafkaConsumer
-from bridge.log.kafka.errors import told, translate
-from bridge.log.kafka.membership import Membership
+from bridge.log.kafka.errors import translate, translated_errors
+from bridge.log.kafka.first_connection import check_connection
+from bridge.log.kafka.membership import KafkaMembership
 from bridge.log.kafka.metadata import DESCRIBE, READ, TopicRights, missing_operations
 from bridge.log.kafka.password import CurrentPassword
 from bridge.log.kafka.producer import KafkaProducer
@@ -99,7 +99,7 @@ class KafkaLog:
         client = AIOKafkaAdminClient(**self._arguments, request_timeout_ms=self._timeout_ms)
         offsets = self._consumer(None)
         undecided = self._consumer(None, isolation_level="read_uncommitted")
-        with told(self.name):
+        with translated_errors(self.name):
             try:
                 await client.start()
                 await offsets.start()
@@ -190,7 +190,7 @@ class KafkaLog:
                 **await self.beginning_offsets(new),
             }
 
-        membership = Membership(rebalance)
+        membership = KafkaMembership(rebalance)
         consumer = KafkaConsumer(
             client,
             f"group {group}",
@@ -289,7 +289,7 @@ class KafkaLog:
         await self._start(client, f"group {group}")
         try:
             client.assign(list(places))
-            with told(f"group {group}: reset of offsets"):
+            with translated_errors(f"group {group}: reset of offsets"):
                 await client.commit(places)
         finally:
             await internals.stop(client)
@@ -335,7 +335,7 @@ class KafkaLog:
     @asynccontextmanager
     async def _answering(self, doing: str) -> AsyncIterator[None]:
         """A question that the broker answers in time, or RetryLater."""
-        with told(doing):
+        with translated_errors(doing):
             async with asyncio.timeout(min(self._settings.timeout, PATIENCE)):
                 yield
 
@@ -404,7 +404,7 @@ class KafkaLog:
         )
 
     async def _start(self, client: Any, doing: str) -> None:
-        with told(doing):
+        with translated_errors(doing):
             try:
                 async with asyncio.timeout(self._settings.timeout):
                     await client.start()
@@ -436,7 +436,9 @@ class KafkaLog:
             self._bulk = await self._producer(f"{APPEND_PREFIX}{uuid4()}", APPEND_MS)
         return self._bulk
 
-    async def _send(self, producer: aiokafka.AIOKafkaProducer, topic: str, batch: Batch) -> None:
+    async def _send(
+        self, producer: aiokafka.AIOKafkaProducer, topic: str, batch: RecordBatch
+    ) -> None:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await (await producer.send_batch(batch, topic, partition=batch.partition))

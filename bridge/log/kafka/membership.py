@@ -15,7 +15,7 @@ import aiokafka
 from bridge.log.port import Rebalance, TopicPartition
 
 
-class Membership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
+class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
     """The state of one member: what it holds, what is about to go, what came."""
 
     def __init__(self, rebalance: Rebalance | None) -> None:

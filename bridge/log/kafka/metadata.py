@@ -28,7 +28,7 @@ OPERATION_NAMES: Final = {
 _UNKNOWN_OPERATIONS: Final = -(2**31)
 
 
-class _Response(Response):  # type: ignore[misc]
+class _MetadataResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 8
     SCHEMA = Schema(
@@ -69,10 +69,10 @@ class _Response(Response):  # type: ignore[misc]
     )
 
 
-class _Struct(RequestStruct):  # type: ignore[misc]
+class _MetadataStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 8
-    RESPONSE_TYPE = _Response
+    RESPONSE_TYPE = _MetadataResponse
     SCHEMA = Schema(
         ("topics", Array(String("utf-8"))),
         ("allow_auto_topic_creation", Boolean),
@@ -81,13 +81,13 @@ class _Struct(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _Metadata(Request[_Struct]):  # type: ignore[misc]
+class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = list(topics)
 
-    def build(self, request_struct_class: type[_Struct]) -> _Struct:
+    def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
         return request_struct_class(self._topics, False, False, True)
 
 

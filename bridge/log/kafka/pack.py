@@ -28,7 +28,7 @@ except ImportError:  # Cython is needed to compile this file, never to run it.
 
 if not cython.compiled:
     # The compiled form has these in C.
-    from bridge.plan.plain import (
+    from bridge.plan.native import (
         bytes_of,
         copy,
         larger,

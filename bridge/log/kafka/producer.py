@@ -12,8 +12,8 @@ import aiokafka
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.batches import Batch, batches, numbers
-from bridge.log.kafka.errors import told, translate
+from bridge.log.kafka.batches import RecordBatch, batches, numbers
+from bridge.log.kafka.errors import translate, translated_errors
 from bridge.log.port import Entry, TopicPartition
 from bridge.model.errors import BridgeError, ConfigurationError, Fenced, OutcomeUnknown, RetryLater
 
@@ -21,7 +21,7 @@ Partitions = Callable[[str], Awaitable[int]]
 
 
 async def send(
-    client: aiokafka.AIOKafkaProducer, topic: str, full: Sequence[Batch]
+    client: aiokafka.AIOKafkaProducer, topic: str, full: Sequence[RecordBatch]
 ) -> list[asyncio.Future[Any]]:
     """Hand batches to a producer; what it returns tells when they arrived.
 
@@ -108,7 +108,7 @@ class KafkaProducer:
     async def _transaction(self) -> AsyncIterator[KafkaTransaction]:
         await self._settled()
         self._check_alive()
-        with told(f"transaction of {self._id}"):
+        with translated_errors(f"transaction of {self._id}"):
             await self._client.begin_transaction()
         transaction = KafkaTransaction(self)
         try:

@@ -15,7 +15,6 @@ import json
 import logging
 from typing import Any
 
-from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Consumer,
     Entry,
@@ -25,8 +24,9 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
+from bridge.log.read_to_end import read_past_markers
 from bridge.log.registry.kept import check_kept
-from bridge.model import compat
+from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import SCHEMAS, internal_topic
 from bridge.single_flight import CoalescedRun
@@ -76,17 +76,17 @@ class EmbeddedRegistry:
 
     async def register(self, subject: str, text: str) -> int:
         """The id of `text` under `subject`; registers it when it is new there."""
-        mark = compat.valid(subject, text)
+        mark = schema_compatibility.valid(subject, text)
         if not self._has(subject, mark):
             await self._catch_up()
         if not self._has(subject, mark):
-            compat.check(subject, text, self._subjects.get(subject, ()))
+            schema_compatibility.check(subject, text, self._subjects.get(subject, ()))
             value = json.dumps({"subject": subject, "schema": text}, separators=(",", ":"))
             await self._log.append(self._place.topic, [Entry(subject.encode(), value.encode())])
             await self._catch_up()
         if not self._has(subject, mark):
             # Another process was quicker with one that this may not follow.
-            compat.check(subject, text, self._subjects.get(subject, ()))
+            schema_compatibility.check(subject, text, self._subjects.get(subject, ()))
             raise RetryLater(f"{subject}: what was appended to {self.name} is not there yet")
         return self._ids[mark]
 
@@ -116,7 +116,7 @@ class EmbeddedRegistry:
         """Every version under `subject`, oldest first."""
         await self._catch_up()
         return [
-            RegisteredSchema(self._ids[compat.fingerprint(text)], text)
+            RegisteredSchema(self._ids[schema_compatibility.fingerprint(text)], text)
             for text in self._subjects.get(subject, ())
         ]
 
@@ -138,7 +138,7 @@ class EmbeddedRegistry:
             raise RetryLater(f"the registry {self.name} is not open")
         end = (await self._log.end_offsets([self._place]))[self._place]
         while (at := reader.position(self._place)) < end:
-            records = await read_past_marks(reader, [self._place], _READ, _WAIT)
+            records = await read_past_markers(reader, [self._place], _READ, _WAIT)
             if not records and reader.position(self._place) == at:
                 raise RetryLater(
                     f"the registry {self.name} could not be read from offset {at} to its end "
@@ -181,12 +181,12 @@ def _understood(value: bytes | None) -> tuple[str, str, str]:
         ) from error
     if not isinstance(subject, str) or not isinstance(text, str):
         raise Rejected("not_a_schema", "its subject and schema are not both texts")
-    return subject, text, compat.valid(subject, text)
+    return subject, text, schema_compatibility.valid(subject, text)
 
 
 def _may_follow(subject: str, text: str, versions: list[str]) -> bool:
     try:
-        compat.check(subject, text, versions)
+        schema_compatibility.check(subject, text, versions)
     except Rejected:
         return False
     return True

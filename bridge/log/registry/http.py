@@ -22,7 +22,7 @@ from tenacity import (
 
 from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.log.port import RegisteredSchema
-from bridge.log.registry.answer import (
+from bridge.log.registry.response import (
     NoAnswer,
     RegistryAnswer,
     read_answer,
@@ -31,7 +31,7 @@ from bridge.log.registry.answer import (
     schema_text_of,
     version_numbers_of,
 )
-from bridge.model import compat
+from bridge.model import schema_compatibility
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import register_login, register_secret
 from bridge.model.secret_urls import secrets_in_url
@@ -130,9 +130,9 @@ class HttpRegistry:
     async def _register(self, subject: str, text: str) -> int:
         async with self._registering:
             earlier = [version.text for version in await self.versions(subject)]
-            wanted = compat.valid(subject, text)
-            if all(compat.fingerprint(old) != wanted for old in earlier):
-                compat.check(subject, text, earlier)
+            wanted = schema_compatibility.valid(subject, text)
+            if all(schema_compatibility.fingerprint(old) != wanted for old in earlier):
+                schema_compatibility.check(subject, text, earlier)
             path = f"/subjects/{quote(subject, safe='')}/versions"
             wanted_schema = {"schema": text, "schemaType": "AVRO"}
             body = await self._ask("POST", path, wanted_schema)

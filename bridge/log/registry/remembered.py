@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
-from bridge.log.history import read_past_marks
 from bridge.log.port import (
     Entry,
     Log,
@@ -25,8 +24,9 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
+from bridge.log.read_to_end import read_past_markers
 from bridge.log.registry.kept import check_kept
-from bridge.model import compat
+from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import SCHEMA_IDS, internal_topic
 from bridge.model.redaction import redact_cut
@@ -238,7 +238,7 @@ class RememberedRegistry:
         reader = await self._log.reader({partition: self._next_offset})
         try:
             while (offset := reader.position(partition)) < end:
-                records = await read_past_marks(reader, [partition], READ_LIMIT, READ_TIMEOUT_S)
+                records = await read_past_markers(reader, [partition], READ_LIMIT, READ_TIMEOUT_S)
                 if not records and reader.position(partition) == offset:
                     raise RetryLater(
                         f"{self._log.name}: {partition.topic} could not be read from offset "
@@ -284,6 +284,6 @@ class RememberedRegistry:
 def _fingerprint(text: str) -> str:
     """The schema's fingerprint; one of its own for what is no schema."""
     try:
-        return compat.fingerprint(text)
+        return schema_compatibility.fingerprint(text)
     except (ValueError, RecursionError):
         return f"no schema: {redact_cut(text, 80)}"

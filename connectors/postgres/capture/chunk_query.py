@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from bridge.connector import Condition
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import Rejected
 from connectors.postgres.catalog.tables import Attribute, Table, literal, quote
 from connectors.postgres.catalog.types import Decoded

@@ -58,7 +58,7 @@ class Relation(NamedTuple):
 
 if not cython.compiled:
     # The compiled form has these in C.
-    from bridge.plan.plain import (
+    from bridge.plan.native import (
         as_class,
         bytes_of,
         load_i32,

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.connector import SetupPlan, SetupStatement, System
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.specs import CommandSpec
 from connectors.postgres import ddl as sql
 from connectors.postgres.catalog.tables import Connection, quote, split_name
 from connectors.postgres.errors import translate_error

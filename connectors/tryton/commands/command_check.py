@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from bridge.connector import StatementProblem
-from bridge.model.declare import CommandSpec
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.specs import CommandSpec
 from connectors.erp.statement_parser import Parameter
 from connectors.tryton.commands.binding import field_of, payload, unknown_field, writable
 from connectors.tryton.commands.definitions import ErpDefinitions

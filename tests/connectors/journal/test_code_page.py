@@ -11,8 +11,8 @@ import pytest
 from bridge.capture.control import request, send
 from bridge.capture.runner import Capture
 from bridge.connector import Effect
-from bridge.model.declare import EntitySpec, FieldSpec
-from bridge.model.encoded import EncodedText, condition_to_json
+from bridge.model.encoded_text import EncodedText, condition_to_json
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
 from connectors.journal.sqlite import SQL

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.connector import System, TableUse
-from bridge.model.declare import ArgSpec, CommandSpec
+from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
 from connectors.sql import command_rights

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bridge.connector import Effect, Shape, System
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import RowError
-from bridge.model.types import KEY_KINDS, FieldType
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
-from bridge.plan.table import EntityTable
+from bridge.model.specs import EntitySpec, FieldSpec
+from bridge.model.types import KEY_TYPES, FieldType
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.execute import RowEncoder
+from bridge.plan.make_plan import entity_type, make_plan
 from connectors.journal import connector
 from connectors.journal.sqlite import SQL
 from connectors.sql.effect import current_row
@@ -88,7 +88,7 @@ class Form:
         """The key's bytes of each row, with this column as the key."""
         spec = EntitySpec("erp", "thing", "t", ("c",), (FieldSpec("c", (column,)),))
         entity = entity_type(spec, self._described)
-        executor = Executor(make_plan(spec, entity, self._shape), "acme", 1, 2, 1)
+        executor = RowEncoder(make_plan(spec, entity, self._shape), "acme", 1, 2, 1)
         found: list[Any] = []
         for raw in self.raw:
             try:
@@ -159,6 +159,6 @@ async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) 
             first = forms["journal"].outcomes(column, kind)
             for name, form in forms.items():
                 assert form.outcomes(column, kind) == first, (column, name)
-        if kinds[column].kind in KEY_KINDS:
+        if kinds[column].kind in KEY_TYPES:
             for name, form in forms.items():
                 assert form.keys(column) == forms["journal"].keys(column), (column, name)

@@ -8,11 +8,11 @@ from typing import Any
 
 from bridge.connector import Shape, System, TableUse
 from bridge.gateway import Gateway
-from bridge.model.declare import EntitySpec, Limits
+from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import Client
 from connectors.odata.lookup.reader import ODataReader
@@ -79,7 +79,7 @@ async def tables(of: System, specs: Sequence[EntitySpec] = SPECS) -> dict[str, E
 async def gateway(of: System, observer: Callable[[Notice], None]) -> AsyncIterator[Gateway]:
     """A gateway with a reader of its own, which has asked for nothing yet."""
     made = await tables(of)
-    door = Gateway("erp", ODataReader(of), made, Limits(), observer=observer)
+    door = Gateway("erp", ODataReader(of), made, SystemLimits(), observer=observer)
     try:
         yield door
     finally:

@@ -12,11 +12,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from bridge.connector import DELETE, Done, Effect, Shape, System, TableUse
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import Rejected, RowError
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from connectors.odata.capture.pollers.delta import DeltaPoller
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector

@@ -16,7 +16,7 @@ import pytest
 
 from bridge.capture.report import status_record
 from bridge.connector import Connector, System, TableUse
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 from connectors.odata.connector import connector
 from connectors.odata.options import Options
 from tests.between import CUT, DROP, HANG, Asked, Between, Say

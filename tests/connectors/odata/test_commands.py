@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
+from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.odata.commands.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between

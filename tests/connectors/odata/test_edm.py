@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.errors import Rejected
-from bridge.plan.fit import fitter
+from bridge.plan.coerce import coercer
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Property, Version
 from connectors.odata.protocol.literal import literal, payload
@@ -130,7 +130,7 @@ def test_a_moment_finer_than_microseconds_is_not_cut() -> None:
     kind = field_type(p, "v4")
     assert kind is not None
     with pytest.raises(Exception, match="finer than microseconds"):
-        fitter(kind)(value(p, "v4", "2024-01-31T10:30:00.1234567Z"))
+        coercer(kind)(value(p, "v4", "2024-01-31T10:30:00.1234567Z"))
 
 
 @pytest.mark.parametrize(

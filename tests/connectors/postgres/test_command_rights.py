@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bridge.connector import ChecksRights, CommandRight, System
-from bridge.model.declare import ArgSpec, CommandSpec
+from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.postgres import connector
 from tests.connectors.postgres.legacy import Legacy

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from psycopg.types.string import TextLoader
 
 from bridge.connector import Effect, Shape
-from bridge.model.declare import EntitySpec, FieldSpec
 from bridge.model.errors import RowError
-from bridge.model.types import KEY_KINDS, FieldType
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
-from bridge.plan.table import EntityTable
+from bridge.model.specs import EntitySpec, FieldSpec
+from bridge.model.types import KEY_TYPES, FieldType
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.execute import RowEncoder
+from bridge.plan.make_plan import entity_type, make_plan
 from connectors.postgres import connector
 from connectors.postgres.dialect import POSTGRES
 from connectors.sql.effect import current_row
@@ -154,7 +154,7 @@ class Form:
     def keys(self, column: str) -> list[Any]:
         """The key's bytes in each row, with this column as the key."""
         table = self._table((FieldSpec("c", (column,)),), ("c",))
-        executor = Executor(make_plan(table.spec, table.entity, self._shape), "acme", 1, 2, 1)
+        executor = RowEncoder(make_plan(table.spec, table.entity, self._shape), "acme", 1, 2, 1)
         found: list[Any] = []
         for raw in self._rows:
             try:
@@ -318,7 +318,7 @@ def wrong(
                         refused = isinstance(outcome, tuple) and outcome[0] == by_text[at]
                         if not refused:
                             yield f"{place}: {name} {outcome!r}, its text {by_text[at]!r}"
-        if kind.kind in KEY_KINDS and not column.nested:
+        if kind.kind in KEY_TYPES and not column.nested:
             keys = {name: form.keys(column.name) for name, form in forms.items()}
             for name, found_keys in keys.items():
                 if found_keys != keys["stream"]:

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bridge.connector import Done, Effect, Shape
-from bridge.model.declare import EntitySpec, FieldSpec
-from bridge.model.encoded import EncodedText
+from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import RowError
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.model.specs import EntitySpec, FieldSpec
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from connectors.postgres import connector
 from connectors.sql import ledger
 from connectors.sql.engine import make_engine

@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 
 from bridge.connector import Shape
-from bridge.model.declare import EntitySpec
+from bridge.model.specs import EntitySpec
 from bridge.model.types import FieldType
-from bridge.plan.execute import Executor
-from bridge.plan.make import entity_type, make_plan
+from bridge.plan.execute import RowEncoder
+from bridge.plan.make_plan import entity_type, make_plan
 from connectors.postgres import connector
 from connectors.postgres.catalog.types import TypeRow, decode, missing, numeric_type
 from tests.connectors.postgres.legacy import Legacy, collect, opened
@@ -94,10 +94,10 @@ def table(types: dict[str, tuple[str, list[str]]]) -> list[str]:
     ]
 
 
-def executor(described: Shape, shape: Shape) -> Executor:
+def executor(described: Shape, shape: Shape) -> RowEncoder:
     spec = EntitySpec("erp", "thing", "t")
     entity = entity_type(spec, described)
-    return Executor(make_plan(spec, entity, shape), "acme", 1, 2, 1)
+    return RowEncoder(make_plan(spec, entity, shape), "acme", 1, 2, 1)
 
 
 async def every_way(legacy: Legacy, *, binary: bool) -> tuple[Shape, list[list[bytes]]]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from bridge.connector import System, TableUse
 from bridge.gateway import Gateway
-from bridge.model.declare import EntitySpec, Limits
+from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice
-from bridge.plan.make import entity_type
-from bridge.plan.table import EntityTable
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
 from bridge.tls import TlsFiles
 from connectors.tryton.connector import connector
 from connectors.tryton.options import TrytonOptions
@@ -77,7 +77,7 @@ async def tables(of: System) -> dict[str, EntityTable]:
 async def gateway(of: System, observer: Callable[[Notice], None]) -> AsyncIterator[Gateway]:
     """A gateway with a reader of its own, which has asked for nothing yet."""
     made = await tables(of)
-    door = Gateway("erp", TrytonReader(of), made, Limits(), observer=observer)
+    door = Gateway("erp", TrytonReader(of), made, SystemLimits(), observer=observer)
     try:
         yield door
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.connector import Finding, TableUse
-from bridge.model.declare import CommandSpec
+from bridge.model.specs import CommandSpec
 from connectors.tryton.connector import connector
 from tests.bad_input.place import Place
 from tests.connectors.tryton.erp import USES, system

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.model.declare import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.event import row_version
+from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.tryton.commands.writer import TrytonWriter
 from tests.between import CUT, DROP, HANG, Asked, Between

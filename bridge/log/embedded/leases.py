@@ -1,0 +1,188 @@
+"""Groups as rows: members with an expiry, leases with the generation in which they were taken.
+
+Every member computes the same target from the same rows and acts on its own leases only: it
+gives back what the target gives to others, and takes what is free. A lease is free once its
+holder gave it back or was found dead. The group's generation rises with each such step; a lease
+carries the generation in which it was taken, and a write under it is refused once that lease is
+gone or was taken anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bridge.log.embedded.assign import assign
+from bridge.model.errors import Fenced, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """Who a member is and what it wants; `session_ms` without a sign of life is its death."""
+
+    group: str
+    name: str
+    topics: tuple[str, ...]
+    session_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """What a member holds (partition id to generation) and what of it it should give back."""
+
+    generation: int
+    held: Mapping[int, int]
+    surplus: frozenset[int]
+
+
+def generation_of(connection: sqlite3.Connection, group: str) -> int:
+    """Rises whenever members or leases of the group change."""
+    row = connection.execute(
+        "SELECT generation FROM consumer_group WHERE name = ?", (group,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _advance(connection: sqlite3.Connection, group: str) -> int:
+    (generation,) = connection.execute(
+        "INSERT INTO consumer_group VALUES (?, 1) "
+        "ON CONFLICT (name) DO UPDATE SET generation = generation + 1 RETURNING generation",
+        (group,),
+    ).fetchone()
+    return int(generation)
+
+
+def _bury(connection: sqlite3.Connection, group: str, now: int) -> None:
+    """Remove members that are past their expiry (or, after the clock went back, far before)."""
+    dead = connection.execute(
+        "DELETE FROM member WHERE consumer_group = ?1 AND "
+        "(expiry < ?2 OR expiry > ?2 + session_ms + 1000) RETURNING name",
+        (group, now),
+    ).fetchall()
+    for (name,) in dead:
+        connection.execute(
+            "DELETE FROM lease WHERE consumer_group = ? AND member = ?", (group, name)
+        )
+    if dead:
+        _advance(connection, group)
+
+
+def enter(connection: sqlite3.Connection, me: GroupMember, now: int) -> None:
+    """Become a member, without partitions yet."""
+    connection.execute(
+        "INSERT INTO member VALUES (?, ?, ?, ?, ?)",
+        (me.group, me.name, json.dumps(me.topics), me.session_ms, now + me.session_ms),
+    )
+    _advance(connection, me.group)
+
+
+def renew(connection: sqlite3.Connection, me: GroupMember, now: int) -> bool:
+    """A sign of life; False when it comes too late and others may have taken over."""
+    # The late one buries itself here too: nobody else may have looked yet.
+    _bury(connection, me.group, now)
+    return (
+        connection.execute(
+            "UPDATE member SET expiry = ? WHERE consumer_group = ? AND name = ?",
+            (now + me.session_ms, me.group, me.name),
+        ).rowcount
+        == 1
+    )
+
+
+def rebalance(
+    connection: sqlite3.Connection, me: GroupMember, release: Iterable[int], now: int
+) -> LeaseView:
+    """Show life (again), give back `release`, take what is free and meant for this member."""
+    if not renew(connection, me, now):
+        enter(connection, me, now)
+    for place in release:
+        connection.execute(
+            "DELETE FROM lease WHERE consumer_group = ? AND partition = ? AND member = ?",
+            (me.group, place, me.name),
+        )
+        _advance(connection, me.group)
+    members = {
+        name: frozenset(json.loads(topics))
+        for name, topics in connection.execute(
+            "SELECT name, topics FROM member WHERE consumer_group = ?", (me.group,)
+        )
+    }
+    leases = {
+        place: (name, generation)
+        for place, name, generation in connection.execute(
+            "SELECT partition, member, generation FROM lease WHERE consumer_group = ?", (me.group,)
+        )
+    }
+    wanted = json.dumps(sorted(frozenset().union(*members.values())))
+    partitions = connection.execute(
+        "SELECT id, topic FROM partition WHERE topic IN (SELECT value FROM json_each(?))", (wanted,)
+    ).fetchall()
+    target = assign(members, partitions, {place: name for place, (name, _) in leases.items()})
+    held = {place: at for place, (name, at) in leases.items() if name == me.name}
+    surplus = frozenset(place for place in held if target.get(place) != me.name)
+    free = [place for place, name in target.items() if name == me.name and place not in leases]
+    generation = generation_of(connection, me.group)
+    if free:
+        generation = _advance(connection, me.group)
+        connection.executemany(
+            "INSERT INTO lease VALUES (?, ?, ?, ?)",
+            ((me.group, place, me.name, generation) for place in free),
+        )
+        held |= dict.fromkeys(free, generation)
+    return LeaseView(generation, held, surplus)
+
+
+def check_leases(
+    connection: sqlite3.Connection, me: GroupMember, generations: Mapping[int, int]
+) -> None:
+    """Raises Fenced unless the member still holds each of these in that generation."""
+    for place, generation in generations.items():
+        row = connection.execute(
+            "SELECT 1 FROM lease WHERE consumer_group = ? AND partition = ? AND member = ? "
+            "AND generation = ?",
+            (me.group, place, me.name, generation),
+        ).fetchone()
+        if row is None:
+            raise Fenced(
+                f"group {me.group} has given a partition of this member to another one: nothing "
+                "was committed; drop what is under way and read on"
+            )
+
+
+def leave(connection: sqlite3.Connection, me: GroupMember) -> None:
+    """Give everything back at once."""
+    for statement in (
+        "DELETE FROM lease WHERE consumer_group = ? AND member = ?",
+        "DELETE FROM member WHERE consumer_group = ? AND name = ?",
+    ):
+        connection.execute(statement, (me.group, me.name))
+    _advance(connection, me.group)
+
+
+def check_deserted(connection: sqlite3.Connection, group: str, now: int) -> None:
+    """Raises Rejected while the group has live members."""
+    _bury(connection, group, now)
+    names = [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM member WHERE consumer_group = ?", (group,)
+        )
+    ]
+    if names:
+        raise Rejected(
+            "group_is_live",
+            f"group {group} has live members ({', '.join(names)}): stop them first",
+        )
+
+
+def delete(connection: sqlite3.Connection, group: str, now: int) -> None:
+    """Forget a group and its offsets. Raises Rejected while it has live members."""
+    check_deserted(connection, group, now)
+    for statement in (
+        "DELETE FROM lease WHERE consumer_group = ?",
+        "DELETE FROM committed WHERE consumer_group = ?",
+        "DELETE FROM consumer_group WHERE name = ?",
+    ):
+        connection.execute(statement, (group,))

@@ -1,0 +1,279 @@
+"""Group members that write: one fenced producer a partition, on top of any log.
+
+A process that lost a partition isn't fenced by its group alone (Kafka can't check a member's
+generation in a producer's transaction). So each assigned partition has a producer of its own,
+`{bridge}.{group}.{topic}.{partition}`: opening it fences the partition's old owner and ends its
+open transaction, and only then the committed offset is read. What an owner commits it commits
+through `transaction`; whoever was taken over gets Fenced there and nothing of it is visible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from bridge.log.port import (
+    Consumer,
+    Log,
+    Producer,
+    Rebalance,
+    Record,
+    RecordsRemoved,
+    TopicPartition,
+    Transaction,
+    gap_text,
+)
+from bridge.model.errors import Fenced, OutcomeUnknown
+from bridge.observe import GroupJoined, GroupMoved, Observer, ignore
+
+
+class PartitionOwner:
+    """A group member and the producers of its partitions. Made by `own_partitions`.
+
+    `read` is called by one task at a time; `transaction` may be used by others meanwhile, one
+    at a time a partition. While `read` tells of a revocation it waits for the open transactions
+    of those partitions, so a transaction must not wait for `read`.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        bridge: str,
+        group: str,
+        told: Rebalance | None,
+        watch: GroupWatch,
+    ) -> None:
+        self._log = log
+        self._bridge = bridge
+        self._group = group
+        self._told = told
+        self._watch = watch
+        self._owned: dict[TopicPartition, _Owner] = {}
+        self._lost: set[TopicPartition] = set()
+        """Ours by the group, but without a live producer: to be taken again."""
+        self._member: Consumer | None = None
+        self._joined = False
+
+    @property
+    def member(self) -> Consumer:
+        """The consumer underneath: pause, resume, seek, position, assignment."""
+        if self._member is None:
+            raise RuntimeError("owned partitions are used outside of `async with`")
+        return self._member
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        """As `Consumer.read`. Partitions come, go and are recovered in here; records that were
+        removed are told to the watch, which may refuse to go on.
+        """
+        if self._lost:
+            await self._recover()
+        try:
+            records = await self.member.read(limit, timeout)
+        except RecordsRemoved as error:
+            self._watch.removed(error)
+            return []
+        if not self._joined:
+            self._joined = True
+            self._watch.joined(self._group)
+        if self._lost:
+            return [r for r in records if TopicPartition(r.topic, r.partition) not in self._lost]
+        return records
+
+    @asynccontextmanager
+    async def transaction(self, partition: TopicPartition) -> AsyncIterator[Transaction]:
+        """A transaction of this partition's owner: commit the partition's offsets with it.
+
+        Raises Fenced when the partition is not, or no longer, owned by this process: drop what
+        is under way for it and read on. Nothing of the transaction is visible then, and its
+        records come again here or elsewhere. OutcomeUnknown asks for the same: the next `read`
+        settles the transaction and goes on from what was committed.
+        """
+        owner = self._owned.get(partition)
+        if owner is None or partition in self._lost:
+            raise _lost(partition)
+        async with owner.busy:
+            if self._owned.get(partition) is not owner or partition in self._lost:
+                raise _lost(partition)
+            try:
+                async with owner.producer.transaction() as transaction:
+                    yield transaction
+            except (Fenced, OutcomeUnknown):
+                # A commit without an answer is settled by the next producer of the same id, so
+                # that partition is taken again too, from the offset that turns out committed.
+                self._lost.add(partition)
+                raise
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Told by the consumer: the stage drops its work, then the producers are closed."""
+        held = partitions & self._owned.keys()
+        if self._told is not None and held:
+            await self._told.revoked(frozenset(held))
+        await self._close(held)
+        self._lost -= partitions
+
+    async def assigned(
+        self, partitions: frozenset[TopicPartition]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Told by the consumer: fence first; committed offsets are read after this returns."""
+        await self._fence(partitions)
+        chosen = None if self._told is None else await self._told.assigned(partitions)
+        await self._check_committed(partitions - (chosen or {}).keys())
+        return chosen
+
+    async def _check_committed(self, partitions: frozenset[TopicPartition]) -> None:
+        """Tell of partitions with records in which the group has no offset."""
+        committed = await self._log.committed(self._group, partitions)
+        new = [place for place, offset in committed.items() if offset is None]
+        if not new:
+            return
+        begin, end = await self._log.beginning_offsets(new), await self._log.end_offsets(new)
+        counts = {place: end[place] - begin[place] for place in new if end[place] > begin[place]}
+        if counts:
+            self._watch.begins(self._group, counts)
+
+    async def _recover(self) -> None:
+        """Take again what another owner took although the group says that it is ours.
+
+        That owner was one that had lost its membership and hadn't noticed yet. If we are the one
+        that hasn't noticed, the member finds out in its next read and gives the partition up.
+        """
+        self._lost &= self.member.assignment()
+        lost = frozenset(self._lost)
+        dead = frozenset(lost & self._owned.keys())
+        if self._told is not None and dead:
+            await self._told.revoked(dead)
+        # They stay lost until all of this has succeeded, so that the next read tries again.
+        await self._close(dead)
+        offsets = await self.assigned(lost) or {}
+        missing = lost - offsets.keys()
+        committed = await self._log.committed(self._group, missing)
+        begin = await self._log.beginning_offsets(missing)
+        for place in lost:
+            at = offsets[place] if place in offsets else committed[place]
+            self.member.seek(place, begin[place] if at is None else at)
+        self._lost -= lost
+
+    async def _fence(self, partitions: Iterable[TopicPartition]) -> None:
+        wanted = [place for place in partitions if place not in self._owned]
+        opened = await asyncio.gather(
+            *(self._log.producer(self._identity(place)) for place in wanted),
+            return_exceptions=True,
+        )
+        for place, producer in zip(wanted, opened, strict=True):
+            if not isinstance(producer, BaseException):
+                self._owned[place] = _Owner(producer)
+        for failed in opened:
+            if isinstance(failed, BaseException):
+                raise failed
+
+    async def _close(self, partitions: Iterable[TopicPartition]) -> None:
+        for place in partitions:
+            owner = self._owned[place]
+            async with owner.busy:
+                del self._owned[place]
+                await owner.producer.close()
+
+    def _identity(self, place: TopicPartition) -> str:
+        return f"{self._bridge}.{self._group}.{place.topic}.{place.partition}"
+
+    async def start(self, topics: Iterable[str], session_timeout: float) -> None:
+        """Join the group."""
+        self._member = await self._log.join(
+            self._group, topics, self, session_timeout=session_timeout
+        )
+
+    async def close(self) -> None:
+        """End the producers, then leave the group, so that the next owner finds all settled."""
+        try:
+            await self._close(list(self._owned))
+        finally:
+            await self.member.close()
+
+
+class GroupWatch(Protocol):
+    """Told by `PartitionOwner.read` that it reads, and where a group doesn't go on where it was."""
+
+    def joined(self, group: str) -> None:
+        """The first read of this member came to an end."""
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """Records in front of the group are gone. Raise to refuse what comes after them."""
+
+    def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
+        """The group has no offset in these partitions, so that it reads all that is there: up to
+        so many records of each.
+        """
+
+
+class ObservedGroup:
+    """A GroupWatch that tells an observer and goes on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def joined(self, group: str) -> None:
+        """As GroupWatch."""
+        self._observer(GroupJoined(group))
+
+    def removed(self, error: RecordsRemoved) -> None:
+        """One notice a partition."""
+        for place, gap in sorted(error.gaps.items()):
+            reason = f"{gap_text(place, gap)}; it goes on at offset {gap.begin}"
+            self._observer(GroupMoved(error.group, place.topic, gap.missing, reason))
+
+    def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
+        """One notice a topic."""
+        topics: dict[str, list[int]] = {}
+        for partition, count in counts.items():
+            topics.setdefault(partition.topic, []).append(count)
+        for topic, records in sorted(topics.items()):
+            reason = (
+                f"has no offsets in {topic} ({len(records)} partitions with records): it is new, or "
+                f"they were deleted or expired; up to {sum(records)} records are handled from the "
+                "beginning"
+            )
+            self._observer(GroupMoved(group, topic, 0, reason))
+
+
+class _Owner:
+    """A partition's producer and the lock of its one open transaction."""
+
+    __slots__ = ("busy", "producer")
+
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+        self.busy = asyncio.Lock()
+
+
+def _lost(partition: TopicPartition) -> Fenced:
+    return Fenced(
+        f"partition {partition.partition} of {partition.topic} is not owned by this process (any "
+        "more): drop what is under way for it and read on"
+    )
+
+
+@asynccontextmanager
+async def own_partitions(
+    log: Log,
+    bridge: str,
+    group: str,
+    topics: Iterable[str],
+    rebalance: Rebalance | None = None,
+    *,
+    watch: GroupWatch | None = None,
+    session_timeout: float = 10.0,
+) -> AsyncIterator[PartitionOwner]:
+    """Join `group` as an owner of partitions; leaves it at the end of the block.
+
+    `rebalance.revoked` is told before a partition's producer is closed, `rebalance.assigned`
+    after it was opened; a partition that was taken and taken back is told as revoked and
+    assigned again, so what is under way for it must be dropped each time.
+    """
+    owned = PartitionOwner(log, bridge, group, rebalance, watch or ObservedGroup(ignore))
+    await owned.start(topics, session_timeout)
+    try:
+        yield owned
+    finally:
+        await owned.close()

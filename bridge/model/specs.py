@@ -1,0 +1,139 @@
+"""What the configuration declares of a system, as values that every layer may hold.
+
+`bridge.config` makes them out of the files; plans, capture, gateway and commands read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
+from bridge.model.types import FieldType, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One declared field: from which source columns and through which transforms.
+
+    In the order in which they apply: `code_page` (bytes to text), `trim`, `format` and `zone`
+    (text, or several columns joined, to a date, a local time or an instant; `zone` alone makes a
+    local time an instant), `map` (source text to value; a value that isn't listed is an error),
+    `zeros` (strips leading zeros inwards, pads to this width outwards), `unit` (an exact
+    decimal factor), `mask` (`hash`: HMAC-SHA-256 in hexadecimal; `drop`: always null), `call`
+    (`package.module:function`, called with the value).
+    `type` None: what the catalogue says, after the transforms.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    type: FieldType | None = None
+    code_page: str = ""
+    trim: bool = False
+    format: str = ""
+    zone: str = ""
+    map: Mapping[str, Any] | None = None
+    zeros: int = 0
+    unit: str = ""
+    mask: str = ""
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySpec:
+    """One declared entity. No fields: every column of the table as the catalogue tells.
+
+    `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`: more
+    deletes than these from one comparison pause the entity.
+    """
+
+    system: str
+    name: str
+    table: str
+    key: tuple[str, ...] = ()
+    fields: tuple[FieldSpec, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    version: str = ""
+    max_deletes: DeleteLimit = DEFAULT_LIMIT
+
+    @property
+    def qualified(self) -> str:
+        """`system.entity`."""
+        return f"{self.system}.{self.name}"
+
+
+class Tier(StrEnum):
+    """Risk tiers, from the strictest."""
+
+    IN_THE_LOOP = "in_the_loop"
+    ON_THE_LOOP = "on_the_loop"
+    OUTSIDE_THE_LOOP = "outside_the_loop"
+
+
+@dataclass(frozen=True, slots=True)
+class ArgSpec:
+    """One argument of a command; `choices` empty: any. Bounds apply to the type's own order."""
+
+    name: str
+    type: FieldType
+    required: bool = True
+    default: Any = None
+    max_length: int | None = None
+    minimum: Any = None
+    maximum: Any = None
+    pattern: str = ""
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One declared command. `run` has `:key` (or `:key_FIELD`), `:id` (the command's own) and
+    `:argument` parameters; so has `probe`, which asks whether the command has happened (empty: the
+    connector knows, or nobody does).
+
+    `guards` empty: all fields take part in the version that `expect` is compared with.
+    `many`: more than one row may be affected.
+    """
+
+    system: str
+    name: str
+    entity: str
+    run: str
+    args: tuple[ArgSpec, ...] = ()
+    tier: Tier = Tier.IN_THE_LOOP
+    guards: tuple[str, ...] = ()
+    many: bool = False
+    probe: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """`system.command`."""
+        return f"{self.system}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemLimits:
+    """Ceilings of one system: concurrent connections; queries started a second (0: any)."""
+
+    connections: int = 4
+    queries_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """One declared system without its secrets."""
+
+    name: str
+    connector: str
+    entities: tuple[EntitySpec, ...]
+    commands: tuple[CommandSpec, ...] = ()
+    limits: SystemLimits = field(default_factory=SystemLimits)
+
+    def entity(self, name: str) -> EntitySpec:
+        """The entity of that name; raises KeyError."""
+        for entity in self.entities:
+            if entity.name == name:
+                return entity
+        raise KeyError(name)

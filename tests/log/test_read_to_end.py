@@ -1,0 +1,110 @@
+"""Reading to the end where no record is left to be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.capture.checkpoint.store import between
+from bridge.cli.log.skip_record import _next_records
+from bridge.cli.shared import NothingFound
+from bridge.log import read_to_end as history_module
+from bridge.log.port import GroupInfo, Record, TopicPartition
+from bridge.log.read_to_end import history
+from bridge.model.errors import RetryLater
+from bridge.replay.rewind import _batches
+
+_READ_TO_AN_END = re.compile(r"reader\.position\((?s:.)*reader\.read\(")
+PLACE = TopicPartition("t", 0)
+END = 10
+
+
+class MarkedLog:
+    """A Kafka log whose last offset is the mark of a transaction: no read returns for it, and the
+    position moves past it while one waits. `waited` is how long reads would have waited.
+    """
+
+    name = "kafka://marked"
+
+    def __init__(self, *, moves: bool = True) -> None:
+        self.waited = 0.0
+        self._at = END - 1
+        self._moves = moves
+
+    async def groups(self) -> Mapping[str, GroupInfo]:
+        return {"group": GroupInfo("group", (), {PLACE: END - 1})}
+
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, END)
+
+    async def reader(self, offsets: Mapping[TopicPartition, int]) -> MarkedLog:
+        assert offsets == {PLACE: self._at}
+        return self
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        del limit
+        self.waited += timeout
+        if self._moves:
+            self._at = END
+        return []
+
+    def position(self, partition: TopicPartition) -> int:
+        assert partition == PLACE
+        return self._at
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Nothing comes anyway."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def read_history(log: Any) -> None:
+    assert [batch async for batch in history(log, {PLACE: END - 1})] == []
+
+
+async def replay_on(log: Any) -> None:
+    batches = _batches(log, {PLACE: END - 1}, {PLACE: END})
+    assert [batch async for batch in batches] == []
+
+
+async def skip_records(log: Any) -> None:
+    with pytest.raises(NothingFound):
+        await _next_records(log, "group", PLACE, 1)
+
+
+async def read_between(log: Any) -> None:
+    assert await between(log, PLACE, END - 1) == []
+
+
+@pytest.mark.parametrize("read_to_the_end", [read_history, replay_on, skip_records, read_between])
+async def test_a_mark_of_a_transaction_is_read_past_without_waiting_for_a_record(
+    read_to_the_end: Any,
+) -> None:
+    """Whoever has read everything stands at one on Kafka: `status` took half a minute of it."""
+    log = MarkedLog()
+    await read_to_the_end(log)
+    assert 0 < log.waited < 1
+
+
+def test_whoever_reads_up_to_an_end_reads_past_marks() -> None:
+    """A read of its own would wait for a record that never comes."""
+    files = sorted((Path(__file__).parents[2] / "bridge").rglob("*.py"))
+    texts = {file: file.read_text() for file in files if "kit" not in file.parts}
+    reading = {file.name for file, text in texts.items() if _READ_TO_AN_END.search(text)}
+    assert len(texts) > 200
+    assert reading == {"read_to_end.py"}
+
+
+async def test_a_log_that_answers_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "READ_TIMEOUT_S", 0.0)
+    log: Any = MarkedLog(moves=False)
+    with pytest.raises(RetryLater, match="no answer"):
+        await read_history(log)
