@@ -22,7 +22,7 @@ from bridge.model.event import Event
 from bridge.model.headers import event_id
 from bridge.model.names import split_entity
 from bridge.model.position import format_position
-from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import encode, encode_key
 from bridge.model.types import Entity, Relation
@@ -182,12 +182,12 @@ class Bench(AbstractContextManager["Bench"]):
 
     def _shown(
         self, kind: Entity, values: Mapping[str, Any] | None, position: str, now: datetime
-    ) -> KnownRow | None:
+    ) -> TracedRow | None:
         if values is None:
             return None
         full = {field.name: values.get(field.name) for field in kind.fields}
         known = Provenance(kind.qualified, "event", now, position)
-        return KnownRow(PlainRow(full), known, kind)
+        return TracedRow(PlainRow(full), known, kind)
 
     def _deliver(self, events: list[Event]) -> None:
         self._last = events

@@ -20,7 +20,7 @@ from bridge.model import headers
 from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.event import Event
-from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.system_records import DeadLetter
 from bridge.observe import DeadLetterWritten as DeadLetterNotice
 from bridge.observe import Handled, HandlerFailed, Observer
@@ -233,7 +233,7 @@ def _known(event: Event) -> Event:
         event.entity, "event", event.occurred_at or event.captured_at, event.position
     )
     rows = (
-        row if row is None or isinstance(row, KnownRow) else KnownRow(row, place, event.type)
+        row if row is None or isinstance(row, TracedRow) else TracedRow(row, place, event.type)
         for row in (event.before, event.after)
     )
     # In place: nobody else has the event yet, and a copy of it costs more than decoding it did.

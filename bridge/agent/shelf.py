@@ -14,7 +14,7 @@ from typing import Any
 from bridge.agent.infer import PlainRow, infer
 from bridge.model.canonical import canonical_json
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.types import Entity, Relation
 
 Shape = tuple[str, tuple[str, ...]]
@@ -142,10 +142,10 @@ class Shelf:
             if shape[0] == qualified:
                 known.clear()
 
-    def _shown(self, entity: str, values: Mapping[str, Any]) -> KnownRow:
+    def _shown(self, entity: str, values: Mapping[str, Any]) -> TracedRow:
         kind = self._entity(entity)
         full = {field.name: values.get(field.name) for field in kind.fields}
-        return KnownRow(PlainRow(full), Provenance(entity, "test", self._clock()), kind)
+        return TracedRow(PlainRow(full), Provenance(entity, "test", self._clock()), kind)
 
     def _entity(self, qualified: str) -> Entity:
         known = self.entities.get(qualified)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.config.models import ArgModel, FieldModel
-from bridge.model.argument_values import Unfit, value_of
+from bridge.model.argument_values import value_of
+from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import FieldType, parse_type
 from bridge.plan.default_type import unit_factor
@@ -76,7 +77,7 @@ def arg_problems(arg: ArgModel) -> Iterator[Told]:
 def _unfit(kind: FieldType, given: Any) -> str:
     try:
         value_of(kind, given)
-    except Unfit as error:
+    except ConversionError as error:
         return str(error)
     return ""
 

@@ -16,14 +16,14 @@ from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
 from bridge.model.error_text import error_message
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from bridge.model.provenance import KnownRow, Provenance
+from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Observer, PartState, RowsRead, Throttled, ignore
 
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
-Rows = list[KnownRow]
+Rows = list[TracedRow]
 
 
 def _now() -> datetime:
@@ -57,7 +57,7 @@ class Gateway:
         self._batchers: dict[tuple[str, Fields], Batcher[Values, Rows]] = {}
         self._is_away = False
 
-    async def get(self, entity: str, key: Any) -> KnownRow | None:
+    async def get(self, entity: str, key: Any) -> TracedRow | None:
         """The row with that key (a mapping, or the bare value of a key of one field)."""
         table = self._table(entity)
         fields = table.entity.key
@@ -70,7 +70,7 @@ class Gateway:
             )
         return rows[0] if rows else None
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[KnownRow | None]:
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[TracedRow | None]:
         """The rows with those keys, aligned, None for each that isn't there."""
         return list(await asyncio.gather(*(self.get(entity, key) for key in keys)))
 
@@ -94,7 +94,7 @@ class Gateway:
         """`related` of many rows, aligned, in as few queries."""
         return list(await asyncio.gather(*(self.related(entity, row, relation) for row in rows)))
 
-    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[KnownRow]:
+    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[TracedRow]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
         if limit < 1:
             raise Rejected("bad_query", f"limit is {limit}; it is at least 1")
@@ -153,7 +153,7 @@ class Gateway:
     async def _fetch_all(
         self, table: Table, fields: Fields, keys: list[Values], asked: int
     ) -> Mapping[Values, Rows]:
-        def key_of(row: KnownRow) -> Values:
+        def key_of(row: TracedRow) -> Values:
             # In the source's own form, in which `7` and `007` are the same key.
             return table.outward(fields, [row[field] for field in fields])
 
@@ -179,7 +179,7 @@ class Gateway:
         try:
             answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
             entity = table.entity_of(answer.shape)
-            rows = [KnownRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
+            rows = [TracedRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
             answered = asked
             if self._is_away:
                 self._is_away = False

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
+from bridge.model.conversion_error import ConversionError
 from bridge.model.error_text import describe_error
 from bridge.model.types import FieldType
 
@@ -19,22 +20,18 @@ _WHOLE = re.compile("-?[0-9]{1,100}")
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class Unfit(ValueError):
-    """A value is not of the declared type; the message says what was expected."""
-
-
 def value_of(kind: FieldType, given: Any) -> Any:
-    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises Unfit, and nothing else,
+    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises ConversionError, and nothing else,
     whatever `given` is.
 
     Takes both forms: JSON's, and a value that is of the type already.
     """
     try:
         return _converted(kind, given)
-    except Unfit:
+    except ConversionError:
         raise
     except Exception as error:
-        raise Unfit(f"can't be read as {kind} ({describe_error(error)})") from error
+        raise ConversionError(f"can't be read as {kind} ({describe_error(error)})") from error
 
 
 def _converted(kind: FieldType, given: Any) -> Any:
@@ -45,8 +42,8 @@ def _converted(kind: FieldType, given: Any) -> Any:
     return _SIMPLE[kind.kind](given)
 
 
-def _unfit(expected: str, given: Any) -> Unfit:
-    return Unfit(f"should be {expected}, not {type(given).__name__} {_excerpt(given)}")
+def _unfit(expected: str, given: Any) -> ConversionError:
+    return ConversionError(f"should be {expected}, not {type(given).__name__} {_excerpt(given)}")
 
 
 def _excerpt(given: Any) -> str:
@@ -67,7 +64,7 @@ def _integer(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int):
         raise _unfit("a whole number", given)
     if not -MAX_LONG - 1 <= given <= MAX_LONG:
-        raise Unfit("should fit 64 bits")
+        raise ConversionError("should fit 64 bits")
     return given
 
 
@@ -91,11 +88,13 @@ def _decimal(kind: FieldType, given: Any) -> Decimal:
     digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
     trailing = len(digits) - len("".join(map(str, digits)).rstrip("0")) if number else len(digits)
     if -exponent - trailing > kind.scale:
-        raise Unfit(
+        raise ConversionError(
             f"should have at most {kind.scale} digits after the point, not {_excerpt(given)}"
         )
     if number and number.adjusted() >= kind.precision - kind.scale:
-        raise Unfit(f"should be a {kind}; {_excerpt(given)} has too many digits before the point")
+        raise ConversionError(
+            f"should be a {kind}; {_excerpt(given)} has too many digits before the point"
+        )
     # A zero may be written with any exponent, which would become as many digits.
     return number if number or exponent <= 0 else Decimal(0)
 
@@ -122,7 +121,7 @@ def _parsed(expected: str, exact: type, parse: Callable[[str], Any]) -> Callable
         if isinstance(given, str):
             try:
                 return parse(given)
-            except Unfit:
+            except ConversionError:
                 raise
             except ValueError:
                 pass
@@ -137,13 +136,15 @@ def _instant(text: str) -> datetime:
 
 def _with_zone(value: datetime, text: Any) -> datetime:
     if value.tzinfo is None:
-        raise Unfit(
+        raise ConversionError(
             f"should be an instant with its zone, like 2026-01-31T10:00:00Z, not {text!r:.60}"
         )
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise Unfit(f"should be in the years 1 to 9999 of UTC, which {text!r:.60} is not") from None
+        raise ConversionError(
+            f"should be in the years 1 to 9999 of UTC, which {text!r:.60} is not"
+        ) from None
 
 
 def _timestamp(given: Any) -> datetime:
@@ -157,14 +158,14 @@ def _timestamp(given: Any) -> datetime:
 def _local(text: str) -> datetime:
     value = datetime.fromisoformat(text)
     if value.tzinfo is not None:
-        raise Unfit(f"should be a local time without a zone, not {text!r:.60}")
+        raise ConversionError(f"should be a local time without a zone, not {text!r:.60}")
     return value
 
 
 def _clock_time(text: str) -> time:
     value = time.fromisoformat(text)
     if value.tzinfo is not None:
-        raise Unfit(f"should be a time without a zone, not {text!r:.60}")
+        raise ConversionError(f"should be a time without a zone, not {text!r:.60}")
     return value
 
 

@@ -28,7 +28,7 @@ class Provenance:
         return self.entity.partition(".")[0]
 
 
-class KnownRow:
+class TracedRow:
     """A row and its provenance; fields are those of the row, by attribute and by name.
 
     Equal to any row that has the same fields with the same values. Names with an underscore in
@@ -92,8 +92,8 @@ def version(row: Any) -> RowVersion:
     return row_version(known._type, known)  # noqa: SLF001 - one module
 
 
-def _known(row: Any) -> KnownRow:
-    if isinstance(row, KnownRow):
+def _known(row: Any) -> TracedRow:
+    if isinstance(row, TracedRow):
         return row
     message = (
         f"{type(row).__name__} has no provenance: give a row of an event, or one that "

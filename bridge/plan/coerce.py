@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from bridge.model.canonical import instant_text
+from bridge.model.conversion_error import ConversionError, wrong_type
 from bridge.model.types import FieldType
 from bridge.plan import coerce_number
-from bridge.plan.refuse import Refusal, unfit
 
 Coerce = Callable[[Any], Any]
 
@@ -50,7 +50,7 @@ def _boolean(value: Any) -> bool:
             return True
         if text in _FALSE:
             return False
-    raise unfit("boolean", value)
+    raise wrong_type("boolean", value)
 
 
 def _string(value: Any) -> str:
@@ -59,7 +59,9 @@ def _string(value: Any) -> str:
         try:
             found.encode()
         except UnicodeEncodeError:
-            raise Refusal("text with a half of a surrogate pair, which UTF-8 can't hold") from None
+            raise ConversionError(
+                "text with a half of a surrogate pair, which UTF-8 can't hold"
+            ) from None
     return found
 
 
@@ -89,8 +91,8 @@ def text_of(value: Any) -> str:
     if isinstance(value, (dict, list, tuple)):
         return _json(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise Refusal("bytes where text is declared; say their `code_page`, or type: bytes")
-    raise unfit("string", value)
+        raise ConversionError("bytes where text is declared; say their `code_page`, or type: bytes")
+    raise wrong_type("string", value)
 
 
 _SPECIAL = {
@@ -107,20 +109,20 @@ _SPECIAL = {
 def _bytes(value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise unfit("bytes", value)
+    raise wrong_type("bytes", value)
 
 
 def _date(value: Any) -> date:
     if isinstance(value, datetime):
         if value.tzinfo is None and value.time() == time():
             return value.date()
-        raise Refusal("a time of day, where a date is declared", value)
+        raise ConversionError("a time of day, where a date is declared", value)
     if isinstance(value, date):
         return value
     if isinstance(value, str):
         found = _parsed(value, "a date")
         return _date(found)
-    raise unfit("date", value)
+    raise wrong_type("date", value)
 
 
 def _parsed(value: str, what: str) -> datetime:
@@ -128,13 +130,15 @@ def _parsed(value: str, what: str) -> datetime:
     try:
         return datetime.fromisoformat(value.strip())
     except ValueError:
-        raise Refusal(f"text that isn't {what} in ISO 8601; say its `format`", value) from None
+        raise ConversionError(
+            f"text that isn't {what} in ISO 8601; say its `format`", value
+        ) from None
 
 
 def _refuse_finer(text: str) -> None:
     """Python cuts off what is finer than microseconds without a word."""
     if _FINER.search(text):
-        raise Refusal(
+        raise ConversionError(
             "a moment finer than microseconds; declare `type: string`, which keeps its digits", text
         )
 
@@ -143,16 +147,18 @@ def _time(value: Any) -> time:
     if isinstance(value, timedelta):
         if timedelta() <= value < timedelta(days=1):
             return (datetime.min + value).time()
-        raise Refusal("a duration that is no time of day", value)
+        raise ConversionError("a duration that is no time of day", value)
     if isinstance(value, str):
         _refuse_finer(value)
         try:
             value = time.fromisoformat(value.strip())
         except ValueError:
-            raise Refusal("text that isn't a time in ISO 8601; say its `format`", value) from None
+            raise ConversionError(
+                "text that isn't a time in ISO 8601; say its `format`", value
+            ) from None
     if isinstance(value, time) and value.tzinfo is None:
         return value
-    raise unfit("time", value)
+    raise wrong_type("time", value)
 
 
 def _timestamp(value: Any) -> datetime:
@@ -160,12 +166,14 @@ def _timestamp(value: Any) -> datetime:
         value = _parsed(value, "an instant")
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise Refusal("a local time, where an instant is declared; say its `zone`", value)
+            raise ConversionError(
+                "a local time, where an instant is declared; say its `zone`", value
+            )
         try:
             return value.astimezone(UTC)
         except OverflowError:
-            raise Refusal("an instant outside of the years 1 to 9999", value) from None
-    raise unfit("timestamp", value)
+            raise ConversionError("an instant outside of the years 1 to 9999", value) from None
+    raise wrong_type("timestamp", value)
 
 
 def _local_timestamp(value: Any) -> datetime:
@@ -173,11 +181,11 @@ def _local_timestamp(value: Any) -> datetime:
         value = _parsed(value, "a local time")
     if isinstance(value, datetime):
         if value.tzinfo is not None:
-            raise Refusal("an instant, where a local time is declared", value)
+            raise ConversionError("an instant, where a local time is declared", value)
         return value.replace(fold=0)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    raise unfit("local_timestamp", value)
+    raise wrong_type("local_timestamp", value)
 
 
 def _uuid(value: Any) -> UUID:
@@ -187,7 +195,7 @@ def _uuid(value: Any) -> UUID:
         return UUID(value.strip())
     if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == 16:
         return UUID(bytes=bytes(value))
-    raise unfit("uuid", value)
+    raise wrong_type("uuid", value)
 
 
 def _json(value: Any) -> str:
@@ -196,7 +204,7 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError):
-        raise unfit("json", value) from None
+        raise wrong_type("json", value) from None
 
 
 def _array(kind: FieldType) -> Coerce:
@@ -205,7 +213,7 @@ def _array(kind: FieldType) -> Coerce:
 
     def fit(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
-            raise unfit("array", value)
+            raise wrong_type("array", value)
         return [None if item is None else inner(item) for item in value]
 
     return fit

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
+from bridge.model.conversion_error import ConversionError, wrong_type
 from bridge.model.types import FieldType
-from bridge.plan.refuse import Refusal, unfit
 
 MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
 #: Enough digits for every decimal type; inexact results are errors.
@@ -37,12 +37,12 @@ def integer(value: Any) -> int:
     elif isinstance(value, (bool, float, Decimal, str, int)):
         exact = number_of(value)
         if exact != exact.to_integral_value():
-            raise Refusal("a fraction, where an integer is declared", value)
+            raise ConversionError("a fraction, where an integer is declared", value)
         number = int(exact)
     else:
-        raise unfit("integer", value)
+        raise wrong_type("integer", value)
     if not MIN_LONG <= number <= MAX_LONG:
-        raise Refusal("a number beyond 64 bits", value)
+        raise ConversionError("a number beyond 64 bits", value)
     return number
 
 
@@ -57,9 +57,9 @@ def number_of(value: Any) -> Decimal:
     elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = Decimal(value.strip())
     else:
-        raise Refusal(f"a {type(value).__name__} that is no number", value)
+        raise ConversionError(f"a {type(value).__name__} that is no number", value)
     if not found.is_finite():
-        raise Refusal(f"{found} is no number that a decimal can hold")
+        raise ConversionError(f"{found} is no number that a decimal can hold")
     bounded(found)
     return found
 
@@ -67,7 +67,7 @@ def number_of(value: Any) -> Decimal:
 def bounded(number: Decimal) -> None:
     """Refuses a finite number whose digits, written out, nobody could keep."""
     if abs(number.adjusted()) > MAX_DIGITS:
-        raise Refusal(f"a number of more than {MAX_DIGITS} digits")
+        raise ConversionError(f"a number of more than {MAX_DIGITS} digits")
 
 
 def double(value: Any) -> float:
@@ -81,7 +81,9 @@ def double(value: Any) -> float:
     exact = number_of(value)
     nearest = float(exact)
     if not math.isfinite(nearest) or Decimal(repr(nearest)) != exact:
-        raise Refusal("a number that loses digits as a double; declare a decimal type", value)
+        raise ConversionError(
+            "a number that loses digits as a double; declare a decimal type", value
+        )
     return nearest
 
 
@@ -103,14 +105,14 @@ def single(value: Any) -> float:
     try:
         narrow: float = struct.unpack("<f", struct.pack("<f", wide))[0]
     except OverflowError:
-        raise Refusal("a number beyond 32-bit floats; declare double", value) from None
+        raise ConversionError("a number beyond 32-bit floats; declare double", value) from None
     if (
         narrow == wide
         or any(float(f"{narrow:.{n}g}") == wide for n in range(6, 10))
         or shortest_single(narrow) == wide
     ):
         return narrow
-    raise Refusal("a number that loses digits as a 32-bit float; declare double", value)
+    raise ConversionError("a number that loses digits as a 32-bit float; declare double", value)
 
 
 def shortest_double(value: float) -> str:
@@ -172,11 +174,11 @@ def decimal(kind: FieldType) -> Callable[[Any], Decimal]:
         try:
             found = exact.quantize(unit, context=EXACT)
         except Inexact:
-            raise Refusal(f"more than {kind.scale} digits after the point", value) from None
+            raise ConversionError(f"more than {kind.scale} digits after the point", value) from None
         except InvalidOperation:
-            raise Refusal(f"a number that overflows {kind}", value) from None
+            raise ConversionError(f"a number that overflows {kind}", value) from None
         if not -limit < found < limit:
-            raise Refusal(f"a number that overflows {kind}", value)
+            raise ConversionError(f"a number that overflows {kind}", value)
         return found or found.copy_abs()
 
     return fit

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bridge.model.conversion_error import ConversionError
 from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import ConfigurationError, RowError
 from bridge.plan import postgres_binary, postgres_text
 from bridge.plan.coerce import coercer, text_of
-from bridge.plan.native import AS_BINARY, AS_OBJECT
-from bridge.plan.refuse import Refusal
+from bridge.plan.opcodes import AS_BINARY, AS_OBJECT
 from bridge.plan.steps import PlanStep
 from bridge.plan.transform import function
 
@@ -70,7 +70,7 @@ def _utf8(content: Any) -> str:
     try:
         return bytes(content).decode()
     except UnicodeDecodeError:
-        raise Refusal(postgres_binary.NOT_UTF8) from None
+        raise ConversionError(postgres_binary.NOT_UTF8) from None
 
 
 def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
@@ -93,8 +93,8 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
     column = "+".join(step.names)
 
     def refused(error: Exception, at: str) -> RowError:
-        if isinstance(error, Refusal):
-            reason = error.told(masked=masked)
+        if isinstance(error, ConversionError):
+            reason = error.describe(masked=masked)
         else:
             reason = error_name(error) if masked else describe_error(error)
         return RowError(reason, column=column, field=step.field, step=at)
@@ -114,7 +114,7 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
                 value = apply(value)
             at = "fit"
             return None if value is None else fit(value)
-        except Refusal as error:
+        except ConversionError as error:
             raise refused(error, at) from None
         except Exception as error:
             raise refused(error, at) from error

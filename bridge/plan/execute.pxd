@@ -8,7 +8,7 @@ from bridge.plan.native cimport (
     unzigzag, utf8, zigzag,
 )
 
-# The numbers of native.py.
+# The numbers of opcodes.py.
 cdef enum:
     NULL = -1
     AWAY = -2

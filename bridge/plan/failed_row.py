@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bridge.model.canonical import plain
+from bridge.model.conversion_error import safe_repr
 from bridge.model.error_text import error_name
 from bridge.model.errors import RowError
 from bridge.plan.convert import decoder
-from bridge.plan.native import AS_BINARY, AS_OBJECT, AS_TEXT
-from bridge.plan.refuse import shown
+from bridge.plan.opcodes import AS_BINARY, AS_OBJECT, AS_TEXT
 from bridge.plan.steps import MISSING, Plan, Wire
 
 
@@ -125,7 +125,7 @@ def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
             value = plain(content)
             _json(value)
         except (TypeError, ValueError, RecursionError):
-            value = shown(content)
+            value = safe_repr(content)
     elif form == AS_TEXT:
         value = content.decode(errors="backslashreplace")
     else:
@@ -168,7 +168,7 @@ def oversized(plan: Plan, change: Any, limit: int) -> tuple[Oversized, ...]:
             if isinstance(content, (bytes, bytearray, memoryview)):
                 data = bytes(content)
             else:
-                text = content if isinstance(content, str) else shown(content)
+                text = content if isinstance(content, str) else safe_repr(content)
                 data = text.encode(errors="backslashreplace")
             name = plan.columns[index]
             if len(data) > cut and name not in found:

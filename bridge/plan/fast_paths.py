@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bridge.model.errors import ConfigurationError
-from bridge.plan import native
+from bridge.plan import opcodes
 from bridge.plan.avro_encoder import encoder, key_encoder
 from bridge.plan.convert import converter
 from bridge.plan.steps import Plan, PlanStep, Wire
@@ -14,38 +14,38 @@ from bridge.plan.steps import Plan, PlanStep, Wire
 #: Transforms whose result depends on the value alone and may be remembered for a while.
 _PURE = frozenset({"code_page", "trim", "format", "zone", "map", "zeros", "unit"})
 
-_INTEGERS = {"int2": native.INT, "int4": native.INT, "int8": native.INT, "oid": native.OID}
+_INTEGERS = {"int2": opcodes.INT, "int4": opcodes.INT, "int8": opcodes.INT, "oid": opcodes.OID}
 _TEXTS = frozenset({"text", "varchar", "bpchar", "name", "xml", "citext", "enum"})
 _WAYS: dict[tuple[str, str], int] = {
     **{(wire, "integer"): way for wire, way in _INTEGERS.items()},
-    **{(wire, "string"): native.TEXT for wire in _TEXTS},
-    ("bool", "boolean"): native.BOOL,
-    ("float4", "float"): native.FLOAT4,
-    ("float8", "double"): native.FLOAT8,
-    ("json", "json"): native.TEXT,
-    ("json", "string"): native.TEXT,
-    ("text", "json"): native.TEXT,
-    ("jsonb", "json"): native.JSONB,
-    ("jsonb", "string"): native.JSONB,
-    ("bytea", "bytes"): native.BYTES,
-    ("date", "date"): native.DATE,
-    ("time", "time"): native.TIME,
-    ("timestamp", "local_timestamp"): native.MOMENT,
-    ("timestamptz", "timestamp"): native.MOMENT,
-    ("uuid", "uuid"): native.UUID,
-    ("uuid", "string"): native.UUID,
-    ("numeric", "decimal"): native.DECIMAL,
-    ("numeric", "string"): native.NUMERIC,
-    ("python", "boolean"): native.PYBOOL,
-    ("python", "integer"): native.PYINT,
-    ("python", "double"): native.PYFLOAT,
-    ("python", "string"): native.PYTEXT,
-    ("python", "json"): native.PYTEXT,
-    ("python", "bytes"): native.PYBYTES,
-    ("python", "decimal"): native.PYDECIMAL,
-    ("python", "timestamp"): native.PYMOMENT,
-    ("python", "local_timestamp"): native.PYLOCAL,
-    ("python", "date"): native.PYDATE,
+    **{(wire, "string"): opcodes.TEXT for wire in _TEXTS},
+    ("bool", "boolean"): opcodes.BOOL,
+    ("float4", "float"): opcodes.FLOAT4,
+    ("float8", "double"): opcodes.FLOAT8,
+    ("json", "json"): opcodes.TEXT,
+    ("json", "string"): opcodes.TEXT,
+    ("text", "json"): opcodes.TEXT,
+    ("jsonb", "json"): opcodes.JSONB,
+    ("jsonb", "string"): opcodes.JSONB,
+    ("bytea", "bytes"): opcodes.BYTES,
+    ("date", "date"): opcodes.DATE,
+    ("time", "time"): opcodes.TIME,
+    ("timestamp", "local_timestamp"): opcodes.MOMENT,
+    ("timestamptz", "timestamp"): opcodes.MOMENT,
+    ("uuid", "uuid"): opcodes.UUID,
+    ("uuid", "string"): opcodes.UUID,
+    ("numeric", "decimal"): opcodes.DECIMAL,
+    ("numeric", "string"): opcodes.NUMERIC,
+    ("python", "boolean"): opcodes.PYBOOL,
+    ("python", "integer"): opcodes.PYINT,
+    ("python", "double"): opcodes.PYFLOAT,
+    ("python", "string"): opcodes.PYTEXT,
+    ("python", "json"): opcodes.PYTEXT,
+    ("python", "bytes"): opcodes.PYBYTES,
+    ("python", "decimal"): opcodes.PYDECIMAL,
+    ("python", "timestamp"): opcodes.PYMOMENT,
+    ("python", "local_timestamp"): opcodes.PYLOCAL,
+    ("python", "date"): opcodes.PYDATE,
 }
 
 
@@ -55,18 +55,18 @@ def fast_path(step: PlanStep, wire: Wire) -> int:
     if step.columns and any(
         part.name == "mask" and part.args[0] == "drop" for part in step.transforms
     ):
-        return native.DROP
+        return opcodes.DROP
     if not step.columns:
-        return native.DROP
+        return opcodes.DROP
     code = step.wires[0]
     if wire is Wire.PYTHON and not code.startswith("text:"):
         code = "python"
-    way = _WAYS.get((code, step.target.kind), native.SLOW)
+    way = _WAYS.get((code, step.target.kind), opcodes.SLOW)
     if not names:
         return way
-    if way == native.TEXT and set(names) <= {"trim", "zeros"}:
+    if way == opcodes.TEXT and set(names) <= {"trim", "zeros"}:
         return way
-    return native.MEMO if set(names) <= _PURE else native.SLOW
+    return opcodes.MEMO if set(names) <= _PURE else opcodes.SLOW
 
 
 class FastPaths:

@@ -1,4 +1,4 @@
-"""The few functions that the compiled form has in C (see `execute.pxd`, `frames.pxd`), in Python."""
+"""The functions that compiled modules have in C (`native.pxd`), in Python."""
 
 from __future__ import annotations
 
@@ -6,17 +6,6 @@ import struct
 from typing import Any
 
 from bridge.plan import murmur2 as _murmur2
-
-#: Where a column's content is: nowhere (null), not sent, else a size.
-NULL, AWAY = -1, -2
-
-#: How a column's content is given: as text, in the wire's binary form, as a Python object.
-AS_TEXT, AS_BINARY, AS_OBJECT = range(3)
-
-# How a field is made quickly; any other way is the general one.
-SLOW, DROP, BOOL, INT, OID, FLOAT4, FLOAT8, TEXT, BYTES, JSONB = range(10)
-DATE, TIME, MOMENT, UUID, DECIMAL, NUMERIC, MEMO = range(10, 17)
-PYBOOL, PYINT, PYFLOAT, PYTEXT, PYBYTES, PYDECIMAL, PYMOMENT, PYLOCAL, PYDATE = range(20, 29)
 
 
 def pointer(data: bytes) -> bytes:

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.plan.coerce_number import shortest_single
 from bridge.plan.postgres_output import Write, double_text, numeric_text, timetz_text, writer
-from bridge.plan.refuse import Refusal
 from bridge.plan.text_forms import array_text, bound_text, interval_text
 
 FromBinary = Callable[[bytes], Any]
@@ -68,19 +68,19 @@ def _whole(wire: str, decode: FromBinary) -> FromBinary:
     def checked(data: bytes) -> Any:
         try:
             return decode(data)
-        except Refusal:
+        except ConversionError:
             raise
         except UnicodeDecodeError:
-            raise Refusal(NOT_UTF8) from None
+            raise ConversionError(NOT_UTF8) from None
         except (struct.error, IndexError, ValueError):
-            raise Refusal(f"{len(data)} bytes that are no {wire}") from None
+            raise ConversionError(f"{len(data)} bytes that are no {wire}") from None
 
     return checked
 
 
 def _bool(data: bytes) -> bool:
     if len(data) != 1:
-        raise Refusal(f"{len(data)} bytes that are no bool")
+        raise ConversionError(f"{len(data)} bytes that are no bool")
     return data != b"\0"
 
 
@@ -106,7 +106,7 @@ def one_byte(data: bytes) -> str:
 
 def _jsonb(data: bytes) -> str:
     if data[0] != 1:
-        raise Refusal(f"jsonb of version {data[0]}, where 1 is known")
+        raise ConversionError(f"jsonb of version {data[0]}, where 1 is known")
     return data[1:].decode()
 
 
@@ -118,7 +118,7 @@ def day(days: int) -> date:
         return date.min
     ordinal = days + DAY_2000
     if not 1 <= ordinal <= date.max.toordinal():
-        raise Refusal("a date outside of the years 1 to 9999")
+        raise ConversionError("a date outside of the years 1 to 9999")
     return date.fromordinal(ordinal)
 
 
@@ -131,13 +131,13 @@ def local_time(micros: int) -> datetime:
     try:
         return LOCAL_2000 + timedelta(microseconds=micros)
     except OverflowError:
-        raise Refusal("a moment outside of the years 1 to 9999") from None
+        raise ConversionError("a moment outside of the years 1 to 9999") from None
 
 
 def clock(micros: int) -> time:
     """Microseconds since midnight."""
     if not 0 <= micros < _DAY_MICROS:
-        raise Refusal("the time 24:00:00, which has no place in a day")
+        raise ConversionError("the time 24:00:00, which has no place in a day")
     return (datetime.min + timedelta(microseconds=micros)).time()
 
 
@@ -157,7 +157,7 @@ def _cidr(data: bytes) -> str:
 def _address(data: bytes, *, always: bool) -> str:
     bits, size = data[1], data[3]
     if len(data) != 4 + size or size not in {4, 16}:
-        raise Refusal(f"{len(data)} bytes that are no inet")
+        raise ConversionError(f"{len(data)} bytes that are no inet")
     address = _ipv4(data[4:]) if size == 4 else _ipv6(data[4:])
     return f"{address}/{bits}" if always or bits != size * 8 else address
 
@@ -194,7 +194,7 @@ def _bits(data: bytes) -> str:
     (count,) = _INT4.unpack_from(data)
     text = "".join(f"{byte:08b}" for byte in data[4:])
     if count > len(text):
-        raise Refusal(f"{len(data)} bytes that are no bit string")
+        raise ConversionError(f"{len(data)} bytes that are no bit string")
     return text[:count]
 
 

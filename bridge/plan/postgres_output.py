@@ -14,8 +14,8 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
+from bridge.model.conversion_error import ConversionError
 from bridge.plan.coerce_number import shortest_double, shortest_single
-from bridge.plan.refuse import Refusal
 from bridge.plan.text_forms import interval_text, offset_text
 
 Write = Callable[[bytes], str]
@@ -46,7 +46,7 @@ def numeric_text(data: bytes) -> str:
     if sign in {0xD000, 0xF000}:
         return "Infinity" if sign == 0xD000 else "-Infinity"
     if len(data) != 8 + 2 * count:
-        raise Refusal(f"{len(data)} bytes that are no numeric")
+        raise ConversionError(f"{len(data)} bytes that are no numeric")
     digits = struct.unpack_from(f">{count}H", data, 8)
     text = "".join(f"{digit:04d}" for digit in digits)
     point = 4 * (weight + 1)

@@ -13,8 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
+from bridge.model.conversion_error import ConversionError
 from bridge.plan.postgres_binary import FIRST_LOCAL, LAST_LOCAL, Nested, delimiter_of, nested
-from bridge.plan.refuse import Refusal
 from bridge.plan.text_forms import interval_text
 
 FromText = Callable[[str], Any]
@@ -40,10 +40,10 @@ def _whole(wire: str, parse: FromText) -> FromText:
     def checked(text: str) -> Any:
         try:
             return parse(text)
-        except Refusal:
+        except ConversionError:
             raise
         except (ValueError, InvalidOperation, IndexError, KeyError):
-            raise Refusal(f"text that is no {wire}", text) from None
+            raise ConversionError(f"text that is no {wire}", text) from None
 
     return checked
 
@@ -54,7 +54,9 @@ def _bool(text: str) -> bool:
 
 def _money(text: str) -> Decimal:
     if not _MONEY.fullmatch(text):
-        raise Refusal("money in the form of a country, which lc_monetary = C doesn't write", text)
+        raise ConversionError(
+            "money in the form of a country, which lc_monetary = C doesn't write", text
+        )
     return Decimal(text.replace("$", "").replace(",", ""))
 
 
@@ -84,7 +86,7 @@ def _date(text: str) -> date:
 
 def _years(text: str) -> None:
     if text.endswith("BC") or text.find("-") > 4:
-        raise Refusal("a date outside of the years 1 to 9999", text)
+        raise ConversionError("a date outside of the years 1 to 9999", text)
 
 
 def _timestamp(text: str) -> datetime:
@@ -99,16 +101,16 @@ def _timestamptz(text: str) -> datetime:
     if found.tzinfo is None and found in {FIRST_LOCAL, LAST_LOCAL}:
         return found.replace(tzinfo=UTC)
     if found.tzinfo is None:
-        raise Refusal("an instant without an offset", text)
+        raise ConversionError("an instant without an offset", text)
     try:
         return found.astimezone(UTC)
     except OverflowError:
-        raise Refusal("a moment outside of the years 1 to 9999", text) from None
+        raise ConversionError("a moment outside of the years 1 to 9999", text) from None
 
 
 def _time(text: str) -> time:
     if text.startswith("24:"):
-        raise Refusal("the time 24:00:00, which has no place in a day")
+        raise ConversionError("the time 24:00:00, which has no place in a day")
     return time.fromisoformat(text)
 
 
@@ -158,7 +160,7 @@ def _array(item: FromText, delimiter: str) -> FromText:
         if body.startswith("{{"):
             return Nested(body)
         if not (body.startswith("{") and body.endswith("}")):
-            raise Refusal("text that is no array", text)
+            raise ConversionError("text that is no array", text)
         return [None if part is None else item(part) for part in _items(body[1:-1], delimiter)]
 
     return parse
@@ -185,7 +187,7 @@ def _items(body: str, delimiter: str) -> list[str | None]:
             found.append(None if part == "NULL" else part)
             at = end
         if at < size and body[at] != delimiter:
-            raise Refusal("text that is no array")
+            raise ConversionError("text that is no array")
         at += 1
     return found
 

@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.plan.coerce import text_of
 from bridge.plan.default_type import CLOCK, DAY, directives
-from bridge.plan.refuse import Refusal
 
 #: Directives whose width is fixed and whose text is digits.
 _WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}
@@ -39,9 +39,11 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
         found = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
         back = found.astimezone(zone).replace(tzinfo=None)
     except OverflowError:
-        raise Refusal("an instant outside of the years 1 to 9999", local) from None
+        raise ConversionError("an instant outside of the years 1 to 9999", local) from None
     if back != local:
-        raise Refusal(f"a local time that {zone.key} skipped when its clocks changed", local)
+        raise ConversionError(
+            f"a local time that {zone.key} skipped when its clocks changed", local
+        )
     return found
 
 
@@ -87,7 +89,7 @@ def _general(text: str) -> Callable[[str], datetime]:
         try:
             return datetime.strptime(source, text)  # noqa: DTZ007 - the zone is applied by the caller
         except ValueError:
-            raise Refusal(f"text that isn't written as {text!r}", source) from None
+            raise ConversionError(f"text that isn't written as {text!r}", source) from None
 
     return parse
 
@@ -111,7 +113,7 @@ def _digits(text: str) -> Callable[[str], datetime] | None:
     def parse(source: str) -> datetime:
         found = match(source)
         if found is None:
-            raise Refusal(f"text that isn't written as {text!r}", source)
+            raise ConversionError(f"text that isn't written as {text!r}", source)
         groups = found.groups()
         year, month, day_, hour, minute, second, fraction = (
             int(groups[at]) if at >= 0 else least
@@ -120,6 +122,6 @@ def _digits(text: str) -> Callable[[str], datetime] | None:
         try:
             return datetime(year, month, day_, hour, minute, second, fraction)
         except ValueError:
-            raise Refusal(f"text that is no moment when read as {text!r}", source) from None
+            raise ConversionError(f"text that is no moment when read as {text!r}", source) from None
 
     return parse

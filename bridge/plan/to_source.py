@@ -7,13 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from bridge.model.conversion_error import ConversionError
 from bridge.model.encoded_text import EncodedText
 from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import Rejected
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.plan.coerce import coercer, text_of
 from bridge.plan.coerce_number import EXACT
-from bridge.plan.refuse import Refusal
 from bridge.plan.steps import Plan, PlanStep, Transform
 from bridge.plan.time_format import zone_of
 
@@ -109,8 +109,8 @@ def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
             for back in backs:
                 turned = back(turned)
             return turned if encoded or source is None or turned is None else source(turned)
-        except Refusal as refusal:
-            raise Rejected("bad_key", f"{place}: {refusal.told(masked=masked)}") from None
+        except ConversionError as refusal:
+            raise Rejected("bad_key", f"{place}: {refusal.describe(masked=masked)}") from None
         except Exception as error:
             # Whatever the value is: its text may hold it, so that a masked field's isn't told.
             why = error_name(error) if masked else describe_error(error)
@@ -158,7 +158,7 @@ def _unmap(pairs: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
     def unmap(value: Any) -> str:
         text = text_of(value)
         if text not in table:
-            raise Refusal(f"not a value of its `map` ({', '.join(table)})", text)
+            raise ConversionError(f"not a value of its `map` ({', '.join(table)})", text)
         return table[text]
 
     return unmap
@@ -169,7 +169,7 @@ def _encode(name: str) -> Callable[[Any], EncodedText]:
         try:
             return EncodedText(text_of(value).encode(name))
         except UnicodeEncodeError:
-            raise Refusal(f"text that code page {name} doesn't have", value) from None
+            raise ConversionError(f"text that code page {name} doesn't have", value) from None
 
     return encode
 

@@ -12,10 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.model.contain import contained
+from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.plan.coerce import text_of
 from bridge.plan.coerce_number import EXACT, number_of
-from bridge.plan.refuse import Refusal
 from bridge.plan.steps import Transform
 from bridge.plan.time_format import format_parser, instant, zone_of
 
@@ -60,15 +60,15 @@ def _code_page(name: str) -> Function:
     def decode(value: Any) -> str:
         if isinstance(value, str):
             if not value.isascii():
-                raise Refusal("text that is decoded already; `code_page` is for bytes")
+                raise ConversionError("text that is decoded already; `code_page` is for bytes")
             # A driver that hands over text where it is valid UTF-8 (SQLite): the same bytes.
             value = value.encode()
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise Refusal(f"a {type(value).__name__}, where `code_page` needs bytes", value)
+            raise ConversionError(f"a {type(value).__name__}, where `code_page` needs bytes", value)
         try:
             return bytes(value).decode(name)
         except UnicodeDecodeError as error:
-            raise Refusal(f"bytes that aren't {name} ({error.reason})") from None
+            raise ConversionError(f"bytes that aren't {name} ({error.reason})") from None
 
     return decode
 
@@ -81,11 +81,11 @@ def _zone(name: str) -> Function:
             try:
                 value = datetime.fromisoformat(value.strip())
             except ValueError:
-                raise Refusal("text that isn't a local time in ISO 8601", value) from None
+                raise ConversionError("text that isn't a local time in ISO 8601", value) from None
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day)
         if not isinstance(value, datetime) or value.tzinfo is not None:
-            raise Refusal("not a local time, so that no zone applies", value)
+            raise ConversionError("not a local time, so that no zone applies", value)
         return instant(value, zone)
 
     return attach
@@ -94,7 +94,7 @@ def _zone(name: str) -> Function:
 def source_text(value: Any) -> str:
     """The text by which `map` and `mask` know a source value."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise Refusal("bytes where text is needed; say their `code_page`")
+        raise ConversionError("bytes where text is needed; say their `code_page`")
     return text_of(value)
 
 
@@ -104,7 +104,7 @@ def _map(pairs: tuple[tuple[Any, Any], ...]) -> Function:
     def mapped(value: Any) -> Any:
         text = source_text(value)
         if text not in table:
-            raise Refusal("a value that `map` doesn't list", text)
+            raise ConversionError("a value that `map` doesn't list", text)
         return table[text]
 
     return mapped
@@ -116,7 +116,7 @@ def _zeros(width: int) -> Function:
         if not (text.isascii() and text.isdigit()):
             return text
         if len(text) < width:
-            raise Refusal(
+            raise ConversionError(
                 f"{len(text)} digits where `zeros` says {width}: padding it outwards would give "
                 "another value",
                 text,

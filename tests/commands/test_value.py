@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.model.argument_values import Unfit, value_of
+from bridge.model.argument_values import value_of
 from bridge.model.canonical import canonical_json
+from bridge.model.conversion_error import ConversionError
 from bridge.model.types import parse_type
 from tests.hostile_values import EARLY, JSON_VALUES, LATE, VALUES, quick
 
@@ -67,7 +68,7 @@ def test_every_value_comes_back_from_canonical_json_as_it_was(name: str) -> None
 def test_what_does_not_fit_is_told_with_what_was_expected(
     name: str, value: Any, message: str
 ) -> None:
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(ConversionError, match=message):
         value_of(parse_type(name), value)
 
 
@@ -89,7 +90,7 @@ KINDS = [*EXAMPLES, "float", "json", "decimal(1000,1000)", "array(array(integer)
 
 @pytest.mark.parametrize("name", KINDS)
 def test_whatever_is_sent_is_a_value_or_unfit(name: str) -> None:
-    """Nothing but Unfit comes out, and a value that is taken can be written as JSON again."""
+    """Nothing but ConversionError comes out, and a value that is taken can be written as JSON again."""
     kind = parse_type(name)
 
     @quick
@@ -97,7 +98,7 @@ def test_whatever_is_sent_is_a_value_or_unfit(name: str) -> None:
     def holds(value: Any) -> None:
         try:
             taken = value_of(kind, value)
-        except Unfit as unfit:
+        except ConversionError as unfit:
             taken = str(unfit)[:1000]
         canonical_json(taken)
 
@@ -122,12 +123,12 @@ def test_whatever_is_sent_is_a_value_or_unfit(name: str) -> None:
     ids=lambda _: "",
 )
 def test_what_no_declared_type_holds_is_unfit(name: str, value: Any) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(ConversionError):
         value_of(parse_type(name), value)
 
 
 def test_a_zero_of_any_exponent_is_zero() -> None:
     """As text it would have three hundred million digits."""
     assert str(value_of(parse_type("decimal(9,2)"), "0E+300000000")) == "0"
-    with pytest.raises(Unfit):
+    with pytest.raises(ConversionError):
         value_of(parse_type("decimal(9,2)"), "0E-300000000")

@@ -9,8 +9,9 @@ from typing import Any
 
 from bridge.commands.contract import CommandTable
 from bridge.connector import Effect, Shape
-from bridge.model.argument_values import Unfit, value_of
+from bridge.model.argument_values import value_of
 from bridge.model.command import CommandRecord
+from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import Rejected
 from bridge.model.specs import ArgSpec, CommandSpec
 
@@ -45,7 +46,7 @@ def check_args(spec: CommandSpec, given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             values[name] = _checked(arg, value_of(arg.type, value))
-        except Unfit as unfit:
+        except ConversionError as unfit:
             problems.append(f"{name} {unfit}")
     if problems:
         raise Rejected("bad_args", f"{spec.qualified}: {'; '.join(problems)}")
@@ -54,16 +55,16 @@ def check_args(spec: CommandSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(arg: ArgSpec, value: Any) -> Any:
     if arg.max_length is not None and len(value) > arg.max_length:
-        raise Unfit(f"should have at most {arg.max_length} characters, not {len(value)}")
+        raise ConversionError(f"should have at most {arg.max_length} characters, not {len(value)}")
     # Not `value < minimum`: NaN is neither below nor above anything.
     if arg.minimum is not None and not value >= value_of(arg.type, arg.minimum):
-        raise Unfit(f"should be at least {arg.minimum}, not {value}")
+        raise ConversionError(f"should be at least {arg.minimum}, not {value}")
     if arg.maximum is not None and not value <= value_of(arg.type, arg.maximum):
-        raise Unfit(f"should be at most {arg.maximum}, not {value}")
+        raise ConversionError(f"should be at most {arg.maximum}, not {value}")
     if arg.pattern and not re.fullmatch(arg.pattern, value):
-        raise Unfit(f"should match {arg.pattern}")
+        raise ConversionError(f"should match {arg.pattern}")
     if arg.choices and value not in [value_of(arg.type, choice) for choice in arg.choices]:
-        raise Unfit(f"should be one of {', '.join(map(str, arg.choices))}, not {value}")
+        raise ConversionError(f"should be one of {', '.join(map(str, arg.choices))}, not {value}")
     return value
 
 

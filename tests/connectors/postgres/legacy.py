@@ -12,7 +12,7 @@ import psycopg
 
 from bridge.connector import Batch, Change, Shape, System, TableUse
 from bridge.plan.convert import decoder
-from bridge.plan.native import AS_BINARY, AS_TEXT
+from bridge.plan.opcodes import AS_BINARY, AS_TEXT
 from bridge.plan.steps import MISSING, Wire
 from connectors.postgres.capture.source import PostgresSource
 from connectors.postgres.options import Options
