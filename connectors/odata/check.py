@@ -12,15 +12,15 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.specs import CommandSpec
 from connectors.odata.capture.change_detection import Chosen, choose
+from connectors.odata.capture.options import options_of
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.commands.binding import problems
 from connectors.odata.http.client import Client
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.field_types import TIME_TYPES
 from connectors.odata.metadata.model import Service
-from connectors.odata.options import options_of
-from connectors.odata.paging.keyset_pages import refuses
 from connectors.odata.protocol.entity_table import table_of
 from connectors.odata.protocol.query import query
 from connectors.odata.protocol.row_check import row_values

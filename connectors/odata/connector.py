@@ -26,13 +26,13 @@ from bridge.model.specs import CommandSpec
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
 from connectors.odata import draft
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.http.client import Client
 from connectors.odata.http.login import Login, transport_risks
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.options import Options
 from connectors.odata.protocol.entity_table import columns_of, set_of
 
 

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from bridge.connector import System
 from bridge.model.errors import BridgeError
 from bridge.model.secret_forms import base64_forms, plain_forms
+from connectors.odata.capture.options import Options
 from connectors.odata.http.bare_links import bare_link
 from connectors.odata.http.client import Client
 from connectors.odata.http.login import Login, OAuth2
-from connectors.odata.options import Options
 from tests.bad_input.echo import FORMS, Echo
 from tests.bad_input.place import Place
 from tests.secret_scan import secret

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
+from connectors.odata.capture.options import Options
 from connectors.odata.http.transport import Exchange
-from connectors.odata.options import Options
-from connectors.odata.protocol.response import Answer, Request
+from connectors.odata.protocol.request import Request
+from connectors.odata.protocol.response import Answer
 from connectors.postgres.errors import translate_error
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import naming

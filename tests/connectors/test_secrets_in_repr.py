@@ -17,8 +17,8 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import BridgeError, Rejected, RetryLater, RowError
 from bridge.tls import TlsFiles
 from connectors.journal.connector import JournalOptions
+from connectors.odata.capture.options import Options as ODataOptions
 from connectors.odata.http.login import ApiKey, Entry, Login, OAuth2
-from connectors.odata.options import Options as ODataOptions
 from connectors.postgres.options import Options as PostgresOptions
 from connectors.tryton.http.address import address_of
 from connectors.tryton.options import TrytonLogin, TrytonOptions

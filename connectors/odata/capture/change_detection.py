@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from bridge.connector import TableUse
 from bridge.model.errors import ConfigurationError, Rejected
+from connectors.odata.capture.options import Means, Options
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
-from connectors.odata.capture.pollers.poller import Asks, Poller
+from connectors.odata.capture.pollers.poller import Poller
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import EntitySet, Service
-from connectors.odata.options import Means, Options
+from connectors.odata.paging.page_reader import Asks
 from connectors.odata.protocol.entity_table import Table, set_of, table_of
 from connectors.odata.protocol.query import query
 from connectors.odata.protocol.response import page_of

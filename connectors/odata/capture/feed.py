@@ -9,14 +9,15 @@ from bridge.connector import Stale, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.odata.capture.change_detection import choose
+from connectors.odata.capture.options import Means, Options
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
-from connectors.odata.capture.pollers.poller import Asks, Item, Poller, State
+from connectors.odata.capture.pollers.poller import Item, Poller, State
 from connectors.odata.capture.presence import MAX_KEYS_PER_PAGE, present_keys
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.metadata.model import Service
-from connectors.odata.options import Means, Options
-from connectors.odata.paging.keyset_pages import refuses
+from connectors.odata.paging.page_reader import Asks
 from connectors.odata.protocol.entity_table import Row, Table
 
 LONGEST_WAIT = 300.0

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.model.errors import Rejected
-from connectors.odata.capture.pollers.poller import Asks
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.paging.page_reader import Asks
+from connectors.odata.protocol.entity_table import Row, Table, whole
 from connectors.odata.protocol.response import row_of
 from connectors.odata.protocol.row_path import row_path
 

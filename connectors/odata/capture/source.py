@@ -13,10 +13,10 @@ from connectors.erp.pending_watermarks import PendingWatermarks
 from connectors.erp.readability import check_any_readable
 from connectors.odata.capture import checkpoint
 from connectors.odata.capture.feed import Feed
+from connectors.odata.capture.options import Options, options_of
 from connectors.odata.capture.pollers.poller import Item, State
 from connectors.odata.http.client import Client
 from connectors.odata.metadata.model import Service
-from connectors.odata.options import Options, options_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TRANSACTION = Transaction(None, 0, None)

@@ -14,7 +14,7 @@ from connectors.http.json_values import parse_json
 from connectors.odata.commands.statement import Pairs, Statement, Value, parse
 from connectors.odata.metadata.model import Action, EntitySet, Property, Service
 from connectors.odata.protocol.literal import literal, payload
-from connectors.odata.protocol.response import Request, with_query
+from connectors.odata.protocol.request import Request, with_query
 from connectors.odata.protocol.row_path import literals, row_path
 
 BIND = "@odata.bind"

@@ -22,7 +22,8 @@ from connectors.odata.metadata.model import EntitySet, Service
 from connectors.odata.protocol.entity_table import at
 from connectors.odata.protocol.literal import payload
 from connectors.odata.protocol.property_values import value
-from connectors.odata.protocol.response import Page, Request, page_of, row_of, with_query
+from connectors.odata.protocol.request import Request, with_query
+from connectors.odata.protocol.response import Page, page_of, row_of
 from connectors.odata.protocol.row_check import holds_fields, is_row_of, row_values
 from connectors.odata.protocol.row_path import row_path
 

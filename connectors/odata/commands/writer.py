@@ -27,10 +27,12 @@ from connectors.odata.http.client import Client
 from connectors.odata.http.limits import limits_of
 from connectors.odata.metadata.model import EntitySet, Service
 from connectors.odata.protocol.entity_id import key_in
-from connectors.odata.protocol.entity_table import Table
-from connectors.odata.protocol.entity_tables import Tables, whole
+from connectors.odata.protocol.entity_table import Table, whole
+from connectors.odata.protocol.entity_tables import Tables
+from connectors.odata.protocol.etag import etag_of
 from connectors.odata.protocol.literal import is_value_of, payload
-from connectors.odata.protocol.response import Answer, Request, etag_of, row_of
+from connectors.odata.protocol.request import Request
+from connectors.odata.protocol.response import Answer, row_of
 from connectors.odata.protocol.row_check import is_row_of
 from connectors.odata.protocol.row_path import row_path
 

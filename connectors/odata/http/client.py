@@ -25,11 +25,12 @@ from connectors.odata.http.errors import broken
 from connectors.odata.http.limits import limits_of
 from connectors.odata.http.top_limits import TopLimits
 from connectors.odata.http.transport import Exchange
-from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.document import parse
 from connectors.odata.metadata.model import Service, Version
 from connectors.odata.protocol import batch as batches
 from connectors.odata.protocol import multipart
-from connectors.odata.protocol.response import Answer, Page, Request, page_of, with_query
+from connectors.odata.protocol.request import Request, with_query
+from connectors.odata.protocol.response import Answer, Page, page_of
 
 _ACCEPT: Mapping[Version, str] = {
     # Without the parameter, decimals are JSON numbers, of which many servers lose digits.

@@ -23,8 +23,8 @@ from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
 from connectors.http.tls import http_tls
 from connectors.http.transport import plain_login
-from connectors.odata.http.status_errors import message
-from connectors.odata.protocol.response import shown
+from connectors.odata.http.error_text import message
+from connectors.odata.protocol.request import shown
 
 EARLY = 30.0
 """Seconds before a token expires in which it is not used any more."""

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,10 +33,10 @@ from bridge.model.errors import (
 )
 from bridge.model.withheld import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
-from connectors.http.errors import UnreadableAnswer
-from connectors.http.words import MAX_SEARCHED_BYTES, element_text, line_of, one_line
-from connectors.http.xml_tree import parse_xml
-from connectors.odata.protocol.response import Answer, shown
+from connectors.http.words import MAX_SEARCHED_BYTES, line_of
+from connectors.odata.http.error_text import _title, message
+from connectors.odata.protocol.request import shown
+from connectors.odata.protocol.response import Answer
 
 _CODES = {
     404: "not_found",
@@ -89,13 +89,13 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
             return MissingRight("forbidden", f"{told}; the login has no right to do that")
         return ConfigurationError(f"{told}; the login has no right to read that: give it one")
     if answer.status in _AWAY:
-        return RetryLater(told, after=retry_after(answer, now))
+        return RetryLater(told, after=retry_after_seconds(answer.headers, now))
     if answer.status in _CODES:
         return Rejected(_CODES[answer.status], told)
     if answer.status in _LOST or (answer.status >= 500 and not message(answer.body)):
         if writes:
             return OutcomeUnknown(f"{told}; whether it was done is unknown")
-        return RetryLater(told, after=retry_after(answer, now))
+        return RetryLater(told, after=retry_after_seconds(answer.headers, now))
     if answer.status >= 500:
         return Rejected("legacy_error", told)
     return Rejected("refused", told)
@@ -158,76 +158,6 @@ def is_csrf(answer: Answer) -> bool:
     return answer.status == 403 and wanted
 
 
-def message(body: Any) -> str:
-    """The service's own words with all its details, on one line; empty where there are none.
-
-    V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`, and SAP's
-    details stand in `innererror.errordetails`; XML.
-    """
-    if isinstance(body, bytes):
-        return _joined(_xml_words(body))
-    error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
-    if isinstance(error, str):
-        return one_line(error)
-    if not isinstance(error, Mapping):
-        return ""
-    words = [_text(error)]
-    inner = error.get("innererror")
-    for holder, name in ((error, "details"), (inner, "errordetails")):
-        details = holder.get(name) if isinstance(holder, Mapping) else None
-        if isinstance(details, Mapping):  # as V2 writes lists
-            details = details.get("results", details.get("errordetail"))
-        words += (
-            [_detail(one) for one in details or [] if isinstance(one, Mapping)]
-            if isinstance(details, list)
-            else []
-        )
-    return _joined(words) or one_line(str(error.get("code") or "error"))
-
-
-MAX_DETAILS = 20
-"""Details of one error that are kept; of the others their number is said."""
-
-
-def _joined(words: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(filter(None, map(one_line, words))))
-    # A detail often repeats the message, with what it is about.
-    distinct = [
-        one
-        for one in distinct
-        if not any(one != other and other.startswith(one) for other in distinct)
-    ]
-    more = len(distinct) - MAX_DETAILS
-    return "; ".join([*distinct[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    """A detail's words, and the property that it is about."""
-    words = _text(error)
-    target = error.get("target") or error.get("propertyref")
-    named = isinstance(target, str) and target and target not in words
-    return f"{words} ({target})" if words and named else words
-
-
-def _xml_words(body: bytes) -> list[str]:
-    first = element_text(body, "message")
-    if b"errordetail" not in body[:MAX_SEARCHED_BYTES]:
-        return [first]
-    try:
-        root = parse_xml(body)
-    except UnreadableAnswer:
-        return [first]
-    elements = [one for one in root.iter() if one.tag.rpartition("}")[2] == "message"]
-    return [first, *("".join(one.itertext()) for one in elements)]
-
-
-def _text(error: Mapping[str, Any]) -> str:
-    words = error.get("message")
-    if isinstance(words, Mapping):
-        words = words.get("value")
-    return words if isinstance(words, str) else ""
-
-
 def _told(answer: Answer) -> str:
     words = message(answer.body) or _title(answer.body)
     if not words and isinstance(answer.body, bytes) and not is_page(answer):
@@ -235,10 +165,10 @@ def _told(answer: Answer) -> str:
     return f": {words}" if words else ""
 
 
-def _title(body: Any) -> str:
-    return element_text(body, "title") if isinstance(body, bytes) else ""
+REFUSAL_CODES = frozenset({"refused", "not_supported"})
+"""Codes of Rejected by which a service says that it doesn't take a question, whenever it is asked."""
 
 
-def retry_after(answer: Answer, now: datetime) -> float | None:
-    """Seconds until the service wants to be asked again, where it says so."""
-    return retry_after_seconds(answer.headers, now)
+def refuses(error: Rejected) -> bool:
+    """Whether the service refuses the question itself; otherwise it failed, or the answer is wrong."""
+    return error.code in REFUSAL_CODES

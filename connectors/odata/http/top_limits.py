@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from bridge.model.errors import Rejected
-from connectors.odata.paging.keyset_pages import refuses
+from connectors.odata.http.status_errors import refuses
 
 Answered = TypeVar("Answered")
 

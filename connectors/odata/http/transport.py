@@ -24,7 +24,8 @@ from connectors.odata.http.errors import broken, too_large
 from connectors.odata.http.limits import limits_of
 from connectors.odata.http.login import entry
 from connectors.odata.http.status_errors import fault, is_csrf, is_page, without_words
-from connectors.odata.protocol.response import WRITES, Answer, Request, parsed, shown
+from connectors.odata.protocol.request import WRITES, Request, shown
+from connectors.odata.protocol.response import Answer, parsed
 
 BEGIN = "bridge.begin"
 UNAUTHORIZED = 401

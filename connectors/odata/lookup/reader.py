@@ -15,12 +15,13 @@ from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import Client
 from connectors.odata.http.limits import limits_of
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.lookup.requests import Form, can, forms_of, requests_for
 from connectors.odata.paging.completeness import Completeness
-from connectors.odata.paging.keyset_pages import refuses
-from connectors.odata.protocol.entity_table import Table
-from connectors.odata.protocol.entity_tables import Tables, whole
-from connectors.odata.protocol.response import Answer, Request, page_of, row_of
+from connectors.odata.protocol.entity_table import Table, whole
+from connectors.odata.protocol.entity_tables import Tables
+from connectors.odata.protocol.request import Request
+from connectors.odata.protocol.response import Answer, page_of, row_of
 from connectors.odata.protocol.row_check import has_foreign, row_values
 
 PAGE = 5000

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from connectors.odata.metadata.model import Version
 from connectors.odata.protocol.entity_table import Table
 from connectors.odata.protocol.query import counting
-from connectors.odata.protocol.response import Request, with_query
+from connectors.odata.protocol.request import Request, with_query
 from connectors.odata.protocol.row_path import askable, literals, row_path
 
 Form = Literal["in", "or", "single"]

@@ -14,9 +14,9 @@ from typing import Any
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.model.errors import Rejected
 from connectors.odata.http.client import Client
-from connectors.odata.protocol.entity_table import Table
-from connectors.odata.protocol.entity_tables import whole
-from connectors.odata.protocol.response import Page, with_query
+from connectors.odata.protocol.entity_table import Table, whole
+from connectors.odata.protocol.request import with_query
+from connectors.odata.protocol.response import Page
 
 JsonRow = Mapping[str, Any]
 

@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.followed_links import FollowedLinks
+from connectors.odata.paging.page_reader import FetchPage
 from connectors.odata.protocol.entity_table import Table
 from connectors.odata.protocol.query import (
     Query,
@@ -25,27 +27,6 @@ from connectors.odata.protocol.query import (
     ranges_before,
 )
 from connectors.odata.protocol.response import Page
-
-REFUSAL_CODES = frozenset({"refused", "not_supported"})
-"""Codes of Rejected by which a service says that it doesn't take a question, whenever it is asked."""
-
-
-def refuses(error: Rejected) -> bool:
-    """Whether the service refuses the question itself; otherwise it failed, or the answer is wrong."""
-    return error.code in REFUSAL_CODES
-
-
-class FetchPage(Protocol):
-    """How one page is read: as `connectors.odata.capture.pollers.poller.Asks.page`."""
-
-    async def __call__(
-        self,
-        path: str,
-        params: Query | None = None,
-        *,
-        prefer: str = "",
-        absolute: bool = False,
-    ) -> Page: ...
 
 
 class KeysetPages:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from bridge.connector.answer_check import first_misplaced, first_repeated
 from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
-from connectors.odata.capture.pollers.poller import Asks
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import Property
-from connectors.odata.paging.keyset_pages import KeysetPages, refuses
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.paging.keyset_pages import KeysetPages
+from connectors.odata.paging.page_reader import Asks
+from connectors.odata.protocol.entity_table import Row, Table, whole
 from connectors.odata.protocol.literal import is_value_of
 from connectors.odata.protocol.query import both, query
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
+from connectors.http.errors import UnreadableAnswer
 from connectors.odata.protocol import multipart
-from connectors.odata.protocol.response import Answer, Headers, Request, Unreadable, status_of
+from connectors.odata.protocol.request import Headers, Request
+from connectors.odata.protocol.response import Answer, status_of
 
 Format = Literal["json", "multipart"]
 
@@ -40,14 +42,14 @@ def body_json(requests: Sequence[Request], *, changeset: bool) -> Any:
 
 
 def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
-    """The answers in the order of the requests. Raises Unreadable for what is no batch's answer."""
+    """The answers in the order of the requests. Raises UnreadableAnswer for what is no batch's answer."""
     responses = body.get("responses") if isinstance(body, dict) else None
     if not isinstance(responses, list):
-        raise Unreadable("no `responses`")
+        raise UnreadableAnswer("no `responses`")
     found: dict[str, Answer] = {}
     for one in responses:
         if not isinstance(one, dict):
-            raise Unreadable("a response that is no object")
+            raise UnreadableAnswer("a response that is no object")
         content = one.get("body")
         if isinstance(content, str):
             content = content.encode(errors="replace")
@@ -58,13 +60,13 @@ def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
 
 
 def _headers(told: Any) -> Headers:
-    """By their names in lower case; none where the service leaves them out. Raises Unreadable."""
+    """By their names in lower case; none where the service leaves them out. Raises UnreadableAnswer."""
     if not told:
         return {}
     if not isinstance(told, dict):
-        raise Unreadable("headers that are none")
+        raise UnreadableAnswer("headers that are none")
     if not all(isinstance(value, (str, int, float, Decimal)) for value in told.values()):
-        raise Unreadable("a header that is no text")
+        raise UnreadableAnswer("a header that is no text")
     return {name.lower(): str(value) for name, value in told.items()}
 
 
@@ -76,7 +78,7 @@ def answers_multipart(
     aligned: Sequence[Answer | None]
     if changeset:
         if len(told) != 1:
-            raise Unreadable("a change set has one answer")
+            raise UnreadableAnswer("a change set has one answer")
         whole = [told[0]] if isinstance(told[0], Answer) else told[0]
         aligned = _in_order(whole) if len(whole) == count else []
     else:
@@ -98,11 +100,11 @@ def _filled(
     aligned: Sequence[Answer | None], told: Sequence[Answer], *, changeset: bool
 ) -> list[Answer]:
     """Of a change set that failed there is one answer, which is that of all its requests. Raises
-    Unreadable for one that succeeded and doesn't tell of all: then they happened all the same.
+    UnreadableAnswer for one that succeeded and doesn't tell of all: then they happened all the same.
     """
     if None not in aligned or not changeset:
         return [SKIPPED if one is None else one for one in aligned]
     failed = next((one for one in told if not one.good), None)
     if failed is None:
-        raise Unreadable("a change set without an answer for each request")
+        raise UnreadableAnswer("a change set without an answer for each request")
     return [failed if one is None else one for one in aligned]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.connector import Column, Shape, TableUse
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.suggestions import did_you_mean
 from bridge.plan.steps import MISSING, Wire
 from connectors.odata.metadata.field_types import field_type
@@ -139,3 +139,17 @@ def _unknown(service: Service, one: EntitySet, name: str) -> str:
     if why:
         return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
     return f"entity set {one.name!r} has no property {name!r}{did_you_mean(name, one.properties)}"
+
+
+def whole(table: Table, row: Mapping[str, Any]) -> Row:
+    """The raw row of a read: what was asked for and isn't there is null, as some services write.
+
+    Raises RetryLater for one without its key, behind which no page could begin.
+    """
+    found = tuple(None if one is MISSING else one for one in table.row(row))
+    if not table.has_key(found):
+        names = ", ".join(p.name for p in table.key)
+        raise RetryLater(
+            f"entity set {table.name!r}: a row came without its key, or with one of another type ({names})"
+        )
+    return found

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from bridge.connector import System, TableUse
-from bridge.model.errors import ConfigurationError, RetryLater
-from bridge.plan.steps import MISSING
+from bridge.model.errors import ConfigurationError
 from connectors.odata.metadata.model import Service
-from connectors.odata.protocol.entity_table import Row, Table, table_of
+from connectors.odata.protocol.entity_table import Table, table_of
 
 
 class Tables:
@@ -32,17 +28,3 @@ class Tables:
                 raise ConfigurationError(f"{self._where}: {error}") from None
             self._made[name] = table
         return table
-
-
-def whole(table: Table, row: Mapping[str, Any]) -> Row:
-    """The raw row of a read: what was asked for and isn't there is null, as some services write.
-
-    Raises RetryLater for one without its key, behind which no page could begin.
-    """
-    found = tuple(None if one is MISSING else one for one in table.row(row))
-    if not table.has_key(found):
-        names = ", ".join(p.name for p in table.key)
-        raise RetryLater(
-            f"entity set {table.name!r}: a row came without its key, or with one of another type ({names})"
-        )
-    return found

@@ -9,14 +9,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from connectors.odata.protocol.response import (
-    Answer,
-    Headers,
-    Request,
-    Unreadable,
-    parsed,
-    status_of,
-)
+from connectors.http.errors import UnreadableAnswer
+from connectors.odata.protocol.request import Headers, Request
+from connectors.odata.protocol.response import Answer, parsed, status_of
 
 LINE = b"\r\n"
 MAX_PARTS = 100_000
@@ -73,20 +68,20 @@ def decode(
     """The answers in order; those of a change set as a list, or one error for the whole of it.
     `inside`: of one.
 
-    Raises Unreadable for what isn't whole.
+    Raises UnreadableAnswer for what isn't whole.
     """
     try:
         return _decoded(content_type, content, inside=inside)
-    except Unreadable:
+    except UnreadableAnswer:
         raise
     except ValueError as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableAnswer(str(error)) from None
 
 
 def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer | list[Answer]]:
     found = _BOUNDARY.search(content_type)
     if found is None:
-        raise Unreadable("no boundary")
+        raise UnreadableAnswer("no boundary")
     answers: list[Answer | list[Answer]] = []
     for part in _split(content, found[1] or found[2]):
         headers, body = _head(part)
@@ -94,7 +89,7 @@ def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer 
         if not kind.lower().startswith("multipart/"):
             answers.append(_answer(body, headers.get("content-id", "")))
         elif inside:
-            raise Unreadable("a change set inside of a change set")
+            raise UnreadableAnswer("a change set inside of a change set")
         else:
             inner = decode(kind, body, inside=True)
             answers.append([one for one in inner if isinstance(one, Answer)])
@@ -103,12 +98,12 @@ def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer 
 
 def _split(content: bytes, boundary: str) -> list[bytes]:
     if content.count(boundary.encode()) > MAX_PARTS:
-        raise Unreadable(f"more than {MAX_PARTS} parts")
+        raise UnreadableAnswer(f"more than {MAX_PARTS} parts")
     mark = re.escape(boundary.encode())
     pieces = re.split(rb"(?:\A|\r?\n)--" + mark + rb"(--)?[ \t]*(?=\r?\n|\Z)", content)
     # [preamble, closing?, part, closing?, part, ..., b"--", epilogue]
     if len(pieces) < 3 or b"--" not in pieces[1::2]:
-        raise Unreadable("the parts break off")
+        raise UnreadableAnswer("the parts break off")
     last = pieces[1::2].index(b"--")
     return [re.sub(rb"\A\r?\n", b"", part) for part in pieces[2::2][:last]]
 
@@ -130,7 +125,7 @@ def _answer(http: bytes, number: str) -> Answer:
     line, _, rest = http.partition(b"\n")
     words = line.decode("latin-1").split(None, 2)
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdecimal():
-        raise Unreadable("a part that is no HTTP answer")
+        raise UnreadableAnswer("a part that is no HTTP answer")
     headers, body = _head(rest)
     # Its number stands before the answer, or (V2) among its headers.
     headers = {"content-id": number, **headers} if number else headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -76,10 +76,15 @@ def matching(table: Table, where: Condition) -> str:
         p = table.set.properties.get(name)
         if p is None:
             raise Rejected("bad_column", f"entity set {table.name!r} has no property {name!r}")
-        several = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
-        equal = [f"{name} eq {literal(p, table.version, one)}" for one in several]
+        values = condition_values(wanted)
+        equal = [f"{name} eq {literal(p, table.version, value)}" for value in values]
         parts.append(f"({' or '.join(equal)})" if equal else "false")
     return " and ".join(parts)
+
+
+def condition_values(wanted: Any) -> Collection[Any]:
+    """The values that a condition takes for one property: one, or any of several."""
+    return wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
 
 
 def both(*filters: str) -> str:
@@ -120,33 +125,3 @@ def counting(version: Version) -> Query:
 def key_can_page(table: Table) -> bool:
     """Whether pages can begin after a key, as far as the metadata says."""
     return all(table.set.can_page_by(name) for name in table.set.key)
-
-
-def removed_id(json: Mapping[str, Any]) -> str | None:
-    """The address of a row that a delta response calls removed; None: it is no such thing.
-
-    V4.01 has `@removed`, and the address in `@id` or `@odata.id`; V4.0 a context that ends in
-    `/$deletedEntity`, and the address in `id`, whatever the row's own properties are called.
-    """
-    gone = "@removed" in json or "@odata.removed" in json
-    if not gone and not is_deleted_entity(json):
-        return None
-    return str(json.get("@odata.id") or json.get("@id") or json.get("id") or "")
-
-
-DELETED_ENTITY_CONTROLS = frozenset({"id", "reason"})
-"""What V4.0 calls control information of a removed row without a sign in front of it."""
-
-
-def is_deleted_entity(json: Mapping[str, Any]) -> bool:
-    """Whether it is V4.0's form of a removed row, in which `id` and `reason` are no properties."""
-    return _context(json).endswith("/$deletedEntity")
-
-
-def _context(json: Mapping[str, Any]) -> str:
-    return str(json.get("@odata.context") or json.get("@context") or "")
-
-
-def is_link(json: Mapping[str, Any]) -> bool:
-    """Whether an item of a delta response is about a link between rows, not about a row."""
-    return _context(json).endswith(("/$link", "/$deletedLink"))

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
 
-from bridge.model.errors import Rejected
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
+from connectors.odata.protocol.request import Headers
 
-Headers = Mapping[str, str]
-
-
-Unreadable = UnreadableAnswer
-
-MOST_DIGITS = 19
-"""Of a number of rows: more are none."""
-WRITES = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
-_SAFE = "()',:@!*~$/="
-"""Characters of a query's value that need no encoding, so that URLs stay short and readable. Some
-servers end a parameter at a semicolon.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request; `path` is relative to the service's root, percent-encoded, with its query.
-
-    `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
-    doesn't tell. `begin` is called in front of each time that it is sent, as
-    `bridge.connector.Effect.begin`.
-    """
-
-    method: str
-    path: str
-    body: Any = None
-    headers: Headers = field(default_factory=dict)
-    effect: bool | None = None
-    begin: Callable[[], None] | None = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether the service may hold something else afterwards."""
-        return self.method in WRITES if self.effect is None else self.effect
+MAX_COUNT_DIGITS = 18
+"""Of a number of rows; what has more is no such number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +45,10 @@ class Page(NamedTuple):
     total: int | None = None
 
 
-def with_query(path: str, params: Mapping[str, str]) -> str:
-    """`path` with `params` behind it, percent-encoded: spaces as %20, which every service reads."""
-    query = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in params.items())
-    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
-
-
-def shown(url: str) -> str:
-    """A URL for people: without login and query, which may hold anything."""
-    try:
-        split = urlsplit(url)
-    except ValueError:
-        return "an address that is none"
-    host = split.netloc.rpartition("@")[2]
-    return f"{split.scheme}://{host}{split.path}" if host else split.path
-
-
-def segment(text: str) -> str:
-    """A key's literal inside of a path. A slash in it must not end the segment, nor a semicolon."""
-    return quote(text, safe="()',:@!*~$=")
-
-
 def parsed(content_type: str, content: bytes) -> Any:
     """JSON where that is what it is, else the bytes; None when there are none.
 
-    Raises Unreadable for JSON that breaks off or isn't any.
+    Raises UnreadableAnswer for JSON that breaks off or isn't any.
     """
     if not content:
         return None
@@ -110,10 +56,10 @@ def parsed(content_type: str, content: bytes) -> Any:
 
 
 def status_of(told: Any) -> int:
-    """The status that an answer inside of a batch tells. Raises Unreadable for what is none."""
+    """The status that an answer inside of a batch tells. Raises UnreadableAnswer for what is none."""
     number = isinstance(told, (int, Decimal)) and not isinstance(told, bool)
     if not number or not 100 <= told <= 599 or told != int(told):
-        raise Unreadable("an answer without a status")
+        raise UnreadableAnswer("an answer without a status")
     return int(told)
 
 
@@ -140,9 +86,11 @@ def page_of(body: Any) -> Page | None:
     return None
 
 
-def _count(number: Any) -> int | None:
-    text = str(number)
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < MOST_DIGITS else None
+def row_count(value: Any) -> int | None:
+    """The number of rows that a service writes, as a number or as text; None for anything else."""
+    text = str(value)
+    is_count = text.isdecimal() and text.isascii() and len(text) <= MAX_COUNT_DIGITS
+    return int(text) if is_count else None
 
 
 def _page(rows: Sequence[Any], following: Any, delta: Any, count: Any) -> Page | None:
@@ -150,7 +98,7 @@ def _page(rows: Sequence[Any], following: Any, delta: Any, count: Any) -> Page |
         return None
     if not all(isinstance(link, str) for link in (following, delta) if link):
         return None
-    return Page(rows, following or None, delta or None, _count(count))
+    return Page(rows, following or None, delta or None, row_count(count))
 
 
 def row_of(body: Any) -> Mapping[str, Any] | None:
@@ -179,17 +127,3 @@ def _v2_content(body: Mapping[str, Any]) -> Any:
 def _is_list(inside: Mapping[str, Any]) -> bool:
     """Whether V2's envelope holds a list; a row may have a property that is called `results`."""
     return isinstance(inside.get("results"), list) and inside.keys() <= _LIST_MEMBERS
-
-
-def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | None:
-    """The row's ETag, from its JSON or from the answer's headers. Raises Rejected (`bad_etag`)."""
-    metadata = row.get("__metadata")
-    found = row.get("@odata.etag") or row.get("@etag")
-    if not found and isinstance(metadata, Mapping):
-        found = metadata.get("etag")
-    found = found or (headers or {}).get("etag") or None
-    if found is not None and not (
-        isinstance(found, str) and found.isascii() and found.isprintable()
-    ):
-        raise Rejected("bad_etag", "the row's ETag is none that a request could carry")
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import EntitySet, Version
 from connectors.odata.protocol.literal import literal
-from connectors.odata.protocol.response import segment
+from connectors.odata.protocol.request import segment
 
 
 def row_path(of: EntitySet, version: Version, key: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from bridge.kit.connector import (
     TypeCase,
     Update,
 )
-from connectors.odata.options import Options
+from connectors.odata.capture.options import Options
 
 EXACT = "application/json;IEEE754Compatible=true"
 

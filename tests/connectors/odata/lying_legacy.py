@@ -19,7 +19,7 @@ from bridge.kit.connector import (
     TypeCase,
     Update,
 )
-from connectors.odata.options import Options
+from connectors.odata.capture.options import Options
 from tests.connectors.odata.lying import LyingService
 
 WORDS: Mapping[Lie, str] = {

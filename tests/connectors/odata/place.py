@@ -14,9 +14,9 @@ from bridge.observe import Notice
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from bridge.tls import TlsFiles
+from connectors.odata.capture.options import Options
 from connectors.odata.http.client import Client
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.options import Options
 from connectors.odata.protocol.entity_table import table_of
 
 USES = (

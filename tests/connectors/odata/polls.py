@@ -11,9 +11,9 @@ from typing import Any
 
 from bridge.connector import CREATE, DELETE, UPDATE, System, TableUse
 from connectors.odata.capture.change_detection import choose
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.pollers.poller import Poller, Step
 from connectors.odata.http.client import Client
-from connectors.odata.options import Options
 from connectors.odata.protocol.response import Answer, Page, page_of
 
 WORDS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
@@ -23,7 +23,7 @@ Told = tuple[str, str, Any]
 
 @dataclass
 class Bent:
-    """`connectors.odata.capture.pollers.poller.Asks` over the real client: its answers may be bent."""
+    """`connectors.odata.paging.page_reader.Asks` over the real client: its answers may be bent."""
 
     client: Client
     #: What the service's answers say that the time is; None: as it is.

@@ -9,17 +9,13 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
+from connectors.http.dates import retry_after_seconds
+from connectors.http.errors import UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
-from connectors.odata.http.status_errors import fault, retry_after
+from connectors.odata.http.status_errors import fault
 from connectors.odata.protocol import batch
-from connectors.odata.protocol.response import (
-    Answer,
-    Unreadable,
-    parsed,
-    segment,
-    shown,
-    with_query,
-)
+from connectors.odata.protocol.request import segment, shown, with_query
+from connectors.odata.protocol.response import Answer, parsed
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MIXED = "multipart/mixed; boundary="
@@ -73,13 +69,13 @@ def test_what_may_have_been_done_is_not_told_as_refused() -> None:
 
 def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     headers = {"retry-after": "Sun, 22 Nov 2026 15:00:20 GMT"}
-    assert retry_after(Answer(503, headers, None), NOW) == 3 * 3600 + 20
+    assert retry_after_seconds(headers, NOW) == 3 * 3600 + 20
     ahead = {**headers, "date": "Sun, 22 Nov 2026 15:00:00 GMT"}
-    assert retry_after(Answer(503, ahead, None), NOW) == 20
+    assert retry_after_seconds(ahead, NOW) == 20
     away = told(Answer(429, ahead, None), writes=True)
     assert isinstance(away, RetryLater)
     assert away.after == 20
-    assert retry_after(Answer(503, {"retry-after": "soon"}, None), NOW) is None
+    assert retry_after_seconds({"retry-after": "soon"}, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -87,17 +83,17 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     ["9" * 400, "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
 )
 def test_a_time_to_wait_that_never_ends_is_a_day(given: str) -> None:
-    assert retry_after(Answer(503, {"retry-after": given}, None), NOW) == 86_400
+    assert retry_after_seconds({"retry-after": given}, NOW) == 86_400
 
 
 def test_json_that_is_nested_too_deeply_can_not_be_read() -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         parsed("application/json", b"[" * 100_000)
 
 
 def test_change_sets_inside_of_change_sets_can_not_be_read() -> None:
     inner = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b--\r\n"
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         batch.answers_multipart(MIXED + "out", changeset(inner), 1, changeset=True)
 
 
@@ -136,9 +132,9 @@ def test_answers_of_a_json_batch_in_another_order_are_put_in_order() -> None:
 
 def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_doubt() -> None:
     """It happened as a whole: nothing of it may be called refused."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         batch.answers_multipart(MIXED + "out", changeset(part(201, '{"n": 1}')), 2, changeset=True)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         batch.answers_json({"responses": [{"id": "1", "status": 204}]}, 2, changeset=True)
     failed = changeset(part(409, '{"error": {"message": "no"}}'))
     found = batch.answers_multipart(MIXED + "out", failed, 2, changeset=True)
@@ -148,7 +144,7 @@ def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_dou
 def test_boundaries_may_hold_what_means_something_to_patterns_and_lines_may_end_short() -> None:
     body = changeset(part(200, "{}"), inner="a.*(b)[c]+?").replace(b"\r\n", b"\n")
     assert len(batch.answers_multipart(MIXED + "out", body, 1, changeset=True)) == 1
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         batch.answers_multipart(MIXED + "out", body[: body.index(b"--out--")], 1, changeset=True)
 
 

@@ -17,15 +17,16 @@ from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.pollers.delta import DeltaPoller
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from connectors.odata.draft import draft
-from connectors.odata.http.status_errors import MAX_DETAILS, fault, message
+from connectors.odata.http.error_text import MAX_DETAILS, message
+from connectors.odata.http.status_errors import fault
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.document import parse
 from connectors.odata.metadata.model import Property
-from connectors.odata.options import Options
 from connectors.odata.protocol.entity_table import table_of
 from connectors.odata.protocol.literal import literal, payload
 from connectors.odata.protocol.property_values import value

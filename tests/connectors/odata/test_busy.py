@@ -18,7 +18,8 @@ from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial
 from connectors.odata.protocol.entity_table import table_of
-from connectors.odata.protocol.response import Answer, Request, parsed
+from connectors.odata.protocol.request import Request
+from connectors.odata.protocol.response import Answer, parsed
 from tests.between import Asked
 from tests.connectors.odata.busy import BusyService
 from tests.connectors.odata.test_lying import system_of

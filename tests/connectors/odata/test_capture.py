@@ -17,8 +17,8 @@ import pytest
 from bridge.capture.report import status_record
 from bridge.connector import Connector, System, TableUse
 from bridge.model.specs import EntitySpec
+from connectors.odata.capture.options import Options
 from connectors.odata.connector import connector
-from connectors.odata.options import Options
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.capture.legacy import BRIDGE
 from tests.capture.rig import Rig, opened, until

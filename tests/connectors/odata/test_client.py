@@ -20,7 +20,7 @@ from bridge.model.errors import (
 from connectors.http import json_values
 from connectors.odata.http.client import Client
 from connectors.odata.http.transport import Exchange
-from connectors.odata.protocol.response import Request
+from connectors.odata.protocol.request import Request
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.errors import BridgeError
+from connectors.http.errors import UnreadableAnswer
 from connectors.odata.http.status_errors import fault
 from connectors.odata.metadata.model import Property
 from connectors.odata.protocol import multipart
 from connectors.odata.protocol.property_values import value
-from connectors.odata.protocol.response import Answer, Unreadable
+from connectors.odata.protocol.response import Answer
 from tests.connectors.odata.test_edm import prop
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -40,12 +41,12 @@ HEADERS = st.fixed_dictionaries(
 def test_whatever_a_batch_holds_is_answers_or_unreadable(content: bytes) -> None:
     try:
         multipart.decode(KIND, content)
-    except Unreadable:
+    except UnreadableAnswer:
         return
 
 
 def test_a_batch_of_more_parts_than_the_memory_holds_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="more than 100000 parts"):
+    with pytest.raises(UnreadableAnswer, match="more than 100000 parts"):
         multipart.decode(KIND, b"\n--b" * (multipart.MAX_PARTS + 1) + b"\n--b--")
 
 

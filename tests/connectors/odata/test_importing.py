@@ -13,7 +13,7 @@ from bridge.wiring.drafting import drafted
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.commands.binding import problems
 from connectors.odata.draft import draft
-from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.document import parse
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy

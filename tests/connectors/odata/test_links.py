@@ -14,9 +14,9 @@ import pytest
 from bridge.connector import DELETE, Change, Chunk, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
-from connectors.odata.options import Options
 from tests.between import Asked, Between, Say, alone
 from tests.connectors.odata.polls import polling
 from tests.services.cap import Cap

@@ -12,9 +12,9 @@ import pytest
 from bridge.connector import System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import RetryLater
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
-from connectors.odata.options import Options
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.polls import polling, short
 from tests.services.cap import Cap

@@ -13,11 +13,11 @@ from bridge.connector import Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.lying import LyingTests
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from connectors.odata.capture.options import Options
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from connectors.odata.lookup.reader import RETRY_IGNORED_S, ODataReader
-from connectors.odata.metadata.csdl_xml import parse
-from connectors.odata.options import Options
+from connectors.odata.metadata.document import parse
 from connectors.odata.protocol.response import Page, page_of
 from tests.between import standing
 from tests.connectors.odata.lying import FEW, LyingService

@@ -11,11 +11,11 @@ from bridge.connector import CREATE, DELETE, UPDATE, Batch, Checkpoint
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import RetryLater
 from connectors.odata.capture.feed import RETRY_AVOIDED_S, Feed
+from connectors.odata.capture.options import options_of
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
 from connectors.odata.http.client import Client
-from connectors.odata.options import options_of
 from tests.connectors.odata.lying import LIES, LyingService
 from tests.connectors.odata.test_lying import BOTH, Ticking, key, lying, row, system_of
 

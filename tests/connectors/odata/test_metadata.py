@@ -14,7 +14,7 @@ import pytest
 
 from bridge.model.errors import ConfigurationError
 from connectors.odata.draft import draft
-from connectors.odata.metadata.csdl_xml import parse
+from connectors.odata.metadata.document import parse
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Navigation, Service
 from tests.connectors.odata.documents import JSON, V2, V4

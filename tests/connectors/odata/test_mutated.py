@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater
+from connectors.http.errors import UnreadableAnswer
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol import batch
-from connectors.odata.protocol.response import Answer, Unreadable, page_of
+from connectors.odata.protocol.response import Answer, page_of
 from tests.between import Between, Rule, Say
 from tests.connectors.odata.mutate import Mutating
 from tests.connectors.odata.place import system
@@ -60,7 +61,7 @@ def test_whatever_a_json_batch_answers_is_answers_or_unreadable(
 ) -> None:
     try:
         found = batch.answers_json({"responses": responses}, 2, changeset=changeset)
-    except Unreadable:
+    except UnreadableAnswer:
         return
     assert len(found) == 2
     for one in found:
@@ -79,7 +80,7 @@ def test_headers_of_a_json_batch_that_are_none_are_an_answer_that_can_not_be_rea
     if not headers:
         assert batch.answers_json({"responses": responses}, 1, changeset=False)[0].headers == {}
         return
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         batch.answers_json({"responses": responses}, 1, changeset=False)
 
 

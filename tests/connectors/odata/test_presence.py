@@ -8,8 +8,8 @@ from typing import Any
 
 from bridge.connector import System, TableUse
 from connectors.odata.capture.feed import Feed
+from connectors.odata.capture.options import Options
 from connectors.odata.http.client import Client
-from connectors.odata.options import Options
 from tests.connectors.odata.polls import WORDS, Bent
 from tests.services.cap import Cap
 

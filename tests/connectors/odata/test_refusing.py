@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from bridge.connector import CREATE, UPDATE, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
+from connectors.odata.capture.options import Options
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.options import Options
 from tests.connectors.odata.refusing import CHANGED, KEYS, REFUSALS, SETS, RefusingService
 
 EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))

@@ -18,13 +18,14 @@ from typing import Any
 from bridge.connector import CREATE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
-from connectors.odata.capture.pollers.poller import Asks, Item, State, Step, Told, mark_of
+from connectors.odata.capture.pollers.poller import Item, State, Step, Told, mark_of
 from connectors.odata.capture.pollers.service_clock import Clock, floor
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.paging.followed_links import FollowedLinks
-from connectors.odata.paging.keyset_pages import KeysetPages, refuses
+from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.paging.page_reader import Asks
+from connectors.odata.protocol.entity_table import Row, Table, whole
 from connectors.odata.protocol.query import from_moment, key_can_page, query
 from connectors.odata.protocol.response import Page
 from connectors.sql.keys import packed as kept

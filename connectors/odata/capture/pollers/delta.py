@@ -11,7 +11,6 @@ from bridge.model.errors import HistoryLost, Rejected
 from bridge.plan.steps import MISSING
 from connectors.odata.capture.pollers.poller import (
     DIGEST,
-    Asks,
     Item,
     State,
     Step,
@@ -21,17 +20,18 @@ from connectors.odata.capture.pollers.poller import (
     unpacked,
 )
 from connectors.odata.paging.followed_links import FollowedLinks
-from connectors.odata.protocol.entity_id import key_in
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import whole
-from connectors.odata.protocol.query import (
+from connectors.odata.paging.page_reader import Asks
+from connectors.odata.protocol.delta_rows import (
     DELETED_ENTITY_CONTROLS,
     is_deleted_entity,
     is_link,
-    query,
     removed_id,
 )
-from connectors.odata.protocol.response import Page, segment
+from connectors.odata.protocol.entity_id import key_in
+from connectors.odata.protocol.entity_table import Row, Table, whole
+from connectors.odata.protocol.query import query
+from connectors.odata.protocol.request import segment
+from connectors.odata.protocol.response import Page
 
 
 class NoTracking(Exception):

@@ -17,12 +17,13 @@ from bridge.connector import CREATE, DELETE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import HistoryLost, Rejected
-from connectors.odata.capture.pollers.poller import MARK, Asks, Item, State, Step, mark_of
+from connectors.odata.capture.pollers.poller import MARK, Item, State, Step, mark_of
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.paging.followed_links import FollowedLinks
-from connectors.odata.paging.keyset_pages import KeysetPages, refuses
+from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import whole
+from connectors.odata.paging.page_reader import Asks
+from connectors.odata.protocol.entity_table import Row, Table, whole
 from connectors.odata.protocol.query import key_can_page, query
 from connectors.odata.protocol.response import Page
 from connectors.sql.keys import packed, unpacked

@@ -9,13 +9,12 @@ was taken of the page under way is recognised (`Told`), and not told again.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
 from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.response import Answer, Page
 
 DIGEST = 8
 """Bytes of a mark: two contents in 2**64 have the same."""
@@ -24,30 +23,6 @@ MARK = 2 * PART
 """Bytes that a row takes in the resume state: of its key, and of its content."""
 
 State = dict[str, Any]
-
-
-class Asks(Protocol):
-    """What a poller needs of the HTTP client."""
-
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        prefer: str = "",
-        absolute: bool = False,
-    ) -> Answer: ...
-
-    async def page(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        prefer: str = "",
-        absolute: bool = False,
-    ) -> Page: ...
-
-    def page_in(self, answer: Answer) -> Page | None: ...
 
 
 class Item(NamedTuple):

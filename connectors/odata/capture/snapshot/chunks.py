@@ -12,15 +12,16 @@ from bridge.connector import Chunk, Condition, System
 from bridge.connector.answer_check import AnswerMismatch, first_foreign
 from bridge.connector.seen_again import IN_A_ROW, seen_again
 from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
+from connectors.odata.capture.options import Options, options_of
 from connectors.odata.http.client import Client
-from connectors.odata.options import Options, options_of
+from connectors.odata.http.status_errors import refuses
 from connectors.odata.paging.followed_links import FollowedLinks
-from connectors.odata.paging.keyset_pages import KeysetPages, refuses
+from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
-from connectors.odata.protocol.entity_table import Row, Table
-from connectors.odata.protocol.entity_tables import Tables, whole
-from connectors.odata.protocol.query import key_can_page, matching, query
-from connectors.odata.protocol.response import MOST_DIGITS, Page, page_of
+from connectors.odata.protocol.entity_table import Row, Table, whole
+from connectors.odata.protocol.entity_tables import Tables
+from connectors.odata.protocol.query import condition_values, key_can_page, matching, query
+from connectors.odata.protocol.response import Page, page_of, row_count
 from connectors.odata.protocol.row_check import as_read
 from connectors.sql.keys import packed, unpacked
 
@@ -106,7 +107,7 @@ class ODataSnapshot:
             return page.total
         # V2 may leave the list out where no row of it was asked for.
         inside = body.get("d") if isinstance(body, dict) else None
-        return _number(inside.get("__count")) if isinstance(inside, dict) else 0
+        return (row_count(inside.get("__count")) or 0) if isinstance(inside, dict) else 0
 
     async def _counted_alone(self, of: Table, filtered: str) -> int | None:
         params = {"$filter": filtered} if filtered else {}
@@ -117,7 +118,7 @@ class ODataSnapshot:
         text = (
             body.decode(errors="replace").strip("\ufeff \r\n") if isinstance(body, bytes) else body
         )
-        return _number(text) or None
+        return row_count(text) or None
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
@@ -228,8 +229,8 @@ class ODataSnapshot:
         for name, wanted in (where or {}).items():
             if name not in names:
                 continue
-            several = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
-            choices = [(as_read(of.set.properties[name], of.version, one),) for one in several]
+            p = of.set.properties[name]
+            choices = [(as_read(p, of.version, value),) for value in condition_values(wanted)]
             place = names.index(name)
             if first_foreign([(row[place],) for row in rows], choices) is not None:
                 raise AnswerMismatch(
@@ -467,9 +468,3 @@ class ODataSnapshot:
     async def close(self) -> None:
         """End the connections."""
         await self._client.close()
-
-
-def _number(value: Any) -> int:
-    """The number of rows that a service says; 0 where it is none."""
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else 0

@@ -1,0 +1,75 @@
+"""Metadata documents of any format and version: finds the reader of each."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+from bridge.model.errors import ConfigurationError
+from connectors.odata.metadata.csdl_json import read_json
+from connectors.odata.metadata.csdl_xml import read_xml
+from connectors.odata.metadata.edmx import read_edmx
+from connectors.odata.metadata.model import Service
+from connectors.odata.metadata.model_builder import build
+from connectors.odata.metadata.xml_elements import (
+    attributes,
+    children,
+    local,
+    parse_xml,
+)
+
+V3_SCHEMA = "{http://schemas.microsoft.com/ado/2009/11/edm}"
+"""The namespace that V3 brought; V2's are of 2006 to 2008."""
+
+
+def parse(metadata: bytes, content_type: str = "") -> Service:
+    """What a metadata document says; raises ConfigurationError for what is none."""
+    body = metadata.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if "json" in content_type.lower() or body.startswith(b"{"):
+        return _from_json(body)
+    if not body.startswith(b"<"):
+        raise ConfigurationError(
+            "$metadata is neither XML nor JSON: is the url the service's root, as in "
+            "https://host/path/?"
+        )
+    root = parse_xml(body)
+    if local(root) != "Edmx":
+        raise ConfigurationError(
+            f"$metadata begins with <{local(root)}>, not with <Edmx>: is the url the service's "
+            "root, as in https://host/path/?"
+        )
+    version = attributes(root).get("Version", "")
+    later = unsupported_version(root)
+    if later:
+        raise ConfigurationError(
+            f"$metadata is of OData {later}, whose rows and links to further pages differ from those of "
+            "V2 and V4, which this connector speaks: take the service's V4 or V2 root, if it has one"
+        )
+    return build(read_edmx(root) if version.startswith("1.") else read_xml(root))
+
+
+def unsupported_version(root: Element) -> str:
+    """The version of a service that speaks neither V2 nor V4 (V3, or one still to come); "" otherwise.
+
+    `MaxDataServiceVersion="3.0"` alone says that V3 may be asked for; the bridge asks for V2.
+    """
+    version = attributes(root).get("Version", "")
+    if not version.startswith("1."):
+        return "" if version.startswith("4.") or not version else f"version {version}"
+    for services in children(root, "DataServices"):
+        said = attributes(services).get("m:DataServiceVersion", "").partition(";")[0].strip()
+        if said[:1] not in {"", "1", "2"}:
+            return f"V{said[:1]}"
+        if any(schema.tag.startswith(V3_SCHEMA) for schema in children(services, "Schema")):
+            return "V3"
+    return ""
+
+
+def _from_json(body: bytes) -> Service:
+    """Of JSON any part may be of another kind than CSDL says: that is no fault of this program."""
+    try:
+        return build(read_json(body))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"$metadata is JSON, but not as CSDL JSON is ({type(error).__name__}: {error}): is the "
+            "url the service's root, as in https://host/path/?"
+        ) from error
