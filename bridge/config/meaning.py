@@ -47,7 +47,7 @@ def _refused(name: str, args: tuple[str, ...]) -> str:
 def arg_problems(arg: ArgModel) -> Iterator[Told]:
     """Bounds and defaults that no value can meet."""
     kind = parse_type(arg.type)
-    text = kind.kind == "string"
+    text = kind.name == "string"
     if arg.max_length is not None and not text:
         yield "max_length", f"max_length is for strings, not for {kind}"
     if arg.pattern and not text:

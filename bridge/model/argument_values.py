@@ -35,11 +35,11 @@ def value_of(kind: FieldType, given: Any) -> Any:
 
 
 def _converted(kind: FieldType, given: Any) -> Any:
-    if kind.kind == "decimal":
+    if kind.name == "decimal":
         return _decimal(kind, given)
-    if kind.kind == "array":
+    if kind.name == "array":
         return _array(kind, given)
-    return _SIMPLE[kind.kind](given)
+    return _SIMPLE[kind.name](given)
 
 
 def _unfit(expected: str, given: Any) -> ConversionError:

@@ -35,24 +35,24 @@ _PRIMITIVE = {
 
 def type_schema(kind: FieldType) -> str | Schema:
     """The Avro schema of one field type (not nullable)."""
-    if kind.kind in _PRIMITIVE:
-        return _PRIMITIVE[kind.kind]
-    if kind.kind == "decimal":
+    if kind.name in _PRIMITIVE:
+        return _PRIMITIVE[kind.name]
+    if kind.name == "decimal":
         return {
             "type": "bytes",
             "logicalType": "decimal",
             "precision": kind.precision,
             "scale": kind.scale,
         }
-    if kind.kind == "array":
+    if kind.name == "array":
         assert kind.item is not None, "an array type always has an item type"  # noqa: S101
         return {"type": "array", "items": ["null", type_schema(kind.item)]}
-    return dict(_LOGICAL[kind.kind])
+    return dict(_LOGICAL[kind.name])
 
 
 def key_type_schema(kind: FieldType) -> str:
     """The Avro type of a key field: canonical, so that key bytes never change."""
-    return {"integer": "long", "boolean": "boolean"}.get(kind.kind, "string")
+    return {"integer": "long", "boolean": "boolean"}.get(kind.name, "string")
 
 
 def key_schema(entity: Entity) -> Schema:

@@ -59,17 +59,17 @@ _ARRAY = re.compile(r"array\((.+)\)")
 class FieldType:
     """One field type; `precision` and `scale` for decimals only, `item` for arrays only."""
 
-    kind: str
+    name: str
     precision: int = 0
     scale: int = 0
     item: FieldType | None = None
 
     def __str__(self) -> str:
-        if self.kind == "decimal":
+        if self.name == "decimal":
             return f"decimal({self.precision},{self.scale})"
-        if self.kind == "array":
+        if self.name == "array":
             return f"array({self.item})"
-        return self.kind
+        return self.name
 
 
 def parse_type(text: str) -> FieldType:
@@ -97,12 +97,12 @@ def parse_type(text: str) -> FieldType:
 
 def holds(wide: FieldType, narrow: FieldType) -> bool:
     """Whether a field of type `wide` holds every value of `narrow`, of the same kind, exactly."""
-    if wide.kind == narrow.kind == "decimal":
+    if wide.name == narrow.name == "decimal":
         whole = wide.precision - wide.scale >= narrow.precision - narrow.scale
         return whole and wide.scale >= narrow.scale
     if wide.item is not None and narrow.item is not None:
         return holds(wide.item, narrow.item)
-    return wide == narrow or (wide.kind, narrow.kind) == ("double", "float")
+    return wide == narrow or (wide.name, narrow.name) == ("double", "float")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,25 +25,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def encoder(kind: FieldType) -> Encode:
     """The function that writes a fitted value of `kind`."""
-    if kind.kind == "decimal":
+    if kind.name == "decimal":
         scale = kind.scale
         return lambda value: _bytes(unscaled_bytes(int(value.scaleb(scale, _WIDE))))
-    if kind.kind == "array":
+    if kind.name == "array":
         assert kind.item is not None, "an array type always has an item type"  # noqa: S101
         return _array(encoder(kind.item))
-    return _ENCODERS[kind.kind]
+    return _ENCODERS[kind.name]
 
 
 def key_encoder(kind: FieldType) -> Encode:
     """The function that writes a fitted value of `kind` as a key field."""
-    if kind.kind in {"integer", "boolean", "string", "uuid"}:
-        return _ENCODERS[kind.kind]
+    if kind.name in {"integer", "boolean", "string", "uuid"}:
+        return _ENCODERS[kind.name]
     return lambda value: _string(key_form(value, kind))
 
 
 def key_form(value: Any, kind: FieldType) -> Any:
     """A key field's value as the key's own schema holds it: int, bool or text."""
-    if kind.kind in {"integer", "boolean"}:
+    if kind.name in {"integer", "boolean"}:
         return value
     return text_of(value)
 

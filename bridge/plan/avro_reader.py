@@ -142,12 +142,12 @@ _LOGICAL: dict[str | None, ReadValue] = {
 
 def from_key(value: Any, kind: FieldType) -> Any:
     """A key field as it stands in key bytes as the field's own Python value."""
-    if kind.kind == "decimal":
+    if kind.name == "decimal":
         return Decimal(value)
-    if kind.kind == "uuid":
+    if kind.name == "uuid":
         return UUID(value)
-    if kind.kind == "date":
+    if kind.name == "date":
         return date.fromisoformat(value)
-    if kind.kind in {"timestamp", "local_timestamp"}:
+    if kind.name in {"timestamp", "local_timestamp"}:
         return datetime.fromisoformat(value)
     return value

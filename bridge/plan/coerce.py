@@ -31,12 +31,12 @@ _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?"
 
 def coercer(kind: FieldType) -> Coerce:
     """The function that fits a value (not None) to `kind`, or raises Refusal."""
-    if kind.kind == "decimal":
+    if kind.name == "decimal":
         return coerce_number.decimal(kind)
-    if kind.kind == "array":
+    if kind.name == "array":
         assert kind.item is not None, "an array type always has an item type"  # noqa: S101
         return _array(kind)
-    return _FITS[kind.kind]
+    return _FITS[kind.name]
 
 
 def _boolean(value: Any) -> bool:

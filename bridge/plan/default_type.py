@@ -95,13 +95,13 @@ def _unit_type(field: FieldSpec, kind: FieldType, entity: str) -> FieldType:
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
     scale, whole = max(-exponent, 0), max(len(digits) + exponent, 0)
-    if kind.kind == "integer":
+    if kind.name == "integer":
         return FieldType("decimal", 19 + whole + scale, scale)
-    if kind.kind == "decimal":
+    if kind.name == "decimal":
         precision = kind.precision + whole + scale
         if precision <= MAX_PRECISION:
             return FieldType("decimal", precision, kind.scale + scale)
-    if kind.kind == "string":
+    if kind.name == "string":
         return kind
     raise ConfigurationError(
         f"{place}: `unit` needs a decimal or an integer, not {kind}; say its `type`"

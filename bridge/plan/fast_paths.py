@@ -61,7 +61,7 @@ def fast_path(step: PlanStep, wire: Wire) -> int:
     code = step.wires[0]
     if wire is Wire.PYTHON and not code.startswith("text:"):
         code = "python"
-    way = _WAYS.get((code, step.target.kind), opcodes.SLOW)
+    way = _WAYS.get((code, step.target.name), opcodes.SLOW)
     if not names:
         return way
     if way == opcodes.TEXT and set(names) <= {"trim", "zeros"}:
@@ -88,7 +88,7 @@ class FastPaths:
         self.key_encodes = [key_encoder(plan.steps[at].target) for at in self.key]
         #: Whether a key field has the same bytes in the key as in the row.
         self.same = [
-            plan.steps[at].target.kind in {"integer", "boolean", "string", "uuid"}
+            plan.steps[at].target.name in {"integer", "boolean", "string", "uuid"}
             for at in self.key
         ]
         self.trims = [any(part.name == "trim" for part in step.transforms) for step in plan.steps]

@@ -177,7 +177,7 @@ def _check(spec: EntitySpec, key: tuple[str, ...], fields: list[Field], shape: S
                 f"{', '.join(by_name)}"
             )
         kind = by_name[name].type
-        if kind.kind not in KEY_TYPES:
+        if kind.name not in KEY_TYPES:
             raise ConfigurationError(
                 f"{spec.qualified}: key field {name!r} is {kind}, which can't be a key; use one "
                 f"of {', '.join(sorted(KEY_TYPES))}"
@@ -235,7 +235,7 @@ def _transforms(
         raise ConfigurationError(
             f"{place}: it is made from {len(columns)} columns, which only `format` can join"
         )
-    if field.zeros and columns[0].type.kind not in {"string", "bytes", "json"}:
+    if field.zeros and columns[0].type.name not in {"string", "bytes", "json"}:
         raise ConfigurationError(
             f"{place}: `zeros` pads text, but column {columns[0].name!r} is {columns[0].native}; "
             "leave it out, a number has no leading zeros"
@@ -243,7 +243,7 @@ def _transforms(
     if (
         field.zone
         and not field.format
-        and columns[0].type.kind
+        and columns[0].type.name
         not in {
             "local_timestamp",
             "string",

@@ -83,7 +83,7 @@ def to_source(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
                 f"{plan.entity.qualified} has no field {name!r}; it has {', '.join(steps)}",
             )
         turn = source_converter(step, plan.entity.qualified)
-        many = isinstance(value, (list, tuple, set, frozenset)) and step.target.kind != "array"
+        many = isinstance(value, (list, tuple, set, frozenset)) and step.target.name != "array"
         found[step.names[0]] = [turn(each) for each in value] if many else turn(value)
     return found
 

@@ -108,7 +108,7 @@ def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
 def _bad_key(one: EntitySet, service: Service) -> str:
     for name in one.key:
         kind = field_type(one.properties[name], service.version)
-        if kind is None or kind.kind not in KEY_TYPES:
+        if kind is None or kind.name not in KEY_TYPES:
             return f"its key {name} is a {kind}, which can't be a key in the log"
     return ""
 
@@ -291,7 +291,7 @@ def _key(about: _Entity) -> str:
 def _argument(p: Property, service: Service) -> str:
     kind = field_type(p, service.version)
     said = [f"type: {json.dumps(str(kind))}"]
-    if p.max_length and kind is not None and kind.kind == "string":
+    if p.max_length and kind is not None and kind.name == "string":
         said.append(f"max_length: {p.max_length}")
     if p.nullable:
         said.append("required: false")

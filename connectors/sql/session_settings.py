@@ -47,7 +47,7 @@ class SessionSettings:
 
     def for_row(self, connection: Connection, shape: Shape) -> bool:
         """In front of a read of a row of this shape; whether it would have been another text."""
-        fixed = all(_is_fixed(column.wire, column.type.kind) for column in shape.columns)
+        fixed = all(_is_fixed(column.wire, column.type.name) for column in shape.columns)
         if not self.own or fixed:
             return False
         self.for_reads(connection)

@@ -154,7 +154,7 @@ def _cast(effect: Effect, name: str, casts: Mapping[str, str]) -> str:
         # A key, in the source's own form, or the command's id.
         own = {int: "integer", str: "string"}.get(type(effect.parameters.get(name)))
         return casts.get(own, "") if own else ""
-    if kind.kind == "array":
-        item = casts.get(kind.item.kind, "") if kind.item else ""
+    if kind.name == "array":
+        item = casts.get(kind.item.name, "") if kind.item else ""
         return f"{item}[]" if item else ""
-    return casts.get(kind.kind, "")
+    return casts.get(kind.name, "")

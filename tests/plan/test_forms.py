@@ -86,7 +86,7 @@ KINDS: list[tuple[str, str, st.SearchStrategy[Any]]] = [
 KEYS = [
     kind
     for kind in KINDS
-    if parse_type(kind[1]).kind
+    if parse_type(kind[1]).name
     in {"boolean", "integer", "decimal", "string", "uuid", "date", "timestamp", "local_timestamp"}
 ]
 
@@ -95,10 +95,10 @@ def expected(kind: FieldType, value: Any) -> Any:
     """What fastavro reads of a field."""
     if value is None:
         return None
-    if kind.kind == "array":
+    if kind.name == "array":
         assert kind.item is not None
         return [expected(kind.item, each) for each in value]
-    if kind.kind == "string" and isinstance(value, Decimal):
+    if kind.name == "string" and isinstance(value, Decimal):
         return str(text("numeric", value))
     return value
 

@@ -138,7 +138,7 @@ def person(name: str) -> str:
 
 def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
     """`name=value` as the record's JSON has it, by the declared types. Raises UsageError."""
-    kinds = {arg.name: arg.type.kind for arg in spec.args}
+    kinds = {arg.name: arg.type.name for arg in spec.args}
     try:
         given = pairs(texts)
     except ValueError as error:

@@ -22,7 +22,7 @@ def value_of(kind: FieldType, text: str) -> Any:
     Raises ValueError in words that fit behind the field's name.
     """
     try:
-        return _READ.get(kind.kind, _json)(text)
+        return _READ.get(kind.name, _json)(text)
     except Exception:  # noqa: BLE001 - whatever keeps it from being one
         raise ValueError(f"{text[:60]!r} is not of type {kind}") from None
 

@@ -60,7 +60,7 @@ class ModelField:
     @property
     def native(self) -> str:
         """For people."""
-        if self.kind == "numeric" and self.type.kind == "decimal":
+        if self.kind == "numeric" and self.type.name == "decimal":
             return f"numeric({self.type.precision},{self.type.scale})"
         return f"{self.kind} of {self.relation}" if self.relation else self.kind
 
@@ -179,7 +179,7 @@ def decoder_of(field: ModelField) -> Callable[[Any], Any] | None:
         return _instant
     if field.kind == "timedelta":
         return _seconds
-    if field.kind == "numeric" and field.type.kind == "string":
+    if field.kind == "numeric" and field.type.name == "string":
         return _text_of_number
     return _json if field.kind == "dict" else None
 

@@ -159,6 +159,6 @@ async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) 
             first = forms["journal"].outcomes(column, kind)
             for name, form in forms.items():
                 assert form.outcomes(column, kind) == first, (column, name)
-        if kinds[column].kind in KEY_TYPES:
+        if kinds[column].name in KEY_TYPES:
             for name, form in forms.items():
                 assert form.keys(column) == forms["journal"].keys(column), (column, name)

@@ -233,7 +233,7 @@ class Bytes(TextLoader):
 def texts(legacy: Legacy, column: str, kind: FieldType) -> list[Any]:
     """What PostgreSQL itself writes: of each value, or of each item where it is an array."""
     shown = f"format('%%s', {column})"
-    if kind.kind == "array":
+    if kind.name == "array":
         item = f"({column})[k]"
         shown = (
             f"ARRAY(SELECT CASE WHEN {item} IS DISTINCT FROM NULL THEN format('%%s', {item}) END"
@@ -251,15 +251,15 @@ def expected(kind: FieldType, text: Any) -> Any:
     """The field's value of PostgreSQL's text, by other means than the bridge's."""
     if text is None:
         return None
-    if kind.kind == "array":
+    if kind.name == "array":
         assert kind.item is not None
         items = [expected(kind.item, item) for item in text]
         return REFUSED if REFUSED in items else items
-    return as_seen(VALUES[kind.kind](text, kind))
+    return as_seen(VALUES[kind.name](text, kind))
 
 
 def _moment(text: str, kind: FieldType) -> Any:
-    zone = UTC if kind.kind == "timestamp" else None
+    zone = UTC if kind.name == "timestamp" else None
     if text.endswith("infinity"):
         return (datetime.min if text[0] == "-" else datetime.max).replace(tzinfo=zone)
     if text.endswith("BC") or not re.match(r"\d{4}-", text):
@@ -318,7 +318,7 @@ def wrong(
                         refused = isinstance(outcome, tuple) and outcome[0] == by_text[at]
                         if not refused:
                             yield f"{place}: {name} {outcome!r}, its text {by_text[at]!r}"
-        if kind.kind in KEY_TYPES and not column.nested:
+        if kind.name in KEY_TYPES and not column.nested:
             keys = {name: form.keys(column.name) for name, form in forms.items()}
             for name, found_keys in keys.items():
                 if found_keys != keys["stream"]:

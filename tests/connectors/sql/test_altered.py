@@ -89,7 +89,7 @@ async def test_columns_of_another_type_are_another_shape(server: Place, how: str
     assert len(after.rows) == 1
     assert after.shape is not before.shape
     at = 0 if how == "key" else 1
-    assert after.shape.columns[at].type.kind == kind
+    assert after.shape.columns[at].type.name == kind
     assert after.shape.columns[at] != before.shape.columns[at]
 
 
@@ -107,8 +107,8 @@ async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: Place
     after = await reader.fetch("stock", ["id"], [(1,)])
     again = await reader.fetch("stock", ["id"], [(1,)])
     await reader.close()
-    assert [column.type.kind for column in before.shape.columns] == ["integer", "integer", "string"]
-    assert [column.type.kind for column in after.shape.columns] == ["integer", "string", "string"]
+    assert [column.type.name for column in before.shape.columns] == ["integer", "integer", "string"]
+    assert [column.type.name for column in after.shape.columns] == ["integer", "string", "string"]
     assert first(after)["qty"] == "100"
     assert again.shape is after.shape
 
