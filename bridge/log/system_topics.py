@@ -58,13 +58,13 @@ class SystemTopicCodec:
                 ids.append(framing.header(schema_id))
             self._frames[kind] = (ids[0], ids[1])
 
-    def topic(self, kind: TopicKind) -> str:
+    def topic(self, topic_kind: TopicKind) -> str:
         """The topic that records of this kind stand in."""
-        return system_topic(self._bridge, SYSTEM_TOPICS[kind].topic)
+        return system_topic(self._bridge, SYSTEM_TOPICS[topic_kind].topic)
 
     def entry(
         self,
-        kind: TopicKind,
+        topic_kind: TopicKind,
         key: SystemKey,
         value: SystemRecord,
         headers: Sequence[tuple[str, bytes]] = (),
@@ -74,16 +74,16 @@ class SystemTopicCodec:
         Raises UnreadableRecord, and nothing else, for a record that isn't of that kind, or holds
         what no schema can.
         """
-        key_frame, value_frame = self._frames[kind]
+        key_frame, value_frame = self._frames[topic_kind]
         try:
             return Entry(
-                key_frame + system_records.encode_key(kind, key),
-                value_frame + system_records.encode(kind, value),
-                [*self._headers(kind, value), *headers],
+                key_frame + system_records.encode_key(topic_kind, key),
+                value_frame + system_records.encode(topic_kind, value),
+                [*self._headers(topic_kind, value), *headers],
             )
         except Exception as error:
             raise UnreadableRecord(
-                f"not to be written as a {kind}: {describe_error(error)}"
+                f"not to be written as a {topic_kind}: {describe_error(error)}"
             ) from error
 
     def letter(self, letter: DeadLetter, room: int) -> Entry:
@@ -118,7 +118,7 @@ class SystemTopicCodec:
         )
         return self.entry("dead", bare.source, bare)
 
-    async def decode(self, kind: TopicKind, value: bytes) -> SystemRecord:
+    async def decode(self, topic_kind: TopicKind, value: bytes) -> SystemRecord:
         """The record in a framed value.
 
         Raises UnreadableRecord (a ValueError), and nothing else, when it isn't one, whatever the
@@ -126,22 +126,24 @@ class SystemTopicCodec:
         """
         try:
             writer = await self._writer(value)
-            return system_records.decode(kind, value[framing.HEADER_SIZE :], writer)
+            return system_records.decode(topic_kind, value[framing.HEADER_SIZE :], writer)
         except (UnreadableRecord, BridgeError):
             raise
         except Exception as error:
-            raise UnreadableRecord(f"not a {kind}: {describe_error(error)}") from error
+            raise UnreadableRecord(f"not a {topic_kind}: {describe_error(error)}") from error
 
-    def decode_key(self, kind: TopicKind, key: bytes) -> SystemKey:
+    def decode_key(self, topic_kind: TopicKind, key: bytes) -> SystemKey:
         """The key in a framed key: a Target for commands and receipts, text for the others.
 
         Raises UnreadableRecord as `decode`.
         """
         try:
             framing.schema_id(key)
-            return system_records.decode_key(kind, key[framing.HEADER_SIZE :])
+            return system_records.decode_key(topic_kind, key[framing.HEADER_SIZE :])
         except Exception as error:
-            raise UnreadableRecord(f"not the key of a {kind}: {describe_error(error)}") from error
+            raise UnreadableRecord(
+                f"not the key of a {topic_kind}: {describe_error(error)}"
+            ) from error
 
     async def _writer(self, value: bytes) -> Any:
         schema_id = framing.schema_id(value)
@@ -163,14 +165,14 @@ class SystemTopicCodec:
         writer = self._writers[schema_id] = parse_bounded(text)
         return writer
 
-    def _headers(self, kind: TopicKind, value: SystemRecord) -> list[tuple[str, bytes]]:
+    def _headers(self, topic_kind: TopicKind, value: SystemRecord) -> list[tuple[str, bytes]]:
         event_id, at = system_records.cloud_event(value)
-        source = f"/{self._bridge}/{SYSTEM_TOPICS[kind].topic}"
+        source = f"/{self._bridge}/{SYSTEM_TOPICS[topic_kind].topic}"
         return [
             (headers.SPECVERSION, headers.SPECVERSION_1_0),
             (headers.ID, event_id.encode()),
             (headers.SOURCE, source.encode()),
-            (headers.TYPE, f"{self._bridge}.{kind}".encode()),
+            (headers.TYPE, f"{self._bridge}.{topic_kind}".encode()),
             (headers.TIME, instant_text(at).encode()),
             (headers.CONTENT_TYPE, headers.AVRO),
         ]

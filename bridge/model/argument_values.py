@@ -20,26 +20,26 @@ _WHOLE = re.compile("-?[0-9]{1,100}")
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def value_of(kind: FieldType, given: Any) -> Any:
-    """`given` as a Python value of `kind` (see `bridge.model.types`). Raises ConversionError, and nothing else,
+def value_of(field_type: FieldType, given: Any) -> Any:
+    """`given` as a Python value of `field_type` (see `bridge.model.types`). Raises ConversionError, and nothing else,
     whatever `given` is.
 
     Takes both forms: JSON's, and a value that is of the type already.
     """
     try:
-        return _converted(kind, given)
+        return _converted(field_type, given)
     except ConversionError:
         raise
     except Exception as error:
-        raise ConversionError(f"can't be read as {kind} ({describe_error(error)})") from error
+        raise ConversionError(f"can't be read as {field_type} ({describe_error(error)})") from error
 
 
-def _converted(kind: FieldType, given: Any) -> Any:
-    if kind.name == "decimal":
-        return _decimal(kind, given)
-    if kind.name == "array":
-        return _array(kind, given)
-    return _SIMPLE[kind.name](given)
+def _converted(field_type: FieldType, given: Any) -> Any:
+    if field_type.name == "decimal":
+        return _decimal(field_type, given)
+    if field_type.name == "array":
+        return _array(field_type, given)
+    return _SIMPLE[field_type.name](given)
 
 
 def _unfit(expected: str, given: Any) -> ConversionError:
@@ -76,24 +76,24 @@ def _double(given: Any) -> float:
     return float(given)
 
 
-def _decimal(kind: FieldType, given: Any) -> Decimal:
+def _decimal(field_type: FieldType, given: Any) -> Decimal:
     if isinstance(given, bool) or not isinstance(given, (str, int, Decimal)):
-        raise _unfit(f'a {kind} written as text, like "9.90"', given)
+        raise _unfit(f'a {field_type} written as text, like "9.90"', given)
     try:
         number = Decimal(given)
     except InvalidOperation:
-        raise _unfit(f"a {kind}", given) from None
+        raise _unfit(f"a {field_type}", given) from None
     if not number.is_finite():
-        raise _unfit(f"a {kind}", given)
+        raise _unfit(f"a {field_type}", given)
     digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
     trailing = len(digits) - len("".join(map(str, digits)).rstrip("0")) if number else len(digits)
-    if -exponent - trailing > kind.scale:
+    if -exponent - trailing > field_type.scale:
         raise ConversionError(
-            f"should have at most {kind.scale} digits after the point, not {_excerpt(given)}"
+            f"should have at most {field_type.scale} digits after the point, not {_excerpt(given)}"
         )
-    if number and number.adjusted() >= kind.precision - kind.scale:
+    if number and number.adjusted() >= field_type.precision - field_type.scale:
         raise ConversionError(
-            f"should be a {kind}; {_excerpt(given)} has too many digits before the point"
+            f"should be a {field_type}; {_excerpt(given)} has too many digits before the point"
         )
     # A zero may be written with any exponent, which would become as many digits.
     return number if number or exponent <= 0 else Decimal(0)
@@ -185,8 +185,8 @@ _SIMPLE: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _array(kind: FieldType, given: Any) -> list[Any]:
-    assert kind.item is not None, "an array type always has an item type"  # noqa: S101
+def _array(field_type: FieldType, given: Any) -> list[Any]:
+    assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
     if not isinstance(given, (list, tuple)):
-        raise _unfit(f"a list ({kind})", given)
-    return [None if item is None else value_of(kind.item, item) for item in given]
+        raise _unfit(f"a list ({field_type})", given)
+    return [None if item is None else value_of(field_type.item, item) for item in given]

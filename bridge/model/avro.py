@@ -33,26 +33,26 @@ _PRIMITIVE = {
 }
 
 
-def type_schema(kind: FieldType) -> str | Schema:
+def type_schema(field_type: FieldType) -> str | Schema:
     """The Avro schema of one field type (not nullable)."""
-    if kind.name in _PRIMITIVE:
-        return _PRIMITIVE[kind.name]
-    if kind.name == "decimal":
+    if field_type.name in _PRIMITIVE:
+        return _PRIMITIVE[field_type.name]
+    if field_type.name == "decimal":
         return {
             "type": "bytes",
             "logicalType": "decimal",
-            "precision": kind.precision,
-            "scale": kind.scale,
+            "precision": field_type.precision,
+            "scale": field_type.scale,
         }
-    if kind.name == "array":
-        assert kind.item is not None, "an array type always has an item type"  # noqa: S101
-        return {"type": "array", "items": ["null", type_schema(kind.item)]}
-    return dict(_LOGICAL[kind.name])
+    if field_type.name == "array":
+        assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
+        return {"type": "array", "items": ["null", type_schema(field_type.item)]}
+    return dict(_LOGICAL[field_type.name])
 
 
-def key_type_schema(kind: FieldType) -> str:
+def key_type_schema(field_type: FieldType) -> str:
     """The Avro type of a key field: canonical, so that key bytes never change."""
-    return {"integer": "long", "boolean": "boolean"}.get(kind.name, "string")
+    return {"integer": "long", "boolean": "boolean"}.get(field_type.name, "string")
 
 
 def key_schema(entity: Entity) -> Schema:

@@ -37,10 +37,10 @@ class TracedRow:
 
     __slots__ = ("_provenance", "_row", "_type")
 
-    def __init__(self, row: Any, provenance: Provenance, kind: Entity) -> None:
+    def __init__(self, row: Any, provenance: Provenance, entity: Entity) -> None:
         self._row = row
         self._provenance = provenance
-        self._type = kind
+        self._type = entity
 
     def __getattr__(self, name: str) -> Any:
         # Copying asks for attributes before there is a row.

@@ -143,9 +143,9 @@ def _parsed(file: str) -> Any:
     return fastavro.parse_schema(_schema(file))
 
 
-def schema_texts(kind: TopicKind) -> tuple[str, str]:
+def schema_texts(topic_kind: TopicKind) -> tuple[str, str]:
     """The texts to register for keys and for values: the files without blanks."""
-    fixed = SYSTEM_TOPICS[kind]
+    fixed = SYSTEM_TOPICS[topic_kind]
     key, value = (
         json.dumps(_schema(file), separators=(",", ":"), ensure_ascii=False)
         for file in (fixed.key_file, fixed.value_file)
@@ -159,36 +159,40 @@ def _written(schema: Any, value: Any) -> bytes:
     return out.getvalue()
 
 
-def encode_key(kind: TopicKind, key: SystemKey) -> bytes:
+def encode_key(topic_kind: TopicKind, key: SystemKey) -> bytes:
     """Avro bytes of a key: a Target for commands and receipts, text for the others."""
     value = key._asdict() if isinstance(key, Target) else key
-    return _written(_parsed(SYSTEM_TOPICS[kind].key_file), value)
+    return _written(_parsed(SYSTEM_TOPICS[topic_kind].key_file), value)
 
 
-def decode_key(kind: TopicKind, data: bytes) -> SystemKey:
+def decode_key(topic_kind: TopicKind, data: bytes) -> SystemKey:
     """The key that these Avro bytes hold. Key schemas never evolve."""
-    read = fastavro.schemaless_reader(io.BytesIO(data), _parsed(SYSTEM_TOPICS[kind].key_file), None)
+    read = fastavro.schemaless_reader(
+        io.BytesIO(data), _parsed(SYSTEM_TOPICS[topic_kind].key_file), None
+    )
     return Target(**read) if isinstance(read, dict) else str(read)
 
 
-def encode(kind: TopicKind, value: SystemRecord) -> bytes:
+def encode(topic_kind: TopicKind, value: SystemRecord) -> bytes:
     """Avro bytes of a record. Raises ValueError, TypeError or OverflowError when it isn't of that
     kind.
     """
-    fixed = SYSTEM_TOPICS[kind]
+    fixed = SYSTEM_TOPICS[topic_kind]
     if not isinstance(value, fixed.record):
-        raise TypeError(f"a {kind} is a {fixed.record.__name__}, not a {type(value).__name__}")
+        raise TypeError(
+            f"a {topic_kind} is a {fixed.record.__name__}, not a {type(value).__name__}"
+        )
     row = {field.name: getattr(value, field.name) for field in fields(value)}
     for name, content in row.items():
         if isinstance(content, datetime):
             row[name] = _in_utc(name, content)
-    _redact(kind, row)
+    _redact(topic_kind, row)
     return _written(_parsed(fixed.value_file), row)
 
 
-def _redact(kind: TopicKind, row: dict[str, Any]) -> None:
+def _redact(topic_kind: TopicKind, row: dict[str, Any]) -> None:
     """No sentence of the bridge's own leaves with a secret, whoever wrote it and when."""
-    for name in _SENTENCES.get(kind, ()):
+    for name in _SENTENCES.get(topic_kind, ()):
         if row.get(name):
             row[name] = redact(row[name])
 
@@ -202,13 +206,13 @@ def _in_utc(name: str, value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def decode(kind: TopicKind, data: bytes, writer: Any = None) -> SystemRecord:
+def decode(topic_kind: TopicKind, data: bytes, writer: Any = None) -> SystemRecord:
     """The record that these Avro bytes hold; `writer` the parsed schema that wrote them."""
-    fixed = SYSTEM_TOPICS[kind]
+    fixed = SYSTEM_TOPICS[topic_kind]
     reader = _parsed(fixed.value_file)
     row: Any = fastavro.schemaless_reader(io.BytesIO(data), writer or reader, reader)
-    _redact(kind, row)
-    if kind == "receipt":
+    _redact(topic_kind, row)
+    if topic_kind == "receipt":
         row["outcome"] = Outcome(row["outcome"])
     return fixed.record(**row)
 

@@ -23,27 +23,27 @@ _INSTANT_0 = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encoder(kind: FieldType) -> Encode:
-    """The function that writes a fitted value of `kind`."""
-    if kind.name == "decimal":
-        scale = kind.scale
+def encoder(field_type: FieldType) -> Encode:
+    """The function that writes a fitted value of `field_type`."""
+    if field_type.name == "decimal":
+        scale = field_type.scale
         return lambda value: _bytes(unscaled_bytes(int(value.scaleb(scale, _WIDE))))
-    if kind.name == "array":
-        assert kind.item is not None, "an array type always has an item type"  # noqa: S101
-        return _array(encoder(kind.item))
-    return _ENCODERS[kind.name]
+    if field_type.name == "array":
+        assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
+        return _array(encoder(field_type.item))
+    return _ENCODERS[field_type.name]
 
 
-def key_encoder(kind: FieldType) -> Encode:
-    """The function that writes a fitted value of `kind` as a key field."""
-    if kind.name in {"integer", "boolean", "string", "uuid"}:
-        return _ENCODERS[kind.name]
-    return lambda value: _string(key_form(value, kind))
+def key_encoder(field_type: FieldType) -> Encode:
+    """The function that writes a fitted value of `field_type` as a key field."""
+    if field_type.name in {"integer", "boolean", "string", "uuid"}:
+        return _ENCODERS[field_type.name]
+    return lambda value: _string(key_form(value, field_type))
 
 
-def key_form(value: Any, kind: FieldType) -> Any:
+def key_form(value: Any, field_type: FieldType) -> Any:
     """A key field's value as the key's own schema holds it: int, bool or text."""
-    if kind.name in {"integer", "boolean"}:
+    if field_type.name in {"integer", "boolean"}:
         return value
     return text_of(value)
 

@@ -140,14 +140,14 @@ _LOGICAL: dict[str | None, ReadValue] = {
 }
 
 
-def from_key(value: Any, kind: FieldType) -> Any:
+def from_key(value: Any, field_type: FieldType) -> Any:
     """A key field as it stands in key bytes as the field's own Python value."""
-    if kind.name == "decimal":
+    if field_type.name == "decimal":
         return Decimal(value)
-    if kind.name == "uuid":
+    if field_type.name == "uuid":
         return UUID(value)
-    if kind.name == "date":
+    if field_type.name == "date":
         return date.fromisoformat(value)
-    if kind.name in {"timestamp", "local_timestamp"}:
+    if field_type.name in {"timestamp", "local_timestamp"}:
         return datetime.fromisoformat(value)
     return value

@@ -29,14 +29,14 @@ _FINER = re.compile(r"[.,]\d{6}0*[1-9]")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 
 
-def coercer(kind: FieldType) -> Coerce:
-    """The function that fits a value (not None) to `kind`, or raises Refusal."""
-    if kind.name == "decimal":
-        return coerce_number.decimal(kind)
-    if kind.name == "array":
-        assert kind.item is not None, "an array type always has an item type"  # noqa: S101
-        return _array(kind)
-    return _FITS[kind.name]
+def coercer(field_type: FieldType) -> Coerce:
+    """The function that fits a value (not None) to `field_type`, or raises Refusal."""
+    if field_type.name == "decimal":
+        return coerce_number.decimal(field_type)
+    if field_type.name == "array":
+        assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
+        return _array(field_type)
+    return _FITS[field_type.name]
 
 
 def _boolean(value: Any) -> bool:
@@ -207,9 +207,9 @@ def _json(value: Any) -> str:
         raise wrong_type("json", value) from None
 
 
-def _array(kind: FieldType) -> Coerce:
-    assert kind.item is not None, "an array type always has an item type"  # noqa: S101
-    inner = coercer(kind.item)
+def _array(field_type: FieldType) -> Coerce:
+    assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
+    inner = coercer(field_type.item)
 
     def fit(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):

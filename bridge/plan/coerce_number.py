@@ -164,21 +164,23 @@ def _shortest(exact: Decimal, before: Decimal, after: Decimal, most: int) -> Dec
     return exact.quantize(Decimal((0, (1,), exact.adjusted() - most + 1)), ROUND_HALF_EVEN, _WIDE)
 
 
-def decimal(kind: FieldType) -> Callable[[Any], Decimal]:
+def decimal(field_type: FieldType) -> Callable[[Any], Decimal]:
     """The function that fits to this precision and scale."""
-    unit = Decimal((0, (1,), -kind.scale))
-    limit = Decimal((0, (1,), kind.precision - kind.scale))
+    unit = Decimal((0, (1,), -field_type.scale))
+    limit = Decimal((0, (1,), field_type.precision - field_type.scale))
 
     def fit(value: Any) -> Decimal:
         exact = number_of(value)
         try:
             found = exact.quantize(unit, context=EXACT)
         except Inexact:
-            raise ConversionError(f"more than {kind.scale} digits after the point", value) from None
+            raise ConversionError(
+                f"more than {field_type.scale} digits after the point", value
+            ) from None
         except InvalidOperation:
-            raise ConversionError(f"a number that overflows {kind}", value) from None
+            raise ConversionError(f"a number that overflows {field_type}", value) from None
         if not -limit < found < limit:
-            raise ConversionError(f"a number that overflows {kind}", value)
+            raise ConversionError(f"a number that overflows {field_type}", value)
         return found or found.copy_abs()
 
     return fit

@@ -88,21 +88,21 @@ def unit_factor(text: str) -> tuple[tuple[int, ...], int]:
     return digits, exponent
 
 
-def _unit_type(field: FieldSpec, kind: FieldType, entity: str) -> FieldType:
+def _unit_type(field: FieldSpec, field_type: FieldType, entity: str) -> FieldType:
     place = f"{entity}, field {field.name!r}"
     try:
         digits, exponent = unit_factor(field.unit)
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
     scale, whole = max(-exponent, 0), max(len(digits) + exponent, 0)
-    if kind.name == "integer":
+    if field_type.name == "integer":
         return FieldType("decimal", 19 + whole + scale, scale)
-    if kind.name == "decimal":
-        precision = kind.precision + whole + scale
+    if field_type.name == "decimal":
+        precision = field_type.precision + whole + scale
         if precision <= MAX_PRECISION:
-            return FieldType("decimal", precision, kind.scale + scale)
-    if kind.name == "string":
-        return kind
+            return FieldType("decimal", precision, field_type.scale + scale)
+    if field_type.name == "string":
+        return field_type
     raise ConfigurationError(
-        f"{place}: `unit` needs a decimal or an integer, not {kind}; say its `type`"
+        f"{place}: `unit` needs a decimal or an integer, not {field_type}; say its `type`"
     )

@@ -77,10 +77,10 @@ def entity_type(spec: EntitySpec, shape: ShapeLike, previous: Entity | None = No
     return Entity(spec.system, spec.name, key, tuple(ordered), spec.relations, spec.version)
 
 
-def _kept(name: str, kind: FieldType, previous: Entity) -> FieldType:
-    """The type that the field had, where that holds every value of `kind` as it is."""
-    old = next((field.type for field in previous.fields if field.name == name), kind)
-    return old if holds(old, kind) else kind
+def _kept(name: str, field_type: FieldType, previous: Entity) -> FieldType:
+    """The type that the field had, where that holds every value of `field_type` as it is."""
+    old = next((field.type for field in previous.fields if field.name == name), field_type)
+    return old if holds(old, field_type) else field_type
 
 
 def make_plan(spec: EntitySpec, entity: Entity, shape: ShapeLike) -> Plan:

@@ -165,30 +165,30 @@ def encoded(schema: Any, value: Any) -> bytes:
 
 @pytest.mark.parametrize("kind", TOPIC_KINDS)
 async def test_fixed_topics(
-    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, kind: TopicKind
+    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, topic_kind: TopicKind
 ) -> None:
     codec = SystemTopicCodec(schemas, bridge)
     await codec.open()
     key: SystemKey = (
         system_records.target("erp", "sales_order", {"order_no": "1"})
-        if kind in {"command", "receipt"}
+        if topic_kind in {"command", "receipt"}
         else "credit-watch:abc"
     )
-    await log.create_topics([TopicSpec(codec.topic(kind), partitions=1)])
-    entry = codec.entry(kind, key, SAMPLES[kind], [(headers.TRACEPARENT, b"00-1-2-01")])
-    await log.append(codec.topic(kind), [entry])
+    await log.create_topics([TopicSpec(codec.topic(topic_kind), partitions=1)])
+    entry = codec.entry(topic_kind, key, SAMPLES[topic_kind], [(headers.TRACEPARENT, b"00-1-2-01")])
+    await log.append(codec.topic(topic_kind), [entry])
 
-    [(seen_key, seen, told)] = reader.read(codec.topic(kind), 1)
+    [(seen_key, seen, told)] = reader.read(codec.topic(topic_kind), 1)
 
     assert seen_key == (key._asdict() if isinstance(key, Target) else key)
-    assert seen == as_dict(SAMPLES[kind])
+    assert seen == as_dict(SAMPLES[topic_kind])
     assert told[headers.SPECVERSION] == b"1.0"
     assert told[headers.ID].startswith(b"credit-watch")
-    assert told[headers.TYPE] == f"{bridge}.{kind}".encode()
+    assert told[headers.TYPE] == f"{bridge}.{topic_kind}".encode()
     assert told[headers.CONTENT_TYPE] == b"application/avro"
     assert told[headers.TRACEPARENT] == b"00-1-2-01"
-    assert await codec.decode(kind, entry.value or b"") == SAMPLES[kind]
-    assert codec.decode_key(kind, entry.key or b"") == key
+    assert await codec.decode(topic_kind, entry.value or b"") == SAMPLES[topic_kind]
+    assert codec.decode_key(topic_kind, entry.key or b"") == key
 
 
 def as_dict(record: SystemRecord) -> dict[str, Any]:

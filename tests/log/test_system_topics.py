@@ -51,13 +51,13 @@ async def opened() -> tuple[SystemTopicCodec, OneSchema]:
 @quick
 @given(KIND, st.binary(max_size=80), st.sampled_from(["own", "none", "foreign"]), SCHEMA_TEXTS)
 async def test_any_bytes_by_any_schema_are_a_record_or_unreadable(
-    kind: TopicKind, data: bytes, frame: str, schema: str
+    topic_kind: TopicKind, data: bytes, frame: str, schema: str
 ) -> None:
     codec, registry = await opened()
     registry.foreign = schema
     frames = {"own": b"\0\0\0\0\2", "none": b"", "foreign": b"\0\0\1\0\0"}
     value = frames[frame] + data
-    for read in (codec.decode(kind, value), _key(codec, kind, value)):
+    for read in (codec.decode(topic_kind, value), _key(codec, topic_kind, value)):
         try:
             await read
         except UnreadableRecord as unreadable:
@@ -65,31 +65,31 @@ async def test_any_bytes_by_any_schema_are_a_record_or_unreadable(
             assert text.encode()
 
 
-async def _key(codec: SystemTopicCodec, kind: TopicKind, key: bytes) -> Any:
-    return codec.decode_key(kind, key)
+async def _key(codec: SystemTopicCodec, topic_kind: TopicKind, key: bytes) -> Any:
+    return codec.decode_key(topic_kind, key)
 
 
 @quick
 @given(KIND, st.data())
 async def test_a_record_with_a_few_bytes_changed_is_a_record_or_unreadable(
-    kind: TopicKind, data: st.DataObject
+    topic_kind: TopicKind, data: st.DataObject
 ) -> None:
     codec, _ = await opened()
-    key: Any = Target("erp", "order", "{}") if kind in ("command", "receipt") else "id"
-    entry = codec.entry(kind, key, SAMPLES[kind])
+    key: Any = Target("erp", "order", "{}") if topic_kind in ("command", "receipt") else "id"
+    entry = codec.entry(topic_kind, key, SAMPLES[topic_kind])
     for own, decode in ((entry.value, codec.decode), (entry.key, _decoding_key(codec))):
         changed = bytearray(own or b"")
         for _ in range(data.draw(st.integers(1, 3))):
             changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
         try:
-            await decode(kind, bytes(changed))
+            await decode(topic_kind, bytes(changed))
         except UnreadableRecord:
             continue
 
 
 def _decoding_key(codec: SystemTopicCodec) -> Any:
-    async def decode(kind: TopicKind, key: bytes) -> Any:
-        return codec.decode_key(kind, key)
+    async def decode(topic_kind: TopicKind, key: bytes) -> Any:
+        return codec.decode_key(topic_kind, key)
 
     return decode
 
@@ -97,17 +97,17 @@ def _decoding_key(codec: SystemTopicCodec) -> Any:
 @quick
 @given(KIND, VALUES, st.data())
 async def test_a_record_of_any_fields_is_written_and_read_again_or_refused(
-    kind: TopicKind, value: Any, data: st.DataObject
+    topic_kind: TopicKind, value: Any, data: st.DataObject
 ) -> None:
     codec, _ = await opened()
-    name = data.draw(st.sampled_from([*SAMPLES[kind].__dataclass_fields__]))
-    record = replace(SAMPLES[kind], **{name: value})
-    key: Any = Target("erp", "order", "{}") if kind in ("command", "receipt") else "id"
+    name = data.draw(st.sampled_from([*SAMPLES[topic_kind].__dataclass_fields__]))
+    record = replace(SAMPLES[topic_kind], **{name: value})
+    key: Any = Target("erp", "order", "{}") if topic_kind in ("command", "receipt") else "id"
     try:
-        entry = codec.entry(kind, key, record)
+        entry = codec.entry(topic_kind, key, record)
     except UnreadableRecord:
         return
-    await codec.decode(kind, entry.value or b"")
+    await codec.decode(topic_kind, entry.value or b"")
 
 
 @pytest.mark.parametrize("where", ["field", "alone"])

@@ -49,22 +49,27 @@ SAMPLES: dict[TopicKind, SystemRecord] = {
 
 
 @pytest.mark.parametrize("kind", TOPIC_KINDS)
-def test_a_record_comes_back_as_it_was_written(kind: TopicKind) -> None:
-    assert system_records.decode(kind, system_records.encode(kind, SAMPLES[kind])) == SAMPLES[kind]
+def test_a_record_comes_back_as_it_was_written(topic_kind: TopicKind) -> None:
+    assert (
+        system_records.decode(topic_kind, system_records.encode(topic_kind, SAMPLES[topic_kind]))
+        == SAMPLES[topic_kind]
+    )
 
 
 @pytest.mark.parametrize("kind", TOPIC_KINDS)
-def test_the_schema_file_and_the_dataclass_have_the_same_fields(kind: TopicKind) -> None:
-    schema = json.loads(system_records.schema_texts(kind)[1])
+def test_the_schema_file_and_the_dataclass_have_the_same_fields(topic_kind: TopicKind) -> None:
+    schema = json.loads(system_records.schema_texts(topic_kind)[1])
     assert sorted(field["name"] for field in schema["fields"]) == sorted(
-        field.name for field in fields(SYSTEM_TOPICS[kind].record)
+        field.name for field in fields(SYSTEM_TOPICS[topic_kind].record)
     )
     assert schema["namespace"] == "bridge"
 
 
 @pytest.mark.parametrize("kind", TOPIC_KINDS)
-def test_enums_have_a_default_so_that_old_readers_survive_new_symbols(kind: TopicKind) -> None:
-    schema = json.loads(system_records.schema_texts(kind)[1])
+def test_enums_have_a_default_so_that_old_readers_survive_new_symbols(
+    topic_kind: TopicKind,
+) -> None:
+    schema = json.loads(system_records.schema_texts(topic_kind)[1])
     enums = [
         field["type"]
         for field in schema["fields"]
@@ -112,9 +117,11 @@ def test_commands_and_receipts_of_one_target_have_the_same_key_bytes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["approval", "audit", "dead"])
-def test_other_keys_are_text(kind: TopicKind) -> None:
+def test_other_keys_are_text(topic_kind: TopicKind) -> None:
     assert (
-        system_records.decode_key(kind, system_records.encode_key(kind, "erp.sales_order"))
+        system_records.decode_key(
+            topic_kind, system_records.encode_key(topic_kind, "erp.sales_order")
+        )
         == "erp.sales_order"
     )
 
@@ -131,8 +138,8 @@ def test_an_enum_symbol_that_does_not_exist_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", TOPIC_KINDS)
-def test_every_kind_has_a_topic_and_a_cloudevents_id(kind: TopicKind) -> None:
-    event_id, at = system_records.cloud_event(SAMPLES[kind])
-    assert SYSTEM_TOPICS[kind].topic in TOPICS
+def test_every_kind_has_a_topic_and_a_cloudevents_id(topic_kind: TopicKind) -> None:
+    event_id, at = system_records.cloud_event(SAMPLES[topic_kind])
+    assert SYSTEM_TOPICS[topic_kind].topic in TOPICS
     assert event_id.startswith("credit-watch")
     assert at == AT

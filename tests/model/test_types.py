@@ -19,8 +19,8 @@ TYPES = st.recursive(
 
 
 @given(TYPES)
-def test_the_text_of_a_type_is_the_type(kind: FieldType) -> None:
-    assert parse_type(str(kind)) == kind
+def test_the_text_of_a_type_is_the_type(field_type: FieldType) -> None:
+    assert parse_type(str(field_type)) == field_type
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_the_text_of_a_type_is_the_type(kind: FieldType) -> None:
         ),
     ],
 )
-def test_blanks_and_a_missing_scale_are_fine(text: str, kind: FieldType) -> None:
-    assert parse_type(text) == kind
+def test_blanks_and_a_missing_scale_are_fine(text: str, field_type: FieldType) -> None:
+    assert parse_type(text) == field_type
 
 
 @pytest.mark.parametrize(

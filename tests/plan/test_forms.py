@@ -91,19 +91,19 @@ KEYS = [
 ]
 
 
-def expected(kind: FieldType, value: Any) -> Any:
+def expected(field_type: FieldType, value: Any) -> Any:
     """What fastavro reads of a field."""
     if value is None:
         return None
-    if kind.name == "array":
-        assert kind.item is not None
-        return [expected(kind.item, each) for each in value]
-    if kind.name == "string" and isinstance(value, Decimal):
+    if field_type.name == "array":
+        assert field_type.item is not None
+        return [expected(field_type.item, each) for each in value]
+    if field_type.name == "string" and isinstance(value, Decimal):
         return str(text("numeric", value))
     return value
 
 
-def key_expected(kind: FieldType, value: Any) -> Any:
+def key_expected(field_type: FieldType, value: Any) -> Any:
     """What fastavro reads of a key field."""
     if isinstance(value, datetime):
         return instant_text(value) if value.tzinfo else value.isoformat(timespec="microseconds")
