@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge.agent.answer import Answer, collect, seal_answer
 from bridge.agent.context import BlockingContext, Context, key_of_event
-from bridge.agent.contract import Commands, Reads
+from bridge.agent.contract import Commands
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.error_trace import handler_trace
 from bridge.agent.handler_waits import HandlerWaiting
@@ -34,6 +34,7 @@ from bridge.model.error_text import describe_error
 from bridge.model.errors import RetryLater
 from bridge.model.event import Event
 from bridge.observe import Handled, HandlerFailed, Observer
+from bridge.ports.entity_reads import EntityReads
 from bridge.waiting import PartWaiting
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -58,7 +59,7 @@ class Attempts:
     def __init__(
         self,
         agent: DeclaredAgent,
-        reads: Reads,
+        reads: EntityReads,
         commands: Commands,
         *,
         clock: Callable[[], datetime],

@@ -8,7 +8,6 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from bridge.agent.contract import Events, Reads
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.parked import ParkedKeys
 from bridge.log.port import Record, TopicPartition
@@ -24,6 +23,8 @@ from bridge.model.errors import (
 from bridge.model.event import Event
 from bridge.model.framing import HEADER_SIZE
 from bridge.observe import Notice, Observer, ignore
+from bridge.ports.entity_reads import EntityReads
+from bridge.ports.event_decoder import EventDecoder
 from bridge.waiting import PartWaiting
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class BridgeReads:
     """
 
     def __init__(
-        self, calls: BridgeCalls, reads: Reads, clock: Callable[[], float] = monotonic
+        self, calls: BridgeCalls, reads: EntityReads, clock: Callable[[], float] = monotonic
     ) -> None:
         self._calls = calls
         self._reads = reads
@@ -121,24 +122,24 @@ class BridgeReads:
         """Of questions that were refused: when they were answered first after that."""
 
     async def get(self, entity: str, key: Any) -> Any | None:
-        """As Reads."""
+        """As EntityReads."""
         return await self._read(entity, "get", lambda: self._reads.get(entity, key))
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
-        """As Reads."""
+        """As EntityReads."""
         rows: list[Any | None] = await self._read(
             entity, "get", lambda: self._reads.get_many(entity, keys)
         )
         return rows
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
-        """As Reads."""
+        """As EntityReads."""
         return await self._read(
             entity, f"related {relation}", lambda: self._reads.related(entity, row, relation)
         )
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
-        """As Reads."""
+        """As EntityReads."""
         rows: list[Any] = await self._read(
             entity, "query", lambda: self._reads.query(entity, where, limit)
         )
@@ -179,17 +180,17 @@ def _waiting(entity: str, error: BridgeError) -> RetryLater:
 class BridgeEvents:
     """Events of records: in the bridge's loop until their schema was read, then at once."""
 
-    def __init__(self, calls: BridgeCalls, events: Events) -> None:
+    def __init__(self, calls: BridgeCalls, events: EventDecoder) -> None:
         self._calls = calls
         self._events = events
         self._frames: set[bytes] = set()
 
-    async def event(self, record: Record) -> Event | None:
-        """As Events."""
+    async def decode(self, record: Record) -> Event | None:
+        """As EventDecoder."""
         frame = (record.value or b"")[:HEADER_SIZE]
         if frame in self._frames:
-            return await self._events.event(record)
-        event: Event | None = await self._calls.call(lambda: self._events.event(record))
+            return await self._events.decode(record)
+        event: Event | None = await self._calls.call(lambda: self._events.decode(record))
         if event is not None:
             self._frames.add(frame)
         return event

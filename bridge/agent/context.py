@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequen
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.contract import Reads
 from bridge.agent.errors import NotFound
 from bridge.model.error_text import value_text
 from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
+from bridge.ports.entity_reads import EntityReads
 
 DEFAULT_LIMIT = 100
 
@@ -44,7 +44,7 @@ class Context:
     def __init__(
         self,
         event: Event,
-        reads: Reads,
+        reads: EntityReads,
         clock: Callable[[], datetime],
         logger: logging.LoggerAdapter[logging.Logger],
         handler: str,

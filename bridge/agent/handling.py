@@ -10,7 +10,7 @@ import tenacity
 from bridge.agent.answer import Answer
 from bridge.agent.attempt import Attempts, Failed, Sleep
 from bridge.agent.context import key_of_event
-from bridge.agent.contract import Events, HoldsKeys
+from bridge.agent.contract import HoldsKeys
 from bridge.agent.declared import DeclaredAgent, Handler
 from bridge.agent.error_trace import handler_trace
 from bridge.agent.lane import Written
@@ -24,6 +24,7 @@ from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.system_records import DeadLetter
 from bridge.observe import DeadLetterWritten as DeadLetterNotice
 from bridge.observe import Handled, HandlerFailed, Observer
+from bridge.ports.event_decoder import EventDecoder
 from bridge.waiting import PartWaiting, failure_of
 
 
@@ -40,7 +41,7 @@ class Handling:
     def __init__(
         self,
         agent: DeclaredAgent,
-        events: Events,
+        events: EventDecoder,
         attempts: Attempts,
         codec: SystemTopicCodec,
         parked: HoldsKeys | None,
@@ -94,7 +95,7 @@ class Handling:
 
     async def _event(self, record: Record) -> Event | None:
         try:
-            event = await self._events.event(record)
+            event = await self._events.decode(record)
         except RetryLater:
             event = await self._event_again(record)
         return None if event is None else _known(event)
@@ -110,7 +111,7 @@ class Handling:
             reraise=True,
         ):
             with attempt:
-                event = await self._events.event(record)
+                event = await self._events.decode(record)
                 self._waiting.tried(0, "", "decode")
                 return event
         raise AssertionError("tenacity ends with a result or an error")

@@ -31,7 +31,7 @@ from bridge.agent.bridge_calls import (
     BridgeReads,
     bridge_observer,
 )
-from bridge.agent.contract import Commands, Events, Reads
+from bridge.agent.contract import Commands
 from bridge.agent.declared import DeclaredAgent
 from bridge.agent.first_start import commit_ends, first_offsets, start_text, unread_topics
 from bridge.agent.handler_loop import HandlerLoop
@@ -48,6 +48,8 @@ from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import GroupMoved, Observer, ignore
+from bridge.ports.entity_reads import EntityReads
+from bridge.ports.event_decoder import EventDecoder
 from bridge.waiting import PartWaiting, failure_of
 
 MAX_THREADS = 64
@@ -108,8 +110,8 @@ class AgentRunner:
         bridge: str,
         log: Log,
         codec: SystemTopicCodec,
-        events: Events,
-        reads: Reads,
+        events: EventDecoder,
+        reads: EntityReads,
         commands: Commands,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,

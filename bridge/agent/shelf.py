@@ -1,4 +1,4 @@
-"""The legacy system of a test: rows in memory behind the port `Reads`.
+"""The legacy system of a test: rows in memory behind the port `EntityReads`.
 
 It counts queries as the gateway sends them: reads of one shape that wait at the same time are
 one query, and a row that was read stays known until it changes.

@@ -88,7 +88,7 @@ class Decoding:
                 value = await self._bridge.codec.decode(kind, record.value)
                 key = self._bridge.codec.decode_key(kind, record.key or b"")
                 return Decoded(record, kind=kind, key=key, fixed=value)
-            event = await self._bridge.events.event(record)
+            event = await self._bridge.events.decode(record)
         except ValueError as error:
             # Somebody else's record: shown as it is.
             return Decoded(record, unreadable=error_message(error))

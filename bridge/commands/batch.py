@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeGuard
 
-from bridge.commands.contract import CommandTable, Epochs, PartitionTransactions
+from bridge.commands.contract import Epochs, PartitionTransactions
 from bridge.commands.decision.decide import Await, Decision, Execute, Hold, Refuse, decide
 from bridge.commands.held.commands import DueCommands, HeldCommands, behind
 from bridge.commands.incoming import IncomingCommand
@@ -45,6 +45,7 @@ from bridge.model.errors import (
 )
 from bridge.model.receipt import Outcome, Receipt, State
 from bridge.model.specs import CommandSpec
+from bridge.ports.entity_mapping import EntityMapping
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class BatchExecution:
     def __init__(
         self,
         commands: Mapping[str, CommandSpec],
-        tables: Mapping[str, CommandTable],
+        tables: Mapping[str, EntityMapping],
         carrier: ExecutionStrategy,
         answered: ReceiptIndex,
         epochs: Epochs,

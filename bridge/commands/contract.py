@@ -7,44 +7,11 @@ without a ledger: decide -> log: intents -> Writer -> log: receipts, audit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
-from bridge.connector import Shape
 from bridge.log.port import TopicPartition, Transaction
-from bridge.model.types import Entity
-
-
-class CommandTable(Protocol):
-    """The target of a command: values outward to the source's own form, rows inward, through the
-    plan that also normalises changes, so that versions compare. Does no I/O.
-    """
-
-    @property
-    def table(self) -> str: ...
-
-    @property
-    def entity(self) -> Entity: ...
-
-    @property
-    def earlier(self) -> Sequence[Entity]:
-        """What the entity was before its table got another shape, the newest first."""
-
-    def entity_of(self, shape: Shape) -> Entity:
-        """The entity that rows of this shape are of."""
-
-    def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
-        """The source columns that these fields are made of. Raises Rejected (`bad_key`)."""
-
-    def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
-        """Values of these fields as the source has them, aligned with `columns`.
-
-        Raises Rejected (`bad_key`) that names the field.
-        """
-
-    def row(self, shape: Shape, raw: Any) -> Any:
-        """The row that a raw row becomes. Raises RowError."""
 
 
 class PartitionTransactions(Protocol):

@@ -16,7 +16,6 @@ from operator import itemgetter
 
 from bridge.commands.batch import BatchExecution
 from bridge.commands.contract import (
-    CommandTable,
     CrashPointHook,
     Epochs,
     NoEpochs,
@@ -42,6 +41,7 @@ from bridge.log.system_topics import ENTRY_OVERHEAD, SystemTopicCodec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.specs import SystemSpec
 from bridge.observe import CommandsHeld, Observer, ignore
+from bridge.ports.entity_mapping import EntityMapping
 from bridge.waiting import PartWaiting
 
 IDLE = 0.5
@@ -114,7 +114,7 @@ class CommandExecutor:
         codec: SystemTopicCodec,
         writer: Writer,
         ledger: bool,
-        tables: Mapping[str, CommandTable],
+        tables: Mapping[str, EntityMapping],
         epochs: Epochs | None = None,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,

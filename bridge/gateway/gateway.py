@@ -12,7 +12,6 @@ from typing import Any
 from bridge.connector import Reader
 from bridge.gateway.align import aligned
 from bridge.gateway.batch import Batcher
-from bridge.gateway.contract import Table
 from bridge.gateway.limit import Limiter
 from bridge.model.error_text import error_message
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
@@ -20,6 +19,7 @@ from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Observer, PartState, RowsRead, Throttled, ignore
+from bridge.ports.entity_mapping import EntityMapping
 
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
@@ -41,7 +41,7 @@ class Gateway:
         self,
         system: str,
         reader: Reader,
-        tables: Mapping[str, Table],
+        tables: Mapping[str, EntityMapping],
         limits: SystemLimits,
         *,
         observer: Observer = ignore,
@@ -129,7 +129,7 @@ class Gateway:
             await batcher.close()
         await self._reader.close()
 
-    def _table(self, entity: str) -> Table:
+    def _table(self, entity: str) -> EntityMapping:
         table = self._tables.get(entity)
         if table is None:
             there = ", ".join(sorted(self._tables)) or "none"
@@ -138,7 +138,7 @@ class Gateway:
             )
         return table
 
-    async def _lookup(self, table: Table, fields: Fields, values: Values) -> Rows:
+    async def _lookup(self, table: EntityMapping, fields: Fields, values: Values) -> Rows:
         shape = (table.entity.name, fields)
         batcher = self._batchers.get(shape)
         if batcher is None:
@@ -151,7 +151,7 @@ class Gateway:
         return list(await batcher.load(table.outward(fields, values)) or ())
 
     async def _fetch_all(
-        self, table: Table, fields: Fields, keys: list[Values], asked: int
+        self, table: EntityMapping, fields: Fields, keys: list[Values], asked: int
     ) -> Mapping[Values, Rows]:
         def key_of(row: TracedRow) -> Values:
             # In the source's own form, in which `7` and `007` are the same key.
@@ -166,7 +166,7 @@ class Gateway:
 
     async def _fetch(
         self,
-        table: Table,
+        table: EntityMapping,
         columns: tuple[str, ...],
         keys: list[Values],
         limit: int | None,
@@ -198,7 +198,7 @@ class Gateway:
             self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
 
 
-def key_values(table: Table, key: Any) -> Values:
+def key_values(table: EntityMapping, key: Any) -> Values:
     """The values of a key in the order of the entity's key fields. Raises Rejected (`bad_key`)."""
     names = table.entity.key
     if isinstance(key, Mapping):
@@ -218,7 +218,7 @@ def key_values(table: Table, key: Any) -> Values:
     return (key,)
 
 
-def _relation(table: Table, name: str) -> Relation:
+def _relation(table: EntityMapping, name: str) -> Relation:
     for relation in table.entity.relations:
         if relation.name == name:
             return relation

@@ -10,13 +10,6 @@ from bridge.model.event import Event
 from bridge.replay.select import Selection
 
 
-class Events(Protocol):
-    """Makes events out of change records."""
-
-    async def event(self, record: Record) -> Event | None:
-        """The event, or None for a tombstone. Raises RetryLater, or ValueError for no change."""
-
-
 class Picked(NamedTuple):
     """A selected record; `event` is None for a tombstone."""
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
-from bridge.replay.contract import Events, Picked, Sink
+from bridge.ports.event_decoder import EventDecoder
+from bridge.replay.contract import Picked, Sink
 from bridge.replay.select import Selection, incomplete, row_of
 
 AT_ONCE = 1000
@@ -51,7 +52,7 @@ Told = Callable[[Progress], None]
 
 async def replay(
     log: Log,
-    events: Events,
+    events: EventDecoder,
     selection: Selection,
     sink: Sink,
     *,
@@ -176,7 +177,7 @@ def _turns(records: Sequence[Record], picked: Sequence[Picked], rate: float) -> 
 
 async def _pick(
     records: list[Record],
-    events: Events,
+    events: EventDecoder,
     selection: Selection,
     tombstones: bool,
     fields: set[str],
@@ -194,7 +195,7 @@ async def _pick(
                 picked.append(Picked(record, None))
             continue
         try:
-            event = await events.event(record)
+            event = await events.decode(record)
             fits = event is not None and selection.fits(event)
         except BridgeError:
             raise

@@ -40,7 +40,7 @@ class RegistryEvents:
         self._decoders: dict[int, SchemaDecoder] = {}
         self._flights: SingleFlight[int, SchemaDecoder] = SingleFlight()
 
-    async def event(self, record: Record) -> Event | None:
+    async def decode(self, record: Record) -> Event | None:
         """The event, or None for a tombstone. Raises RetryLater while the registry is away,
         UnreadableChange (a ValueError) for a record that is no change, whatever it is.
         """

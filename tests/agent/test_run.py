@@ -405,7 +405,7 @@ async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_the
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
     await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(1, 31)])
-    events = [await RegistryEvents(here.registry, {}).event(r) for r in await here.raw(TOPIC)]
+    events = [await RegistryEvents(here.registry, {}).decode(r) for r in await here.raw(TOPIC)]
     place = {event.after.order_no: event.partition for event in events if event is not None}
     elsewhere = {number for number in place if place[number] != place["1"]}
     assert elsewhere

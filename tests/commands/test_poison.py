@@ -117,7 +117,7 @@ def test_a_key_of_any_type_and_any_value_is_decided(name: str) -> None:
 class BrokenTable:
     """A table whose plan has a defect."""
 
-    entity, table, earlier = TABLE.entity, TABLE.table, TABLE.earlier
+    spec, entity, earlier = TABLE.spec, TABLE.entity, TABLE.earlier
 
     def entity_of(self, shape: Any) -> Any:
         raise TextlessError

@@ -70,6 +70,8 @@ def shape_of(table: str, columns: Sequence[str]) -> Shape:
 class PaddedTable:
     """Fields are columns in lower case; key-like values are padded with zeros at the source."""
 
+    earlier: Sequence[Entity] = ()
+
     def __init__(
         self,
         name: str,

@@ -38,7 +38,7 @@ async def test_a_row_that_was_read_equals_after_of_the_same_state_field_by_field
     door = await gateway(here)
     try:
         for record in await here.raw("acme.erp.sales_order"):
-            event = await RegistryEvents(here.registry, {}).event(record)
+            event = await RegistryEvents(here.registry, {}).decode(record)
             assert event is not None
             read = await door.get("sales_order", event.key)
             assert read is not None

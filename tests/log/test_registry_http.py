@@ -218,7 +218,7 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
     events = RegistryEvents(registry, {})
     record = Record("t.erp.o", 0, 0, 0, b"", framing.header(7) + b"\xff", ())
     results = await asyncio.gather(
-        *(events.event(record) for _ in range(500)),
+        *(events.decode(record) for _ in range(500)),
         *(registry.schema(7) for _ in range(500)),
         return_exceptions=True,
     )
@@ -253,7 +253,7 @@ async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
     parsed = fastavro.parse_schema(json.loads(CHANGE_SCHEMA))
     fastavro.schemaless_writer(value, parsed, {**change, **about})
     with pytest.raises(ValueError, match=r"schema id 7 is that of erp\.o, and t\.erp\.p holds"):
-        await events.event(Record("t.erp.p", 0, 0, 0, b"", value.getvalue(), ()))
+        await events.decode(Record("t.erp.p", 0, 0, 0, b"", value.getvalue(), ()))
     replayed = [(headers.REPLAY, b"erp:1")]
     targets: list[tuple[str, list[tuple[str, bytes]]]] = [
         ("t.erp.o", []),
@@ -261,7 +261,7 @@ async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
         ("any.other.topic", replayed),
     ]
     for topic, more in targets:
-        event = await events.event(Record(topic, 0, 0, 0, key.getvalue(), value.getvalue(), more))
+        event = await events.decode(Record(topic, 0, 0, 0, key.getvalue(), value.getvalue(), more))
         assert event is not None
         assert event.after["no"] == "1"
     await registry.close()

@@ -213,6 +213,6 @@ async def test_an_id_under_which_the_registry_holds_no_schema_is_the_records_fau
         await codec.decode("command", value)
     record = Record("acme.erp.sales_order", 0, 0, 0, value, value, ())
     with pytest.raises(UnreadableChange, match="left out"):
-        await RegistryEvents(registry, {}).event(record)
+        await RegistryEvents(registry, {}).decode(record)
     await registry.close()
     await log.close()

@@ -64,7 +64,7 @@ class Running:
         found: list[Event] = []
         for number in range((await self.bridge.log.topics())[topic].partitions):
             for record in await between(self.bridge.log, TopicPartition(topic, number), 0):
-                event = await self.bridge.events.event(record)
+                event = await self.bridge.events.decode(record)
                 if event is not None:
                     found.append(event)
         return found

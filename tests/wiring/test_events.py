@@ -63,7 +63,7 @@ async def test_a_record_with_a_few_bytes_changed_is_an_event_or_unreadable(
                 changed[chance.randrange(len(changed))] = chance.randrange(256)
             parts[name] = bytes(changed[: chance.choice([len(changed), chance.randrange(60)])])
         try:
-            event = await events.event(record._replace(**parts))
+            event = await events.decode(record._replace(**parts))
         except UnreadableChange:
             outcomes["unreadable"] += 1
             continue
@@ -84,7 +84,7 @@ async def test_any_schema_and_any_bytes_are_an_event_or_unreadable(
     value = b"\0" + number.to_bytes(4, "big") + data
     record = Record(TOPIC, 0, 0, 0, data, value, [("ce_id", b"\xff")])
     with pytest.raises(UnreadableChange):
-        await RegistryEvents(registry, {}).event(record)
+        await RegistryEvents(registry, {}).decode(record)
 
 
 async def test_a_record_full_of_empty_names_is_read_in_no_time(own: tuple[World, Record]) -> None:
@@ -99,13 +99,13 @@ async def test_a_record_full_of_empty_names_is_read_in_no_time(own: tuple[World,
         number >>= 7
     count.append(number)
     # Of a create `before` is null, so that the names come right behind `after`.
-    (event,) = [await RegistryEvents(here.registry, {}).event(record)]
+    (event,) = [await RegistryEvents(here.registry, {}).decode(record)]
     assert event is not None
     away = value.index(event.position.encode()) - 2
     assert value[away] == 0
     full = value[:away] + bytes(count) + names + value[away:]
     started = time.process_time()
-    read = await RegistryEvents(here.registry, {}).event(record._replace(value=full))
+    read = await RegistryEvents(here.registry, {}).decode(record._replace(value=full))
     assert time.process_time() - started < 10
     assert read is not None
     assert len(read.unavailable) == 400_000

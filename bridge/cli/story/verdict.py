@@ -42,7 +42,7 @@ async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]
     try:
         while any(reader.position(place) < ends[place] for place in places):
             for record in await read_past_markers(reader, places, 1000, 1.0):
-                event = await bridge.events.event(record)
+                event = await bridge.events.decode(record)
                 if event is None:
                     continue
                 key = canonical_json(dict(event.key))

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.commands.contract import CommandTable
 from bridge.connector import Effect, Shape
 from bridge.model.argument_values import value_of
 from bridge.model.command import CommandRecord
 from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import Rejected
 from bridge.model.specs import ArgSpec, CommandSpec
+from bridge.ports.entity_mapping import EntityMapping
 
 Guard = Callable[[Shape | None, Any], None]
 
@@ -70,7 +70,7 @@ def _checked(arg: ArgSpec, value: Any) -> Any:
 
 def make_effect(
     spec: CommandSpec,
-    table: CommandTable,
+    table: EntityMapping,
     record: CommandRecord,
     *,
     key: Mapping[str, Any],
@@ -108,7 +108,7 @@ def make_effect(
         digest=record.digest,
         statement=spec.run,
         parameters=parameters,
-        table=table.table,
+        table=table.spec.table,
         key=columns,
         guard=guard,
         many=spec.many,

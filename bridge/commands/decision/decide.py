@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.commands.contract import CommandTable
 from bridge.commands.decision.arguments import check_args, find_command, make_effect
 from bridge.commands.decision.expectation import ExpectGuard
 from bridge.connector import Effect
@@ -19,6 +18,7 @@ from bridge.model.errors import UNAVAILABLE, Rejected
 from bridge.model.receipt import Outcome
 from bridge.model.specs import CommandSpec, Tier
 from bridge.model.system_records import Target
+from bridge.ports.entity_mapping import EntityMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Execute:
     """Carry it out now."""
 
     spec: CommandSpec
-    table: CommandTable
+    table: EntityMapping
     effect: Effect
 
 
@@ -87,7 +87,7 @@ def decide(
     record: CommandRecord,
     target: Target,
     commands: Mapping[str, CommandSpec],
-    tables: Mapping[str, CommandTable],
+    tables: Mapping[str, EntityMapping],
     now: datetime,
 ) -> Decision:
     """Check identity, deadline, declaration, key and arguments, and follow the tier.
@@ -109,7 +109,7 @@ def _undated(
     record: CommandRecord,
     target: Target,
     commands: Mapping[str, CommandSpec],
-    tables: Mapping[str, CommandTable],
+    tables: Mapping[str, EntityMapping],
 ) -> Decision:
     """What is to be done whatever its deadline is."""
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.commands.contract import CommandTable
 from bridge.connector import Shape
 from bridge.model.errors import Rejected
 from bridge.model.event import row_version
 from bridge.model.specs import CommandSpec
+from bridge.ports.entity_mapping import EntityMapping
 
 
 class Conflict(Rejected):
@@ -20,7 +20,9 @@ class Conflict(Rejected):
         self.version = version
 
 
-def version_of(spec: CommandSpec, table: CommandTable, shape: Shape | None, raw: Any) -> str | None:
+def version_of(
+    spec: CommandSpec, table: EntityMapping, shape: Shape | None, raw: Any
+) -> str | None:
     """The version that this command compares; None where there is no row. Raises RowError."""
     if shape is None or raw is None:
         return None
@@ -28,7 +30,7 @@ def version_of(spec: CommandSpec, table: CommandTable, shape: Shape | None, raw:
 
 
 def earlier_versions(
-    spec: CommandSpec, table: CommandTable, shape: Shape, raw: Any
+    spec: CommandSpec, table: EntityMapping, shape: Shape, raw: Any
 ) -> Iterator[str]:
     """The versions that the same row had before its table got another shape: whoever has read an
     event of then expects one of them, and nothing that it read has changed.
@@ -42,7 +44,7 @@ def earlier_versions(
 class ExpectGuard:
     """A guard: asked by the Writer under the row's lock with the current raw row."""
 
-    def __init__(self, spec: CommandSpec, table: CommandTable, expect: str) -> None:
+    def __init__(self, spec: CommandSpec, table: EntityMapping, expect: str) -> None:
         self._spec = spec
         self._table = table
         self._expect = expect

@@ -1,0 +1,49 @@
+"""An entity mapped onto its table: what the gateway and the executor of commands convert with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from bridge.connector import Shape
+from bridge.model.specs import EntitySpec
+from bridge.model.types import Entity
+
+
+class EntityMapping(Protocol):
+    """Converts field values to the source's own form and raw rows to rows of the entity.
+
+    Both go through the plan that also normalises changes, so that a row that was read and `after`
+    of the same state are equal, field by field, and their versions compare. Does no I/O.
+
+    `spec`: the declaration, with the name of the table.
+    `entity`: the type as of now; it follows the table's columns.
+    `earlier`: the types before the table changed its shape, newest first.
+    """
+
+    @property
+    def spec(self) -> EntitySpec: ...
+
+    @property
+    def entity(self) -> Entity: ...
+
+    @property
+    def earlier(self) -> Sequence[Entity]: ...
+
+    def entity_of(self, shape: Shape) -> Entity:
+        """The type of rows of this shape."""
+
+    def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The source columns of these fields, in the same order.
+
+        Raises Rejected (`bad_key`) for a field that doesn't exist or can't be queried by.
+        """
+
+    def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
+        """Values of these fields in the source's own form, aligned with `columns`.
+
+        Raises Rejected (`bad_key`), which names the field.
+        """
+
+    def row(self, shape: Shape, raw: Any) -> Any:
+        """Convert a raw row. Raises RowError."""
