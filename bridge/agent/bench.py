@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bridge.agent.answer import Answer
-from bridge.agent.attempt import Attempts
 from bridge.agent.contract import CommandTarget
 from bridge.agent.declared import OPS, DeclaredAgent, Handler
 from bridge.agent.infer import PlainRow
+from bridge.agent.pipeline.call import CallHandler
+from bridge.agent.pipeline.delivery import Delivery
 from bridge.agent.shelf import Shelf
+from bridge.log.port import Record
 from bridge.model.command import Command
 from bridge.model.error_text import describe_error
 from bridge.model.errors import Rejected
@@ -26,7 +28,6 @@ from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import encode, encode_key
 from bridge.model.types import Entity, Relation
-from bridge.observe import ignore
 
 T = TypeVar("T")
 MAX_COMMAND_BYTES = 899_000
@@ -80,16 +81,15 @@ class Bench(AbstractContextManager["Bench"]):
         self._count = 0
         self._runner: asyncio.Runner | None = None
         self._delivering: asyncio.Task[Any] | None = None
-        self._attempts: Attempts | None = None
+        self._call: CallHandler | None = None
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
-        self._attempts = Attempts(
+        self._call = CallHandler(
             self._agent,
             self._shelf,
             _AnyCommand(),
             clock=self._clock,
-            observer=ignore,
             is_ended=lambda _: self._is_interrupted(),
         )
         return self
@@ -215,12 +215,13 @@ class Bench(AbstractContextManager["Bench"]):
         for event in events:
             for handler in self._agent.handlers:
                 if handler.wants(event) and not self._agent.is_echo(handler, event):
-                    answers += await self._at_once(handler, event)
+                    answers += await self._handle_once(handler, event)
         return answers
 
-    async def _at_once(self, handler: Handler, event: Event) -> list[Answer]:
-        assert self._attempts is not None, "only while the bench is entered"  # noqa: S101
-        answers = await self._attempts.once(handler, event)
+    async def _handle_once(self, handler: Handler, event: Event) -> list[Answer]:
+        assert self._call is not None, "only while the bench is entered"  # noqa: S101
+        record = Record(event.topic, event.partition, event.offset, 0, None, None, ())
+        answers = await self._call(Delivery(event, handler, record))
         for answer in answers:
             _check_record(answer)
         return answers

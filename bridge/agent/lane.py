@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from bridge.agent.pipeline.delivery import OutgoingEntry
 from bridge.agent.window import Window
 from bridge.log.port import Entry, Record, TopicPartition
 
 OFFSETS_EVERY = 0.5
 """Seconds between transactions that only move offsets."""
-
-
-class Written(NamedTuple):
-    """An entry that an event's handling leads to, and its topic."""
-
-    topic: str
-    entry: Entry
 
 
 @dataclass(slots=True, eq=False)
@@ -29,9 +22,9 @@ class Lane:
     """
 
     place: TopicPartition
-    window: Window[Record, Written]
+    window: Window[Record, OutgoingEntry]
     wrote_at: float
-    entries: list[Written] = field(default_factory=list)
+    entries: list[OutgoingEntry] = field(default_factory=list)
     upto: int | None = None
     dropped: bool = False
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -53,6 +53,15 @@ def never_passes(error: BaseException | None) -> bool:
     return isinstance(error, _NEVER_PASS)
 
 
+def is_final_failure(error: BaseException, faults: int, attempts: int) -> bool:
+    """Whether the event is given up after this error, the handler's `faults`th one of at most
+    `attempts`. What is unavailable is waited for without end.
+    """
+    if isinstance(error, RetryLater):
+        return False
+    return faults >= attempts or never_passes(error)
+
+
 def wait_after_failure(backoff: Backoff, failures: int, chance: Chance = random.random) -> float:
     """Seconds to wait after so many failures: three quarters to five quarters of its ceiling."""
     return backoff.ceiling(failures) * (0.75 + chance() / 2)

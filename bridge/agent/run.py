@@ -21,7 +21,6 @@ from typing import Any
 
 import tenacity
 
-from bridge.agent.attempt import Attempts, Sleep
 from bridge.agent.blocked_loop import BlockedLoopWatch
 from bridge.agent.bridge_calls import (
     BridgeCalls,
@@ -36,9 +35,11 @@ from bridge.agent.declared import DeclaredAgent
 from bridge.agent.first_start import commit_ends, first_offsets, start_text, unread_topics
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.handler_slots import HandlerSlots
-from bridge.agent.handling import Handling
-from bridge.agent.lane import OFFSETS_EVERY, Lane, Written
+from bridge.agent.lane import OFFSETS_EVERY, Lane
 from bridge.agent.parked import ParkedKeys
+from bridge.agent.pipeline.build import PipelineDependencies, build_pipeline
+from bridge.agent.pipeline.delivery import OutgoingEntry
+from bridge.agent.pipeline.retry import Sleep
 from bridge.agent.retry_waits import Backoff
 from bridge.agent.window import Slot, Window
 from bridge.log.group_progress import GroupProgress
@@ -64,7 +65,7 @@ GRACE = 2.0
 LEAVE = 0.5
 """Seconds that those which were cancelled then have to take their leave; blocking ones don't."""
 
-_Job = tuple[Lane, Slot[Record, Written]]
+_Job = tuple[Lane, Slot[Record, OutgoingEntry]]
 
 
 def agent_group(bridge: str, agent: str) -> str:
@@ -228,9 +229,9 @@ class AgentRunner:
         await self._slots.resume(job)
         self._idle.clear()
 
-    def _open_handlers(self) -> HandlerLoop[_Job, list[Written]]:
+    def _open_handlers(self) -> HandlerLoop[_Job, list[OutgoingEntry]]:
         """The handlers' loop, and all that runs in it."""
-        loop: HandlerLoop[_Job, list[Written]] = HandlerLoop(
+        loop: HandlerLoop[_Job, list[OutgoingEntry]] = HandlerLoop(
             f"handlers-{self._agent.name}",
             lambda job: handling.handle(job[1].item, job[1].results),
             self._handled,
@@ -238,7 +239,6 @@ class AgentRunner:
             give_up=lambda job, error: handling.give_up(job[1].item, job[1].results, error),
         )
         calls = BridgeCalls(loop)
-        observer = bridge_observer(calls, self._observer)
 
         async def rest(seconds: float) -> None:
             job = loop.current_job()
@@ -249,31 +249,24 @@ class AgentRunner:
             await self._sleep(seconds)
             await calls.call(lambda: self._resumed(job))
 
-        waiting = BridgePartWaiting(calls, self._waiting)
-        attempts = Attempts(
+        handling = build_pipeline(
             self._agent,
-            BridgeReads(calls, self._reads),
-            self._commands,
-            clock=self._clock,
-            sleep=self._sleep,
-            rest=rest,
-            backoff=self._backoff,
-            threads=self._threads,
-            observer=observer,
-            is_ended=loop.is_ended,
-            waiting=waiting,
-        )
-        handling = Handling(
-            self._agent,
-            BridgeEvents(calls, self._events),
-            attempts,
-            self._codec,
-            None if self._parked is None else BridgeParkedKeys(calls, self._parked),
-            max_record_bytes=self._log.max_record_bytes,
-            clock=self._clock,
-            sleep=self._sleep,
-            observer=observer,
-            waiting=waiting,
+            PipelineDependencies(
+                decoder=BridgeEvents(calls, self._events),
+                reads=BridgeReads(calls, self._reads),
+                commands=self._commands,
+                codec=self._codec,
+                parked_keys=None if self._parked is None else BridgeParkedKeys(calls, self._parked),
+                max_record_bytes=self._log.max_record_bytes,
+                clock=self._clock,
+                sleep=self._sleep,
+                rest=rest,
+                backoff=self._backoff,
+                threads=self._threads,
+                is_ended=loop.is_ended,
+                observer=bridge_observer(calls, self._observer),
+                waiting=BridgePartWaiting(calls, self._waiting),
+            ),
         )
         return loop
 
@@ -387,7 +380,9 @@ class AgentRunner:
             self._idle.clear()
         self._handlers.send()
 
-    def _handled(self, job: _Job, written: list[Written] | None, error: Exception | None) -> None:
+    def _handled(
+        self, job: _Job, written: list[OutgoingEntry] | None, error: Exception | None
+    ) -> None:
         """What became of a job; called in the bridge's loop."""
         lane, slot = job
         self._slots.end(job)

@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.agent.handling import AgentStopped
+from bridge.agent.pipeline.park import AgentStopped
 from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from bridge import Command
 from bridge.agent import Agent, Context
-from bridge.agent.attempt import Failed
 from bridge.agent.error_trace import error_trace
 from bridge.agent.handler_slots import HandlerSlots
-from bridge.agent.handling import AgentStopped
+from bridge.agent.pipeline.delivery import EventGivenUp
+from bridge.agent.pipeline.park import AgentStopped
 from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
 from bridge.agent.run import AgentRunner
 from bridge.model.command import CommandRecord
@@ -27,7 +27,7 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Handled, HandlerFailed, Notice
-from tests.agent.test_attempt import EVENT, attempts, handler_of
+from tests.agent.test_call import attempts, delivery, handler_of
 from tests.agent.test_run import running
 from tests.agent.world import World, world
 from tests.waiting import until
@@ -112,8 +112,8 @@ async def test_each_try_says_why_it_failed_and_when_the_next_one_is() -> None:
     agent = handler_of(fails, attempts=4, first_wait_s=2, longest_wait_s=5)
     tried = attempts(agent, notices, slept)
     tried._chance = iter((0.0, 0.5, 0.9)).__next__
-    with pytest.raises(Failed, match="fails") as given_up:
-        await tried.handle(agent.handlers[0], EVENT)
+    with pytest.raises(EventGivenUp, match="fails") as given_up:
+        await tried(delivery(agent))
     assert given_up.value.__cause__ is not None
     assert error_trace(given_up.value.__cause__).count("in fails") == 1
     failed = [n for n in notices if isinstance(n, HandlerFailed)]
@@ -128,7 +128,7 @@ async def test_how_long_a_handler_took_is_told_of_each_try_without_the_waits_bet
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("bridge.agent.attempt.perf_counter", lambda: now[0])
+    monkeypatch.setattr("bridge.agent.pipeline.observe.perf_counter", lambda: now[0])
     left = iter((ConnectionError("away"), ConnectionError("still away")))
 
     async def shaky(event: Event, ctx: Any) -> None:
@@ -143,14 +143,14 @@ async def test_how_long_a_handler_took_is_told_of_each_try_without_the_waits_bet
     agent = handler_of(shaky, attempts=3)
     tried = attempts(agent, notices, [])
     tried._rest = sleep
-    await tried.handle(agent.handlers[0], EVENT)
+    await tried(delivery(agent))
     took = [(n.outcome, n.seconds) for n in notices if isinstance(n, Handled)]
     assert took == [("retry", 1.0), ("retry", 1.0), ("done", 1.0)]
 
     left = iter((ConnectionError("away"),) * 3)
     notices.clear()
-    with pytest.raises(Failed):
-        await tried.handle(agent.handlers[0], EVENT)
+    with pytest.raises(EventGivenUp):
+        await tried(delivery(agent))
     took = [(n.outcome, n.seconds) for n in notices if isinstance(n, Handled)]
     assert took == [("retry", 1.0), ("retry", 1.0), ("parked", 1.0)]
 

@@ -15,7 +15,7 @@ import pytest
 
 from bridge import Agent, Command, Event, provenance
 from bridge.agent import Context
-from bridge.agent.handling import AgentStopped
+from bridge.agent.pipeline.park import AgentStopped
 from bridge.agent.retry_waits import Backoff
 from bridge.agent.run import AgentRunner, agent_group
 from bridge.gateway import Gateway, Systems

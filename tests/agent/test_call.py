@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 
 from bridge.agent import Agent
-from bridge.agent.attempt import Attempts, Failed
 from bridge.agent.contract import CommandTarget
+from bridge.agent.handler_waits import HandlerWaiting
+from bridge.agent.pipeline.call import CallHandler
+from bridge.agent.pipeline.delivery import Delivery, EventGivenUp
+from bridge.agent.pipeline.observe import ObserveTries
+from bridge.agent.pipeline.retry import Retry
 from bridge.agent.shelf import Shelf
+from bridge.log.port import Record
 from bridge.model.command import Command
 from bridge.model.contain import EscapingError
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.types import Entity, Field, FieldType
 from bridge.observe import Handled, Notice
+from bridge.waiting import PartWaiting
 from tests.waiting import PATIENCE
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -43,7 +49,9 @@ def attempts(
     notices: list[Notice],
     slept: list[float],
     is_ended: Callable[[Any], bool] = lambda _: False,
-) -> Attempts:
+) -> Retry:
+    """A handler that is called, observed and tried again."""
+
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         await asyncio.sleep(0)
@@ -52,15 +60,27 @@ def attempts(
         return NOW
 
     declared = Declared(**{"erp.touch": CommandTarget("erp", "thing", ("id",), ("id",))})
-    return Attempts(
+    call = CallHandler(
         agent,
         Shelf({"erp.thing": [{"id": 1}]}, {}, {}, clock),
         declared,
         clock=clock,
-        sleep=sleep,
-        observer=notices.append,
         is_ended=is_ended,
     )
+    observer = notices.append
+    waiting = HandlerWaiting(agent.name, PartWaiting("agent", agent.name, observer), observer)
+    return Retry(
+        agent,
+        waiting,
+        observer,
+        sleep=sleep,
+        rest=sleep,
+        then=ObserveTries(agent, observer, then=call),
+    )
+
+
+def delivery(agent: Agent) -> Delivery:
+    return Delivery(EVENT, agent.handlers[0], Record("t", 0, 0, 0, None, None, ()))
 
 
 def handler_of(run: Callable[..., Any], **options: Any) -> Agent:
@@ -81,7 +101,7 @@ async def test_a_handler_that_fails_now_and_then_is_tried_again_with_back_off() 
         return Command("erp.touch", key=1)
 
     agent = handler_of(shaky)
-    answers = await attempts(agent, notices, slept).handle(agent.handlers[0], EVENT)
+    answers = await attempts(agent, notices, slept)(delivery(agent))
     assert [answer.record.key for answer in answers] == ['{"id":1}']
     assert len(slept) == 2
     assert [n.outcome for n in notices if isinstance(n, Handled)] == ["retry", "retry", "done"]
@@ -94,8 +114,8 @@ async def test_a_handler_that_keeps_failing_is_given_up_with_its_error() -> None
         raise ValueError("never")
 
     agent = handler_of(broken, attempts=3)
-    with pytest.raises(Failed) as failed:
-        await attempts(agent, [], slept).handle(agent.handlers[0], EVENT)
+    with pytest.raises(EventGivenUp) as failed:
+        await attempts(agent, [], slept)(delivery(agent))
     assert failed.value.attempts == 3
     assert isinstance(failed.value.__cause__, ValueError)
     assert len(slept) == 2
@@ -110,8 +130,8 @@ async def test_a_handler_that_waited_for_something_cancelled_has_failed() -> Non
         await other
 
     agent = handler_of(careless, attempts=2)
-    with pytest.raises(Failed) as failed:
-        await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    with pytest.raises(EventGivenUp) as failed:
+        await attempts(agent, [], [])(delivery(agent))
     assert "cancelled" in str(failed.value.__cause__)
 
 
@@ -124,7 +144,7 @@ async def test_a_handler_ends_when_the_agent_does() -> None:
 
     agent = handler_of(slow)
     work = attempts(agent, [], [], lambda _: True)
-    running = asyncio.create_task(work.handle(agent.handlers[0], EVENT))
+    running = asyncio.create_task(work(delivery(agent)))
     await begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -137,8 +157,8 @@ async def test_a_plain_handler_that_asks_an_iterator_for_too_much_has_failed() -
 
     agent = handler_of(careless, attempts=2)
     async with asyncio.timeout(10):
-        with pytest.raises(Failed) as failed:
-            await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+        with pytest.raises(EventGivenUp) as failed:
+            await attempts(agent, [], [])(delivery(agent))
     assert "StopIteration" in str(failed.value.__cause__)
 
 
@@ -195,8 +215,8 @@ async def test_whatever_a_handler_ends_by_it_has_failed_and_is_tried_again(
     agent = handler_of(run, attempts=2)
     slept: list[float] = []
     async with asyncio.timeout(PATIENCE):
-        with pytest.raises(Failed) as failed:
-            await attempts(agent, [], slept).handle(agent.handlers[0], EVENT)
+        with pytest.raises(EventGivenUp) as failed:
+            await attempts(agent, [], slept)(delivery(agent))
     assert failed.value.attempts == 2
     assert isinstance(failed.value.__cause__, Exception)
     assert len(slept) == 1
@@ -211,7 +231,7 @@ async def test_a_handler_that_a_library_cancelled_and_that_ended_well_has_not_fa
         return Command("erp.touch", key=1)
 
     agent = handler_of(in_time)
-    [answer] = await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    [answer] = await attempts(agent, [], [])(delivery(agent))
     assert answer.record.name == "erp.touch"
     task = asyncio.current_task()
     assert task is not None
@@ -267,7 +287,7 @@ def in_a_loop_of_its_own(event: Event, ctx: Any) -> Command:
 async def test_an_async_function_reads_whatever_it_is_wrapped_in(run: Callable[..., Any]) -> None:
     agent = handler_of(run)
     async with asyncio.timeout(PATIENCE):
-        answers = await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+        answers = await attempts(agent, [], [])(delivery(agent))
     assert [answer.record.name for answer in answers] == ["erp.touch"]
 
 
@@ -317,7 +337,7 @@ async def test_an_outage_of_the_legacy_system_never_uses_up_the_attempts() -> No
             raise RetryLater("the ERP is away")
 
     agent = handler_of(unlucky, attempts=2)
-    await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    await attempts(agent, [], [])(delivery(agent))
     assert len(tries) == 40
 
 
@@ -340,8 +360,8 @@ async def test_an_answer_that_can_never_be_sealed_is_given_up_at_once(
         return answer
 
     agent = handler_of(wrong)
-    with pytest.raises(Failed) as failed:
-        await attempts(agent, [], slept).handle(agent.handlers[0], EVENT)
+    with pytest.raises(EventGivenUp) as failed:
+        await attempts(agent, [], slept)(delivery(agent))
     assert isinstance(failed.value.__cause__, Rejected)
     assert failed.value.__cause__.code == code
     assert slept == []
@@ -353,8 +373,8 @@ async def test_handling_an_event_again_gives_the_same_command_ids() -> None:
 
     agent = handler_of(two)
     work = attempts(agent, [], [])
-    first = await work.handle(agent.handlers[0], EVENT)
-    second = await work.handle(agent.handlers[0], EVENT)
+    first = await work(delivery(agent))
+    second = await work(delivery(agent))
     assert [a.record.id for a in first] == [a.record.id for a in second]
     assert len({a.record.id for a in first}) == 2
 
@@ -364,6 +384,6 @@ async def test_an_expected_version_is_narrowed_to_the_commands_guards() -> None:
         return Command("erp.touch", key=1, expect=event.version)
 
     agent = handler_of(guarded)
-    answers = await attempts(agent, [], []).handle(agent.handlers[0], EVENT)
+    answers = await attempts(agent, [], [])(delivery(agent))
     assert answers[0].record.expect == EVENT.version.guarded(("id",))
     assert type(answers[0].record.expect) in {str, type(EVENT.version)}

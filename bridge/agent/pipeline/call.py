@@ -1,0 +1,157 @@
+"""Calls the handler, whatever kind of callable it is, and seals the commands that it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from bridge.agent.answer import Answer, collect, seal_answer
+from bridge.agent.context import BlockingContext, Context
+from bridge.agent.contract import Commands
+from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.agent.pipeline.delivery import Delivery
+from bridge.model.command import Command
+from bridge.model.contain import EscapingError, contained
+from bridge.model.event import Event
+from bridge.ports.entity_reads import EntityReads
+
+
+def _never(_task: asyncio.Task[Any]) -> bool:
+    return False
+
+
+class CallHandler:
+    """The innermost step: one try of one handler, whose error comes out as an Exception.
+
+    `threads`: where handlers run that aren't async (None: the loop's own).
+    `is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or a library of it,
+    cancelled it.
+    """
+
+    def __init__(
+        self,
+        agent: DeclaredAgent,
+        reads: EntityReads,
+        commands: Commands,
+        *,
+        clock: Callable[[], datetime],
+        threads: Executor | None = None,
+        is_ended: Callable[[asyncio.Task[Any]], bool] = _never,
+    ) -> None:
+        self._agent = agent
+        self._reads = reads
+        self._commands = commands
+        self._clock = clock
+        self._threads = threads
+        self._is_ended = is_ended
+        self._logger = logging.LoggerAdapter(
+            logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
+        )
+
+    async def __call__(self, delivery: Delivery) -> list[Answer]:
+        """As HandleEvent; raises what the handler raises, and Rejected for a command that can't be
+        sealed.
+        """
+        handler, event = delivery.handler, delivery.event
+        context = Context(event, self._reads, self._clock, self._logger, handler.name)
+        commands = await self._commands_of(handler, event, context)
+        return [
+            seal_answer(
+                command,
+                agent=self._agent,
+                handler=handler,
+                event=event,
+                ordinal=ordinal,
+                commands=self._commands,
+                now=self._clock(),
+            )
+            for ordinal, command in enumerate(commands)
+        ]
+
+    async def _commands_of(self, handler: Handler, event: Event, context: Context) -> list[Command]:
+        """What the handler returned. Whatever it raises comes out as an Exception, so that it has
+        failed like any other and ends nothing but itself.
+        """
+        try:
+            if handler.form == "coroutine":
+                returned = await handler.run(event, context)
+            else:
+                returned = await self._run(handler, event, context)
+            commands = [] if returned is None else await collect(returned)
+        except Exception:
+            await self._forget_cancelling()
+            raise
+        except BaseException as error:
+            task = _current_task()
+            if task is None or self._is_ended(task) or _interrupted(error):
+                raise
+            # Let through, the event would be neither done nor failed, and hold its partition up.
+            await self._forget_cancelling()
+            if isinstance(error, asyncio.CancelledError):
+                raise EscapingError(
+                    "something that the handler waited for, or its own task, was cancelled"
+                ) from error
+            raise contained(error, "the handler") from error
+        task = _current_task()
+        if task is not None and task.cancelling():
+            await self._forget_cancelling()
+        return commands
+
+    async def _forget_cancelling(self) -> None:
+        """A library cancelled the task of its handler (as some do for a time-out), and nobody took
+        that back: it is meant for the handler, which has ended.
+        """
+        task = _current_task()
+        if task is None or not task.cancelling() or self._is_ended(task):
+            return
+        while task.uncancel():
+            pass
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+    async def _run(self, handler: Handler, event: Event, context: Context) -> Any:
+        if handler.form == "async_generator":
+            return handler.run(event, context)
+        loop = asyncio.get_running_loop()
+        blocking = BlockingContext(context, loop)
+        # A plain generator is run to its end in the thread, where its reads may wait.
+        returned = await loop.run_in_executor(
+            self._threads, _run_plain, handler.run, event, blocking
+        )
+        # An async function behind a plain wrapper: its reads are awaited, as `blocking` notices.
+        return await returned if inspect.isawaitable(returned) else returned
+
+
+def _run_plain(run: Callable[..., Any], event: Event, context: BlockingContext) -> Any:
+    try:
+        returned = run(event, context)
+        return list(returned) if isinstance(returned, Iterator) else returned
+    except StopIteration as error:
+        # No future can hold one: whoever waits for the thread would wait for ever (until 3.12).
+        raise RuntimeError("the handler raised StopIteration") from error
+    except BaseException as error:
+        # Nor does a task live on that is woken with some of these.
+        raise contained(error, "the handler") from error
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """None outside of the loop: where a coroutine is closed."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether this is Ctrl-C: of a test bench, since a bridge's handlers run in other threads."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+    )

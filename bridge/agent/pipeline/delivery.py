@@ -1,0 +1,60 @@
+"""The signature that every step of the pipeline has, and what passes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from bridge.agent.declared import Handler
+from bridge.log.port import Entry, Record
+from bridge.model.event import Event
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One event on its way to one handler.
+
+    `record`: the change record that the event was decoded from.
+    `faults`: how often the handler has failed so far; waits for an unavailable system don't count.
+    """
+
+    event: Event
+    handler: Handler
+    record: Record
+    faults: int = 0
+
+
+HandleEvent = Callable[[Delivery], Awaitable[list[Result]]]
+"""Handles an event and returns what came of it, in order: sealed commands near the handler, log
+entries outside of `EncodeCommands`.
+
+Called once for each delivery, for many of them at once, in the event loop of the handlers. May be
+cancelled: nothing of the event has been written then. Raises EventGivenUp when nothing but dead-lettering
+is left, AgentStopped when the agent has to end.
+"""
+
+
+class OutgoingEntry(NamedTuple):
+    """An entry to write for an event: a command or a dead letter."""
+
+    topic: str
+    entry: Entry
+
+
+class EventGivenUp(Exception):
+    """No further try can handle the event; `__cause__` says why.
+
+    `attempts`: how often the handler was called for it.
+    """
+
+    def __init__(self, handler: Handler, attempts: int) -> None:
+        super().__init__(handler.name)
+        self.attempts = attempts
+
+
+async def no_results() -> list[Result]:
+    """What a step returns that ends the delivery without a result."""
+    return []

@@ -1,0 +1,50 @@
+"""Sealed commands as entries of the commands topic."""
+
+from __future__ import annotations
+
+from bridge.agent.answer import Answer
+from bridge.agent.pipeline.delivery import Delivery, EventGivenUp, HandleEvent, OutgoingEntry
+from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_size
+from bridge.model import headers
+from bridge.model.errors import Rejected
+from bridge.model.event import Event
+
+
+class EncodeCommands:
+    """Encodes the commands of a handler; gives the event up where one can't be written."""
+
+    def __init__(
+        self, codec: SystemTopicCodec, max_entry_bytes: int, *, then: HandleEvent[Answer]
+    ) -> None:
+        self._codec = codec
+        self._max_entry_bytes = max_entry_bytes
+        self._then = then
+
+    async def __call__(self, delivery: Delivery) -> list[OutgoingEntry]:
+        """As HandleEvent."""
+        answers = await self._then(delivery)
+        return [self._encode(answer, delivery) for answer in answers] if answers else []
+
+    def _encode(self, answer: Answer, delivery: Delivery) -> OutgoingEntry:
+        try:
+            entry = self._codec.entry(
+                "command", answer.target, answer.record, _headers_of(delivery.event)
+            )
+        except UnreadableRecord as error:
+            raise EventGivenUp(delivery.handler, 1) from error
+        size = entry_size(entry)
+        if size > self._max_entry_bytes:
+            raise EventGivenUp(delivery.handler, 1) from Rejected(
+                "record_too_large",
+                f"command {answer.record.name} takes {size} bytes; the log takes "
+                f"{self._max_entry_bytes}",
+            )
+        return OutgoingEntry(self._codec.topic("command"), entry)
+
+
+def _headers_of(event: Event) -> list[tuple[str, bytes]]:
+    """What a command's record takes over from the event that led to it."""
+    pairs = [(headers.TRACEPARENT, event.traceparent.encode())] if event.traceparent else []
+    if event.replayed:
+        pairs.append((headers.REPLAY, event.id.encode()))
+    return pairs

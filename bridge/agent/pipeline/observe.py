@@ -1,0 +1,39 @@
+"""A notice of each try: how it ended, how long it took, how many commands came of it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from bridge.agent.answer import Answer
+from bridge.agent.declared import DeclaredAgent
+from bridge.agent.pipeline.delivery import Delivery, HandleEvent
+from bridge.agent.retry_waits import is_final_failure
+from bridge.observe import Handled, Observer
+
+
+class ObserveTries:
+    """Notices every try as `done`, `retry` or `parked`. The waits between tries count to none."""
+
+    def __init__(
+        self, agent: DeclaredAgent, observer: Observer, *, then: HandleEvent[Answer]
+    ) -> None:
+        self._agent = agent
+        self._observer = observer
+        self._then = then
+
+    async def __call__(self, delivery: Delivery) -> list[Answer]:
+        """As HandleEvent."""
+        started = perf_counter()
+        try:
+            answers = await self._then(delivery)
+        except Exception as error:
+            is_final = is_final_failure(error, delivery.faults + 1, self._agent.attempts)
+            self._notice(delivery, "parked" if is_final else "retry", started, 0)
+            raise
+        self._notice(delivery, "done", started, len(answers))
+        return answers
+
+    def _notice(self, delivery: Delivery, outcome: str, started: float, commands: int) -> None:
+        seconds = perf_counter() - started
+        handler, entity = delivery.handler.name, delivery.event.entity
+        self._observer(Handled(self._agent.name, handler, entity, outcome, seconds, commands))
