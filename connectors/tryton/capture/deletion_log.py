@@ -1,43 +1,46 @@
-"""Deletions as the ERP's own log tells them: of which model, but not of which rows."""
+"""Deletions in the ERP's own log: it says of which model, but not which rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.tryton.capture.checkpoint import ModelState
-from connectors.tryton.capture.poll import DELETION_LOG_MODEL, Poll
+from connectors.tryton.capture.poll import DELETION_LOG_MODEL, PollQueries
 from connectors.tryton.capture.recent_changes import RecentChanges
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.http.errors import NoSession
 from connectors.tryton.metadata.model import ID
 
-MAX_ATTRIBUTED_ENTRIES = 1000
-"""Entries at once, of which nobody asks what each one tells."""
+MAX_ATTRIBUTED_ENTRIES: Final = 1000
+"""Entries of one poll that are attributed to their models; of more, any model may have lost rows."""
 
 
 class DeletionLog:
-    """Reads the log where this user may, and says of which models the ids are to be listed."""
+    """Reads the log where this user may, and says of which models the ids are to be listed.
+
+    `trouble` says why it can't be read for now.
+    """
 
     def __init__(
-        self, client: TrytonClient, look: Poll, overlap: int, saved: ModelState | None
+        self, client: TrytonClient, queries: PollQueries, overlap: int, state: ModelState | None
     ) -> None:
         self._client = client
-        self._look = look
+        self._queries = queries
         self._overlap = overlap
-        self._recent = None if saved is None else saved.recent
+        self._recent = None if state is None else state.recent
         self.trouble = ""
 
     @property
-    def saved(self) -> ModelState | None:
+    def state(self) -> ModelState | None:
         """For the checkpoint."""
         return ModelState(self._recent) if self._recent else None
 
-    async def begin(self) -> None:
-        """From now on, where the checkpoint has nothing of it."""
+    async def start(self) -> None:
+        """Begin now, where the checkpoint has nothing of the log."""
         try:
-            newest = await self._look.newest(DELETION_LOG_MODEL, ["event", "=", "delete"])
+            newest = await self._queries.newest_time(DELETION_LOG_MODEL, ["event", "=", "delete"])
         except NoSession:
             raise
         except (Rejected, ConfigurationError) as error:
@@ -46,30 +49,32 @@ class DeletionLog:
         if self._recent is None:
             self._recent = RecentChanges(newest)
 
-    async def look(
-        self, watched: Mapping[str, Iterable[str]], window: int, *, whole: bool
+    async def models_with_deletions(
+        self, dependents: Mapping[str, Iterable[str]], window: int, *, complete: bool
     ) -> set[str]:
-        """The models, out of the values of `watched`, of which rows may have been deleted: one
-        entry there is told of their key, a model whose rows take theirs along.
+        """The captured models of which rows may have been deleted since the last poll.
+
+        `dependents` has, by model of the log, the captured models that lose rows when one of its rows is
+        deleted: the model itself, and those whose rows go along.
         """
-        if self._recent is None or (self.trouble and not whole):
+        if self._recent is None or (self.trouble and not complete):
             return set()
-        recent, every = self._recent, sorted(watched)
+        recent, logged = self._recent, sorted(dependents)
         try:
-            rows, at_once = await self._look.window(
-                DELETION_LOG_MODEL, recent.begin(window), *deletions_of(every)
+            rows, at_once = await self._queries.window(
+                DELETION_LOG_MODEL, recent.window_start(window), *deletions_of(logged)
             )
-            entries = recent.news(rows)
-            upto = recent.saw(rows, at_once=at_once)
-            if len(rows) > self._look.most:
-                recent.leap(max(row.at for row in rows))
-                return {name for names in watched.values() for name in names}
-            told = [one.id for one in entries]
-            found = {
+            entries = recent.changed(rows)
+            complete_until = recent.see(rows, at_once=at_once)
+            if len(rows) > self._queries.max_window_rows:
+                recent.skip_to(max(row.at for row in rows))
+                return {name for names in dependents.values() for name in names}
+            entry_ids = [entry.id for entry in entries]
+            models = {
                 name
-                for model in (every if entries else [])
-                if len(told) > MAX_ATTRIBUTED_ENTRIES or await self._tells(told, model)
-                for name in watched[model]
+                for model in (logged if entries else [])
+                if len(entry_ids) > MAX_ATTRIBUTED_ENTRIES or await self._names(entry_ids, model)
+                for name in dependents[model]
             }
         except NoSession:
             raise
@@ -77,22 +82,22 @@ class DeletionLog:
             self.trouble = str(error)
             return set()
         self.trouble = ""
-        for one in entries:
-            recent.tell(one)
-            if whole:
-                recent.reach(min(one.at, upto))
+        for entry in entries:
+            recent.mark_emitted(entry)
+            if complete:
+                recent.advance(min(entry.at, complete_until))
         recent.prune(self._overlap)
-        return found
+        return models
 
-    async def _tells(self, entries: list[int], model: str) -> bool:
-        """Whether one of these entries tells a deletion from the model. The references themselves
-        are not shown once their rows are gone, but can be searched.
+    async def _names(self, entry_ids: list[int], model: str) -> bool:
+        """Whether one of these entries is about a row of the model. The references themselves are not
+        shown once their rows are gone, but can be searched.
         """
-        domain = [[ID, "in", entries], *deletions_of([model])]
+        domain = [[ID, "in", entry_ids], *deletions_of([model])]
         return bool(await self._client.search_read(DELETION_LOG_MODEL, domain, [ID], limit=1))
 
 
 def deletions_of(models: Iterable[str]) -> list[Any]:
-    """The domain of deletions in the ERP's log."""
+    """The domain of these models' deletions in the ERP's log."""
     either = [["resource", "like", f"{model},%"] for model in models]
     return [["event", "=", "delete"], either[0] if len(either) == 1 else ["OR", *either]]

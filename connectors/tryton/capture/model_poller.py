@@ -1,4 +1,4 @@
-"""One model of a source: what is new in it, what is gone, and why it can't be read."""
+"""One model of a source: which rows have changed, which are deleted, and why it can't be read."""
 
 from __future__ import annotations
 
@@ -6,57 +6,60 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.connector import Stale
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from connectors.tryton.capture.checkpoint import ModelState
 from connectors.tryton.capture.id_gaps import MAX_GAPS, IdGaps
 from connectors.tryton.capture.id_set import IdFingerprint, IdSet, fingerprint
-from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.poll import PollQueries
 from connectors.tryton.capture.recent_changes import MICROS_PER_SECOND, RecentChanges, RowStamp
 from connectors.tryton.metadata.model import ID
 from connectors.tryton.metadata.model_table import ModelTable, ModelTables
 from connectors.tryton.options import TrytonOptions
 
-LISTING_SHARE = 20
+MAX_LISTING_SHARE: Final = 20
 """Ids are listed for at most one part in so many of the time."""
-CLOCK_SLACK = 2 * MICROS_PER_SECOND
-"""The ERP tells its time in whole seconds."""
+CLOCK_TOLERANCE_MICROS: Final = 2 * MICROS_PER_SECOND
+"""The ERP gives its time in whole seconds."""
 
 
 class ChangedRow(NamedTuple):
-    """A row that is news: as it was seen, whether it was never told, and up to when the look reaches
-    that saw it: only one at the whole overlap does.
+    """A row that has changed.
+
+    - `stamp`: as the poll read it.
+    - `is_new`: it was never emitted.
+    - `complete_until`: up to when the poll read everything; 0 of a poll at a part of the overlap.
     """
 
-    row: RowStamp
-    new: bool
-    reach: int = 0
+    stamp: RowStamp
+    is_new: bool
+    complete_until: int = 0
 
 
 @dataclass(slots=True)
 class PollResult:
-    """What a look found: rows to be read and told, ids of rows that are gone, and what can't be
-    told row by row.
-    """
+    """Rows to be read and emitted, ids of deleted rows, and what can't be emitted row by row."""
 
-    news: list[ChangedRow] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
+    changed: list[ChangedRow] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
     stale: list[Stale] = field(default_factory=list)
 
 
 class ModelPoller:
-    """A model. `trouble` says why it can't be read for now; `wanted` that its ids are to be listed
-    soon.
+    """Polls one model.
+
+    - `trouble`: why it can't be read for now; empty where it can.
+    - `listing_requested`: its ids are to be listed soon.
     """
 
     def __init__(
         self,
         name: str,
         tables: ModelTables,
-        look: Poll,
-        saved: ModelState | None,
+        queries: PollQueries,
+        state: ModelState | None,
         *,
         options: TrytonOptions,
         monotonic: Callable[[], float],
@@ -66,111 +69,127 @@ class ModelPoller:
         self.name = name
         self._max_deletes = max_deletes
         self.trouble = ""
-        self.wanted = False
+        self.listing_requested = False
         self._tables = tables
-        self._look = look
+        self._queries = queries
         self._overlap = int(options.overlap * MICROS_PER_SECOND)
-        self._page = options.page
         self._interval = options.reconcile
         self._monotonic, self._clock = monotonic, clock
-        self._saved = saved
-        self._recent = saved.recent if saved else RecentChanges()
-        self._known: IdSet | None = None
-        self._print: IdFingerprint | None = saved.known if saved else None
-        self._gaps: IdGaps | None = saved.gaps if saved else None
-        self._reconciled = self._again = 0.0
-        self._listed_at = self._took = 0.0
-        #: Until a look succeeds, which tells it.
+        self._restored = state
+        self._recent = state.recent if state else RecentChanges()
+        self._ids: IdSet | None = None
+        self._fingerprint: IdFingerprint | None = state.fingerprint if state else None
+        self._gaps: IdGaps | None = state.gaps if state else None
+        self._reconciled_at = self._compare_again_at = 0.0
+        self._listed_at = self._listing_took = 0.0
+        #: Until a poll succeeds, which returns them.
         self._stale: list[Stale] = []
 
     # -- the checkpoint ----------------------------------------------------------------------
 
-    def saved(self) -> ModelState | None:
-        """For the checkpoint; nothing of a model that was never read. As long as it isn't told that
-        the model has to be compared, the last state of which that is not so.
+    def state(self) -> ModelState | None:
+        """For the checkpoint; nothing of a model that was never read. As long as it isn't emitted that
+        the model has to be compared, the state before that.
         """
-        if self._known is None or self._stale:
-            return self._saved
-        return ModelState(self._recent, self._print, self._reconciled, self._again, self._gaps)
+        if self._ids is None or self._stale:
+            return self._restored
+        return ModelState(
+            self._recent,
+            self._fingerprint,
+            self._reconciled_at,
+            self._compare_again_at,
+            self._gaps,
+        )
 
-    def settle(self) -> None:
-        """All deletes that were found are told. Not before: after a restart the ids alone tell of
-        those that weren't.
+    def confirm_deletes(self) -> None:
+        """All deletes that were found are emitted. Not before: after a restart only the ids tell of those
+        that weren't.
         """
-        if self._known is not None:
-            self._print, self._gaps = self._known.print, self._known.gaps.newest(MAX_GAPS)
+        if self._ids is not None:
+            self._fingerprint = self._ids.fingerprint
+            self._gaps = self._ids.gaps.limited_to(MAX_GAPS)
 
-    # -- looking -----------------------------------------------------------------------------
+    # -- polling -----------------------------------------------------------------------------
 
-    async def begin(self, *, first: bool) -> None:
-        """Begin now, or where the checkpoint says."""
+    async def start(self, *, first: bool) -> None:
+        """Begin now, or where the checkpoint says. `first`: at the first start of its source."""
         await self._tables.table(self.name)
-        saved, recent = self._saved, self._recent
-        if saved is None:
-            recent = RecentChanges(await self._look.newest(self.name))
-            rows, _ = await self._look.window(self.name, recent.begin(self._overlap))
-            if len(rows) > self._look.most:
-                self._leap(recent, rows)
+        state, recent = self._restored, self._recent
+        if state is None:
+            recent = RecentChanges(await self._queries.newest_time(self.name))
+            start = recent.window_start(self._overlap)
+            rows, _ = await self._queries.window(self.name, start)
+            if len(rows) > self._queries.max_window_rows:
+                self._skip(recent, rows)
             else:
-                recent.since = recent.begin(self._overlap)
+                recent.since = start
                 for row in rows:
-                    recent.tell(row)
-        listed = await self._list()
-        if saved is None and not first:
+                    recent.mark_emitted(row)
+        ids = await self._list_ids()
+        if state is None and not first:
             self._compare("it is captured from now on")
-        if saved is not None and saved.known is not None:
-            self._again = saved.again
-            # Those above are still to be told, and those that came late among the others.
-            old = listed[: bisect_right(listed, saved.known.last)]
-            if saved.gaps is not None:
-                old = array("q", [key for key in old if key not in saved.gaps.ids])
-            # Some of them may be older than any look reaches.
-            self.wanted = len(old) < len(listed)
-            listed = old
-            if fingerprint(listed, saved.known.last) != saved.known:
-                self._compare("rows went while nobody looked", deletes_only=True)
-        self._recent, self._known = recent, IdSet(listed)
-        if saved is None:
-            self.settle()
+        if state is not None and state.fingerprint is not None:
+            self._compare_again_at = state.compare_again_at
+            ids = self._resumed_ids(ids, state.fingerprint, state.gaps)
+        self._recent, self._ids = recent, IdSet(ids)
+        if state is None:
+            self.confirm_deletes()
 
-    async def look(self, *, whole: bool) -> PollResult:
-        """At the whole overlap, or its last tenth."""
-        seen = PollResult()
-        if self._known is None:
-            await self.begin(first=False)
+    def _resumed_ids(
+        self, listed: array[int], before: IdFingerprint, gaps: IdGaps | None
+    ) -> array[int]:
+        """The ids that the checkpoint knows: those above are still to be emitted, and those that filled
+        its gaps.
+        """
+        ids = listed[: bisect_right(listed, before.last)]
+        if gaps is not None:
+            ids = array("q", [key for key in ids if key not in gaps.ids])
+        # Some of the others may be older than any poll reaches.
+        self.listing_requested = len(ids) < len(listed)
+        if fingerprint(ids, before.last) != before:
+            self._compare("rows were deleted while nothing was polled", deletes_only=True)
+        return ids
+
+    async def poll(self, *, complete: bool) -> PollResult:
+        """Read the whole overlap (`complete`), or its last tenth."""
+        result = PollResult()
+        if self._ids is None:
+            await self.start(first=False)
         table, recent = await self._tables.table(self.name), self._recent
-        now = self._look.now
-        if whole and now is not None and recent.at > now + CLOCK_SLACK:
-            recent.turn_back(now, self._overlap)
-        window = self._overlap if whole else max(self._overlap // 10, 1)
-        rows, at_once = await self._look.window(self.name, recent.begin(window))
-        if len(rows) > self._look.most:
-            self._leap(recent, rows)
-            await self._begin_anew(seen, f"more than {self._look.most} rows changed at once")
+        now = self._queries.erp_time
+        if complete and now is not None and recent.at > now + CLOCK_TOLERANCE_MICROS:
+            recent.rewind(now, self._overlap)
+        window = self._overlap if complete else max(self._overlap // 10, 1)
+        rows, at_once = await self._queries.window(self.name, recent.window_start(window))
+        max_rows = self._queries.max_window_rows
+        if len(rows) > max_rows:
+            self._skip(recent, rows)
+            await self._compare_all(result, f"more than {max_rows} rows changed at once")
         else:
-            upto = recent.saw(rows, at_once=at_once)
-            seen.news = [
-                ChangedRow(row, recent.is_new(row, self._overlap), upto if whole else 0)
-                for row in recent.news(rows)
+            seen_until = recent.see(rows, at_once=at_once)
+            complete_until = seen_until if complete else 0
+            result.changed = [
+                ChangedRow(row, recent.is_new(row, self._overlap), complete_until)
+                for row in recent.changed(rows)
             ]
-        if 0 < self._again <= self._clock():
+        if 0 < self._compare_again_at <= self._clock():
             # Transactions that were under way when it was compared have ended.
-            self._again = 0.0
+            self._compare_again_at = 0.0
             self._compare("rows came late amid very many others")
         if self._listing_is_due():
-            await self._compare_ids(table, seen)
-        seen.stale, self._stale = self._stale, []
-        return seen
+            await self._compare_ids(table, result)
+        result.stale, self._stale = self._stale, []
+        return result
 
-    def _leap(self, recent: RecentChanges, rows: list[RowStamp]) -> None:
-        recent.leap(max(row.at for row in rows))
-        self._again = self._clock() + self._overlap / MICROS_PER_SECOND
+    def _skip(self, recent: RecentChanges, rows: list[RowStamp]) -> None:
+        recent.skip_to(max(row.at for row in rows))
+        self._compare_again_at = self._clock() + self._overlap / MICROS_PER_SECOND
 
-    async def _begin_anew(self, seen: PollResult, reason: str) -> None:
-        """Give up on single rows: what is there now, and what went, is for the comparison."""
-        seen.news, seen.gone = [], []
+    async def _compare_all(self, result: PollResult, reason: str) -> None:
+        """Give up on single rows: what exists now, and what was deleted, is for the comparison."""
+        result.changed, result.deleted = [], []
         self._compare(reason)
-        self._known = IdSet(await self._list())
+        self._ids = IdSet(await self._list_ids())
 
     def _compare(self, reason: str, *, deletes_only: bool = False) -> None:
         self._stale.append(Stale((self.name,), reason, deletes_only, once=deletes_only))
@@ -178,74 +197,77 @@ class ModelPoller:
     # -- ids ---------------------------------------------------------------------------------
 
     def _listing_is_due(self) -> bool:
-        if self._clock() - self._reconciled >= self._interval:
-            self.wanted = True
-        rested = self._monotonic() >= self._listed_at + self._took * LISTING_SHARE
-        return self.wanted and rested
+        if self._clock() - self._reconciled_at >= self._interval:
+            self.listing_requested = True
+        rested_at = self._listed_at + self._listing_took * MAX_LISTING_SHARE
+        return self.listing_requested and self._monotonic() >= rested_at
 
-    async def _compare_ids(self, table: ModelTable, seen: PollResult) -> None:
-        """What is gone since the ids were listed last; and what came and has an older time than
-        any look reaches: a long transaction's, or restored from history.
+    async def _compare_ids(self, table: ModelTable, result: PollResult) -> None:
+        """What is deleted since the ids were listed last; and what is new and has an older time than
+        any poll reaches: rows of a long transaction, or restored from history.
         """
-        if self._known is None:
+        if self._ids is None:
             return
-        gone, come = self._known.compare(await self._list())
-        if len(come) > self._look.most:
-            await self._begin_anew(seen, f"more than {self._look.most} rows came at once")
+        missing, new = self._ids.compare(await self._list_ids())
+        max_rows = self._queries.max_window_rows
+        if len(new) > max_rows:
+            await self._compare_all(result, f"more than {max_rows} rows came at once")
             return
         if table.key == (ID,):
-            seen.gone = await self._confirmed(gone)
-        elif gone:
+            result.deleted = await self._confirmed(missing)
+        elif missing:
             # Only the log knows their keys.
             self._compare("rows were deleted", deletes_only=True)
-        known = {found.row.id for found in seen.news}
-        for key in come:
-            if key in self._recent.told:
-                # Told just before a restart, and deletes that were found with it were not.
-                self._known.add(key)
-                known.add(key)
-        seen.news += [ChangedRow(RowStamp(0, key, 0), True) for key in come if key not in known]
+        handled = {changed.stamp.id for changed in result.changed}
+        for key in new:
+            if key in self._recent.emitted:
+                # Emitted just before a restart, and deletes that were found with it were not.
+                self._ids.add(key)
+                handled.add(key)
+        result.changed += [
+            ChangedRow(RowStamp(0, key, 0), True) for key in new if key not in handled
+        ]
 
-    async def _confirmed(self, gone: list[int]) -> list[int]:
+    async def _confirmed(self, missing: list[int]) -> list[int]:
         """Those that the ERP doesn't have when it is asked for them. More than are plausible are left
         to a comparison with the log.
         """
-        if not gone or self._known is None:
+        if not missing or self._ids is None:
             return []
-        rows = self._known.print.size + len(gone)
-        if self._max_deletes.exceeded(len(gone), rows):
-            self._compare(f"the ERP doesn't list {len(gone)} of {rows} rows")
+        row_count = self._ids.fingerprint.size + len(missing)
+        if self._max_deletes.exceeded(len(missing), row_count):
+            self._compare(f"the ERP doesn't list {len(missing)} of {row_count} rows")
             return []
         # Unless the ERP answers, they are missing again from the next listing.
-        present = set(gone)
+        existing = set(missing)
         try:
-            present = await self._look.present(self.name, gone)
+            existing = await self._queries.existing_ids(self.name, missing)
         finally:
-            for key in present:
-                self._known.add(key)
-        return [key for key in gone if key not in present]
+            for key in existing:
+                self._ids.add(key)
+        return [key for key in missing if key not in existing]
 
-    async def _list(self) -> array[int]:
+    async def _list_ids(self) -> array[int]:
         began = self._monotonic()
-        listed = await self._look.ids(self.name)
-        self._listed_at, self._took = self._monotonic(), self._monotonic() - began
-        self._reconciled, self.wanted = self._clock(), False
-        return listed
+        ids = await self._queries.list_ids(self.name)
+        self._listed_at, self._listing_took = self._monotonic(), self._monotonic() - began
+        self._reconciled_at, self.listing_requested = self._clock(), False
+        return ids
 
-    # -- telling -----------------------------------------------------------------------------
+    # -- what is emitted ---------------------------------------------------------------------
 
-    def tell(self, found: ChangedRow, now: RowStamp | None) -> None:
-        """A row is told as it is `now`, or is not there any more."""
-        if now is not None:
-            self._recent.tell(now)
-            if self._known is not None:
-                self._known.add(now.id)
-        self._recent.reach(min(found.row.at, found.reach))
+    def mark_emitted(self, changed: ChangedRow, current: RowStamp | None) -> None:
+        """A row is emitted as it is now (`current`), or does not exist any more."""
+        if current is not None:
+            self._recent.mark_emitted(current)
+            if self._ids is not None:
+                self._ids.add(current.id)
+        self._recent.advance(min(changed.stamp.at, changed.complete_until))
 
-    def tell_gone(self, key: int) -> None:
-        """That a row was deleted is told."""
+    def mark_delete_emitted(self, key: int) -> None:
+        """The delete of a row is emitted."""
         self._recent.forget(key)
 
     def prune(self) -> None:
-        """Forget what no look reaches any more."""
+        """Forget what no poll reaches any more."""
         self._recent.prune(self._overlap)

@@ -1,4 +1,4 @@
-"""Looking for changes: the remote calls of one poll."""
+"""The remote calls of one poll."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.connector.seen_again import seen_again
@@ -18,26 +18,27 @@ from connectors.tryton.metadata.model import CREATED, ID, WRITTEN
 from connectors.tryton.metadata.model_table import ModelTable
 from connectors.tryton.protocol.domain_check import check_rows
 
-DELETION_LOG_MODEL = "ir.model.log"
-"""Tells who did what, deletions among them; to administrators alone."""
-MAX_IDS_PER_QUERY = 50_000
-MAX_WINDOW_ROWS = 100_000
-"""Rows in a window that are told apart at most: above, the table is compared with the log."""
+DELETION_LOG_MODEL: Final = "ir.model.log"
+"""Who did what, deletions among it; for administrators alone."""
+MAX_IDS_PER_QUERY: Final = 50_000
+MAX_WINDOW_ROWS: Final = 100_000
+"""Rows of a window that are emitted one by one; with more, the table is compared with the log."""
+_WITH_INACTIVE: Final = {"active_test": False}
 
 
 def stamp_of(row: dict[str, Any]) -> RowStamp:
-    """`write_date` is null until the first write."""
+    """A row's times. `write_date` is null until the first write."""
     created = row[CREATED]
-    at = row[WRITTEN] or created
+    changed = row[WRITTEN] or created
     zero = datetime(1970, 1, 1)  # noqa: DTZ001 - as Tryton's own
-    return RowStamp(micros_of(at or zero), row[ID], micros_of(created or zero))
+    return RowStamp(micros_of(changed or zero), row[ID], micros_of(created or zero))
 
 
-def changed_since(at: int) -> list[Any]:
+def changed_since(micros: int) -> list[Any]:
     """The domain of what was created or written from a time on."""
-    since = datetime_of(at)
-    never = [[WRITTEN, "=", None], [CREATED, ">=", since]]
-    return ["OR", [[WRITTEN, ">=", since]], never]
+    since = datetime_of(micros)
+    never_written = [[WRITTEN, "=", None], [CREATED, ">=", since]]
+    return ["OR", [[WRITTEN, ">=", since]], never_written]
 
 
 class WindowRows(NamedTuple):
@@ -47,20 +48,28 @@ class WindowRows(NamedTuple):
     at_once: bool
 
 
-class Poll:
-    """Asks one ERP; keeps nothing. `most` rows of a window are told apart."""
+class PollQueries:
+    """Asks one ERP; keeps nothing of the rows.
 
-    def __init__(self, client: TrytonClient, most: int = MAX_WINDOW_ROWS) -> None:
-        self.most = most
+    `max_window_rows`: with more rows in a window, they are not emitted one by one.
+    """
+
+    def __init__(self, client: TrytonClient, max_window_rows: int = MAX_WINDOW_ROWS) -> None:
+        self.max_window_rows = max_window_rows
         self._client = client
         self._page = client.options.page
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
-    async def newest(self, model: str, *more: Any) -> int:
-        """The time of the newest row, or 0."""
-        found = 0
+    @property
+    def erp_time(self) -> int | None:
+        """The time by the ERP's clock when it answered last, in whole seconds; None where it gives none."""
+        return self._client.answered_at
+
+    async def newest_time(self, model: str, *conditions: Any) -> int:
+        """When the newest row was created or written, or 0."""
+        newest = 0
         for name in (WRITTEN, CREATED):
-            domain = [[name, "!=", None], *more]
+            domain = [[name, "!=", None], *conditions]
             rows = await self._client.call_model(
                 model,
                 "search_read",
@@ -69,7 +78,7 @@ class Poll:
                 1,
                 [[name, "DESC"]],
                 [name],
-                context={"active_test": False},
+                context=_WITH_INACTIVE,
             )
             check_rows(model, rows, domain, ordered=False, where=self._client.where)
             if not all(name in row for row in rows):
@@ -77,60 +86,74 @@ class Poll:
                     "legacy_error",
                     f"{self._client.where}: model {model!r}: rows came without {name}, which was asked for",
                 )
-            found = max([found, *(micros_of(row[name]) for row in rows)])
-        return found
+            newest = max([newest, *(micros_of(row[name]) for row in rows)])
+        return newest
 
-    async def window(self, model: str, begin: int, *more: Any) -> WindowRows:
-        """The rows of a window, at most a page more than `most`."""
+    async def window(self, model: str, start: int, *conditions: Any) -> WindowRows:
+        """The rows that changed since `start`, at most a page more than `max_window_rows`."""
         stamps: list[RowStamp] = []
-        domain = [changed_since(begin), *more]
+        domain = [changed_since(start), *conditions]
         answers = 0
         while True:
-            behind = [[ID, ">", stamps[-1].id]] if stamps else []
+            after = [[ID, ">", stamps[-1].id]] if stamps else []
             rows = await self._client.search_read(
-                model, [*domain, *behind], [CREATED, WRITTEN], limit=self._page
+                model, [*domain, *after], [CREATED, WRITTEN], limit=self._page
             )
             stamps += map(stamp_of, rows)
             answers += bool(rows)
-            short = len(rows) < self._page and not self._sizes[model].may_be_cut(len(rows))
-            if short or len(stamps) > self.most:
+            is_last = len(rows) < self._page and not self._sizes[model].may_be_cut(len(rows))
+            if is_last or len(stamps) > self.max_window_rows:
                 return WindowRows(stamps, at_once=answers <= 1 and len(stamps) < self._page)
 
-    async def rows(self, table: ModelTable, ids: Sequence[int]) -> dict[int, tuple[RowStamp, Any]]:
-        """The rows with these ids as they are now, with their times; those that are there."""
+    async def read_rows(
+        self, table: ModelTable, ids: Sequence[int]
+    ) -> dict[int, tuple[RowStamp, Any]]:
+        """The rows of these ids that exist, by id: their times, and the rows as they are now."""
         fields = list(dict.fromkeys((*table.names, CREATED, WRITTEN)))
-        found: dict[int, tuple[RowStamp, Any]] = {}
-        for at in range(0, len(ids), self._page):
-            some = list(ids[at : at + self._page])
-            read = await self._client.search_read(table.model.name, [[ID, "in", some]], fields)
-            found.update({row[ID]: (stamp_of(row), table.row(row)) for row in read})
-        return found
+        current: dict[int, tuple[RowStamp, Any]] = {}
+        for start in range(0, len(ids), self._page):
+            domain = [[ID, "in", list(ids[start : start + self._page])]]
+            rows = await self._client.search_read(table.model.name, domain, fields)
+            current.update({row[ID]: (stamp_of(row), table.row(row)) for row in rows})
+        return current
 
-    async def ids(self, model: str) -> array[int]:
-        """All ids of a model, in order."""
+    async def list_ids(self, model: str) -> array[int]:
+        """All ids of a model, in order. Raises AnswerMismatch where conditions on them don't hold."""
         ids = array("q")
         while True:
-            behind = [[ID, ">", ids[-1]]] if ids else []
-            listed = await self._client.search(model, behind, limit=MAX_IDS_PER_QUERY)
+            after = [[ID, ">", ids[-1]]] if ids else []
+            listed = await self._client.search(model, after, limit=MAX_IDS_PER_QUERY)
             # That there are no more is believed of an empty answer alone.
             if not listed:
-                await self._control(model, ids)
+                await self._check_conditions(model, ids)
                 return ids
             self._sizes[model].may_be_cut(len(listed))
             ids.extend(listed)
 
-    async def _control(self, model: str, ids: Sequence[int]) -> None:
-        """What is asked by ids and times must find a row that is there, or nothing would ever be new.
+    async def existing_ids(self, model: str, ids: Sequence[int]) -> set[int]:
+        """Which of these ids the model has."""
+        existing: set[int] = set()
+        for start in range(0, len(ids), self._page):
+            wanted = list(ids[start : start + self._page])
+            domain = [[ID, "in", wanted]]
+            listed = await self._client.call_model(
+                model, "search", domain, 0, None, None, context=_WITH_INACTIVE
+            )
+            existing.update(set(map(int, listed)).intersection(wanted))
+        return existing
+
+    async def _check_conditions(self, model: str, ids: Sequence[int]) -> None:
+        """What is asked by ids and times must find a row that exists, or nothing would ever be new.
         Raises AnswerMismatch.
         """
-        for key in (ids[-1], ids[0]) if ids else ():  # One of them may go in between.
+        for key in (ids[-1], ids[0]) if ids else ():  # One of them may be deleted in between.
             rows = await self._client.search_read(model, [[ID, "=", key]], [CREATED, WRITTEN])
             if rows and (rows[0][CREATED] or rows[0][WRITTEN]) is None:
                 return
             since = [changed_since(0), [ID, "=", key]]
             if rows and await self._client.search(model, since, limit=1):
                 return
-        # Both of them may have gone.
+        # Both of them may be deleted by now.
         if ids and await seen_again(partial(self._overlooked, model)) is not None:
             raise AnswerMismatch(
                 f"{self._client.where}: model {model!r}: conditions on {ID}, {CREATED} and {WRITTEN} don't "
@@ -150,21 +173,3 @@ class Poll:
         if times and await self._client.search(model, [changed_since(0), by_id], limit=1):
             return None
         return first[0], repr(times)
-
-    async def present(self, model: str, ids: Sequence[int]) -> set[int]:
-        """Which of these ids the model has."""
-        found: set[int] = set()
-        inactive = {"active_test": False}
-        for at in range(0, len(ids), self._page):
-            asked = list(ids[at : at + self._page])
-            domain = [[ID, "in", asked]]
-            listed = await self._client.call_model(
-                model, "search", domain, 0, None, None, context=inactive
-            )
-            found.update(set(map(int, listed)).intersection(asked))
-        return found
-
-    @property
-    def now(self) -> int | None:
-        """The time by the ERP's clock when it answered last, where it tells it; whole seconds."""
-        return self._client.answered_at

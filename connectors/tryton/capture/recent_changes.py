@@ -1,10 +1,10 @@
-"""Which rows of a model are news: those in a window of time that weren't told as they are. Pure.
+"""Which rows of a model have changed: those in a window of time that were not emitted as they are. Pure.
 
 A row carries the time at which the transaction that wrote it began, not the time of its commit, so
-that rows appear behind others that were told already. The window therefore begins `overlap` before
-the newest row that the last whole look found, and what was told inside of it is remembered by its
-time: a row with another time is news, earlier or later. Times are microseconds since 1970 of the
-ERP's own clock, by which a transaction may last for `overlap`.
+that rows appear before others that were emitted already. The window therefore begins `overlap` before
+the newest row that the last complete poll read, and what was emitted inside of it is remembered by its
+time: a row with another time has changed, whether that is earlier or later. Times are microseconds
+since 1970 of the ERP's own clock, by which a transaction may last for `overlap`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.model.errors import Rejected
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-MICROS_PER_SECOND = 1_000_000
-"""Of a second."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+MICROS_PER_SECOND: Final = 1_000_000
 
 
 class RowStamp(NamedTuple):
-    """A row's last change, and its creation."""
+    """When a row was changed last (`at`) and created."""
 
     at: int
     id: int
@@ -32,95 +31,105 @@ class RowStamp(NamedTuple):
 
 
 def micros_of(value: object) -> int:
-    """Microseconds since 1970 of one of Tryton's moments, which are in UTC without a zone. Raises
+    """Microseconds since 1970 of one of Tryton's timestamps, which are in UTC without a zone. Raises
     Rejected for what is none.
     """
     if not isinstance(value, datetime):
-        raise Rejected("legacy_error", "a row's time of creation or change is no moment")
+        raise Rejected("legacy_error", "a row's time of creation or change is no timestamp")
     return (value.replace(tzinfo=UTC) - _EPOCH) // MICROSECOND
 
 
-def datetime_of(at: int) -> datetime:
-    """The other way round."""
-    return (_EPOCH + timedelta(microseconds=at)).replace(tzinfo=None)
+def datetime_of(micros: int) -> datetime:
+    """The timestamp, as Tryton keeps it, of microseconds since 1970."""
+    return (_EPOCH + timedelta(microseconds=micros)).replace(tzinfo=None)
 
 
 @dataclass(slots=True)
 class RecentChanges:
-    """What was told of one model lately.
+    """What was emitted of one model lately.
 
-    `at` is the time up to which all was told that a look at the whole overlap found, `since` the
-    time from which on `told` (id to time) is complete; nothing before `floor` is asked for. `seen` is
-    the newest time that any look since the start has seen.
+    - `at`: everything that complete polls read up to this time was emitted.
+    - `since`: from this time on, `emitted` is complete.
+    - `floor`: nothing before it is asked for.
+    - `emitted`: the time of each row that was emitted, by its id.
+    - `latest_seen`: the newest time that any poll since the start has read.
+
+    A complete poll reads the whole overlap; others read a part of it.
     """
 
     at: int = 0
     since: int = 0
     floor: int = 0
-    told: dict[int, int] = field(default_factory=dict)
-    seen: int = 0
+    emitted: dict[int, int] = field(default_factory=dict)
+    latest_seen: int = 0
 
-    def begin(self, overlap: int) -> int:
+    def window_start(self, overlap: int) -> int:
         """Where a window of this length begins."""
         return max(self.at - overlap, self.floor, 0)
 
-    def news(self, rows: Iterable[RowStamp]) -> list[RowStamp]:
-        """Those that weren't told as they are, oldest first."""
+    def changed(self, rows: Iterable[RowStamp]) -> list[RowStamp]:
+        """The rows that weren't emitted as they are, oldest first."""
         return sorted(
-            (row for row in rows if self.told.get(row.id) != row.at), key=attrgetter("at", "id")
+            (row for row in rows if self.emitted.get(row.id) != row.at),
+            key=attrgetter("at", "id"),
         )
 
-    def saw(self, rows: Iterable[RowStamp], *, at_once: bool) -> int:
-        """A look saw these. Returns the time up to which it may reach: what was committed while it
-        was read page by page may lack on a page that was read before, so that a look of several
-        pages counts from when it began, and no more is sure of that than what was seen earlier.
+    def see(self, rows: Iterable[RowStamp], *, at_once: bool) -> int:
+        """A poll has read these rows. Returns the time up to which it may advance `at`.
+
+        What was committed while rows were read page by page (not `at_once`) may be missing from a page
+        that was read before. Such a poll advances only to what was seen before it began.
         """
-        before = max(self.seen, self.at)
-        self.seen = max([before, *(row.at for row in rows)])
-        return self.seen if at_once else before
+        before = max(self.latest_seen, self.at)
+        self.latest_seen = max([before, *(row.at for row in rows)])
+        return self.latest_seen if at_once else before
 
     def is_new(self, row: RowStamp, overlap: int) -> bool:
-        """Whether the row itself was never told, only to be asked of what is news."""
-        return row.id not in self.told and row.created >= max(self.since, self.begin(overlap))
+        """Whether a row that has changed was never emitted before."""
+        return row.id not in self.emitted and row.created >= max(
+            self.since, self.window_start(overlap)
+        )
 
-    def tell(self, row: RowStamp) -> None:
-        """It is told now."""
-        self.told[row.id] = row.at
+    def mark_emitted(self, row: RowStamp) -> None:
+        """The row is emitted as of that time."""
+        self.emitted[row.id] = row.at
 
-    def reach(self, at: int) -> None:
-        """All is told that a look at the whole overlap found up to here.
+    def advance(self, at: int) -> None:
+        """Everything that a complete poll read up to here is emitted.
 
-        Not what a shorter look found, nor the time that a row has got since: later rows of the same
-        time were not looked for, and the next window would begin behind some that come late.
+        Not what a shorter poll read, nor the time that a row has got since: other rows of the same
+        time were not asked for, and the next window would begin after some that commit late.
         """
         self.at = max(self.at, at)
 
     def forget(self, key: int) -> None:
-        """It was deleted."""
-        self.told.pop(key, None)
+        """The row was deleted."""
+        self.emitted.pop(key, None)
 
     def prune(self, overlap: int) -> None:
-        """Forget what no window reaches any more."""
-        begin = self.begin(overlap)
-        if self.told and min(self.told.values()) < begin:
-            self.told = {key: at for key, at in self.told.items() if at >= begin}
+        """Forget rows that no window reaches any more."""
+        start = self.window_start(overlap)
+        if self.emitted and min(self.emitted.values()) < start:
+            self.emitted = {key: at for key, at in self.emitted.items() if at >= start}
 
-    def leap(self, at: int) -> None:
-        """Give up telling what came up to `at` row by row: the table is compared instead."""
+    def skip_to(self, at: int) -> None:
+        """Give up emitting what changed up to `at` row by row: the table is compared instead."""
         self.at = max(self.at, at)
         self.floor = self.since = self.at + 1
-        self.told.clear()
+        self.emitted.clear()
 
-    def turn_back(self, now: int, overlap: int) -> None:
-        """The ERP's clock stands before rows that were told: what it writes now looks older."""
+    def rewind(self, now: int, overlap: int) -> None:
+        """Begin at `now` where the ERP's clock was set back to it: what it writes now looks older than
+        rows that were emitted.
+        """
         if now < self.at:
-            self.since = max(self.since, self.begin(overlap))
-            self.at, self.seen, self.floor = now, now, 0
+            self.since = max(self.since, self.window_start(overlap))
+            self.at, self.latest_seen, self.floor = now, now, 0
 
-    def newest(self, count: int) -> RecentChanges:
-        """A copy that remembers at most so many rows: older ones will be told once more."""
-        if len(self.told) <= count:
-            return RecentChanges(self.at, self.since, self.floor, dict(self.told))
-        kept = sorted(self.told.items(), key=lambda item: -item[1])[:count]
-        since = kept[-1][1] + 1 if kept else max([self.at, *self.told.values()]) + 1
+    def limited_to(self, count: int) -> RecentChanges:
+        """A copy that remembers at most so many rows: older ones will be emitted once more."""
+        if len(self.emitted) <= count:
+            return RecentChanges(self.at, self.since, self.floor, dict(self.emitted))
+        kept = sorted(self.emitted.items(), key=lambda item: -item[1])[:count]
+        since = kept[-1][1] + 1 if kept else max([self.at, *self.emitted.values()]) + 1
         return RecentChanges(self.at, max(self.since, since), self.floor, dict(kept))

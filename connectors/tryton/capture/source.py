@@ -1,4 +1,4 @@
-"""Captures changes of models by polling: rows by their times, deletions by what is left."""
+"""Captures changes of models by polling: rows by their times, deletions by the ids that are left."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from connectors.erp.readability import check_any_readable
 from connectors.tryton.capture.checkpoint import pack, unpack
 from connectors.tryton.capture.deletion_log import DeletionLog
 from connectors.tryton.capture.model_poller import ChangedRow, ModelPoller
-from connectors.tryton.capture.poll import DELETION_LOG_MODEL, Poll
+from connectors.tryton.capture.poll import DELETION_LOG_MODEL, PollQueries
 from connectors.tryton.capture.recent_changes import MICROS_PER_SECOND
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.http.errors import NoSession, UserRefused
 from connectors.tryton.metadata.model_table import ModelTable, ModelTables
 
-UNTIMED = Transaction(None, 0, None)
+NO_TRANSACTION = Transaction(None, 0, None)
 
 
 class TrytonSource:
-    """`bridge.connector.Source` by polling. Deletions: where `ir.model.log` tells of one, and every
-    `reconcile` seconds, the ids that are left are compared with those that were there.
+    """`bridge.connector.Source` by polling. Where `ir.model.log` has a deletion, and every `reconcile`
+    seconds, the ids that are left are compared with those that were there.
 
-    A model that can't be read for now is left out (`Batch.troubles`) and asked again with each look
-    at the whole overlap. Only when none can be read does `read` raise RetryLater, as it does where
+    A model that can't be read for now is left out (`Batch.troubles`) and tried again with each poll
+    of the whole overlap. Only when none can be read does `read` raise RetryLater, as it does where
     something else than the ERP answers; a login that is refused is the configuration's fault.
     """
 
@@ -53,80 +53,82 @@ class TrytonSource:
         self._system = system
         self._client = TrytonClient(system)
         self._tables = ModelTables(system, self._client)
-        self._look = Poll(self._client)
+        self._queries = PollQueries(self._client)
         self._options = self._client.options
         self._overlap = int(self._options.overlap * MICROS_PER_SECOND)
         self._monotonic, self._clock = monotonic, clock
-        self._watched: dict[str, ModelPoller] = {}
-        self._trail = DeletionLog(self._client, self._look, self._overlap, None)
-        #: What the last poll found, and wasn't told yet: rows, then deletions.
-        self._news: deque[tuple[ModelPoller, ChangedRow]] = deque()
-        self._gone: deque[tuple[ModelPoller, ModelTable, int]] = deque()
+        self._pollers: dict[str, ModelPoller] = {}
+        self._deletion_log = DeletionLog(self._client, self._queries, self._overlap, None)
+        #: What the last poll read, and wasn't emitted yet: rows, then deletions.
+        self._changed: deque[tuple[ModelPoller, ChangedRow]] = deque()
+        self._deleted: deque[tuple[ModelPoller, ModelTable, int]] = deque()
         self._stale: list[Stale] = []
         self._watermarks = PendingWatermarks()
-        self._next_poll = self._next_whole = 0.0
+        self._next_poll = self._next_complete_poll = 0.0
         self._packed = b""
-        self._polls = self._looks = 0
+        #: Polls that were made; those of which everything is emitted.
+        self._polls = self._emitted_polls = 0
 
     # -- the port ----------------------------------------------------------------------------
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
-        with _perhaps_passing(known=after is not None):
+        with _away_if_opened_before(opened_before=after is not None):
             return await self._open(after)
 
     async def _open(self, after: Checkpoint | None) -> Checkpoint:
-        saved = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
+        states = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
         # By itself: after a few wrong passwords Tryton makes a user wait.
         await self._client.log_in()
-        self._trail = DeletionLog(
-            self._client, self._look, self._overlap, saved.get(DELETION_LOG_MODEL)
+        self._deletion_log = DeletionLog(
+            self._client, self._queries, self._overlap, states.get(DELETION_LOG_MODEL)
         )
-        await self._trail.begin()
+        await self._deletion_log.start()
         for use in self._system.tables:
             name = use.table
-            one = self._watched[name] = ModelPoller(
+            poller = self._pollers[name] = ModelPoller(
                 name,
                 self._tables,
-                self._look,
-                saved.get(name),
+                self._queries,
+                states.get(name),
                 options=self._options,
                 monotonic=self._monotonic,
                 clock=self._clock,
                 max_deletes=use.max_deletes,
             )
             try:
-                await one.begin(first=after is None)
+                await poller.start(first=after is None)
             except NoSession:
                 raise
             except (Rejected, ConfigurationError) as error:
-                one.trouble = str(error)
-        self._all_in_trouble(first=after is None)
-        # What was missed meanwhile isn't told yet.
+                poller.trouble = str(error)
+        self._check_any_readable(first=after is None)
+        # What was missed meanwhile isn't emitted yet.
         self._packed = self._pack() if after is None else after
         return self._packed
 
     async def read(self, limit: int, timeout: float) -> Batch:
         """As `bridge.connector.Source.read`."""
-        with _perhaps_passing(known=True):
+        with _away_if_opened_before(opened_before=True):
             return await self._read(limit, timeout)
 
     async def _read(self, limit: int, timeout: float) -> Batch:
         until = self._monotonic() + timeout
         while True:
-            if not (self._news or self._gone) and self._monotonic() >= self._next_poll:
+            if not (self._changed or self._deleted) and self._monotonic() >= self._next_poll:
                 await self._poll()
             batch = await self._batch(limit)
             left = until - self._monotonic()
             if batch.changes or batch.watermarks or batch.stale or left <= 0:
                 return batch
-            await self._watermarks.wait(min(left, max(0.0, self._next_poll - self._monotonic())))
+            pause = max(0.0, self._next_poll - self._monotonic())
+            await self._watermarks.wait(min(left, pause))
 
     async def ack(self, upto: Checkpoint) -> None:
-        """Nothing to forget: the ERP keeps no place for us."""
+        """Nothing to forget: the ERP keeps no position for the bridge."""
 
     async def mark(self, name: str) -> None:
-        """As `bridge.connector.Source.mark`: it comes back behind what the last poll found."""
+        """As `bridge.connector.Source.mark`: it is emitted after what the last poll read."""
         self._watermarks.add(name)
 
     async def close(self) -> None:
@@ -136,135 +138,141 @@ class TrytonSource:
     # -- one poll ----------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        """Ask for what is new. What is found waits in `_news`, `_gone` and `_stale`."""
-        whole = self._monotonic() >= self._next_whole
-        window = self._overlap if whole else max(self._overlap // 10, 1)
-        for name in await self._trail.look(self._related(), window, whole=whole):
-            self._watched[name].wanted = True
-        for one in self._watched.values():
-            if whole or not one.trouble:
-                await self._look_at(one, whole=whole)
+        """Read what has changed. The results wait in `_changed`, `_deleted` and `_stale`."""
+        complete = self._monotonic() >= self._next_complete_poll
+        window = self._overlap if complete else max(self._overlap // 10, 1)
+        for name in await self._deletion_log.models_with_deletions(
+            self._dependents(), window, complete=complete
+        ):
+            self._pollers[name].listing_requested = True
+        for poller in self._pollers.values():
+            if complete or not poller.trouble:
+                await self._poll_model(poller, complete=complete)
         self._polls += 1
         after = self._monotonic()
         self._next_poll = after + self._options.poll
-        if whole:
-            # A clock that was set back is noticed before what it wrote since is behind the overlap.
+        if complete:
+            # A clock that was set back is noticed before what it wrote since is older than the overlap.
             overlap = self._options.overlap
-            self._next_whole = after + min(self._options.overlap_every, overlap / 2)
+            self._next_complete_poll = after + min(self._options.overlap_every, overlap / 2)
 
-    def _related(self) -> Mapping[str, set[str]]:
-        """The models whose deletions matter, and which of ours they may take rows from: their own,
-        and those that can't be without them, which go along untold.
+    def _dependents(self) -> Mapping[str, set[str]]:
+        """The models whose deletions matter, each with the captured models that may lose rows by them:
+        itself, and those that can't exist without it, whose rows go along without an entry in the log.
         """
-        found: dict[str, set[str]] = {}
-        for name in self._watched:
+        dependents: dict[str, set[str]] = {}
+        for name in self._pollers:
             for model in (name, *self._tables.parents(name)):
-                found.setdefault(model, set()).add(name)
-        return found
+                dependents.setdefault(model, set()).add(name)
+        return dependents
 
-    async def _look_at(self, one: ModelPoller, *, whole: bool) -> None:
-        """One model; an error that is its own leaves it out until it is gone."""
+    async def _poll_model(self, poller: ModelPoller, *, complete: bool) -> None:
+        """Poll one model; an error that is its own leaves it out until it is gone."""
         try:
-            seen = await one.look(whole=whole)
-            table = await self._tables.table(one.name)
+            result = await poller.poll(complete=complete)
+            table = await self._tables.table(poller.name)
         except NoSession:
             raise
         except (Rejected, ConfigurationError) as error:
-            self._failed(one, error)
+            self._model_failed(poller, error)
             return
-        one.trouble = ""
-        self._news += [(one, found) for found in seen.news]
-        # With the table that they went from, since it may be refused by the time they are told.
-        self._gone += [(one, table, key) for key in seen.gone]
-        self._stale += seen.stale
+        poller.trouble = ""
+        self._changed += [(poller, changed) for changed in result.changed]
+        # With the table that they were in, since it may be refused by the time they are emitted.
+        self._deleted += [(poller, table, key) for key in result.deleted]
+        self._stale += result.stale
 
-    def _failed(self, one: ModelPoller, error: Exception) -> None:
-        one.trouble, one.wanted = str(error), True
-        self._tables.forget(one.name)
-        self._all_in_trouble()
+    def _model_failed(self, poller: ModelPoller, error: Exception) -> None:
+        poller.trouble, poller.listing_requested = str(error), True
+        self._tables.forget(poller.name)
+        self._check_any_readable()
 
-    def _all_in_trouble(self, *, first: bool = False) -> None:
-        """Raises if it is so: at the first start that's the configuration."""
-        troubles = [one.trouble for one in self._watched.values()]
+    def _check_any_readable(self, *, first: bool = False) -> None:
+        """Raises where no model can be read: at the first start that's the configuration's fault."""
+        troubles = [poller.trouble for poller in self._pollers.values()]
         check_any_readable(troubles, by_configuration=first)
 
-    # -- what is told ------------------------------------------------------------------------
+    # -- what is emitted ---------------------------------------------------------------------
 
     async def _batch(self, limit: int) -> Batch:
-        """The next changes of what the last poll found: rows first, then deletions, then marks."""
+        """The next changes of what the last poll read: rows first, then deletions, then watermarks."""
         changes: list[Change] = []
-        while self._news and len(changes) < limit:
+        while self._changed and len(changes) < limit:
             changes += await self._rows(limit - len(changes))
-        while self._gone and len(changes) < limit:
-            one, table, key = self._gone.popleft()
-            one.tell_gone(key)
-            changes.append(Change(table.shape, DELETE, table.gone(key), False, None, 0, UNTIMED))
+        while self._deleted and len(changes) < limit:
+            poller, table, key = self._deleted.popleft()
+            poller.mark_delete_emitted(key)
+            only_key = table.only_id(key)
+            changes.append(Change(table.shape, DELETE, only_key, False, None, 0, NO_TRANSACTION))
         watermarks: list[Watermark] = []
-        if not self._news and not self._gone:
-            self._looks = self._polls
+        if not self._changed and not self._deleted:
+            self._emitted_polls = self._polls
             watermarks = self._watermarks.take(len(changes))
         stale, self._stale = self._stale, []
         if changes or stale:
-            if not self._gone:
-                for one in self._watched.values():
-                    one.settle()
+            if not self._deleted:
+                for poller in self._pollers.values():
+                    poller.confirm_deletes()
             self._packed = self._pack()
-        troubles = {name: one.trouble for name, one in self._watched.items() if one.trouble}
+        troubles = {name: poller.trouble for name, poller in self._pollers.items()}
         return Batch(
             changes,
             self._packed,
             0,
             watermarks,
             stale=stale,
-            troubles=troubles,
-            looks=self._looks,
+            troubles={name: trouble for name, trouble in troubles.items() if trouble},
+            looks=self._emitted_polls,
         )
 
     async def _rows(self, limit: int) -> list[Change]:
         """The next rows of one model, read as they are now."""
-        one, some = self._news[0][0], list[ChangedRow]()
-        for watched, found in self._news:
-            if watched is not one or len(some) >= min(limit, self._options.page):
+        poller, page = self._changed[0][0], list[ChangedRow]()
+        for owner, changed in self._changed:
+            if owner is not poller or len(page) >= min(limit, self._options.page):
                 break
-            some.append(found)
+            page.append(changed)
         try:
-            table = await self._tables.table(one.name)
-            rows = await self._look.rows(table, [found.row.id for found in some])
+            table = await self._tables.table(poller.name)
+            ids = [changed.stamp.id for changed in page]
+            rows = await self._queries.read_rows(table, ids)
         except NoSession:
             raise
         except (Rejected, ConfigurationError) as error:
-            # They are found again: as long as they aren't told, no look begins behind them.
-            self._news = deque(item for item in self._news if item[0] is not one)
-            self._failed(one, error)
+            # They are read again: as long as they aren't emitted, no poll begins after them.
+            self._changed = deque(item for item in self._changed if item[0] is not poller)
+            self._model_failed(poller, error)
             return []
         changes = []
-        for found in some:
-            self._news.popleft()
-            # Who was deleted meanwhile is missing among the ids, if it was told before.
-            stamp, raw = rows.get(found.row.id, (None, None))
-            one.tell(found, stamp)
+        for changed in page:
+            self._changed.popleft()
+            # One that was deleted meanwhile is missing among the ids, if it was emitted before.
+            stamp, raw_row = rows.get(changed.stamp.id, (None, None))
+            poller.mark_emitted(changed, stamp)
             if stamp is not None:
-                transaction = UNTIMED._replace(committed_at=stamp.at or None)
-                op = CREATE if found.new else UPDATE
-                changes.append(Change(table.shape, op, None, False, raw, 0, transaction))
-        one.prune()
+                transaction = NO_TRANSACTION._replace(committed_at=stamp.at or None)
+                op = CREATE if changed.is_new else UPDATE
+                changes.append(Change(table.shape, op, None, False, raw_row, 0, transaction))
+        poller.prune()
         return changes
 
     def _pack(self) -> Checkpoint:
-        models = {name: saved for name, one in self._watched.items() if (saved := one.saved())}
-        if self._trail.saved is not None:
-            models[DELETION_LOG_MODEL] = self._trail.saved
-        return pack(models)
+        states = {
+            name: state for name, poller in self._pollers.items() if (state := poller.state())
+        }
+        if self._deletion_log.state is not None:
+            states[DELETION_LOG_MODEL] = self._deletion_log.state
+        return pack(states)
 
 
 @contextmanager
-def _perhaps_passing(*, known: bool) -> Iterator[None]:
-    """`known`: the ERP was there before, so that where something else answers now it is away."""
+def _away_if_opened_before(*, opened_before: bool) -> Iterator[None]:
+    """The ERP was there before (`opened_before`), so that where something else answers now it is away."""
     try:
         yield
     except UserRefused:
         raise
     except NoSession as error:
-        if not known:
+        if not opened_before:
             raise
         raise RetryLater(str(error)) from error

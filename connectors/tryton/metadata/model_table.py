@@ -63,7 +63,7 @@ class ModelTable:
         turn = self._turns[self.names.index(name)]
         return read[name] if turn is None else turn(read[name])
 
-    def gone(self, key: int) -> tuple[Any, ...]:
+    def only_id(self, key: int) -> tuple[Any, ...]:
         """A row of which nothing is known but its id."""
         return tuple([key if name == ID else None for name in self.names])
 

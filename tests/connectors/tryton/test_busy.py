@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import System, TableUse
-from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.poll import PollQueries
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonOptions
 from connectors.tryton.protocol.domain_check import may_satisfy
@@ -58,15 +58,15 @@ async def test_ids_are_listed_while_rows_come_and_go(
     for seed in range(8):
         erp = BusyErp(seed, rows)
 
-        async def model(client: TrytonClient, *asked: Any, context: Any = None) -> Any:
+        async def call_model(client: TrytonClient, *params: Any, context: Any = None) -> Any:
             del client, context
-            _, method, domain, _, limit, *_ = asked
+            _, method, domain, _, limit, *_ = params
             return await erp.answer(method, domain, limit)  # noqa: B023 - in this round
 
-        monkeypatch.setattr(TrytonClient, "model", model)
+        monkeypatch.setattr(TrytonClient, "call_model", call_model)
         options = TrytonOptions()
         of = System("kit", "erp", "http://u:p@127.0.0.1:1/db", "x", options, (TableUse(MODEL),), 2)
         client = TrytonClient(of)
         for _ in range(20):
-            await Poll(client).ids(MODEL)
+            await PollQueries(client).list_ids(MODEL)
         await client.close()

@@ -34,15 +34,15 @@ def test_what_is_packed_comes_back(models: dict[str, ModelState]) -> None:
 def test_a_checkpoint_stays_small_and_forgets_the_oldest_first() -> None:
     dice = random.Random(1)  # noqa: S311 - made-up data
     at = 1_700_000_000_000_000
-    told = {dice.randrange(10**12): at - dice.randrange(10**9) for _ in range(50_000)}
-    packed = pack({name: ModelState(RecentChanges(at, 0, 0, told)) for name in ("a", "b", "c")})
+    emitted = {dice.randrange(10**12): at - dice.randrange(10**9) for _ in range(50_000)}
+    packed = pack({name: ModelState(RecentChanges(at, 0, 0, emitted)) for name in ("a", "b", "c")})
     assert len(packed) <= MAX_CHECKPOINT_BYTES
     for one in unpack(packed, "here").values():
-        assert 100 < len(one.recent.told) < MAX_ROWS_PER_MODEL
-        oldest = min(one.recent.told.values())
+        assert 100 < len(one.recent.emitted) < MAX_ROWS_PER_MODEL
+        oldest = min(one.recent.emitted.values())
         assert one.recent.since == oldest + 1
-        newer = {key for key, when in told.items() if when > oldest}
-        assert newer <= set(one.recent.told), "what is told since then is all there"
+        newer = {key for key, when in emitted.items() if when > oldest}
+        assert newer <= set(one.recent.emitted), "what was emitted since then is all there"
 
 
 def test_too_many_models_are_a_sentence_not_a_loop() -> None:

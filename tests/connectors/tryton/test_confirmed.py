@@ -11,17 +11,17 @@ import pytest
 
 from bridge.model.errors import RetryLater
 from connectors.tryton.capture.model_poller import ModelPoller
-from connectors.tryton.capture.poll import Poll, WindowRows
+from connectors.tryton.capture.poll import PollQueries, WindowRows
 from connectors.tryton.metadata.model import ID
 from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
 
 
-class Erp:
-    """Lists less than it has; `Look` and `Tables` of one model."""
+class FakeErp:
+    """Lists less than it has; `PollQueries` and `ModelTables` of one model."""
 
-    most = 1000
-    now = None
+    max_window_rows = 1000
+    erp_time = None
 
     def __init__(self, rows: int) -> None:
         self.rows = set(range(1, rows + 1))
@@ -31,63 +31,63 @@ class Erp:
     async def table(self, name: str) -> Any:
         return SimpleNamespace(name=name, key=(ID,))
 
-    async def newest(self, model: str) -> int:
+    async def newest_time(self, model: str) -> int:
         return 0
 
-    async def window(self, model: str, begin: int) -> WindowRows:
+    async def window(self, model: str, start: int) -> WindowRows:
         return WindowRows([], at_once=True)
 
-    async def ids(self, model: str) -> array[int]:
+    async def list_ids(self, model: str) -> array[int]:
         return array("q", sorted(self.rows - self.hidden))
 
-    async def present(self, model: str, ids: Sequence[int]) -> set[int]:
+    async def existing_ids(self, model: str, ids: Sequence[int]) -> set[int]:
         if self.away:
             raise RetryLater("the ERP is busy")
         return self.rows.intersection(ids)
 
 
-async def watched(erp: Erp) -> ModelPoller:
-    made = ModelPoller(
+async def poller_of(erp: FakeErp) -> ModelPoller:
+    poller = ModelPoller(
         "kit.order",
         cast("ModelTables", erp),
-        cast("Poll", erp),
+        cast("PollQueries", erp),
         None,
         options=TrytonOptions(reconcile=1),
         monotonic=lambda: 1e9,
         clock=iter(range(0, 10**9, 100)).__next__,
     )
-    await made.begin(first=True)
-    return made
+    await poller.start(first=True)
+    return poller
 
 
 async def test_ids_that_a_listing_left_out_are_not_gone() -> None:
-    erp = Erp(50)
-    one = await watched(erp)
+    erp = FakeErp(50)
+    poller = await poller_of(erp)
     erp.hidden = {3, 5, 7}
     erp.rows -= {7}
-    assert (await one.look(whole=True)).gone == [7]
+    assert (await poller.poll(complete=True)).deleted == [7]
     erp.hidden = set()
-    seen = await one.look(whole=True)
-    assert (seen.gone, seen.news) == ([], [])
+    result = await poller.poll(complete=True)
+    assert (result.deleted, result.changed) == ([], [])
 
 
 async def test_ids_that_the_erp_could_not_be_asked_for_are_missing_again() -> None:
-    erp = Erp(50)
-    one = await watched(erp)
+    erp = FakeErp(50)
+    poller = await poller_of(erp)
     erp.rows -= {7}
     erp.away = True
     with pytest.raises(RetryLater):
-        await one.look(whole=True)
+        await poller.poll(complete=True)
     erp.away = False
-    assert (await one.look(whole=True)).gone == [7]
+    assert (await poller.poll(complete=True)).deleted == [7]
 
 
 async def test_more_than_are_plausible_are_left_to_a_comparison_with_the_log() -> None:
-    erp = Erp(120)
-    one = await watched(erp)
+    erp = FakeErp(120)
+    poller = await poller_of(erp)
     erp.rows -= set(range(1, 42))
-    seen = await one.look(whole=True)
-    assert seen.gone == []
-    (stale,) = seen.stale
+    result = await poller.poll(complete=True)
+    assert result.deleted == []
+    (stale,) = result.stale
     assert stale.reason == "the ERP doesn't list 41 of 120 rows"
     assert not stale.deletes_only

@@ -14,7 +14,7 @@ import pytest
 from bridge.connector import Effect, TableUse
 from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.http import json_values
-from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.poll import PollQueries
 from connectors.tryton.capture.snapshot import TrytonSnapshot
 from connectors.tryton.capture.source import TrytonSource
 from connectors.tryton.commands.writer import TrytonWriter
@@ -172,4 +172,4 @@ async def test_a_newest_row_without_its_time_is_refused(tryton: Tryton) -> None:
     ):
         between.rule = answering(say)
         with pytest.raises(Rejected, match="rows came without write_date"):
-            await Poll(client).newest("party.party")
+            await PollQueries(client).newest_time("party.party")

@@ -13,7 +13,7 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, Batch, Change, Stale, System, TableUse
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.tryton.capture.model_poller import ModelPoller
-from connectors.tryton.capture.poll import Poll
+from connectors.tryton.capture.poll import PollQueries
 from connectors.tryton.capture.source import TrytonSource
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.metadata.model_table import ModelTables
@@ -260,7 +260,7 @@ async def test_what_was_deleted_while_nobody_looked_is_compared_until_that_is_to
     async with following(erp(tryton), opened) as follow:
         await follow.until(lambda: follow.stale)
         assert follow.stale == [
-            Stale(("kit.order",), "rows went while nobody looked", True, once=True)
+            Stale(("kit.order",), "rows were deleted while nothing was polled", True, once=True)
         ]
         told = follow.checkpoint
     async with following(erp(tryton), told) as follow:
@@ -453,27 +453,27 @@ async def test_that_a_model_has_to_be_compared_is_kept_until_it_is_told(tryton: 
     order(tryton)
     of = erp(tryton, user=CLERK)
     async with TrytonClient(of) as client:
-        watched = ModelPoller(
+        poller = ModelPoller(
             "kit.order",
             ModelTables(of, client),
-            Poll(client),
+            PollQueries(client),
             None,
             options=TrytonOptions.model_validate(OPTIONS),
             monotonic=time.monotonic,
             clock=time.time,
         )
-        await watched.begin(first=False)
+        await poller.start(first=False)
         right = tryton.rpc.create("ir.model.access", {"model": "kit.order", "perm_read": False})
         try:
             with pytest.raises(Rejected, match="not allowed"):
-                await watched.look(whole=True)
-            watched.settle()
-            assert watched.saved() is None, "after a restart it would begin anew"
+                await poller.poll(complete=True)
+            poller.confirm_deletes()
+            assert poller.state() is None, "after a restart it would begin anew"
         finally:
             tryton.rpc.call("model.ir.model.access.delete", [right])
-        seen = await watched.look(whole=True)
-        assert [one.reason for one in seen.stale] == ["it is captured from now on"]
-        assert watched.saved() is not None
+        result = await poller.poll(complete=True)
+        assert [one.reason for one in result.stale] == ["it is captured from now on"]
+        assert poller.state() is not None
 
 
 async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_when_late_ones_are_in(
@@ -483,31 +483,33 @@ async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_
     of = erp(tryton)
     options = TrytonOptions.model_validate(OPTIONS)
     async with TrytonClient(of) as client:
-        look = Poll(client, most=20)
-        watched = ModelPoller(
+        queries = PollQueries(client, max_window_rows=20)
+        poller = ModelPoller(
             "kit.order",
             ModelTables(of, client),
-            look,
+            queries,
             None,
             options=options,
             monotonic=lambda: now[0],
             clock=lambda: now[0],
         )
-        await watched.begin(first=True)
+        await poller.start(first=True)
         keys = tryton.rpc.call("model.kit.order.create", [{"order_no": str(n)} for n in range(40)])
-        seen = await watched.look(whole=True)
-        assert (seen.news, seen.gone) == ([], [])
-        assert [(one.reason, one.deletes_only) for one in seen.stale] == [
+        result = await poller.poll(complete=True)
+        assert (result.changed, result.deleted) == ([], [])
+        assert [(one.reason, one.deletes_only) for one in result.stale] == [
             ("more than 20 rows changed at once", False)
         ]
         write(tryton, keys[0], qty=1)
-        seen = await watched.look(whole=True)
-        assert [found.row.id for found in seen.news] == [keys[0]], "what comes later is told"
-        assert seen.stale == []
+        result = await poller.poll(complete=True)
+        assert [changed.stamp.id for changed in result.changed] == [keys[0]], (
+            "what comes later is told"
+        )
+        assert result.stale == []
         now[0] += 61
-        seen = await watched.look(whole=True)
-        assert [one.reason for one in seen.stale] == ["rows came late amid very many others"]
-        saved = watched.saved()
-        assert saved is not None
-        assert saved.again == 0
+        result = await poller.poll(complete=True)
+        assert [one.reason for one in result.stale] == ["rows came late amid very many others"]
+        state = poller.state()
+        assert state is not None
+        assert state.compare_again_at == 0
     delete(tryton, *keys)
