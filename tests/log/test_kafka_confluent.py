@@ -163,7 +163,7 @@ def encoded(schema: Any, value: Any) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind", TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 async def test_fixed_topics(
     log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, topic_kind: TopicKind
 ) -> None:

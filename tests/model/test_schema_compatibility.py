@@ -124,7 +124,7 @@ def test_every_version_is_looked_at_and_every_reason_told() -> None:
     assert "version 1" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", system_records.TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", system_records.TOPIC_KINDS)
 def test_the_fixed_topics_follow_themselves(topic_kind: system_records.TopicKind) -> None:
     for text in system_records.schema_texts(topic_kind):
         assert incompatibilities(json.loads(text), json.loads(text)) == []

@@ -48,7 +48,7 @@ SAMPLES: dict[TopicKind, SystemRecord] = {
 }
 
 
-@pytest.mark.parametrize("kind", TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 def test_a_record_comes_back_as_it_was_written(topic_kind: TopicKind) -> None:
     assert (
         system_records.decode(topic_kind, system_records.encode(topic_kind, SAMPLES[topic_kind]))
@@ -56,7 +56,7 @@ def test_a_record_comes_back_as_it_was_written(topic_kind: TopicKind) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 def test_the_schema_file_and_the_dataclass_have_the_same_fields(topic_kind: TopicKind) -> None:
     schema = json.loads(system_records.schema_texts(topic_kind)[1])
     assert sorted(field["name"] for field in schema["fields"]) == sorted(
@@ -65,7 +65,7 @@ def test_the_schema_file_and_the_dataclass_have_the_same_fields(topic_kind: Topi
     assert schema["namespace"] == "bridge"
 
 
-@pytest.mark.parametrize("kind", TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 def test_enums_have_a_default_so_that_old_readers_survive_new_symbols(
     topic_kind: TopicKind,
 ) -> None:
@@ -116,7 +116,7 @@ def test_commands_and_receipts_of_one_target_have_the_same_key_bytes() -> None:
     assert system_records.schema_texts("command")[0] == system_records.schema_texts("receipt")[0]
 
 
-@pytest.mark.parametrize("kind", ["approval", "audit", "dead"])
+@pytest.mark.parametrize("topic_kind", ["approval", "audit", "dead"])
 def test_other_keys_are_text(topic_kind: TopicKind) -> None:
     assert (
         system_records.decode_key(
@@ -137,7 +137,7 @@ def test_an_enum_symbol_that_does_not_exist_is_refused() -> None:
         system_records.encode("dead", wrong)
 
 
-@pytest.mark.parametrize("kind", TOPIC_KINDS)
+@pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 def test_every_kind_has_a_topic_and_a_cloudevents_id(topic_kind: TopicKind) -> None:
     event_id, at = system_records.cloud_event(SAMPLES[topic_kind])
     assert SYSTEM_TOPICS[topic_kind].topic in TOPICS

@@ -24,7 +24,7 @@ def test_the_text_of_a_type_is_the_type(field_type: FieldType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "field_type"),
     [
         (" decimal( 15 , 2 ) ", FieldType("decimal", 15, 2)),
         ("decimal(15)", FieldType("decimal", 15, 0)),
