@@ -33,6 +33,7 @@ COMMANDS = {
     "dead": "List what could not be handled, and why.",
     "log": "Topics, groups and copies of the event log.",
     "schema": "Draft a systems file; schemas of the configuration and of entities; plans.",
+    "connector": "Begin a connector to a system of yours; list those that are installed.",
     "setup": "Make what capture and commands need in the legacy systems.",
     "completion": "Print the completion script of your shell.",
 }
