@@ -11,18 +11,18 @@ from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.specs import CommandSpec
-from connectors.odata.capture.change_detection import Chosen, choose
+from connectors.odata.capture.change_detection import ChangeDetection, choose_change_detection
 from connectors.odata.capture.options import options_of
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
-from connectors.odata.commands.binding import problems
-from connectors.odata.http.client import Client
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.commands.binding import statement_problems
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.field_types import TIME_TYPES
-from connectors.odata.metadata.model import Service
-from connectors.odata.protocol.entity_table import table_of
-from connectors.odata.protocol.query import query
+from connectors.odata.metadata.model import ODataService
+from connectors.odata.protocol.entity_table import build_table
+from connectors.odata.protocol.query import query_options
 from connectors.odata.protocol.row_check import row_values
 from connectors.odata.protocol.timestamps import MICROSECOND_DIGITS, is_finer
 
@@ -34,7 +34,7 @@ SAMPLE_ROWS = 20
 async def check(system: System) -> list[Finding]:
     """As `bridge.connector.Connector.check`. A service that can't be reached is a finding too."""
     try:
-        client = Client(system)
+        client = ODataClient(system)
     except ConfigurationError as error:
         return [Finding(str(error))]
     try:
@@ -52,11 +52,11 @@ async def check(system: System) -> list[Finding]:
 
 async def means(system: System) -> Mapping[str, str]:
     """As `bridge.connector.Means.means`."""
-    client, options = Client(system), options_of(system.options)
+    client, options = ODataClient(system), options_of(system.options)
 
     async def phrase(use: TableUse) -> str:
         try:
-            return (await choose(client, service, use, options)).phrase(options)
+            return (await choose_change_detection(client, service, use, options)).phrase(options)
         except (ConfigurationError, Rejected):
             return ""  # `check` tells why it is not captured at all
 
@@ -70,7 +70,7 @@ async def means(system: System) -> Mapping[str, str]:
 
 async def check_commands(system: System, commands: Sequence[CommandSpec]) -> list[StatementProblem]:
     """As `bridge.connector.ChecksCommands.check_commands`."""
-    client = Client(system)
+    client = ODataClient(system)
     try:
         service = await client.metadata()
     finally:
@@ -79,7 +79,7 @@ async def check_commands(system: System, commands: Sequence[CommandSpec]) -> lis
         StatementProblem(command.name, where, what)
         for command in commands
         for where, text in _statements(command)
-        for what in problems(text, service, asks=where == "probe")
+        for what in statement_problems(text, service, asks=where == "probe")
     ]
 
 
@@ -88,7 +88,9 @@ def _statements(command: CommandSpec) -> list[tuple[Literal["run", "probe"], str
     return [*found, ("probe", command.probe)] if command.probe else found
 
 
-async def refused(client: Client, service: Service, system: System) -> dict[str, BridgeError]:
+async def refused(
+    client: ODataClient, service: ODataService, system: System
+) -> dict[str, BridgeError]:
     """The tables that can't be captured, whatever the metadata says, and why: each is asked once.
 
     Services list what can be reached through another row only, or what the login may not read.
@@ -105,7 +107,9 @@ async def refused(client: Client, service: Service, system: System) -> dict[str,
     return {use.table: found[use.table] for use in system.tables if use.table in found}
 
 
-async def finer_times(client: Client, service: Service, system: System) -> dict[str, list[str]]:
+async def finer_times(
+    client: ODataClient, service: ODataService, system: System
+) -> dict[str, list[str]]:
     """By table, the properties whose times are finer than microseconds in some of the first rows: of those
     that the metadata says may be, and one question for each set.
     """
@@ -120,7 +124,9 @@ async def finer_times(client: Client, service: Service, system: System) -> dict[
         ]
         if entity_set is None or not names:
             return
-        params = query(table_of(service, TableUse(use.table, (), tuple(names))), top=SAMPLE_ROWS)
+        params = query_options(
+            build_table(service, TableUse(use.table, (), tuple(names))), top=SAMPLE_ROWS
+        )
         try:
             page = await client.page(use.table, params)
         except BridgeError:
@@ -154,7 +160,7 @@ async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list
     return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
-def _unknown_sets(system: System, service: Service) -> list[str]:
+def _unknown_sets(system: System, service: ODataService) -> list[str]:
     captured = {use.table for use in system.tables}
     return [
         f"system {system.name!r}: capture.sets names {name!r}, on which no entity stands"
@@ -179,33 +185,35 @@ def _hasty(system: System) -> list[Finding]:
 
 
 async def _look(
-    client: Client, service: Service, system: System, use: TableUse
-) -> tuple[Chosen, bool]:
+    client: ODataClient, service: ODataService, system: System, use: TableUse
+) -> tuple[ChangeDetection, bool]:
     """How the table is captured, and whether its rows lack the moment that it would go by."""
     options = options_of(system.options)
-    chosen = await choose(client, service, use, options)
-    await client.page(use.table, query(chosen.table, top=1))
+    chosen = await choose_change_detection(client, service, use, options)
+    await client.page(use.table, query_options(chosen.table, top=1))
     poller = chosen.poller(client, options, time.monotonic)
     if not isinstance(poller, ChangedPoller):
         return chosen, False
     try:
         await poller.try_questions()
     except Rejected as error:
-        mismatch = isinstance(error, AnswerMismatch) or refuses(error)
+        mismatch = isinstance(error, AnswerMismatch) or is_refusal(error)
         if not mismatch or options.of(use.table).means is not None:
             raise
-        chosen = await choose(client, service, use, options, but=("delta", "changed"))
+        chosen = await choose_change_detection(
+            client, service, use, options, but=("delta", "changed")
+        )
         return chosen, False
     return chosen, await poller.blind()
 
 
 async def _heeded(
-    client: Client, service: Service, system: System, use: TableUse
+    client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> Sequence[Finding]:
     """Each question that snapshots and the gateway ask of a table, asked once and held against what
     comes.
     """
-    where, table = f"system {system.name!r}: entity set {use.table!r}", table_of(service, use)
+    where, table = f"system {system.name!r}: entity set {use.table!r}", build_table(service, use)
     findings: list[Finding] = []
     snapshot, reader = ODataSnapshot(system, client), ODataReader(system, client)
     try:
@@ -257,7 +265,7 @@ def _wants_filter(where: str, names: Sequence[str]) -> Finding:
 
 
 async def _table(
-    client: Client, service: Service, system: System, use: TableUse
+    client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> Sequence[Finding]:
     where, options = f"system {system.name!r}", options_of(system.options)
     try:

@@ -26,22 +26,22 @@ from bridge.model.specs import CommandSpec
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
 from connectors.odata import draft
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
-from connectors.odata.http.client import Client
-from connectors.odata.http.login import Login, transport_risks
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.login import ODataLogin, transport_risks
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.protocol.entity_table import columns_of, set_of
+from connectors.odata.protocol.entity_table import columns_of, entity_set_of
 
 
 class ODataConnector:
     """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `Means` and `ChecksCommands`; registered as `odata`."""
 
     name = "odata"
-    options: type[BaseModel] = Options
-    login: type[BaseModel] | None = Login
+    options: type[BaseModel] = ODataOptions
+    login: type[BaseModel] | None = ODataLogin
     speaks_http = True
 
     def capabilities(self) -> Capabilities:
@@ -59,7 +59,7 @@ class ODataConnector:
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`: every property that the log can hold."""
-        client = Client(system)
+        client = ODataClient(system)
         try:
             service = await client.metadata()
         finally:
@@ -67,7 +67,7 @@ class ODataConnector:
         found, problems = {}, []
         for use in system.tables:
             try:
-                one = set_of(service, use.table)
+                one = entity_set_of(service, use.table)
             except ConfigurationError as error:
                 problems.append(str(error))
             else:
@@ -106,12 +106,12 @@ class ODataConnector:
 
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""
-        client = Client(system)
+        client = ODataClient(system)
         wanted = [use.table for use in system.tables]
         try:
             service = await client.metadata()
             for name in wanted:
-                set_of(service, name)
+                entity_set_of(service, name)
             tables = tuple(TableUse(name) for name in wanted or service.sets)
             whole = replace(system, tables=tables)
             refused = await checking.refused(client, service, whole)

@@ -14,13 +14,13 @@ from bridge.model.names import as_name
 from bridge.model.types import KEY_TYPES
 from connectors.erp.yaml_text import commands_heading, comment_lines, left_out_lines, yaml_scalar
 from connectors.odata.metadata.field_types import drafted_type, field_type
-from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
+from connectors.odata.metadata.model import Action, EntitySet, Navigation, ODataService, Property
 
 _WHERE = re.compile(r"\Asystem '[^']*': ")
 
 
 @dataclass(slots=True)
-class _Entity:
+class _DraftedEntity:
     """An entity set under the names that it gets."""
 
     name: str
@@ -29,7 +29,7 @@ class _Entity:
 
 
 def draft(
-    service: Service,
+    service: ODataService,
     wanted: Sequence[str] = (),
     refused: Mapping[str, BridgeError] = MappingProxyType({}),
     finer: Mapping[str, Collection[str]] = MappingProxyType({}),
@@ -70,7 +70,7 @@ def _nothing(told: Mapping[str, str]) -> ConfigurationError:
     )
 
 
-def _notes(service: Service) -> dict[str, dict[str, str]]:
+def _notes(service: ODataService) -> dict[str, dict[str, str]]:
     """What was left out of each entity set."""
     found: dict[str, dict[str, str]] = {}
     for name, why in service.left_out.items():
@@ -91,11 +91,11 @@ def _capture() -> list[str]:
     ]
 
 
-def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
-    found: dict[str, _Entity] = {}
+def _named(sets: dict[str, EntitySet]) -> dict[str, _DraftedEntity]:
+    found: dict[str, _DraftedEntity] = {}
     names: set[str] = set()
     for key, one in sets.items():
-        entity = _Entity(as_name(key, names), one)
+        entity = _DraftedEntity(as_name(key, names), one)
         names.add(entity.name)
         fields: set[str] = set()
         for name in one.properties:
@@ -105,7 +105,7 @@ def _named(sets: dict[str, EntitySet]) -> dict[str, _Entity]:
     return found
 
 
-def _bad_key(one: EntitySet, service: Service) -> str:
+def _bad_key(one: EntitySet, service: ODataService) -> str:
     for name in one.key:
         kind = field_type(one.properties[name], service.version)
         if kind is None or kind.name not in KEY_TYPES:
@@ -114,9 +114,9 @@ def _bad_key(one: EntitySet, service: Service) -> str:
 
 
 def _entity(
-    one: _Entity,
-    entities: dict[str, _Entity],
-    service: Service,
+    one: _DraftedEntity,
+    entities: dict[str, _DraftedEntity],
+    service: ODataService,
     left_out: Mapping[str, str],
     finer: Collection[str],
 ) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _entity(
     yield from _relations(one, entities)
 
 
-def _field(p: Property, service: Service, *, finer: bool) -> str:
+def _field(p: Property, service: ODataService, *, finer: bool) -> str:
     kind = str(drafted_type(p, service.version, finer=finer))
     quoted = json.dumps(kind) if "(" in kind else kind
     size = f"({p.max_length})" if p.max_length else ""
@@ -153,7 +153,7 @@ def _version(of: EntitySet) -> str | None:
     return locks[0] if len(locks) == 1 else of.changed
 
 
-def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
+def _relations(one: _DraftedEntity, entities: dict[str, _DraftedEntity]) -> Iterator[str]:
     found = [(nav, *_relation(one, nav, entities)) for nav in one.set.navigations.values()]
     if found:
         yield "    relations:" if any(said for _, said, _ in found) else "    # relations:"
@@ -169,7 +169,7 @@ def _relations(one: _Entity, entities: dict[str, _Entity]) -> Iterator[str]:
             yield from comment_lines(f"{nav.name}: left out, {why}", 6)
 
 
-def _suggested(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> str:
+def _suggested(one: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]) -> str:
     """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where the names
     of both sides do: the key of the one that there is once, and the other's property; "" otherwise.
     """
@@ -202,7 +202,9 @@ def _referring(holder: EntitySet, key: Property, nav: Navigation) -> Property | 
     return next((by_name[each] for each in names if each in by_name), None)
 
 
-def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tuple[str, str]:
+def _relation(
+    one: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]
+) -> tuple[str, str]:
     """What the relation is declared as, or why it is left out."""
     to = entities.get(nav.target)
     if to is None:
@@ -220,7 +222,7 @@ def _relation(one: _Entity, nav: Navigation, entities: dict[str, _Entity]) -> tu
     return "", f"{one.name} doesn't hold the whole key of {to.name}"
 
 
-def _commands(entities: dict[str, _Entity], service: Service) -> Iterator[str]:
+def _commands(entities: dict[str, _DraftedEntity], service: ODataService) -> Iterator[str]:
     usable = [one for one in service.actions if not one.is_function and not one.bound_many]
     usable = [one for one in usable if one.bound_to is None or one.bound_to in entities]
     if not usable or not entities:
@@ -232,7 +234,7 @@ def _commands(entities: dict[str, _Entity], service: Service) -> Iterator[str]:
 
 
 def _command(
-    action: Action, entities: dict[str, _Entity], service: Service, names: set[str]
+    action: Action, entities: dict[str, _DraftedEntity], service: ODataService, names: set[str]
 ) -> Iterator[str]:
     last = action.name.rpartition(".")[2]
     about = entities.get(action.bound_to or action.about)
@@ -257,7 +259,7 @@ def _command(
 
 
 def _values(
-    action: Action, about: _Entity | None, service: Service
+    action: Action, about: _DraftedEntity | None, service: ODataService
 ) -> tuple[str, dict[str, Property], list[str]]:
     """What the statement gives, what of it are arguments, and what no argument can be."""
     known: dict[str, str] = {}
@@ -282,13 +284,13 @@ def _values(
     return ", ".join(values), args, unknown
 
 
-def _key(about: _Entity) -> str:
+def _key(about: _DraftedEntity) -> str:
     if len(about.set.key) == 1:
         return ":key"
     return ", ".join(f"{name}=:key_{about.fields[name]}" for name in about.set.key)
 
 
-def _argument(p: Property, service: Service) -> str:
+def _argument(p: Property, service: ODataService) -> str:
     kind = field_type(p, service.version)
     said = [f"type: {json.dumps(str(kind))}"]
     if p.max_length and kind is not None and kind.name == "string":

@@ -15,7 +15,7 @@ from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
 from bridge.model.errors import ConfigurationError
 from connectors.odata.http.login import OAuth2
-from connectors.odata.http.transport import root_of
+from connectors.odata.http.transport import service_root
 from connectors.sql.engine import make_engine, parse_url, sqlite_path
 from connectors.tryton.http.address import address_of
 
@@ -54,7 +54,7 @@ def system(url: str) -> System:
 READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "log": ("kafka", lambda url: log_target(url, Path())),
     "registry": ("http", lambda url: models.RegistryModel(url=url)),
-    "odata": ("http", lambda url: root_of(system(url))),
+    "odata": ("http", lambda url: service_root(system(url))),
     "tryton": ("http", lambda url: address_of(system(url))),
     "token": (
         "http",

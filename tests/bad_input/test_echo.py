@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from bridge.connector import System
 from bridge.model.errors import BridgeError
 from bridge.model.secret_forms import base64_forms, plain_forms
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.http.bare_links import bare_link
-from connectors.odata.http.client import Client
-from connectors.odata.http.login import Login, OAuth2
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.login import OAuth2, ODataLogin
 from tests.bad_input.echo import FORMS, Echo
 from tests.bad_input.place import Place
 from tests.secret_scan import secret
@@ -47,7 +47,7 @@ def leaks(text: str) -> list[str]:
 async def test_no_error_repeats_a_secret_in_any_form_at_any_place(echo: Echo) -> None:
     basic = f"http://bridge:{_quoted(PASSWORD)}@{echo.address}/odata/?apikey={_quoted(API_KEY)}"
     bearer = f"http://{echo.address}/odata/?apikey={_quoted(API_KEY)}"
-    oauth2 = Login(
+    oauth2 = ODataLogin(
         oauth2=OAuth2(
             token_url=f"http://{echo.address}/token",
             client_id="bridge",
@@ -57,8 +57,8 @@ async def test_no_error_repeats_a_secret_in_any_form_at_any_place(echo: Echo) ->
     )
     asked = 0
     for url, login in ((basic, None), (bearer, oauth2)):
-        system = System("acme", "erp", url, "http://erp", Options(), (), login=login)
-        client = Client(system)
+        system = System("acme", "erp", url, "http://erp", ODataOptions(), (), login=login)
+        client = ODataClient(system)
         try:
             for (name, form), status, padding in itertools.product(
                 FORMS.items(), (400, 500), (0, 330, 360, 390)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
-from connectors.odata.capture.options import Options
-from connectors.odata.http.transport import Exchange
-from connectors.odata.protocol.request import Request
-from connectors.odata.protocol.response import Answer
+from connectors.odata.capture.options import ODataOptions
+from connectors.odata.http.transport import ODataTransport
+from connectors.odata.protocol.request import ODataRequest
+from connectors.odata.protocol.response import ODataResponse
 from connectors.postgres.errors import translate_error
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import naming
@@ -116,16 +116,16 @@ def error(code: str = "C/42") -> dict[str, Any]:
 
 
 ODATA = [
-    Answer(400, {}, error()),
-    Answer(400, {}, error(PERSON)),
-    Answer(500, {}, error()),
-    Answer(200, {}, error()),
-    Answer(403, {}, error()),
-    Answer(503, {}, error()),
-    Answer(502, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
-    Answer(200, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
-    Answer(400, {}, f"<error><message>{PERSON}</message></error>".encode()),
-    Answer(400, {}, f"{PERSON} is there".encode()),
+    ODataResponse(400, {}, error()),
+    ODataResponse(400, {}, error(PERSON)),
+    ODataResponse(500, {}, error()),
+    ODataResponse(200, {}, error()),
+    ODataResponse(403, {}, error()),
+    ODataResponse(503, {}, error()),
+    ODataResponse(502, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
+    ODataResponse(200, {"content-type": "text/html"}, f"<html><title>{PERSON}</title>".encode()),
+    ODataResponse(400, {}, f"<error><message>{PERSON}</message></error>".encode()),
+    ODataResponse(400, {}, f"{PERSON} is there".encode()),
 ]
 MASKED = (
     "customer", "customer('1')", "customer?$top=1", "http://erp/o/customer?$skiptoken=1",
@@ -134,20 +134,20 @@ MASKED = (
 
 
 async def test_odata_tells_its_code_but_no_words() -> None:
-    exchange = Exchange(replace(system("http://erp/o/"), options=Options()), lambda: 0.0)
+    exchange = ODataTransport(replace(system("http://erp/o/"), options=ODataOptions()), lambda: 0.0)
     for answer in ODATA:
         for path in MASKED:
             for method in ("GET", "PATCH"):
                 with pytest.raises(BridgeError) as caught:
-                    exchange.check(Request(method, path), answer)
+                    exchange.check(ODataRequest(method, path), answer)
                 assert PERSON not in str(caught.value), (answer, path)
                 assert WITHHELD in str(caught.value), (answer, path)
         with pytest.raises(BridgeError, match=PERSON):
-            exchange.check(Request("GET", "product?$top=1"), ODATA[0])
+            exchange.check(ODataRequest("GET", "product?$top=1"), ODATA[0])
     with pytest.raises(BridgeError, match=r"400: code C/42, its own words"):
-        exchange.check(Request("GET", "customer"), ODATA[0])
-    rows = Answer(200, {}, {"value": [{"email": PERSON}]})
-    exchange.check(Request("GET", "customer"), rows)
+        exchange.check(ODataRequest("GET", "customer"), ODATA[0])
+    rows = ODataResponse(200, {}, {"value": [{"email": PERSON}]})
+    exchange.check(ODataRequest("GET", "customer"), rows)
     await exchange.close()
 
 

@@ -19,7 +19,7 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.redaction import redact
 from bridge.wiring.connectors import as_system, load_connector
-from connectors.odata.http.client import Client as ODataClient
+from connectors.odata.http.client import ODataClient
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.http.client import TrytonClient

@@ -17,8 +17,8 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import BridgeError, Rejected, RetryLater, RowError
 from bridge.tls import TlsFiles
 from connectors.journal.connector import JournalOptions
-from connectors.odata.capture.options import Options as ODataOptions
-from connectors.odata.http.login import ApiKey, Entry, Login, OAuth2
+from connectors.odata.capture.options import ODataOptions
+from connectors.odata.http.login import ApiKeyLogin, LoginMethod, OAuth2, ODataLogin
 from connectors.postgres.options import Options as PostgresOptions
 from connectors.tryton.http.address import address_of
 from connectors.tryton.options import TrytonLogin, TrytonOptions
@@ -33,7 +33,7 @@ OAUTH2 = OAuth2(
     client_secret=HIDDEN,
     parameters={"assertion": WORD},
 )
-SYSTEM = System("acme", "erp", URL, "https://host", None, (), login=Login(oauth2=OAUTH2))
+SYSTEM = System("acme", "erp", URL, "https://host", None, (), login=ODataLogin(oauth2=OAUTH2))
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ SYSTEM = System("acme", "erp", URL, "https://host", None, (), login=Login(oauth2
         Security("SASL_SSL", "PLAIN", "me", WORD, private_key_password=WORD),
         KafkaSettings(("k1:9092",), Security("SASL_SSL", "PLAIN", "me", WORD)),
         HttpRegistry(URL, username="me", password=WORD), TlsFiles(key_password=WORD), OAUTH2,
-        ApiKey(value=HIDDEN), Login(user="me", password=HIDDEN), Login(oauth2=OAUTH2),
+        ApiKeyLogin(value=HIDDEN), ODataLogin(user="me", password=HIDDEN), ODataLogin(oauth2=OAUTH2),
         TrytonLogin(user="me", password=HIDDEN), address_of(SYSTEM),
-        Entry(httpx.BasicAuth("me", WORD), httpx.create_ssl_context()),
+        LoginMethod(httpx.BasicAuth("me", WORD), httpx.create_ssl_context()),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -62,9 +62,9 @@ def test_what_holds_a_secret_does_not_show_it(value: Any) -> None:
         PostgresOptions,
         TrytonOptions,
         TrytonLogin,
-        Login,
+        ODataLogin,
         OAuth2,
-        ApiKey,
+        ApiKeyLogin,
     ],
 )
 def test_what_is_wrong_with_a_model_is_said_without_its_values(model: type[BaseModel]) -> None:

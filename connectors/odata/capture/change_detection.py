@@ -7,44 +7,46 @@ from dataclasses import dataclass
 
 from bridge.connector import TableUse
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.odata.capture.options import Means, Options
+from connectors.odata.capture.options import DetectionMethod, ODataOptions
 from connectors.odata.capture.pollers.changed import ChangedPoller
-from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
+from connectors.odata.capture.pollers.delta import DeltaPoller
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.pollers.poller import Poller
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
-from connectors.odata.metadata.model import EntitySet, Service
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Table, set_of, table_of
-from connectors.odata.protocol.query import query
+from connectors.odata.metadata.model import EntitySet, ODataService
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, build_table, entity_set_of
+from connectors.odata.protocol.query import query_options
 from connectors.odata.protocol.response import page_of
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChangeDetection:
     """The way for one entity set, and the properties that it goes by."""
 
-    means: Means
-    table: Table
+    means: DetectionMethod
+    table: EntitySetTable
     changed: str = ""
     created: str | None = None
 
-    def phrase(self, options: Options) -> str:
+    def phrase(self, options: ODataOptions) -> str:
         """For people."""
-        every = seconds(options.poll)
+        every = duration_text(options.poll)
         if self.means == "delta":
             return f"delta links, every {every}"
         if self.means == "changed":
             return (
-                f"{self.changed} with {seconds(options.overlap)} overlap, every {every}; deletions "
-                f"by comparing keys with the log every {seconds(options.reconcile)}"
+                f"{self.changed} with {duration_text(options.overlap)} overlap, every {every}; deletions "
+                f"by comparing keys with the log every {duration_text(options.reconcile)}"
             )
         return (
             f"comparing all rows, every {every} (over {options.listing} rows with the log, every "
-            f"{seconds(options.reconcile)})"
+            f"{duration_text(options.reconcile)})"
         )
 
-    def poller(self, asks: Asks, options: Options, monotonic: Callable[[], float]) -> Poller:
+    def poller(
+        self, asks: PageReader, options: ODataOptions, monotonic: Callable[[], float]
+    ) -> Poller:
         """What notices the changes."""
         if self.means == "delta":
             return DeltaPoller(asks, self.table, options.page)
@@ -61,20 +63,20 @@ class Chosen:
         return ListingPoller(asks, self.table, page=options.page, limit=options.listing)
 
 
-async def choose(
-    asks: Asks,
-    service: Service,
+async def choose_change_detection(
+    asks: PageReader,
+    service: ODataService,
     use: TableUse,
-    options: Options,
+    options: ODataOptions,
     *,
-    but: Collection[Means] = (),
-) -> Chosen:
+    but: Collection[DetectionMethod] = (),
+) -> ChangeDetection:
     """The way for a table; `but` are those that were tried in vain.
 
     Asks the service where its metadata doesn't announce change tracking, which not all do that
     have it. Raises ConfigurationError for options that don't fit.
     """
-    one, said = set_of(service, use.table), options.of(use.table)
+    one, said = entity_set_of(service, use.table), options.of(use.table)
     changed = said.changed or one.changed or ""
     created = said.created or one.created
     for name, what in ((changed, "changed"), (created, "created")):
@@ -84,28 +86,30 @@ async def choose(
                 "type Edm.DateTimeOffset or Edm.DateTime"
             )
     means = said.means
-    if means is None and "delta" not in but and await tracked(asks, service, one, use):
+    if means is None and "delta" not in but and await has_change_tracking(asks, service, one, use):
         means = "delta"
     if means is None:
         asks_by_time = changed and one.can_page_by(changed)
         means = "changed" if asks_by_time and "changed" not in but else "listing"
     if means != "changed":
-        return Chosen(means, table_of(service, use))
+        return ChangeDetection(means, build_table(service, use))
     if not changed:
         raise ConfigurationError(
             f"entity set {one.name!r}: `means: changed` needs `changed:`, the property that every "
             "change raises"
         )
-    return Chosen(means, table_of(service, use, changed, created), changed, created)
+    return ChangeDetection(means, build_table(service, use, changed, created), changed, created)
 
 
-async def tracked(asks: Asks, service: Service, one: EntitySet, use: TableUse) -> bool:
+async def has_change_tracking(
+    asks: PageReader, service: ODataService, one: EntitySet, use: TableUse
+) -> bool:
     """Whether the service tracks changes of an entity set: announced, or granted when asked."""
     if one.delta:
         return True
     if service.version == "v2":
         return False
-    params = query(table_of(service, use), top=1)
+    params = query_options(build_table(service, use), top=1)
     try:
         answer = await asks.get(one.name, params, prefer="odata.track-changes")
     except Rejected:
@@ -115,12 +119,9 @@ async def tracked(asks: Asks, service: Service, one: EntitySet, use: TableUse) -
     return "track-changes" in applied or bool(page and page.delta_link)
 
 
-def seconds(number: float) -> str:
+def duration_text(number: float) -> str:
     """`30 s`, `10 min`."""
     whole = int(number)
     if whole == number and whole >= 60 and whole % 60 == 0:
         return f"{whole // 60} min"
     return f"{number:g} s"
-
-
-__all__ = ["Chosen", "NoTracking", "choose", "seconds", "tracked"]

@@ -10,12 +10,12 @@ from typing import Any
 from bridge.connector import Checkpoint
 from bridge.model.errors import ConfigurationError
 from connectors.erp.checkpoint_size import MAX_CHECKPOINT_BYTES, pack_to_fit
-from connectors.odata.capture.pollers.poller import MARK, State
+from connectors.odata.capture.pollers.poller import FINGERPRINT_BYTES, PollerState
 
 FORMAT = 2
 
 
-def pack(saved: Callable[[int], Mapping[str, State]], tables: int) -> Checkpoint:
+def pack(saved: Callable[[int], Mapping[str, PollerState]], tables: int) -> Checkpoint:
     """`saved` gives the tables' states with at most so many marks each: as many as have room."""
 
     def packed(marks: int) -> Checkpoint:
@@ -24,7 +24,7 @@ def pack(saved: Callable[[int], Mapping[str, State]], tables: int) -> Checkpoint
 
     return pack_to_fit(
         packed,
-        MAX_CHECKPOINT_BYTES // (MARK * max(1, tables)) * 3 // 4,
+        MAX_CHECKPOINT_BYTES // (FINGERPRINT_BYTES * max(1, tables)) * 3 // 4,
         lambda size: (
             f"the resume state of {tables} entity sets takes {size} bytes, of which "
             f"{MAX_CHECKPOINT_BYTES} can be kept (the service's delta links are long): split the "
@@ -33,12 +33,12 @@ def pack(saved: Callable[[int], Mapping[str, State]], tables: int) -> Checkpoint
     )
 
 
-def unpack(checkpoint: Checkpoint) -> dict[str, State]:
+def unpack(checkpoint: Checkpoint) -> dict[str, PollerState]:
     """What `pack` was given. Raises ConfigurationError for another connector's checkpoint."""
     try:
         found: Any = json.loads(zlib.decompress(checkpoint))
         if found["format"] == FORMAT:
-            tables: dict[str, State] = found["tables"]
+            tables: dict[str, PollerState] = found["tables"]
             return tables
     except (zlib.error, ValueError, KeyError, TypeError):
         pass

@@ -8,34 +8,34 @@ from typing import NamedTuple
 from bridge.connector import Stale, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected
-from connectors.odata.capture.change_detection import choose
-from connectors.odata.capture.options import Means, Options
+from connectors.odata.capture.change_detection import choose_change_detection
+from connectors.odata.capture.options import DetectionMethod, ODataOptions
 from connectors.odata.capture.pollers.changed import ChangedPoller
-from connectors.odata.capture.pollers.delta import DeltaPoller, NoTracking
+from connectors.odata.capture.pollers.delta import DeltaPoller, NoChangeTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
-from connectors.odata.capture.pollers.poller import Item, Poller, State
+from connectors.odata.capture.pollers.poller import Poller, PollerState, RowChange
 from connectors.odata.capture.presence import MAX_KEYS_PER_PAGE, present_keys
-from connectors.odata.http.status_errors import refuses
-from connectors.odata.metadata.model import Service
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Row, Table
+from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.metadata.model import ODataService
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, Row
 
-LONGEST_WAIT = 300.0
+MAX_REFUSED_WAIT_S = 300.0
 """Seconds after which a set that is refused is asked again at the latest."""
-LONGEST_AWAY = 30.0
+MAX_AWAY_WAIT_S = 30.0
 """The same of one that the service couldn't read just now."""
 RETRY_AVOIDED_S = 900.0
 """Seconds after which a way that the service didn't heed is tried again for the first time: it may have
 been corrected.
 """
-LONGEST_RETRY_AVOIDED_S = 86_400.0
+MAX_RETRY_AVOIDED_S = 86_400.0
 RETRY_GROWTH = 4
 
 
-class Found(NamedTuple):
+class FeedPage(NamedTuple):
     """A page of changes, and what became stale with it."""
 
-    items: Sequence[Item]
+    items: Sequence[RowChange]
     stale: list[Stale]
 
 
@@ -46,14 +46,14 @@ class _Hidden(NamedTuple):
     wait_s: float
 
 
-class Feed:
+class EntityFeed:
     """Keeps one poller going. `trouble` says why there is none, or why it can't be asked."""
 
     def __init__(
         self,
-        asks: Asks,
+        asks: PageReader,
         use: TableUse,
-        options: Options,
+        options: ODataOptions,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -68,17 +68,17 @@ class Feed:
         self._monotonic = monotonic
         self._clock = clock
         self._poller: Poller | None = None
-        self._service: Service | None = None
+        self._service: ODataService | None = None
         self._more = self._stepped = False
         self._fails = 0
         self._again = 0.0
         #: What the checkpoint said while there is no poller; None: nothing, so all is new.
-        self._state: State | None = None
+        self._state: PollerState | None = None
         #: When it was compared with the log last, in seconds since 1970.
         self._compared = clock()
         #: Ways that were tried in vain: delta links were announced and none was given; the service
         #: doesn't heed what the way asks.
-        self._avoided: set[Means] = set()
+        self._avoided: set[DetectionMethod] = set()
         self._avoided_why = ""
         self._retry_wait_s = RETRY_AVOIDED_S
         self._retry_at = 0.0
@@ -86,7 +86,7 @@ class Feed:
         self._hidden: dict[Row, _Hidden] = {}
 
     @property
-    def table(self) -> Table:
+    def table(self) -> EntitySetTable:
         """The table of the poller."""
         assert self._poller is not None, "a feed that was stepped has a poller"  # noqa: S101
         return self._poller.table
@@ -110,7 +110,7 @@ class Feed:
 
     # -- beginning -------------------------------------------------------------------------
 
-    async def begin(self, service: Service, state: State | None) -> str:
+    async def begin(self, service: ODataService, state: PollerState | None) -> str:
         """From now on, or from `state`. Returns why the table is stale already, or "".
 
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
@@ -131,14 +131,16 @@ class Feed:
         self.lacking = False
         return table_stale
 
-    async def _made(self, service: Service) -> Poller:
-        chosen = await choose(self._asks, service, self.use, self._options, but=self._avoided)
+    async def _made(self, service: ODataService) -> Poller:
+        chosen = await choose_change_detection(
+            self._asks, service, self.use, self._options, but=self._avoided
+        )
         return chosen.poller(self._asks, self._options, self._monotonic)
 
-    async def _begun(self, service: Service, poller: Poller) -> Poller:
+    async def _begun(self, service: ODataService, poller: Poller) -> Poller:
         try:
             await poller.begin()
-        except NoTracking:
+        except NoChangeTracking:
             if self._options.of(self.use.table).means == "delta":
                 raise ConfigurationError(
                     f"entity set {self.use.table!r}: the service gives no delta link; say another "
@@ -148,7 +150,7 @@ class Feed:
             return await self._begun(service, await self._made(service))
         except Rejected as error:
             # What is refused of one way, or not heeded, may not be asked by another one.
-            heeded = not isinstance(error, AnswerMismatch) and not refuses(error)
+            heeded = not isinstance(error, AnswerMismatch) and not is_refusal(error)
             if heeded or not self._avoids(poller, error):
                 raise
             return await self._begun(service, await self._made(service))
@@ -163,14 +165,16 @@ class Feed:
         self._retry_at = self._monotonic() + self._retry_wait_s
         return True
 
-    async def _tried_again(self, service: Service) -> Found | None:
+    async def _tried_again(self, service: ODataService) -> FeedPage | None:
         """What follows from a way being taken again that the service didn't heed; None: it still
         doesn't. Each time is further from the one before.
         """
-        self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, LONGEST_RETRY_AVOIDED_S)
+        self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, MAX_RETRY_AVOIDED_S)
         self._retry_at = self._monotonic() + self._retry_wait_s
         but = self._avoided - {"changed"}
-        chosen = await choose(self._asks, service, self.use, self._options, but=but)
+        chosen = await choose_change_detection(
+            self._asks, service, self.use, self._options, but=but
+        )
         poller = chosen.poller(self._asks, self._options, self._monotonic)
         if not isinstance(poller, ChangedPoller):
             return None
@@ -183,7 +187,7 @@ class Feed:
         self._avoided.discard("changed")
         self._avoided_why, self._hidden = "", {}
         self._poller, self._more = poller, False
-        return Found([], self._well("its changes are noticed by changed from now on"))
+        return FeedPage([], self._well("its changes are noticed by changed from now on"))
 
     # -- polling ---------------------------------------------------------------------------
 
@@ -191,7 +195,7 @@ class Feed:
         """Whether it takes part in a round that begins now."""
         return not self.trouble or now >= self._again
 
-    async def step(self, service: Service | None = None) -> Found:
+    async def step(self, service: ODataService | None = None) -> FeedPage:
         """The next page, of the poll under way or of a new one. Raises as `begin`. `service`: what
         the metadata says by now, where it was read again.
         """
@@ -200,7 +204,7 @@ class Feed:
             assert service is not None, "a feed is begun first"  # noqa: S101
             state, why = self._state, await self.begin(service, self._state)
             why = why or ("" if state else "it could not be read until now")
-            return Found([], self._well(why))
+            return FeedPage([], self._well(why))
         service = service or self._service
         retries = "changed" in self._avoided and not self._more
         if retries and service is not None and self._monotonic() >= self._retry_at:
@@ -222,11 +226,11 @@ class Feed:
         stale = self._well(step.stale or doubt)
         if not step.more:
             stale += await self._compare()
-        return Found(items, stale)
+        return FeedPage(items, stale)
 
     async def _confirmed(
-        self, poller: ListingPoller, items: list[Item], *, more: bool
-    ) -> tuple[list[Item], str]:
+        self, poller: ListingPoller, items: list[RowChange], *, more: bool
+    ) -> tuple[list[RowChange], str]:
         """Without deletes of rows that the service has, when it is asked for them by key. What it
         doesn't say, and more of them than are plausible, is left to a comparison with the log:
         then also why.
@@ -264,7 +268,7 @@ class Feed:
             self._hidden[key] = _Hidden(now + wait, wait)
         return [item for item in items if item.row is not None or item.key not in self._hidden], ""
 
-    def took(self, item: Item) -> None:
+    def took(self, item: RowChange) -> None:
         """An item of the last page was handed on."""
         if self._poller is not None:
             self._poller.took(item)
@@ -282,7 +286,7 @@ class Feed:
         `after` seconds at the earliest.
         """
         self.trouble, self.away = why, away
-        longest = max(LONGEST_AWAY if away else LONGEST_WAIT, self._options.poll)
+        longest = max(MAX_AWAY_WAIT_S if away else MAX_REFUSED_WAIT_S, self._options.poll)
         wait = min(self._options.poll * 2**self._fails, longest)
         self._again = self._monotonic() + max(wait, after or 0.0)
         self._fails = min(self._fails + 1, 30)
@@ -320,9 +324,9 @@ class Feed:
         self._compared = now
         return [Stale((self.use.table,), why, deletes_only=not whole)]
 
-    def saved(self, marks: int) -> State:
+    def saved(self, marks: int) -> PollerState:
         """The resume state."""
-        found: State = {
+        found: PollerState = {
             "means": "",
             "state": None,
             "compared": self._compared,
@@ -337,7 +341,7 @@ class Feed:
         return found | {"means": self._poller.name, "state": state}
 
 
-def _why_stale(state: State | None, means: str) -> str:
+def _why_stale(state: PollerState | None, means: str) -> str:
     """Why a table of which something was told already has to be compared with the log."""
     if state is None:
         return ""

@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.odata.http.limits import HttpLimits
 
-Means = Literal["delta", "changed", "listing"]
+DetectionMethod = Literal["delta", "changed", "listing"]
 
 
-class SetOptions(BaseModel):
+class EntitySetOptions(BaseModel):
     """What differs for one entity set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    means: Means | None = Field(
+    means: DetectionMethod | None = Field(
         default=None, description="How changes are noticed; default: the best that is offered."
     )
     changed: str = Field(
@@ -27,7 +27,7 @@ class SetOptions(BaseModel):
     )
 
 
-class Options(HttpLimits):
+class ODataOptions(HttpLimits):
     """How changes are captured, and what may be asked of the service."""
 
     poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two looks.")
@@ -54,15 +54,17 @@ class Options(HttpLimits):
         description="Rows up to which a set without any change feed is kept in memory to be "
         "compared at each look; larger ones are compared with the log every `reconcile` seconds.",
     )
-    sets: dict[str, SetOptions] = Field(
+    sets: dict[str, EntitySetOptions] = Field(
         default_factory=dict, description="By entity set, what differs for it."
     )
 
-    def of(self, table: str) -> SetOptions:
+    def of(self, table: str) -> EntitySetOptions:
         """What is said of one entity set."""
-        return self.sets.get(table, SetOptions())
+        return self.sets.get(table, EntitySetOptions())
 
 
-def options_of(options: Any) -> Options:
+def options_of(options: Any) -> ODataOptions:
     """The validated options; the defaults where the configuration has none."""
-    return options if isinstance(options, Options) else Options.model_validate(options or {})
+    return (
+        options if isinstance(options, ODataOptions) else ODataOptions.model_validate(options or {})
+    )

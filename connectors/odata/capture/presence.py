@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.model.errors import Rejected
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Row, Table, whole
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
 from connectors.odata.protocol.response import row_of
 from connectors.odata.protocol.row_path import row_path
 
@@ -14,7 +14,9 @@ MAX_KEYS_PER_PAGE = 100
 """More of them are left to a comparison with the log, which asks for many with one request."""
 
 
-async def present_keys(asks: Asks, table: Table, keys: Sequence[Row]) -> set[Row] | None:
+async def present_keys(
+    asks: PageReader, table: EntitySetTable, keys: Sequence[Row]
+) -> set[Row] | None:
     """Which of these keys the service has rows of; None where it doesn't say.
 
     Only a 404 says that a row is gone, only the row itself that it is there. Raises RetryLater,
@@ -31,7 +33,7 @@ async def present_keys(asks: Asks, table: Table, keys: Sequence[Row]) -> set[Row
                 continue
             return None
         row = row_of(answer.body)
-        if row is None or table.key_of(whole(table, row)) != key:
+        if row is None or table.key_of(complete_row(table, row)) != key:
             return None
         found.add(key)
     return found

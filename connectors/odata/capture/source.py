@@ -12,11 +12,11 @@ from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Re
 from connectors.erp.pending_watermarks import PendingWatermarks
 from connectors.erp.readability import check_any_readable
 from connectors.odata.capture import checkpoint
-from connectors.odata.capture.feed import Feed
-from connectors.odata.capture.options import Options, options_of
-from connectors.odata.capture.pollers.poller import Item, State
-from connectors.odata.http.client import Client
-from connectors.odata.metadata.model import Service
+from connectors.odata.capture.feed import EntityFeed
+from connectors.odata.capture.options import ODataOptions, options_of
+from connectors.odata.capture.pollers.poller import PollerState, RowChange
+from connectors.odata.http.client import ODataClient
+from connectors.odata.metadata.model import ODataService
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TRANSACTION = Transaction(None, 0, None)
@@ -38,19 +38,19 @@ class ODataSource:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._system = system
-        self._options: Options = options_of(system.options)
-        self._client = Client(system)
+        self._options: ODataOptions = options_of(system.options)
+        self._client = ODataClient(system)
         self._monotonic = monotonic
         self._clock = clock
-        self._feeds: list[Feed] = []
+        self._feeds: list[EntityFeed] = []
         #: Feeds whose poll of this round is still to come; the one under way.
-        self._round: deque[Feed] = deque()
-        self._active: Feed | None = None
+        self._round: deque[EntityFeed] = deque()
+        self._active: EntityFeed | None = None
         self._due = 0.0
         #: Until when the service wants to be left alone; when it answered last.
         self._held = 0.0
         self._heard = 0.0
-        self._items: deque[Item] = deque()
+        self._items: deque[RowChange] = deque()
         self._watermarks = PendingWatermarks()
         self._stale: list[Stale] = []
         self._packed: Checkpoint | None = None
@@ -63,7 +63,7 @@ class ODataSource:
         service = await self._metadata(known=after is not None)
         self._heard = self._monotonic()
         self._feeds = [
-            Feed(self._client, use, self._options, self._monotonic, self._clock)
+            EntityFeed(self._client, use, self._options, self._monotonic, self._clock)
             for use in self._system.tables
         ]
         for feed in self._feeds:
@@ -71,7 +71,7 @@ class ODataSource:
         self._some_left(first=after is None)
         return self._checkpoint()
 
-    async def _metadata(self, *, known: bool) -> Service:
+    async def _metadata(self, *, known: bool) -> ODataService:
         """`known`: the service was there before, so that where nothing is now it is away."""
         try:
             return await self._client.metadata()
@@ -81,7 +81,9 @@ class ODataSource:
                 raise RetryLater(str(error)) from error
             raise
 
-    async def _begin(self, feed: Feed, service: Service, states: dict[str, State] | None) -> None:
+    async def _begin(
+        self, feed: EntityFeed, service: ODataService, states: dict[str, PollerState] | None
+    ) -> None:
         state = (states or {}).get(feed.use.table)
         try:
             why = await feed.begin(service, state)
@@ -144,15 +146,15 @@ class ODataSource:
         if not self._items:
             self._turn()
 
-    async def _fresh(self) -> Service:
+    async def _fresh(self) -> ODataService:
         """The metadata as it is by now: what was lacking may be there."""
-        client = Client(self._system)
+        client = ODataClient(self._system)
         try:
             return await client.metadata()
         finally:
             await client.close()
 
-    def _failed(self, feed: Feed, error: BridgeError) -> None:
+    def _failed(self, feed: EntityFeed, error: BridgeError) -> None:
         """One feed can't be read. A service that fails by itself (a 500) is away."""
         if isinstance(error, RetryLater):
             if error.after is not None:
@@ -229,7 +231,7 @@ class ODataSource:
         await self._client.close()
 
 
-def _change(feed: Feed, item: Item) -> Change:
+def _change(feed: EntityFeed, item: RowChange) -> Change:
     transaction = NO_TRANSACTION
     if item.at is not None:
         transaction = Transaction(None, 0, (item.at - _EPOCH) // timedelta(microseconds=1))

@@ -11,31 +11,31 @@ from bridge.model.suggestions import did_you_mean
 from connectors.erp.statement_parser import Parameter
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
-from connectors.odata.commands.statement import Pairs, Statement, Value, parse
-from connectors.odata.metadata.model import Action, EntitySet, Property, Service
+from connectors.odata.commands.statement import ODataStatement, Pairs, Value, parse
+from connectors.odata.metadata.model import Action, EntitySet, ODataService, Property
 from connectors.odata.protocol.literal import literal, payload
-from connectors.odata.protocol.request import Request, with_query
+from connectors.odata.protocol.request import ODataRequest, with_query
 from connectors.odata.protocol.row_path import literals, row_path
 
-BIND = "@odata.bind"
+BIND_ANNOTATION = "@odata.bind"
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class BoundRequest:
     """A request of a command. `of` is the entity set of its row, `key` that row's (None: it makes
     one, or calls an action of no row); `fields` what it sets, as
     row values by property; of an action at the root, its arguments.
     """
 
-    statement: Statement
-    request: Request
+    statement: ODataStatement
+    request: ODataRequest
     of: EntitySet | None
     key: Mapping[str, Any] | None
     fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class StatementTarget:
     """What a statement is about, found by its names alone."""
 
     of: EntitySet | None
@@ -43,7 +43,7 @@ class Target:
     key: Pairs | None
 
 
-def problems(text: str, service: Service, *, asks: bool = False) -> list[str]:
+def statement_problems(text: str, service: ODataService, *, asks: bool = False) -> list[str]:
     """What is wrong with `run:`, or (`asks`) with `probe:`, against this service, whatever the
     values.
     """
@@ -64,30 +64,34 @@ def problems(text: str, service: Service, *, asks: bool = False) -> list[str]:
     return found
 
 
-def resolve(statement: Statement, service: Service) -> Target:
+def resolve(statement: ODataStatement, service: ODataService) -> StatementTarget:
     """The entity set, the action and the whole key. Raises ConfigurationError."""
     if statement.verb == "CALL" and not statement.set:
         action = root_action(service, statement.action)
         _arguments_fit(action, statement)
-        return Target(None, action, None)
+        return StatementTarget(None, action, None)
     of = set_of(service, statement.set)
     key = None if statement.key is None else _named_key(statement.key, of)
     if statement.verb == "CALL":
         action = bound_action(service, of, statement.action)
         _arguments_fit(action, statement)
-        return Target(of, action, key)
+        return StatementTarget(of, action, key)
     allowed = {"POST": of.creatable, "PATCH": of.updatable, "DELETE": of.deletable}
     if not allowed.get(statement.verb, True):
         raise ConfigurationError(
             f"entity set {of.name!r}: the service's metadata says that {statement.verb} is refused"
         )
     for name, _ in statement.fields:
-        if statement.verb == "GET" or (not name.endswith(BIND) and name not in of.navigations):
+        if statement.verb == "GET" or (
+            not name.endswith(BIND_ANNOTATION) and name not in of.navigations
+        ):
             property_of(of, name)
-    return Target(of, None, key)
+    return StatementTarget(of, None, key)
 
 
-def bind(statement: Statement, service: Service, parameters: Mapping[str, Any]) -> Bound:
+def bind(
+    statement: ODataStatement, service: ODataService, parameters: Mapping[str, Any]
+) -> BoundRequest:
     """The request. Raises ConfigurationError for what the service doesn't offer, Rejected
     (`bad_key`, `bad_value`) for values that it can't have.
     """
@@ -96,22 +100,24 @@ def bind(statement: Statement, service: Service, parameters: Mapping[str, Any]) 
     values = {name: _value(value, parameters) for name, value in statement.fields}
     if of is None:
         assert action is not None, "a statement is about a set or an action"  # noqa: S101
-        return Bound(statement, _root_request(action, service, values), None, None, values)
+        return BoundRequest(statement, _root_request(action, service, values), None, None, values)
     key = None
     if target.key is not None:
         key = {name: _value(value, parameters) for name, value in target.key}
     path = of.name if key is None else row_path(of, service.version, key)
     if action is not None:
         body = _arguments(action, service, values)
-        return Bound(statement, Request("POST", f"{path}/{action.name}", body), of, key, {})
+        return BoundRequest(
+            statement, ODataRequest("POST", f"{path}/{action.name}", body), of, key, {}
+        )
     if statement.verb == "GET":
-        return Bound(statement, Request("GET", path), of, key, values)
+        return BoundRequest(statement, ODataRequest("GET", path), of, key, values)
     method = "MERGE" if statement.verb == "PATCH" and service.version == "v2" else statement.verb
     content = None if statement.verb == "DELETE" else _body(of, service, values)
-    return Bound(statement, Request(method, path, content), of, key, values)
+    return BoundRequest(statement, ODataRequest(method, path, content), of, key, values)
 
 
-def set_of(service: Service, name: str) -> EntitySet:
+def set_of(service: ODataService, name: str) -> EntitySet:
     """The entity set. Raises ConfigurationError."""
     if name in service.left_out:
         raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
@@ -122,7 +128,7 @@ def set_of(service: Service, name: str) -> EntitySet:
     return service.sets[name]
 
 
-def bound_action(service: Service, of: EntitySet, name: str) -> Action:
+def bound_action(service: ODataService, of: EntitySet, name: str) -> Action:
     """The action of a row, by its qualified or its bare name. Raises ConfigurationError."""
     there = [a for a in service.actions if a.bound_to == of.name and not a.bound_many]
     for action in there:
@@ -136,7 +142,7 @@ def bound_action(service: Service, of: EntitySet, name: str) -> Action:
     raise ConfigurationError(f"entity set {of.name!r} has no action {name!r}{hint}")
 
 
-def root_action(service: Service, name: str) -> Action:
+def root_action(service: ODataService, name: str) -> Action:
     """The action or V2's function import at the root. Raises ConfigurationError."""
     there = {action.name: action for action in service.actions if action.bound_to is None}
     found = there.get(name)
@@ -160,21 +166,21 @@ def property_of(of: EntitySet, name: str) -> Property:
     return found
 
 
-def condition(of: EntitySet, service: Service, fields: Mapping[str, Any]) -> str:
+def condition(of: EntitySet, service: ODataService, fields: Mapping[str, Any]) -> str:
     """A filter that these properties have these values. Raises Rejected (`bad_key`)."""
     told = literals(of, service.version, list(fields), list(fields.values()))
     return " and ".join(f"{name} eq {one}" for name, one in zip(fields, told, strict=True))
 
 
-def _root_request(action: Action, service: Service, values: Mapping[str, Any]) -> Request:
+def _root_request(action: Action, service: ODataService, values: Mapping[str, Any]) -> ODataRequest:
     if service.version == "v4":
-        return Request("POST", action.name, _arguments(action, service, values))
+        return ODataRequest("POST", action.name, _arguments(action, service, values))
     known = {one.name: one for one in action.parameters}
     query = {name: literal(known[name], "v2", value) for name, value in values.items()}
     # What a function import does is the service's own affair, by GET too. Without the content type
     # some servers (SAP's V2 adapter of CAP) don't look at the arguments.
     headers = {"Content-Type": "application/json"} if action.method == "POST" else {}
-    return Request(action.method, with_query(action.name, query), None, headers, effect=True)
+    return ODataRequest(action.method, with_query(action.name, query), None, headers, effect=True)
 
 
 def _named_key(pairs: Pairs, of: EntitySet) -> Pairs:
@@ -197,10 +203,10 @@ def _value(value: Value, parameters: Mapping[str, Any]) -> Any:
     return value.value_in(parameters) if isinstance(value, Parameter) else value
 
 
-def _body(of: EntitySet, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _body(of: EntitySet, service: ODataService, values: Mapping[str, Any]) -> Mapping[str, Any]:
     body: dict[str, Any] = {}
     for name, value in values.items():
-        if name.endswith(BIND):
+        if name.endswith(BIND_ANNOTATION):
             body[name] = str(value)
         elif name in of.navigations:
             body[name] = _together(of, name, value)
@@ -222,7 +228,7 @@ def _together(of: EntitySet, name: str, value: Any) -> Any:
         ) from None
 
 
-def _arguments_fit(action: Action, statement: Statement) -> None:
+def _arguments_fit(action: Action, statement: ODataStatement) -> None:
     known = {one.name: one for one in action.parameters}
     given = [name for name, _ in statement.fields]
     for name in given:
@@ -237,6 +243,8 @@ def _arguments_fit(action: Action, statement: Statement) -> None:
         )
 
 
-def _arguments(action: Action, service: Service, values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _arguments(
+    action: Action, service: ODataService, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
     known = {one.name: one for one in action.parameters}
     return {name: payload(known[name], service.version, value) for name, value in values.items()}

@@ -15,22 +15,22 @@ from connectors.erp.probe import (
     finds_existing_rows,
     probe_errors,
 )
-from connectors.odata.commands.binding import Bound, bind, condition
+from connectors.odata.commands.binding import BoundRequest, bind, condition
 from connectors.odata.commands.statement import parse
-from connectors.odata.http.client import Client
-from connectors.odata.metadata.model import EntitySet, Service
-from connectors.odata.protocol.entity_table import at
+from connectors.odata.http.client import ODataClient
+from connectors.odata.metadata.model import EntitySet, ODataService
+from connectors.odata.protocol.entity_table import value_at
 from connectors.odata.protocol.literal import payload
-from connectors.odata.protocol.property_values import value
-from connectors.odata.protocol.request import Request, with_query
-from connectors.odata.protocol.response import Page, page_of, row_of
+from connectors.odata.protocol.property_values import row_value
+from connectors.odata.protocol.request import ODataRequest, with_query
+from connectors.odata.protocol.response import EntityPage, page_of, row_of
 from connectors.odata.protocol.row_check import holds_fields, is_row_of, row_values
 from connectors.odata.protocol.row_path import row_path
 
 _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 
 
-class Probing:
+class ODataProbe:
     """Asks a service, by the command's `probe:`; without one by what the command itself says.
 
     - POST: whether there is a row with its key, where the command gives the whole of it, and it
@@ -41,7 +41,7 @@ class Probing:
     - CALL: can't be told.
     """
 
-    def __init__(self, client: Client, service: Service) -> None:
+    def __init__(self, client: ODataClient, service: ODataService) -> None:
         self._client = client
         self._service = service
 
@@ -93,14 +93,14 @@ class Probing:
             assert one.of is not None, "GET names an entity set"  # noqa: S101
             if one.key is not None:
                 row = await self._row(one.of, one.key)
-                found = row is not None and holds(row, one, self._service)
+                found = row is not None and row_holds(row, one, self._service)
             else:
                 found = await self._any(effect, one.of, one.fields)
             if not found:
                 return None
         return Done(rows=1)
 
-    async def _by_key(self, effect: Effect, one: Bound, count: int) -> Done | None:
+    async def _by_key(self, effect: Effect, one: BoundRequest, count: int) -> Done | None:
         assert one.of is not None, "what can be told names a row"  # noqa: S101
         row = await self._row(one.of, _key_of(one))
         verb = one.statement.verb
@@ -109,21 +109,21 @@ class Probing:
             row=one.request.path,
             deletes=verb == "DELETE",
             exists=row is not None,
-            holds=row is not None and holds(row, one, self._service),
+            holds=row is not None and row_holds(row, one, self._service),
             repeatable=verb == "PATCH",
             done=Done(rows=count),
             advice=_HOW,
         )
 
     async def _row(self, of: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        request = Request("GET", row_path(of, self._service.version, key))
+        request = ODataRequest("GET", row_path(of, self._service.version, key))
         answer = await self._client.ask(request)
         if answer.status == 404:
             return None
         self._client.check(request, answer)
         row = row_of(answer.body)
         if row is None or any(
-            at(row, of.properties[name].path) in (None, MISSING) for name in of.key
+            value_at(row, of.properties[name].path) in (None, MISSING) for name in of.key
         ):
             raise OutcomeUnknown(f"{of.name}: what came for a row is none; it is asked for again")
         if not is_row_of(of, self._service.version, key, row):
@@ -175,8 +175,8 @@ class Probing:
         tops = (of.properties[name].path[0] for name in fields if name in of.properties)
         return ",".join(dict.fromkeys([*of.key, *tops]))
 
-    async def _page(self, of: EntitySet, query: Mapping[str, str]) -> Page:
-        request = Request("GET", with_query(of.name, query))
+    async def _page(self, of: EntitySet, query: Mapping[str, str]) -> EntityPage:
+        request = ODataRequest("GET", with_query(of.name, query))
         answer = await self._client.ask(request)
         self._client.check(request, answer)
         page = page_of(answer.body)
@@ -214,18 +214,18 @@ class Probing:
         return None if await self._filtered(of, by) else repr((key, by))
 
 
-def _key_of(one: Bound) -> Mapping[str, Any]:
+def _key_of(one: BoundRequest) -> Mapping[str, Any]:
     return one.fields if one.key is None else one.key
 
 
-def _can_tell(one: Bound) -> bool:
+def _can_tell(one: BoundRequest) -> bool:
     if one.of is None or one.statement.verb == "CALL":
         return False
     key = _key_of(one)
     return all(key.get(name) is not None for name in one.of.key)
 
 
-def holds(row: Mapping[str, Any], one: Bound, service: Service) -> bool:
+def row_holds(row: Mapping[str, Any], one: BoundRequest, service: ODataService) -> bool:
     """Whether the row holds what the statement names; values are compared as the service has them."""
     assert one.of is not None, "only statements about rows are compared"  # noqa: S101
     for name, wanted in one.fields.items():
@@ -235,7 +235,7 @@ def holds(row: Mapping[str, Any], one: Bound, service: Service) -> bool:
         found: Any = row
         for step in known.path:
             found = found.get(step) if isinstance(found, Mapping) else None
-        as_written = value(known, service.version, payload(known, service.version, wanted))
-        if value(known, service.version, found) != as_written:
+        as_written = row_value(known, service.version, payload(known, service.version, wanted))
+        if row_value(known, service.version, found) != as_written:
             return False
     return True

@@ -39,7 +39,7 @@ Pairs = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class ODataStatement:
     """One request. `key` pairs have the name "" where only a value is given. `action`: of CALL."""
 
     verb: Verb
@@ -58,7 +58,7 @@ class Statement:
 _PARTS = re.compile(r"((?:'(?:[^']|'')*'|[^';\n])*)[;\n]?")
 
 
-def parse(text: str) -> tuple[Statement, ...]:
+def parse(text: str) -> tuple[ODataStatement, ...]:
     """The statements of `run:`. Raises ConfigurationError that names the place."""
     parts = [part.strip() for part in _PARTS.findall(text)]
     found = tuple(_ODataParser(part).statement() for part in parts if part)
@@ -76,7 +76,7 @@ class _ODataParser(StatementParser[Never]):
     token = token_pattern(r"[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*(?:@odata\.bind)?", r"[(),=/]")
     field_word = "a property"
 
-    def statement(self) -> Statement:
+    def statement(self) -> ODataStatement:
         verb = _VERBS.get(self._read_name("a verb").upper())
         if verb is None:
             raise self._error(f"it should begin with one of {', '.join(_VERBS)}")
@@ -101,4 +101,4 @@ class _ODataParser(StatementParser[Never]):
             raise self._error("PATCH changes at least one property: status=:status")
         if verb == "DELETE" and fields:
             raise self._error("DELETE takes no properties")
-        return Statement(verb, target, key, action, fields)
+        return ODataStatement(verb, target, key, action, fields)

@@ -20,23 +20,23 @@ from bridge.model.errors import (
     RetryLater,
 )
 from connectors.erp.sequential_execution import execute_in_order
-from connectors.odata.commands.binding import Bound, bind
-from connectors.odata.commands.probe import Probing
+from connectors.odata.commands.binding import BoundRequest, bind
+from connectors.odata.commands.probe import ODataProbe
 from connectors.odata.commands.statement import parse
-from connectors.odata.http.client import Client
+from connectors.odata.http.client import ODataClient
 from connectors.odata.http.limits import limits_of
-from connectors.odata.metadata.model import EntitySet, Service
-from connectors.odata.protocol.entity_id import key_in
-from connectors.odata.protocol.entity_table import Table, whole
-from connectors.odata.protocol.entity_tables import Tables
+from connectors.odata.metadata.model import EntitySet, ODataService
+from connectors.odata.protocol.entity_id import key_of_entity_id
+from connectors.odata.protocol.entity_table import EntitySetTable, complete_row
+from connectors.odata.protocol.entity_tables import EntitySetTables
 from connectors.odata.protocol.etag import etag_of
 from connectors.odata.protocol.literal import is_value_of, payload
-from connectors.odata.protocol.request import Request
-from connectors.odata.protocol.response import Answer, row_of
+from connectors.odata.protocol.request import ODataRequest
+from connectors.odata.protocol.response import ODataResponse, row_of
 from connectors.odata.protocol.row_check import is_row_of
 from connectors.odata.protocol.row_path import row_path
 
-ANY = "*"
+ANY_VERSION = "*"
 """If-Match of a command that expects nothing: the row must be there, whatever it holds. Without it
 a PATCH of a row that is not there makes one, in V4.
 """
@@ -50,7 +50,7 @@ class Overtaken(Rejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
+class CurrentRow:
     """A row as it is now."""
 
     row: Mapping[str, Any]
@@ -66,10 +66,10 @@ class ODataWriter:
     leaves that moment open.
     """
 
-    def __init__(self, system: System, client: Client | None = None) -> None:
-        self._client = client or Client(system)
+    def __init__(self, system: System, client: ODataClient | None = None) -> None:
+        self._client = client or ODataClient(system)
         self._settle = limits_of(system.options).settling
-        self._tables = Tables(system)
+        self._tables = EntitySetTables(system)
         self._where = f"system {system.name!r}: writing"
         self._ready = False
 
@@ -103,13 +103,13 @@ class ODataWriter:
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row's key."""
         service = await self._client.metadata()
-        return await Probing(self._client, service).ask(effect)
+        return await ODataProbe(self._client, service).ask(effect)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _one(self, service: Service, effect: Effect) -> Done:
+    async def _one(self, service: ODataService, effect: Effect) -> Done:
         """Done, once more where somebody changed a row after it was read: whether what the command
         expects still holds is seen by reading it anew.
         """
@@ -121,12 +121,16 @@ class ODataWriter:
         return await self._attempt(service, effect, bounds, table)
 
     async def _attempt(
-        self, service: Service, effect: Effect, bounds: Sequence[Bound], table: Table | None
+        self,
+        service: ODataService,
+        effect: Effect,
+        bounds: Sequence[BoundRequest],
+        table: EntitySetTable | None,
     ) -> Done:
         rows = await self._rows_of(service, effect, bounds)
         if effect.guard is not None and table is not None:
             row = rows.get(_path(service, service.sets.get(effect.table), effect.key))
-            effect.guard(table.shape, None if row is None else whole(table, row.row))
+            effect.guard(table.shape, None if row is None else complete_row(table, row.row))
         requests = self._requests(service, effect, bounds, rows)
         if len(requests) == 1:
             answers = [await self._send(requests[0])]
@@ -139,15 +143,15 @@ class ODataWriter:
             self._check(one, request, answer, undone=undone)
         return _done(service, table, bounds, answers)
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: ODataRequest) -> ODataResponse:
         """The answer; once more where the service turned it away for want of an If-Match."""
         answer = await self._client.ask(request)
         if answer.status == 428 and "If-Match" not in request.headers:
-            headers = {**request.headers, "If-Match": ANY}
+            headers = {**request.headers, "If-Match": ANY_VERSION}
             answer = await self._client.ask(replace(request, headers=headers))
         return answer
 
-    def _bound(self, service: Service, effect: Effect) -> list[Bound]:
+    def _bound(self, service: ODataService, effect: Effect) -> list[BoundRequest]:
         try:
             bounds = [bind(one, service, effect.parameters) for one in parse(effect.statement)]
         except ConfigurationError as error:
@@ -158,7 +162,7 @@ class ODataWriter:
             )
         return bounds
 
-    def _table(self, service: Service, effect: Effect) -> Table | None:
+    def _table(self, service: ODataService, effect: Effect) -> EntitySetTable | None:
         """The command's table, before anything is sent: nothing may be wrong with it later."""
         if not effect.table:
             return None
@@ -168,12 +172,12 @@ class ODataWriter:
             raise Rejected("bad_table", f"{self._where}: {error}") from None
 
     async def _rows_of(
-        self, service: Service, effect: Effect, bounds: Sequence[Bound]
-    ) -> dict[str, Current | None]:
+        self, service: ODataService, effect: Effect, bounds: Sequence[BoundRequest]
+    ) -> dict[str, CurrentRow | None]:
         """The rows that have to be read first, by their paths: the command's own where it expects
         something, and each that a PATCH might make because it isn't there.
         """
-        rows: dict[str, Current | None] = {}
+        rows: dict[str, CurrentRow | None] = {}
         if effect.guard is not None and effect.table in service.sets:
             of = service.sets[effect.table]
             rows[_path(service, of, effect.key)] = await self._read(service, of, effect.key)
@@ -193,11 +197,11 @@ class ODataWriter:
         return rows
 
     async def _read(
-        self, service: Service, of: EntitySet, key: Mapping[str, Any]
-    ) -> Current | None:
+        self, service: ODataService, of: EntitySet, key: Mapping[str, Any]
+    ) -> CurrentRow | None:
         table = self._tables.of(service, of.name)
         path = self._client.within(row_path(of, service.version, key), {"$select": table.select})
-        request = Request("GET", path)
+        request = ODataRequest("GET", path)
         answer = await self._client.ask(request)
         if answer.status == 404:
             return None
@@ -213,19 +217,19 @@ class ODataWriter:
                 f"{self._where}: {of.name}: the service gives another row than the one with the key that "
                 "was asked for; nothing was sent",
             )
-        return Current(row, etag_of(row, answer.headers))
+        return CurrentRow(row, etag_of(row, answer.headers))
 
     def _requests(
         self,
-        service: Service,
+        service: ODataService,
         effect: Effect,
-        bounds: Sequence[Bound],
-        rows: Mapping[str, Current | None],
-    ) -> list[Request]:
+        bounds: Sequence[BoundRequest],
+        rows: Mapping[str, CurrentRow | None],
+    ) -> list[ODataRequest]:
         """What is sent. Of several that change one row the first alone holds the version that was read:
         for the others the row has another one by then.
         """
-        requests: list[Request] = []
+        requests: list[ODataRequest] = []
         changed: set[str] = set()
         for one in bounds:
             path = self._changed_path(service, one, effect)
@@ -234,30 +238,32 @@ class ODataWriter:
             requests.append(self._guarded(one, effect, row))
         return requests
 
-    def _changed_path(self, service: Service, one: Bound, effect: Effect) -> str:
+    def _changed_path(self, service: ODataService, one: BoundRequest, effect: Effect) -> str:
         if one.of is not None:
             return "" if one.key is None else _path(service, one.of, one.key)
         if _calls_on(one, effect):
             return _path(service, service.sets.get(effect.table), effect.key)
         return ""
 
-    def _guarded(self, one: Bound, effect: Effect, row: Current | None) -> Request:
+    def _guarded(self, one: BoundRequest, effect: Effect, row: CurrentRow | None) -> ODataRequest:
         """The request with the version of the row that it changes, where that was read."""
         request = one.request
         headers = {**request.headers}
         if row is not None and row.etag:
             headers["If-Match"] = row.etag
         elif row is None and one.of is not None and one.key is not None and one.of.concurrency:
-            headers["If-Match"] = ANY
+            headers["If-Match"] = ANY_VERSION
         if one.statement.verb in {"POST", "PATCH"}:
             headers["Prefer"] = "return=representation"
         return replace(request, headers=headers, begin=effect.begin)
 
-    def _check(self, one: Bound, request: Request, answer: Answer, *, undone: bool) -> None:
+    def _check(
+        self, one: BoundRequest, request: ODataRequest, answer: ODataResponse, *, undone: bool
+    ) -> None:
         """Raise what is wrong; a precondition that failed tells what for. `undone`: nothing of the
         command was done, as far as its answers tell.
         """
-        if answer.status == 412 and request.headers.get("If-Match") == ANY:
+        if answer.status == 412 and request.headers.get("If-Match") == ANY_VERSION:
             raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
         if answer.status == 412 and "If-Match" in request.headers and undone:
             raise Overtaken(
@@ -268,7 +274,7 @@ class ODataWriter:
         self._client.check(request, answer)
 
 
-def _path(service: Service, of: EntitySet | None, key: Mapping[str, Any]) -> str:
+def _path(service: ODataService, of: EntitySet | None, key: Mapping[str, Any]) -> str:
     """The address of a row, by which rows are told apart; "" where the key isn't one of the set."""
     if of is None or set(key) != set(of.key) or None in key.values():
         return ""
@@ -276,7 +282,10 @@ def _path(service: Service, of: EntitySet | None, key: Mapping[str, Any]) -> str
 
 
 def _done(
-    service: Service, table: Table | None, bounds: Sequence[Bound], answers: Sequence[Answer]
+    service: ODataService,
+    table: EntitySetTable | None,
+    bounds: Sequence[BoundRequest],
+    answers: Sequence[ODataResponse],
 ) -> Done:
     after = None
     results = []
@@ -292,7 +301,7 @@ def _done(
         if table is not None and one.of is not None and one.of.name == table.name:
             told = table.row(row)
             complete = all(each.path[0] in row for each in table.properties)
-            after = whole(table, row) if complete and table.has_key(told) else None
+            after = complete_row(table, row) if complete and table.has_key(told) else None
     return Done(
         rows=len(bounds),
         result=canonical_json(results) if results else None,
@@ -301,13 +310,13 @@ def _done(
     )
 
 
-def _made_key(service: Service, one: Bound, answer: Answer) -> Mapping[str, Any]:
+def _made_key(service: ODataService, one: BoundRequest, answer: ODataResponse) -> Mapping[str, Any]:
     """The key of the row that a POST made, from its address; nothing where that isn't told."""
     address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
     if one.of is None or not address:
         return {}
     properties = [one.of.properties[name] for name in one.of.key]
-    key = key_in(address, properties, service.version)
+    key = key_of_entity_id(address, properties, service.version)
     if key is None or not all(map(is_value_of, properties, key)):
         return {}
     return {
@@ -319,14 +328,14 @@ def _lacking(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mapping[s
     return {name: part for name, part in key.items() if row is None or row.get(name) is None}
 
 
-def _calls_on(one: Bound, effect: Effect) -> bool:
+def _calls_on(one: BoundRequest, effect: Effect) -> bool:
     """Whether a function import of V2 is about the command's row: its arguments hold the key."""
     return bool(effect.key) and all(
         name in one.fields and one.fields[name] == value for name, value in effect.key.items()
     )
 
 
-def _given_up(told: tuple[Bound, Request, Answer]) -> bool:
+def _given_up(told: tuple[BoundRequest, ODataRequest, ODataResponse]) -> bool:
     return told[2].status == 424
 
 

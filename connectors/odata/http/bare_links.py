@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
-from connectors.odata.protocol.response import Page
+from connectors.odata.protocol.response import EntityPage
 
 
 def bare_link(link: str, query: str) -> str:
@@ -22,7 +22,7 @@ def bare_link(link: str, query: str) -> str:
     return urlunsplit(split._replace(query="&".join(kept)))
 
 
-def bare_page(page: Page, query: str) -> Page:
+def bare_page(page: EntityPage, query: str) -> EntityPage:
     """`page` with such links."""
     if not query or not (page.next_link or page.delta_link):
         return page

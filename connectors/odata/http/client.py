@@ -21,16 +21,16 @@ from bridge.model.errors import (
 )
 from bridge.single_flight import SingleFlight
 from connectors.odata.http.bare_links import bare_page
-from connectors.odata.http.errors import broken
+from connectors.odata.http.errors import broken_response
 from connectors.odata.http.limits import limits_of
 from connectors.odata.http.top_limits import TopLimits
-from connectors.odata.http.transport import Exchange
-from connectors.odata.metadata.document import parse
-from connectors.odata.metadata.model import Service, Version
+from connectors.odata.http.transport import ODataTransport
+from connectors.odata.metadata.document import parse_metadata
+from connectors.odata.metadata.model import ODataService, Version
 from connectors.odata.protocol import batch as batches
 from connectors.odata.protocol import multipart
-from connectors.odata.protocol.request import Request, with_query
-from connectors.odata.protocol.response import Answer, Page, page_of
+from connectors.odata.protocol.request import ODataRequest, with_query
+from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of
 
 _ACCEPT: Mapping[Version, str] = {
     # Without the parameter, decimals are JSON numbers, of which many servers lose digits.
@@ -47,7 +47,7 @@ _VERSION: Mapping[Version, Mapping[str, str]] = {
 }
 
 
-class Client:
+class ODataClient:
     """Any number of tasks may use it at once. Connects when it is needed.
 
     Raises ConfigurationError (the login, the address), RetryLater (away, busy, an answer that
@@ -58,9 +58,9 @@ class Client:
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
         self._where = f"system {system.name!r}"
         self._limits = limits_of(system.options)
-        self._exchange = Exchange(system, clock)
-        self._service: Service | None = None
-        self._reading: SingleFlight[str, Service] = SingleFlight()
+        self._exchange = ODataTransport(system, clock)
+        self._service: ODataService | None = None
+        self._reading: SingleFlight[str, ODataService] = SingleFlight()
         self._form: batches.Format | None = None
         #: How many rows may be asked for at once, by entity set.
         self.top_limits = TopLimits()
@@ -87,7 +87,7 @@ class Client:
         """Find out whether the service answers, by reading its root, where there may be nothing to
         see. Raises RetryLater, ConfigurationError.
         """
-        request = await self._dressed(Request("GET", ""))
+        request = await self._dressed(ODataRequest("GET", ""))
         answer = await self._exchange.ask(request)
         if answer.status != 403:
             with suppress(Rejected):
@@ -97,13 +97,13 @@ class Client:
         """End all connections. May be called twice."""
         await self._exchange.close()
 
-    async def metadata(self) -> Service:
+    async def metadata(self) -> ODataService:
         """What the service offers; read once. Raises ConfigurationError where it is none."""
         if self._service is None:
             self._service = await self._reading.result("$metadata", self._read_metadata)
         return self._service
 
-    async def _read_metadata(self) -> Service:
+    async def _read_metadata(self) -> ODataService:
         try:
             return self._parsed(await self._document())
         except Rejected as error:
@@ -111,9 +111,9 @@ class Client:
                 f"{error}; `url` should be the root of the service, as in https://host/path/"
             ) from error
 
-    async def _document(self) -> Answer:
+    async def _document(self) -> ODataResponse:
         """As XML, which every service had once; as JSON from those that have nothing else."""
-        request = Request("GET", "$metadata", headers={"Accept": "application/xml"})
+        request = ODataRequest("GET", "$metadata", headers={"Accept": "application/xml"})
         answer = await self._exchange.ask(request)
         if answer.status in {406, 415}:
             request = replace(request, headers={"Accept": "application/json"})
@@ -121,13 +121,13 @@ class Client:
         self._exchange.check(request, answer)
         return answer
 
-    def _parsed(self, answer: Answer) -> Service:
+    def _parsed(self, answer: ODataResponse) -> ODataService:
         body = answer.body
         content = (
             json.dumps(body, default=str).encode() if isinstance(body, dict) else (body or b"")
         )
         try:
-            return parse(content, answer.headers.get("content-type", ""))
+            return parse_metadata(content, answer.headers.get("content-type", ""))
         except ConfigurationError as error:
             raise ConfigurationError(f"{self._where}: {error}") from None
 
@@ -138,7 +138,7 @@ class Client:
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Answer:
+    ) -> ODataResponse:
         """The answer to a read. `path` is relative to the service's root and percent-encoded;
         `params` are not. Where a `$top` is refused, it is lowered to what the service takes: fewer rows
         come then. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
@@ -149,9 +149,9 @@ class Client:
             path, params or {}, lambda options: self._get(self.within(path, options), prefer)
         )
 
-    async def _get(self, path: str, prefer: str, *, absolute: bool = False) -> Answer:
+    async def _get(self, path: str, prefer: str, *, absolute: bool = False) -> ODataResponse:
         headers = {"Prefer": prefer} if prefer else {}
-        request = await self._dressed(Request("GET", path, None, headers))
+        request = await self._dressed(ODataRequest("GET", path, None, headers))
         answer = await self._exchange.ask(request)
         if absolute and answer.status == 410:
             raise HistoryLost(
@@ -168,15 +168,17 @@ class Client:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ODataResponse:
         """The answer to a write, with the token against forgery where the service asks for one."""
-        return await self._ask(await self._dressed(Request(method, path, body, headers or {})))
+        return await self._ask(await self._dressed(ODataRequest(method, path, body, headers or {})))
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: ODataRequest) -> ODataResponse:
         """The answer as it came, whatever its status: `check` tells errors."""
         return await self._exchange.ask(await self._dressed(request))
 
-    async def batch(self, requests: Sequence[Request], *, changeset: bool = False) -> list[Answer]:
+    async def batch(
+        self, requests: Sequence[ODataRequest], *, changeset: bool = False
+    ) -> list[ODataResponse]:
         """Aligned answers, whatever their status: `check` tells errors. `changeset`: all are done
         together or none is, in one `$batch`; otherwise in as many as are needed.
 
@@ -187,13 +189,13 @@ class Client:
             raise Rejected(
                 "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"
             )
-        answers: list[Answer] = []
+        answers: list[ODataResponse] = []
         for at in range(0, len(requests), size):
             some = [await self._dressed(one) for one in requests[at : at + size]]
             answers += await self._batch(some, changeset=changeset)
         return answers
 
-    def check(self, request: Request, answer: Answer) -> None:
+    def check(self, request: ODataRequest, answer: ODataResponse) -> None:
         """Raise what is wrong with one answer of a batch."""
         self._exchange.check(request, answer)
 
@@ -204,23 +206,23 @@ class Client:
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Page:
+    ) -> EntityPage:
         """One page of a collection; as `get`."""
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
         found = self.page_in(answer)
         if found is None:
-            place = self._exchange.place(Request("GET", path))
+            place = self._exchange.place(ODataRequest("GET", path))
             raise ConfigurationError(f"{place}: no list of rows came; is it an entity set?")
         return found
 
-    def page_in(self, answer: Answer) -> Page | None:
+    def page_in(self, answer: ODataResponse) -> EntityPage | None:
         """The page that an answer is, its links without what every request gets; None for no page."""
         page = page_of(answer.body)
         return page and bare_page(page, self._exchange.query)
 
     async def pages(
         self, path: str, params: Mapping[str, str] | None = None, *, size: int = 0
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncIterator[EntityPage]:
         """All pages of a collection, by the service's own links. `size`: how many rows of a page
         are asked for; the service may give fewer, or more.
         """
@@ -230,23 +232,25 @@ class Client:
         async for later in self.further(found, path, prefer=prefer):
             yield later
 
-    async def further(self, page: Page, path: str, *, prefer: str = "") -> AsyncIterator[Page]:
+    async def further(
+        self, page: EntityPage, path: str, *, prefer: str = ""
+    ) -> AsyncIterator[EntityPage]:
         """The pages behind a page of `path`."""
         followed: set[str] = set()
         while page.next_link:
             if page.next_link in followed:
-                place = self._exchange.place(Request("GET", path))
+                place = self._exchange.place(ODataRequest("GET", path))
                 raise RetryLater(f"{place}: the pages go in a circle")
             followed.add(page.next_link)
             page = await self.page(page.next_link, prefer=prefer, absolute=True)
             yield page
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: ODataRequest) -> ODataResponse:
         answer = await self._exchange.ask(request)
         self._exchange.check(request, answer)
         return answer
 
-    async def _dressed(self, request: Request) -> Request:
+    async def _dressed(self, request: ODataRequest) -> ODataRequest:
         """With the headers that the service's version wants."""
         version = (await self.metadata()).version
         headers = {"Accept": _ACCEPT[version], **_VERSION[version]}
@@ -254,7 +258,9 @@ class Client:
             headers["Content-Type"] = _CONTENT[version]
         return replace(request, headers={**headers, **request.headers})
 
-    async def _batch(self, requests: Sequence[Request], *, changeset: bool) -> list[Answer]:
+    async def _batch(
+        self, requests: Sequence[ODataRequest], *, changeset: bool
+    ) -> list[ODataResponse]:
         version = (await self.metadata()).version
         forms: tuple[batches.Format, ...] = ("json", "multipart")
         if self._form is not None:
@@ -265,7 +271,7 @@ class Client:
         for form in forms:
             whole = _whole(requests, form, version, changeset=changeset)
             answer = await self._exchange.ask(whole)
-            if self._form is None and answer.status in batches.REFUSED:
+            if self._form is None and answer.status in batches.FORM_REFUSED_STATUSES:
                 try:
                     self._exchange.check(whole, answer)
                 except BridgeError as error:
@@ -275,15 +281,15 @@ class Client:
             try:
                 found = _answers(form, answer, len(requests), changeset=changeset)
             except ValueError:
-                raise broken(self._exchange.place(whole), writes=whole.writes) from None
+                raise broken_response(self._exchange.place(whole), writes=whole.writes) from None
             self._form = form
             return found
         raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
 
 
 def _whole(
-    requests: Sequence[Request], form: batches.Format, version: Version, *, changeset: bool
-) -> Request:
+    requests: Sequence[ODataRequest], form: batches.Format, version: Version, *, changeset: bool
+) -> ODataRequest:
     writes = any(one.writes for one in requests)
     begin = next((one.begin for one in requests if one.begin is not None), None)
     headers = dict(_VERSION[version])
@@ -291,18 +297,20 @@ def _whole(
         headers["Prefer"] = "odata.continue-on-error"
     if form == "json":
         headers |= {"Accept": "application/json", "Content-Type": "application/json"}
-        body = batches.body_json(requests, changeset=changeset)
-        return Request("POST", "$batch", body, headers, writes, begin)
+        body = batches.json_body(requests, changeset=changeset)
+        return ODataRequest("POST", "$batch", body, headers, writes, begin)
     boundary = f"batch-{uuid.uuid4()}"
     headers["Accept"] = "multipart/mixed"
     headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
     content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
-    return Request("POST", "$batch", content, headers, writes, begin)
+    return ODataRequest("POST", "$batch", content, headers, writes, begin)
 
 
-def _answers(form: batches.Format, answer: Answer, count: int, *, changeset: bool) -> list[Answer]:
+def _answers(
+    form: batches.Format, answer: ODataResponse, count: int, *, changeset: bool
+) -> list[ODataResponse]:
     if form == "json":
-        return batches.answers_json(answer.body, count, changeset=changeset)
+        return batches.json_responses(answer.body, count, changeset=changeset)
     kind = answer.headers.get("content-type", "")
     content = answer.body if isinstance(answer.body, bytes) else b""
-    return batches.answers_multipart(kind, content, count, changeset=changeset)
+    return batches.multipart_responses(kind, content, count, changeset=changeset)

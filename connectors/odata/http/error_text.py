@@ -10,7 +10,7 @@ from connectors.http.words import MAX_SEARCHED_BYTES, element_text, one_line
 from connectors.http.xml_tree import parse_xml
 
 
-def message(body: Any) -> str:
+def service_error_text(body: Any) -> str:
     """The service's own words with all its details, on one line; empty where there are none.
 
     V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`, and SAP's

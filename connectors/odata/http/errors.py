@@ -6,14 +6,14 @@ from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown,
 from connectors.http.errors import AnswerTooLarge
 
 
-def broken(place: str, *, writes: bool) -> BridgeError:
+def broken_response(place: str, *, writes: bool) -> BridgeError:
     """The error for an answer that breaks off, or is not what it says."""
     if writes:
         return OutcomeUnknown(f"{place}: the answer breaks off; whether it was done is unknown")
     return RetryLater(f"{place}: the answer breaks off or is no JSON")
 
 
-def too_large(place: str, why: AnswerTooLarge, *, writes: bool) -> BridgeError:
+def oversized_response(place: str, why: AnswerTooLarge, *, writes: bool) -> BridgeError:
     """The error for an answer that nobody could keep."""
     size = f"the answer has {why}"
     if writes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SETTLE = 120.0
+MIN_IN_DOUBT_S = 120.0
 """Seconds in which most servers have given a request up (IIS and Dynamics 365 after two minutes)."""
 
 
@@ -42,7 +42,7 @@ class HttpLimits(BaseModel):
         for as long as its answer is waited for, and servers give up after two minutes or less in
         most cases.
         """
-        return max(SETTLE, 2 * self.timeout) if self.settle is None else self.settle
+        return max(MIN_IN_DOUBT_S, 2 * self.timeout) if self.settle is None else self.settle
 
 
 def limits_of(options: Any) -> HttpLimits:

@@ -23,20 +23,20 @@ from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
 from connectors.http.tls import http_tls
 from connectors.http.transport import plain_login
-from connectors.odata.http.error_text import message
-from connectors.odata.protocol.request import shown
+from connectors.odata.http.error_text import service_error_text
+from connectors.odata.protocol.request import redacted_url
 
-EARLY = 30.0
+TOKEN_EXPIRY_MARGIN_S = 30.0
 """Seconds before a token expires in which it is not used any more."""
 
-LONGEST_USE = 86_400.0
+MAX_TOKEN_AGE_S = 86_400.0
 """Seconds after which a token is asked for again at the latest."""
 
-UNTOLD = 300.0
+DEFAULT_TOKEN_LIFETIME_S = 300.0
 """Seconds for which a token is used whose server doesn't say how long it is good for."""
 
 
-_TOKENS = ("access_token", "refresh_token", "id_token")
+_TOKEN_FIELDS = ("access_token", "refresh_token", "id_token")
 """What the server of tokens hands out: none of it may be shown."""
 
 
@@ -66,7 +66,7 @@ class OAuth2(BaseModel):
     )
 
 
-class ApiKey(BaseModel):
+class ApiKeyLogin(BaseModel):
     """A key in a header of every request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -75,7 +75,7 @@ class ApiKey(BaseModel):
     value: SecretStr = Field(description="The key, by reference.")
 
 
-class Login(BaseModel):
+class ODataLogin(BaseModel):
     """The `login:` mapping. Basic login may stand in `url` instead; certificates are `tls:`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -83,7 +83,7 @@ class Login(BaseModel):
     user: str | None = Field(default=None, description="User of a basic login.")
     password: SecretStr | None = Field(default=None, description="Its password, by reference.")
     oauth2: OAuth2 | None = Field(default=None, description="OAuth2 client credentials.")
-    api_key: ApiKey | None = Field(default=None, description="A key in a header.")
+    api_key: ApiKeyLogin | None = Field(default=None, description="A key in a header.")
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +96,7 @@ class Login(BaseModel):
         return data
 
     @model_validator(mode="after")
-    def _one_way(self) -> Login:
+    def _one_way(self) -> ODataLogin:
         ways = [name for name in ("user", "oauth2", "api_key") if getattr(self, name) is not None]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)} are two ways to log in: give one")
@@ -106,17 +106,17 @@ class Login(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LoginMethod:
     """What the client needs: who signs requests, and by what TLS."""
 
     auth: httpx.Auth | None = field(repr=False)
     tls: ssl.SSLContext
 
 
-def entry(system: System, clock: Callable[[], float]) -> Entry:
+def login_method(system: System, clock: Callable[[], float]) -> LoginMethod:
     """How to get into a system; `clock` in seconds. Raises ConfigurationError."""
     where = f"system {system.name!r}"
-    login = system.login if isinstance(system.login, Login) else Login()
+    login = system.login if isinstance(system.login, ODataLogin) else ODataLogin()
     split = urlsplit(system.url)
     user, password = unquote(split.username or ""), unquote(split.password or "")
     if user and (login.user is not None or login.oauth2 or login.api_key):
@@ -129,20 +129,20 @@ def entry(system: System, clock: Callable[[], float]) -> Entry:
     if login.oauth2 is not None:
         secret = login.oauth2.client_secret.get_secret_value()
         register_login(login.oauth2.client_id, secret, f"{where} oauth2")
-        return Entry(Tokens(login.oauth2, where, clock), tls)
+        return LoginMethod(OAuth2Auth(login.oauth2, where, clock), tls)
     if login.api_key is not None:
         key = login.api_key.value.get_secret_value()
         register_secret(key, f"{where} api_key")
-        return Entry(Header(login.api_key.header, key), tls)
+        return LoginMethod(ApiKeyAuth(login.api_key.header, key), tls)
     if user:
         register_login(user, password, where)
-        return Entry(httpx.BasicAuth(user, password), tls)
-    return Entry(None, tls)
+        return LoginMethod(httpx.BasicAuth(user, password), tls)
+    return LoginMethod(None, tls)
 
 
 def transport_risks(system: System) -> Iterator[TransportRisk]:
     """Logins, and keys in the query of `url`, that go to another machine in clear."""
-    login = system.login if isinstance(system.login, Login) else None
+    login = system.login if isinstance(system.login, ODataLogin) else None
     # What is hidden of `url` is a secret that stands in it.
     if login is not None or "@" in urlsplit(system.url).netloc or "***" in system.shown_url:
         yield from plain_login(system.url, ("url",))
@@ -150,7 +150,7 @@ def transport_risks(system: System) -> Iterator[TransportRisk]:
         yield from plain_login(login.oauth2.token_url, ("login", "oauth2", "token_url"))
 
 
-class Header(httpx.Auth):
+class ApiKeyAuth(httpx.Auth):
     """A key in a header."""
 
     def __init__(self, name: str, value: str) -> None:
@@ -165,7 +165,7 @@ class Header(httpx.Auth):
         yield request
 
 
-class Tokens(httpx.Auth):
+class OAuth2Auth(httpx.Auth):
     """Bearer tokens: asked for once, again shortly before they expire and when one is refused.
 
     Raises ConfigurationError when the token's server refuses the client, RetryLater while it is
@@ -174,10 +174,10 @@ class Tokens(httpx.Auth):
 
     def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
         self._login = login
-        self._where = f"{where}: the token's server {shown(login.token_url)}"
+        self._where = f"{where}: the token's server {redacted_url(login.token_url)}"
         self._clock = clock
         self._token = ""
-        self._handed_out = {name: SecretGenerations() for name in _TOKENS}
+        self._handed_out = {name: SecretGenerations() for name in _TOKEN_FIELDS}
         self._until = 0.0
         self._asking = asyncio.Lock()
         self._failures = 0
@@ -251,7 +251,7 @@ class Tokens(httpx.Auth):
             after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
             raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
         if not answer.is_success or not isinstance(token, str) or not token:
-            said = message(told)
+            said = service_error_text(told)
             raise LoginRefused(
                 f"{self._where} hands out no token ({answer.status_code}"
                 f"{': ' + said if said else ''}); check `login.oauth2`"
@@ -259,7 +259,7 @@ class Tokens(httpx.Auth):
         seconds = _seconds(told.get("expires_in"))
         self._token = token
         # Of a token that is good for a few seconds only, half of them are used.
-        self._until = self._clock() + max(seconds - EARLY, seconds / 2)
+        self._until = self._clock() + max(seconds - TOKEN_EXPIRY_MARGIN_S, seconds / 2)
 
 
 def _seconds(told: Any) -> float:
@@ -267,5 +267,5 @@ def _seconds(told: Any) -> float:
     try:
         seconds = float(told)
     except (TypeError, ValueError, OverflowError):
-        return UNTOLD
-    return min(seconds, LONGEST_USE) if seconds > 0 else UNTOLD
+        return DEFAULT_TOKEN_LIFETIME_S
+    return min(seconds, MAX_TOKEN_AGE_S) if seconds > 0 else DEFAULT_TOKEN_LIFETIME_S

@@ -34,9 +34,9 @@ from bridge.model.errors import (
 from bridge.model.withheld import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
 from connectors.http.words import MAX_SEARCHED_BYTES, line_of
-from connectors.odata.http.error_text import _title, message
-from connectors.odata.protocol.request import shown
-from connectors.odata.protocol.response import Answer
+from connectors.odata.http.error_text import _title, service_error_text
+from connectors.odata.protocol.request import redacted_url
+from connectors.odata.protocol.response import ODataResponse
 
 _CODES = {
     404: "not_found",
@@ -51,39 +51,41 @@ _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECAS
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
-def without_words(answer: Answer) -> Answer:
+def withhold_error_text(answer: ODataResponse) -> ODataResponse:
     """The same answer with the service's code, where it tells one, in place of its words."""
     body = answer.body
-    if answer.good and not is_page(answer) and not _is_error(body):
+    if answer.good and not is_web_page(answer) and not _is_error(body):
         return answer
-    if is_page(answer):
+    if is_web_page(answer):
         return replace(answer, body=f"<html><title>{WITHHELD}</title>".encode() if body else body)
-    if not message(body) and not _told(answer):
+    if not service_error_text(body) and not _error_suffix(answer):
         return answer
     error = body.get("error", body.get("odata.error")) if isinstance(body, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
     return replace(answer, body={"error": {"message": withheld(code)}})
 
 
-def fault(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError | None:
+def response_error(
+    answer: ODataResponse, where: str, *, writes: bool, now: datetime
+) -> BridgeError | None:
     """The error that the answer is, or None; `where` is for people and begins the message."""
     if 300 <= answer.status < 400:
         return _moved(answer, where, writes=writes)
     if answer.status == 401:
         return LoginRefused(
-            f"{where}: the login was refused (401){_told(answer)}; check the user and the password "
+            f"{where}: the login was refused (401){_error_suffix(answer)}; check the user and the password "
             "in `url`, or what `login:` says"
         )
-    if is_page(answer):
+    if is_web_page(answer):
         return _page(answer, where, writes=writes, now=now)
     if answer.good:
-        words = message(answer.body) if _is_error(answer.body) else ""
+        words = service_error_text(answer.body) if _is_error(answer.body) else ""
         return Rejected("legacy_error", f"{where}: {words}") if words else None
     return _refusal(answer, where, writes=writes, now=now)
 
 
-def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
-    told = f"{where}: {answer.status}{_told(answer)}"
+def _refusal(answer: ODataResponse, where: str, *, writes: bool, now: datetime) -> BridgeError:
+    told = f"{where}: {answer.status}{_error_suffix(answer)}"
     if answer.status == 403:
         if writes:
             return MissingRight("forbidden", f"{told}; the login has no right to do that")
@@ -92,7 +94,7 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
         return RetryLater(told, after=retry_after_seconds(answer.headers, now))
     if answer.status in _CODES:
         return Rejected(_CODES[answer.status], told)
-    if answer.status in _LOST or (answer.status >= 500 and not message(answer.body)):
+    if answer.status in _LOST or (answer.status >= 500 and not service_error_text(answer.body)):
         if writes:
             return OutcomeUnknown(f"{told}; whether it was done is unknown")
         return RetryLater(told, after=retry_after_seconds(answer.headers, now))
@@ -101,8 +103,8 @@ def _refusal(answer: Answer, where: str, *, writes: bool, now: datetime) -> Brid
     return Rejected("refused", told)
 
 
-def _moved(answer: Answer, where: str, *, writes: bool) -> BridgeError:
-    to = shown(answer.headers.get("location", "")) or "nowhere"
+def _moved(answer: ODataResponse, where: str, *, writes: bool) -> BridgeError:
+    to = redacted_url(answer.headers.get("location", "")) or "nowhere"
     if writes and answer.status == 303:
         return OutcomeUnknown(
             f"{where}: the service redirects (303) to {to}, as after something that was done; "
@@ -114,7 +116,7 @@ def _moved(answer: Answer, where: str, *, writes: bool) -> BridgeError:
     )
 
 
-def _page(answer: Answer, where: str, *, writes: bool, now: datetime) -> BridgeError:
+def _page(answer: ODataResponse, where: str, *, writes: bool, now: datetime) -> BridgeError:
     if answer.status >= 400:
         return _refusal(answer, where, writes=writes, now=now)
     title = _title(answer.body)
@@ -143,7 +145,7 @@ def _is_error(body: Any) -> bool:
     return not has_context or isinstance(body[names.pop()], Mapping)
 
 
-def is_page(answer: Answer) -> bool:
+def is_web_page(answer: ODataResponse) -> bool:
     """Whether it is HTML, whatever its status says."""
     if "html" in answer.headers.get("content-type", "").lower():
         return True
@@ -152,15 +154,15 @@ def is_page(answer: Answer) -> bool:
     )
 
 
-def is_csrf(answer: Answer) -> bool:
+def needs_csrf_token(answer: ODataResponse) -> bool:
     """Whether a write was refused because it lacks the token against forgery, or has an old one."""
     wanted = answer.headers.get("x-csrf-token", "").lower() == "required"
     return answer.status == 403 and wanted
 
 
-def _told(answer: Answer) -> str:
-    words = message(answer.body) or _title(answer.body)
-    if not words and isinstance(answer.body, bytes) and not is_page(answer):
+def _error_suffix(answer: ODataResponse) -> str:
+    words = service_error_text(answer.body) or _title(answer.body)
+    if not words and isinstance(answer.body, bytes) and not is_web_page(answer):
         words = line_of(answer.body)
     return f": {words}" if words else ""
 
@@ -169,6 +171,6 @@ REFUSAL_CODES = frozenset({"refused", "not_supported"})
 """Codes of Rejected by which a service says that it doesn't take a question, whenever it is asked."""
 
 
-def refuses(error: Rejected) -> bool:
+def is_refusal(error: Rejected) -> bool:
     """Whether the service refuses the question itself; otherwise it failed, or the answer is wrong."""
     return error.code in REFUSAL_CODES

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.http.status_errors import is_refusal
 
-Answered = TypeVar("Answered")
+Result = TypeVar("Result")
 
 
 class TopLimits:
@@ -28,8 +28,8 @@ class TopLimits:
         self,
         path: str,
         params: Mapping[str, str],
-        ask: Callable[[Mapping[str, str]], Awaitable[Answered]],
-    ) -> Answered:
+        ask: Callable[[Mapping[str, str]], Awaitable[Result]],
+    ) -> Result:
         """What `ask` gives for these query options, with as large a `$top` as the service takes. Raises as
         `ask`: its first refusal, where that isn't about `$top`.
         """
@@ -39,7 +39,7 @@ class TopLimits:
         try:
             answered = await ask(options)
         except Rejected as error:
-            if top <= max(1, self._taken.get(path, 1)) or not refuses(error):
+            if top <= max(1, self._taken.get(path, 1)) or not is_refusal(error):
                 raise
             refusal = error
         else:
@@ -52,9 +52,9 @@ class TopLimits:
         path: str,
         params: Mapping[str, str],
         top: int,
-        ask: Callable[[Mapping[str, str]], Awaitable[Answered]],
+        ask: Callable[[Mapping[str, str]], Awaitable[Result]],
         refusal: Rejected,
-    ) -> Answered:
+    ) -> Result:
         taken, smallest = None, 1
         try:
             taken = await ask({**params, "$top": "1"})
@@ -65,7 +65,7 @@ class TopLimits:
             try:
                 taken = await ask({**params, "$top": str(top)})
             except Rejected as error:
-                if not refuses(error):
+                if not is_refusal(error):
                     raise
                 continue
             smallest = top

@@ -20,25 +20,30 @@ from connectors.http.bounded import MAX_BODY_BYTES
 from connectors.http.client import http_client
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
-from connectors.odata.http.errors import broken, too_large
+from connectors.odata.http.errors import broken_response, oversized_response
 from connectors.odata.http.limits import limits_of
-from connectors.odata.http.login import entry
-from connectors.odata.http.status_errors import fault, is_csrf, is_page, without_words
-from connectors.odata.protocol.request import WRITES, Request, shown
-from connectors.odata.protocol.response import Answer, parsed
+from connectors.odata.http.login import login_method
+from connectors.odata.http.status_errors import (
+    is_web_page,
+    needs_csrf_token,
+    response_error,
+    withhold_error_text,
+)
+from connectors.odata.protocol.request import WRITING_METHODS, ODataRequest, redacted_url
+from connectors.odata.protocol.response import ODataResponse, parse_body
 
-BEGIN = "bridge.begin"
+BEGIN_EXTENSION = "bridge.begin"
 UNAUTHORIZED = 401
-KEEP = 2.0
+KEEPALIVE_S = 2.0
 """Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
 that is sent into one that ends has an unknown outcome for nothing.
 """
 
-LARGEST = MAX_BODY_BYTES
+MAX_RESPONSE_BYTES = MAX_BODY_BYTES
 """Bytes of an answer that are taken. A service that knows no pages would fill the memory."""
 
 
-class Exchange:
+class ODataTransport:
     """Asks one service. Any number of tasks may use it at once; connects when it is needed."""
 
     def __init__(
@@ -46,10 +51,10 @@ class Exchange:
         system: System,
         clock: Callable[[], float] = time.time,
         *,
-        largest: int = LARGEST,
+        largest: int = MAX_RESPONSE_BYTES,
     ) -> None:
         self._where = f"system {system.name!r}"
-        self._root, self._query = root_of(system)
+        self._root, self._query = service_root(system)
         self._clock = clock
         self._masked = system.masked
         self._tables = frozenset(use.table for use in system.tables)
@@ -57,12 +62,14 @@ class Exchange:
         attempt = system.shared_login.current()
         self._system, self._login_number = system, attempt.number
         credentials = attempt.credentials
-        way = entry(replace(system, url=credentials.url, login=credentials.login), clock)
+        way = login_method(replace(system, url=credentials.url, login=credentials.login), clock)
         self._http = http_client(
             auth=way.auth,
             tls=way.tls,
             timeout=httpx.Timeout(limits.timeout),
-            limits=httpx.Limits(max_connections=max(1, system.connections), keepalive_expiry=KEEP),
+            limits=httpx.Limits(
+                max_connections=max(1, system.connections), keepalive_expiry=KEEPALIVE_S
+            ),
             max_body_bytes=largest,
             # A token that has to be asked for first takes its time.
             on_request=[_begun],
@@ -83,37 +90,37 @@ class Exchange:
         """End all connections. May be called twice."""
         await self._http.aclose()
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: ODataRequest) -> ODataResponse:
         """The answer as it came, whatever its status; a write that lacks the service's token is
         sent again with it. The path may be a link of the service.
 
         Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.
         """
         headers = self._headers(request)
-        if request.method not in WRITES:
+        if request.method not in WRITING_METHODS:
             return await self._once(request, headers)
         if self._token:
             headers["X-CSRF-Token"] = self._token
         answer = await self._once(request, headers)
-        if is_csrf(answer):
+        if needs_csrf_token(answer):
             headers["X-CSRF-Token"] = await self._fetch_token()
             answer = await self._once(request, headers)
-            if is_csrf(answer):
+            if needs_csrf_token(answer):
                 raise ConfigurationError(
                     f"{self.place(request)}: the service refuses the x-csrf-token that it has "
                     "just handed out; its cookies have to come along, which a proxy may prevent"
                 )
         return answer
 
-    def check(self, request: Request, answer: Answer) -> None:
+    def check(self, request: ODataRequest, answer: ODataResponse) -> None:
         """Raise what is wrong with an answer (`connectors.odata.http.status_errors`)."""
         if self._is_masked(request):
-            answer = without_words(answer)
-        error = fault(answer, self.place(request), writes=request.writes, now=self._now())
+            answer = withhold_error_text(answer)
+        error = response_error(answer, self.place(request), writes=request.writes, now=self._now())
         if error is not None:
             raise error
 
-    def _is_masked(self, request: Request) -> bool:
+    def _is_masked(self, request: ODataRequest) -> bool:
         """Whether the service's words may quote a masked column: of what was asked, or of what a
         function, an action or a batch did.
         """
@@ -133,7 +140,7 @@ class Exchange:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def place(self, request: Request) -> str:
+    def place(self, request: ODataRequest) -> str:
         """What was asked where, for people: without the query, which may hold anything."""
         try:
             split = urlsplit(request.path)
@@ -144,10 +151,10 @@ class Exchange:
 
     async def _fetch_token(self) -> str:
         """The token for writes; its cookie stays with the HTTP client."""
-        request = Request("GET", "", headers={"X-CSRF-Token": "Fetch"})
+        request = ODataRequest("GET", "", headers={"X-CSRF-Token": "Fetch"})
         answer = await self._once(request, self._headers(request))
         token = answer.headers.get("x-csrf-token", "")
-        away = fault(answer, self.place(request), writes=False, now=self._now())
+        away = response_error(answer, self.place(request), writes=False, now=self._now())
         if isinstance(away, RetryLater):
             raise away
         if token.lower() in {"", "required", "fetch"}:
@@ -158,7 +165,7 @@ class Exchange:
         self._token = token
         return token
 
-    async def _once(self, request: Request, headers: Mapping[str, str]) -> Answer:
+    async def _once(self, request: ODataRequest, headers: Mapping[str, str]) -> ODataResponse:
         """With the secrets as they are now. A refused login did nothing, so that a write is sent again
         with others, too.
         """
@@ -188,13 +195,13 @@ class Exchange:
             return
         credentials = attempt.credentials
         now = replace(self._system, url=credentials.url, login=credentials.login)
-        auth = entry(now, self._clock).auth
+        auth = login_method(now, self._clock).auth
         if auth is not None:
             self._http.auth = auth
-        self._root, self._query = root_of(now)
+        self._root, self._query = service_root(now)
         self._token, self._login_number = "", attempt.number
 
-    async def _exchanged(self, request: Request, headers: Mapping[str, str]) -> Answer:
+    async def _exchanged(self, request: ODataRequest, headers: Mapping[str, str]) -> ODataResponse:
         url, place = self._url(request.path), self.place(request)
         try:
             async with self._http.stream(
@@ -202,7 +209,7 @@ class Exchange:
                 url,
                 content=_content(request.body),
                 headers=dict(headers),
-                extensions={BEGIN: request.begin},
+                extensions={BEGIN_EXTENSION: request.begin},
             ) as response:
                 content = await response.aread()
         except httpx.HTTPError as error:
@@ -210,30 +217,30 @@ class Exchange:
             asked = error.request.url
             own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
             if not own:
-                place = f"{self._where}: the token's server {shown(str(asked))}"
+                place = f"{self._where}: the token's server {redacted_url(str(asked))}"
             raise lost_exchange(error, place, writes=request.writes and own) from error
         except AnswerTooLarge as error:
-            raise too_large(place, error, writes=request.writes) from None
+            raise oversized_response(place, error, writes=request.writes) from None
         except UnreadableAnswer:
-            raise broken(place, writes=request.writes) from None
+            raise broken_response(place, writes=request.writes) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
             # It was never sent. What is wrong with it may hold a secret.
             raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
         told = {name.lower(): value for name, value in response.headers.items()}
-        raw = Answer(response.status_code, told, content or None)
-        if is_page(raw):
+        raw = ODataResponse(response.status_code, told, content or None)
+        if is_web_page(raw):
             return raw
         try:
-            body = parsed(told.get("content-type", ""), content)
+            body = parse_body(told.get("content-type", ""), content)
         except UnreadableAnswer as error:
             if not raw.good:
                 return raw
             if isinstance(error, AnswerTooLarge):
-                raise too_large(place, error, writes=request.writes) from None
-            raise broken(place, writes=request.writes) from None
-        return Answer(raw.status, told, body)
+                raise oversized_response(place, error, writes=request.writes) from None
+            raise broken_response(place, writes=request.writes) from None
+        return ODataResponse(raw.status, told, body)
 
-    def _headers(self, request: Request) -> dict[str, str]:
+    def _headers(self, request: ODataRequest) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}
         return {"Accept": "application/json", **content, **request.headers}
 
@@ -253,7 +260,7 @@ class Exchange:
         same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
         if not same and not target.path.startswith(root.path):
             raise ConfigurationError(
-                f"{self._where}: the service gave a link to {shown(urlunsplit(target))}, which is "
+                f"{self._where}: the service gave a link to {redacted_url(urlunsplit(target))}, which is "
                 "outside of `url`; if it has moved, correct `url`"
             )
         query = target.query
@@ -264,7 +271,7 @@ class Exchange:
 
 async def _begun(sent: httpx.Request) -> None:
     """The request goes out now; the question for a token has no such extension."""
-    begin = sent.extensions.get(BEGIN)
+    begin = sent.extensions.get(BEGIN_EXTENSION)
     if begin is not None:
         begin()
 
@@ -275,7 +282,7 @@ def _content(body: Any) -> bytes | None:
     return json.dumps(body).encode()
 
 
-def root_of(system: System) -> tuple[str, str]:
+def service_root(system: System) -> tuple[str, str]:
     """The service's root without login, which ends with a slash, and the query of every request
     (`?sap-client=100`).
     """

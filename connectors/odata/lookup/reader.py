@@ -13,22 +13,22 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.erp.probe import MAX_CONTROL_ROWS
-from connectors.odata.http.client import Client
+from connectors.odata.http.client import ODataClient
 from connectors.odata.http.limits import limits_of
-from connectors.odata.http.status_errors import refuses
-from connectors.odata.lookup.requests import Form, can, forms_of, requests_for
+from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.lookup.requests import LookupForm, form_fits, forms_of, lookup_requests
 from connectors.odata.paging.completeness import Completeness
-from connectors.odata.protocol.entity_table import Table, whole
-from connectors.odata.protocol.entity_tables import Tables
-from connectors.odata.protocol.request import Request
-from connectors.odata.protocol.response import Answer, page_of, row_of
+from connectors.odata.protocol.entity_table import EntitySetTable, complete_row
+from connectors.odata.protocol.entity_tables import EntitySetTables
+from connectors.odata.protocol.request import ODataRequest
+from connectors.odata.protocol.response import ODataResponse, page_of, row_of
 from connectors.odata.protocol.row_check import has_foreign, row_values
 
-PAGE = 5000
+PAGE_ROWS = 5000
 """Rows of a page that are asked for; services have limits of their own."""
 
 
-AGAIN = 50
+MAX_SINGLE_LOOKUPS = 50
 """Lookups by one read a key after which filters are tried again: perhaps they were refused because
 of a key.
 """
@@ -36,13 +36,13 @@ of a key.
 RETRY_IGNORED_S = 900.0
 """Seconds after which a form that the service ignored is tried again: it may have been corrected."""
 
-IGNORES: Mapping[Form, str] = {
+IGNORED_FORM_TEXT: Mapping[LookupForm, str] = {
     "in": "the service doesn't heed `in`",
     "or": "the service doesn't heed `$filter`",
     "single": "the service gives another row than the one with that key",
 }
 
-_Asked = tuple[str, tuple[str, ...]]
+_Lookup = tuple[str, tuple[str, ...]]
 """An entity set, and the columns that it was asked by."""
 
 
@@ -58,24 +58,24 @@ class ODataReader:
     def __init__(
         self,
         system: System,
-        client: Client | None = None,
+        client: ODataClient | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client or Client(system)
+        self._client = client or ODataClient(system)
         self._limits = limits_of(system.options)
-        self._tables = Tables(system)
+        self._tables = EntitySetTables(system)
         self._where = f"system {system.name!r}: reading"
         self._monotonic = monotonic
-        self._forms: dict[_Asked, Form] = {}
-        self._poor: Counter[_Asked] = Counter()
+        self._forms: dict[_Lookup, LookupForm] = {}
+        self._poor: Counter[_Lookup] = Counter()
         self._batches = True
         self._complete = Completeness(self._client)
         #: Forms that were ignored, and when. `in` is the framework's: then no set of the system heeds it.
-        self._ignored: dict[tuple[_Asked, Form], float] = {}
+        self._ignored: dict[tuple[_Lookup, LookupForm], float] = {}
         self._in_ignored: float | None = None
         #: Forms that have found a row: that they find none means that there is none.
-        self._proven: set[tuple[_Asked, Form]] = set()
+        self._proven: set[tuple[_Lookup, LookupForm]] = set()
         #: Sets that refuse to count.
         self._uncounted: set[str] = set()
 
@@ -102,12 +102,12 @@ class ODataReader:
         if columns and not asked:
             return Rows(of.shape, [])
         if not columns:
-            rows = await self._complete.every_row(of, PAGE, limit)
+            rows = await self._complete.every_row(of, PAGE_ROWS, limit)
             return Rows(of.shape, self._raw(of, rows, limit))
         found = await self._find(of, columns, asked, limit)
         return Rows(of.shape, self._raw(of, found, limit))
 
-    async def try_forms(self, of: Table) -> list[str]:
+    async def try_forms(self, of: EntitySetTable) -> list[str]:
         """What is wrong with the questions that lookups of this table ask, each asked once; of a set
         without rows, nothing is known.
         """
@@ -120,14 +120,14 @@ class ODataReader:
         if not keys:
             return faults
         for form in forms_of(of.version):
-            if not can(form, of, key):
+            if not form_fits(form, of, key):
                 continue
             try:
                 rows = await self._by(of, form, key, keys[-1:], None)
                 if not rows and (
                     await seen_again(partial(self._overlooked, of, form, key)) is not None
                 ):
-                    faults.append(f"{IGNORES[form]}: it doesn't find a row that is there")
+                    faults.append(f"{IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there")
             except AnswerMismatch as error:
                 faults.append(f"lookups don't use what doesn't hold: {error}")
             except Rejected as error:
@@ -143,17 +143,17 @@ class ODataReader:
         return Rejected("bad_key", f"{self._where}: {words}")
 
     def _raw(
-        self, of: Table, rows: Sequence[Mapping[str, Any]], limit: int | None
+        self, of: EntitySetTable, rows: Sequence[Mapping[str, Any]], limit: int | None
     ) -> list[tuple[Any, ...]]:
         """Raw rows, none of them twice: rows move between pages, and two filters may find one."""
-        unique = {of.key_of(raw): raw for raw in (whole(of, row) for row in rows)}
+        unique = {of.key_of(raw): raw for raw in (complete_row(of, row) for row in rows)}
         return list(unique.values())[:limit]
 
     # -- which form ------------------------------------------------------------------------
 
     async def _find(
         self,
-        of: Table,
+        of: EntitySetTable,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
@@ -186,19 +186,19 @@ class ODataReader:
             ) from refused
         raise self._bad(f"{of.name} can't be asked for by {names}: {refused}") from refused
 
-    def _to_try(self, of: Table, asked: _Asked) -> Sequence[Form]:
+    def _to_try(self, of: EntitySetTable, asked: _Lookup) -> Sequence[LookupForm]:
         """The form that is known, or all that there are, the best first."""
         known = self._forms.get(asked)
         if known == "single":
             self._poor[asked] += 1
-            if self._poor[asked] > AGAIN:
+            if self._poor[asked] > MAX_SINGLE_LOOKUPS:
                 self._poor[asked], known = 0, None
         if known is not None and not self._is_ignored(asked, known):
             return [known]
-        forms = [form for form in forms_of(of.version) if can(form, of, asked[1])]
+        forms = [form for form in forms_of(of.version) if form_fits(form, of, asked[1])]
         return [form for form in forms if not self._is_ignored(asked, form)]
 
-    def _ignore(self, asked: _Asked, form: Form) -> None:
+    def _ignore(self, asked: _Lookup, form: LookupForm) -> None:
         now = self._monotonic()
         self._ignored[asked, form] = now
         self._forms.pop(asked, None)
@@ -206,21 +206,21 @@ class ODataReader:
         if form == "in":
             self._in_ignored = now
 
-    def _is_ignored(self, asked: _Asked, form: Form) -> bool:
+    def _is_ignored(self, asked: _Lookup, form: LookupForm) -> bool:
         times = [self._ignored.get((asked, form)), self._in_ignored if form == "in" else None]
         return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
 
-    def _what(self, of: Table, asked: _Asked) -> str:
+    def _what(self, of: EntitySetTable, asked: _Lookup) -> str:
         """What the service does, of the forms that were tried."""
         forms = [form for form in forms_of(of.version) if self._is_ignored(asked, form)]
-        return "; ".join(IGNORES[form] for form in forms if can(form, of, asked[1]))
+        return "; ".join(IGNORED_FORM_TEXT[form] for form in forms if form_fits(form, of, asked[1]))
 
     # -- one form --------------------------------------------------------------------------
 
     async def _by(
         self,
-        of: Table,
-        form: Form,
+        of: EntitySetTable,
+        form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
@@ -229,7 +229,9 @@ class ODataReader:
         asked = of.name, tuple(columns)
         rows = await self._rows_of(of, form, columns, keys, limit)
         if has_foreign(of.set, of.version, columns, keys, rows):
-            raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: rows came that nobody asked for")
+            raise AnswerMismatch(
+                f"{of.name}: {IGNORED_FORM_TEXT[form]}: rows came that nobody asked for"
+            )
         if form == "single":
             return rows
         if rows:
@@ -240,8 +242,8 @@ class ODataReader:
 
     async def _rows_of(
         self,
-        of: Table,
-        form: Form,
+        of: EntitySetTable,
+        form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
@@ -259,7 +261,7 @@ class ODataReader:
         except AnswerMismatch:
             raise
         except Rejected as error:
-            if not refuses(error):
+            if not is_refusal(error):
                 raise
             # Whether so many rows are the reason shows by asking for them alone.
             await self._client.get(of.name, {"$select": of.set.key[0], "$top": str(limit)})
@@ -270,8 +272,8 @@ class ODataReader:
 
     async def _with_top(
         self,
-        of: Table,
-        form: Form,
+        of: EntitySetTable,
+        form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
@@ -289,7 +291,9 @@ class ODataReader:
         )
         room = self._client.room
         if counted:
-            requests = requests_for(of, form, columns, keys, longest=room, limit=top, counted=True)
+            requests = lookup_requests(
+                of, form, columns, keys, longest=room, limit=top, counted=True
+            )
             try:
                 return await self._rows(of, requests, limit)
             except AnswerMismatch:
@@ -298,23 +302,25 @@ class ODataReader:
                 # Perhaps because of the count alone, which the plainest form tells.
                 if form != "or":
                     raise
-                requests = requests_for(of, form, columns, keys, longest=room, limit=top)
+                requests = lookup_requests(of, form, columns, keys, longest=room, limit=top)
                 rows = await self._rows(of, requests, limit)
                 self._uncounted.add(of.name)
                 return rows
-        requests = requests_for(of, form, columns, keys, longest=room, limit=top)
+        requests = lookup_requests(of, form, columns, keys, longest=room, limit=top)
         return await self._rows(of, requests, limit)
 
-    async def _control(self, of: Table, form: Form, columns: Sequence[str]) -> None:
+    async def _control(self, of: EntitySetTable, form: LookupForm, columns: Sequence[str]) -> None:
         """A form that has found nothing yet must find a row that is there; of an empty set nothing is
         known. Raises AnswerMismatch.
         """
         if await seen_again(partial(self._overlooked, of, form, columns)) is None:
             return
-        raise AnswerMismatch(f"{of.name}: {IGNORES[form]}: it doesn't find a row that is there")
+        raise AnswerMismatch(
+            f"{of.name}: {IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there"
+        )
 
     async def _overlooked(
-        self, of: Table, form: Form, columns: Sequence[str]
+        self, of: EntitySetTable, form: LookupForm, columns: Sequence[str]
     ) -> tuple[Any, ...] | None:
         """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
         names = list(dict.fromkeys([*of.set.key, *columns]))
@@ -332,7 +338,7 @@ class ODataReader:
         return None
 
     async def _rows(
-        self, of: Table, requests: Sequence[Request], limit: int | None
+        self, of: EntitySetTable, requests: Sequence[ODataRequest], limit: int | None
     ) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = []
         for request, answer in zip(requests, await self._answers(requests), strict=True):
@@ -341,7 +347,7 @@ class ODataReader:
                 break
         return rows
 
-    async def _answers(self, requests: Sequence[Request]) -> list[Answer]:
+    async def _answers(self, requests: Sequence[ODataRequest]) -> list[ODataResponse]:
         if len(requests) > 1 and self._batches:
             try:
                 return await self._client.batch(requests)
@@ -350,7 +356,7 @@ class ODataReader:
         return [await self._client.ask(request) for request in requests]
 
     async def _of(
-        self, of: Table, request: Request, answer: Answer, limit: int | None
+        self, of: EntitySetTable, request: ODataRequest, answer: ODataResponse, limit: int | None
     ) -> list[Mapping[str, Any]]:
         """The rows of one answer, with those of its further pages; none where it is a 404."""
         single = "$filter=" not in request.path

@@ -13,42 +13,42 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from connectors.odata.metadata.model import Version
-from connectors.odata.protocol.entity_table import Table
-from connectors.odata.protocol.query import counting
-from connectors.odata.protocol.request import Request, with_query
-from connectors.odata.protocol.row_path import askable, literals, row_path
+from connectors.odata.protocol.entity_table import EntitySetTable
+from connectors.odata.protocol.query import count_option
+from connectors.odata.protocol.request import ODataRequest, with_query
+from connectors.odata.protocol.row_path import check_filterable, literals, row_path
 
-Form = Literal["in", "or", "single"]
+LookupForm = Literal["in", "or", "single"]
 
-LONGEST_OR = 50
+MAX_OR_ALTERNATIVES = 50
 """Alternatives of an `or` chain: servers parse them recursively, or into as many joins."""
 
-LONGEST_IN = 500
+MAX_IN_VALUES = 500
 """Values of an `in` list: databases behind services take a thousand or two."""
 
 
-def forms_of(version: Version) -> tuple[Form, ...]:
+def forms_of(version: Version) -> tuple[LookupForm, ...]:
     """The forms to try, the best first."""
     return ("in", "or", "single") if version == "v4" else ("or", "single")
 
 
-def can(form: Form, table: Table, columns: Sequence[str]) -> bool:
+def form_fits(form: LookupForm, table: EntitySetTable, columns: Sequence[str]) -> bool:
     """Whether this form can ask by these columns."""
     if form == "in":
         return len(columns) == 1
     return form == "or" or set(columns) == set(table.set.key)
 
 
-def requests_for(
-    table: Table,
-    form: Form,
+def lookup_requests(
+    table: EntitySetTable,
+    form: LookupForm,
     columns: Sequence[str],
     keys: Sequence[tuple[Any, ...]],
     *,
     longest: int,
     limit: int | None = None,
     counted: bool = False,
-) -> list[Request]:
+) -> list[ODataRequest]:
     """The reads that find the rows of `keys`, at most `limit` each. Raises Rejected (`bad_key`).
 
     `longest`: characters of a URL's part below the service's root. `counted`: the answer says how many
@@ -58,21 +58,21 @@ def requests_for(
         select = _select(table, columns, longest)
         named = [dict(zip(columns, key, strict=True)) for key in keys]
         paths = [row_path(table.set, table.version, key) for key in named]
-        return [Request("GET", with_query(path, select)) for path in paths]
-    askable(table.set, columns)
+        return [ODataRequest("GET", with_query(path, select)) for path in paths]
+    check_filterable(table.set, columns)
     asked = [literals(table.set, table.version, columns, key) for key in keys]
     more = {} if limit is None else {"$top": str(limit)}
     if counted:
-        more |= counting(table.version)
+        more |= count_option(table.version)
     longest -= len(with_query("", more))
     select = _select(table, columns, longest)
     return [
-        Request("GET", with_query(table.name, {**select, "$filter": text, **more}))
+        ODataRequest("GET", with_query(table.name, {**select, "$filter": text, **more}))
         for text in _filters(table, form, columns, asked, longest=longest, select=select)
     ]
 
 
-def _select(table: Table, columns: Sequence[str], longest: int) -> dict[str, str]:
+def _select(table: EntitySetTable, columns: Sequence[str], longest: int) -> dict[str, str]:
     """The columns that are used, and those that are asked by, so that the rows can be held against the
     question; nothing where naming them would leave the keys less than half of
     the URL: then all columns come, and the others are left alone.
@@ -83,15 +83,15 @@ def _select(table: Table, columns: Sequence[str], longest: int) -> dict[str, str
 
 
 def _filters(
-    table: Table,
-    form: Form,
+    table: EntitySetTable,
+    form: LookupForm,
     columns: Sequence[str],
     asked: Sequence[tuple[str, ...]],
     *,
     longest: int,
     select: dict[str, str],
 ) -> Iterator[str]:
-    most = LONGEST_IN if form == "in" else LONGEST_OR
+    most = MAX_IN_VALUES if form == "in" else MAX_OR_ALTERNATIVES
     chunk: list[str] = []
     empty = {**select, "$filter": _joined(form, columns, [])}
     room = longest - len(with_query(table.name, empty))
@@ -114,7 +114,7 @@ def _equal(columns: Sequence[str], values: Sequence[str]) -> str:
     return pairs[0] if len(pairs) == 1 else f"({' and '.join(pairs)})"
 
 
-def _joined(form: Form, columns: Sequence[str], texts: Sequence[str]) -> str:
+def _joined(form: LookupForm, columns: Sequence[str], texts: Sequence[str]) -> str:
     if form == "in":
         return f"{columns[0]} in ({','.join(texts)})"
     return " or ".join(texts)

@@ -16,19 +16,19 @@ _CREATED_AT = "com.sap.vocabularies.Common.v1.CreatedAt"
 _EQUAL_ONLY = frozenset({"SingleValue", "MultiValue", "SearchExpression"})
 #: Names of properties that a service raises at each change, without case and underscores: of SAP
 #: CAP, S/4HANA, Dynamics 365 and others. Most telling first.
-CHANGED = (
+CHANGED_AT_NAMES = (
     "lastchangedatetime", "lastchangedat", "lastchangedon", "lastmodifieddatetime", "lastmodifiedat",
     "lastmodifiedon", "lastmodified", "modifiedat", "modifiedon", "modifieddatetime", "changedat",
     "changedon", "updatedat", "updatedon", "lastupdatedat", "lastupdatedatetime", "lastupdated",
     "systemmodstamp", "sysmodifiedat",
 )  # fmt: skip
 #: The same of the moment of creation.
-CREATED = (
+CREATED_AT_NAMES = (
     "creationdatetime", "createdat", "createdon", "createddatetime", "createddate", "syscreatedat",
 )  # fmt: skip
 
 
-class Said:
+class SetAnnotations:
     """What is said of one entity set, by itself or, as a default, by its container."""
 
     def __init__(self, annotations: Annotations, target: str) -> None:
@@ -77,7 +77,7 @@ class Said:
         return listed or ([""] if found.get("RequiresFilter") is True else [])
 
 
-def moment(
+def timestamp_property(
     properties: Mapping[str, Property],
     annotations: Annotations,
     types: Iterable[str],
@@ -85,7 +85,7 @@ def moment(
     created: bool = False,
 ) -> str | None:
     """The property that holds when a row was last changed (or created), if any is known."""
-    term, known = (_CREATED_AT, CREATED) if created else (_CHANGED_AT, CHANGED)
+    term, known = (_CREATED_AT, CREATED_AT_NAMES) if created else (_CHANGED_AT, CHANGED_AT_NAMES)
     fitting = {
         name: p
         for name, p in properties.items()

@@ -11,7 +11,7 @@ from bridge.model.errors import ConfigurationError
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
 from connectors.odata.metadata.raw_model import (
-    Names,
+    NamespaceAliases,
     RawModel,
     RawNavigation,
     RawOperation,
@@ -21,7 +21,7 @@ from connectors.odata.metadata.raw_model import (
 )
 
 
-def read_json(body: bytes) -> RawModel:
+def read_csdl_json(body: bytes) -> RawModel:
     """The document; raises ConfigurationError for what is none."""
     try:
         document = parse_json(body, parse_float=float)
@@ -32,7 +32,7 @@ def read_json(body: bytes) -> RawModel:
             "$metadata is JSON without $Version, so no CSDL: is the url the service's root, as in "
             "https://host/path/?"
         )
-    model, names = RawModel("v4"), Names()
+    model, names = RawModel("v4"), NamespaceAliases()
     for reference in _mappings(document.get("$Reference")):
         for include in _list(reference[1].get("$Include")):
             names.alias(include.get("$Alias"), include.get("$Namespace", ""))
@@ -40,7 +40,7 @@ def read_json(body: bytes) -> RawModel:
     for space, schema in schemas:
         names.alias(schema.get("$Alias"), space)
     for space, schema in schemas:
-        _Schema(model, names, space).read(schema)
+        _CsdlJsonSchema(model, names, space).read(schema)
     return model
 
 
@@ -64,10 +64,10 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-class _Schema:
+class _CsdlJsonSchema:
     """Reads one schema into the model."""
 
-    def __init__(self, model: RawModel, names: Names, space: str) -> None:
+    def __init__(self, model: RawModel, names: NamespaceAliases, space: str) -> None:
         self._model = model
         self._names = names
         self._space = space

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from connectors.odata.metadata.raw_model import (
-    Names,
+    NamespaceAliases,
     RawModel,
     RawNavigation,
     RawOperation,
@@ -17,18 +17,18 @@ from connectors.odata.metadata.raw_model import (
 )
 from connectors.odata.metadata.xml_elements import (
     children,
-    local,
-    number,
-    scale,
+    facet_number,
+    facet_scale,
+    local_name,
 )
 
 _CONSTANTS = {"String", "Path", "PropertyPath", "EnumMember", "NavigationPropertyPath",
               "AnnotationPath", "Date", "DateTimeOffset", "Guid", "Duration", "TimeOfDay"}  # fmt: skip
 
 
-def read_xml(root: Element) -> RawModel:
+def read_csdl_xml(root: Element) -> RawModel:
     """V4's CSDL XML."""
-    model, names = RawModel("v4"), Names()
+    model, names = RawModel("v4"), NamespaceAliases()
     for reference in children(root, "Reference"):
         for include in children(reference, "Include"):
             names.alias(include.get("Alias"), include.get("Namespace", ""))
@@ -38,21 +38,21 @@ def read_xml(root: Element) -> RawModel:
     for schema in schemas:
         names.alias(schema.get("Alias"), schema.get("Namespace", ""))
     for schema in schemas:
-        _Schema(model, names, schema.get("Namespace", "")).read(schema)
+        _CsdlXmlSchema(model, names, schema.get("Namespace", "")).read(schema)
     return model
 
 
-class _Schema:
+class _CsdlXmlSchema:
     """Reads one schema into the model."""
 
-    def __init__(self, model: RawModel, names: Names, space: str) -> None:
+    def __init__(self, model: RawModel, names: NamespaceAliases, space: str) -> None:
         self._model = model
         self._names = names
         self._space = space
 
     def read(self, schema: Element) -> None:
         for element in schema:
-            kind = local(element)
+            kind = local_name(element)
             name = f"{self._space}.{element.get('Name', '')}"
             if kind == "EntityType":
                 self._model.entities[name] = self._type(element, name)
@@ -78,9 +78,9 @@ class _Schema:
             kind,
             collection=collection,
             nullable=element.get("Nullable", "true") != "false",
-            max_length=number(element.get("MaxLength")),
-            precision=number(element.get("Precision")),
-            scale=scale(element.get("Scale")),
+            max_length=facet_number(element.get("MaxLength")),
+            precision=facet_number(element.get("Precision")),
+            scale=facet_scale(element.get("Scale")),
         )
 
     def _type(self, element: Element, name: str) -> RawType:
@@ -106,7 +106,7 @@ class _Schema:
         return found
 
     def _operation(self, element: Element, name: str) -> RawOperation:
-        found = RawOperation(name, is_function=local(element) == "Function")
+        found = RawOperation(name, is_function=local_name(element) == "Function")
         found.parameters = [self._property(item) for item in children(element, "Parameter")]
         if element.get("IsBound") == "true" and found.parameters:
             first = found.parameters.pop(0)
@@ -146,11 +146,11 @@ def expression(element: Element) -> Any:
         if name == "Bool":
             return text == "true"
         if name == "Int":
-            return number(text)
+            return facet_number(text)
         if name in _CONSTANTS:
             return text
     for child in element:
-        kind = local(child)
+        kind = local_name(child)
         if kind == "Record":
             return {
                 item.get("Property", ""): expression(item)
@@ -167,7 +167,7 @@ def expression(element: Element) -> Any:
 
 def expression_of_item(element: Element) -> Any:
     """An item of a collection: a constant's text, or a record."""
-    if local(element) == "Record":
+    if local_name(element) == "Record":
         return {
             item.get("Property", ""): expression(item)
             for item in children(element, "PropertyValue")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from bridge.model.errors import ConfigurationError
-from connectors.odata.metadata.csdl_json import read_json
-from connectors.odata.metadata.csdl_xml import read_xml
+from connectors.odata.metadata.csdl_json import read_csdl_json
+from connectors.odata.metadata.csdl_xml import read_csdl_xml
 from connectors.odata.metadata.edmx import read_edmx
-from connectors.odata.metadata.model import Service
-from connectors.odata.metadata.model_builder import build
+from connectors.odata.metadata.model import ODataService
+from connectors.odata.metadata.model_builder import build_service
 from connectors.odata.metadata.xml_elements import (
     attributes,
     children,
-    local,
+    local_name,
     parse_xml,
 )
 
@@ -21,7 +21,7 @@ V3_SCHEMA = "{http://schemas.microsoft.com/ado/2009/11/edm}"
 """The namespace that V3 brought; V2's are of 2006 to 2008."""
 
 
-def parse(metadata: bytes, content_type: str = "") -> Service:
+def parse_metadata(metadata: bytes, content_type: str = "") -> ODataService:
     """What a metadata document says; raises ConfigurationError for what is none."""
     body = metadata.lstrip(b"\xef\xbb\xbf \t\r\n")
     if "json" in content_type.lower() or body.startswith(b"{"):
@@ -32,9 +32,9 @@ def parse(metadata: bytes, content_type: str = "") -> Service:
             "https://host/path/?"
         )
     root = parse_xml(body)
-    if local(root) != "Edmx":
+    if local_name(root) != "Edmx":
         raise ConfigurationError(
-            f"$metadata begins with <{local(root)}>, not with <Edmx>: is the url the service's "
+            f"$metadata begins with <{local_name(root)}>, not with <Edmx>: is the url the service's "
             "root, as in https://host/path/?"
         )
     version = attributes(root).get("Version", "")
@@ -44,7 +44,7 @@ def parse(metadata: bytes, content_type: str = "") -> Service:
             f"$metadata is of OData {later}, whose rows and links to further pages differ from those of "
             "V2 and V4, which this connector speaks: take the service's V4 or V2 root, if it has one"
         )
-    return build(read_edmx(root) if version.startswith("1.") else read_xml(root))
+    return build_service(read_edmx(root) if version.startswith("1.") else read_csdl_xml(root))
 
 
 def unsupported_version(root: Element) -> str:
@@ -64,10 +64,10 @@ def unsupported_version(root: Element) -> str:
     return ""
 
 
-def _from_json(body: bytes) -> Service:
+def _from_json(body: bytes) -> ODataService:
     """Of JSON any part may be of another kind than CSDL says: that is no fault of this program."""
     try:
-        return build(read_json(body))
+        return build_service(read_csdl_json(body))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"$metadata is JSON, but not as CSDL JSON is ({type(error).__name__}: {error}): is the "

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from connectors.odata.metadata.raw_model import (
-    Names,
+    NamespaceAliases,
     RawModel,
     RawNavigation,
     RawOperation,
@@ -16,7 +16,13 @@ from connectors.odata.metadata.raw_model import (
     RawType,
     collection_of,
 )
-from connectors.odata.metadata.xml_elements import attributes, children, local, number, scale
+from connectors.odata.metadata.xml_elements import (
+    attributes,
+    children,
+    facet_number,
+    facet_scale,
+    local_name,
+)
 
 _CAPABILITIES = "Org.OData.Capabilities.V1."
 #: SAP's attributes of entity sets, and the V4 annotations that say the same.
@@ -45,13 +51,13 @@ class _Association:
 
 def read_edmx(root: Element) -> RawModel:
     """The document."""
-    model, names = RawModel("v2"), Names()
+    model, names = RawModel("v2"), NamespaceAliases()
     schemas = [
         s for services in children(root, "DataServices") for s in children(services, "Schema")
     ]
     for schema in schemas:
         names.alias(schema.get("Alias"), schema.get("Namespace", ""))
-    reading = _Reading(model, names)
+    reading = _EdmxReader(model, names)
     for schema in schemas:
         reading.associations_of(schema)
     for schema in schemas:
@@ -59,10 +65,10 @@ def read_edmx(root: Element) -> RawModel:
     return model
 
 
-class _Reading:
+class _EdmxReader:
     """Reads schemas into the model; associations of all of them must be known first."""
 
-    def __init__(self, model: RawModel, names: Names) -> None:
+    def __init__(self, model: RawModel, names: NamespaceAliases) -> None:
         self._model = model
         self._names = names
         self._associations: dict[str, _Association] = {}
@@ -79,8 +85,10 @@ class _Reading:
             for constraint in children(item, "ReferentialConstraint"):
                 refs: dict[str, list[str]] = {"Principal": [], "Dependent": []}
                 for side in children(constraint, "Principal", "Dependent"):
-                    refs[local(side)] = [r.get("Name", "") for r in children(side, "PropertyRef")]
-                    if local(side) == "Principal":
+                    refs[local_name(side)] = [
+                        r.get("Name", "") for r in children(side, "PropertyRef")
+                    ]
+                    if local_name(side) == "Principal":
                         found.principal = side.get("Role", "")
                 found.pairs = tuple(zip(refs["Principal"], refs["Dependent"], strict=False))
         for container in children(schema, "EntityContainer"):
@@ -116,9 +124,9 @@ class _Reading:
             _TYPES.get(kind, kind),
             collection=collection or own.get("CollectionKind", "None") != "None",
             nullable=own.get("Nullable", "true") != "false",
-            max_length=number(own.get("MaxLength")),
-            precision=number(own.get("Precision")),
-            scale=scale(own.get("Scale")),
+            max_length=facet_number(own.get("MaxLength")),
+            precision=facet_number(own.get("Precision")),
+            scale=facet_scale(own.get("Scale")),
             concurrency=own.get("ConcurrencyMode") == "Fixed",
             filterable=own.get("sap:filterable", "true") != "false",
             comparable=own.get("sap:filter-restriction", "") not in _EQUAL_ONLY,

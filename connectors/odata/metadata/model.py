@@ -124,7 +124,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ODataService:
     """A service: its entity sets by name, its actions, and what was left out and why: by `Set` or
     `Set/Property` in `left_out`, as sentences in `notes`.
     """

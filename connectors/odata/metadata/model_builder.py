@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from connectors.odata.metadata.annotations import CAPABILITIES, CORE, Said, moment
+from connectors.odata.metadata.annotations import (
+    CAPABILITIES,
+    CORE,
+    SetAnnotations,
+    timestamp_property,
+)
 from connectors.odata.metadata.field_types import field_type
-from connectors.odata.metadata.model import Action, EntitySet, Navigation, Property, Service
+from connectors.odata.metadata.model import Action, EntitySet, Navigation, ODataService, Property
 from connectors.odata.metadata.raw_model import (
     RawModel,
     RawNavigation,
@@ -17,23 +22,23 @@ from connectors.odata.metadata.raw_model import (
     collection_of,
 )
 
-DEPTH = 4
+MAX_COMPLEX_DEPTH = 4
 """How many complex types deep properties are flattened."""
 
 
-def build(raw: RawModel) -> Service:
+def build_service(raw: RawModel) -> ODataService:
     """The service that a document describes."""
-    return _Building(raw).service()
+    return _ServiceBuilder(raw).service()
 
 
-class _Building:
+class _ServiceBuilder:
     def __init__(self, raw: RawModel) -> None:
         self._raw = raw
         self._types = {**raw.complexes, **raw.entities}
         self._lineages: dict[str, list[RawType]] = {}
         self._left_out: dict[str, str] = {}
 
-    def service(self) -> Service:
+    def service(self) -> ODataService:
         raw, sets = self._raw, {}
         for item in raw.sets:
             why = self._unusable(item)
@@ -46,7 +51,7 @@ class _Building:
         sets = {name: self._known_targets(one, sets) for name, one in sets.items()}
         notes = tuple(f"{name}: {why}" for name, why in self._left_out.items())
         actions = tuple(self._actions(sets))
-        return Service(raw.version, sets, actions, notes, dict(self._left_out))
+        return ODataService(raw.version, sets, actions, notes, dict(self._left_out))
 
     # -- entity sets ----------------------------------------------------------------------
 
@@ -55,7 +60,9 @@ class _Building:
             return item.refused
         if item.type not in self._raw.entities:
             return f"its type {item.type} is not in the metadata"
-        if not Said(self._raw.annotations, item.target).allows("ReadRestrictions", "Readable"):
+        if not SetAnnotations(self._raw.annotations, item.target).allows(
+            "ReadRestrictions", "Readable"
+        ):
             return "the service doesn't let it be read"
         key = self._key(item.type)
         if not key:
@@ -90,7 +97,7 @@ class _Building:
             yield from one.properties
 
     def _set(self, item: RawSet) -> EntitySet:
-        said = Said(self._raw.annotations, item.target)
+        said = SetAnnotations(self._raw.annotations, item.target)
         lineage = self._lineage(item.type)
         types = [one.name for one in lineage]
         properties = dict(self._flat(item.name, item.type))
@@ -110,8 +117,8 @@ class _Building:
             {nav.name: self._navigation(item, nav) for one in lineage for nav in one.navigations},
             concurrency=locks,
             delta=said.supports("ChangeTracking"),
-            changed=moment(properties, self._raw.annotations, types),
-            created=moment(properties, self._raw.annotations, types, created=True),
+            changed=timestamp_property(properties, self._raw.annotations, types),
+            created=timestamp_property(properties, self._raw.annotations, types, created=True),
             creatable=said.allows("InsertRestrictions", "Insertable"),
             updatable=said.allows("UpdateRestrictions", "Updatable"),
             deletable=said.allows("DeleteRestrictions", "Deletable"),
@@ -181,7 +188,7 @@ class _Building:
         for raw in self._properties(type_name):
             p = self._resolved(raw)
             name = f"{path}{p.name}"
-            if p.edm in self._raw.complexes and not p.collection and depth < DEPTH:
+            if p.edm in self._raw.complexes and not p.collection and depth < MAX_COMPLEX_DEPTH:
                 yield from self._flat(where, p.edm, f"{name}/", depth + 1, nullable or p.nullable)
             elif field_type(p, self._raw.version) is None:
                 self._left_out[f"{where}/{name}"] = self._why(p)
@@ -194,7 +201,7 @@ class _Building:
         if p.edm == "Edm.Stream":
             return "a stream (Edm.Stream), which the log doesn't hold"
         if p.edm in self._raw.complexes:
-            return f"complex types more than {DEPTH} deep"
+            return f"complex types more than {MAX_COMPLEX_DEPTH} deep"
         return f"the type {p.edm}, which the log doesn't know"
 
     # -- relations and actions ------------------------------------------------------------

@@ -117,7 +117,7 @@ def collection_of(type_name: str) -> tuple[str, bool]:
     return type_name, False
 
 
-class Names:
+class NamespaceAliases:
     """Resolves aliases of namespaces."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ def parse_xml(text: bytes) -> Element:
         raise ConfigurationError(f"$metadata {error}") from None
 
 
-def local(element: Element) -> str:
+def local_name(element: Element) -> str:
     """An element's name without namespace: versions of CSDL differ in nothing else."""
     return element.tag.rpartition("}")[2]
 
@@ -32,7 +32,7 @@ def local(element: Element) -> str:
 def children(element: Element, *names: str) -> Iterator[Element]:
     """Children of these names, in any namespace."""
     for child in element:
-        if local(child) in names:
+        if local_name(child) in names:
             yield child
 
 
@@ -45,15 +45,15 @@ def attributes(element: Element) -> dict[str, str]:
     return found
 
 
-def number(text: str | None) -> int | None:
+def facet_number(text: str | None) -> int | None:
     """A facet's number; None where it is `Max`, nonsense or not there."""
     if text is None or len(text) > MAX_FACET_DIGITS:
         return None
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def scale(text: str | None) -> int | None:
+def facet_scale(text: str | None) -> int | None:
     """A Scale facet: -1 for `variable` and `floating`."""
     if text is not None and text.lower() in {"variable", "floating"}:
         return -1
-    return number(text)
+    return facet_number(text)

@@ -13,10 +13,10 @@ from typing import Any
 
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.model.errors import Rejected
-from connectors.odata.http.client import Client
-from connectors.odata.protocol.entity_table import Table, whole
+from connectors.odata.http.client import ODataClient
+from connectors.odata.protocol.entity_table import EntitySetTable, complete_row
 from connectors.odata.protocol.request import with_query
-from connectors.odata.protocol.response import Page
+from connectors.odata.protocol.response import EntityPage
 
 JsonRow = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ JsonRow = Mapping[str, Any]
 class Completeness:
     """What is known of how each entity set of one service cuts its answers. Used by many tasks."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ODataClient) -> None:
         self._client = client
         self._linking: set[str] = set()
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
@@ -37,7 +37,7 @@ class Completeness:
         """Whether rows may be missing behind an answer that links to none."""
         return not self.links(table) and self._sizes[table].may_be_cut(rows, wanted)
 
-    async def every_row(self, of: Table, size: int, limit: int | None) -> list[JsonRow]:
+    async def every_row(self, of: EntitySetTable, size: int, limit: int | None) -> list[JsonRow]:
         """All rows of a set, or the first `limit`."""
         params = {"$select": of.select}
         if limit is not None:
@@ -46,7 +46,7 @@ class Completeness:
         return await self.whole_answer(of, self._client.within(of.name, params), page, limit)
 
     async def whole_answer(
-        self, of: Table, path: str, page: Page, limit: int | None
+        self, of: EntitySetTable, path: str, page: EntityPage, limit: int | None
     ) -> list[JsonRow]:
         """The rows of an answer to `path`, of which `page` is the first page, up to `limit`. Raises
         AnswerMismatch where more are counted than can be had.
@@ -70,14 +70,14 @@ class Completeness:
 
     async def _rest(
         self,
-        of: Table,
+        of: EntitySetTable,
         path: str,
         rows: Sequence[JsonRow],
         expected: int | None,
         limit: int | None,
     ) -> list[JsonRow]:
         """All rows, by `$skip`, until nothing comes, or `limit` are there."""
-        unique = {of.key_of(whole(of, row)): row for row in rows}
+        unique = {of.key_of(complete_row(of, row)): row for row in rows}
         page = await self._skipping(path, len(rows))
         if page is not None and page.rows:
             # In an order of its own the service may skip others than it gave.
@@ -89,7 +89,9 @@ class Completeness:
             while page is not None and page.rows and new and not enough:
                 page = await self._skipping(ordered, skipped)
                 before = len(unique)
-                unique |= {of.key_of(whole(of, row)): row for row in page.rows} if page else {}
+                unique |= (
+                    {of.key_of(complete_row(of, row)): row for row in page.rows} if page else {}
+                )
                 new = len(unique) > before or not skipped
                 skipped += len(page.rows) if page else 0
                 enough = limit is not None and len(unique) >= limit
@@ -101,7 +103,7 @@ class Completeness:
             )
         return list(unique.values())
 
-    async def _skipping(self, path: str, number: int) -> Page | None:
+    async def _skipping(self, path: str, number: int) -> EntityPage | None:
         """What is there after so many rows; None where the service refuses to skip."""
         try:
             return await self._client.page(with_query(path, {"$skip": str(number)}))

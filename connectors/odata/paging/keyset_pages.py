@@ -13,20 +13,20 @@ from typing import Any, Literal
 
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.page_reader import FetchPage
-from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.entity_table import EntitySetTable
 from connectors.odata.protocol.query import (
-    Query,
+    QueryOptions,
     after_key,
+    all_of,
     before_key,
-    both,
     ranges_after,
     ranges_before,
 )
-from connectors.odata.protocol.response import Page
+from connectors.odata.protocol.response import EntityPage
 
 
 class KeysetPages:
@@ -34,7 +34,7 @@ class KeysetPages:
     first refusal, and remembered.
     """
 
-    def __init__(self, table: Table, properties: Sequence[Property]) -> None:
+    def __init__(self, table: EntitySetTable, properties: Sequence[Property]) -> None:
         self._table = table
         self.properties = tuple(properties)
         self.form: Literal["or", "ranges"] = "or"
@@ -47,7 +47,7 @@ class KeysetPages:
         *,
         filtered: str = "",
         prefer: str = "",
-    ) -> Page:
+    ) -> EntityPage:
         """The next rows after `cursor` (None: the first ones) of those that `filtered` finds. A page
         without rows says that there are none, unless it links to more. Raises Rejected where the service
         takes neither form.
@@ -58,11 +58,11 @@ class KeysetPages:
         if self.form == "or":
             try:
                 beginning = after_key(self._table, self.properties, cursor)
-                return await self._ask(fetch, whole, both(filtered, beginning), prefer)
+                return await self._ask(fetch, whole, all_of(filtered, beginning), prefer)
             except AnswerMismatch:
                 raise
             except Rejected as error:
-                if len(self.properties) == 1 or not refuses(error):
+                if len(self.properties) == 1 or not is_refusal(error):
                     raise
                 refusal = error
             try:
@@ -85,19 +85,26 @@ class KeysetPages:
             return ranges_before(self._table, self.properties, key)
         return [before_key(self._table, self.properties, key)]
 
-    async def _ask(self, fetch: FetchPage, params: Query, filtered: str, prefer: str) -> Page:
+    async def _ask(
+        self, fetch: FetchPage, params: QueryOptions, filtered: str, prefer: str
+    ) -> EntityPage:
         more = {"$filter": filtered} if filtered else {}
         return await fetch(self._table.name, {**params, **more}, prefer=prefer)
 
     async def _by_ranges(
-        self, fetch: FetchPage, params: Query, cursor: Sequence[Any], filtered: str, prefer: str
-    ) -> Page:
+        self,
+        fetch: FetchPage,
+        params: QueryOptions,
+        cursor: Sequence[Any],
+        filtered: str,
+        prefer: str,
+    ) -> EntityPage:
         """The first range that has rows, alone: whether a page of it is short or at its end can't be
         told, so that the next range counts only once this one has none.
         """
-        page = Page([], None, None)
+        page = EntityPage([], None, None)
         for text in ranges_after(self._table, self.properties, cursor):
-            page = await self._ask(fetch, params, both(filtered, text), prefer)
+            page = await self._ask(fetch, params, all_of(filtered, text), prefer)
             followed = FollowedLinks()
             while not page.rows and page.next_link and followed.lead_on(page.next_link):
                 page = await fetch(page.next_link, prefer=prefer, absolute=True)

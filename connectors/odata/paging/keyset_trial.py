@@ -14,38 +14,40 @@ from typing import Any, NamedTuple
 from bridge.connector.answer_check import first_misplaced, first_repeated
 from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.keyset_pages import KeysetPages
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Row, Table, whole
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
 from connectors.odata.protocol.literal import is_value_of
-from connectors.odata.protocol.query import both, query
+from connectors.odata.protocol.query import all_of, query_options
 
-FAR = 10**9
+BEYOND_EVERY_ROW = 10**9
 """Rows, after which there is none unless `$skip` is ignored."""
 
 
-class Contradiction(NamedTuple):
+class PagingContradiction(NamedTuple):
     """What the service does wrong, and the keys that show it."""
 
     fault: str
     keys: tuple[Row, ...]
 
 
-class _Unknown(Exception):
+class _Undecidable(Exception):
     """Nothing can be known: of so few rows, or by what came."""
 
 
-class _Refused(Exception):
+class _PagingRefused(Exception):
     """The service refuses what pages by key are made of."""
 
 
 class KeysetTrial:
     """Asks one set in the form that its pages have, or will have. `filtered` holds for all questions."""
 
-    def __init__(self, asks: Asks, table: Table, pages: KeysetPages, filtered: str = "") -> None:
+    def __init__(
+        self, asks: PageReader, table: EntitySetTable, pages: KeysetPages, filtered: str = ""
+    ) -> None:
         self._asks = asks
         self._table = table
         self._pages = pages
@@ -62,52 +64,52 @@ class KeysetTrial:
         """
         try:
             shown = await contradiction(self._once)
-        except _Refused as error:
+        except _PagingRefused as error:
             self.refused = True
             return str(error)
-        except (Rejected, RowsChange, _Unknown):
+        except (Rejected, RowsChange, _Undecidable):
             # It fails by one of the questions: whoever pages asks those that matter again.
             return None
         return "" if shown is None else shown.fault
 
-    async def _once(self) -> Contradiction | None:
+    async def _once(self) -> PagingContradiction | None:
         try:
             first = await self._keys(2)
         except Rejected as error:
             if await self._takes_unordered(error):
-                raise _Refused(f"it refuses `$orderby` by the key: {error}") from error
+                raise _PagingRefused(f"it refuses `$orderby` by the key: {error}") from error
             raise
         if len(first) < 2 or not all(map(self._is_exact, first)):
-            raise _Unknown
+            raise _Undecidable
         lowest, second = first
         highest = await self._highest()
         if highest == [lowest]:
-            return Contradiction(
+            return PagingContradiction(
                 "it gives the same row first, whether `$orderby` asks for ascending or descending",
                 (lowest, second),
             )
         try:
             after = await self._keys(2, after=lowest)
         except Rejected as error:
-            if refuses(error):
-                raise _Refused(f"it refuses `$filter` by `gt` a key: {error}") from error
+            if is_refusal(error):
+                raise _PagingRefused(f"it refuses `$filter` by `gt` a key: {error}") from error
             raise
         # A key that the service has more digits of than it tells is greater than itself.
         following = [key for key in after if key != lowest]
         if following[:1] != [second]:
-            return Contradiction(
+            return PagingContradiction(
                 "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second",
                 (lowest, second, *following[:1]),
             )
         if others := await self._others(self._pages.filters_before(lowest), lowest):
-            return Contradiction(
+            return PagingContradiction(
                 "`$filter` by `lt` finds rows before the one that `$orderby` gives first",
                 (lowest, *others),
             )
         if highest and self._is_exact(highest[0]):
             beyond = self._pages.filters_after(highest[0])
             if others := await self._others(beyond, highest[0]):
-                return Contradiction(
+                return PagingContradiction(
                     "`$filter` by `gt` finds rows after the one that `$orderby` gives last",
                     (highest[0], *others),
                 )
@@ -115,11 +117,11 @@ class KeysetTrial:
 
     async def _takes_unordered(self, error: Rejected) -> bool:
         """Whether the question is taken without an order."""
-        if not refuses(error):
+        if not is_refusal(error):
             return False
         try:
             await self._asks.page(
-                self._table.name, query(self._table, filtered=self._filtered, top=2)
+                self._table.name, query_options(self._table, filtered=self._filtered, top=2)
             )
         except Rejected:
             return False
@@ -130,7 +132,7 @@ class KeysetTrial:
         try:
             return (await self._keys(1, descending=True))[:1]
         except Rejected as error:
-            if refuses(error):
+            if is_refusal(error):
                 return []
             raise
 
@@ -146,13 +148,13 @@ class KeysetTrial:
         self, top: int, filtered: str = "", *, after: Row | None = None, descending: bool = False
     ) -> list[Row]:
         select = ",".join(dict.fromkeys(p.path[0] for p in [*self._table.key, *self._properties]))
-        params = query(self._table, top=top, select=select)
+        params = query_options(self._table, top=top, select=select)
         sign = " desc" if descending else ""
         params["$orderby"] = ",".join(f"{p.name}{sign}" for p in self._properties)
         page = await self._pages.page(
-            self._asks.page, params, after, filtered=both(self._filtered, filtered)
+            self._asks.page, params, after, filtered=all_of(self._filtered, filtered)
         )
-        rows = [whole(self._table, json) for json in page.rows[:top]]
+        rows = [complete_row(self._table, json) for json in page.rows[:top]]
         return [tuple(row[place] for place in self._places) for row in rows]
 
     def _is_exact(self, key: Row) -> bool:
@@ -160,7 +162,7 @@ class KeysetTrial:
         return all(map(is_value_of, self._properties, key))
 
 
-def paging_fault(table: Table, keys: Sequence[Row], cursor: Sequence[Any] | None) -> str:
+def paging_fault(table: EntitySetTable, keys: Sequence[Row], cursor: Sequence[Any] | None) -> str:
     """What is wrong with the keys of a page that was asked for in their order, after `cursor`."""
     after = None if cursor is None else tuple(cursor)
     if first_repeated(keys) is not None:
@@ -174,9 +176,11 @@ def paging_fault(table: Table, keys: Sequence[Row], cursor: Sequence[Any] | None
     return ""
 
 
-async def any_after(asks: Asks, table: Table, filtered: str, rows: int) -> bool | None:
+async def has_row_after(
+    asks: PageReader, table: EntitySetTable, filtered: str, rows: int
+) -> bool | None:
     """Whether there is a row after so many; None where the service doesn't skip."""
-    params = query(table, filtered=filtered, top=1, select=table.set.key[0])
+    params = query_options(table, filtered=filtered, top=1, select=table.set.key[0])
     try:
         return bool((await asks.page(table.name, params | {"$skip": str(rows)})).rows)
     except Rejected:

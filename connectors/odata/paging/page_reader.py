@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from connectors.odata.protocol.query import (
-    Query,
+    QueryOptions,
 )
-from connectors.odata.protocol.response import Answer, Page
+from connectors.odata.protocol.response import EntityPage, ODataResponse
 
 
-class Asks(Protocol):
+class PageReader(Protocol):
     """What a poller needs of the HTTP client."""
 
     async def get(
@@ -21,7 +21,7 @@ class Asks(Protocol):
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Answer: ...
+    ) -> ODataResponse: ...
 
     async def page(
         self,
@@ -30,19 +30,19 @@ class Asks(Protocol):
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Page: ...
+    ) -> EntityPage: ...
 
-    def page_in(self, answer: Answer) -> Page | None: ...
+    def page_in(self, answer: ODataResponse) -> EntityPage | None: ...
 
 
 class FetchPage(Protocol):
-    """How one page is read: as `connectors.odata.paging.page_reader.Asks.page`."""
+    """How one page is read: as `connectors.odata.paging.page_reader.PageReader.page`."""
 
     async def __call__(
         self,
         path: str,
-        params: Query | None = None,
+        params: QueryOptions | None = None,
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Page: ...
+    ) -> EntityPage: ...

@@ -11,19 +11,21 @@ from typing import Any, Literal
 
 from connectors.http.errors import UnreadableAnswer
 from connectors.odata.protocol import multipart
-from connectors.odata.protocol.request import Headers, Request
-from connectors.odata.protocol.response import Answer, status_of
+from connectors.odata.protocol.request import Headers, ODataRequest
+from connectors.odata.protocol.response import ODataResponse, part_status
 
 Format = Literal["json", "multipart"]
 
-REFUSED = frozenset({400, 404, 405, 406, 411, 415, 501})
+FORM_REFUSED_STATUSES = frozenset({400, 404, 405, 406, 411, 415, 501})
 """Statuses of a whole `$batch` that mean: not in this form. Nothing of it was carried out."""
 
-SKIPPED = Answer(424, {}, {"error": {"message": "not carried out: another request of it failed"}})
+SKIPPED = ODataResponse(
+    424, {}, {"error": {"message": "not carried out: another request of it failed"}}
+)
 """Stands for a request that the service left out because an earlier one failed."""
 
 
-def body_json(requests: Sequence[Request], *, changeset: bool) -> Any:
+def json_body(requests: Sequence[ODataRequest], *, changeset: bool) -> Any:
     """The body of a JSON batch."""
     told = []
     for at, request in enumerate(requests):
@@ -41,20 +43,20 @@ def body_json(requests: Sequence[Request], *, changeset: bool) -> Any:
     return {"requests": told}
 
 
-def answers_json(body: Any, count: int, *, changeset: bool) -> list[Answer]:
+def json_responses(body: Any, count: int, *, changeset: bool) -> list[ODataResponse]:
     """The answers in the order of the requests. Raises UnreadableAnswer for what is no batch's answer."""
     responses = body.get("responses") if isinstance(body, dict) else None
     if not isinstance(responses, list):
         raise UnreadableAnswer("no `responses`")
-    found: dict[str, Answer] = {}
+    found: dict[str, ODataResponse] = {}
     for one in responses:
         if not isinstance(one, dict):
             raise UnreadableAnswer("a response that is no object")
         content = one.get("body")
         if isinstance(content, str):
             content = content.encode(errors="replace")
-        status = status_of(one.get("status"))
-        found[str(one.get("id"))] = Answer(status, _headers(one.get("headers")), content)
+        status = part_status(one.get("status"))
+        found[str(one.get("id"))] = ODataResponse(status, _headers(one.get("headers")), content)
     aligned = [found.get(str(at + 1)) for at in range(count)]
     return _filled(aligned, list(found.values()), changeset=changeset)
 
@@ -70,24 +72,24 @@ def _headers(told: Any) -> Headers:
     return {name.lower(): str(value) for name, value in told.items()}
 
 
-def answers_multipart(
+def multipart_responses(
     content_type: str, content: bytes, count: int, *, changeset: bool
-) -> list[Answer]:
+) -> list[ODataResponse]:
     """The same of a multipart batch."""
     told = multipart.decode(content_type, content)
-    aligned: Sequence[Answer | None]
+    aligned: Sequence[ODataResponse | None]
     if changeset:
         if len(told) != 1:
             raise UnreadableAnswer("a change set has one answer")
-        whole = [told[0]] if isinstance(told[0], Answer) else told[0]
+        whole = [told[0]] if isinstance(told[0], ODataResponse) else told[0]
         aligned = _in_order(whole) if len(whole) == count else []
     else:
-        whole = [one if isinstance(one, Answer) else (one or [SKIPPED])[0] for one in told]
+        whole = [one if isinstance(one, ODataResponse) else (one or [SKIPPED])[0] for one in told]
         aligned = whole
     return _filled([*aligned, *[None] * count][:count], whole, changeset=changeset)
 
 
-def _in_order(told: Sequence[Answer]) -> list[Answer]:
+def _in_order(told: Sequence[ODataResponse]) -> list[ODataResponse]:
     """The answers of a change set come in any order, by the Content-ID of their requests, where the
     service tells it.
     """
@@ -97,8 +99,8 @@ def _in_order(told: Sequence[Answer]) -> list[Answer]:
 
 
 def _filled(
-    aligned: Sequence[Answer | None], told: Sequence[Answer], *, changeset: bool
-) -> list[Answer]:
+    aligned: Sequence[ODataResponse | None], told: Sequence[ODataResponse], *, changeset: bool
+) -> list[ODataResponse]:
     """Of a change set that failed there is one answer, which is that of all its requests. Raises
     UnreadableAnswer for one that succeeded and doesn't tell of all: then they happened all the same.
     """

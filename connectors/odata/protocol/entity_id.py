@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from connectors.odata.metadata.model import Property, Version
-from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.property_values import row_value
 
 _PART = re.compile(
     r"\s*(?:(?P<name>\w+)\s*=\s*)?"
@@ -16,7 +16,9 @@ _PART = re.compile(
 _V2_SUFFIX = {"Edm.Int64": "Ll", "Edm.Decimal": "Mm", "Edm.Double": "Dd", "Edm.Single": "Ff"}
 
 
-def key_in(address: str, key: Sequence[Property], version: Version) -> tuple[object, ...] | None:
+def key_of_entity_id(
+    address: str, key: Sequence[Property], version: Version
+) -> tuple[object, ...] | None:
     """The row values of the key in a row's address (an id, percent-encoded); None: it isn't there.
 
     The last segment tells, as `.../Orders('1')` or, key as segment, `.../Orders/1`.
@@ -24,7 +26,9 @@ def key_in(address: str, key: Sequence[Property], version: Version) -> tuple[obj
     text = unquote(address.split("?", maxsplit=1)[0].rstrip("/"))
     if not text.endswith(")"):
         last = text.rpartition("/")[2]
-        return (value(key[0], version, _plain(key[0], version, last)),) if len(key) == 1 else None
+        return (
+            (row_value(key[0], version, _plain(key[0], version, last)),) if len(key) == 1 else None
+        )
     start = _opening(text)
     parts = list(_PART.finditer(text[start + 1 : -1]))
     if len(parts) != len(key) or "".join(one[0] for one in parts) != text[start + 1 : -1]:
@@ -37,9 +41,9 @@ def key_in(address: str, key: Sequence[Property], version: Version) -> tuple[obj
             return None
         quoted = one["quoted"]
         if quoted is not None:
-            found.append(value(p, version, quoted.replace("''", "'")))
+            found.append(row_value(p, version, quoted.replace("''", "'")))
         else:
-            found.append(value(p, version, _plain(p, version, one["bare"].strip())))
+            found.append(row_value(p, version, _plain(p, version, one["bare"].strip())))
     return tuple(found)
 
 

@@ -11,15 +11,15 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.suggestions import did_you_mean
 from bridge.plan.steps import MISSING, Wire
 from connectors.odata.metadata.field_types import field_type
-from connectors.odata.metadata.model import EntitySet, Property, Service, Version
+from connectors.odata.metadata.model import EntitySet, ODataService, Property, Version
 from connectors.odata.protocol.literal import is_value_of, literal
-from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.property_values import row_value
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class EntitySetTable:
     """An entity set with the properties that are used; `places` are those of the key."""
 
     set: EntitySet
@@ -45,7 +45,7 @@ class Table:
 
     def row(self, json: Mapping[str, Any]) -> Row:
         """The raw row of a JSON object; what isn't in it is MISSING."""
-        return tuple(value(p, self.version, at(json, p.path)) for p in self.properties)
+        return tuple(row_value(p, self.version, value_at(json, p.path)) for p in self.properties)
 
     def only_key(self, key: Sequence[Any]) -> Row:
         """A raw row in which nothing but the key is set."""
@@ -77,7 +77,7 @@ class Table:
         return f"({','.join(named)})"
 
 
-def at(json: Any, path: Sequence[str]) -> Any:
+def value_at(json: Any, path: Sequence[str]) -> Any:
     """What stands at a path: None inside of a complex value that is null."""
     for step in path:
         if json is None:
@@ -99,12 +99,12 @@ def columns_of(one: EntitySet, version: Version) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def table_of(service: Service, use: TableUse, *more: str | None) -> Table:
+def build_table(service: ODataService, use: TableUse, *more: str | None) -> EntitySetTable:
     """The table that a configuration means: the columns that it uses, the key, and `more` columns.
 
     Raises ConfigurationError for what the service doesn't have.
     """
-    one = set_of(service, use.table)
+    one = entity_set_of(service, use.table)
     if use.key and sorted(use.key) != sorted(one.key):
         raise ConfigurationError(
             f"entity set {one.name!r}: its key is {', '.join(one.key)}, not {', '.join(use.key)}"
@@ -115,7 +115,7 @@ def table_of(service: Service, use: TableUse, *more: str | None) -> Table:
         raise ConfigurationError("; ".join(problems))
     columns = tuple(c for c in columns_of(one, service.version) if c.name in used)
     names = [column.name for column in columns]
-    return Table(
+    return EntitySetTable(
         one,
         service.version,
         tuple(one.properties[name] for name in names),
@@ -124,7 +124,7 @@ def table_of(service: Service, use: TableUse, *more: str | None) -> Table:
     )
 
 
-def set_of(service: Service, name: str) -> EntitySet:
+def entity_set_of(service: ODataService, name: str) -> EntitySet:
     """The entity set of that name; raises ConfigurationError that says why there is none."""
     if name in service.sets:
         return service.sets[name]
@@ -134,14 +134,14 @@ def set_of(service: Service, name: str) -> EntitySet:
     raise ConfigurationError(f"entity set {name!r} is not in the service's metadata{hint}")
 
 
-def _unknown(service: Service, one: EntitySet, name: str) -> str:
+def _unknown(service: ODataService, one: EntitySet, name: str) -> str:
     why = service.left_out.get(f"{one.name}/{name}")
     if why:
         return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
     return f"entity set {one.name!r} has no property {name!r}{did_you_mean(name, one.properties)}"
 
 
-def whole(table: Table, row: Mapping[str, Any]) -> Row:
+def complete_row(table: EntitySetTable, row: Mapping[str, Any]) -> Row:
     """The raw row of a read: what was asked for and isn't there is null, as some services write.
 
     Raises RetryLater for one without its key, behind which no page could begin.

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from bridge.connector import System, TableUse
 from bridge.model.errors import ConfigurationError
-from connectors.odata.metadata.model import Service
-from connectors.odata.protocol.entity_table import Table, table_of
+from connectors.odata.metadata.model import ODataService
+from connectors.odata.protocol.entity_table import EntitySetTable, build_table
 
 
-class Tables:
+class EntitySetTables:
     """The tables of a system, made once each: shapes are compared by identity."""
 
     def __init__(self, system: System) -> None:
         self._where = f"system {system.name!r}"
         self._uses = {use.table: use for use in system.tables}
-        self._made: dict[str, Table] = {}
+        self._made: dict[str, EntitySetTable] = {}
 
-    def of(self, service: Service, name: str) -> Table:
+    def of(self, service: ODataService, name: str) -> EntitySetTable:
         """The table of that name; with all columns where the configuration names none. Raises
         ConfigurationError.
         """
         table = self._made.get(name)
         if table is None:
             try:
-                table = table_of(service, self._uses.get(name) or TableUse(name))
+                table = build_table(service, self._uses.get(name) or TableUse(name))
             except ConfigurationError as error:
                 raise ConfigurationError(f"{self._where}: {error}") from None
             self._made[name] = table

@@ -17,14 +17,14 @@ from connectors.http.json_values import decimal_of
 from connectors.odata.metadata.field_types import INTEGER_TYPES
 from connectors.odata.metadata.model import Property, Version
 from connectors.odata.protocol.timestamps import (
-    duration,
     finer_instant,
     instant,
     is_finer,
-    local,
-    ticks,
+    iso_text,
+    local_timestamp,
     time_of_day,
-    written,
+    v2_duration,
+    v2_ticks,
 )
 
 _SUFFIX = {"Edm.Int64": "L", "Edm.Decimal": "M", "Edm.Double": "d", "Edm.Single": "f"}
@@ -110,7 +110,7 @@ def _moment(p: Property, value: Any) -> Any:
             return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         if isinstance(value, date):
             return datetime.combine(value, time())
-        return local(value)
+        return local_timestamp(value)
     if p.edm == "Edm.DateTimeOffset":
         if isinstance(value, datetime):
             return value.astimezone(UTC) if value.tzinfo else None
@@ -156,11 +156,11 @@ def _literal_v4(p: Property, exact: Any) -> str:
     if isinstance(exact, bytes):
         return f"binary'{base64.urlsafe_b64encode(exact).decode()}'"
     if isinstance(exact, datetime):
-        return written(exact) + "Z"
+        return iso_text(exact) + "Z"
     if isinstance(exact, date):
         return exact.isoformat()
     if isinstance(exact, time):
-        return written(exact)
+        return iso_text(exact)
     return _number(p, exact)
 
 
@@ -177,12 +177,12 @@ def _literal_v2(p: Property, exact: Any) -> str:
         return f"X'{exact.hex().upper()}'"
     if isinstance(exact, datetime):
         if p.edm == "Edm.DateTimeOffset":
-            return f"datetimeoffset'{written(exact)}Z'"
-        return f"datetime'{written(exact)}'"
+            return f"datetimeoffset'{iso_text(exact)}Z'"
+        return f"datetime'{iso_text(exact)}'"
     if isinstance(exact, date):
         return exact.isoformat()
     if isinstance(exact, time):
-        return f"time'{duration(exact)}'"
+        return f"time'{v2_duration(exact)}'"
     text = _number(p, exact)
     return (
         text
@@ -199,11 +199,11 @@ def _payload_v4(p: Property, exact: Any) -> Any:
     if isinstance(exact, bytes):
         return base64.urlsafe_b64encode(exact).decode()
     if isinstance(exact, datetime):
-        return written(exact) + "Z"
+        return iso_text(exact) + "Z"
     if isinstance(exact, date):
         return exact.isoformat()
     if isinstance(exact, time):
-        return written(exact)
+        return iso_text(exact)
     return str(exact) if isinstance(exact, str) else _number(p, exact)
 
 
@@ -217,9 +217,9 @@ def _payload_v2(p: Property, exact: Any) -> Any:
     if isinstance(exact, bytes):
         return base64.b64encode(exact).decode()
     if isinstance(exact, datetime):
-        return ticks(exact)
+        return v2_ticks(exact)
     if isinstance(exact, date):
         return exact.isoformat()
     if isinstance(exact, time):
-        return duration(exact)
+        return v2_duration(exact)
     return _number(p, exact)

@@ -10,16 +10,18 @@ import re
 from collections.abc import Sequence
 
 from connectors.http.errors import UnreadableAnswer
-from connectors.odata.protocol.request import Headers, Request
-from connectors.odata.protocol.response import Answer, parsed, status_of
+from connectors.odata.protocol.request import Headers, ODataRequest
+from connectors.odata.protocol.response import ODataResponse, parse_body, part_status
 
-LINE = b"\r\n"
+CRLF = b"\r\n"
 MAX_PARTS = 100_000
 """Of a `$batch`; a few bytes each are a few hundred in memory."""
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
 
 
-def encode(requests: Sequence[Request], boundary: str, *, changeset: bool, lone: bool) -> bytes:
+def encode(
+    requests: Sequence[ODataRequest], boundary: str, *, changeset: bool, lone: bool
+) -> bytes:
     """The body. `changeset`: all in one change set, done together or not at all. `lone`: writes
     may stand without one (V4); otherwise each gets one of its own (V2).
     """
@@ -32,11 +34,11 @@ def encode(requests: Sequence[Request], boundary: str, *, changeset: bool, lone:
                 out += _changeset([request], boundary, f"{boundary}-set{at}", first=at + 1)
             else:
                 out += [f"--{boundary}".encode(), *_part(request, at + 1)]
-    return LINE.join([*out, f"--{boundary}--".encode(), b""])
+    return CRLF.join([*out, f"--{boundary}--".encode(), b""])
 
 
 def _changeset(
-    requests: Sequence[Request], boundary: str, inner: str, *, first: int = 1
+    requests: Sequence[ODataRequest], boundary: str, inner: str, *, first: int = 1
 ) -> list[bytes]:
     head = [f"--{boundary}", f"Content-Type: multipart/mixed; boundary={inner}", ""]
     lines = [line.encode() for line in head]
@@ -45,7 +47,7 @@ def _changeset(
     return [*lines, f"--{inner}--".encode()]
 
 
-def _part(request: Request, number: int) -> list[bytes]:
+def _part(request: ODataRequest, number: int) -> list[bytes]:
     body = b"" if request.body is None else json.dumps(request.body).encode()
     headers = dict(request.headers)
     if body:
@@ -64,7 +66,7 @@ def _part(request: Request, number: int) -> list[bytes]:
 
 def decode(
     content_type: str, content: bytes, *, inside: bool = False
-) -> list[Answer | list[Answer]]:
+) -> list[ODataResponse | list[ODataResponse]]:
     """The answers in order; those of a change set as a list, or one error for the whole of it.
     `inside`: of one.
 
@@ -78,11 +80,13 @@ def decode(
         raise UnreadableAnswer(str(error)) from None
 
 
-def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer | list[Answer]]:
+def _decoded(
+    content_type: str, content: bytes, *, inside: bool
+) -> list[ODataResponse | list[ODataResponse]]:
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise UnreadableAnswer("no boundary")
-    answers: list[Answer | list[Answer]] = []
+    answers: list[ODataResponse | list[ODataResponse]] = []
     for part in _split(content, found[1] or found[2]):
         headers, body = _head(part)
         kind = headers.get("content-type", "")
@@ -92,7 +96,7 @@ def _decoded(content_type: str, content: bytes, *, inside: bool) -> list[Answer 
             raise UnreadableAnswer("a change set inside of a change set")
         else:
             inner = decode(kind, body, inside=True)
-            answers.append([one for one in inner if isinstance(one, Answer)])
+            answers.append([one for one in inner if isinstance(one, ODataResponse)])
     return answers
 
 
@@ -121,7 +125,7 @@ def _head(part: bytes) -> tuple[Headers, bytes]:
     return headers, rest[0] if rest else b""
 
 
-def _answer(http: bytes, number: str) -> Answer:
+def _answer(http: bytes, number: str) -> ODataResponse:
     line, _, rest = http.partition(b"\n")
     words = line.decode("latin-1").split(None, 2)
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdecimal():
@@ -132,4 +136,6 @@ def _answer(http: bytes, number: str) -> Answer:
     length = headers.get("content-length", "")
     told = length.isdecimal() and int(length) <= len(body)
     body = body[: int(length)] if told else body.strip()
-    return Answer(status_of(int(words[1])), headers, parsed(headers.get("content-type", ""), body))
+    return ODataResponse(
+        part_status(int(words[1])), headers, parse_body(headers.get("content-type", ""), body)
+    )

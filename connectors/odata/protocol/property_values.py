@@ -23,7 +23,7 @@ from connectors.odata.protocol.timestamps import (
     finer_instant,
     instant,
     is_finer,
-    local,
+    local_timestamp,
     time_of_day,
 )
 
@@ -31,7 +31,7 @@ _FLOATS = {"INF": float("inf"), "-INF": float("-inf"), "NaN": float("nan")}
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
-def value(p: Property, version: Version, json: Any) -> Any:  # noqa: ARG001 - both forms are read
+def row_value(p: Property, version: Version, json: Any) -> Any:  # noqa: ARG001 - both forms are read
     """The row value of what stands in JSON. Never raises."""
     if json is None or json is MISSING:
         return json
@@ -98,7 +98,7 @@ def _instant(_: Property, json: Any) -> Any:
 
 
 def _local(p: Property, json: Any) -> Any:
-    found = local(json) if isinstance(json, str) else json
+    found = local_timestamp(json) if isinstance(json, str) else json
     if p.date_only and isinstance(found, datetime) and found.time() == time():
         return found.date()
     return found

@@ -9,13 +9,13 @@ from typing import Any
 from bridge.connector import Condition
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import Property, Version
-from connectors.odata.protocol.entity_table import Table
+from connectors.odata.protocol.entity_table import EntitySetTable
 from connectors.odata.protocol.literal import literal
 
-Query = dict[str, str]
+QueryOptions = dict[str, str]
 
 
-def after_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+def after_key(table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]) -> str:
     """A filter: rows greater than `values` in the order of `properties`, which must be total.
 
     `a gt 1 or (a eq 1 and (b gt 2 or (b eq 2 and c gt 3)))`
@@ -23,13 +23,13 @@ def after_key(table: Table, properties: Sequence[Property], values: Sequence[Any
     return _beyond("gt", table, properties, values)
 
 
-def before_key(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> str:
+def before_key(table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]) -> str:
     """A filter: rows less than `values` in the order of `properties`."""
     return _beyond("lt", table, properties, values)
 
 
 def _beyond(
-    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+    operator: str, table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]
 ) -> str:
     first, *rest = properties
     text = literal(first, table.version, values[0])
@@ -39,7 +39,9 @@ def _beyond(
     return f"({first.name} {operator} {text} or ({first.name} eq {text} and {inner}))"
 
 
-def ranges_after(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+def ranges_after(
+    table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]
+) -> list[str]:
     """Filters without `or`, of rows that follow each other: those greater than `values`.
 
     `a eq 1 and b eq 2 and c gt 3`, then `a eq 1 and b gt 2`, then `a gt 1`
@@ -47,13 +49,15 @@ def ranges_after(table: Table, properties: Sequence[Property], values: Sequence[
     return _ranges("gt", table, properties, values)
 
 
-def ranges_before(table: Table, properties: Sequence[Property], values: Sequence[Any]) -> list[str]:
+def ranges_before(
+    table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]
+) -> list[str]:
     """The same of rows less than `values`, the nearest first."""
     return _ranges("lt", table, properties, values)
 
 
 def _ranges(
-    operator: str, table: Table, properties: Sequence[Property], values: Sequence[Any]
+    operator: str, table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]
 ) -> list[str]:
     texts = [literal(p, table.version, one) for p, one in zip(properties, values, strict=True)]
     names = [p.name for p in properties]
@@ -64,12 +68,12 @@ def _ranges(
     ]
 
 
-def from_moment(table: Table, p: Property, at: datetime) -> str:
+def since_filter(table: EntitySetTable, p: Property, at: datetime) -> str:
     """A filter: rows whose property is that moment or later."""
     return f"{p.name} ge {literal(p, table.version, at)}"
 
 
-def matching(table: Table, where: Condition) -> str:
+def condition_filter(table: EntitySetTable, where: Condition) -> str:
     """A filter: rows whose properties equal these values (or one of several each)."""
     parts = []
     for name, wanted in where.items():
@@ -87,23 +91,23 @@ def condition_values(wanted: Any) -> Collection[Any]:
     return wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
 
 
-def both(*filters: str) -> str:
+def all_of(*filters: str) -> str:
     """All of these filters; empty ones don't count."""
     found = [one for one in filters if one]
     return found[0] if len(found) == 1 else " and ".join(f"({one})" for one in found)
 
 
-def query(
-    table: Table,
+def query_options(
+    table: EntitySetTable,
     *,
     filtered: str = "",
     order: Sequence[Property] = (),
     top: int | None = None,
     select: str | None = None,
     counted: bool = False,
-) -> Query:
+) -> QueryOptions:
     """The query options."""
-    found: Query = {"$select": table.select if select is None else select}
+    found: QueryOptions = {"$select": table.select if select is None else select}
     if filtered:
         found["$filter"] = filtered
     if order:
@@ -111,17 +115,17 @@ def query(
     if top is not None and table.set.toppable:
         found["$top"] = str(top)
     if counted:
-        found |= counting(table.version)
+        found |= count_option(table.version)
     if table.version == "v2":
         found["$format"] = "json"
     return found
 
 
-def counting(version: Version) -> Query:
+def count_option(version: Version) -> QueryOptions:
     """The query option that asks how many rows there are."""
     return {"$count": "true"} if version == "v4" else {"$inlinecount": "allpages"}
 
 
-def key_can_page(table: Table) -> bool:
+def can_page_by_key(table: EntitySetTable) -> bool:
     """Whether pages can begin after a key, as far as the metadata says."""
     return all(table.set.can_page_by(name) for name in table.set.key)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 Headers = Mapping[str, str]
 
 
-WRITES = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
+WRITING_METHODS = frozenset({"POST", "PUT", "PATCH", "MERGE", "DELETE"})
 
 
 _SAFE = "()',:@!*~$/="
@@ -20,7 +20,7 @@ servers end a parameter at a semicolon.
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ODataRequest:
     """One request; `path` is relative to the service's root, percent-encoded, with its query.
 
     `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
@@ -38,7 +38,7 @@ class Request:
     @property
     def writes(self) -> bool:
         """Whether the service may hold something else afterwards."""
-        return self.method in WRITES if self.effect is None else self.effect
+        return self.method in WRITING_METHODS if self.effect is None else self.effect
 
 
 def with_query(path: str, params: Mapping[str, str]) -> str:
@@ -47,7 +47,7 @@ def with_query(path: str, params: Mapping[str, str]) -> str:
     return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
 
 
-def shown(url: str) -> str:
+def redacted_url(url: str) -> str:
     """A URL for people: without login and query, which may hold anything."""
     try:
         split = urlsplit(url)
@@ -57,6 +57,6 @@ def shown(url: str) -> str:
     return f"{split.scheme}://{host}{split.path}" if host else split.path
 
 
-def segment(text: str) -> str:
+def path_segment(text: str) -> str:
     """A key's literal inside of a path. A slash in it must not end the segment, nor a semicolon."""
     return quote(text, safe="()',:@!*~$=")

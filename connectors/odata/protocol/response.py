@@ -16,7 +16,7 @@ MAX_COUNT_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ODataResponse:
     """`body` is parsed JSON (numbers with a fraction as Decimal), bytes of anything else, or None.
 
     The names of `headers` are in lower case.
@@ -32,7 +32,7 @@ class Answer:
         return 200 <= self.status < 300
 
 
-class Page(NamedTuple):
+class EntityPage(NamedTuple):
     """Rows as JSON objects; where the next page and the next changes are.
 
     Some services hand out a delta link with each page: the first one misses nothing. `total`: how many
@@ -45,7 +45,7 @@ class Page(NamedTuple):
     total: int | None = None
 
 
-def parsed(content_type: str, content: bytes) -> Any:
+def parse_body(content_type: str, content: bytes) -> Any:
     """JSON where that is what it is, else the bytes; None when there are none.
 
     Raises UnreadableAnswer for JSON that breaks off or isn't any.
@@ -55,7 +55,7 @@ def parsed(content_type: str, content: bytes) -> Any:
     return parse_json(content) if "json" in content_type.lower() else content
 
 
-def status_of(told: Any) -> int:
+def part_status(told: Any) -> int:
     """The status that an answer inside of a batch tells. Raises UnreadableAnswer for what is none."""
     number = isinstance(told, (int, Decimal)) and not isinstance(told, bool)
     if not number or not 100 <= told <= 599 or told != int(told):
@@ -63,7 +63,7 @@ def status_of(told: Any) -> int:
     return int(told)
 
 
-def page_of(body: Any) -> Page | None:
+def page_of(body: Any) -> EntityPage | None:
     """The page that the JSON of a collection holds, V4's and V2's; None where it is none."""
     if not isinstance(body, Mapping):
         return None
@@ -93,12 +93,12 @@ def row_count(value: Any) -> int | None:
     return int(text) if is_count else None
 
 
-def _page(rows: Sequence[Any], following: Any, delta: Any, count: Any) -> Page | None:
+def _page(rows: Sequence[Any], following: Any, delta: Any, count: Any) -> EntityPage | None:
     if not all(isinstance(row, Mapping) for row in rows):
         return None
     if not all(isinstance(link, str) for link in (following, delta) if link):
         return None
-    return Page(rows, following or None, delta or None, row_count(count))
+    return EntityPage(rows, following or None, delta or None, row_count(count))
 
 
 def row_of(body: Any) -> Mapping[str, Any] | None:

@@ -8,9 +8,9 @@ from typing import Any
 from bridge.connector.answer_check import AskedKeys, first_foreign, may_equal
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import EntitySet, Property, Version
-from connectors.odata.protocol.entity_table import at
+from connectors.odata.protocol.entity_table import value_at
 from connectors.odata.protocol.literal import payload
-from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.property_values import row_value
 
 JsonRow = Mapping[str, Any]
 
@@ -18,13 +18,13 @@ JsonRow = Mapping[str, Any]
 def row_values(of: EntitySet, version: Version, columns: Sequence[str], row: JsonRow) -> Any:
     """The values of these properties of a row's JSON; MISSING for one that it doesn't tell."""
     properties = [of.properties[name] for name in columns]
-    return tuple(value(p, version, at(row, p.path)) for p in properties)
+    return tuple(row_value(p, version, value_at(row, p.path)) for p in properties)
 
 
-def as_read(p: Property, version: Version, wanted: Any) -> Any:
+def as_row_value(p: Property, version: Version, wanted: Any) -> Any:
     """A value in the form in which rows hold it."""
     try:
-        return value(p, version, payload(p, version, wanted))
+        return row_value(p, version, payload(p, version, wanted))
     except Rejected:
         return wanted
 
@@ -35,7 +35,7 @@ def asked_keys(
     """Keys in the form in which rows hold them."""
     properties = [of.properties[name] for name in columns]
     return [
-        tuple(as_read(p, version, part) for p, part in zip(properties, key, strict=True))
+        tuple(as_row_value(p, version, part) for p, part in zip(properties, key, strict=True))
         for key in keys
     ]
 
@@ -63,6 +63,6 @@ def holds_fields(of: EntitySet, version: Version, fields: Mapping[str, Any], row
     known = {name: wanted for name, wanted in fields.items() if name in of.properties}
     values = row_values(of, version, list(known), row)
     return all(
-        may_equal(own, as_read(of.properties[name], version, wanted))
+        may_equal(own, as_row_value(of.properties[name], version, wanted))
         for own, (name, wanted) in zip(values, known.items(), strict=True)
     )

@@ -8,7 +8,7 @@ from typing import Any
 from bridge.model.errors import Rejected
 from connectors.odata.metadata.model import EntitySet, Version
 from connectors.odata.protocol.literal import literal
-from connectors.odata.protocol.request import segment
+from connectors.odata.protocol.request import path_segment
 
 
 def row_path(of: EntitySet, version: Version, key: Mapping[str, Any]) -> str:
@@ -18,8 +18,8 @@ def row_path(of: EntitySet, version: Version, key: Mapping[str, Any]) -> str:
         raise Rejected("bad_key", f"entity set {of.name!r}: the key lacks {', '.join(lacking)}")
     parts = literals(of, version, of.key, [key[name] for name in of.key])
     if len(parts) == 1:
-        return f"{of.name}({segment(parts[0])})"
-    named = (f"{name}={segment(part)}" for name, part in zip(of.key, parts, strict=True))
+        return f"{of.name}({path_segment(parts[0])})"
+    named = (f"{name}={path_segment(part)}" for name, part in zip(of.key, parts, strict=True))
     return f"{of.name}({','.join(named)})"
 
 
@@ -36,7 +36,7 @@ def literals(
         raise Rejected(error.code, f"entity set {of.name!r}: {error}") from None
 
 
-def askable(of: EntitySet, columns: Iterable[str]) -> None:
+def check_filterable(of: EntitySet, columns: Iterable[str]) -> None:
     """Raises Rejected (`bad_key`) for a column that is not there or that no filter may name."""
     for name in columns:
         if name not in of.properties:

@@ -74,7 +74,7 @@ def is_finer(text: str) -> bool:
     return found is not None and bool(found[1][MICROSECOND_DIGITS:].strip("0"))
 
 
-def local(text: str) -> datetime:
+def local_timestamp(text: str) -> datetime:
     """A date and time without a zone (V2's Edm.DateTime), of which `/Date(...)/` counts as UTC."""
     at = _ticks(text)
     if at is None:
@@ -106,7 +106,7 @@ def time_of_day(text: str) -> time:
     return (datetime.min + since).time()  # noqa: DTZ901 - a time of day has no zone
 
 
-def written(at: datetime | time) -> str:
+def iso_text(at: datetime | time) -> str:
     """ISO 8601 with no more digits after the point than there are (none, 3 or 6), without zone."""
     plain = at.replace(tzinfo=None)
     if not plain.microsecond:
@@ -114,13 +114,13 @@ def written(at: datetime | time) -> str:
     return plain.isoformat(timespec="microseconds" if plain.microsecond % 1000 else "milliseconds")
 
 
-def duration(at: time) -> str:
+def v2_duration(at: time) -> str:
     """A time of day as V2 has it: `PT10H30M0.5S`."""
     fraction = f".{at.microsecond:06}".rstrip("0") if at.microsecond else ""
     return f"PT{at.hour}H{at.minute}M{at.second}{fraction}S"
 
 
-def ticks(at: datetime) -> str:
+def v2_ticks(at: datetime) -> str:
     """A moment (in UTC where it has no zone) as `/Date(ms)/`; finer ones are ValueErrors."""
     since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
     micros = since // timedelta(microseconds=1)

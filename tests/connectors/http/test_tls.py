@@ -15,7 +15,7 @@ import pytest
 from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.tls import TlsFiles
-from connectors.odata.http.client import Client as ODataClient
+from connectors.odata.http.client import ODataClient
 from connectors.tryton.http.client import TrytonClient
 from tests.between import Asked, Between, Say, alone
 from tests.connectors.odata.place import system as odata_system

@@ -20,7 +20,7 @@ from bridge.kit.connector import (
     TypeCase,
     Update,
 )
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 
 EXACT = "application/json;IEEE754Compatible=true"
 
@@ -61,7 +61,7 @@ class ODataLegacy:
             "legacy",
             self._url,
             "http://service/",
-            Options.model_validate(self._options),
+            ODataOptions.model_validate(self._options),
             tuple(TableUse(table) for table in tables or (self.table,)),
             2,
         )

@@ -19,7 +19,7 @@ from bridge.kit.connector import (
     TypeCase,
     Update,
 )
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from tests.connectors.odata.lying import LyingService
 
 WORDS: Mapping[Lie, str] = {
@@ -52,7 +52,7 @@ class LyingODataLegacy:
 
     def system(self, *tables: str) -> System:
         """As `Legacy.system`."""
-        made = Options.model_validate({"poll": 0.05, "overlap": 2, "reconcile": 600})
+        made = ODataOptions.model_validate({"poll": 0.05, "overlap": 2, "reconcile": 600})
         uses = tuple(TableUse(table) for table in tables or (self.table,))
         return System("kit", "legacy", self._service.url, "http://service/", made, uses, 2)
 

@@ -14,10 +14,10 @@ from bridge.observe import Notice
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from bridge.tls import TlsFiles
-from connectors.odata.capture.options import Options
-from connectors.odata.http.client import Client
+from connectors.odata.capture.options import ODataOptions
+from connectors.odata.http.client import ODataClient
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.protocol.entity_table import table_of
+from connectors.odata.protocol.entity_table import build_table
 
 USES = (
     TableUse("Orders", ("ID",), ("ID", "number", "customer_ID", "status", "total", "modifiedAt")),
@@ -54,16 +54,16 @@ def system(
     """A system as the configuration would have it."""
     scheme, _, rest = url.partition("://")
     shown = f"{scheme}://{rest.rpartition('@')[2]}"
-    made = Options.model_validate(options or {})
+    made = ODataOptions.model_validate(options or {})
     return System("acme", "erp", url, shown, made, USES, connections, login=login, tls=tls)
 
 
 async def shapes(of: System) -> dict[str, Shape]:
     """The tables' shapes as the metadata says."""
-    client = Client(of)
+    client = ODataClient(of)
     service = await client.metadata()
     await client.close()
-    return {use.table: table_of(service, use).shape for use in USES}
+    return {use.table: build_table(service, use).shape for use in USES}
 
 
 async def tables(of: System, specs: Sequence[EntitySpec] = SPECS) -> dict[str, EntityTable]:

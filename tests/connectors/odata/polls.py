@@ -10,11 +10,11 @@ from email.utils import format_datetime
 from typing import Any
 
 from bridge.connector import CREATE, DELETE, UPDATE, System, TableUse
-from connectors.odata.capture.change_detection import choose
-from connectors.odata.capture.options import Options
-from connectors.odata.capture.pollers.poller import Poller, Step
-from connectors.odata.http.client import Client
-from connectors.odata.protocol.response import Answer, Page, page_of
+from connectors.odata.capture.change_detection import choose_change_detection
+from connectors.odata.capture.options import ODataOptions
+from connectors.odata.capture.pollers.poller import Poller, PollPage
+from connectors.odata.http.client import ODataClient
+from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of
 
 WORDS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
 Told = tuple[str, str, Any]
@@ -23,9 +23,9 @@ Told = tuple[str, str, Any]
 
 @dataclass
 class Bent:
-    """`connectors.odata.paging.page_reader.Asks` over the real client: its answers may be bent."""
+    """`connectors.odata.paging.page_reader.PageReader` over the real client: its answers may be bent."""
 
-    client: Client
+    client: ODataClient
     #: What the service's answers say that the time is; None: as it is.
     date: datetime | None = None
     #: What becomes of the JSON of an answer.
@@ -43,7 +43,7 @@ class Bent:
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Answer:
+    ) -> ODataResponse:
         self.asked.append(params or {})
         kept = {name: text for name, text in (params or {}).items() if name != self.ignores}
         answer = await self.client.get(path, kept or None, prefer=prefer, absolute=absolute)
@@ -52,7 +52,7 @@ class Bent:
             headers["date"] = format_datetime(self.date, usegmt=True)
         return replace(answer, headers=headers, body=self.bend(answer.body))
 
-    def page_in(self, answer: Answer) -> Page | None:
+    def page_in(self, answer: ODataResponse) -> EntityPage | None:
         return self.client.page_in(answer)
 
     async def page(
@@ -62,7 +62,7 @@ class Bent:
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Page:
+    ) -> EntityPage:
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
         found = page_of(answer.body)
         assert found is not None
@@ -72,7 +72,7 @@ class Bent:
 class Polls:
     """One poller; `now` is its monotonic clock."""
 
-    def __init__(self, asks: Bent, options: Options, table: str, column: str) -> None:
+    def __init__(self, asks: Bent, options: ODataOptions, table: str, column: str) -> None:
         self.asks = asks
         self.now = 1000.0
         self.stale: list[str] = []
@@ -85,7 +85,7 @@ class Polls:
         """A poller that has seen nothing."""
         service = await self.asks.client.metadata()
         use = TableUse(self._table)
-        chosen = await choose(self.asks, service, use, self._options)
+        chosen = await choose_change_detection(self.asks, service, use, self._options)
         self.poller = chosen.poller(self.asks, self._options, lambda: self.now)
 
     async def restart(self, room: int = 1000) -> None:
@@ -96,7 +96,7 @@ class Polls:
 
     async def page(self) -> tuple[list[Told], bool]:
         """One page of a poll, and whether there are more."""
-        step: Step = await self.poller.step()
+        step: PollPage = await self.poller.step()
         if step.stale:
             self.stale.append(step.stale)
         names = [p.name for p in self.poller.table.properties]
@@ -132,8 +132,8 @@ async def polling(
     url: str, table: str, *, column: str = "qty", begin: bool = True, **options: Any
 ) -> AsyncIterator[Polls]:
     """Polls of a table; `options` as under `capture:`."""
-    made = Options.model_validate({"overlap": 30, **options})
-    client = Client(System("kit", "erp", url, "http://erp/", made, (TableUse(table),), 2))
+    made = ODataOptions.model_validate({"overlap": 30, **options})
+    client = ODataClient(System("kit", "erp", url, "http://erp/", made, (TableUse(table),), 2))
     polls = Polls(Bent(client), made, table, column)
     await polls.make()
     if begin:

@@ -12,17 +12,17 @@ from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, Re
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
-from connectors.odata.http.status_errors import fault
+from connectors.odata.http.status_errors import response_error
 from connectors.odata.protocol import batch
-from connectors.odata.protocol.request import segment, shown, with_query
-from connectors.odata.protocol.response import Answer, parsed
+from connectors.odata.protocol.request import path_segment, redacted_url, with_query
+from connectors.odata.protocol.response import ODataResponse, parse_body
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MIXED = "multipart/mixed; boundary="
 
 
-def told(answer: Answer, *, writes: bool = False) -> Exception | None:
-    return fault(answer, "here", writes=writes, now=NOW)
+def told(answer: ODataResponse, *, writes: bool = False) -> Exception | None:
+    return response_error(answer, "here", writes=writes, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def told(answer: Answer, *, writes: bool = False) -> Exception | None:
 )
 def test_a_row_that_has_an_error_is_a_row(body: Any) -> None:
     """A write that is done must not be told as failed because of what its row holds."""
-    assert told(Answer(200, {}, body)) is None
-    assert told(Answer(201, {}, body), writes=True) is None
+    assert told(ODataResponse(200, {}, body)) is None
+    assert told(ODataResponse(201, {}, body), writes=True) is None
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_a_row_that_has_an_error_is_a_row(body: Any) -> None:
     ],
 )
 def test_an_error_that_says_it_is_good_is_an_error(body: Any) -> None:
-    found = told(Answer(200, {}, body), writes=True)
+    found = told(ODataResponse(200, {}, body), writes=True)
     assert isinstance(found, Rejected)
     assert "Locked" in str(found)
 
 
 def test_what_may_have_been_done_is_not_told_as_refused() -> None:
-    page = Answer(200, {"content-type": "text/html"}, b"<html><title>Thanks</title></html>")
+    page = ODataResponse(200, {"content-type": "text/html"}, b"<html><title>Thanks</title></html>")
     assert isinstance(told(page), ConfigurationError)
     assert isinstance(told(page, writes=True), OutcomeUnknown)
-    see = Answer(303, {"location": "/orders/1"}, None)
+    see = ODataResponse(303, {"location": "/orders/1"}, None)
     assert isinstance(told(see), ConfigurationError)
     assert isinstance(told(see, writes=True), OutcomeUnknown)
     assert isinstance(
-        told(Answer(302, {"location": "/login"}, None), writes=True), ConfigurationError
+        told(ODataResponse(302, {"location": "/login"}, None), writes=True), ConfigurationError
     )
 
 
@@ -72,7 +72,7 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     assert retry_after_seconds(headers, NOW) == 3 * 3600 + 20
     ahead = {**headers, "date": "Sun, 22 Nov 2026 15:00:00 GMT"}
     assert retry_after_seconds(ahead, NOW) == 20
-    away = told(Answer(429, ahead, None), writes=True)
+    away = told(ODataResponse(429, ahead, None), writes=True)
     assert isinstance(away, RetryLater)
     assert away.after == 20
     assert retry_after_seconds({"retry-after": "soon"}, NOW) is None
@@ -88,18 +88,18 @@ def test_a_time_to_wait_that_never_ends_is_a_day(given: str) -> None:
 
 def test_json_that_is_nested_too_deeply_can_not_be_read() -> None:
     with pytest.raises(UnreadableAnswer):
-        parsed("application/json", b"[" * 100_000)
+        parse_body("application/json", b"[" * 100_000)
 
 
 def test_change_sets_inside_of_change_sets_can_not_be_read() -> None:
     inner = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b--\r\n"
     with pytest.raises(UnreadableAnswer):
-        batch.answers_multipart(MIXED + "out", changeset(inner), 1, changeset=True)
+        batch.multipart_responses(MIXED + "out", changeset(inner), 1, changeset=True)
 
 
 @pytest.mark.parametrize("place", ["http://[", "//[::1/", "\x00"])
 def test_addresses_that_are_none_can_be_shown(place: str) -> None:
-    assert isinstance(shown(place), str)
+    assert isinstance(redacted_url(place), str)
 
 
 def part(status: int, body: str, before: str = "", inside: str = "") -> str:
@@ -120,37 +120,39 @@ def changeset(*parts: str, inner: str = "in+(1)?") -> bytes:
 @pytest.mark.parametrize("place", ["before", "inside"])
 def test_answers_of_a_change_set_in_another_order_are_put_in_order(place: str) -> None:
     parts = [part(201, f'{{"n": {n}}}', **{place: f"Content-ID: {n}\r\n"}) for n in (2, 1)]
-    found = batch.answers_multipart(MIXED + "out", changeset(*parts), 2, changeset=True)
+    found = batch.multipart_responses(MIXED + "out", changeset(*parts), 2, changeset=True)
     assert [one.body for one in found] == [{"n": 1}, {"n": 2}]
 
 
 def test_answers_of_a_json_batch_in_another_order_are_put_in_order() -> None:
     responses = [{"id": str(n), "status": 200, "body": {"n": n}} for n in (3, 1, 2)]
-    found = batch.answers_json({"responses": responses}, 3, changeset=False)
+    found = batch.json_responses({"responses": responses}, 3, changeset=False)
     assert [one.body["n"] for one in found] == [1, 2, 3]
 
 
 def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_doubt() -> None:
     """It happened as a whole: nothing of it may be called refused."""
     with pytest.raises(UnreadableAnswer):
-        batch.answers_multipart(MIXED + "out", changeset(part(201, '{"n": 1}')), 2, changeset=True)
+        batch.multipart_responses(
+            MIXED + "out", changeset(part(201, '{"n": 1}')), 2, changeset=True
+        )
     with pytest.raises(UnreadableAnswer):
-        batch.answers_json({"responses": [{"id": "1", "status": 204}]}, 2, changeset=True)
+        batch.json_responses({"responses": [{"id": "1", "status": 204}]}, 2, changeset=True)
     failed = changeset(part(409, '{"error": {"message": "no"}}'))
-    found = batch.answers_multipart(MIXED + "out", failed, 2, changeset=True)
+    found = batch.multipart_responses(MIXED + "out", failed, 2, changeset=True)
     assert [one.status for one in found] == [409, 409]
 
 
 def test_boundaries_may_hold_what_means_something_to_patterns_and_lines_may_end_short() -> None:
     body = changeset(part(200, "{}"), inner="a.*(b)[c]+?").replace(b"\r\n", b"\n")
-    assert len(batch.answers_multipart(MIXED + "out", body, 1, changeset=True)) == 1
+    assert len(batch.multipart_responses(MIXED + "out", body, 1, changeset=True)) == 1
     with pytest.raises(UnreadableAnswer):
-        batch.answers_multipart(MIXED + "out", body[: body.index(b"--out--")], 1, changeset=True)
+        batch.multipart_responses(MIXED + "out", body[: body.index(b"--out--")], 1, changeset=True)
 
 
 def test_keys_and_values_stay_in_their_place_in_a_url() -> None:
-    assert segment("'a/b?c#d%e+f&g h;i'") == "'a%2Fb%3Fc%23d%25e%2Bf%26g%20h%3Bi'"
-    assert segment("'\u00e9'") == "'%C3%A9'"
+    assert path_segment("'a/b?c#d%e+f&g h;i'") == "'a%2Fb%3Fc%23d%25e%2Bf%26g%20h%3Bi'"
+    assert path_segment("'\u00e9'") == "'%C3%A9'"
     assert with_query("X", {"$filter": "a eq 'b;c&d+e#f'"}) == (
         "X?$filter=a%20eq%20'b%3Bc%26d%2Be%23f'"
     )

@@ -17,20 +17,20 @@ from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.delta import DeltaPoller
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from connectors.odata.draft import draft
-from connectors.odata.http.error_text import MAX_DETAILS, message
-from connectors.odata.http.status_errors import fault
+from connectors.odata.http.error_text import MAX_DETAILS, service_error_text
+from connectors.odata.http.status_errors import response_error
 from connectors.odata.lookup.reader import ODataReader
-from connectors.odata.metadata.document import parse
+from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.model import Property
-from connectors.odata.protocol.entity_table import table_of
+from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.literal import literal, payload
-from connectors.odata.protocol.property_values import value
-from connectors.odata.protocol.response import Answer, Page, page_of, row_of
+from connectors.odata.protocol.property_values import row_value
+from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of, row_of
 from tests.between import Asked, Between, Say, alone
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -83,13 +83,13 @@ class Fixed:
         )
 
     def system(self) -> System:
-        return System("acme", "erp", self.url, self.url, Options(), (TableUse("Things"),), 2)
+        return System("acme", "erp", self.url, self.url, ODataOptions(), (TableUse("Things"),), 2)
 
 
 def removed(properties: str, key: str, entry: Mapping[str, Any]) -> Any:
     """The key of a removed row, as a delta poller reads it."""
-    service = parse(document(properties, key))
-    return DeltaPoller(_Delta(entry), table_of(service, TableUse("Things")), 10)
+    service = parse_metadata(document(properties, key))
+    return DeltaPoller(_Delta(entry), build_table(service, TableUse("Things")), 10)
 
 
 class _Delta:
@@ -98,13 +98,13 @@ class _Delta:
     def __init__(self, entry: Mapping[str, Any]) -> None:
         self._body = {"value": [entry], "@odata.deltaLink": "http://erp/next"}
 
-    async def get(self, *_: Any, **__: Any) -> Answer:
-        return Answer(200, {}, self._body)
+    async def get(self, *_: Any, **__: Any) -> ODataResponse:
+        return ODataResponse(200, {}, self._body)
 
     async def page(self, *_: Any, **__: Any) -> Any:
         return page_of(self._body)
 
-    def page_in(self, answer: Answer) -> Page | None:
+    def page_in(self, answer: ODataResponse) -> EntityPage | None:
         return page_of(answer.body)
 
 
@@ -165,8 +165,10 @@ async def test_a_property_may_have_any_name(name: str, version: str) -> None:
 
 def test_a_lone_property_that_is_called_error_is_no_error() -> None:
     row = {"@odata.context": "$metadata#Things(error)/$entity", "error": "E1"}
-    assert fault(Answer(200, {}, row), "GET", writes=False, now=NOW) is None
-    refusal = fault(Answer(200, {}, {"error": {"message": "no"}}), "GET", writes=False, now=NOW)
+    assert response_error(ODataResponse(200, {}, row), "GET", writes=False, now=NOW) is None
+    refusal = response_error(
+        ODataResponse(200, {}, {"error": {"message": "no"}}), "GET", writes=False, now=NOW
+    )
     assert isinstance(refusal, Rejected)
 
 
@@ -186,25 +188,25 @@ def test_every_detail_of_an_error_is_told() -> None:
             },
         }
     }
-    assert message(body) == (
+    assert service_error_text(body) == (
         "An exception was raised; Item 1 is not complete; Item 2 is not complete"
     )
     v4 = {"error": {"message": "No", "details": [detail(1, target="to_Item(10)"), detail(1)]}}
-    assert message(v4) == "No; Item 1 is not complete (to_Item(10))"
+    assert service_error_text(v4) == "No; Item 1 is not complete (to_Item(10))"
     many = {"error": {"message": "No", "details": [detail(number) for number in range(100)]}}
-    text = message(many)
+    text = service_error_text(many)
     assert text.endswith(f"and {101 - MAX_DETAILS} more")
     xml = (
         b'<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>1</code>'
         b"<message>Refused</message><innererror><errordetails><errordetail><message>Why &amp; how"
         b"</message></errordetail></errordetails></innererror></error>"
     )
-    assert message(xml) == "Refused; Why & how"
+    assert service_error_text(xml) == "Refused; Why & how"
 
 
 @pytest.mark.parametrize("details", [None, 5, "x", [None, 5], {"results": [{"message": "a"}]}, {}])
 def test_details_may_be_anything(details: Any) -> None:
-    text = message({"error": {"message": "No", "innererror": {"errordetails": details}}})
+    text = service_error_text({"error": {"message": "No", "innererror": {"errordetails": details}}})
     assert text in {"No", "No; a"}
 
 
@@ -292,10 +294,10 @@ FINE = prop("id") + prop("at", "Edm.DateTimeOffset", 'Precision="7"')
 )
 def test_seven_digits_of_a_second_are_kept(text: str, expected: Any) -> None:
     p = Property("at", "Edm.DateTimeOffset", precision=7)
-    row_value = value(p, "v4", text)
-    assert row_value == expected
-    assert value(p, "v4", payload(p, "v4", row_value)) == expected, "a command writes it back"
-    assert datetime.fromisoformat(literal(p, "v4", row_value)) == datetime.fromisoformat(text)
+    timestamp = row_value(p, "v4", text)
+    assert timestamp == expected
+    assert row_value(p, "v4", payload(p, "v4", timestamp)) == expected, "a command writes it back"
+    assert datetime.fromisoformat(literal(p, "v4", timestamp)) == datetime.fromisoformat(text)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ async def test_times_are_drafted_as_what_the_rows_hold(times: list[str], field_t
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_finer_time_is_a_text_where_that_is_declared_and_else_refused(*, declared: bool) -> None:
-    table = table_of(parse(document(FINE)), TableUse("Things"))
+    table = build_table(parse_metadata(document(FINE)), TableUse("Things"))
     at = FieldSpec("at", ("at",), FieldType("string") if declared else None)
     spec = EntitySpec("erp", "thing", "Things", fields=(FieldSpec("id", ("id",)), at))
     entity = EntityTable(spec, entity_type(spec, table.shape), table.shape)
@@ -346,7 +348,7 @@ def test_a_finer_time_is_a_text_where_that_is_declared_and_else_refused(*, decla
 def test_decimals_of_no_fixed_scale_are_drafted_as_text(
     facets: str, version: str, field_type: str
 ) -> None:
-    service = parse(document(ID + prop("price", "Edm.Decimal", facets), version=version))
+    service = parse_metadata(document(ID + prop("price", "Edm.Decimal", facets), version=version))
     entities = YAML(typ="safe").load(draft(service))["entities"]
     assert entities["things"]["fields"]["price"]["type"] == field_type
 
@@ -387,12 +389,14 @@ def order_service(*, constraint: bool = False) -> bytes:
 
 
 def test_relations_that_the_names_tell_are_suggested_as_comments() -> None:
-    text = draft(parse(order_service()))
+    text = draft(parse_metadata(order_service()))
     entities = YAML(typ="safe").load(text)["entities"]
     assert not any("relations" in entity for entity in entities.values()), "nothing is guessed"
     uncommented = re.sub(r"^( *)# (relations:|to_\w+: \{)", r"\1\2", text, flags=re.MULTILINE)
     entities = YAML(typ="safe").load(uncommented)["entities"]
-    declared = YAML(typ="safe").load(draft(parse(order_service(constraint=True))))["entities"]
+    declared = YAML(typ="safe").load(draft(parse_metadata(order_service(constraint=True))))[
+        "entities"
+    ]
     order = entities["a_sales_order"]["relations"]
     assert order == {"to_item": {"entity": "a_sales_order_item", "by": "sales_order"}}
     assert order == declared["a_sales_order"]["relations"]
@@ -440,13 +444,13 @@ def two_sets(own: str, target: str, nav: str, *, sets: str = "") -> bytes:
 def test_a_property_that_is_called_like_what_it_leads_to_is_suggested(
     own: str, target: str, nav: str, field: str
 ) -> None:
-    text = draft(parse(two_sets(own, target, nav)))
+    text = draft(parse_metadata(two_sets(own, target, nav)))
     suggested = re.findall(r"# \w+: \{entity: twos, from: (\w+)\}  # by their names", text)
     assert suggested == ([field] if field else [])
 
 
 def test_float_of_sap_is_a_double() -> None:
-    [things] = parse(document(ID + prop("x", "Edm.Float"), version="v2")).sets.values()
+    [things] = parse_metadata(document(ID + prop("x", "Edm.Float"), version="v2")).sets.values()
     assert things.properties["x"].edm == "Edm.Double"
 
 
@@ -469,7 +473,7 @@ def test_ranges_that_may_be_asked_for_once_are_no_refusal() -> None:
     text = document(ID + prop("LastChangeDateTime", "Edm.DateTimeOffset"), more=terms).decode()
     text = text.replace("<edmx:DataServices>", f"{RAP}<edmx:DataServices>")
     text = text.replace('<Schema Namespace="N"', '<Schema Namespace="N" Alias="SAP__self"')
-    [things] = parse(text.encode()).sets.values()
+    [things] = parse_metadata(text.encode()).sets.values()
     assert things.changed == "LastChangeDateTime"
     assert things.can_page_by("LastChangeDateTime")
     assert things.deletable
@@ -521,7 +525,9 @@ async def test_a_row_that_somebody_changes_meanwhile_is_read_anew(
     between = alone(service)
     async with between.serving():
         url = f"{between.address}/erp/"
-        writer = ODataWriter(System("acme", "erp", url, url, Options(), (TableUse("Things"),), 2))
+        writer = ODataWriter(
+            System("acme", "erp", url, url, ODataOptions(), (TableUse("Things"),), 2)
+        )
         one = effect("PATCH Things(5) note='b'", guard if guarded else None, {"id": 5})
         [done] = await writer.execute([one])
         await writer.close()

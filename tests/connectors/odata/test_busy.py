@@ -12,14 +12,14 @@ from bridge.connector import TableUse
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
-from connectors.odata.http.client import Client
-from connectors.odata.http.transport import Exchange
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.transport import ODataTransport
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial
-from connectors.odata.protocol.entity_table import table_of
-from connectors.odata.protocol.request import Request
-from connectors.odata.protocol.response import Answer, parsed
+from connectors.odata.protocol.entity_table import build_table
+from connectors.odata.protocol.request import ODataRequest
+from connectors.odata.protocol.response import ODataResponse, parse_body
 from tests.between import Asked
 from tests.connectors.odata.busy import BusyService
 from tests.connectors.odata.test_lying import system_of
@@ -37,16 +37,20 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     def install(service: BusyService) -> BusyService:
         service.between.address = "http://127.0.0.1:1"
 
-        async def once(exchange: Exchange, request: Request, headers: Mapping[str, str]) -> Answer:
+        async def once(
+            exchange: ODataTransport, request: ODataRequest, headers: Mapping[str, str]
+        ) -> ODataResponse:
             split = urlsplit(exchange._url(request.path))
             small = {name.lower(): text for name, text in headers.items()}
             asked = Asked(request.method, f"{split.path}?{split.query}", small, b"")
             service.between.asked.append(asked)
             say = service.answer(asked)
             names = {name.lower(): text for name, text in say.headers.items()}
-            return Answer(say.status, names, parsed(names.get("content-type", ""), say.body))
+            return ODataResponse(
+                say.status, names, parse_body(names.get("content-type", ""), say.body)
+            )
 
-        monkeypatch.setattr(Exchange, "_once", once)
+        monkeypatch.setattr(ODataTransport, "_once", once)
         return service
 
     return install
@@ -57,10 +61,10 @@ async def test_a_trial_of_keys_finds_no_fault(serve: Serve, numbers: int) -> Non
     """Rows that came or went between two questions were taken for a lie of the service."""
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, most=seed % 4))
-        client = Client(system_of(service))
+        client = ODataClient(system_of(service))
         metadata = await client.metadata()
         for name, moment in (("Plains", ""), ("Suites", "modifiedAt")):
-            table = table_of(metadata, TableUse(name))
+            table = build_table(metadata, TableUse(name))
             order = [one for one in table.properties if one.name == moment] + [*table.key]
             for _ in range(12):
                 fault = await KeysetTrial(client, table, KeysetPages(table, order)).run()
@@ -107,8 +111,8 @@ async def test_a_listing_keeps_its_way_under_a_load(
         )
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, page=7))
-        client = Client(system_of(service, "Plains"))
-        table = table_of(await client.metadata(), TableUse("Plains"))
+        client = ODataClient(system_of(service, "Plains"))
+        table = build_table(await client.metadata(), TableUse("Plains"))
         poller = ListingPoller(client, table, page=5, limit=1000)
         await poller.begin()
         for _ in range(150):
@@ -129,8 +133,8 @@ async def test_a_listing_keeps_its_way_under_a_load(
 async def test_times_of_change_are_asked_for_under_any_load(serve: Serve, numbers: int) -> None:
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers))
-        client = Client(system_of(service, "Suites"))
-        table = table_of(await client.metadata(), TableUse("Suites"))
+        client = ODataClient(system_of(service, "Suites"))
+        table = build_table(await client.metadata(), TableUse("Suites"))
         poller = ChangedPoller(
             client, table, "modifiedAt", None, page=3, overlap=0.0, monotonic=lambda: 0.0
         )

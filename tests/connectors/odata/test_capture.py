@@ -17,7 +17,7 @@ import pytest
 from bridge.capture.report import status_record
 from bridge.connector import Connector, System, TableUse
 from bridge.model.specs import EntitySpec
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.connector import connector
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.capture.legacy import BRIDGE
@@ -44,7 +44,7 @@ class Service:
 
     def system(self, tables: list[str]) -> System:
         uses = tuple(TableUse(table, (), PLAIN) for table in tables)
-        made = Options.model_validate(self._options)
+        made = ODataOptions.model_validate(self._options)
         return System(BRIDGE, "erp", self._url, "http://erp/", made, uses, 2)
 
     def run(self, *statements: str) -> None:

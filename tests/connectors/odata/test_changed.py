@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.odata.capture.pollers.service_clock import Clock, floor
+from connectors.odata.capture.pollers.service_clock import ServiceClock, timestamp_of
 from tests.connectors.odata.polls import keys, now, polling, short
 from tests.services.cap import Cap
 
@@ -168,7 +168,7 @@ async def test_a_row_is_created_where_it_was_not_told_since_it_was_made(cap: Cap
 
 def test_moments_without_a_zone_are_bounded_by_the_farthest_zone() -> None:
     date = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
-    clock = Clock(30, lambda: 0.0)
+    clock = ServiceClock(30, lambda: 0.0)
     clock.told("Mon, 04 May 2026 12:00:00 GMT", 0.0, first=True)
     local = date.replace(tzinfo=None)
     clock.see(local + timedelta(hours=13))
@@ -178,7 +178,7 @@ def test_moments_without_a_zone_are_bounded_by_the_farthest_zone() -> None:
 
 
 def test_a_service_that_sends_no_date_bounds_nothing() -> None:
-    clock = Clock(30, lambda: 0.0)
+    clock = ServiceClock(30, lambda: 0.0)
     clock.told("", 0.0, first=True)
     at = datetime(2099, 1, 1, tzinfo=UTC)
     clock.see(at)
@@ -194,7 +194,7 @@ def test_a_service_that_sends_no_date_bounds_nothing() -> None:
 )
 def test_moments_at_the_end_of_time_are_reckoned_with(moment: datetime, date: str) -> None:
     """`0001-01-01` is what many programs write for "never"; a set may hold nothing else."""
-    clock = Clock(30.0, lambda: 5.0)
+    clock = ServiceClock(30.0, lambda: 5.0)
     clock.forget()
     clock.told(date, 0.0, first=True)
     clock.see(moment)
@@ -205,4 +205,4 @@ def test_moments_at_the_end_of_time_are_reckoned_with(moment: datetime, date: st
 
 
 def test_a_moment_whose_instant_is_before_all_time_is_none() -> None:
-    assert floor("0001-01-01T00:00:00+14:00") is None
+    assert timestamp_of("0001-01-01T00:00:00+14:00") is None

@@ -18,9 +18,9 @@ from bridge.model.errors import (
     Unsupported,
 )
 from connectors.http import json_values
-from connectors.odata.http.client import Client
-from connectors.odata.http.transport import Exchange
-from connectors.odata.protocol.request import Request
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.transport import ODataTransport
+from connectors.odata.protocol.request import ODataRequest
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
 from tests.connectors.odata.place import system
 from tests.services.cap import PASSWORD, Cap
@@ -33,11 +33,11 @@ LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log on\n to ERP</title></head><
 
 
 @asynccontextmanager
-async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, Client]]:
+async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, ODataClient]]:
     """A client that has the metadata, with everything in between still to be broken."""
     one = Between(cap.address)
     async with one.serving():
-        client = Client(system(one.url(cap.url), options=options))
+        client = ODataClient(system(one.url(cap.url), options=options))
 
         async def opened() -> bool:
             """A slow service may answer later than the client waits."""
@@ -59,7 +59,7 @@ def always(answer: Say | str) -> Rule:
 
 async def told(url: str, **options: float) -> str:
     """What is said of a service that can't be opened."""
-    client = Client(system(url, options=options))
+    client = ODataClient(system(url, options=options))
     with pytest.raises(ConfigurationError) as caught:
         await client.open()
     await client.close()
@@ -77,7 +77,7 @@ async def test_a_wrong_password_is_told_without_it(cap: Cap) -> None:
 @pytest.mark.parametrize("url", ["ftp://host/x/", "no url", "https://", "http://host:port/"])
 async def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ConfigurationError, match="should be the root of an OData service"):
-        Client(system(url))
+        ODataClient(system(url))
 
 
 async def test_another_page_of_the_right_server_is_told(cap: Cap) -> None:
@@ -86,7 +86,7 @@ async def test_another_page_of_the_right_server_is_told(cap: Cap) -> None:
 
 async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
     [port] = free_ports(1)
-    client = Client(system(f"http://127.0.0.1:{port}/x/"))
+    client = ODataClient(system(f"http://127.0.0.1:{port}/x/"))
     with pytest.raises(RetryLater, match="can't be reached"):
         await client.open()
     await client.close()
@@ -211,7 +211,7 @@ async def test_pages_that_go_in_a_circle_end(cap: Cap) -> None:
 async def test_a_query_in_the_url_goes_with_every_request(cap: Cap) -> None:
     one = Between(cap.address)
     async with one.serving():
-        client = Client(system(one.url(cap.url) + "?sap-client=100"))
+        client = ODataClient(system(one.url(cap.url) + "?sap-client=100"))
         await client.page("Orders", {"$top": "1"})
         await client.close()
     assert all("sap-client=100" in asked.path for asked in one.asked)
@@ -245,7 +245,7 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
     one = Between(cap.address)
     one.rule = only_json
     async with one.serving():
-        client = Client(system(one.url(cap.url)))
+        client = ODataClient(system(one.url(cap.url)))
         assert list((await client.metadata()).sets) == ["Ones"]
         await client.close()
 
@@ -257,7 +257,7 @@ async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_me
         said = {"error": {"message": f"what is {PASSWORD}?"}}
         one.rule = always(Say(400, json.dumps(said).encode(), JSON))
         with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as told:
-            await client.batch([Request("GET", "Orders"), Request("GET", "Lines")])
+            await client.batch([ODataRequest("GET", "Orders"), ODataRequest("GET", "Lines")])
         assert PASSWORD not in str(told.value)
 
 
@@ -269,19 +269,19 @@ async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
     async with one.serving():
         large = gzip.compress(b'{"value": []' + b" " * 5 * 2**20 + b"}")
         one.rule = always(Say(200, large, {**JSON, "Content-Encoding": "gzip"}))
-        exchange = Exchange(system(one.url(cap.url)), largest=2**20)
+        exchange = ODataTransport(system(one.url(cap.url)), largest=2**20)
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 1 MB"):
-            await exchange.ask(Request("GET", "Orders"))
+            await exchange.ask(ODataRequest("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 1 MB"):
-            await exchange.ask(Request("POST", "Orders", {"ID": "1"}))
+            await exchange.ask(ODataRequest("POST", "Orders", {"ID": "1"}))
         # So are values, each of which takes more than its few bytes: to ask again helps nobody.
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
         many = json.dumps({"value": list(range(200))}).encode()
         one.rule = always(Say(200, many, JSON))
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 100 v"):
-            await exchange.ask(Request("GET", "Orders"))
+            await exchange.ask(ODataRequest("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 100 v"):
-            await exchange.ask(Request("POST", "Orders", {"ID": "1"}))
+            await exchange.ask(ODataRequest("POST", "Orders", {"ID": "1"}))
         one.rule = always(Say(200, b"{}", JSON))
-        assert (await exchange.ask(Request("GET", "Orders"))).body == {}
+        assert (await exchange.ask(ODataRequest("GET", "Orders"))).body == {}
         await exchange.close()

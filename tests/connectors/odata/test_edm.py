@@ -16,7 +16,7 @@ from bridge.plan.coerce import coercer
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Property, Version
 from connectors.odata.protocol.literal import literal, payload
-from connectors.odata.protocol.property_values import value
+from connectors.odata.protocol.property_values import row_value
 
 AT = datetime(2024, 1, 31, 10, 30, 0, 123456, tzinfo=UTC)
 LOCAL = AT.replace(tzinfo=None)
@@ -98,9 +98,9 @@ def test_a_type_that_the_log_does_not_know_has_none(edm: str) -> None:
 def test_values_of_both_versions_are_read_exactly(p: Property, json: Any, row: Any) -> None:
     versions: tuple[Version, ...] = ("v2", "v4")
     for version in versions:
-        found = value(p, version, json)
+        found = row_value(p, version, json)
         assert (type(found), found) == (type(row), row)
-        assert value(p, version, None) is None
+        assert row_value(p, version, None) is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_values_of_both_versions_are_read_exactly(p: Property, json: Any, row: A
 )
 def test_what_is_not_of_its_type_is_handed_on_for_the_plan_to_refuse(edm: str, json: Any) -> None:
     p = prop(edm, precision=9, scale=2)
-    assert value(p, "v4", json) == json
+    assert row_value(p, "v4", json) == json
 
 
 def test_a_moment_finer_than_microseconds_is_not_cut() -> None:
@@ -130,7 +130,7 @@ def test_a_moment_finer_than_microseconds_is_not_cut() -> None:
     kind = field_type(p, "v4")
     assert kind is not None
     with pytest.raises(Exception, match="finer than microseconds"):
-        coercer(kind)(value(p, "v4", "2024-01-31T10:30:00.1234567Z"))
+        coercer(kind)(row_value(p, "v4", "2024-01-31T10:30:00.1234567Z"))
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_what_is_written_to_a_body_is_read_back_the_same(data: st.DataObject) ->
     version: Version = data.draw(st.sampled_from(["v4", "v2"]))
     p, values = data.draw(st.sampled_from(VALUES + (V4_ONLY if version == "v4" else [])))
     row = data.draw(values)
-    assert value(p, version, payload(p, version, row)) == row
+    assert row_value(p, version, payload(p, version, row)) == row

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import BridgeError
 from connectors.http.errors import UnreadableAnswer
-from connectors.odata.http.status_errors import fault
+from connectors.odata.http.status_errors import response_error
 from connectors.odata.metadata.model import Property
 from connectors.odata.protocol import multipart
-from connectors.odata.protocol.property_values import value
-from connectors.odata.protocol.response import Answer
+from connectors.odata.protocol.property_values import row_value
+from connectors.odata.protocol.response import ODataResponse
 from tests.connectors.odata.test_edm import prop
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -61,7 +61,7 @@ def test_a_batch_of_more_parts_than_the_memory_holds_is_unreadable() -> None:
 def test_whatever_comes_is_no_fault_or_one_of_the_bridges_errors(
     status: int, headers: dict[str, str], body: object, *, writes: bool
 ) -> None:
-    error = fault(Answer(status, headers, body), "here", writes=writes, now=NOW)
+    error = response_error(ODataResponse(status, headers, body), "here", writes=writes, now=NOW)
     assert error is None or isinstance(error, BridgeError)
 
 
@@ -72,7 +72,9 @@ def test_an_error_page_that_is_made_to_take_long_does_not(piece: bytes, status: 
     body = b"<html>" + piece * (420_000 // len(piece))
     began = time.process_time()
     for kind in ("text/html", "application/xml", ""):
-        fault(Answer(status, {"content-type": kind}, body), "here", writes=False, now=NOW)
+        response_error(
+            ODataResponse(status, {"content-type": kind}, body), "here", writes=False, now=NOW
+        )
     assert time.process_time() - began < 5
 
 
@@ -82,9 +84,9 @@ def test_a_number_out_of_bounds_stays_its_text_for_its_plan_to_refuse(
     edm: str, number: str
 ) -> None:
     of: Property = prop(edm)
-    assert value(of, "v4", number) == number
+    assert row_value(of, "v4", number) == number
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e-400"])
 def test_a_number_beyond_doubles_is_neither_infinite_nor_zero(text: str) -> None:
-    assert value(prop("Edm.Double"), "v4", text) == text
+    assert row_value(prop("Edm.Double"), "v4", text) == text

@@ -11,9 +11,9 @@ from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
 from bridge.wiring.drafting import drafted
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
-from connectors.odata.commands.binding import problems
+from connectors.odata.commands.binding import statement_problems
 from connectors.odata.draft import draft
-from connectors.odata.metadata.document import parse
+from connectors.odata.metadata.document import parse_metadata
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
@@ -23,7 +23,7 @@ HEAD = "system: erp\nconnector: odata\nurl: https://erp/service/\n"
 
 def read(metadata: bytes, *wanted: str) -> tuple[str, SystemModel]:
     """A draft and what it means."""
-    written = draft(parse(metadata), wanted)
+    written = draft(parse_metadata(metadata), wanted)
     return written, checked(HEAD + written, "erp.yaml")
 
 
@@ -36,9 +36,9 @@ def test_a_draft_is_right_as_it_is_and_with_its_commands_uncommented(metadata: b
         lines = ["commands:", *(line[2:] for line in commands.splitlines())]
         declared = checked(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
         assert declared
-        service = parse(metadata)
+        service = parse_metadata(metadata)
         for command in declared.values():
-            assert problems(command.run, service) == []
+            assert statement_problems(command.run, service) == []
 
 
 def test_parameters_of_v2_that_name_the_row_are_its_key() -> None:
@@ -58,7 +58,7 @@ def test_parameters_of_v2_that_name_the_row_are_its_key() -> None:
         "ID=:its_id, Key=:its_key"
     )
     assert call in written
-    assert problems(call, parse(document)) == []
+    assert statement_problems(call, parse_metadata(document)) == []
 
 
 def test_names_are_made_fit_and_unique() -> None:

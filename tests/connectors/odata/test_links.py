@@ -14,7 +14,7 @@ import pytest
 from bridge.connector import DELETE, Change, Chunk, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from tests.between import Asked, Between, Say, alone
@@ -65,7 +65,7 @@ async def served(things: Things) -> AsyncIterator[str]:
 
 
 def system(url: str, **options: object) -> System:
-    made = Options.model_validate({"poll": 0.01, "page": 2, **options})
+    made = ODataOptions.model_validate({"poll": 0.01, "page": 2, **options})
     return System("kit", "erp", url, "http://erp/", made, (TableUse("Things"),), 2)
 
 
@@ -141,7 +141,7 @@ async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
     async with Between(cap.address).serving() as between:
         between.rule = empty
         url = between.url(cap.url)
-        of = System("kit", "erp", url, "http://erp/", Options(), (TableUse("Plains"),), 2)
+        of = System("kit", "erp", url, "http://erp/", ODataOptions(), (TableUse("Plains"),), 2)
         snapshot = ODataSnapshot(of)
         reads: list[Callable[[Any], Awaitable[Chunk]]] = [
             lambda after: snapshot.chunk("Plains", None, after, 3),

@@ -12,7 +12,7 @@ import pytest
 from bridge.connector import System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import RetryLater
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from tests.between import Asked, Between, Say
@@ -131,7 +131,7 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
         between.rule = shorter
         url = between.url(cap.url)
         snapshot = ODataSnapshot(
-            System("kit", "erp", url, url, Options(), (TableUse("Plains"),), connections=2)
+            System("kit", "erp", url, url, ODataOptions(), (TableUse("Plains"),), connections=2)
         )
         chunk = await snapshot.chunk("Plains", None, None, 100)
         at = [column.name for column in chunk.shape.columns].index("order_no")
@@ -147,6 +147,6 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
 
 
 def test_defaults_are_what_the_documentation_says() -> None:
-    options = Options()
+    options = ODataOptions()
     assert (options.poll, options.overlap, options.reconcile) == (5, 30, 600)
     assert (options.page, options.listing) == (1000, 100_000)

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.tls import TlsFiles
-from connectors.odata.http.client import Client
-from connectors.odata.http.login import Login, OAuth2, Tokens
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.login import OAuth2, OAuth2Auth, ODataLogin
 from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.place import system
@@ -47,9 +47,9 @@ def client_of(
     clock: Callable[[], float] | None = None,
     tls: TlsFiles | None = None,
     **login: Any,
-) -> Client:
-    of = system(url, login=Login.model_validate(login), tls=tls)
-    return Client(of) if clock is None else Client(of, clock=clock)
+) -> ODataClient:
+    of = system(url, login=ODataLogin.model_validate(login), tls=tls)
+    return ODataClient(of) if clock is None else ODataClient(of, clock=clock)
 
 
 def tokens(between: Between) -> int:
@@ -211,7 +211,7 @@ def test_certificates_that_cannot_be_read_are_told_with_their_files(tmp_path: Pa
 )
 def test_logins_that_contradict_themselves_are_refused(login: Any) -> None:
     with pytest.raises(ValidationError):
-        Login.model_validate(login)
+        ODataLogin.model_validate(login)
 
 
 def test_a_user_in_the_url_and_another_login_are_two_ways() -> None:
@@ -275,7 +275,7 @@ async def test_a_token_server_that_fails_is_asked_once_by_all_who_wait(
         return httpx.Response(status, json={"error": "no"})
 
     login = OAuth2.model_validate({**CLIENT, "token_url": "https://login.example/token"})
-    auth = Tokens(login, "system 'erp'", Clock())
+    auth = OAuth2Auth(login, "system 'erp'", Clock())
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), auth=auth) as client:
         for rounds in (1, 2):
             results = await asyncio.gather(

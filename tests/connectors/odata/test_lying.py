@@ -13,12 +13,12 @@ from bridge.connector import Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.lying import LyingTests
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from connectors.odata.lookup.reader import RETRY_IGNORED_S, ODataReader
-from connectors.odata.metadata.document import parse
-from connectors.odata.protocol.response import Page, page_of
+from connectors.odata.metadata.document import parse_metadata
+from connectors.odata.protocol.response import EntityPage, page_of
 from tests.between import standing
 from tests.connectors.odata.lying import FEW, LyingService
 from tests.connectors.odata.lying_legacy import WORDS, LyingODataLegacy
@@ -39,7 +39,7 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 
 def system_of(service: LyingService, *tables: str, **options: Any) -> System:
     uses = tuple(TableUse(table) for table in tables or ("Suites",))
-    made = Options.model_validate({"poll": 0.01, "overlap": 0.2, "reconcile": 0.3, **options})
+    made = ODataOptions.model_validate({"poll": 0.01, "overlap": 0.2, "reconcile": 0.3, **options})
     return System("acme", "erp", service.url, service.url, made, uses, 2)
 
 
@@ -253,14 +253,14 @@ V3 = """<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/20
 def test_a_service_of_v3_is_refused(version: str, schema: str) -> None:
     """Taken for V2, its links to further pages were not seen: 20 of 45 rows."""
     with pytest.raises(ConfigurationError, match=r"V3.*V2 and V4"):
-        parse(V3.format(version=version, schema=schema).encode())
+        parse_metadata(V3.format(version=version, schema=schema).encode())
 
 
 def test_a_service_of_v2_that_could_also_speak_v3_is_taken() -> None:
     text = V3.format(version='m:MaxDataServiceVersion="3.0"', schema="2008/09")
-    assert parse(text.encode()).version == "v2"
+    assert parse_metadata(text.encode()).version == "v2"
     page = page_of({"odata.metadata": "x", "value": [], "odata.nextLink": "y", "odata.count": "7"})
-    assert page == Page([], "y", None, 7)
+    assert page == EntityPage([], "y", None, 7)
 
 
 # -- the connectors' suite -------------------------------------------------------------------

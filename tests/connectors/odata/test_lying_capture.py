@@ -10,12 +10,12 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, Batch, Checkpoint
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import RetryLater
-from connectors.odata.capture.feed import RETRY_AVOIDED_S, Feed
+from connectors.odata.capture.feed import RETRY_AVOIDED_S, EntityFeed
 from connectors.odata.capture.options import options_of
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
-from connectors.odata.http.client import Client
+from connectors.odata.http.client import ODataClient
 from tests.connectors.odata.lying import LIES, LyingService
 from tests.connectors.odata.test_lying import BOTH, Ticking, key, lying, row, system_of
 
@@ -234,8 +234,10 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
     now = 0.0
     async with lying("order") as service:
         system = system_of(service, "Suites")
-        client = Client(system)
-        feed = Feed(client, system.tables[0], options_of(system.options), lambda: now, lambda: 1.0)
+        client = ODataClient(system)
+        feed = EntityFeed(
+            client, system.tables[0], options_of(system.options), lambda: now, lambda: 1.0
+        )
         metadata = await client.metadata()
         await feed.begin(metadata, None)
         assert "its changes can't be asked for by their time" in feed.remark
@@ -259,7 +261,7 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
         assert await tries(100) == 1
         assert await tries(20 * RETRY_AVOIDED_S, 900) == 2, "after 4 times as long, and 16 times"
         service.lies = set()
-        restarted = Feed(
+        restarted = EntityFeed(
             client, system.tables[0], options_of(system.options), lambda: now, lambda: 1.0
         )
         await restarted.begin(metadata, feed.saved(1000))

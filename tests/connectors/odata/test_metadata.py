@@ -14,23 +14,23 @@ import pytest
 
 from bridge.model.errors import ConfigurationError
 from connectors.odata.draft import draft
-from connectors.odata.metadata.document import parse
+from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.field_types import field_type
-from connectors.odata.metadata.model import Navigation, Service
+from connectors.odata.metadata.model import Navigation, ODataService
 from tests.connectors.odata.documents import JSON, V2, V4
 from tests.connectors.odata.mutate import spoil, spots
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
 
-def kinds(service: Service, name: str) -> dict[str, str]:
+def kinds(service: ODataService, name: str) -> dict[str, str]:
     """The field types of a set's properties."""
     found = service.sets[name].properties.values()
     return {p.name: str(field_type(p, service.version)) for p in found}
 
 
 def test_v4_types_are_resolved_through_definitions_bases_and_complex_types() -> None:
-    service = parse(V4, "application/xml")
+    service = parse_metadata(V4, "application/xml")
     assert service.version == "v4"
     assert kinds(service, "Orders") == {
         "Id": "uuid",
@@ -55,7 +55,7 @@ def test_v4_types_are_resolved_through_definitions_bases_and_complex_types() -> 
 
 
 def test_annotations_beside_the_sets_say_what_they_can() -> None:
-    customers = parse(V4).sets["Customers"]
+    customers = parse_metadata(V4).sets["Customers"]
     assert customers.delta
     assert not customers.deletable
     assert customers.updatable
@@ -64,7 +64,7 @@ def test_annotations_beside_the_sets_say_what_they_can() -> None:
 
 
 def test_relations_know_both_ways_where_one_tells_by_what() -> None:
-    service = parse(V4)
+    service = parse_metadata(V4)
     assert service.sets["Orders"].navigations["Customer"] == Navigation(
         "Customer", "Customers", many=False, by=(("CustomerId", "Id"),)
     )
@@ -76,7 +76,7 @@ def test_relations_know_both_ways_where_one_tells_by_what() -> None:
 
 
 def test_what_cannot_be_used_is_left_out_with_a_reason_and_the_rest_stays() -> None:
-    left_out = parse(V4).left_out
+    left_out = parse_metadata(V4).left_out
     assert set(left_out) == {
         "Orders/ShipTo/Geo",
         "Orders/Tags",
@@ -89,11 +89,11 @@ def test_what_cannot_be_used_is_left_out_with_a_reason_and_the_rest_stays() -> N
     assert "Elsewhere.Unknown" in left_out["Orders/Odd"]
     assert "without a key" in left_out["Reports"]
     assert "collection" in left_out["Orders/Tags"]
-    assert len(parse(V4).notes) == len(left_out)
+    assert len(parse_metadata(V4).notes) == len(left_out)
 
 
 def test_actions_are_named_as_their_addresses_want_it() -> None:
-    actions = {one.name: one for one in parse(V4).actions}
+    actions = {one.name: one for one in parse_metadata(V4).actions}
     assert set(actions) == {"Trade.Model.Confirm", "Trade.Model.ConfirmAll", "CloseDay"}
     confirm = actions["Trade.Model.Confirm"]
     assert (confirm.bound_to, confirm.bound_many) == ("Orders", False)
@@ -103,7 +103,7 @@ def test_actions_are_named_as_their_addresses_want_it() -> None:
 
 
 def test_csdl_json_has_defaults_of_its_own() -> None:
-    service = parse(JSON, "application/json;odata.metadata=minimal")
+    service = parse_metadata(JSON, "application/json;odata.metadata=minimal")
     assert kinds(service, "Orders") == {
         "Id": "uuid",
         "Number": "string",
@@ -123,7 +123,7 @@ def test_csdl_json_has_defaults_of_its_own() -> None:
 
 
 def test_v2_is_read_with_its_associations_and_sap_s_attributes() -> None:
-    service = parse(V2, "application/xml")
+    service = parse_metadata(V2, "application/xml")
     assert service.version == "v2"
     assert kinds(service, "Orders") == {
         "OrderID": "integer",
@@ -176,7 +176,7 @@ def test_v2_is_read_with_its_associations_and_sap_s_attributes() -> None:
 )
 def test_what_is_no_metadata_is_told_with_a_way_out(document: bytes, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        parse(document)
+        parse_metadata(document)
 
 
 def test_entities_of_a_document_type_are_never_expanded() -> None:
@@ -185,7 +185,7 @@ def test_entities_of_a_document_type_are_never_expanded() -> None:
         b"<!ENTITY e%d '%s'>" % (at, b"&e%d;" % (at - 1) * 50 if at else b"x") for at in range(20)
     )
     with pytest.raises(ConfigurationError, match="refused"):
-        parse(bomb + b"]><x>&e19;</x>")
+        parse_metadata(bomb + b"]><x>&e19;</x>")
 
 
 def test_types_that_lead_to_themselves_end() -> None:
@@ -193,7 +193,7 @@ def test_types_that_lead_to_themselves_end() -> None:
         b'<Property Name="Code" Type="Edm.String" MaxLength="2"/>',
         b'<Property Name="Again" Type="Self.Address"/>',
     ).replace(b'Name="Thing" Abstract="true"', b'Name="Thing" BaseType="Self.Order"')
-    service = parse(circular)
+    service = parse_metadata(circular)
     assert any("deep" in why for why in service.left_out.values())
 
 
@@ -201,8 +201,8 @@ def test_cap_s_metadata_is_the_same_in_xml_and_in_json(cap: Cap) -> None:
     with cap.client() as client:
         xml = client.get("$metadata", headers={"Accept": "application/xml"})
         json = client.get("$metadata?$format=json", headers={"Accept": "application/json"})
-    first = parse(xml.content, xml.headers["content-type"])
-    second = parse(json.content, json.headers["content-type"])
+    first = parse_metadata(xml.content, xml.headers["content-type"])
+    second = parse_metadata(json.content, json.headers["content-type"])
     assert first.sets.keys() == second.sets.keys()
     assert first.actions == second.actions
     assert first.left_out == second.left_out
@@ -216,8 +216,8 @@ def test_cap_s_metadata_is_the_same_in_xml_and_in_json(cap: Cap) -> None:
 
 def test_cap_s_v2_has_the_same_sets(cap: Cap) -> None:
     with cap.client() as client:
-        v4 = parse(client.get("$metadata").content)
-        v2 = parse(httpx.get(f"{cap.v2}$metadata", trust_env=False, timeout=30).content)
+        v4 = parse_metadata(client.get("$metadata").content)
+        v2 = parse_metadata(httpx.get(f"{cap.v2}$metadata", trust_env=False, timeout=30).content)
     assert v2.version == "v2"
     assert v2.sets.keys() == v4.sets.keys()
     assert {name: one.key for name, one in v2.sets.items()} == {
@@ -228,7 +228,7 @@ def test_cap_s_v2_has_the_same_sets(cap: Cap) -> None:
 def test_odatapy_s_metadata_announces_its_change_tracking(odatapy: Odatapy) -> None:
     with odatapy.client() as client:
         answer = client.get("$metadata", headers={"Accept": "application/xml"})
-    service = parse(answer.content, answer.headers["content-type"])
+    service = parse_metadata(answer.content, answer.headers["content-type"])
     assert all(one.delta for one in service.sets.values())
     assert service.sets["Orders"].concurrency == ("",)
     assert kinds(service, "Kinds")["span"] == "string"
@@ -271,7 +271,7 @@ def lines_run(count: int) -> int:
     before = sys.gettrace()
     sys.settrace(count_lines)
     try:
-        written = draft(parse(document))
+        written = draft(parse_metadata(document))
     finally:
         sys.settrace(before)
     assert f"from: S{count - 1}" in written
@@ -281,14 +281,14 @@ def lines_run(count: int) -> int:
 @pytest.mark.parametrize("encoding", ["klingon", "utf-7", "base64"])
 def test_metadata_in_an_encoding_that_is_none_is_told(encoding: str) -> None:
     with pytest.raises(ConfigurationError, match=r"\$metadata is no XML"):
-        parse(f'<?xml version="1.0" encoding="{encoding}"?><Edmx/>'.encode())
+        parse_metadata(f'<?xml version="1.0" encoding="{encoding}"?><Edmx/>'.encode())
 
 
 def test_metadata_that_is_nested_without_end_is_told() -> None:
     with pytest.raises(ConfigurationError, match="nested too deeply"):
-        parse(b'{"S": ' + b"[" * 100_000)
+        parse_metadata(b'{"S": ' + b"[" * 100_000)
     with pytest.raises(ConfigurationError):
-        parse(b"<a>" * 50_000 + b"</a>" * 50_000)
+        parse_metadata(b"<a>" * 50_000 + b"</a>" * 50_000)
 
 
 @pytest.mark.parametrize("document", ["V4", "V2", "JSON"])
@@ -298,7 +298,7 @@ def test_metadata_that_is_a_little_wrong_is_read_or_told(document: str) -> None:
     read = told = 0
     for _ in range(300):
         try:
-            parse(_spoiled(whole, drawn))
+            parse_metadata(_spoiled(whole, drawn))
             read += 1
         except ConfigurationError:
             told += 1
@@ -345,7 +345,7 @@ sap:requires-filter="true"/></EntityContainer></Schema></edmx:DataServices></edm
 
 @pytest.mark.parametrize("document", [RESTRICTED_V4, RESTRICTED_V2])
 def test_what_a_set_refuses_of_single_properties_is_read(document: bytes) -> None:
-    [things] = parse(document).sets.values()
+    [things] = parse_metadata(document).sets.values()
     assert things.can_filter("Id")
     assert not things.can_page_by("Id"), "`gt` of it is refused"
     assert things.can_filter("ModifiedAt")

@@ -20,7 +20,7 @@ from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol import batch
-from connectors.odata.protocol.response import Answer, page_of
+from connectors.odata.protocol.response import ODataResponse, page_of
 from tests.between import Between, Rule, Say
 from tests.connectors.odata.mutate import Mutating
 from tests.connectors.odata.place import system
@@ -60,12 +60,12 @@ def test_whatever_a_json_batch_answers_is_answers_or_unreadable(
     responses: Any, *, changeset: bool
 ) -> None:
     try:
-        found = batch.answers_json({"responses": responses}, 2, changeset=changeset)
+        found = batch.json_responses({"responses": responses}, 2, changeset=changeset)
     except UnreadableAnswer:
         return
     assert len(found) == 2
     for one in found:
-        assert isinstance(one, Answer)
+        assert isinstance(one, ODataResponse)
         assert 100 <= one.status <= 599
         assert all(isinstance(text, str) for pair in one.headers.items() for text in pair)
 
@@ -78,16 +78,16 @@ def test_headers_of_a_json_batch_that_are_none_are_an_answer_that_can_not_be_rea
 ) -> None:
     responses = [{"id": "1", "status": 200, "headers": headers, "body": {}}]
     if not headers:
-        assert batch.answers_json({"responses": responses}, 1, changeset=False)[0].headers == {}
+        assert batch.json_responses({"responses": responses}, 1, changeset=False)[0].headers == {}
         return
     with pytest.raises(UnreadableAnswer):
-        batch.answers_json({"responses": responses}, 1, changeset=False)
+        batch.json_responses({"responses": responses}, 1, changeset=False)
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"ETag": 'W/"1"'}, {"ETAG": 'W/"1"', "x-count": 5}])
 def test_headers_of_a_json_batch_may_be_missing_and_written_in_any_case(headers: Any) -> None:
     responses = [{"id": "1", "status": 200, "headers": headers, "body": {}}]
-    [found] = batch.answers_json({"responses": responses}, 1, changeset=False)
+    [found] = batch.json_responses({"responses": responses}, 1, changeset=False)
     assert found.headers.get("etag") == ('W/"1"' if headers else None)
 
 

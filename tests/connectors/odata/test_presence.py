@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.connector import System, TableUse
-from connectors.odata.capture.feed import Feed
-from connectors.odata.capture.options import Options
-from connectors.odata.http.client import Client
+from connectors.odata.capture.feed import EntityFeed
+from connectors.odata.capture.options import ODataOptions
+from connectors.odata.http.client import ODataClient
 from tests.connectors.odata.polls import WORDS, Bent
 from tests.services.cap import Cap
 
 
 @asynccontextmanager
-async def feeding(cap: Cap, rows: int, page: int = 1000) -> AsyncIterator[tuple[Feed, Bent]]:
+async def feeding(cap: Cap, rows: int, page: int = 1000) -> AsyncIterator[tuple[EntityFeed, Bent]]:
     cap.write("Plains", *({"order_no": f"{n:03}", "qty": 1} for n in range(rows)))
-    options, use = Options(page=page), TableUse("Plains")
-    client = Client(System("kit", "erp", cap.url, "http://erp/", options, (use,), 2))
+    options, use = ODataOptions(page=page), TableUse("Plains")
+    client = ODataClient(System("kit", "erp", cap.url, "http://erp/", options, (use,), 2))
     asks = Bent(client)
     asks.now = 1.0
-    feed = Feed(asks, use, options, lambda: asks.now, lambda: 1.0)
+    feed = EntityFeed(asks, use, options, lambda: asks.now, lambda: 1.0)
     try:
         await feed.begin(await client.metadata(), None)
         yield feed, asks
@@ -40,7 +40,7 @@ def without(*hidden: str) -> Any:
     return bend
 
 
-async def poll(feed: Feed) -> tuple[list[tuple[str, str]], list[str]]:
+async def poll(feed: EntityFeed) -> tuple[list[tuple[str, str]], list[str]]:
     """A whole poll: what it told, and why the table is to be compared with the log."""
     told, stale, more = [], [], True
     while more:

@@ -14,7 +14,7 @@ from bridge.observe import Notice
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
-from connectors.odata.lookup.reader import AGAIN, ODataReader
+from connectors.odata.lookup.reader import MAX_SINGLE_LOOKUPS, ODataReader
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.place import USES, gateway, system
 from tests.services.cap import Cap, order_id
@@ -227,7 +227,7 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
         between.rule = strict
         reader = ODataReader(system(between.url(cap.url)))
         assert (await reader.fetch("Orders", ["ID"], [(order_id(999),)])).rows == []
-        for _ in range(AGAIN + 2):
+        for _ in range(MAX_SINGLE_LOOKUPS + 2):
             await reader.fetch("Orders", ["ID"], IDS[:1])
         between.asked.clear()
         assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.connector import CREATE, UPDATE, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
-from connectors.odata.capture.options import Options
+from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
@@ -26,7 +26,7 @@ EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))
 
 def system_of(service: RefusingService, *tables: str, **options: Any) -> System:
     uses = tuple(TableUse(table) for table in tables)
-    made = Options.model_validate({"poll": 0.01, "overlap": 5, "reconcile": 600, **options})
+    made = ODataOptions.model_validate({"poll": 0.01, "overlap": 5, "reconcile": 600, **options})
     return System("acme", "erp", service.url, service.url, made, uses, 2)
 
 

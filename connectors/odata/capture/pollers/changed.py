@@ -18,20 +18,26 @@ from typing import Any
 from bridge.connector import CREATE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
-from connectors.odata.capture.pollers.poller import Item, State, Step, Told, mark_of
-from connectors.odata.capture.pollers.service_clock import Clock, floor
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.capture.pollers.poller import (
+    PollerState,
+    PollPage,
+    ReportedRows,
+    RowChange,
+    digest_of,
+)
+from connectors.odata.capture.pollers.service_clock import ServiceClock, timestamp_of
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Row, Table, whole
-from connectors.odata.protocol.query import from_moment, key_can_page, query
-from connectors.odata.protocol.response import Page
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
+from connectors.odata.protocol.query import can_page_by_key, query_options, since_filter
+from connectors.odata.protocol.response import EntityPage
 from connectors.sql.keys import packed as kept
 from connectors.sql.keys import unpacked as restored
 
-MAX_MARKS = 200_000
+MAX_REMEMBERED_ROWS = 200_000
 """Rows told in one overlap of which the content is remembered; of older ones some come twice."""
 _END: tuple[None, None] = (None, None)
 LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
@@ -39,9 +45,9 @@ LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
 FINDS_NOTHING = "`$filter` by the moment doesn't find rows that are there"
 SAMPLE_ROWS = 20
 """Rows among which one with a moment is looked for."""
-TOLERANCE = timedelta(seconds=1)
+TIMESTAMP_TOLERANCE = timedelta(seconds=1)
 """By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
-GROWTH = 4
+PAGE_GROWTH = 4
 """How much larger a page is asked for where one holds nothing but rows of one moment."""
 
 
@@ -56,8 +62,8 @@ class ChangedPoller:
 
     def __init__(
         self,
-        asks: Asks,
-        table: Table,
+        asks: PageReader,
+        table: EntitySetTable,
         changed: str,
         created: str | None,
         *,
@@ -72,9 +78,9 @@ class ChangedPoller:
         self._moment = table.properties[self._at]
         self._created = names.index(created) if created else None
         self._page = page
-        self._clock = Clock(overlap, monotonic)
+        self._clock = ServiceClock(overlap, monotonic)
         #: What was told from the start of the last poll on.
-        self._told = Told()
+        self._told = ReportedRows()
         #: Every row that carries a later moment and was told is in `_told`; None: every one is.
         self._sure: datetime | None = None
         #: Behind which row the next page of the poll under way begins; the link where keys can't.
@@ -87,7 +93,7 @@ class ChangedPoller:
         self._next: tuple[list[Any] | None, str | None] = (None, None)
         self._stale = ""
         self._top = page
-        self._keyed = key_can_page(table)
+        self._keyed = can_page_by_key(table)
         self._pages = KeysetPages(table, [self._moment, *table.key])
         #: What finds every row with a moment.
         self._any_moment = f"{self._moment.name} ne null"
@@ -102,7 +108,7 @@ class ChangedPoller:
 
     async def begin(self) -> str:
         """Remembers what stands in the overlap by now, so that only what follows is told."""
-        self._told, self._sure, self._resumed = Told(), None, False
+        self._told, self._sure, self._resumed = ReportedRows(), None, False
         self._cursor = self._link = None
         self._clock.forget()
         await self._try_null()
@@ -111,7 +117,7 @@ class ChangedPoller:
             await self._look_without_filter()
             page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
         for json in page.rows:
-            self._clock.see(floor(whole(self.table, json)[self._at]))
+            self._clock.see(timestamp_of(complete_row(self.table, json)[self._at]))
         await self._try()
         more = self._clock.latest is not None
         while more:
@@ -123,7 +129,7 @@ class ChangedPoller:
         return ""
 
     def _newest(self, filtered: str, rows: int) -> dict[str, str]:
-        params = query(self.table, filtered=filtered, top=rows)
+        params = query_options(self.table, filtered=filtered, top=rows)
         params["$orderby"] = f"{self._moment.name} desc"
         return params
 
@@ -133,8 +139,8 @@ class ChangedPoller:
     async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
         """Moments (from one on) and keys of the newest rows, asked for without a filter."""
         page = await self._asks.page(self.table.name, self._newest("", SAMPLE_ROWS))
-        rows = [whole(self.table, json) for json in page.rows]
-        stamps = [(floor(row[self._at]), self.table.key_of(row)) for row in rows]
+        rows = [complete_row(self.table, json) for json in page.rows]
+        stamps = [(timestamp_of(row[self._at]), self.table.key_of(row)) for row in rows]
         return {
             (at, key) for at, key in stamps if at is not None and (since is None or at >= since)
         }
@@ -150,7 +156,7 @@ class ChangedPoller:
 
     def _since_long_ago(self) -> str:
         zone = UTC if self._moment.edm == "Edm.DateTimeOffset" else None
-        return from_moment(self.table, self._moment, LONG_AGO.replace(tzinfo=zone))
+        return since_filter(self.table, self._moment, LONG_AGO.replace(tzinfo=zone))
 
     async def _try_null(self) -> None:
         """See once whether the service takes `ne null`; otherwise the question is another one."""
@@ -159,7 +165,7 @@ class ChangedPoller:
         try:
             await self._finds(self._any_moment)
         except Rejected as error:
-            if not refuses(error):
+            if not is_refusal(error):
                 raise
             self._any_moment = self._since_long_ago()
         self._null_tried = True
@@ -206,7 +212,7 @@ class ChangedPoller:
             "`$filter` and `$orderby`"
         )
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: PollerState) -> None:
         self._clock.restore(_moment(state["latest"]), state["behind"])
         # Their own moments are not kept: they are forgotten one overlap from now at the earliest.
         self._told.restore(state["told"], self._clock.latest)
@@ -219,7 +225,7 @@ class ChangedPoller:
             # It was asked by the moment alone, which may not be so any more.
             self._cursor = None
 
-    def saved(self, marks: int) -> State:
+    def saved(self, marks: int) -> PollerState:
         sure = self._sure if len(self._told) <= marks else self._clock.latest
         return {
             "latest": _text(self._clock.latest),
@@ -233,7 +239,7 @@ class ChangedPoller:
 
     # -- one page --------------------------------------------------------------------------
 
-    async def step(self) -> Step:
+    async def step(self) -> PollPage:
         if self._cursor is None and self._link is None:
             self._poll_from(self._start())
         self._stale = ""
@@ -241,7 +247,7 @@ class ChangedPoller:
         self._followed.at(self._link or "")
         while True:
             page = await self._read()
-            rows = [whole(self.table, json) for json in page.rows]
+            rows = [complete_row(self.table, json) for json in page.rows]
             await self._hold(rows, page)
             items = [self._item(row) for row in rows]
             items = [one for one in items if not self._told.has(one)]
@@ -250,16 +256,20 @@ class ChangedPoller:
                 break
             # More rows than a page carry one moment, and the service shows less of it than it
             # keeps: behind it are the same rows again.
-            self._top *= GROWTH
+            self._top *= PAGE_GROWTH
         self._next = following
-        return Step(items, more=following != _END, stale=self._stale)
+        return PollPage(items, more=following != _END, stale=self._stale)
 
-    async def _hold(self, rows: list[Row], page: Page) -> None:
+    async def _hold(self, rows: list[Row], page: EntityPage) -> None:
         """A page against what it was asked for. Raises AnswerMismatch."""
-        moments = [floor(row[self._at]) for row in rows]
+        moments = [timestamp_of(row[self._at]) for row in rows]
         since = self._from if self._cursor is None else self._cursor[0]
         if since is not None and self._link is None:
-            earliest = since - TOLERANCE if since > LONG_AGO.replace(tzinfo=since.tzinfo) else since
+            earliest = (
+                since - TIMESTAMP_TOLERANCE
+                if since > LONG_AGO.replace(tzinfo=since.tzinfo)
+                else since
+            )
             if any(at is None or at < earliest for at in moments):
                 raise self._mismatch("rows came that are older than those that `$filter` asks for")
         known = [(at,) for at in moments if at is not None]
@@ -271,7 +281,7 @@ class ChangedPoller:
         if self._from is None:
             await self._look_without_filter()
             return
-        if await self._overlooks(from_moment(self.table, self._moment, self._from), self._from):
+        if await self._overlooks(since_filter(self.table, self._moment, self._from), self._from):
             raise self._mismatch(FINDS_NOTHING)
 
     def _start(self) -> datetime | None:
@@ -290,7 +300,7 @@ class ChangedPoller:
             self._told.before(start)
             self._unsure(start)
 
-    async def _read(self) -> Page:
+    async def _read(self) -> EntityPage:
         prefer = f"odata.maxpagesize={self._top}"
         if self._link is not None:
             try:
@@ -303,15 +313,15 @@ class ChangedPoller:
         if keyed is not None:
             filtered = ""
         elif self._cursor is not None:
-            filtered = from_moment(self.table, self._moment, self._cursor[0])
+            filtered = since_filter(self.table, self._moment, self._cursor[0])
         elif self._from is not None:
-            filtered = from_moment(self.table, self._moment, self._from)
+            filtered = since_filter(self.table, self._moment, self._from)
         else:
             filtered = self._any_moment
         order = [self._moment, *self.table.key] if self._keyed else [self._moment]
         # Where the service's own links are followed, a $top would end them.
         top = self._top if self._keyed else None
-        params = query(self.table, order=order, top=top)
+        params = query_options(self.table, order=order, top=top)
         page = await self._pages.page(
             self._page_of, params, keyed, filtered=filtered, prefer=prefer
         )
@@ -328,7 +338,7 @@ class ChangedPoller:
         *,
         prefer: str = "",
         absolute: bool = False,
-    ) -> Page:
+    ) -> EntityPage:
         begun = self._clock.now()
         answer = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
         found = self._asks.page_in(answer)
@@ -341,7 +351,7 @@ class ChangedPoller:
         return found
 
     async def _following(
-        self, rows: list[Row], page: Page, *, fresh: bool
+        self, rows: list[Row], page: EntityPage, *, fresh: bool
     ) -> tuple[list[Any] | None, str | None] | None:
         """Where the next page begins; nothing twice: there is none; None: behind no other row.
 
@@ -352,7 +362,7 @@ class ChangedPoller:
         self._links = self._links or bool(page.next_link)
         if not (page.next_link or (rows and (full or fresh))) and not await self._may_be_cut(rows):
             return _END
-        moment = floor(rows[-1][self._at]) if rows else None
+        moment = timestamp_of(rows[-1][self._at]) if rows else None
         if moment is not None:
             cursor = [moment, *self.table.key_of(rows[-1])] if self._keyed else [moment]
             if tuple(cursor) not in self._cursors and cursor != self._cursor:
@@ -375,7 +385,7 @@ class ChangedPoller:
         if not self._sampled:
             # As many keys as come in one answer: fewer rows than those are no cut page.
             self._sampled = True
-            params = query(self.table, top=self._page, select=",".join(self.table.set.key))
+            params = query_options(self.table, top=self._page, select=",".join(self.table.set.key))
             page = await self._asks.page(
                 self.table.name, params, prefer=f"odata.maxpagesize={self._page}"
             )
@@ -383,18 +393,18 @@ class ChangedPoller:
             self._sizes.may_be_cut(len(page.rows))
         return not self._links and self._sizes.may_be_cut(len(rows), self._top)
 
-    def _item(self, row: Row) -> Item:
+    def _item(self, row: Row) -> RowChange:
         key = self.table.key_of(row)
         moment = row[self._at]
         aware = isinstance(moment, datetime) and moment.tzinfo is not None
         op = CREATE if self._is_new(row, key) else UPDATE
-        return Item(op, key, row, mark_of(row), moment if aware else None)
+        return RowChange(op, key, row, digest_of(row), moment if aware else None)
 
     def _is_new(self, row: Row, key: Row) -> bool:
         """Whether it was certainly not told since it was made: all that was told of it would carry a
         moment from which on everything is remembered.
         """
-        made = floor(row[self._created]) if self._created is not None else None
+        made = timestamp_of(row[self._created]) if self._created is not None else None
         if made is None or (self._sure is not None and made <= self._sure):
             return False
         known, at = self._told.of(key)
@@ -404,28 +414,28 @@ class ChangedPoller:
         """Whether there are rows without a moment, which no look brings."""
         if not self._moment.nullable:
             return False
-        params = query(self.table, filtered=f"{self._moment.name} eq null", top=1)
+        params = query_options(self.table, filtered=f"{self._moment.name} eq null", top=1)
         try:
             rows = (await self._asks.page(self.table.name, params)).rows
         except Rejected as error:
-            if not refuses(error):
+            if not is_refusal(error):
                 raise
             # Nulls come first or last in the order, as each database has it.
-            ends = [self._newest("", 1), query(self.table, order=[self._moment], top=1)]
+            ends = [self._newest("", 1), query_options(self.table, order=[self._moment], top=1)]
             pages = [await self._asks.page(self.table.name, params) for params in ends]
             rows = [row for page in pages for row in page.rows]
         # A service that ignores the filter gives others.
-        return any(whole(self.table, json)[self._at] is None for json in rows)
+        return any(complete_row(self.table, json)[self._at] is None for json in rows)
 
     # -- what was told ---------------------------------------------------------------------
 
-    def took(self, item: Item) -> None:
-        moment = floor(item.row[self._at]) if item.row else None
+    def took(self, item: RowChange) -> None:
+        moment = timestamp_of(item.row[self._at]) if item.row else None
         if moment is None:
             return
         self._told.add(item, moment)
         self._clock.see(moment)
-        if len(self._told) > MAX_MARKS:
+        if len(self._told) > MAX_REMEMBERED_ROWS:
             for forgotten in self._told.drop(1):
                 self._unsure(forgotten)
 

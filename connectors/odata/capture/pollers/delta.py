@@ -10,35 +10,35 @@ from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import HistoryLost, Rejected
 from bridge.plan.steps import MISSING
 from connectors.odata.capture.pollers.poller import (
-    DIGEST,
-    Item,
-    State,
-    Step,
-    Told,
-    mark_of,
-    packed,
-    unpacked,
+    DIGEST_BYTES,
+    PollerState,
+    PollPage,
+    ReportedRows,
+    RowChange,
+    digest_of,
+    pack_digests,
+    unpack_digests,
 )
 from connectors.odata.paging.followed_links import FollowedLinks
-from connectors.odata.paging.page_reader import Asks
+from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.delta_rows import (
     DELETED_ENTITY_CONTROLS,
     is_deleted_entity,
     is_link,
     removed_id,
 )
-from connectors.odata.protocol.entity_id import key_in
-from connectors.odata.protocol.entity_table import Row, Table, whole
-from connectors.odata.protocol.query import query
-from connectors.odata.protocol.request import segment
-from connectors.odata.protocol.response import Page
+from connectors.odata.protocol.entity_id import key_of_entity_id
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
+from connectors.odata.protocol.query import query_options
+from connectors.odata.protocol.request import path_segment
+from connectors.odata.protocol.response import EntityPage
 
 
-class NoTracking(Exception):
+class NoChangeTracking(Exception):
     """The service gives no delta link for this entity set after all."""
 
 
-MAX_KEYS = 200_000
+MAX_REMEMBERED_KEYS = 200_000
 """Keys that are remembered to tell new rows from old ones."""
 
 
@@ -52,7 +52,7 @@ class DeltaPoller:
 
     name = "delta"
 
-    def __init__(self, asks: Asks, table: Table, page: int) -> None:
+    def __init__(self, asks: PageReader, table: EntitySetTable, page: int) -> None:
         self.table = table
         self._asks = asks
         self._prefer = f"odata.maxpagesize={page}"
@@ -60,7 +60,7 @@ class DeltaPoller:
         self._following = ""
         self._followed = FollowedLinks()
         #: What was told of the page under way.
-        self._told = Told()
+        self._told = ReportedRows()
         #: Marks of the keys that are there, as far as was told; None: not known.
         self._there: set[bytes] | None = None
         #: Where that isn't known, those that went since.
@@ -69,20 +69,20 @@ class DeltaPoller:
     async def begin(self) -> str:
         """Reads the set to its end, because the link comes with the last page; keeps keys alone."""
         prefer = f"odata.track-changes,{self._prefer}"
-        page = await self._asks.page(self.table.name, query(self.table), prefer=prefer)
+        page = await self._asks.page(self.table.name, query_options(self.table), prefer=prefer)
         # Some services hand out a link with each page; the first one misses nothing.
         link, there = page.delta_link, self._keys(page)
         followed = FollowedLinks()
-        while page.next_link and (not link or len(there) <= MAX_KEYS):
+        while page.next_link and (not link or len(there) <= MAX_REMEMBERED_KEYS):
             self._lead_on(followed, page.next_link)
             page = await self._asks.page(page.next_link, prefer=self._prefer, absolute=True)
             link = link or page.delta_link
-            if len(there) <= MAX_KEYS:
+            if len(there) <= MAX_REMEMBERED_KEYS:
                 there |= self._keys(page)
         if not link:
-            raise NoTracking
-        self._there, self._gone = there if len(there) <= MAX_KEYS else None, {}
-        self._link, self._told = link, Told()
+            raise NoChangeTracking
+        self._there, self._gone = there if len(there) <= MAX_REMEMBERED_KEYS else None, {}
+        self._link, self._told = link, ReportedRows()
         return ""
 
     def _lead_on(self, followed: FollowedLinks, link: str) -> None:
@@ -92,27 +92,27 @@ class DeltaPoller:
                 "changed` or `means: listing` for it under capture.sets, or correct the service"
             )
 
-    def _keys(self, page: Page) -> set[bytes]:
-        return {mark_of(self.table.key_of(whole(self.table, json))) for json in page.rows}
+    def _keys(self, page: EntityPage) -> set[bytes]:
+        return {digest_of(self.table.key_of(complete_row(self.table, json))) for json in page.rows}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: PollerState) -> None:
         self._link = state["link"]
         self._told.restore(state["told"])
         there = state["there"]
-        self._there = None if there is None else set(unpacked(there, DIGEST))
-        self._gone = dict.fromkeys(unpacked(state["gone"], DIGEST))
+        self._there = None if there is None else set(unpack_digests(there, DIGEST_BYTES))
+        self._gone = dict.fromkeys(unpack_digests(state["gone"], DIGEST_BYTES))
 
-    def saved(self, marks: int) -> State:
+    def saved(self, marks: int) -> PollerState:
         room = max(0, marks - len(self._told))
         there = self._there if self._there is not None and len(self._there) <= room else None
         return {
             "link": self._link,
             "told": self._told.saved(marks),
-            "there": None if there is None else packed(sorted(there)),
-            "gone": packed(list(self._gone)[-room:] if room else []),
+            "there": None if there is None else pack_digests(sorted(there)),
+            "gone": pack_digests(list(self._gone)[-room:] if room else []),
         }
 
-    async def step(self) -> Step:
+    async def step(self) -> PollPage:
         try:
             page = await self._asks.page(self._link, prefer=self._prefer, absolute=True)
         except (HistoryLost, Rejected) as error:
@@ -128,23 +128,23 @@ class DeltaPoller:
             return await self._anew("a page of changes came without a link to the next ones")
         return await self._step(page)
 
-    async def _anew(self, why: str) -> Step:
+    async def _anew(self, why: str) -> PollPage:
         """A new link first, so that nothing is missed between it and the comparison."""
         try:
             await self.begin()
-        except NoTracking:
+        except NoChangeTracking:
             raise Rejected(
                 "no_tracking",
                 f"entity set {self.table.name!r}: the service tracks no changes of it any more "
                 f"({why}); say `means: changed` or `means: listing` for it under capture.sets",
             ) from None
         self._following = self._link
-        return Step([], more=False, stale=f"its delta link is not accepted any more: {why}")
+        return PollPage([], more=False, stale=f"its delta link is not accepted any more: {why}")
 
-    async def _step(self, page: Page) -> Step:
+    async def _step(self, page: EntityPage) -> PollPage:
         # Of a key that changed several times the last state alone: what was told of a page that
         # comes again is known by it.
-        items: dict[Row, Item] = {}
+        items: dict[Row, RowChange] = {}
         for json in page.rows:
             if is_link(json):
                 continue
@@ -155,9 +155,9 @@ class DeltaPoller:
             if found.row is None or MISSING not in found.row:
                 items[found.key] = found
         left = [found for found in items.values() if not self._told.has(found)]
-        return Step(left, more=bool(page.next_link))
+        return PollPage(left, more=bool(page.next_link))
 
-    async def _item(self, json: Mapping[str, Any]) -> Item | None:
+    async def _item(self, json: Mapping[str, Any]) -> RowChange | None:
         address = removed_id(json)
         if address is not None and is_deleted_entity(json):
             json = {name: one for name, one in json.items() if name not in DELETED_ENTITY_CONTROLS}
@@ -168,14 +168,14 @@ class DeltaPoller:
             if not self.table.has_key(row):
                 return None
             key = self.table.key_of(row)
-            return Item(CREATE if self._is_new(key) else UPDATE, key, row, mark_of(row))
+            return RowChange(CREATE if self._is_new(key) else UPDATE, key, row, digest_of(row))
         key = self.table.key_of(row)
         if not self.table.has_key(row):
-            found = key_in(address, self.table.key, self.table.version)
+            found = key_of_entity_id(address, self.table.key, self.table.version)
             if found is None:
                 return None
             key = found
-        return Item(DELETE, key, None, mark_of(("removed", key)))
+        return RowChange(DELETE, key, None, digest_of(("removed", key)))
 
     async def _whole(self, row: Row) -> Row:
         """The row, of which a delta response told only what has changed. As it was told where it
@@ -184,31 +184,31 @@ class DeltaPoller:
         if not self.table.has_key(row):
             return row
         key = self.table.key_of(row)
-        path = segment(f"{self.table.name}{self.table.predicate(key)}")
+        path = path_segment(f"{self.table.name}{self.table.predicate(key)}")
         try:
-            answer = await self._asks.get(path, query(self.table))
+            answer = await self._asks.get(path, query_options(self.table))
         except Rejected as error:
             if error.code == "not_found":
                 return row
             raise
-        return whole(self.table, answer.body)
+        return complete_row(self.table, answer.body)
 
     def _is_new(self, key: Row) -> bool:
-        mark = mark_of(key)
+        mark = digest_of(key)
         return mark in self._gone if self._there is None else mark not in self._there
 
-    def took(self, item: Item) -> None:
+    def took(self, item: RowChange) -> None:
         self._told.add(item)
-        mark, there = mark_of(item.key), item.row is not None
+        mark, there = digest_of(item.key), item.row is not None
         if self._there is not None:
             (self._there.add if there else self._there.discard)(mark)
-            if len(self._there) > MAX_KEYS:
+            if len(self._there) > MAX_REMEMBERED_KEYS:
                 self._there = None
         self._gone.pop(mark, None)
         if not there:
             self._gone[mark] = None
-            if len(self._gone) > MAX_KEYS:
+            if len(self._gone) > MAX_REMEMBERED_KEYS:
                 del self._gone[next(iter(self._gone))]
 
     def turn(self) -> None:
-        self._link, self._told = self._following, Told()
+        self._link, self._told = self._following, ReportedRows()

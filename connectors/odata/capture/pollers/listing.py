@@ -17,18 +17,29 @@ from bridge.connector import CREATE, DELETE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.seen_again import seen_again
 from bridge.model.errors import HistoryLost, Rejected
-from connectors.odata.capture.pollers.poller import MARK, Item, State, Step, mark_of
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.capture.pollers.poller import (
+    FINGERPRINT_BYTES,
+    PollerState,
+    PollPage,
+    RowChange,
+    digest_of,
+)
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
-from connectors.odata.paging.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
-from connectors.odata.paging.page_reader import Asks
-from connectors.odata.protocol.entity_table import Row, Table, whole
-from connectors.odata.protocol.query import key_can_page, query
-from connectors.odata.protocol.response import Page
+from connectors.odata.paging.keyset_trial import (
+    BEYOND_EVERY_ROW,
+    KeysetTrial,
+    has_row_after,
+    paging_fault,
+)
+from connectors.odata.paging.page_reader import PageReader
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
+from connectors.odata.protocol.query import can_page_by_key, query_options
+from connectors.odata.protocol.response import EntityPage
 from connectors.sql.keys import packed, unpacked
 
-LOOKS_PER_WALK = 20
+POLLS_PER_FULL_WALK = 20
 """Of so many looks one asks for more rows whatever the service counts: its count may be wrong."""
 
 
@@ -49,7 +60,7 @@ class ListingPoller:
 
     name = "listing"
 
-    def __init__(self, asks: Asks, table: Table, *, page: int, limit: int) -> None:
+    def __init__(self, asks: PageReader, table: EntitySetTable, *, page: int, limit: int) -> None:
         self.table = table
         self._asks = asks
         self._page = page
@@ -62,7 +73,7 @@ class ListingPoller:
         self._next: tuple[Row | None, str | None] | None = None
         self._phase = _Phase.IDLE
         self.whole = True
-        self._keyed = key_can_page(table)
+        self._keyed = can_page_by_key(table)
         self._pages = KeysetPages(table, table.key)
         self._tried = False
         #: Why pages can't begin after a key, where the metadata says that they can.
@@ -92,7 +103,7 @@ class ListingPoller:
             more = step.more
         return ""
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: PollerState) -> None:
         """What was remembered; a state without rows is none to go on from."""
         text = zlib.decompress(b85decode(state["rows"]))
         remembered = {
@@ -102,43 +113,43 @@ class ListingPoller:
         # Earlier releases remembered rows whose key was of another type; no event told of those.
         self._known = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
 
-    def saved(self, marks: int) -> State:
+    def saved(self, marks: int) -> PollerState:
         # A key takes about as much room as a mark.
         if not self.whole or len(self._known) * 2 > marks:
             return {"rows": None}
         rows = [[[packed(part) for part in key], mark.hex()] for key, mark in self._known.items()]
         text = b85encode(zlib.compress(codec.dumps(rows).encode())).decode()
-        return {"rows": text if len(text) <= marks * MARK else None}
+        return {"rows": text if len(text) <= marks * FINGERPRINT_BYTES else None}
 
-    async def step(self) -> Step:
+    async def step(self) -> PollPage:
         if not self.whole:
-            return Step([], more=False)
+            return PollPage([], more=False)
         if self._phase is _Phase.IDLE:
             self._phase, self._met = _Phase.READING, set()
             self._cursor, self._link = None, None
             self._total, self._read_rows, self._links = None, 0, 0
             self._walks, self._counted_short = not self._looks_left, False
-            self._looks_left = (self._looks_left or LOOKS_PER_WALK) - 1
+            self._looks_left = (self._looks_left or POLLS_PER_FULL_WALK) - 1
             await self._try()
         if self._phase is _Phase.CLOSING:
             return self._gone()
         self._followed.at(self._link or "")
         page = await self._read()
-        rows = [whole(self.table, json) for json in page.rows]
+        rows = [complete_row(self.table, json) for json in page.rows]
         items = []
         self._next = await self._following(rows, page)
         self._met.update(self.table.key_of(row) for row in rows)
         for row in rows:
-            key, mark = self.table.key_of(row), mark_of(row)
+            key, mark = self.table.key_of(row), digest_of(row)
             known = self._known.get(key)
             if known != mark:
-                items.append(Item(CREATE if known is None else UPDATE, key, row, mark))
-        return Step(items, more=True)
+                items.append(RowChange(CREATE if known is None else UPDATE, key, row, mark))
+        return PollPage(items, more=True)
 
-    def _gone(self) -> Step:
+    def _gone(self) -> PollPage:
         """The last step of a poll: what was there and was not met."""
         gone = [key for key in self._known if key not in self._met]
-        return Step([Item(DELETE, key, None, mark_of(key)) for key in gone], more=False)
+        return PollPage([RowChange(DELETE, key, None, digest_of(key)) for key in gone], more=False)
 
     async def _try(self) -> None:
         """See once whether pages can begin after a key."""
@@ -148,7 +159,7 @@ class ListingPoller:
             if fault:
                 self._keyed, self._fault = False, fault
 
-    async def _read(self) -> Page:
+    async def _read(self) -> EntityPage:
         prefer = f"odata.maxpagesize={self._page}"
         if self._link is not None:
             try:
@@ -166,26 +177,28 @@ class ListingPoller:
                 return page
         return await self._uncounted(prefer)
 
-    async def _uncounted(self, prefer: str) -> Page:
+    async def _uncounted(self, prefer: str) -> EntityPage:
         try:
             return await self._first(prefer, counted=False, after=self._cursor)
         except Rejected as error:
-            if self._keyed and refuses(error):
+            if self._keyed and is_refusal(error):
                 # The next look follows the service's links.
                 self._keyed, self._fault = False, f"it refuses pages by key: {error}"
                 self._phase = _Phase.IDLE
             raise
 
-    async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> Page:
+    async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> EntityPage:
         """The page after a key, or the first one of all."""
         if not self._keyed:
             return await self._asks.page(
-                self.table.name, query(self.table, counted=counted), prefer=prefer
+                self.table.name, query_options(self.table, counted=counted), prefer=prefer
             )
-        params = query(self.table, order=self.table.key, top=self._page, counted=counted)
+        params = query_options(self.table, order=self.table.key, top=self._page, counted=counted)
         return await self._pages.page(self._asks.page, params, after, prefer=prefer)
 
-    async def _following(self, rows: list[Row], page: Page) -> tuple[Row | None, str | None] | None:
+    async def _following(
+        self, rows: list[Row], page: EntityPage
+    ) -> tuple[Row | None, str | None] | None:
         """Where the next page begins; None: there is none. That a page is short is believed only
         where as many rows came as the service counts: some services give fewer than they were asked
         for, and no link to the others. Raises AnswerMismatch.
@@ -218,7 +231,7 @@ class ListingPoller:
             return (keys[-1], None) if unmet else None
         return keys[-1], None
 
-    async def _by_link(self, page: Page) -> tuple[Row | None, str | None] | None:
+    async def _by_link(self, page: EntityPage) -> tuple[Row | None, str | None] | None:
         if page.next_link:
             return self._linked(page)
         read = self._read_rows
@@ -226,7 +239,7 @@ class ListingPoller:
         fewer = self._total is not None and self._total > read and not self._links
         if not fewer and not (self._total is None and self._walks and read and not self._links):
             return None
-        beyond = await any_after(self._asks, self.table, "", read)
+        beyond = await has_row_after(self._asks, self.table, "", read)
         if fewer and beyond is not False:
             raise self._refusal(
                 f"it counts {self._total} rows, gives {read}, and links to no further ones"
@@ -239,24 +252,28 @@ class ListingPoller:
     async def _more_than_linked(self) -> tuple[Row, ...] | None:
         """The rows of a first page without a link, where there are more."""
         page = await self._first("", counted=False)
-        keys = tuple(self.table.key_of(whole(self.table, json)) for json in page.rows)
-        if page.next_link or not await any_after(self._asks, self.table, "", len(keys)):
+        keys = tuple(self.table.key_of(complete_row(self.table, json)) for json in page.rows)
+        if page.next_link or not await has_row_after(self._asks, self.table, "", len(keys)):
             return None
-        return keys if await any_after(self._asks, self.table, "", FAR) is False else None
+        return (
+            keys
+            if await has_row_after(self._asks, self.table, "", BEYOND_EVERY_ROW) is False
+            else None
+        )
 
     async def _miscounted(self) -> tuple[Row, ...] | None:
         """The rows of a page that is counted as the last one, and of the page after it."""
         prefer = f"odata.maxpagesize={self._page}"
         page = await self._first(prefer, counted=True, after=self._counted_after)
-        keys = [self.table.key_of(whole(self.table, json)) for json in page.rows]
+        keys = [self.table.key_of(complete_row(self.table, json)) for json in page.rows]
         if not keys or page.next_link or page.total is None or page.total > len(keys):
             return None
         beyond = await self._first(prefer, counted=False, after=keys[-1])
-        more = [self.table.key_of(whole(self.table, json)) for json in beyond.rows]
+        more = [self.table.key_of(complete_row(self.table, json)) for json in beyond.rows]
         more = [key for key in more if key != keys[-1]]
         return (*keys, *more) if more else None
 
-    def _linked(self, page: Page) -> tuple[Row | None, str | None] | None:
+    def _linked(self, page: EntityPage) -> tuple[Row | None, str | None] | None:
         if not page.next_link:
             return None
         if not self._followed.lead_on(page.next_link):
@@ -276,7 +293,7 @@ class ListingPoller:
         """How many rows are remembered."""
         return len(self._known)
 
-    def took(self, item: Item) -> None:
+    def took(self, item: RowChange) -> None:
         if item.row is None:
             self._known.pop(item.key, None)
             return

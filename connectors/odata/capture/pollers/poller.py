@@ -14,18 +14,18 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
-from connectors.odata.protocol.entity_table import Row, Table
+from connectors.odata.protocol.entity_table import EntitySetTable, Row
 
-DIGEST = 8
+DIGEST_BYTES = 8
 """Bytes of a mark: two contents in 2**64 have the same."""
-PART = 6
-MARK = 2 * PART
+SHORT_DIGEST_BYTES = 6
+FINGERPRINT_BYTES = 2 * SHORT_DIGEST_BYTES
 """Bytes that a row takes in the resume state: of its key, and of its content."""
 
-State = dict[str, Any]
+PollerState = dict[str, Any]
 
 
-class Item(NamedTuple):
+class RowChange(NamedTuple):
     """A change: `row` None for a delete. `at` is when it was made, where that is known."""
 
     op: int
@@ -35,10 +35,10 @@ class Item(NamedTuple):
     at: datetime | None = None
 
 
-class Step(NamedTuple):
+class PollPage(NamedTuple):
     """One page of a poll. `stale`: why the table has to be compared with the log."""
 
-    items: list[Item]
+    items: list[RowChange]
     more: bool
     stale: str = ""
 
@@ -47,33 +47,33 @@ class Poller(Protocol):
     """Notices the changes of one entity set."""
 
     name: str
-    table: Table
+    table: EntitySetTable
 
     async def begin(self) -> str:
         """From now on. Returns why the table is stale already, or ""."""
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: PollerState) -> None:
         """Go on where `saved` was."""
 
-    async def step(self) -> Step:
+    async def step(self) -> PollPage:
         """The next page of the poll under way, or the first of the next one."""
 
-    def took(self, item: Item) -> None:
+    def took(self, item: RowChange) -> None:
         """An item was handed on."""
 
     def turn(self) -> None:
         """All items of the last step were."""
 
-    def saved(self, marks: int) -> State:
+    def saved(self, marks: int) -> PollerState:
         """The resume state, with at most so many marks in it; JSON-able."""
 
 
-def mark_of(row: object) -> bytes:
+def digest_of(row: object) -> bytes:
     """What tells a row's content (or a key) apart from every other."""
-    return blake2b(repr(row).encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+    return blake2b(repr(row).encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
-class Told:
+class ReportedRows:
     """What was told last of each key, so that it isn't told again: another content is, also one
     that was told before the last one. Oldest first, each with the moment that it carries.
     """
@@ -84,21 +84,21 @@ class Told:
     def __len__(self) -> int:
         return len(self._last)
 
-    def has(self, item: Item) -> bool:
+    def has(self, item: RowChange) -> bool:
         """Whether it is what was told last of its key."""
-        found = self._last.get(mark_of(item.key)[:PART])
-        return found is not None and found[0] == item.mark[:PART]
+        found = self._last.get(digest_of(item.key)[:SHORT_DIGEST_BYTES])
+        return found is not None and found[0] == item.mark[:SHORT_DIGEST_BYTES]
 
     def of(self, key: Row) -> tuple[bool, datetime | None]:
         """Whether anything is remembered of a key, and the moment that it carries."""
-        found = self._last.get(mark_of(key)[:PART])
+        found = self._last.get(digest_of(key)[:SHORT_DIGEST_BYTES])
         return found is not None, found[1] if found else None
 
-    def add(self, item: Item, at: datetime | None = None) -> None:
+    def add(self, item: RowChange, at: datetime | None = None) -> None:
         """It was told."""
-        key = mark_of(item.key)[:PART]
+        key = digest_of(item.key)[:SHORT_DIGEST_BYTES]
         self._last.pop(key, None)
-        self._last[key] = item.mark[:PART], at
+        self._last[key] = item.mark[:SHORT_DIGEST_BYTES], at
 
     def drop(self, count: int) -> list[datetime | None]:
         """Forget the oldest; returns their moments."""
@@ -118,19 +118,22 @@ class Told:
     def saved(self, marks: int) -> str:
         """The newest ones, as text; without their moments."""
         newest = list(self._last.items())[-marks:] if marks else []
-        return packed(key + content for key, (content, _) in newest)
+        return pack_digests(key + content for key, (content, _) in newest)
 
     def restore(self, text: str, at: datetime | None = None) -> None:
         """What `saved` was, all with one moment."""
-        self._last = {mark[:PART]: (mark[PART:], at) for mark in unpacked(text, MARK)}
+        self._last = {
+            mark[:SHORT_DIGEST_BYTES]: (mark[SHORT_DIGEST_BYTES:], at)
+            for mark in unpack_digests(text, FINGERPRINT_BYTES)
+        }
 
 
-def packed(marks: Iterable[bytes]) -> str:
+def pack_digests(marks: Iterable[bytes]) -> str:
     """Marks as text."""
     return base64.b64encode(b"".join(marks)).decode()
 
 
-def unpacked(text: str, size: int) -> list[bytes]:
+def unpack_digests(text: str, size: int) -> list[bytes]:
     """What `packed` was given; all of one size."""
     whole = base64.b64decode(text)
     return [whole[at : at + size] for at in range(0, len(whole), size)]

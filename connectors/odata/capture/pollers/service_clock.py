@@ -20,23 +20,23 @@ from connectors.http.dates import http_date
 from connectors.odata.protocol.timestamps import instant
 
 _FINER = re.compile(r"(\.\d{6})\d+")
-SECOND = timedelta(seconds=1)
+DATE_RESOLUTION = timedelta(seconds=1)
 """How exact the Date of an answer is."""
-ZONES = timedelta(hours=14)
+MAX_ZONE_OFFSET = timedelta(hours=14)
 """How far ahead of UTC a local time may be: V2's moments without a zone."""
 
-FAR = 60.0
+MAX_TRUSTED_SETBACK_S = 60.0
 """Seconds by which a clock that was set back raises doubts about what was seen before."""
 
 
-class Back(NamedTuple):
+class ClockSetBack(NamedTuple):
     """Where to ask from; `stale`: why the table has to be compared with the log, or ""."""
 
     start: datetime
     stale: str
 
 
-class Clock:
+class ServiceClock:
     """Used by one poller. Moments are all with a zone, or all without."""
 
     def __init__(self, overlap: float, monotonic: Callable[[], float]) -> None:
@@ -81,8 +81,8 @@ class Clock:
             return
         if self._date is not None:
             if moment.tzinfo is not None:
-                moment = min(moment, self._date + SECOND)
-            elif moment > self._date.replace(tzinfo=None) + ZONES:
+                moment = min(moment, self._date + DATE_RESOLUTION)
+            elif moment > self._date.replace(tzinfo=None) + MAX_ZONE_OFFSET:
                 return
         if self.latest is None or moment > self.latest:
             self.latest, self._since = moment, self.now()
@@ -100,20 +100,27 @@ class Clock:
         start = _earlier(self.latest, self._overlap - passed)
         return start if start <= self.latest or skip_latest else self.latest
 
-    def set_back(self) -> Back | None:
+    def set_back(self) -> ClockSetBack | None:
         """Where the clock was set back since the last poll: from which moment on to ask now.
 
         To be asked after the first answer of a poll. None: it wasn't, as far as one can know:
         moments without a zone don't tell.
         """
         date, latest = self._date, self.latest
-        if date is None or latest is None or latest.tzinfo is None or date + 2 * SECOND >= latest:
+        if (
+            date is None
+            or latest is None
+            or latest.tzinfo is None
+            or date + 2 * DATE_RESOLUTION >= latest
+        ):
             return None
         elapsed = timedelta(seconds=max(0.0, self._begun - self._polled))
         self.latest, self._since = date - elapsed, self.now()
         seconds = (latest - date).total_seconds()
         stale = f"the service's clock was set back by {seconds:.0f} s"
-        return Back(self.latest - self._overlap, stale if seconds > FAR else "")
+        return ClockSetBack(
+            self.latest - self._overlap, stale if seconds > MAX_TRUSTED_SETBACK_S else ""
+        )
 
     def polled(self) -> None:
         """The poll under way is through."""
@@ -130,7 +137,7 @@ def _earlier(moment: datetime, by: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=moment.tzinfo)
 
 
-def floor(value: Any) -> datetime | None:
+def timestamp_of(value: Any) -> datetime | None:
     """A moment, also one finer than microseconds (which a row keeps as text), cut down to them."""
     if isinstance(value, str):
         found = _FINER.sub(r"\1", value)

@@ -12,20 +12,30 @@ from bridge.connector import Chunk, Condition, System
 from bridge.connector.answer_check import AnswerMismatch, first_foreign
 from bridge.connector.seen_again import IN_A_ROW, seen_again
 from bridge.model.errors import ConfigurationError, HistoryLost, Rejected, RetryLater
-from connectors.odata.capture.options import Options, options_of
-from connectors.odata.http.client import Client
-from connectors.odata.http.status_errors import refuses
+from connectors.odata.capture.options import ODataOptions, options_of
+from connectors.odata.http.client import ODataClient
+from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
-from connectors.odata.paging.keyset_trial import FAR, KeysetTrial, any_after, paging_fault
-from connectors.odata.protocol.entity_table import Row, Table, whole
-from connectors.odata.protocol.entity_tables import Tables
-from connectors.odata.protocol.query import condition_values, key_can_page, matching, query
-from connectors.odata.protocol.response import Page, page_of, row_count
-from connectors.odata.protocol.row_check import as_read
+from connectors.odata.paging.keyset_trial import (
+    BEYOND_EVERY_ROW,
+    KeysetTrial,
+    has_row_after,
+    paging_fault,
+)
+from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
+from connectors.odata.protocol.entity_tables import EntitySetTables
+from connectors.odata.protocol.query import (
+    can_page_by_key,
+    condition_filter,
+    condition_values,
+    query_options,
+)
+from connectors.odata.protocol.response import EntityPage, page_of, row_count
+from connectors.odata.protocol.row_check import as_row_value
 from connectors.sql.keys import packed, unpacked
 
-LINK = "link"
+LINK_CURSOR = "link"
 """What a cursor begins with that is a place behind one of the service's own links."""
 
 
@@ -35,10 +45,10 @@ MAX_FAILURES = 3
 
 def is_link_cursor(after: Sequence[Any]) -> bool:
     """Whether a cursor is a place in the service's own order: a key's numbers are packed as lists."""
-    return len(after) > 2 and after[0] == LINK and isinstance(after[2], int)
+    return len(after) > 2 and after[0] == LINK_CURSOR and isinstance(after[2], int)
 
 
-class Walked(NamedTuple):
+class IncompleteWalk(NamedTuple):
     """Rows that a walk gave, of so many that are counted; a digest of their keys, in order."""
 
     fault: str
@@ -56,10 +66,10 @@ class ODataSnapshot:
     is held against the service's own count. What holds neither way is refused with AnswerMismatch.
     """
 
-    def __init__(self, system: System, client: Client | None = None) -> None:
+    def __init__(self, system: System, client: ODataClient | None = None) -> None:
         self._system = system
-        self._client = client or Client(system)
-        self._tables = Tables(system)
+        self._client = client or ODataClient(system)
+        self._tables = EntitySetTables(system)
         #: Sets that can be paged by key, and why others can't be.
         self._tried: set[str] = set()
         self._faults: dict[str, str] = {}
@@ -67,7 +77,7 @@ class ODataSnapshot:
         #: Sets whose rows the service doesn't count, and why.
         self._uncounted: dict[str, str] = {}
         #: No more rows than these are asked for at once.
-        self._page_rows = options_of(system.options).page if system.options else Options().page
+        self._page_rows = options_of(system.options).page if system.options else ODataOptions().page
         #: Of each walk under way: what was counted at its beginning, and rows read since.
         self._walks: dict[tuple[str, str, str], tuple[int, int]] = {}
         #: Of each walk by links.
@@ -78,9 +88,9 @@ class ODataSnapshot:
     async def count(self, table: str, where: Condition | None) -> int:
         """The number of rows, counted by the service; 0 where it doesn't count."""
         of = await self._table(table)
-        return await self._count(of, matching(of, where) if where else "")
+        return await self._count(of, condition_filter(of, where) if where else "")
 
-    async def _count(self, of: Table, filtered: str) -> int:
+    async def _count(self, of: EntitySetTable, filtered: str) -> int:
         """As `count`: in an answer to a question for rows, or else by `/$count`. Raises RetryLater where
         nothing else is answered either.
         """
@@ -95,12 +105,12 @@ class ODataSnapshot:
             if counted is not None:
                 return counted
             # Whatever else is wrong shows here: an outage, or a filter that is refused.
-            await self._client.page(of.name, query(of, filtered=filtered, top=1))
+            await self._client.page(of.name, query_options(of, filtered=filtered, top=1))
             self._uncounted[of.name] = str(error)
             return 0
 
-    async def _counted(self, of: Table, filtered: str) -> int:
-        params = query(of, filtered=filtered, top=0, select=of.set.key[0], counted=True)
+    async def _counted(self, of: EntitySetTable, filtered: str) -> int:
+        params = query_options(of, filtered=filtered, top=0, select=of.set.key[0], counted=True)
         body = (await self._client.get(of.name, params)).body
         page = page_of(body)
         if page is not None and page.total is not None:
@@ -109,7 +119,7 @@ class ODataSnapshot:
         inside = body.get("d") if isinstance(body, dict) else None
         return (row_count(inside.get("__count")) or 0) if isinstance(inside, dict) else 0
 
-    async def _counted_alone(self, of: Table, filtered: str) -> int | None:
+    async def _counted_alone(self, of: EntitySetTable, filtered: str) -> int | None:
         params = {"$filter": filtered} if filtered else {}
         try:
             body = (await self._client.get(f"{of.name}/$count", params)).body
@@ -138,13 +148,13 @@ class ODataSnapshot:
 
     async def _read(
         self,
-        of: Table,
+        of: EntitySetTable,
         where: Condition | None,
         after: list[Any] | None,
         limit: int,
         select: str,
     ) -> Chunk:
-        filtered = matching(of, where) if where else ""
+        filtered = condition_filter(of, where) if where else ""
         linked = after is not None and is_link_cursor(after)
         refusal = ""
         if not linked and await self._pages_by_key(of, filtered):
@@ -174,7 +184,7 @@ class ODataSnapshot:
         return chunk
 
     async def _keyed_or_refused(
-        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+        self, of: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
         """As `_keyed`. What fails by itself is asked again, and counts as refused where it fails always."""
         for _ in range(MAX_FAILURES - 1):
@@ -183,7 +193,7 @@ class ODataSnapshot:
             except AnswerMismatch:
                 raise
             except Rejected as error:
-                if refuses(error):
+                if is_refusal(error):
                     raise
         return await self._keyed(of, filtered, after, limit, select)
 
@@ -210,8 +220,8 @@ class ODataSnapshot:
         """How many rows of a table the service gives at most for one question, where fewer than asked."""
         return self._client.top_limits.of(table)
 
-    async def _pages_by_key(self, of: Table, filtered: str) -> bool:
-        if not key_can_page(of) or of.name in self._faults:
+    async def _pages_by_key(self, of: EntitySetTable, filtered: str) -> bool:
+        if not can_page_by_key(of) or of.name in self._faults:
             return False
         if of.name not in self._tried:
             trial = KeysetTrial(self._client, of, self._pages_of(of), filtered)
@@ -223,14 +233,14 @@ class ODataSnapshot:
                 return False
         return True
 
-    def _hold(self, of: Table, where: Condition | None, rows: Sequence[Row]) -> None:
+    def _hold(self, of: EntitySetTable, where: Condition | None, rows: Sequence[Row]) -> None:
         """Rows against the condition. Raises AnswerMismatch."""
         names = [p.name for p in of.properties]
         for name, wanted in (where or {}).items():
             if name not in names:
                 continue
             p = of.set.properties[name]
-            choices = [(as_read(p, of.version, value),) for value in condition_values(wanted)]
+            choices = [(as_row_value(p, of.version, value),) for value in condition_values(wanted)]
             place = names.index(name)
             if first_foreign([(row[place],) for row in rows], choices) is not None:
                 raise AnswerMismatch(
@@ -238,21 +248,21 @@ class ODataSnapshot:
                     "doesn't heed `$filter`; take the snapshot without a condition"
                 )
 
-    def _pages_of(self, of: Table) -> KeysetPages:
+    def _pages_of(self, of: EntitySetTable) -> KeysetPages:
         return self._pages.setdefault(of.name, KeysetPages(of, of.key))
 
-    async def _table(self, name: str) -> Table:
+    async def _table(self, name: str) -> EntitySetTable:
         service = await self._client.metadata()
         try:
             return self._tables.of(service, name)
         except ConfigurationError:
             # It may have come since the metadata were read.
-            client, self._client = self._client, Client(self._system)
+            client, self._client = self._client, ODataClient(self._system)
             await client.close()
             return self._tables.of(await self._client.metadata(), name)
 
     async def _keyed(
-        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+        self, of: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
         """As many of the service's pages as `limit` rows take. Raises AnswerMismatch.
 
@@ -277,7 +287,7 @@ class ODataSnapshot:
 
     async def _after(
         self,
-        of: Table,
+        of: EntitySetTable,
         filtered: str,
         cursor: list[Any] | None,
         wanted: int,
@@ -287,12 +297,12 @@ class ODataSnapshot:
     ) -> list[Row]:
         """Rows after a key, up to so many. Raises AnswerMismatch."""
         top = min(wanted, self._page_rows) + extra
-        params = query(of, order=of.key, top=top, select=select)
+        params = query_options(of, order=of.key, top=top, select=select)
         prefer = f"odata.maxpagesize={top}"
         pages = self._pages_of(of)
         page = await pages.page(self._client.page, params, cursor, filtered=filtered, prefer=prefer)
         page = await self._filled(of, page)
-        rows = [whole(of, json) for json in page.rows]
+        rows = [complete_row(of, json) for json in page.rows]
         fault = paging_fault(of, list(map(of.key_of, rows)), cursor)
         if fault:
             raise AnswerMismatch(fault)
@@ -307,7 +317,9 @@ class ODataSnapshot:
             counted, read = self._walks[walk]
             self._walks[walk] = counted, read + rows
 
-    async def _ended(self, of: Table, walk: tuple[str, str, str], rows: int, limit: int) -> None:
+    async def _ended(
+        self, of: EntitySetTable, walk: tuple[str, str, str], rows: int, limit: int
+    ) -> None:
         """All rows by key, of which there were as many at the beginning and are now. Raises
         AnswerMismatch where it gave fewer, and does so again and again: once may be a row that went
         before it was reached and one that came behind the pages.
@@ -324,7 +336,9 @@ class ODataSnapshot:
                 "key: it sorts in another way than it compares"
             )
 
-    async def _fewer_by_key(self, of: Table, filtered: str, limit: int) -> Walked | None:
+    async def _fewer_by_key(
+        self, of: EntitySetTable, filtered: str, limit: int
+    ) -> IncompleteWalk | None:
         """All keys in their order, where they are fewer than the service counts before and after."""
         counted, rows, digest = await self._count(of, filtered), 0, blake2b()
         cursor = None
@@ -335,10 +349,10 @@ class ODataSnapshot:
             rows += len(page)
             digest.update(repr([of.key_of(row) for row in page]).encode())
         if rows < counted == await self._count(of, filtered):
-            return Walked("", counted, rows, digest.digest())
+            return IncompleteWalk("", counted, rows, digest.digest())
         return None
 
-    async def _filled(self, of: Table, page: Page) -> Page:
+    async def _filled(self, of: EntitySetTable, page: EntityPage) -> EntityPage:
         """The page, or the first one behind it with rows: one without may stand in the middle.
 
         Raises RetryLater where the service doesn't know its own link any more.
@@ -355,13 +369,13 @@ class ODataSnapshot:
         return page
 
     async def _linked(
-        self, of: Table, filtered: str, after: list[Any] | None, limit: int, select: str
+        self, of: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
         """The rest of a page, or the next one: `after` is [LINK, link or "", rows to skip, rows read,
         rows counted at the beginning]. From the beginning where the service doesn't know its link any
         more. Raises AnswerMismatch.
         """
-        _, link, skip, *more = after or [LINK, "", 0, 0, await self._count(of, filtered)]
+        _, link, skip, *more = after or [LINK_CURSOR, "", 0, 0, await self._count(of, filtered)]
         # Checkpoints of earlier versions tell neither.
         read, counted = more or (None, 0)
         prefer = f"odata.maxpagesize={limit}"
@@ -377,11 +391,11 @@ class ODataSnapshot:
                     raise RetryLater(str(error)) from error
                 link, skip, read, anew = "", 0, 0, True
                 continue
-            page_rows = [whole(of, json) for json in page.rows[skip : skip + limit]]
+            page_rows = [complete_row(of, json) for json in page.rows[skip : skip + limit]]
             read = None if read is None else read + len(page_rows)
             if skip + len(page_rows) < len(page.rows):
                 return Chunk(
-                    of.shape, page_rows, [LINK, link, skip + len(page_rows), read, counted]
+                    of.shape, page_rows, [LINK_CURSOR, link, skip + len(page_rows), read, counted]
                 )
             if not page.next_link:
                 await self._all_linked(of, filtered, read, counted, limit)
@@ -389,12 +403,12 @@ class ODataSnapshot:
             if not followed.lead_on(page.next_link):
                 raise self._refusal(of, "its links lead in a circle")
             if page_rows:
-                return Chunk(of.shape, page_rows, [LINK, page.next_link, 0, read, counted])
+                return Chunk(of.shape, page_rows, [LINK_CURSOR, page.next_link, 0, read, counted])
             # A service may answer with an empty page in the middle; a chunk never is one.
             link, skip = page.next_link, 0
 
     async def _all_linked(
-        self, of: Table, filtered: str, read: int | None, counted: int, limit: int
+        self, of: EntitySetTable, filtered: str, read: int | None, counted: int, limit: int
     ) -> None:
         """The last page has no link to another one: more rows may be there all the same. Raises
         AnswerMismatch where the service counts more, or has more when so many are skipped: in one
@@ -408,23 +422,27 @@ class ODataSnapshot:
         if shown is not None:
             raise self._refusal(of, shown.fault)
 
-    async def _end_fault(self, of: Table, filtered: str, read: int, counted: int) -> str:
+    async def _end_fault(self, of: EntitySetTable, filtered: str, read: int, counted: int) -> str:
         """What is wrong with an end after so many rows, of which so many were counted before; ""
         where nothing is. Rows that came or went meanwhile look the same.
         """
         fewer = read < min(counted, await self._count(of, filtered))
-        beyond = await any_after(self._client, of, filtered, read)
+        beyond = await has_row_after(self._client, of, filtered, read)
         if fewer and beyond is not False:
             return f"it counts {counted} rows, gives {read}, and links to no further ones"
-        if not counted and beyond and await any_after(self._client, of, filtered, FAR) is False:
+        if (
+            not counted
+            and beyond
+            and await has_row_after(self._client, of, filtered, BEYOND_EVERY_ROW) is False
+        ):
             return f"it gives {read} rows, has more, and links to none of them"
         return ""
 
-    async def _cut_fault(self, of: Table, filtered: str, limit: int) -> str:
+    async def _cut_fault(self, of: EntitySetTable, filtered: str, limit: int) -> str:
         """What one answer shows that counts more rows than it holds, and links to none."""
         if not of.set.countable:
             return ""
-        params = query(of, filtered=filtered, counted=True)
+        params = query_options(of, filtered=filtered, counted=True)
         try:
             page = await self._client.page(of.name, params, prefer=f"odata.maxpagesize={limit}")
         except Rejected:
@@ -432,27 +450,29 @@ class ODataSnapshot:
         rows = len(page.rows)
         if page.next_link or page.total is None or page.total <= rows:
             return ""
-        if await any_after(self._client, of, filtered, rows) is False:
+        if await has_row_after(self._client, of, filtered, rows) is False:
             return ""
         return f"it counts {page.total} rows, gives {rows}, and links to no further ones"
 
-    async def _fewer_by_links(self, of: Table, filtered: str, limit: int) -> Walked | None:
+    async def _fewer_by_links(
+        self, of: EntitySetTable, filtered: str, limit: int
+    ) -> IncompleteWalk | None:
         """All keys by the service's links, where more rows are there."""
         counted, rows, digest = await self._count(of, filtered), 0, blake2b()
         followed, link = FollowedLinks(), ""
         try:
             while followed.lead_on(link):
                 page = await self._page(of, filtered, link, f"odata.maxpagesize={limit}")
-                keys = [of.key_of(whole(of, json)) for json in page.rows]
+                keys = [of.key_of(complete_row(of, json)) for json in page.rows]
                 rows += len(keys)
                 digest.update(repr(keys).encode())
                 link = page.next_link or ""
         except (HistoryLost, Rejected):
             return None
         fault = await self._end_fault(of, filtered, rows, counted)
-        return Walked(fault, counted, rows, digest.digest()) if fault else None
+        return IncompleteWalk(fault, counted, rows, digest.digest()) if fault else None
 
-    def _refusal(self, of: Table, fault: str) -> AnswerMismatch:
+    def _refusal(self, of: EntitySetTable, fault: str) -> AnswerMismatch:
         faults = [self._faults.get(of.name, ""), fault]
         text = "; and by the service's own links ".join(filter(None, faults))
         return AnswerMismatch(
@@ -460,10 +480,10 @@ class ODataSnapshot:
             "`$orderby` of the key, or link to further pages"
         )
 
-    async def _page(self, of: Table, filtered: str, link: str, prefer: str) -> Page:
+    async def _page(self, of: EntitySetTable, filtered: str, link: str, prefer: str) -> EntityPage:
         if link:
             return await self._client.page(link, prefer=prefer, absolute=True)
-        return await self._client.page(of.name, query(of, filtered=filtered), prefer=prefer)
+        return await self._client.page(of.name, query_options(of, filtered=filtered), prefer=prefer)
 
     async def close(self) -> None:
         """End the connections."""
