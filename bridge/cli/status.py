@@ -69,7 +69,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         now = time.time_ns() // 1000
         systems = [
             redact_messages(
-                system_row(bridge, name, found.get(name), now) | await _means(bridge, name)
+                system_row(bridge, name, found.get(name), now)
+                | await _change_detection(bridge, name)
             )
             for name in bridge.systems
         ]
@@ -295,24 +296,25 @@ def _print(
         _print_stall(stall)
 
 
-async def _means(bridge: Bridge, name: str) -> dict[str, Any]:
+async def _change_detection(bridge: Bridge, name: str) -> dict[str, Any]:
     """How each entity is captured; a system that is away keeps nobody from the rest."""
-    from bridge.wiring.means import means_of
+    from bridge.wiring.change_detection import describe_change_detection
 
     try:
         connector, system = bridge.system(name)
     except ConfigurationError as error:
-        return {"means": {}, "means_unknown": str(error)}
-    told, why = await means_of(connector, system, bridge.systems[name].spec.entities)
-    return {"means": dict(told), "means_unknown": why}
+        return {"change_detection": {}, "change_detection_error": str(error)}
+    entities = bridge.systems[name].spec.entities
+    phrases, why = await describe_change_detection(connector, system, entities)
+    return {"change_detection": dict(phrases), "change_detection_error": why}
 
 
 def _print_abilities(row: Mapping[str, Any]) -> None:
     click.echo(f"\n{row['system']}: {'; '.join(row['can'])}")
-    for entity, told in row["means"].items():
-        click.echo(f"  {entity}: {told}")
-    if row["means_unknown"]:
-        click.echo(f"  how each entity is captured isn't known now: {row['means_unknown']}")
+    for entity, phrase in row["change_detection"].items():
+        click.echo(f"  {entity}: {phrase}")
+    if why := row["change_detection_error"]:
+        click.echo(f"  how each entity is captured isn't known now: {why}")
 
 
 def _print_trouble(row: Mapping[str, Any]) -> None:

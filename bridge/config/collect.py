@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bridge.config.document import Document, Path_
-from bridge.config.known_keys import nearest_key
+from bridge.config.known_keys import has_key, nearest_key
 from bridge.config.problems import Problem
+from bridge.config.renamed_keys import renamed_key
 from bridge.config.secrets import Secret, resolve
 from bridge.model.errors import ConfigurationError
 
@@ -84,9 +85,8 @@ def problem_of(document: Document, error: Any, kind: Any, section: Path_ = ()) -
     hint = ""
     match error["type"]:
         case "extra_forbidden":
-            near = nearest_key(kind, where[len(section) :])
             message = f"{where[-1]!r} is not known here"
-            hint = f"did you mean {near!r}?" if near else "see `bridgectl schema config`"
+            hint = _hint_for_unknown(kind, where, section)
         case "missing":
             message = f"{where[-1]!r} is missing"
         case "string_pattern_mismatch":
@@ -100,3 +100,11 @@ def problem_of(document: Document, error: Any, kind: Any, section: Path_ = ()) -
             if where and where[-1] in _DURATIONS:
                 hint = "a number and s, m, h or d: 30d"
     return document.problem(where, message, hint)
+
+
+def _hint_for_unknown(kind: Any, where: Path_, section: Path_) -> str:
+    renamed = renamed_key(where, lambda path: has_key(kind, path[len(section) :]))
+    if renamed is not None:
+        return renamed
+    near = nearest_key(kind, where[len(section) :])
+    return f"did you mean {near!r}?" if near else "see `bridgectl schema config`"

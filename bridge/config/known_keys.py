@@ -21,6 +21,11 @@ def nearest_key(annotation: Any, where: Path_) -> str | None:
     return near[0] if near else None
 
 
+def has_key(annotation: Any, where: Path_) -> bool:
+    """Whether a file may have the key at `where`; `annotation`: the whole file's. Pure."""
+    return str(where[-1]) in _keys(_inside(list(_parts(annotation)), where[:-1]))
+
+
 def _parts(annotation: Any) -> Iterator[Any]:
     """An annotation, and what its unions and `Annotated` are made of."""
     origin = get_origin(annotation)

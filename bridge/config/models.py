@@ -227,13 +227,6 @@ class RegistryModel(Strict):
     password: str = Field(default="", description="By reference")
     tls: TlsModel | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "ca" in data:
-            raise ValueError("`ca` is `tls: {ca: FILE}` by now")
-        return data
-
 
 def _server(value: str) -> str:
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", value)

@@ -25,11 +25,11 @@ class Capabilities:
     ledger: the Writer is a LedgerWriter; without it a crash may leave a command's outcome open.
     """
 
-    before: Literal["full", "none", "table"] = "none"
+    before: Literal["full", "none", "per_table"] = "none"
     every_change: bool = False
     transactions: bool = False
-    positions: Literal["source", "counted"] = "source"
-    deletes: Literal["told", "compared", "table"] = "told"
+    positions: Literal["source", "assigned"] = "source"
+    deletes: Literal["streamed", "reconciled", "per_table"] = "streamed"
     snapshot: bool = False
     truncate: bool = False
     visibility: bool = False

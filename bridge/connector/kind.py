@@ -80,10 +80,10 @@ class Drafts(Protocol):
         """
 
 
-class Means(Protocol):
-    """A connector that can say by what means it captures each table."""
+class DescribesChangeDetection(Protocol):
+    """A connector that can say how it detects the changes of each table."""
 
-    async def means(self, system: System) -> Mapping[str, str]:
+    async def describe_change_detection(self, system: System) -> Mapping[str, str]:
         """For people, a phrase a table: `delta links`, `modifiedAt with 30 s overlap, deletions by
         key listing every 10 m`. Raises as `describe`.
         """

@@ -67,7 +67,7 @@ class Writer(Protocol):
     """
 
     @property
-    def settle(self) -> float:
+    def in_doubt_timeout(self) -> float:
         """Seconds after which a request whose answer was lost has happened or never will, so that
         what a probe doesn't find then did not happen. 0 where the system answers for that itself.
         """

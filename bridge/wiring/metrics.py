@@ -71,7 +71,7 @@ class Metrics:
             "bridge_entity_paused", "1 while the entity is paused", ["entity"], registry=registry
         )
         self._troubled = Gauge(
-            "bridge_entity_troubled",
+            "bridge_entity_unavailable",
             "1 while the entity can't be captured",
             ["entity"],
             registry=registry,

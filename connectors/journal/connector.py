@@ -47,13 +47,13 @@ class JournalOptions(BaseModel):
     poll_ms: int = Field(
         default=30, ge=5, le=60_000, description="How often to look for commits, in milliseconds."
     )
-    forget_rows: int = Field(
+    purge_batch_rows: int = Field(
         default=2000,
         ge=1,
         le=1_000_000,
         description="Acknowledged journal rows deleted in one transaction, at most.",
     )
-    forget_ms: int = Field(
+    purge_after_ms: int = Field(
         default=2000,
         ge=0,
         le=600_000,
@@ -159,8 +159,8 @@ class JournalConnector:
             system,
             dialect_for(system),
             poll_seconds=options.poll_ms / 1000,
-            forget_rows=options.forget_rows,
-            forget_seconds=options.forget_ms / 1000,
+            purge_batch_rows=options.purge_batch_rows,
+            purge_after_seconds=options.purge_after_ms / 1000,
         )
 
     async def snapshot(self, system: System) -> Snapshot:

@@ -70,8 +70,8 @@ class JournalSource:
     """`bridge.connector.Source` over a journal.
 
     Reads and writes have a connection each, so that `ack` and `mark` don't wait for a read.
-    `ack` collects: rows are deleted every `forget_seconds` at most, in transactions of at most
-    `forget_rows` that hold the lock for some milliseconds, so that the legacy program never waits
+    `ack` collects: rows are deleted every `purge_after_seconds` at most, in transactions of at most
+    `purge_batch_rows` that hold the lock for some milliseconds, so that the legacy program never waits
     long for it; a deletion that found the database locked is made up for by the next one.
     """
 
@@ -81,15 +81,15 @@ class JournalSource:
         dialect: Dialect,
         *,
         poll_seconds: float = 0.03,
-        forget_rows: int = 2000,
-        forget_seconds: float = 0.5,
+        purge_batch_rows: int = 2000,
+        purge_after_seconds: float = 0.5,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._system = system
         self._dialect = dialect
         self._poll = poll_seconds
-        self._forget_rows = forget_rows
-        self._forget_seconds = forget_seconds
+        self._forget_rows = purge_batch_rows
+        self._forget_seconds = purge_after_seconds
         self._monotonic = monotonic
         self._watch = dialect.watch(system)
         self._readers = Threads(make_engine(system), 1, "journal-read")

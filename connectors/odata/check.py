@@ -50,8 +50,8 @@ async def check(system: System) -> list[Finding]:
         await client.close()
 
 
-async def means(system: System) -> Mapping[str, str]:
-    """As `bridge.connector.Means.means`."""
+async def describe_change_detection(system: System) -> Mapping[str, str]:
+    """As `bridge.connector.DescribesChangeDetection.describe_change_detection`."""
     client, options = ODataClient(system), options_of(system.options)
 
     async def phrase(use: TableUse) -> str:
@@ -171,14 +171,14 @@ def _unknown_sets(system: System, service: ODataService) -> list[str]:
 
 def _hasty(system: System) -> list[Finding]:
     limits = options_of(system.options)
-    if not system.commands or limits.settling >= limits.timeout:
+    if not system.commands or limits.effective_in_doubt_timeout >= limits.timeout:
         return []
     return [
         Finding(
-            f"system {system.name!r}: `settle` ({limits.settling:g} s) is shorter than `timeout` "
+            f"system {system.name!r}: `in_doubt_timeout` ({limits.effective_in_doubt_timeout:g} s) is shorter than `timeout` "
             f"({limits.timeout:g} s): a command whose answer is lost is asked about while the "
             "service may still be at it, and perhaps sent twice",
-            "leave `settle` out, or say how long the service may work on a request",
+            "leave `in_doubt_timeout` out, or say how long the service may work on a request",
             fatal=False,
         )
     ]
@@ -198,7 +198,7 @@ async def _look(
         await poller.try_questions()
     except Rejected as error:
         mismatch = isinstance(error, AnswerMismatch) or is_refusal(error)
-        if not mismatch or options.of(use.table).means is not None:
+        if not mismatch or options.of(use.table).change_detection is not None:
             raise
         chosen = await choose_change_detection(
             client, service, use, options, but=("delta", "changed")
@@ -279,7 +279,7 @@ async def _table(
             return [failure]
         set_place = f"{where}: entity set {use.table!r}"
         return [failure, _wants_filter(set_place, entity_set.required_filters)]
-    if chosen.means == "listing" and options.of(use.table).means is None:
+    if chosen.method == "listing" and options.of(use.table).change_detection is None:
         found.append(
             Finding(
                 f"{where}: entity set {use.table!r} tracks no changes and tells no time of change, "

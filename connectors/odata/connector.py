@@ -37,7 +37,7 @@ from connectors.odata.protocol.entity_table import columns_of, entity_set_of
 
 
 class ODataConnector:
-    """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `Means` and `ChecksCommands`; registered as `odata`."""
+    """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `DescribesChangeDetection` and `ChecksCommands`; registered as `odata`."""
 
     name = "odata"
     options: type[BaseModel] = ODataOptions
@@ -50,8 +50,8 @@ class ODataConnector:
             before="none",
             every_change=False,
             transactions=False,
-            positions="counted",
-            deletes="table",
+            positions="assigned",
+            deletes="per_table",
             snapshot=True,
             read=True,
             write=True,
@@ -100,9 +100,9 @@ class ODataConnector:
         what = "OData has no way to ask what a login may do"
         return [CommandRight(spec.name, "unasked", what) for spec in commands]
 
-    async def means(self, system: System) -> Mapping[str, str]:
-        """As `bridge.connector.Means.means`."""
-        return await checking.means(system)
+    async def describe_change_detection(self, system: System) -> Mapping[str, str]:
+        """As `bridge.connector.DescribesChangeDetection.describe_change_detection`."""
+        return await checking.describe_change_detection(system)
 
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""

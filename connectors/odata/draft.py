@@ -82,7 +82,7 @@ def _notes(service: ODataService) -> dict[str, dict[str, str]]:
 
 def _capture() -> list[str]:
     return [
-        "# How changes are noticed; `bridgectl check` tells by what means for each entity.",
+        "# How changes are noticed; `bridgectl check` says how for each entity.",
         "capture:",
         "  poll: 5         # seconds between two looks for changes",
         "  overlap: 30     # seconds: how late a change may become visible, by a time of change",

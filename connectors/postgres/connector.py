@@ -35,7 +35,7 @@ class PostgresConnector:
     def capabilities(self) -> Capabilities:
         """Every change in commit order; old rows where the table has REPLICA IDENTITY FULL."""
         return Capabilities(
-            before="table",
+            before="per_table",
             every_change=True,
             transactions=True,
             snapshot=True,

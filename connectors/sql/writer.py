@@ -47,7 +47,7 @@ class SqlWriter:
     of its batch go on.
     """
 
-    settle = 0.0
+    in_doubt_timeout = 0.0
 
     def __init__(
         self,

@@ -40,8 +40,8 @@ async def check_commands(system: System, commands: Sequence[CommandSpec]) -> lis
         return await command_problems(commands, ErpDefinitions(client, f"system {system.name!r}"))
 
 
-async def means(system: System) -> Mapping[str, str]:
-    """As `bridge.connector.Means.means`."""
+async def describe_change_detection(system: System) -> Mapping[str, str]:
+    """As `bridge.connector.DescribesChangeDetection.describe_change_detection`."""
     async with TrytonClient(system) as client:
         logged, options = await reads_log(client), client.options
     phrase = _phrase(options, logged=logged)

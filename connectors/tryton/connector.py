@@ -34,7 +34,7 @@ from connectors.tryton.reader import TrytonReader
 
 
 class TrytonConnector:
-    """`bridge.connector.Connector`, with `LogsIn`, `Drafts`, `Means`, `ChecksCommands`."""
+    """`bridge.connector.Connector`, with `LogsIn`, `Drafts`, `DescribesChangeDetection`, `ChecksCommands`."""
 
     name = "tryton"
     options: type[BaseModel] = TrytonOptions
@@ -44,7 +44,7 @@ class TrytonConnector:
     def capabilities(self) -> Capabilities:
         """Polling tells neither old rows, nor every change, nor transactions."""
         return Capabilities(
-            positions="counted", deletes="table", snapshot=True, read=True, write=True
+            positions="assigned", deletes="per_table", snapshot=True, read=True, write=True
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
@@ -76,9 +76,9 @@ class TrytonConnector:
         """As `bridge.connector.ChecksCommands.check_commands`."""
         return await checking.check_commands(system, commands)
 
-    async def means(self, system: System) -> Mapping[str, str]:
-        """As `bridge.connector.Means.means`."""
-        return await checking.means(system)
+    async def describe_change_detection(self, system: System) -> Mapping[str, str]:
+        """As `bridge.connector.DescribesChangeDetection.describe_change_detection`."""
+        return await checking.describe_change_detection(system)
 
     async def draft(self, system: System) -> str:
         """As `bridge.connector.Drafts.draft`."""

@@ -22,7 +22,7 @@ class TrytonOptions(BaseModel):
         description="Seconds that a transaction of the ERP may last: rows carry the time at which it "
         "began, so that this much of the past is looked at again.",
     )
-    overlap_every: float = Field(
+    overlap_interval: float = Field(
         default=30.0,
         ge=0,
         le=3600,
@@ -47,7 +47,7 @@ class TrytonOptions(BaseModel):
         description="Added for one model, such as `product.product: {locations: [4]}`, by which "
         "its function fields are computed.",
     )
-    settle: float | None = Field(
+    in_doubt_timeout: float | None = Field(
         default=None,
         ge=0,
         le=86_400,

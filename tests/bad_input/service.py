@@ -19,7 +19,7 @@ SYSTEM = """\
 system: erp
 connector: odata
 url: {url}
-{login}capture: {{poll: 0.2, overlap: 1, reconcile: 1, settle: 2, timeout: 60}}
+{login}capture: {{poll: 0.2, overlap: 1, reconcile: 1, in_doubt_timeout: 2, timeout: 60}}
 entities:
   order:
     from: Orders

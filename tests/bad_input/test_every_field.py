@@ -117,7 +117,7 @@ JOURNAL = {
     **SYSTEM,
     "connector": "journal",
     "url": "sqlite:///erp.db",
-    "capture": {"poll_ms": 30, "forget_rows": 2000, "forget_ms": 500},
+    "capture": {"poll_ms": 30, "purge_batch_rows": 2000, "purge_after_ms": 500},
 }
 #: What only that connector knows: its `capture:` and its `login:`.
 ODATA = {
@@ -126,16 +126,16 @@ ODATA = {
     "url": "https://erp/odata/v4/",
     "capture": {
         "timeout": 30,
-        "settle": 60,
-        "url_length": 2000,
-        "batch": 100,
-        "read_keys": 1000,
+        "in_doubt_timeout": 60,
+        "max_url_length": 2000,
+        "max_batch_requests": 100,
+        "max_keys_per_read": 1000,
         "poll": 5,
         "overlap": 30,
         "reconcile": 600,
         "page": 1000,
-        "listing": 100_000,
-        "sets": {"vbak": {"means": "changed", "changed": "aedat", "created": "erdat"}},
+        "max_listed_rows": 100_000,
+        "sets": {"vbak": {"change_detection": "changed", "changed": "aedat", "created": "erdat"}},
     },
     "login": {
         "oauth2": {
@@ -163,13 +163,13 @@ TRYTON = {
     "capture": {
         "poll": 2,
         "overlap": 300,
-        "overlap_every": 30,
+        "overlap_interval": 30,
         "reconcile": 600,
         "page": 1000,
         "timeout": 60,
         "context": {"A": 1},
         "contexts": {"vbak": {"A": 1}},
-        "settle": 60,
+        "in_doubt_timeout": 60,
     },
     "login": {"user": "bridge", "password": "${env:PASSWORD}"},
 }

@@ -33,7 +33,7 @@ TRYTON = """\
 system: erp
 connector: tryton
 url: {url}
-capture: {{poll: 0.2, overlap: 2, timeout: 60, settle: 60}}
+capture: {{poll: 0.2, overlap: 2, timeout: 60, in_doubt_timeout: 60}}
 entities:
   customer:
     from: kit.order
@@ -79,7 +79,7 @@ def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erp]:
     if request.param == "odata":
         cap: Cap = request.getfixturevalue("cap")
         with service(folder, cap) as made:
-            made.edit(**{"settle: 2": "settle: 60"})
+            made.edit(**{"in_doubt_timeout: 2": "in_doubt_timeout: 60"})
             made.put("Customers", "C1", name="Ann")
             yield Erp(made.place, made.between, "C1")
         return

@@ -21,7 +21,7 @@ STRONG = Capabilities(
 
 
 class AwayConnector(fake.PolledConnector):
-    async def means(self, system: System) -> Mapping[str, str]:
+    async def describe_change_detection(self, system: System) -> Mapping[str, str]:
         raise RetryLater(f"system {system.name!r} is away")
 
 
@@ -63,9 +63,9 @@ def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured
     checked = place.call("check")
     assert checked.code == 0, checked.out + checked.err
     status = place.call("status")
-    means = "modified with 0.2 s overlap, deletions by key listing every 0.3 s"
-    assert f"orders is captured by {means}" in checked.out
-    assert f"  orders: {means}\n" in status.out
+    phrase = "modified with 0.2 s overlap, deletions by key listing every 0.3 s"
+    assert f"orders is captured by {phrase}" in checked.out
+    assert f"  orders: {phrase}\n" in status.out
     for told in (checked.out, status.out):
         assert "every_change: no" in told
         assert "before: none" in told
@@ -75,9 +75,9 @@ def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured
         assert "every_change: yes" not in told
         assert "no commands" in told
     (row,) = [one for one in place.call("status", "--json").rows if one["kind"] == "system"]
-    assert row["means"] == {"orders": means}
+    assert row["change_detection"] == {"orders": phrase}
     assert row["can"] == words(fake.connector.capabilities())
-    assert row["capabilities"]["deletes"] == "compared"
+    assert row["capabilities"]["deletes"] == "reconciled"
 
 
 def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(place: Place) -> None:

@@ -138,7 +138,7 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
         "old key of the registry",
         lambda made: made.log(registry={"url": "https://registry/apis", "ca": "ca.pem"}),
         2,
-        ["bridge.yaml:", "`ca` is `tls: {ca: FILE}` by now"],
+        ["bridge.yaml:", "it is 'ca' of `tls:` under `registry:` now"],
         offline=True,
     ),
     Mistake(
@@ -274,7 +274,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
         "old place of certificates",
         edit(lambda data: data.update(login={"ca": "ca.pem"})),
         2,
-        ["systems/erp.yaml:", "ca: a section of its own by now, `tls:`"],
+        ["systems/erp.yaml:", "it is 'ca' of `tls:` beside `login:` now"],
         offline=True,
     ),
 )

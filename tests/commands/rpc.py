@@ -30,7 +30,7 @@ class RpcWriter:
         folder: Path,
         *,
         probes: bool = True,
-        settle: float = 0.0,
+        in_doubt_timeout: float = 0.0,
         lost: Trouble = no_trouble,
         refused: Trouble = no_trouble,
         unsure: int = 0,
@@ -38,7 +38,7 @@ class RpcWriter:
     ) -> None:
         self._file = folder / "rpc.txt"
         self._probes = probes
-        self.settle = settle
+        self.in_doubt_timeout = in_doubt_timeout
         self._lost = lost
         self._refused = refused
         self._unsure = unsure

@@ -18,7 +18,7 @@ Answer = Done | Exception | None
 class Asked:
     """The port's fake: probes are answered by command id; `here` is what `prepare` raises."""
 
-    settle = 1.0
+    in_doubt_timeout = 1.0
 
     def __init__(self, here: Exception | None = None, **answers: Answer) -> None:
         self._here = here

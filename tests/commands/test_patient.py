@@ -23,7 +23,7 @@ EFFECT = Effect("a:1", "d", "PATCH", {}, "t", {})
 class Busy:
     """A Writer that says what it is told to."""
 
-    settle = 1.5
+    in_doubt_timeout = 1.5
 
     def __init__(self, *says: list[Done | Exception] | Exception) -> None:
         self.says = list(says)
@@ -68,7 +68,7 @@ async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
     assert writer.asked == 1
     now = 110.0
     assert await patient.execute([EFFECT]) == [Done(1)]
-    assert patient.settle == 1.5
+    assert patient.in_doubt_timeout == 1.5
 
 
 async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_says_why(

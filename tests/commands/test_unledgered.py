@@ -209,7 +209,7 @@ async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: Worl
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    writer = RpcWriter(here.folder, lost=timed_out(1, 2), unsure=4, settle=7.0)
+    writer = RpcWriter(here.folder, lost=timed_out(1, 2), unsure=4, in_doubt_timeout=7.0)
     async with executing(here, writer=writer, ledger=False, sleep=sleep):
         assert await ends(here, first, second) == ["reconciled", "reconciled"]
     # First and second without an answer; then again after a while, and again.

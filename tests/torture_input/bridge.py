@@ -53,7 +53,7 @@ SERVICE = """\
 system: shop
 connector: odata
 url: {url}
-capture: {{poll: 0.1, overlap: 1, reconcile: 1, settle: 2, timeout: 60}}
+capture: {{poll: 0.1, overlap: 1, reconcile: 1, in_doubt_timeout: 2, timeout: 60}}
 entities:
   product:
     from: Products

@@ -22,7 +22,7 @@ from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
 from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
-from bridge.wiring.means import means_of
+from bridge.wiring.change_detection import describe_change_detection
 
 
 async def system_findings(
@@ -43,9 +43,9 @@ async def system_findings(
         yield Found("error", "system", str(error), place)
         return
     yield Found("ok", "system", "; ".join(words(connector.capabilities())), place)
-    told, why = await means_of(connector, system, config.spec.entities)
-    for name, means in told.items():
-        yield Found("ok", "system", f"{name} is captured by {means}", place)
+    change_detection, why = await describe_change_detection(connector, system, config.spec.entities)
+    for name, phrase in change_detection.items():
+        yield Found("ok", "system", f"{name} is captured by {phrase}", place)
     if why:
         yield Found("warning", "system", f"how each entity is captured isn't known: {why}", place)
     for item in findings:

@@ -45,8 +45,8 @@ class EffectProber:
             OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
         ]
         open_ = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
-        if open_ and not settled and self._writer.settle > 0:
-            await self._sleep(self._writer.settle)
+        if open_ and not settled and self._writer.in_doubt_timeout > 0:
+            await self._sleep(self._writer.in_doubt_timeout)
         for pause in PAUSES:
             if not open_:
                 break

@@ -26,9 +26,9 @@ class RetryAfterWriter:
         self._why = ""
 
     @property
-    def settle(self) -> float:
+    def in_doubt_timeout(self) -> float:
         """As the Writer's."""
-        return self._writer.settle
+        return self._writer.in_doubt_timeout
 
     async def prepare(self) -> None:
         """As the Writer's."""

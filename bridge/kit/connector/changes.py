@@ -48,7 +48,7 @@ class ChangeTests(ConnectorTests):
         for change in stream.changes:
             full = change.shape.before == "full"
             assert change.old_full == (full and change.op != CREATE)
-            if can.before != "table":
+            if can.before != "per_table":
                 assert change.shape.before == can.before
 
     @needs("every_change")
@@ -157,7 +157,7 @@ class ChangeTests(ConnectorTests):
                 took = time.monotonic() - began
                 assert batch.changes == []
                 # A source may have more to say than changes: that it is time to compare keys.
-                if can.deletes == "told" or not batch.stale:
+                if can.deletes == "streamed" or not batch.stale:
                     waited.append(took)
         # A busy machine makes a wait longer, but rarely each of them.
         assert min(waited, default=0.3) < PATIENCE / 3
@@ -170,7 +170,7 @@ class ChangeTests(ConnectorTests):
             await stream.quiet()
             reading = asyncio.create_task(stream.read(10, PATIENCE))
             await asyncio.sleep(0.2)
-            assert not reading.done() or can.deletes != "told"
+            assert not reading.done() or can.deletes != "streamed"
             began = time.monotonic()
             await asyncio.to_thread(legacy.apply, Create(order(1)))
             while not stream.told:

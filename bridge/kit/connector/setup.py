@@ -68,7 +68,7 @@ class SetupTests(ConnectorTests):
 
     async def test_what_is_not_declared_is_refused(self, legacy: Legacy) -> None:
         can = legacy.connector.capabilities()
-        assert can.before in {"full", "none", "table"}
+        assert can.before in {"full", "none", "per_table"}
         assert can.capture or can.read or can.write
         assert can.capture or not (can.snapshot or can.truncate or can.markers)
         lacking = await refused(legacy, "capture", "snapshot", "read", "write")

@@ -154,7 +154,7 @@ class WriterTests(ConnectorTests):
         self, writer: Writer, can: Capabilities
     ) -> None:
         assert isinstance(writer, LedgerWriter) == can.ledger
-        assert writer.settle >= 0
+        assert writer.in_doubt_timeout >= 0
 
     @needs("ledger")
     async def test_a_command_takes_effect_once_also_for_another_writer(

@@ -24,7 +24,7 @@ from connectors.odata.protocol.response import page_of
 class ChangeDetection:
     """The way for one entity set, and the properties that it goes by."""
 
-    means: DetectionMethod
+    method: DetectionMethod
     table: EntitySetTable
     changed: str = ""
     created: str | None = None
@@ -32,15 +32,15 @@ class ChangeDetection:
     def phrase(self, options: ODataOptions) -> str:
         """For people."""
         every = duration_text(options.poll)
-        if self.means == "delta":
+        if self.method == "delta":
             return f"delta links, every {every}"
-        if self.means == "changed":
+        if self.method == "changed":
             return (
                 f"{self.changed} with {duration_text(options.overlap)} overlap, every {every}; deletions "
                 f"by comparing keys with the log every {duration_text(options.reconcile)}"
             )
         return (
-            f"comparing all rows, every {every} (over {options.listing} rows with the log, every "
+            f"comparing all rows, every {every} (over {options.max_listed_rows} rows with the log, every "
             f"{duration_text(options.reconcile)})"
         )
 
@@ -48,9 +48,9 @@ class ChangeDetection:
         self, asks: PageReader, options: ODataOptions, monotonic: Callable[[], float]
     ) -> Poller:
         """What notices the changes."""
-        if self.means == "delta":
+        if self.method == "delta":
             return DeltaPoller(asks, self.table, options.page)
-        if self.means == "changed":
+        if self.method == "changed":
             return ChangedPoller(
                 asks,
                 self.table,
@@ -60,7 +60,7 @@ class ChangeDetection:
                 overlap=options.overlap,
                 monotonic=monotonic,
             )
-        return ListingPoller(asks, self.table, page=options.page, limit=options.listing)
+        return ListingPoller(asks, self.table, page=options.page, limit=options.max_listed_rows)
 
 
 async def choose_change_detection(
@@ -85,20 +85,20 @@ async def choose_change_detection(
                 f"entity set {one.name!r}: `{what}: {name}` under capture.sets is no property of "
                 "type Edm.DateTimeOffset or Edm.DateTime"
             )
-    means = said.means
-    if means is None and "delta" not in but and await has_change_tracking(asks, service, one, use):
-        means = "delta"
-    if means is None:
+    method = said.change_detection
+    if method is None and "delta" not in but and await has_change_tracking(asks, service, one, use):
+        method = "delta"
+    if method is None:
         asks_by_time = changed and one.can_page_by(changed)
-        means = "changed" if asks_by_time and "changed" not in but else "listing"
-    if means != "changed":
-        return ChangeDetection(means, build_table(service, use))
+        method = "changed" if asks_by_time and "changed" not in but else "listing"
+    if method != "changed":
+        return ChangeDetection(method, build_table(service, use))
     if not changed:
         raise ConfigurationError(
-            f"entity set {one.name!r}: `means: changed` needs `changed:`, the property that every "
+            f"entity set {one.name!r}: `change_detection: changed` needs `changed:`, the property that every "
             "change raises"
         )
-    return ChangeDetection(means, build_table(service, use, changed, created), changed, created)
+    return ChangeDetection(method, build_table(service, use, changed, created), changed, created)
 
 
 async def has_change_tracking(

@@ -141,10 +141,10 @@ class EntityFeed:
         try:
             await poller.begin()
         except NoChangeTracking:
-            if self._options.of(self.use.table).means == "delta":
+            if self._options.of(self.use.table).change_detection == "delta":
                 raise ConfigurationError(
                     f"entity set {self.use.table!r}: the service gives no delta link; say another "
-                    "`means:` for it under capture.sets"
+                    "`change_detection:` for it under capture.sets"
                 ) from None
             self._avoided.add("delta")
             return await self._begun(service, await self._made(service))
@@ -158,7 +158,10 @@ class EntityFeed:
 
     def _avoids(self, poller: Poller, error: Rejected) -> bool:
         """Whether another way is taken from now on, because the service doesn't heed what this asks."""
-        if poller.name != "changed" or self._options.of(self.use.table).means is not None:
+        if (
+            poller.name != "changed"
+            or self._options.of(self.use.table).change_detection is not None
+        ):
             return False
         self._avoided.add("changed")
         self._avoided_why = str(error)
@@ -318,7 +321,7 @@ class EntityFeed:
             whole = not poller.whole
             why = "rows that a snapshot read may have gone before they were listed"
             if whole:
-                why = f"more than {self._options.listing} rows, and no way to ask what changed"
+                why = f"more than {self._options.max_listed_rows} rows, and no way to ask what changed"
         elif isinstance(poller, ChangedPoller) and await poller.blind():
             whole, why = True, f"{why}, and some rows carry no time of change"
         self._compared = now

@@ -16,7 +16,7 @@ class EntitySetOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    means: DetectionMethod | None = Field(
+    change_detection: DetectionMethod | None = Field(
         default=None, description="How changes are noticed; default: the best that is offered."
     )
     changed: str = Field(
@@ -47,7 +47,7 @@ class ODataOptions(HttpLimits):
     page: int = Field(
         default=1000, ge=1, le=100_000, description="Rows asked for at a time (maxpagesize)."
     )
-    listing: int = Field(
+    max_listed_rows: int = Field(
         default=100_000,
         ge=0,
         le=10_000_000,

@@ -68,15 +68,15 @@ class ODataWriter:
 
     def __init__(self, system: System, client: ODataClient | None = None) -> None:
         self._client = client or ODataClient(system)
-        self._settle = limits_of(system.options).settling
+        self._in_doubt_timeout = limits_of(system.options).effective_in_doubt_timeout
         self._tables = EntitySetTables(system)
         self._where = f"system {system.name!r}: writing"
         self._ready = False
 
     @property
-    def settle(self) -> float:
-        """As `bridge.connector.Writer.settle`: what the options say."""
-        return self._settle
+    def in_doubt_timeout(self) -> float:
+        """As `bridge.connector.Writer.in_doubt_timeout`: what the options say."""
+        return self._in_doubt_timeout
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`: logs in and reads the metadata; later, whether the

@@ -68,7 +68,7 @@ class ODataClient:
     @property
     def room(self) -> int:
         """How many characters a path may have, so that the URL is not too long."""
-        return max(100, self._limits.url_length - self._exchange.root_length)
+        return max(100, self._limits.max_url_length - self._exchange.root_length)
 
     def within(self, path: str, params: Mapping[str, str]) -> str:
         """`path` with `params`; without `$select` where the URL would be too long: then all
@@ -184,7 +184,7 @@ class ODataClient:
 
         Raises Unsupported where the service takes no `$batch`, and nothing was done.
         """
-        size = self._limits.batch
+        size = self._limits.max_batch_requests
         if changeset and len(requests) > size:
             raise Rejected(
                 "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"

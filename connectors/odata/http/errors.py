@@ -20,5 +20,5 @@ def oversized_response(place: str, why: AnswerTooLarge, *, writes: bool) -> Brid
         return OutcomeUnknown(f"{place}: {size}; whether it was done is unknown")
     return ConfigurationError(
         f"{place}: {size}: the service gives all rows at once, or very large ones; let it page, or "
-        "ask for fewer (`page`, `batch`, `read_keys` under `capture:`)"
+        "ask for fewer (`page`, `max_batch_requests`, `max_keys_per_read` under `capture:`)"
     )

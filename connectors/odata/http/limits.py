@@ -18,7 +18,7 @@ class HttpLimits(BaseModel):
     timeout: float = Field(
         default=30, gt=0, le=600, description="Seconds that an answer is waited for."
     )
-    settle: float | None = Field(
+    in_doubt_timeout: float | None = Field(
         default=None,
         ge=0,
         le=3600,
@@ -26,23 +26,24 @@ class HttpLimits(BaseModel):
         "will: at least as long as the service, and what stands before it, may work on a request. "
         "Default: twice `timeout`, and at least 120.",
     )
-    url_length: int = Field(
+    max_url_length: int = Field(
         default=2000, ge=200, le=100_000, description="Characters that a URL may have at most."
     )
-    batch: int = Field(
+    max_batch_requests: int = Field(
         default=100, ge=1, le=10_000, description="Requests that a $batch may hold at most."
     )
-    read_keys: int = Field(
+    max_keys_per_read: int = Field(
         default=1000, ge=1, le=100_000, description="Keys that one lookup may carry at most."
     )
 
     @property
-    def settling(self) -> float:
-        """`settle`, or what it is where nothing is said: a service is thought to work on a request
-        for as long as its answer is waited for, and servers give up after two minutes or less in
-        most cases.
+    def effective_in_doubt_timeout(self) -> float:
+        """`in_doubt_timeout`, or its default: a service is thought to work on a request for as long as
+        its answer is waited for, and most servers give up after two minutes or less.
         """
-        return max(MIN_IN_DOUBT_S, 2 * self.timeout) if self.settle is None else self.settle
+        if self.in_doubt_timeout is not None:
+            return self.in_doubt_timeout
+        return max(MIN_IN_DOUBT_S, 2 * self.timeout)
 
 
 def limits_of(options: Any) -> HttpLimits:

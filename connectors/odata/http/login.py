@@ -85,16 +85,6 @@ class ODataLogin(BaseModel):
     oauth2: OAuth2 | None = Field(default=None, description="OAuth2 client credentials.")
     api_key: ApiKeyLogin | None = Field(default=None, description="A key in a header.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, data: Any) -> Any:
-        files = {"ca", "certificate", "key", "key_password"}
-        if isinstance(data, dict) and (names := sorted(files & data.keys())):
-            raise ValueError(
-                f"{', '.join(names)}: a section of its own by now, `tls:` beside `login:`"
-            )
-        return data
-
     @model_validator(mode="after")
     def _one_way(self) -> ODataLogin:
         ways = [name for name in ("user", "oauth2", "api_key") if getattr(self, name) is not None]

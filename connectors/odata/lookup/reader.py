@@ -82,7 +82,7 @@ class ODataReader:
     @property
     def max_keys(self) -> int:
         """How many keys one lookup may carry."""
-        return self._limits.read_keys
+        return self._limits.max_keys_per_read
 
     async def fetch(
         self,

@@ -154,7 +154,7 @@ class TrytonSource:
         if complete:
             # A clock that was set back is noticed before what it wrote since is older than the overlap.
             overlap = self._options.overlap
-            self._next_complete_poll = after + min(self._options.overlap_every, overlap / 2)
+            self._next_complete_poll = after + min(self._options.overlap_interval, overlap / 2)
 
     def _dependents(self) -> Mapping[str, set[str]]:
         """The models whose deletions matter, each with the captured models that may lose rows by them:

@@ -61,12 +61,12 @@ class TrytonWriter:
         self._ready = False
 
     @property
-    def settle(self) -> float:
-        """As `bridge.connector.Writer.settle`: a call that nobody listens to any more may still wait
+    def in_doubt_timeout(self) -> float:
+        """As `bridge.connector.Writer.in_doubt_timeout`: a call that nobody listens to any more may still wait
         for a row that another transaction holds.
         """
         options = self._client.options
-        return options.overlap if options.settle is None else options.settle
+        return options.overlap if options.in_doubt_timeout is None else options.in_doubt_timeout
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`: logs in; later, whether the ERP answers. What was

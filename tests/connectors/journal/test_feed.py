@@ -46,7 +46,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def begun(legacy: Legacy, after: bytes | None = None, **options: int) -> Source:
-    system = legacy.system("t", **{"forget_ms": 0, **options})
+    system = legacy.system("t", **{"purge_after_ms": 0, **options})
     await connector.setup(system)
     source = await connector.source(system)
     await source.open(after)
@@ -409,7 +409,7 @@ async def test_a_journal_and_a_checkpoint_of_an_earlier_version_are_continued(
     legacy.run("INSERT INTO t VALUES (1, 1)", "DELETE FROM bridge_journal")
     legacy.run("UPDATE bridge_journal_state SET confirmed = 1")
     ((incarnation,),) = legacy.rows("SELECT incarnation FROM bridge_journal_state")
-    system = legacy.system("t", forget_ms=0)
+    system = legacy.system("t", purge_after_ms=0)
     source = await connector.source(system)
     await source.open(json.dumps([incarnation, [1], [1]]).encode())
     legacy.run("INSERT INTO t VALUES (2, 1)", "REPLACE INTO t VALUES (2, 2)")

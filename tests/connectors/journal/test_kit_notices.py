@@ -44,7 +44,7 @@ from tests.connectors.journal.unledgered import Unledgered, UnledgeredWriter
 def source_of(made: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
     class Broken(JournalConnector):
         async def source(self, system: System) -> Source:
-            return made(system, dialect_for(system), forget_seconds=0)
+            return made(system, dialect_for(system), purge_after_seconds=0)
 
     return lambda _: Broken()
 

@@ -75,7 +75,7 @@ async def test_acknowledged_rows_are_deleted_but_for_the_last_and_only_these(
     legacy: Legacy,
 ) -> None:
     legacy.run(TABLE)
-    source = await opened(legacy.system("t", forget_rows=3, forget_ms=0))
+    source = await opened(legacy.system("t", purge_batch_rows=3, purge_after_ms=0))
     for number in range(10):
         legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
     batch = await source.read(7, 0)
@@ -106,7 +106,7 @@ async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
     legacy: Legacy,
 ) -> None:
     legacy.run(TABLE)
-    source = await opened(legacy.system("t", forget_rows=500, forget_ms=0))
+    source = await opened(legacy.system("t", purge_batch_rows=500, purge_after_ms=0))
     legacy.run(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
         "INSERT INTO t SELECT i, i FROM n"
@@ -139,7 +139,7 @@ async def test_a_database_locked_by_the_legacy_program_delays_the_clean_up_and_n
 ) -> None:
     monkeypatch.setattr("connectors.sql.engine.BUSY_SECONDS", 0.05)
     legacy.run(TABLE)
-    source = await opened(legacy.system("t", forget_ms=0))
+    source = await opened(legacy.system("t", purge_after_ms=0))
     legacy.run("INSERT INTO t VALUES (0, 1)", "INSERT INTO t VALUES (1, 1)")
     batch = await source.read(10, 0)
     legacy.run("BEGIN IMMEDIATE")
@@ -241,7 +241,7 @@ async def test_an_acknowledgement_of_many_rows_lets_capture_go_on_and_the_next_o
         return now
 
     source = JournalSource(
-        system, dialect_for(system), forget_rows=10, forget_seconds=3600, monotonic=clock
+        system, dialect_for(system), purge_batch_rows=10, purge_after_seconds=3600, monotonic=clock
     )
     await source.open(None)
     now = 10_000.0
@@ -268,7 +268,7 @@ async def test_an_acknowledgement_that_a_power_failure_undid_is_no_lost_history(
 ) -> None:
     """The change at the log's checkpoint is still the same."""
     legacy.run(TABLE)
-    source = await opened(legacy.system("t", forget_ms=0))
+    source = await opened(legacy.system("t", purge_after_ms=0))
     for number in range(3):
         legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
         await source.ack((await source.read(10, 0)).checkpoint)
@@ -340,7 +340,7 @@ class TestHistory:
         self, legacy: Legacy
     ) -> None:
         legacy.run(TABLE)
-        source = await opened(legacy.system("t", forget_ms=0))
+        source = await opened(legacy.system("t", purge_after_ms=0))
         early = (await source.read(10, 0)).checkpoint
         legacy.run("INSERT INTO t VALUES (1, 1)")
         await source.ack((await source.read(10, 0)).checkpoint)
@@ -373,7 +373,7 @@ class TestHistory:
         self, legacy: Legacy, tmp_path: Path, writes_after_restore: int
     ) -> None:
         legacy.run(TABLE)
-        source = await opened(legacy.system("t", forget_ms=0))
+        source = await opened(legacy.system("t", purge_after_ms=0))
         copy = tmp_path / "backup.db"
         with sqlite3.connect(copy) as backup:
             legacy.db.backup(backup)
@@ -505,7 +505,7 @@ async def test_everything_that_other_processes_commit_meanwhile_is_told(
 ) -> None:
     """In rollback-journal mode readers and writers shut each other out; it must still work."""
     legacy.run(f"PRAGMA journal_mode = {mode}", TABLE)
-    source = await opened(legacy.system("t", forget_ms=0, forget_rows=20))
+    source = await opened(legacy.system("t", purge_after_ms=0, purge_batch_rows=20))
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, str(legacy.path), "300", stderr=subprocess.PIPE
     )

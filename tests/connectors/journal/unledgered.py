@@ -22,7 +22,7 @@ from connectors.sql.rows import Tables
 class UnledgeredWriter:
     """Each effect is a transaction of its own, of which nothing but the effect remains."""
 
-    settle = 0.0
+    in_doubt_timeout = 0.0
 
     def __init__(self, system: System) -> None:
         self._engine = make_engine(system)

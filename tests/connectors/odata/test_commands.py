@@ -50,7 +50,7 @@ async def serving(
     folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 60
 ) -> AsyncIterator[Desk]:
     """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
-    of = system(url, options={"timeout": timeout, "settle": SETTLE})
+    of = system(url, options={"timeout": timeout, "in_doubt_timeout": SETTLE})
     sleep = settling(settled)
     async with desk(folder, SPEC, ODataWriter(of), await tables(of), sleep) as here:
         yield here

@@ -29,7 +29,7 @@ METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/o
 <Annotation Term="Org.OData.Capabilities.V1.SortRestrictions"><Record>
 <PropertyValue Property="Sortable" Bool="false"/></Record></Annotation>
 </EntitySet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"""
-LISTED: dict[str, Any] = {"sets": {"Things": {"means": "listing"}}}
+LISTED: dict[str, Any] = {"sets": {"Things": {"change_detection": "listing"}}}
 EXPIRED = pytest.mark.parametrize("status", [410, 404])
 
 

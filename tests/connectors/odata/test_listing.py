@@ -47,7 +47,7 @@ async def test_a_set_of_more_rows_than_are_remembered_is_left_to_comparisons_wit
 ) -> None:
     """Without that, each look would tell all of its rows."""
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(7)))
-    async with polling(cap.url, "Plains", page=3, listing=5) as polls:
+    async with polling(cap.url, "Plains", page=3, max_listed_rows=5) as polls:
         assert isinstance(polls.poller, ListingPoller)
         assert not polls.poller.whole
         polls.asks.asked.clear()
@@ -58,7 +58,7 @@ async def test_a_set_of_more_rows_than_are_remembered_is_left_to_comparisons_wit
 
 async def test_a_set_that_grows_beyond_what_is_remembered_tells_nothing_gone(cap: Cap) -> None:
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4)))
-    async with polling(cap.url, "Plains", page=3, listing=5) as polls:
+    async with polling(cap.url, "Plains", page=3, max_listed_rows=5) as polls:
         cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4, 9)))
         told = await polls.poll()
         assert {op for op, _, _ in told} == {"create"}
@@ -149,4 +149,4 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
 def test_defaults_are_what_the_documentation_says() -> None:
     options = ODataOptions()
     assert (options.poll, options.overlap, options.reconcile) == (5, 30, 600)
-    assert (options.page, options.listing) == (1000, 100_000)
+    assert (options.page, options.max_listed_rows) == (1000, 100_000)

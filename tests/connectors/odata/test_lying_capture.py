@@ -295,8 +295,8 @@ async def test_a_first_row_is_noticed_though_the_service_knows_no_ne_null() -> N
 
 async def test_what_a_set_says_of_its_means_holds_against_a_lie() -> None:
     async with lying("order") as service:
-        told = Told(service, "Suites", sets={"Suites": {"means": "changed"}})
-        with pytest.raises(Exception, match="say `means: listing`"):
+        told = Told(service, "Suites", sets={"Suites": {"change_detection": "changed"}})
+        with pytest.raises(Exception, match="say `change_detection: listing`"):
             await told.open()
         await told.close()
 

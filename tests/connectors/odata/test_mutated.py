@@ -103,7 +103,7 @@ def test_a_page_has_rows_and_links_or_is_none(body: Any) -> None:
         assert all(link is None or isinstance(link, str) for link in found[1:])
 
 
-SETS = {"Products": {"means": "listing"}}
+SETS = {"Products": {"change_detection": "listing"}}
 Question = Callable[[str], Awaitable[Any]]
 
 
@@ -193,8 +193,8 @@ TWO = "PATCH Orders(:key) note='a'; PATCH Orders(:other) note='b'"
 QUESTIONS: dict[str, tuple[str, Question]] = {
     "page": ("v4", reading("Orders", ["ID"], IDS)),
     "page v2": ("v2", reading("Orders", ["ID"], IDS)),
-    "json batch": ("v4", reading("Orders", ["ID"], IDS, url_length=250)),
-    "multipart batch": ("v2", reading("Orders", ["ID"], IDS, url_length=300)),
+    "json batch": ("v4", reading("Orders", ["ID"], IDS, max_url_length=250)),
+    "multipart batch": ("v2", reading("Orders", ["ID"], IDS, max_url_length=300)),
     "all": ("v4", reading("Products", [], [])),
     "chunk": ("v4", chunks("Orders")),
     "chunk v2": ("v2", chunks("Lines")),

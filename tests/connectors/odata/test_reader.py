@@ -136,7 +136,7 @@ async def test_reads_of_a_service_with_json_of_its_own_are_the_same(odatapy: Oda
             client.post("Orders", json=row).raise_for_status()
     reader = ODataReader(
         replace(
-            system(odatapy.url, options={"url_length": 300}),
+            system(odatapy.url, options={"max_url_length": 300}),
             tables=(TableUse("Orders", (), ("ID", "status", "price")),),
         )
     )
@@ -239,7 +239,7 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
 async def test_no_url_is_too_long_because_of_its_many_columns(cap: Cap, version: str) -> None:
     """Naming columns saves bytes; without them all come, and those that nobody wants are left alone."""
     cap.fill(orders=30, lines=1)
-    of = system(url_of(cap, version), options={"url_length": 200})
+    of = system(url_of(cap, version), options={"max_url_length": 200})
     reader = ODataReader(of)
     writer, snapshot = ODataWriter(of), ODataSnapshot(of)
     source = ODataSource(of)

@@ -158,7 +158,7 @@ def _cut(answer: Any, path: str) -> Any:
 async def captured(service: RefusingService, table: str, **options: Any) -> tuple[str, list[Any]]:
     """By what means a set is captured, and what a change of each row tells."""
     system = system_of(service, table, **options)
-    means = (await connector.means(system))[table]
+    means = (await connector.describe_change_detection(system))[table]
     source = ODataSource(system)
     names = [*SETS[table], CHANGED]
     try:

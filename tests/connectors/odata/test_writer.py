@@ -412,21 +412,21 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
 
 
 @pytest.mark.parametrize(
-    ("options", "settle"),
+    ("options", "in_doubt_timeout"),
     [
         ({}, 120),
         ({"timeout": 5}, 120),
         ({"timeout": 300}, 600),
-        ({"timeout": 300, "settle": 2}, 2),
-        ({"settle": 0}, 0),
+        ({"timeout": 300, "in_doubt_timeout": 2}, 2),
+        ({"in_doubt_timeout": 0}, 0),
     ],
 )
 async def test_a_service_is_given_at_least_the_time_that_servers_take(
-    options: dict[str, float], settle: float
+    options: dict[str, float], in_doubt_timeout: float
 ) -> None:
     """Asked too early whether a command has happened, it says no, and gets it twice."""
     writer = ODataWriter(system("http://127.0.0.1:1/", options=options))
-    assert writer.settle == settle
+    assert writer.in_doubt_timeout == in_doubt_timeout
     await writer.close()
 
 
@@ -435,11 +435,11 @@ async def test_check_tells_of_a_settling_time_in_which_nobody_may_answer(cap: Ca
 
     async def told(commands: bool, **options: float) -> list[tuple[str, bool]]:
         found = await connector.check(replace(system(cap.url, options=options), commands=commands))
-        return [(one.what, one.fatal) for one in found if "settle" in one.what]
+        return [(one.what, one.fatal) for one in found if "in_doubt_timeout" in one.what]
 
-    [(what, fatal)] = await told(True, settle=2)
-    assert "`settle` (2 s) is shorter than `timeout` (30 s)" in what
+    [(what, fatal)] = await told(True, in_doubt_timeout=2)
+    assert "`in_doubt_timeout` (2 s) is shorter than `timeout` (30 s)" in what
     assert not fatal
     assert await told(True) == []
-    assert await told(True, settle=2, timeout=2) == []
-    assert await told(False, settle=2) == []
+    assert await told(True, in_doubt_timeout=2, timeout=2) == []
+    assert await told(False, in_doubt_timeout=2) == []

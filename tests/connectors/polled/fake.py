@@ -270,14 +270,14 @@ class PolledConnector:
     login: type[BaseModel] | None = Login
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(positions="counted", deletes="compared", snapshot=True, read=True)
+        return Capabilities(positions="assigned", deletes="reconciled", snapshot=True, read=True)
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         return {
             use.table: shape_of(use.table, table_of(system, use.table)) for use in system.tables
         }
 
-    async def means(self, system: System) -> Mapping[str, str]:
+    async def describe_change_detection(self, system: System) -> Mapping[str, str]:
         every = _options(system).compare
         told = f"{STAMP} with 0.2 s overlap, deletions by key listing every {every} s"
         return {use.table: told for use in system.tables}

@@ -26,7 +26,7 @@ from tests.services.tryton import PASSWORD, Tryton
 QUICK = {
     "poll": 0.15,
     "overlap": 5,
-    "overlap_every": 0,
+    "overlap_interval": 0,
     "reconcile": 0.6,
 }
 

@@ -20,7 +20,7 @@ async def told(url: str, *uses: TableUse, **options: object) -> list[Finding]:
 
 async def test_nothing_is_wrong_where_everything_can_be_read(tryton: Tryton) -> None:
     assert await told(tryton.url) == []
-    means = await connector.means(system(tryton.url))
+    means = await connector.describe_change_detection(system(tryton.url))
     assert means["sale.sale"] == (
         "create_date and write_date with 300 s overlap, every 2 s; deletions as ir.model.log tells, "
         "and by comparing ids every 600 s"
@@ -54,7 +54,7 @@ async def test_what_the_user_may_not_read_is_told_with_the_way_out(tryton: Tryto
     [log] = await told(tryton.url_of(CLERK))
     assert "may not read ir.model.log, so deletions are only found by comparing ids" in log.what
     assert (log.fatal, "an administrator of Tryton" in log.fix) == (False, True)
-    means = await connector.means(system(tryton.url_of(CLERK)))
+    means = await connector.describe_change_detection(system(tryton.url_of(CLERK)))
     assert means["sale.sale"].endswith("deletions by comparing ids every 600 s")
     sale, *_ = await told(tryton.url_of(OUTSIDER), TableUse("sale.sale"))
     assert 'You are not allowed to access "Sale"' in sale.what

@@ -58,7 +58,7 @@ class Bridge:
             "connector: tryton",
             f"url: {erp.address}/erp",
             f'login: {{user: {user}, password: "${{env:ERP_PASSWORD}}"}}',
-            f"capture: {{poll: 0.2, overlap: {overlap}, overlap_every: 2,",
+            f"capture: {{poll: 0.2, overlap: {overlap}, overlap_interval: 2,",
             "  reconcile: 12, page: 20}",
             "entities:",
         ]

@@ -30,7 +30,7 @@ from tests.services.tryton import Tryton
 SEEDS = int(os.environ.get("BRIDGE_TEST_MUTATIONS", "8"))
 """How many wrong answers each kind of question gets."""
 ORDER = (TableUse("kit.order"),)
-FAST = {"timeout": 2, "poll": 0.05, "reconcile": 0.05, "overlap_every": 0}
+FAST = {"timeout": 2, "poll": 0.05, "reconcile": 0.05, "overlap_interval": 0}
 Question = Callable[[str], Awaitable[Any]]
 
 

@@ -25,7 +25,7 @@ from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import Rpc
 
 ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
-OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_every": 0}
+OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_interval": 0}
 PATIENCE = 90.0
 
 
@@ -130,7 +130,7 @@ async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_loo
     tryton: Tryton,
 ) -> None:
     first, second = order(tryton), order(tryton)
-    of = erp(tryton, overlap_every=2)
+    of = erp(tryton, overlap_interval=2)
     async with following(of) as follow:
         await follow.looked()
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"

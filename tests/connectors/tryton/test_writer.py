@@ -482,8 +482,8 @@ async def test_what_the_erps_database_took_back_did_not_happen_and_what_it_lost_
 
 
 def test_an_answer_that_was_lost_is_waited_for_as_long_as_a_transaction_may_last() -> None:
-    for options, seconds in (({}, 300), ({"overlap": 900}, 900), ({"settle": 5}, 5)):
-        assert TrytonWriter(system("http://a:b@erp/x", options=options)).settle == seconds
+    for options, seconds in (({}, 300), ({"overlap": 900}, 900), ({"in_doubt_timeout": 5}, 5)):
+        assert TrytonWriter(system("http://a:b@erp/x", options=options)).in_doubt_timeout == seconds
 
 
 @pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])

@@ -208,7 +208,7 @@ class ChangedPoller:
     def _mismatch(self, fault: str) -> AnswerMismatch:
         return AnswerMismatch(
             f"entity set {self.table.name!r}: its changes can't be asked for by {self._moment.name}: "
-            f"{fault}; say `means: listing` for it under capture.sets, or have the service heed "
+            f"{fault}; say `change_detection: listing` for it under capture.sets, or have the service heed "
             "`$filter` and `$orderby`"
         )
 

@@ -88,8 +88,8 @@ class DeltaPoller:
     def _lead_on(self, followed: FollowedLinks, link: str) -> None:
         if not followed.lead_on(link):
             raise AnswerMismatch(
-                f"entity set {self.table.name!r}: the links to its changes lead in a circle; say `means: "
-                "changed` or `means: listing` for it under capture.sets, or correct the service"
+                f"entity set {self.table.name!r}: the links to its changes lead in a circle; say `change_detection: "
+                "changed` or `change_detection: listing` for it under capture.sets, or correct the service"
             )
 
     def _keys(self, page: EntityPage) -> set[bytes]:
@@ -136,7 +136,7 @@ class DeltaPoller:
             raise Rejected(
                 "no_tracking",
                 f"entity set {self.table.name!r}: the service tracks no changes of it any more "
-                f"({why}); say `means: changed` or `means: listing` for it under capture.sets",
+                f"({why}); say `change_detection: changed` or `change_detection: listing` for it under capture.sets",
             ) from None
         self._following = self._link
         return PollPage([], more=False, stale=f"its delta link is not accepted any more: {why}")

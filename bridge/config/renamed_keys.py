@@ -1,0 +1,60 @@
+"""Keys of the files that have another name by now, in one table. An old one is an error that names
+the new one: nothing is read under two names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from bridge.config.document import Path_
+
+
+class RenamedKey(NamedTuple):
+    """One row of the table.
+
+    old: where the key stood, in the file that holds it; `*` is any one key.
+    new: its name now, beside where it stood.
+    section: the section that holds it now, when it moved; "" where it only has another name.
+    """
+
+    old: tuple[str, ...]
+    new: str
+    section: str = ""
+
+
+RENAMED_KEYS: Final = (
+    RenamedKey(("capture", "sets", "*", "means"), "change_detection"),
+    RenamedKey(("capture", "settle"), "in_doubt_timeout"),
+    RenamedKey(("capture", "listing"), "max_listed_rows"),
+    RenamedKey(("capture", "batch"), "max_batch_requests"),
+    RenamedKey(("capture", "read_keys"), "max_keys_per_read"),
+    RenamedKey(("capture", "url_length"), "max_url_length"),
+    RenamedKey(("capture", "overlap_every"), "overlap_interval"),
+    RenamedKey(("capture", "forget_rows"), "purge_batch_rows"),
+    RenamedKey(("capture", "forget_ms"), "purge_after_ms"),
+    RenamedKey(("login", "ca"), "ca", "`tls:` beside `login:`"),
+    RenamedKey(("login", "certificate"), "certificate", "`tls:` beside `login:`"),
+    RenamedKey(("login", "key"), "key", "`tls:` beside `login:`"),
+    RenamedKey(("login", "key_password"), "key_password", "`tls:` beside `login:`"),
+    RenamedKey(("log", "kafka", "registry", "ca"), "ca", "`tls:` under `registry:`"),
+)
+
+
+def renamed_key(path: Path_, is_key: Callable[[Path_], bool]) -> str | None:
+    """What to write in place of the unknown key at `path`, as a hint; None where it was never one.
+    Pure.
+
+    `is_key` says whether the file's model has a key: connectors share option names, and only the one
+    that knows the new name has renamed the old one.
+    """
+    for row in RENAMED_KEYS:
+        if len(row.old) != len(path) or not all(
+            pattern in {"*", part} for pattern, part in zip(row.old, path, strict=True)
+        ):
+            continue
+        if row.section:
+            return f"it is {row.new!r} of {row.section} now"
+        if is_key((*path[:-1], row.new)):
+            return f"it is called {row.new!r} now"
+    return None

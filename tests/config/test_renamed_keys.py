@@ -1,0 +1,66 @@
+"""A key that has another name by now is an error that names the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.config import ConfigProblems, load
+from bridge.config.options import login, options
+from bridge.config.renamed_keys import RENAMED_KEYS, RenamedKey
+from bridge.wiring.connectors import connector_names, load_connector
+from tests.config.files import BRIDGE, ENVIRON, SYSTEM, write
+
+CONNECTORS = sorted(set(connector_names()) & {"journal", "odata", "postgres", "tryton"})
+
+
+def problems_of(folder: Path, path: tuple[str, ...], value: Any, connector: str) -> str:
+    """What is said of a key at `path` of the file that has it; "" for a right one."""
+    section: Any = value
+    for key in reversed(path[1:]):
+        section = {key.replace("*", "orders"): section}
+    bridge: Mapping[str, Any] = BRIDGE
+    system: Mapping[str, Any] = {**SYSTEM, "connector": connector, "capture": {}}
+    if path[0] == "log":
+        section["kafka"]["servers"] = ["k1:9092"]
+        section["kafka"]["registry"]["url"] = "https://registry/apis"
+        bridge = {**BRIDGE, "log": section}
+    else:
+        system = {**system, path[0]: section}
+    try:
+        config = load(write(folder, bridge, system), ENVIRON).systems[0]
+        loaded = load_connector(config)
+        options(config, loaded.options, ENVIRON)
+        login(config, getattr(loaded, "login", None), ENVIRON)
+    except ConfigProblems as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("row", RENAMED_KEYS, ids=lambda row: ".".join(row.old))
+def test_an_old_key_is_refused_with_the_new_one(tmp_path: Path, row: RenamedKey) -> None:
+    value = "${env:MASK}"  # or it would be a secret in clear
+    texts = [problems_of(tmp_path, row.old, value, connector) for connector in CONNECTORS]
+    expected = row.section or f"it is called {row.new!r} now"
+    assert any(f"{row.old[-1]!r} is not known here" in text and expected in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in RENAMED_KEYS if not row.section], ids=lambda row: row.new
+)
+def test_only_a_connector_that_knows_the_new_key_names_it(tmp_path: Path, row: RenamedKey) -> None:
+    hint = f"it is called {row.new!r} now"
+    for connector in CONNECTORS:
+        knows_new = "is not known here" not in problems_of(
+            tmp_path, (*row.old[:-1], row.new), "x", connector
+        )
+        assert (hint in problems_of(tmp_path, row.old, "x", connector)) == knows_new, connector
+
+
+def test_a_renamed_key_is_written_under_its_new_name(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, ("capture", "in_doubt_timeout"), 300, "odata") == ""
+    path = ("capture", "sets", "*", "change_detection")
+    assert problems_of(tmp_path, path, "listing", "odata") == ""
