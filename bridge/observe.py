@@ -81,7 +81,7 @@ class EntityPaused:
 
 @dataclass(frozen=True, slots=True)
 class EntityState:
-    """`troubled`: one entity can't be captured for now, and goes on by itself once it can be;
+    """`unavailable`: one entity can't be captured for now, and goes on by itself once it can be;
     `captured`: it is again, also one that was paused. The others go on.
     """
 

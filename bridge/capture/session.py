@@ -196,7 +196,7 @@ class CaptureSession:
             return
         for name in {**before, **found}:
             if found.get(name) != before.get(name):
-                what = "troubled" if name in found else "captured"
+                what = "unavailable" if name in found else "captured"
                 qualified = self.entities[name].spec.qualified
                 self.wires.observer(EntityState(qualified, what, found.get(name, "")))
         self.pulse.reported_at = 0

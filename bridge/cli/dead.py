@@ -104,7 +104,7 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
         found = await _letter(bridge, wanted)
         carried = await _carried(bridge, found)
         row = {**_row(found), **await _subject(KeyNames(bridge), found, carried)}
-        row["carried"] = carried
+        row["payload"] = carried
         if as_json:
             print_json(row)
         else:
@@ -200,7 +200,7 @@ def _row(found: Decoded) -> dict[str, Any]:
     row = found.row()
     # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
     meant = {name: getattr(found.fixed, name) for name in ("topic", "partition", "offset")}
-    return {"letter": _number(found), **row, "kind": row.pop("what"), **meant}
+    return {"letter": _number(found), **row, "kind": row.pop("letter_kind"), **meant}
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

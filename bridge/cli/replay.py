@@ -230,7 +230,7 @@ def _report(
             "name": called,
             "replayed": not dry_run,
             "scanned": done.scanned,
-            "picked": done.picked,
+            "selected": done.picked,
             "by_op": dict(done.by_op),
             "unreadable": done.unreadable,
             "incomplete": done.incomplete or None,

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.observe import EntityState, HandlerFailed, Notice, PartState, SourceState, Throttled
 from bridge.retry_reports import RepeatedFailure, RetryReports
 
-_FAILING = frozenset({"retrying", "troubled"})
+_FAILING = frozenset({"retrying", "unavailable"})
 _FINAL = frozenset({"failed", "stopped"})
 _BETWEEN_TRIES = "starting"
 

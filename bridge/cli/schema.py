@@ -174,7 +174,7 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
                         "entity": name,
                         "field": step.field,
                         "columns": step.names,
-                        "wires": step.wires,
+                        "wire_formats": step.wires,
                         "transforms": [
                             [part.name, *map(str, part.args)] for part in step.transforms
                         ],
@@ -201,12 +201,12 @@ def topics(*, topic: str | None, as_json: bool) -> None:
         rows = [
             {
                 "topic": name,
-                "holds": kind,
+                "record": kind,
                 "fields": [field["name"] for field in json.loads(schema_texts(kind)[1])["fields"]],
             }
             for name, kind in by_topic.items()
         ]
-        print_rows(rows, ("topic", "holds", "fields"), as_json=as_json)
+        print_rows(rows, ("topic", "record", "fields"), as_json=as_json)
         return
     kind = by_topic.get(topic) or by_topic.get(topic.rpartition(".")[2])
     if kind is None:

@@ -119,7 +119,7 @@ def command(
         if not wait or asked.action in ("cancel", "accept_loss"):
             if as_json:
                 print_json(
-                    {"id": asked.id, "system": system, "entity": entity, "asked": asked.action}
+                    {"id": asked.id, "system": system, "entity": entity, "action": asked.action}
                 )
             return 0
         expected = 1 if entity else len(bridge.systems[system].spec.entities)

@@ -86,7 +86,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
                     "bridge": bridge.name,
                     "log": bridge.log.name,
                     "problems": problems,
-                    "runs": forms,
+                    "implementations": forms,
                 }
             )
             _print_json(systems, groups)
@@ -192,7 +192,7 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "connector": connector.name,
         "url": config.shown_url,
         "capabilities": dataclasses.asdict(connector.capabilities()),
-        "can": words(connector.capabilities()),
+        "capability_phrases": words(connector.capabilities()),
         "entities": len(bridge.systems[name].spec.entities),
         "state": "never captured",
         "healthy": None,
@@ -205,16 +205,16 @@ def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> di
         "healthy": not stalls,
         "stalls": [stall_row(stall, now) for stall in stalls],
         "reason": status.reason,
-        "age_seconds": status.age(now),
-        "behind_seconds": status.lag(now),
+        "progress_age_seconds": status.age(now),
+        "lag_seconds": status.lag(now),
         "lag_bytes": status.lag_bytes,
         "position": status.position,
         "epoch": status.epoch,
         "changes": status.changes,
-        "dead": status.dead,
+        "dead_letters": status.dead,
         "paused": {entity: dict(why) for entity, why in status.paused.items()},
-        "troubles": dict(status.troubles),
-        "remarks": dict(status.remarks),
+        "unavailable": dict(status.troubles),
+        "degraded": dict(status.remarks),
         "snapshots": [dict(job) for job in status.snapshots],
         "instance": status.instance,
         "reported_at": datetime.fromtimestamp(status.at / 1_000_000, UTC),
@@ -271,12 +271,12 @@ def _print(
     rows = [
         {
             **row,
-            "age": _seconds(row.get("age_seconds")),
-            "behind": _seconds(row.get("behind_seconds")),
+            "age": _seconds(row.get("progress_age_seconds")),
+            "lag": _seconds(row.get("lag_seconds")),
         }
         for row in systems
     ]
-    columns = ("system", "connector", "state", "age", "behind", "changes")
+    columns = ("system", "connector", "state", "age", "lag", "changes")
     print_rows(rows, columns, as_json=False)
     for row in systems:
         _print_abilities(row)
@@ -310,7 +310,7 @@ async def _change_detection(bridge: Bridge, name: str) -> dict[str, Any]:
 
 
 def _print_abilities(row: Mapping[str, Any]) -> None:
-    click.echo(f"\n{row['system']}: {'; '.join(row['can'])}")
+    click.echo(f"\n{row['system']}: {'; '.join(row['capability_phrases'])}")
     for entity, phrase in row["change_detection"].items():
         click.echo(f"  {entity}: {phrase}")
     if why := row["change_detection_error"]:
@@ -337,10 +337,10 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         reason = why["reason"].removeprefix(f"{name}.{entity}: ")
         lasts = since(f"{name}.{entity}", why["reason"])
         click.echo(f"{name}.{entity} is paused{lasts}: {reason}")
-    for entity, why in row.get("troubles", {}).items():
+    for entity, why in row.get("unavailable", {}).items():
         lasts = since(f"{name}.{entity}", why)
         click.echo(f"{name}.{entity} can't be captured for now{lasts}: {why}")
-    for entity, why in row.get("remarks", {}).items():
+    for entity, why in row.get("degraded", {}).items():
         click.echo(f"{name}.{entity} is captured, but {why}")
     for job in row.get("snapshots", []):
         told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"

@@ -141,12 +141,12 @@ async def dead_letter_counts(
     topic = system_topic(bridge.name, DEAD)
     most = dict(counts.most_common(MAX_SOURCES))
     rows: list[dict[str, Any]] = [
-        {"topic": topic, "source": source, "letter": kind, "dead_letters": count}
+        {"topic": topic, "source": source, "letter_kind": kind, "dead_letters": count}
         for (source, kind), count in sorted(most.items())
     ]
     if others := counts.total() - sum(most.values()):
-        rows.append({"topic": topic, "source": OTHERS, "letter": None, "dead_letters": others})
-    total = {"topic": topic, "source": None, "letter": None, "dead_letters": counts.total()}
+        rows.append({"topic": topic, "source": OTHERS, "letter_kind": None, "dead_letters": others})
+    total = {"topic": topic, "source": None, "letter_kind": None, "dead_letters": counts.total()}
     return Counted((total, *rows), since)
 
 
@@ -246,7 +246,7 @@ def print_counts(commands: Counted, letters: Counted) -> None:
             click.echo(f"{row['command']} is held back ({since}): {row['held_back_reason']}")
     total, *sources = letters.rows or ({"dead_letters": 0},)
     title = f"dead letters: {total['dead_letters']}" if sources else "dead letters"
-    _print(title, letters, sources, ("source", "letter", "dead_letters"))
+    _print(title, letters, sources, ("source", "letter_kind", "dead_letters"))
 
 
 def _print(

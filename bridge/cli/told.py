@@ -54,7 +54,7 @@ _WARN = (
     HandlerFailed,
     Throttled,
 )
-_WARN_STATES = frozenset({"retrying", "failed", "troubled"})
+_WARN_STATES = frozenset({"retrying", "failed", "unavailable"})
 _COMMAND_ENDS = frozenset({State.SUCCEEDED, State.CANCELLED, State.AWAITING_APPROVAL})
 _COMMAND_FAULTS = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.UNKNOWN})
 
@@ -86,7 +86,14 @@ def refused(error: BridgeError) -> None:
     log = line_logger(as_json=True)
     if isinstance(error, ConfigProblems):
         for problem in error.problems:
-            log.error("configuration", **asdict(problem))
+            log.error(
+                "configuration",
+                file=problem.file,
+                line=problem.line,
+                key=problem.where,
+                message=problem.what,
+                hint=problem.hint,
+            )
     else:
         log.error("refused", reason=str(error))
 

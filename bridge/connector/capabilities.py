@@ -10,14 +10,14 @@ from typing import Literal
 class Capabilities:
     """What a connector offers; shown by `bridgectl status`, tested by the suite.
 
-    before: whether updates and deletes carry the whole old row (`table`: as each table is set up).
-    every_change: whether every intermediate change is told, in commit order a key. Without it: for
+    before: whether updates and deletes carry the whole old row (`per_table`: as each table is set up).
+    every_change: whether every intermediate change is emitted, in commit order per key. Without it: for
     each key a part of its true states, in their order, that ends with the last one.
     transactions: whether changes carry their transaction and commit time.
-    positions: `source` where changes carry their commit position (`Transaction.commit`), `counted`
-    where that is 0 and capture counts.
-    deletes: `told` by the source as they happen; `compared`: found by comparing keys whenever the
-    source says so (`Stale`), so at an interval; `table`: the one or the other for each table.
+    positions: `source` where changes carry their commit position (`Transaction.commit`), `assigned`
+    where that is 0 and capture assigns one.
+    deletes: `streamed` by the source as they happen; `reconciled`: found by comparing keys whenever the
+    source says so (`Stale`), so at an interval; `per_table`: the one or the other for each table.
     snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
     visibility: reads tell which transactions they contain.
     markers: a command's id comes back with the change that it caused.

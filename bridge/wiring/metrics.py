@@ -72,26 +72,26 @@ class Metrics:
         )
         self._troubled = Gauge(
             "bridge_entity_unavailable",
-            "1 while the entity can't be captured",
+            "1 while the entity can't be captured for now",
             ["entity"],
             registry=registry,
         )
         self._handled = Histogram(
-            "bridge_handler_seconds",
-            "How long handlers took",
+            "bridge_handler_duration_seconds",
+            "Duration of each attempt of a handler",
             ["agent", "handler", "outcome"],
             buckets=HANDLER_BUCKETS_S,
             registry=registry,
         )
         self._blocks = Counter(
-            "bridge_handler_blocks_seconds",
-            "Seconds for which handlers kept their agent's event loop for themselves",
+            "bridge_handler_blocking_seconds",
+            "Seconds for which handlers blocked their agent's event loop",
             ["agent", "handler"],
             registry=registry,
         )
         self._waiting = Gauge(
             "bridge_handler_waiting_events",
-            "Events that handlers wait with for something that is away",
+            "Events whose handlers wait for something that is away",
             ["agent", "handler"],
             registry=registry,
         )
@@ -100,29 +100,35 @@ class Metrics:
             "bridge_queries", "Queries that reads became", ["entity"], registry=registry
         )
         self._held = Counter(
-            "bridge_held_back_seconds",
-            "Seconds for which systems asked to be left alone",
+            "bridge_throttled_seconds",
+            "Seconds for which reads were throttled because a system asked for it",
             ["system"],
             registry=registry,
         )
         self._moved = Counter(
-            "bridge_command_states", "Commands that reached a state", ["state"], registry=registry
+            "bridge_command_transitions",
+            "Commands that reached a state",
+            ["state"],
+            registry=registry,
         )
         self._held_commands = Gauge(
-            "bridge_held_declarations",
-            "Commands of a system's file that wait for a right or a table that a person has to give",
+            "bridge_commands_held_back",
+            "Declared commands held back until a person grants a right or creates a table",
             ["system"],
             registry=registry,
         )
         self._held_names: dict[str, set[str]] = {}
         self._withheld = Counter(
             "bridge_deletes_withheld",
-            "Deletes that a comparison didn't write, because the system has the rows or can't be asked",
+            "Deletes that a reconcile withheld, because the system has the rows or can't be asked",
             ["entity"],
             registry=registry,
         )
         self._confirmed = Counter(
-            "bridge_commands_confirmed", "Effects seen again", ["entity"], registry=registry
+            "bridge_commands_confirmed",
+            "Effects whose change came back through capture",
+            ["entity"],
+            registry=registry,
         )
 
     def declare(self, scope: RunScope) -> None:
@@ -182,7 +188,7 @@ class Metrics:
             case EntityPaused():
                 self._paused.labels(notice.entity).set(1)
             case EntityState():
-                self._troubled.labels(notice.entity).set(notice.state == "troubled")
+                self._troubled.labels(notice.entity).set(notice.state == "unavailable")
                 if notice.state == "captured":
                     self._paused.labels(notice.entity).set(0)
             case CommandsHeld():

@@ -90,7 +90,7 @@ def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service)
         # Commands that don't fit it either are faults of the file.
         wrong(erp, said, code=2)
     with place.running("--only", "capture") as run:
-        run.says(r"entity state: .*has no property 'name'.*entity=erp.customer state=troubled")
+        run.says(r"entity state: .*has no property 'name'.*entity=erp.customer state=unavailable")
         erp.until_products()
         erp.put("Products", "P2", name="Jug", stock=1)
         erp.until_products()

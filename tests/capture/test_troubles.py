@@ -118,7 +118,7 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Ri
         await until(lambda: not capture.pulse.troubles)
     states = [each for each in rig.notices if isinstance(each, EntityState)]
     assert [(each.entity, each.state) for each in states] == [
-        ("erp.u", "troubled"),
+        ("erp.u", "unavailable"),
         ("erp.u", "captured"),
     ]
     assert "there is no table 'u'" in states[0].reason

@@ -49,17 +49,17 @@ def finds(place: Place, mistake: Mistake) -> None:
     words = ("check", "--json", "--offline") if mistake.offline else ("check", "--json")
     answer = place.inside(*words)
     assert answer.code == mistake.code, answer
-    wrong = [row for row in answer.rows if row["weight"] != "ok"]
+    wrong = [row for row in answer.rows if row["severity"] != "ok"]
     said = " ".join(
-        f"{row['weight']} {row['place']}: {row['what']} ({row['hint']}) {row['fix']}"
+        f"{row['severity']} {row['location']}: {row['message']} ({row['hint']}) {row['fix']}"
         for row in wrong
     )
     for part in mistake.says:
         assert part in said, (part, answer)
     for row in wrong:
-        assert row["place"], row
+        assert row["location"], row
     # The way out: a hint, the statement itself, or a sentence that has it.
-    assert any(row["hint"] or row["fix"] or WAY_OUT.search(row["what"]) for row in wrong), wrong
+    assert any(row["hint"] or row["fix"] or WAY_OUT.search(row["message"]) for row in wrong), wrong
 
 
 def closed_port() -> int:

@@ -69,14 +69,14 @@ def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured
     for told in (checked.out, status.out):
         assert "every_change: no" in told
         assert "before: none" in told
-        assert "deletions are found by comparing keys" in told
-        assert "positions are counted by capture" in told
+        assert "deletes are found by comparing keys" in told
+        assert "positions are assigned by capture" in told
         assert "reads claim a time, not a position" in told
         assert "every_change: yes" not in told
         assert "no commands" in told
     (row,) = [one for one in place.call("status", "--json").rows if one["kind"] == "system"]
     assert row["change_detection"] == {"orders": phrase}
-    assert row["can"] == words(fake.connector.capabilities())
+    assert row["capability_phrases"] == words(fake.connector.capabilities())
     assert row["capabilities"]["deletes"] == "reconciled"
 
 
@@ -89,9 +89,9 @@ def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(place: P
 
 def test_each_capability_has_words() -> None:
     strong, weak = words(STRONG), words(fake.connector.capabilities())
-    assert "every change is told, in order (every_change: yes)" in strong
+    assert "every change is emitted, in order (every_change: yes)" in strong
     assert "changes name the command that caused them" in strong
-    assert not set(strong) & set(weak) - {"deletions are told as they happen"}
+    assert not set(strong) & set(weak) - {"deletes are streamed as they happen"}
     assert words(Capabilities(capture=False)) == [
         "changes aren't captured",
         "no reads",

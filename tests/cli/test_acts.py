@@ -107,10 +107,10 @@ def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
     words = ("replay", "sales_order", "--offset", "0", "--to", str(file), "--json")
     (first,) = lived.call(*words).rows
     lines = file.read_text().splitlines()
-    assert first["picked"] == len(lines) > 3
+    assert first["selected"] == len(lines) > 3
     assert {json.loads(line)["entity"] for line in lines} == {"erp.sales_order"}
     again = lived.call(*words)
-    assert (again.code, again.rows[0]["picked"]) == (3, 0)
+    assert (again.code, again.rows[0]["selected"]) == (3, 0)
     other = lived.call("replay", "sales_order", "--key", "4712", "--to", str(file))
     assert other.code == 1
     assert "use another name or file" in other.err

@@ -53,7 +53,7 @@ def writing(write: Callable[[int], None]) -> Iterator[None]:
 
 def findings(place: Place) -> set[str]:
     """What of a check isn't ok."""
-    return {row["what"] for row in place.call("check", "--json").rows if row["weight"] != "ok"}
+    return {row["message"] for row in place.call("check", "--json").rows if row["severity"] != "ok"}
 
 
 def look(place: Place, expected: set[str]) -> None:

@@ -39,21 +39,21 @@ def edit(place: Place, file: str, old: str, new: str) -> None:
 
 def wrong(place: Place, *words: str) -> list[dict[str, str]]:
     rows = place.call("check", "--json", *words).rows
-    return [row for row in rows if row["weight"] != "ok"]
+    return [row for row in rows if row["severity"] != "ok"]
 
 
 def test_all_is_well_after_setup(place: Place) -> None:
     place.call("setup", "erp", "--yes")
     checked = place.call("check", "--json")
     assert checked.code == 0
-    assert {row["weight"] for row in checked.rows} == {"ok"}
+    assert {row["severity"] for row in checked.rows} == {"ok"}
     assert not (place.folder / "var" / "bridge.db").exists()
 
 
 def test_what_a_system_lacks_comes_with_the_statements_that_make_it(place: Place) -> None:
     checked = place.call("check", "--json")
     assert checked.code == 1
-    missing = [row for row in checked.rows if row["setup"]]
+    missing = [row for row in checked.rows if row["setup_can_fix"]]
     assert any("CREATE TRIGGER" in row["fix"] for row in missing)
     assert "bridgectl setup erp --show" in place.call("check").out
     assert place.call("check", "--offline").code == 0
@@ -66,11 +66,11 @@ def test_every_problem_of_the_files_is_told_at_once(place: Place) -> None:
     checked = place.call("check", "--json", "--offline")
     assert checked.code == 2
     # A file whose shape is wrong is told first; what it means is asked of a file that has shape.
-    assert [row["place"] for row in checked.rows] == ["systems/erp.yaml:5"]
+    assert [row["location"] for row in checked.rows] == ["systems/erp.yaml:5"]
     edit(place, "systems/erp.yaml", "queries_per_second: many", "queries_per_second: 200")
     problems = wrong(place, "--offline")
     assert len(problems) == 2
-    assert all(row["place"].startswith("systems/erp.yaml:") for row in problems)
+    assert all(row["location"].startswith("systems/erp.yaml:") for row in problems)
 
 
 def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: Place) -> None:
@@ -81,7 +81,7 @@ def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: Plac
     edit(place, "systems/erp.yaml", "order_no:    {from: vbeln, zeros: 10}", twice)
     assert wrong(place, "--offline") == []
     (problem,) = wrong(place)
-    assert "field 'order_no' is used in the key" in problem["what"]
+    assert "field 'order_no' is used in the key" in problem["message"]
     assert place.call("check").code == 2
 
 
@@ -92,16 +92,17 @@ def test_statements_that_name_what_is_not_declared(place: Place) -> None:
     text = (place.folder / "systems" / "erp.yaml").read_text().splitlines()
     line = next(number for number, line in enumerate(text, 1) if ":raeson" in line)
     assert any(
-        ":raeson" in row["what"] and row["place"] == f"systems/erp.yaml:{line}" for row in problems
+        ":raeson" in row["message"] and row["location"] == f"systems/erp.yaml:{line}"
+        for row in problems
     )
-    assert any("'reason' isn't used" in row["what"] for row in problems)
+    assert any("'reason' isn't used" in row["message"] for row in problems)
 
 
 def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) -> None:
     agents = place.folder / "agents"
     (agents / "broken.py").write_text("from bridge import Agent\n\nagent = Agent('b'\n")
     (agents / "other.py").write_text("from nowhere import nothing\n")
-    told = [row["what"] for row in wrong(place, "--offline")]
+    told = [row["message"] for row in wrong(place, "--offline")]
     assert len(told) == 2
     assert any("broken.py:3" in what for what in told)
     assert any("other.py:1" in what for what in told)
@@ -110,7 +111,7 @@ def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) ->
         "from bridge import Agent\nagent = Agent('o')\n\n\n@agent.on('erp.invoice')\ndef f(event, ctx): ...\n"
     )
     (only,) = wrong(place, "--offline")
-    assert "erp.invoice" in only["what"]
+    assert "erp.invoice" in only["message"]
     assert place.call("check", "--offline").code == 2
 
 
@@ -153,7 +154,7 @@ def test_what_can_never_work_in_an_agent_is_found_in_its_declaration(
 ) -> None:
     with_agent(place, text)
     (problem,) = wrong(place, "--offline")
-    assert says in problem["what"]
+    assert says in problem["message"]
     assert place.call("check", "--offline").code == 2
 
 
@@ -167,7 +168,7 @@ def test_where_is_compared_with_the_catalogue_where_fields_are_not_declared(plac
     with_agent(place, more=", where={'city': 'Ulm', 'name1': 'Ott'}")
     assert wrong(place, "--offline") == []
     (problem,) = wrong(place)
-    assert "where names 'city'" in problem["what"]
+    assert "where names 'city'" in problem["message"]
 
 
 @pytest.mark.parametrize("package", [False, True])
@@ -189,9 +190,9 @@ def test_agents_of_a_folder_share_code_and_tests_beside_them_are_no_agents(
     (found,) = [
         row
         for row in place.call("check", "--offline", "--json").rows
-        if row["place"] == "agents" or "agents:" in row["what"]
+        if row["location"] == "agents" or "agents:" in row["message"]
     ]
-    assert found["what"] == "agents: credit-watch, more"
+    assert found["message"] == "agents: credit-watch, more"
 
 
 def test_two_folders_of_agents_have_helpers_of_one_name(place: Place) -> None:
@@ -226,7 +227,7 @@ def test_agents_packages_side_by_side_run_no_module_twice(place: Place) -> None:
 def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Place) -> None:
     (place.folder / "agents" / "odd.py").write_text("x = 1\n")
     (problem,) = wrong(place, "--offline")
-    assert "odd.py: defines no Agent, and no file beside it imports it" in problem["what"]
+    assert "odd.py: defines no Agent, and no file beside it imports it" in problem["message"]
 
 
 @pytest.mark.usefixtures("processes")
@@ -238,7 +239,7 @@ def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(plac
     done = place.start("check", "--json", "--offline")
     out, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
-    assert [json.loads(line)["weight"] for line in out.splitlines()] == ["ok", "ok"]
+    assert [json.loads(line)["severity"] for line in out.splitlines()] == ["ok", "ok"]
     assert {"hello", "here", "there"} <= set(err.replace("here", "here\n", 1).split())
     assert (place.folder / "agents" / "more.py.count").read_text() == "x"
 
@@ -261,7 +262,7 @@ def test_connectors_and_their_options(place: Place) -> None:
         "capture: {pol_ms: 5}\nconnector: journal  ",
     )
     (only,) = wrong(place, "--offline")
-    assert "pol_ms" in only["what"]
+    assert "pol_ms" in only["message"]
     edit(place, "systems/erp.yaml", "capture: {pol_ms: 5}\nconnector: journal", "connector: jurnal")
     (only,) = wrong(place, "--offline")
     assert "journal" in only["hint"]
@@ -273,7 +274,7 @@ def test_entities_that_do_not_fit_their_tables(place: Place) -> None:
     checked = place.call("check", "--json")
     assert checked.code == 2
     assert any(
-        "ztxet" in row["what"] and row["place"].startswith("systems/erp.yaml:")
+        "ztxet" in row["message"] and row["location"].startswith("systems/erp.yaml:")
         for row in checked.rows
     )
 
@@ -285,7 +286,7 @@ def test_keys_whose_values_do_not_lead_back_to_the_source(place: Place) -> None:
         "customer_id:  {from: kunnr, zeros: 10}",
         "customer_id:  {from: kunnr, call: 'a:b', type: string}",
     )
-    assert any("customer_id" in row["what"] for row in wrong(place, "--offline"))
+    assert any("customer_id" in row["message"] for row in wrong(place, "--offline"))
 
 
 def test_a_system_that_is_away_is_a_sentence(place: Place) -> None:
@@ -299,7 +300,7 @@ def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: Place) -> N
     checked = lived_once.call("check", "--json")
     assert checked.code == 0
     (log,) = (row for row in checked.rows if row["area"] == "log")
-    assert log["weight"] == "ok"
+    assert log["severity"] == "ok"
 
 
 def test_a_field_of_another_type_than_its_topic_has_is_found_before_capture_pauses(

@@ -19,7 +19,7 @@ def move(place: Place, url: str) -> None:
 def test_a_copied_log_goes_on_without_gap_or_repeat(lived: Place) -> None:
     before = lived.call("tail", "sales_order", "--no-follow", "--json").rows
     (copied,) = lived.call("log", "copy", "--to", f"sqlite:///{lived.folder}/new.db", "--json").rows
-    assert copied["left"] == 0
+    assert copied["remaining"] == 0
     assert copied["records"] > len(before)
     move(lived, "sqlite:///new.db")
     assert lived.call("tail", "sales_order", "--no-follow", "--json").rows != []

@@ -23,12 +23,12 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     url = f"kafka://{kafka.bootstrap}?registry={registry.url}"
     before = place.call("tail", "sales_order", "--no-follow", "--json").rows
     (copied,) = place.call("log", "copy", "--to", url, "--json").rows
-    assert copied["left"] == 0
+    assert copied["remaining"] == 0
     move(place, url)
     checked = place.call("check", "--json")
     # The tests' broker lets everybody write, and is told of.
-    (unguarded,) = [row for row in checked.rows if row["weight"] != "ok"]
-    assert "the cluster has no authorizer" in unguarded["what"]
+    (unguarded,) = [row for row in checked.rows if row["severity"] != "ok"]
+    assert "the cluster has no authorizer" in unguarded["message"]
     assert {row["area"] for row in checked.rows} >= {"log", "registry", "system"}
 
     [port] = free_ports(1)
@@ -57,7 +57,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     assert {row["state"] for row in place.call("commands", "--json").rows} == {"succeeded"}
     assert len(place.call("dead", "--json").rows) == 2
     topics = {row["topic"]: row for row in place.call("log", "topics", "--json").rows}
-    assert topics["moved.erp.customer"]["kept"] == "30d, then last per key"
+    assert topics["moved.erp.customer"]["retention"] == "30d, then last per key"
     group = "moved.agent.credit-watch"
     lag = place.call("log", "groups", group, "--json").rows[0]["lag"]
     reset = ("log", "offsets", "reset", group, "--to", "beginning", "--yes")
@@ -66,7 +66,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
     dry = place.call(
         "replay", "customer", "--key", "7", "--to", "credit-watch", "--dry-run", "--json"
     )
-    assert dry.rows[0]["picked"] >= 2
+    assert dry.rows[0]["selected"] >= 2
     assert place.call("schema", "show", "customer", "--json").rows[0]["name"] == "Change"
     assert place.call("replay", "customer", "--key", "7", "--to", "credit-watch").code == 0
     groups = {row["group"]: row for row in place.call("log", "groups", "--json").rows}

@@ -119,7 +119,7 @@ def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Place)
 def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: Place) -> None:
     (row,) = lived_once.call("dead", "--kind", "event", "--json").rows
     shown = lived_once.call("dead", "show", row["letter"], "--json").rows[0]
-    assert shown["carried"]["key"] == {"customer_id": "3"}
+    assert shown["payload"]["key"] == {"customer_id": "3"}
     assert "no idea" in shown["reason"]
     assert "no idea" in lived_once.call("dead", "show", row["letter"]).out
     assert lived_once.call("dead", "show", "0-99999").code == 3
@@ -157,7 +157,7 @@ def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: Place)
 
 def test_topics_and_groups(lived_once: Place) -> None:
     topics = {row["topic"]: row for row in lived_once.call("log", "topics", "--json").rows}
-    assert topics["demo.erp.sales_order"]["holds"] == "changes"
+    assert topics["demo.erp.sales_order"]["content"] == "changes"
     assert topics["demo.erp.sales_order"]["cleanup"] == "compact"
     assert topics["demo.commands"]["offsets"] == 1
     groups = {row["group"]: row for row in lived_once.call("log", "groups", "--json").rows}
@@ -169,7 +169,7 @@ def test_topics_and_groups(lived_once: Place) -> None:
 
 def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place) -> None:
     rows = lived_once.call("status", "--json").rows
-    forms = next(row for row in rows if row["kind"] == "bridge")["runs"]
+    forms = next(row for row in rows if row["kind"] == "bridge")["implementations"]
     for what, (module, _) in COMPILED.items():
         runs = importlib.import_module(module).COMPILED
         assert forms[what] == ("compiled" if runs else "interpreted")
@@ -187,7 +187,7 @@ def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place)
 def test_status_of_a_bridge_that_ended_says_as_of_when_its_figures_are(lived_once: Place) -> None:
     (system,) = (row for row in lived_once.call("status", "--json").rows if row["kind"] == "system")
     assert system["state"] in ("stopped", "not running")
-    assert (system["changes"], system["dead"], system["snapshots"]) == (47, 1, [])
+    assert (system["changes"], system["dead_letters"], system["snapshots"]) == (47, 1, [])
     assert "erp: as of " in lived_once.call("status").out
 
 

@@ -34,7 +34,7 @@ def test_the_running_bridge_check_and_status_say_that_the_file_was_removed(tmp_p
     # Nobody has it open any more. What was acknowledged in the source is not in the new log.
     answer = place.call("check", "--json")
     assert answer.code == 1
-    assert any("the log has no checkpoint" in row["what"] for row in answer.rows)
+    assert any("the log has no checkpoint" in row["message"] for row in answer.rows)
 
 
 @pytest.mark.usefixtures("processes")

@@ -39,4 +39,4 @@ def test_a_group_that_nobody_declares_is_not_made(lived: Place) -> None:
 
 def new(place: Place) -> list[str]:
     rows = place.call("check", "--json").rows
-    return [row["what"] for row in rows if row["place"] == "agent newcomer"]
+    return [row["message"] for row in rows if row["location"] == "agent newcomer"]

@@ -64,11 +64,11 @@ def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: Place) -> N
         code, as_json = run(place, "--json")
     assert code == 2
     told = lines(as_json)
-    assert {f"{one['file']}:{one['line']}: {one['where']}" for one in told} == {
+    assert {f"{one['file']}:{one['line']}: {one['key']}" for one in told} == {
         ": ".join(line.split(": ")[:2]) for line in err.splitlines()
     }
     assert {one["level"] for one in told} == {"error"}
-    assert all(one["what"] for one in told)
+    assert all(one["message"] for one in told)
 
 
 @pytest.mark.usefixtures("processes")

@@ -33,7 +33,7 @@ def warnings(folder: Path, bridge: dict[str, Any], system: dict[str, Any]) -> li
     for secret in filter(None, SECRETS.values()):
         assert secret not in result.output
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    return [f"{row['place']}: {row['what']}" for row in rows if row["weight"] == "warning"]
+    return [f"{row['location']}: {row['message']}" for row in rows if row["severity"] == "warning"]
 
 
 def postgres(url: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ NOTICES: tuple[Notice, ...] = (
     GroupMoved("acme.agent.watch", "acme.erp.thing", 3, "why"),
     GroupMoved("acme.executor.erp", "acme.commands", 3, "why"),
     EntityPaused("erp.thing", "why"),
-    EntityState("erp.other", "troubled", "why"),
+    EntityState("erp.other", "unavailable", "why"),
     CommandsHeld("erp", "erp.block", "held", "why"),
     DeletesWithheld("erp.thing", 2, 1, "why"),
     *(DeadLetterWritten(kind, "erp.thing", "why") for kind in ("row", "record")),
@@ -85,7 +85,7 @@ def test_notices_become_metrics() -> None:
     assert value("bridge_source_streaming", {"system": "erp"}) == 1
     assert value("bridge_reads_total", {"entity": "erp.thing"}) == 5
     assert value("bridge_queries_total", {"entity": "erp.thing"}) == 1
-    assert value("bridge_command_states_total", {"state": "unknown"}) == 1
+    assert value("bridge_command_transitions_total", {"state": "unknown"}) == 1
     assert value("bridge_part_running", {"kind": "agent", "name": "watch"}) == 0
 
 
@@ -143,7 +143,7 @@ def test_declarations_that_wait_for_a_person_are_counted_until_they_go_on() -> N
     metrics = Metrics()
 
     def held() -> float | None:
-        return metrics.registry.get_sample_value("bridge_held_declarations", {"system": "erp"})
+        return metrics.registry.get_sample_value("bridge_commands_held_back", {"system": "erp"})
 
     for command in ("erp.a", "erp.b", "erp.b"):
         metrics(CommandsHeld("erp", command, "held", "permission denied"))

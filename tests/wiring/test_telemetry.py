@@ -85,7 +85,7 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
             with closing(sqlite3.connect(folder / "shop.db")) as db:
                 db.execute("insert into thing values (1)")
                 db.commit()
-            done = ("bridge_command_states_total", (("state", "succeeded"),))
+            done = ("bridge_command_transitions_total", (("state", "succeeded"),))
             await until(lambda: series(telemetry.metrics)[done] == 1)
             await until(lambda: set(lags_of(telemetry, "acme.agent.toucher")) == {0})
             await until(lambda: set(lags_of(telemetry, "acme.executor.shop")) == {0})

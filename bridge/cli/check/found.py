@@ -37,13 +37,13 @@ class Found:
     def row(self) -> dict[str, Any]:
         """For programs."""
         return {
-            "weight": self.weight,
+            "severity": self.weight,
             "area": self.area,
-            "place": self.place,
-            "what": self.what,
+            "location": self.place,
+            "message": self.what,
             "hint": self.hint,
             "fix": self.fix,
-            "setup": self.setup,
+            "setup_can_fix": self.setup,
         }
 
 

@@ -48,7 +48,7 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
                     "topics": done.topics,
                     "records": done.records,
                     "groups": done.groups,
-                    "left": done.left,
+                    "remaining": done.left,
                 }
             )
         else:

@@ -41,7 +41,7 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         first = await bridge.log.beginning_offsets(places)
         last = await bridge.log.end_offsets(places)
         rows = [_row(bridge, name, info, first, last) for name, info in there.items()]
-        columns = ("topic", "holds", "partitions", "offsets", "cleanup", "kept")
+        columns = ("topic", "content", "partitions", "offsets", "cleanup", "retention")
         return listed(rows, columns, as_json=as_json, nothing="the log has no topics")
 
     on_bridge(ctx, act)
@@ -63,15 +63,15 @@ def _row(
     kept = info.spec.history_ms if info.spec.cleanup == "compact" else info.spec.retention_ms
     return {
         "topic": name,
-        "holds": _holds(bridge, name),
+        "content": _holds(bridge, name),
         "partitions": info.partitions,
         "offsets": sum(last[place] - first[place] for place in mine),
         "cleanup": info.spec.cleanup,
-        "kept": "last per key"
+        "retention": "last per key"
         if info.spec.cleanup == "compact" and not kept
         else span_text(kept) + (", then last per key" if info.spec.cleanup == "compact" else ""),
-        "first": {place.partition: first[place] for place in mine},
-        "end": {place.partition: last[place] for place in mine},
+        "first_offsets": {place.partition: first[place] for place in mine},
+        "end_offsets": {place.partition: last[place] for place in mine},
         "history_ms": info.spec.history_ms,
         "retention_ms": info.spec.retention_ms,
         "records": info.records,

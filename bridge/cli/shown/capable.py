@@ -7,12 +7,12 @@ from bridge.connector import Capabilities
 BEFORE = {
     "full": "events hold the old row too (before: full)",
     "none": "events hold no old row (before: none)",
-    "table": "events hold the old row where the table is set up for it (before: table)",
+    "per_table": "events hold the old row where the table is set up for it (before: per_table)",
 }
 DELETES = {
-    "told": "deletions are told as they happen",
-    "compared": "deletions are found by comparing keys, at an interval",
-    "table": "deletions are told or found by comparing keys, as each table allows",
+    "streamed": "deletes are streamed as they happen",
+    "reconciled": "deletes are found by comparing keys, at an interval",
+    "per_table": "deletes are streamed or found by comparing keys, as each table allows",
 }
 
 
@@ -25,15 +25,15 @@ def _capture(can: Capabilities) -> list[str]:
     if not can.capture:
         return ["changes aren't captured"]
     every = (
-        "every change is told, in order (every_change: yes)"
+        "every change is emitted, in order (every_change: yes)"
         if can.every_change
-        else "states are told, some between two looks may be left out (every_change: no)"
+        else "states are emitted, some between two polls may be left out (every_change: no)"
     )
     found = [every, BEFORE[can.before], DELETES[can.deletes]]
     if can.transactions:
         found.append("changes name their transaction and commit time")
-    counted = "positions are counted by capture"
-    found.append("positions are the source's own" if can.positions == "source" else counted)
+    assigned = "positions are assigned by capture"
+    found.append("positions are the source's own" if can.positions == "source" else assigned)
     if not can.snapshot:
         found.append("no snapshots")
     return found

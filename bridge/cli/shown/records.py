@@ -88,7 +88,7 @@ def fixed_row(
     return {
         **place_row(record),
         "kind": kind,
-        **({"what": found.pop("kind")} if "kind" in found else {}),
+        **({"letter_kind": found.pop("kind")} if "kind" in found else {}),
         **found,
     }
 
