@@ -24,7 +24,7 @@ class TicketdeskConnector:
 
     def capabilities(self) -> Capabilities:
         """What the suite tests. What isn't declared here has to raise Unsupported."""
-        return Capabilities(positions="counted", deletes="compared", snapshot=True, read=True)
+        return Capabilities(positions="assigned", deletes="reconciled", snapshot=True, read=True)
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """The columns of each table that the configuration names."""
