@@ -10,6 +10,8 @@ from tests.recorded.life import RecordedBridge, second_life
 from tests.recorded.observe import legacy_content, whole_content
 from tests.recorded.recording import recorded_content, unpack
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> RecordedBridge:
