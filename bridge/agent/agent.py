@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from bridge.agent.declared import DeclaredAgent
+from bridge.agent.declaration import AgentDeclaration
 from bridge.model.types import Relation
 
 if TYPE_CHECKING:
     from bridge.agent.bench import Bench
 
 
-class Agent(DeclaredAgent):
+class Agent(AgentDeclaration):
     """A program that handles events and may return commands.
 
     `version` goes into each command. `start` says where it begins with topics that it has never read:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from bridge.agent.answer import Answer
 from bridge.agent.contract import CommandTarget
-from bridge.agent.declared import OPS, DeclaredAgent, Handler
-from bridge.agent.infer import PlainRow
+from bridge.agent.declaration import OPS, AgentDeclaration, EventHandler
+from bridge.agent.fake_reads import FakeReads
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.delivery import Delivery
-from bridge.agent.shelf import Shelf
+from bridge.agent.sample_types import PlainRow
+from bridge.agent.sealing import SealedCommand
 from bridge.log.port import Record
 from bridge.model.command import Command
 from bridge.model.error_text import describe_error
@@ -41,7 +41,7 @@ class _AnyCommand:
         return CommandTarget(*split_entity(name), ())
 
 
-def _check_record(answer: Answer) -> None:
+def _check_record(answer: SealedCommand) -> None:
     """Refuse what the bridge would refuse to write. Raises Rejected."""
     name = answer.record.name
     try:
@@ -66,7 +66,7 @@ class Bench(AbstractContextManager["Bench"]):
 
     def __init__(
         self,
-        agent: DeclaredAgent,
+        agent: AgentDeclaration,
         rows: Mapping[str, Sequence[Mapping[str, Any]]],
         keys: Mapping[str, Sequence[str]],
         relations: Mapping[str, Sequence[Relation]],
@@ -74,8 +74,8 @@ class Bench(AbstractContextManager["Bench"]):
     ) -> None:
         self._agent = agent
         self._clock = clock
-        self._shelf = Shelf(rows, keys, relations, clock)
-        self._answers: dict[str, Answer] = {}
+        self._shelf = FakeReads(rows, keys, relations, clock)
+        self._answers: dict[str, SealedCommand] = {}
         self._receipts: list[Receipt] = []
         self._last: list[Event] = []
         self._count = 0
@@ -110,7 +110,7 @@ class Bench(AbstractContextManager["Bench"]):
         return [answer.command for answer in self._answers.values()]
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[SealedCommand]:
         """The same as they would stand in the log: id, digest, key."""
         return list(self._answers.values())
 
@@ -201,7 +201,7 @@ class Bench(AbstractContextManager["Bench"]):
         """Whether handlers are cancelled by Ctrl-C, and not by something of theirs."""
         return self._delivering is not None and self._delivering.cancelling() > 0
 
-    async def _handle_all(self, events: list[Event]) -> list[Answer]:
+    async def _handle_all(self, events: list[Event]) -> list[SealedCommand]:
         self._delivering = asyncio.current_task()
         lines: dict[tuple[str, str], list[Event]] = {}
         for event in events:
@@ -210,15 +210,15 @@ class Bench(AbstractContextManager["Bench"]):
         done = await asyncio.gather(*(self._handle_line(line) for line in lines.values()))
         return [answer for answers in done for answer in answers]
 
-    async def _handle_line(self, events: list[Event]) -> list[Answer]:
-        answers: list[Answer] = []
+    async def _handle_line(self, events: list[Event]) -> list[SealedCommand]:
+        answers: list[SealedCommand] = []
         for event in events:
             for handler in self._agent.handlers:
                 if handler.wants(event) and not self._agent.is_echo(handler, event):
                     answers += await self._handle_once(handler, event)
         return answers
 
-    async def _handle_once(self, handler: Handler, event: Event) -> list[Answer]:
+    async def _handle_once(self, handler: EventHandler, event: Event) -> list[SealedCommand]:
         assert self._call is not None, "only while the bench is entered"  # noqa: S101
         record = Record(event.topic, event.partition, event.offset, 0, None, None, ())
         answers = await self._call(Delivery(event, handler, record))
@@ -226,7 +226,7 @@ class Bench(AbstractContextManager["Bench"]):
             _check_record(answer)
         return answers
 
-    def _receipt(self, answer: Answer, same: bool) -> Receipt:
+    def _receipt(self, answer: SealedCommand, same: bool) -> Receipt:
         if same:
             outcome, code, message = Outcome.SUCCEEDED, None, None
         else:

@@ -13,20 +13,20 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from bridge.agent.declared import Handler
+from bridge.agent.declaration import EventHandler
 from bridge.agent.mailbox import Mailbox
 from bridge.observe import HandlerBlocks, Observer
 
 POLL_S = 0.2
 """Seconds between two looks at a loop that has something to do."""
-LATE_S = 0.1
+LATE_AFTER_S = 0.1
 """Seconds without an answer that count: a loop that is only busy answers sooner."""
 WINDOW_S = 10.0
-BLOCKED_S = 2.0
+MIN_BLOCKED_S = 2.0
 """Seconds of the window that a loop has to be blocked for to be reported."""
-SILENT_S = 60.0
+REPORT_INTERVAL_S = 60.0
 """Seconds after a report in which the same agent isn't reported again."""
-ADVICE = (
+ADVICE_TEXT = (
     "{handler} keeps the agent's event loop from its other events{where}: await an async client, "
     "asyncio.sleep or asyncio.to_thread, or make the handler a plain `def`, which runs in a thread"
 )
@@ -39,7 +39,7 @@ class BlockedLoopWatch:
     def __init__(
         self,
         agent: str,
-        handlers: Sequence[Handler],
+        handlers: Sequence[EventHandler],
         thread: int,
         to_handlers: Mailbox,
         *,
@@ -72,7 +72,7 @@ class BlockedLoopWatch:
             self._asked = now
             self._to_handlers.post(self._answer)
             self._to_handlers.send()
-        elif now - self._asked >= LATE_S:
+        elif now - self._asked >= LATE_AFTER_S:
             culprit = self._culprit()
             if culprit is not None:
                 self._seen[culprit] += 1
@@ -83,7 +83,7 @@ class BlockedLoopWatch:
         asked = self._asked
         if asked is not None:
             now = self._clock()
-            if now - asked >= LATE_S:
+            if now - asked >= LATE_AFTER_S:
                 self._late.append((now, now - asked))
             self._asked = None
 
@@ -92,15 +92,15 @@ class BlockedLoopWatch:
             self._late.popleft()
         waiting = now - self._asked if self._asked is not None else 0.0
         blocked = sum(seconds for _, seconds in tuple(self._late)) + waiting
-        if blocked < BLOCKED_S:
+        if blocked < MIN_BLOCKED_S:
             if not self._late:
                 self._seen.clear()
             return
         if now < self._silent_until or not self._seen:
             return
         ((handler, where), _) = self._seen.most_common(1)[0]
-        reason = ADVICE.format(handler=handler, where=f" at {where}" if where else "")
-        self._silent_until = now + SILENT_S
+        reason = ADVICE_TEXT.format(handler=handler, where=f" at {where}" if where else "")
+        self._silent_until = now + REPORT_INTERVAL_S
         self._late.clear()
         self._seen.clear()
         self._observer(

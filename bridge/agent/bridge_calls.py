@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from bridge.agent.handler_loop import HandlerLoop
-from bridge.agent.parked import ParkedKeys
+from bridge.agent.parked_keys import ParkedKeys
 from bridge.log.port import Record, TopicPartition
 from bridge.model.contain import contained
 from bridge.model.error_text import error_message
@@ -30,7 +30,7 @@ from bridge.waiting import PartWaiting
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
-OTHERS_ANSWERED_WITHIN_S: Final = 300.0
+OTHER_ROWS_ANSWERED_WITHIN_S: Final = 300.0
 """A refusal is taken for one of its own row while others were answered since the last one, so long ago
 at most: an event that waits is tried again more often than that.
 """
@@ -149,7 +149,7 @@ class BridgeReads:
         question = f"{entity} {kind}"
         answered_at = self._answered_at.get(question)
         is_of_the_row = (
-            answered_at is not None and self._clock() - answered_at < OTHERS_ANSWERED_WITHIN_S
+            answered_at is not None and self._clock() - answered_at < OTHER_ROWS_ANSWERED_WITHIN_S
         )
         try:
             answer = await self._calls.call(work)
@@ -177,7 +177,7 @@ def _waiting(entity: str, error: BridgeError) -> RetryLater:
     return waits
 
 
-class BridgeEvents:
+class BridgeEventDecoder:
     """Events of records: in the bridge's loop until their schema was read, then at once."""
 
     def __init__(self, calls: BridgeCalls, events: EventDecoder) -> None:

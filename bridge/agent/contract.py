@@ -8,7 +8,7 @@ from typing import Protocol
 from bridge.log.port import TopicPartition
 
 
-class HoldsKeys(Protocol):
+class ParkedKeyRegistry(Protocol):
     """The keys whose events are parked, of an agent with `on_failure: park_key`."""
 
     def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
@@ -31,7 +31,7 @@ class CommandTarget:
     guards: tuple[str, ...] = ()
 
 
-class Commands(Protocol):
+class CommandTargets(Protocol):
     """The declared commands of all systems."""
 
     def target(self, name: str) -> CommandTarget:

@@ -40,7 +40,7 @@ def parse_start(start: object) -> AgentStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnreadTopic:
     """What a topic holds that a new group has before it: at most so many events, the oldest one's
     time in milliseconds since 1970 (None: not known).
     """
@@ -62,7 +62,7 @@ class Unread:
         return f" from {at:%Y-%m-%d %H:%M} UTC on"
 
 
-async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[Unread]:
+async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[UnreadTopic]:
     """The topics that have events in partitions in which the group has no offset."""
     there = await log.topics()
     places = [
@@ -80,7 +80,7 @@ async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[Unr
     for topic in dict.fromkeys(place.topic for place in filled):
         mine = tuple(place for place in filled if place.topic == topic)
         events = sum(end[place] - begin[place] for place in mine)
-        found.append(Unread(topic, mine, events, oldest.get(topic)))
+        found.append(UnreadTopic(topic, mine, events, oldest.get(topic)))
     return found
 
 
@@ -112,7 +112,7 @@ async def first_offsets(
     return dict(await log.offsets_at(new, int(start.timestamp() * 1000))) if new else {}
 
 
-async def commit_ends(log: Log, bridge: str, group: str, topics: Iterable[str]) -> None:
+async def commit_end_offsets(log: Log, bridge: str, group: str, topics: Iterable[str]) -> None:
     """Commit the ends of those of the topics that are there and in which the group has no offset.
 
     Before any of its members reads: an offset that a member only meant to commit is lost with it, and
@@ -145,7 +145,7 @@ async def _without_offsets(
     return [place for place in places if place.topic not in read]
 
 
-def start_text(agent: str, group: str, unread: Unread, start: AgentStart) -> str:
+def start_text(agent: str, group: str, unread: UnreadTopic, start: AgentStart) -> str:
     """What a new agent does with the events that are there, and how it would do otherwise. Pure."""
     what = f"agent {agent!r} has no offsets in {unread.topic}: it is new, or they are gone"
     if start == "beginning":

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
-Form = Literal["coroutine", "async_generator", "plain"]
+HandlerForm = Literal["coroutine", "async_generator", "plain"]
 
 
-def form_of(run: Callable[..., Any]) -> Form:
+def handler_form(run: Callable[..., Any]) -> HandlerForm:
     """How the bridge calls `run`: awaited, iterated, or in a thread.
 
     An object is judged by its `__call__`. An async function behind a plain wrapper or a lambda is

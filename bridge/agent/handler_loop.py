@@ -22,9 +22,9 @@ from bridge.model.contain import contained
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-TURN_S = 0.05
+MAX_TURN_S = 0.05
 """Seconds after which a turn of the loop begins no more jobs, so that cancellations get through."""
-DEFAULT_THREADS = 32
+MAX_TO_THREAD_THREADS = 32
 """Threads of `asyncio.to_thread` in handlers."""
 
 
@@ -51,7 +51,9 @@ class HandlerLoop(Generic[Job, Result]):
         self._is_dropped = is_dropped
         self._bridge = asyncio.get_running_loop()
         self.loop = asyncio.new_event_loop()
-        self._threads = ThreadPoolExecutor(DEFAULT_THREADS, thread_name_prefix=f"{name}-to-thread")
+        self._threads = ThreadPoolExecutor(
+            MAX_TO_THREAD_THREADS, thread_name_prefix=f"{name}-to-thread"
+        )
         self.loop.set_default_executor(self._threads)
         self.to_bridge = Mailbox(self._bridge)
         self.to_handlers = Mailbox(self.loop, self._begin_turn)
@@ -111,7 +113,7 @@ class HandlerLoop(Generic[Job, Result]):
 
     async def pause(self) -> None:
         """Wait for the next turn where this one has lasted too long to begin something in it."""
-        while monotonic() - self._turn_began > TURN_S:
+        while monotonic() - self._turn_began > MAX_TURN_S:
             if not self._new_turn:
                 self._new_turn = True
                 self.loop.call_soon(self._begin_turn)
@@ -129,7 +131,7 @@ class HandlerLoop(Generic[Job, Result]):
         task.add_done_callback(self._done)
 
     async def _do(self, job: Job) -> Result:
-        if monotonic() - self._turn_began > TURN_S:
+        if monotonic() - self._turn_began > MAX_TURN_S:
             await self.pause()
         if self._is_dropped(job):
             raise asyncio.CancelledError
@@ -161,7 +163,7 @@ class HandlerLoop(Generic[Job, Result]):
         failure = None if error is None else contained(error, "the handler's task")
         self.to_bridge.post_soon(self.loop, self._finished, job, result, failure)
         now = monotonic()
-        if now - max(self._turn_began, self._sent) > TURN_S:
+        if now - max(self._turn_began, self._sent) > MAX_TURN_S:
             # What is finished is written before more is begun, which may take as long.
             self._sent = now
             self.to_bridge.send()

@@ -171,7 +171,7 @@ async def _in_between(stage: Stage, tally: Tally) -> tuple[str, ...]:
 
 async def _at_rest(stage: Stage, bridge: Bridge, tally: Tally) -> bool:
     """Every command has its receipt, every effect came back, every agent is at the end."""
-    from bridge.agent.run import agent_group
+    from bridge.agent.runner import agent_group
     from bridge.cli.story.verdict import ledger
 
     if tally.open_commands:

@@ -20,7 +20,7 @@ from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, progress
 from bridge.cli.shown.rows import print_json
 
 if TYPE_CHECKING:
-    from bridge.replay import Progress, Selection
+    from bridge.replay import ReplayProgress, Selection
     from bridge.replay.contract import Sink
     from bridge.wiring import Bridge
 
@@ -203,19 +203,19 @@ async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[
 def _sink(
     bridge: Bridge, goal: Destination, called: str, *, dry_run: bool, resumable: bool
 ) -> Sink:
-    from bridge.replay import IntoTopic, JsonLines, Nowhere, into_agent
+    from bridge.replay import DryRun, JsonLinesSink, TopicSink, agent_sink
 
     if dry_run:
-        return Nowhere()
+        return DryRun()
     if goal.kind == "agent":
-        return into_agent(bridge.log, bridge.name, called, goal.name, resumable=resumable)
+        return agent_sink(bridge.log, bridge.name, called, goal.name, resumable=resumable)
     if goal.kind == "topic":
-        return IntoTopic(bridge.log, bridge.name, called, goal.name, resumable=resumable)
-    return JsonLines(Path(goal.name))
+        return TopicSink(bridge.log, bridge.name, called, goal.name, resumable=resumable)
+    return JsonLinesSink(Path(goal.name))
 
 
 def _report(
-    done: Progress,
+    done: ReplayProgress,
     selection: Selection,
     goal: Destination,
     called: str,

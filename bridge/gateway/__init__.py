@@ -4,7 +4,7 @@ get / get_many / related / query  ->  Batcher  ->  Limiter  ->  the connector's 
 """
 
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.limit import Limiter
-from bridge.gateway.systems import Systems
+from bridge.gateway.gateways import Gateways
+from bridge.gateway.limiter import Limiter
 
-__all__ = ["Gateway", "Limiter", "Systems"]
+__all__ = ["Gateway", "Gateways", "Limiter"]

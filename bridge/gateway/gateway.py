@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import Any
 
 from bridge.connector import Reader
-from bridge.gateway.align import aligned
-from bridge.gateway.batch import Batcher
-from bridge.gateway.limit import Limiter
+from bridge.gateway.batcher import Batcher
+from bridge.gateway.limiter import Limiter
+from bridge.gateway.row_alignment import align_rows
 from bridge.model.error_text import error_message
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.provenance import Provenance, TracedRow
@@ -158,7 +158,7 @@ class Gateway:
             return table.outward(fields, [row[field] for field in fields])
 
         rows = await self._fetch(table, table.columns(fields), keys, None, asked)
-        found, again = aligned(keys, rows, key_of)
+        found, again = align_rows(keys, rows, key_of)
         for others in again:
             await self._limiter.turn()
             found.update(await self._fetch_all(table, fields, others, 0))

@@ -1,28 +1,28 @@
 """Replay: events of the past once more, marked, into an agent, a topic or a file."""
 
-from bridge.replay.dead import hand_back, refuse_others
+from bridge.replay.hand_back import hand_back, refuse_others
 from bridge.replay.notes import finished_replays
-from bridge.replay.rewind import Progress, replay
+from bridge.replay.rewind import ReplayProgress, replay
 from bridge.replay.select import Selection
 from bridge.replay.sinks import (
-    IntoTopic,
-    JsonLines,
-    Nowhere,
+    DryRun,
+    JsonLinesSink,
+    TopicSink,
+    agent_sink,
     event_json,
-    into_agent,
     refuse_own_topic,
 )
 
 __all__ = [
-    "IntoTopic",
-    "JsonLines",
-    "Nowhere",
-    "Progress",
+    "DryRun",
+    "JsonLinesSink",
+    "ReplayProgress",
     "Selection",
+    "TopicSink",
+    "agent_sink",
     "event_json",
     "finished_replays",
     "hand_back",
-    "into_agent",
     "refuse_others",
     "refuse_own_topic",
     "replay",

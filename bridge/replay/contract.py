@@ -10,14 +10,14 @@ from bridge.model.event import Event
 from bridge.replay.select import Selection
 
 
-class Picked(NamedTuple):
+class SelectedRecord(NamedTuple):
     """A selected record; `event` is None for a tombstone."""
 
     record: Record
     event: Event | None
 
 
-class Resumed(NamedTuple):
+class ResumePoint(NamedTuple):
     """What a run begins with: the offsets at which an earlier one stopped (none: a new replay), and
     the selection with the beginning of that one.
     """
@@ -35,12 +35,14 @@ class Sink(Protocol):
     def tombstones(self) -> bool:
         """Whether tombstones are wanted too."""
 
-    async def open(self, selection: Selection) -> Resumed:
+    async def open(self, selection: Selection) -> ResumePoint:
         """Where an earlier run of the same replay stopped. Raises Rejected (`other_selection`)
         where that one was of other events.
         """
 
-    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    async def take(
+        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+    ) -> None:
         """Take these, and remember that everything before `upto` is through."""
 
     async def finish(self) -> None:

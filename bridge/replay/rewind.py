@@ -20,18 +20,18 @@ from bridge.log.port import Consumer, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.ports.event_decoder import EventDecoder
-from bridge.replay.contract import Picked, Sink
-from bridge.replay.select import Selection, incomplete, row_of
+from bridge.replay.contract import SelectedRecord, Sink
+from bridge.replay.select import Selection, incomplete_reason, row_of
 
-AT_ONCE = 1000
+MAX_RECORDS_PER_READ = 1000
 #: With a rate, so often a second events are handed over.
-TURNS_PER_SECOND = 10
+SLICES_PER_SECOND = 10
 #: Longer than that without a record although the log says there is one, and it is away.
-PATIENCE = 30.0
+MAX_SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReplayProgress:
     """How far a replay is. `of` counts offsets, so it is an upper bound of `scanned`.
 
     `incomplete` says in a sentence why events may be missing; empty when none are. `unreadable`
@@ -47,7 +47,7 @@ class Progress:
     done: bool = False
 
 
-Told = Callable[[Progress], None]
+ReportProgress = Callable[[ReplayProgress], None]
 
 
 async def replay(
@@ -59,8 +59,8 @@ async def replay(
     now: Callable[[], int],
     rate: float = 0.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    told: Told = lambda _: None,
-) -> Progress:
+    told: ReportProgress = lambda _: None,
+) -> ReplayProgress:
     """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
 
     `rate`: at most so many events a second (0: as fast as can be). A sink that was given an
@@ -77,7 +77,7 @@ async def replay(
         selection = resumed.selection
         begin = {**await _begin(log, selection, places), **resumed.offsets}
         ahead = {place: begin[place] for place in places if begin[place] < ends[place]}
-        progress = Progress(of=sum(ends[place] - begin[place] for place in ahead))
+        progress = ReplayProgress(of=sum(ends[place] - begin[place] for place in ahead))
         first: dict[TopicPartition, Record] = {}
         fields: set[str] = set()
         async for records in _batches(log, ahead, ends):
@@ -102,7 +102,7 @@ async def replay(
             # Nothing stood in front of these, so nothing older can be missing.
             earliest = min((record.timestamp for record in first.values()), default=now())
         await sink.finish()
-        missing = incomplete(info.spec, earliest, now())
+        missing = incomplete_reason(info.spec, earliest, now())
         progress = replace(progress, incomplete=missing, done=True)
         told(progress)
         return progress
@@ -130,11 +130,11 @@ async def _batches(
     try:
         while any(reader.position(place) < ends[place] for place in ahead):
             before = dict(_positions(reader, ahead))
-            records = await read_past_markers(reader, ahead, AT_ONCE, PATIENCE)
+            records = await read_past_markers(reader, ahead, MAX_RECORDS_PER_READ, MAX_SILENCE_S)
             if not records and before == (now := dict(_positions(reader, ahead))):
                 stuck = sorted(place for place in ahead if now[place] < ends[place])
                 raise RetryLater(
-                    f"{log.name}: no answer within {PATIENCE:.0f} s for "
+                    f"{log.name}: no answer within {MAX_SILENCE_S:.0f} s for "
                     f"{', '.join(f'{place.topic}-{place.partition}' for place in stuck)}; start "
                     "the replay again: it goes on where it stopped"
                 )
@@ -152,18 +152,20 @@ def _positions(
     return ((place, reader.position(place)) for place in places)
 
 
-class Turn(NamedTuple):
+class ReplaySlice(NamedTuple):
     """What is handed over at once: records, and what of them is selected."""
 
     records: Sequence[Record]
-    picked: Sequence[Picked]
+    picked: Sequence[SelectedRecord]
 
 
-def _turns(records: Sequence[Record], picked: Sequence[Picked], rate: float) -> Iterator[Turn]:
+def _turns(
+    records: Sequence[Record], picked: Sequence[SelectedRecord], rate: float
+) -> Iterator[ReplaySlice]:
     """The records in as many turns as the rate asks for; one without a rate. Pure."""
-    size = max(1, int(rate / TURNS_PER_SECOND)) if rate > 0 else len(picked)
+    size = max(1, int(rate / SLICES_PER_SECOND)) if rate > 0 else len(picked)
     if len(picked) <= size:
-        yield Turn(records, picked)
+        yield ReplaySlice(records, picked)
         return
     places = {id(record): number for number, record in enumerate(records)}
     begin = 0
@@ -171,7 +173,7 @@ def _turns(records: Sequence[Record], picked: Sequence[Picked], rate: float) -> 
         turn = picked[number : number + size]
         last = number + size >= len(picked)
         end = len(records) if last else places[id(turn[-1].record)] + 1
-        yield Turn(records[begin:end], turn)
+        yield ReplaySlice(records[begin:end], turn)
         begin = end
 
 
@@ -181,18 +183,18 @@ async def _pick(
     selection: Selection,
     tombstones: bool,
     fields: set[str],
-) -> tuple[list[Picked], int]:
+) -> tuple[list[SelectedRecord], int]:
     """What is selected, and how many can't be read. Where there is a condition, the events' fields
     are added to `fields`.
     """
-    picked: list[Picked] = []
+    picked: list[SelectedRecord] = []
     unreadable = 0
     for record in records:
         if not selection.in_time(record):
             continue
         if record.value is None:
             if tombstones and not selection.by_content and not selection.keys:
-                picked.append(Picked(record, None))
+                picked.append(SelectedRecord(record, None))
             continue
         try:
             event = await events.decode(record)
@@ -207,11 +209,11 @@ async def _pick(
         if selection.where and (row := row_of(event)) is not None:
             fields.update(row.keys())
         if fits:
-            picked.append(Picked(record, event))
+            picked.append(SelectedRecord(record, event))
     return picked, unreadable
 
 
-def _further(progress: Progress, turn: Turn) -> Progress:
+def _further(progress: ReplayProgress, turn: ReplaySlice) -> ReplayProgress:
     ops = Counter(progress.by_op)
     ops.update(one.event.op for one in turn.picked if one.event is not None)
     return replace(

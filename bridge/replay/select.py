@@ -154,7 +154,7 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def incomplete(spec: TopicSpec, earliest: int | None, now: int) -> str:
+def incomplete_reason(spec: TopicSpec, earliest: int | None, now: int) -> str:
     """Why events may be missing from a replay that reaches back to `earliest` ("": none are).
 
     Times in milliseconds since 1970; `earliest` None: further than can be told.

@@ -26,21 +26,23 @@ from bridge.model.names import (
     system_topic,
 )
 from bridge.private_files import make_private_file
-from bridge.replay.contract import Picked, Resumed
+from bridge.replay.contract import ResumePoint, SelectedRecord
 from bridge.replay.notes import FINISHED, notes_partition, replay_group, replay_notes
 from bridge.replay.select import Selection
 
 
-class Nowhere:
+class DryRun:
     """A dry run: the events are counted, nothing is done with them."""
 
     tombstones = False
 
-    async def open(self, selection: Selection) -> Resumed:
+    async def open(self, selection: Selection) -> ResumePoint:
         """Always a new run."""
-        return Resumed({}, selection)
+        return ResumePoint({}, selection)
 
-    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    async def take(
+        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+    ) -> None:
         """Nothing."""
 
     async def finish(self) -> None:
@@ -50,7 +52,7 @@ class Nowhere:
         """Nothing."""
 
 
-class JsonLines:
+class JsonLinesSink:
     """A file with one JSON object a line. One that is there is gone on with: its lines say how
     far it is and of which selection, and half a line at its end is cut off.
     """
@@ -62,13 +64,13 @@ class JsonLines:
         self._file: BufferedRandom | None = None
         self._mark: Mapping[str, Any] = {}
 
-    async def open(self, selection: Selection) -> Resumed:
+    async def open(self, selection: Selection) -> ResumePoint:
         """Where the lines that are there end. Raises Rejected for a file of something else, or of
         another selection.
         """
         return await asyncio.to_thread(self._open, selection)
 
-    def _open(self, selection: Selection) -> Resumed:
+    def _open(self, selection: Selection) -> ResumePoint:
         make_private_file(self._path)
         self._file = self._path.open("r+b")
         offsets: dict[TopicPartition, int] = {}
@@ -97,9 +99,11 @@ class JsonLines:
         self._file.truncate(whole)
         self._file.seek(whole)
         self._mark = selection.mark()
-        return Resumed(offsets, selection)
+        return ResumePoint(offsets, selection)
 
-    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    async def take(
+        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+    ) -> None:
         """Append a line for each; they are on the disk when it returns.
 
         Lines tell how far it is themselves, so a resumed run reads again what came after the last
@@ -125,7 +129,7 @@ class JsonLines:
             self._file.close()
 
 
-class IntoTopic:
+class TopicSink:
     """Copies into a topic, marked with where they are from. `name` names the replay: one of the
     same name goes on where an earlier one stopped, and its copies are never there twice.
 
@@ -156,7 +160,7 @@ class IntoTopic:
         self.tombstones = tombstones
         self._producer: Producer | None = None
 
-    async def open(self, selection: Selection) -> Resumed:
+    async def open(self, selection: Selection) -> ResumePoint:
         """What the earlier run committed. Raises Rejected where it was of another selection, or has
         finished and its offsets are gone.
         """
@@ -179,9 +183,11 @@ class IntoTopic:
         if noted is None or not offsets or noted.get(FINISHED):
             self._note = canonical_json(self._mark).encode()
         self._upto = offsets
-        return Resumed(offsets, selection)
+        return ResumePoint(offsets, selection)
 
-    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    async def take(
+        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+    ) -> None:
         """Append the copies and the offsets in one transaction."""
         assert self._producer is not None, "open comes first"  # noqa: S101
         if any(place.topic == self._topic for place in upto):
@@ -234,22 +240,22 @@ def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None
         )
 
 
-def into_agent(
+def agent_sink(
     log: Log, bridge: str, name: str, agent: str, *, resumable: bool = True
-) -> IntoTopic:
+) -> TopicSink:
     """Into one agent: it handles the events wherever it runs, or as soon as it does."""
     topic = replay_topic(bridge, agent)
-    return IntoTopic(log, bridge, name, topic, tombstones=False, resumable=resumable)
+    return TopicSink(log, bridge, name, topic, tombstones=False, resumable=resumable)
 
 
-def place_text(record: Record) -> str:
+def offset_text(record: Record) -> str:
     """Where a record stands, as the header of its copies tells it."""
     return f"{record.topic}:{record.partition}:{record.offset}"
 
 
 def _copy(record: Record) -> Entry:
     kept: Headers = [pair for pair in record.headers if pair[0] != REPLAY]
-    return Entry(record.key, record.value, [*kept, (REPLAY, place_text(record).encode())])
+    return Entry(record.key, record.value, [*kept, (REPLAY, offset_text(record).encode())])
 
 
 def event_json(event: Event) -> dict[str, Any]:

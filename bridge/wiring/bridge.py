@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from bridge.agent import Agent
-from bridge.agent.run import AgentRunner
+from bridge.agent.runner import AgentRunner
 from bridge.capture.checkpoint.epoch import Epoch
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.report.status_record import CaptureStats
@@ -19,7 +19,7 @@ from bridge.commands import CommandExecutor
 from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
-from bridge.gateway import Gateway, Systems
+from bridge.gateway import Gateway, Gateways
 from bridge.log.port import Log, Registry, TopicSpec
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import ConfigurationError, Unsupported
@@ -29,7 +29,7 @@ from bridge.observe import Observer, both, ignore
 from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import as_system, load_connector
 from bridge.wiring.declared import DeclaredCommands
-from bridge.wiring.events import RegistryEvents
+from bridge.wiring.events import RegistryEventDecoder
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.logs import make_log, make_registry
 from bridge.wiring.system_access import SystemAccess
@@ -67,7 +67,7 @@ class Bridge:
             for system in config.systems
             for command in system.spec.commands
         }
-        self.events = RegistryEvents(registry, self.entities)
+        self.events = RegistryEventDecoder(registry, self.entities)
         self.pulses: dict[str, CaptureStats] = {}
         """How each capture fares that was made last, by its system."""
         self._stack = stack
@@ -172,16 +172,16 @@ class Bridge:
             observer=both(self.group_reports, self.observer),
         )
 
-    async def reads(self, *systems: str) -> Systems:
+    async def reads(self, *systems: str) -> Gateways:
         """The gateways of these systems, or of every one that can be read. Each is one a bridge,
         closed with it, whoever asks for it at the same time: it keeps the limits of its system.
         """
         for name in systems or self.systems:
             if systems or self.system(name)[0].capabilities().read:
                 await self._opened_gateway(name)
-        return Systems(self._gateways)
+        return Gateways(self._gateways)
 
-    async def agent_access(self) -> tuple[Systems, DeclaredCommands]:
+    async def agent_access(self) -> tuple[Gateways, DeclaredCommands]:
         """What agents read with and send to. A system that can't be opened keeps those waiting who
         ask for it (RetryLater), until it can.
         """
@@ -193,7 +193,7 @@ class Bridge:
         await self._access.open()
         away = self._access.unavailable
         return (
-            Systems(self._gateways, away),
+            Gateways(self._gateways, away),
             DeclaredCommands(self.declared, self._tables, away),
         )
 
@@ -214,7 +214,7 @@ class Bridge:
         self._stack.push_async_callback(gateway.close)
         return gateway
 
-    def agent(self, agent: Agent, reads: Systems, commands: DeclaredCommands) -> AgentRunner:
+    def agent(self, agent: Agent, reads: Gateways, commands: DeclaredCommands) -> AgentRunner:
         """The runner of one agent."""
         return AgentRunner(
             agent,

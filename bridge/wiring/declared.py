@@ -13,7 +13,7 @@ from bridge.plan.entity_table import EntityTable
 
 
 class DeclaredCommands:
-    """`bridge.agent.contract.Commands` over the configuration and, by system, its entities."""
+    """`bridge.agent.contract.CommandTargets` over the configuration and, by system, its entities."""
 
     def __init__(
         self,

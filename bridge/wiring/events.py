@@ -31,7 +31,7 @@ class SchemaDecoder(NamedTuple):
     topic_suffix: str
 
 
-class RegistryEvents:
+class RegistryEventDecoder:
     """Decodes records of change topics; asks the registry once for each schema id."""
 
     def __init__(self, registry: Registry, entities: Mapping[str, EntitySpec]) -> None:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
-from bridge.agent.run import agent_group
+from bridge.agent.runner import agent_group
 from bridge.capture.checkpoint.store import newest
 from bridge.capture.report.status_record import topic as status_topic
 from bridge.commands.executor import executor_group

@@ -16,7 +16,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from bridge.agent import Agent
-from bridge.agent.run import agent_group
+from bridge.agent.runner import agent_group
 from bridge.commands.executor import executor_group
 from bridge.config import Config
 from bridge.log.registry.remembered import RememberedRegistry

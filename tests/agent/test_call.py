@@ -11,12 +11,12 @@ import pytest
 
 from bridge.agent import Agent
 from bridge.agent.contract import CommandTarget
-from bridge.agent.handler_waits import HandlerWaiting
+from bridge.agent.fake_reads import FakeReads
+from bridge.agent.handler_waiting import HandlerWaiting
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.delivery import Delivery, EventGivenUp
 from bridge.agent.pipeline.observe import ObserveTries
 from bridge.agent.pipeline.retry import Retry
-from bridge.agent.shelf import Shelf
 from bridge.log.port import Record
 from bridge.model.command import Command
 from bridge.model.contain import EscapingError
@@ -34,7 +34,7 @@ EVENT = Event(
 )
 
 
-class Declared:
+class ListedCommandTargets:
     def __init__(self, **targets: CommandTarget) -> None:
         self._targets = targets
 
@@ -59,10 +59,12 @@ def attempts(
     def clock() -> datetime:
         return NOW
 
-    declared = Declared(**{"erp.touch": CommandTarget("erp", "thing", ("id",), ("id",))})
+    declared = ListedCommandTargets(
+        **{"erp.touch": CommandTarget("erp", "thing", ("id",), ("id",))}
+    )
     call = CallHandler(
         agent,
-        Shelf({"erp.thing": [{"id": 1}]}, {}, {}, clock),
+        FakeReads({"erp.thing": [{"id": 1}]}, {}, {}, clock),
         declared,
         clock=clock,
         is_ended=is_ended,

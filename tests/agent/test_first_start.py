@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.agent import Agent, Context
-from bridge.agent.first_start import commit_ends, first_offsets, parse_start, unread_topics
-from bridge.agent.run import agent_group
+from bridge.agent.first_start import commit_end_offsets, first_offsets, parse_start, unread_topics
+from bridge.agent.runner import agent_group
 from bridge.log.kafka import from_url
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import change_topic
 from bridge.observe import GroupJoined, GroupMoved, Notice
-from tests.agent.test_run import running
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.test_runner import running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -31,19 +31,19 @@ OLD = 20
 
 
 @pytest.fixture(params=["embedded", "kafka"])
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ErpHarness]:
     """A log with old orders and nobody who has read them."""
     log: Any = None
     name = f"acme{uuid.uuid4().hex[:8]}"
     if request.param == "kafka":
         broker: Kafka = request.getfixturevalue("kafka")
         log = from_url(f"kafka://{broker.bootstrap}")
-    async with world(tmp_path, log=log, bridge=name) as made:
+    async with open_erp(tmp_path, log=log, bridge=name) as made:
         await publish(made, range(1, OLD + 1))
         yield made
 
 
-async def publish(here: World, numbers: range) -> None:
+async def publish(here: ErpHarness, numbers: range) -> None:
     await here.publish("sales_order", 1, [here.order(n, n, 5) for n in numbers])
 
 
@@ -57,12 +57,12 @@ def listener(seen: list[int], **options: Any) -> Agent:
     return agent
 
 
-async def committed(here: World, agent: str = "listener") -> dict[TopicPartition, int]:
+async def committed(here: ErpHarness, agent: str = "listener") -> dict[TopicPartition, int]:
     info = (await here.log.groups()).get(agent_group(here.bridge, agent))
     return {} if info is None else dict(info.committed)
 
 
-async def all_committed(here: World) -> bool:
+async def all_committed(here: ErpHarness) -> bool:
     topic = change_topic(here.bridge, "erp", "sales_order")
     count = (await here.log.topics())[topic].partitions
     return len([place for place in await committed(here) if place.topic == topic]) == count
@@ -72,7 +72,9 @@ def reasons(notices: list[Notice]) -> list[str]:
     return [n.reason for n in notices if isinstance(n, GroupMoved)]
 
 
-async def test_a_new_agent_begins_at_the_beginning_and_says_how_much_that_is(here: World) -> None:
+async def test_a_new_agent_begins_at_the_beginning_and_says_how_much_that_is(
+    here: ErpHarness,
+) -> None:
     seen: list[int] = []
     notices: list[Notice] = []
     async with running(here, listener(seen), notices):
@@ -85,7 +87,9 @@ async def test_a_new_agent_begins_at_the_beginning_and_says_how_much_that_is(her
     assert "Agent('listener', start=\"now\")" in reason
 
 
-async def test_one_that_begins_now_handles_what_comes_and_stays_where_it_began(here: World) -> None:
+async def test_one_that_begins_now_handles_what_comes_and_stays_where_it_began(
+    here: ErpHarness,
+) -> None:
     """Stopped before its first event, it must not begin at a later now."""
     seen: list[int] = []
     notices: list[Notice] = []
@@ -102,7 +106,7 @@ async def test_one_that_begins_now_handles_what_comes_and_stays_where_it_began(h
 
 
 async def test_one_that_dies_as_soon_as_it_has_begun_now_loses_no_event_that_comes_meanwhile(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """Its first offset was committed half a second later; whoever came next began at a later now."""
     seen: list[int] = []
@@ -117,7 +121,7 @@ async def test_one_that_dies_as_soon_as_it_has_begun_now_loses_no_event_that_com
     assert sorted(seen) == list(range(101, 111))
 
 
-async def test_two_that_begin_now_at_once_agree_where(here: World) -> None:
+async def test_two_that_begin_now_at_once_agree_where(here: ErpHarness) -> None:
     seen: list[int] = []
     async with (
         running(here, listener(seen, start="now")),
@@ -132,13 +136,13 @@ async def test_two_that_begin_now_at_once_agree_where(here: World) -> None:
 async def test_what_comes_into_a_topic_that_is_made_after_it_began_now_is_all_its_own(
     tmp_path: Path,
 ) -> None:
-    async with world(tmp_path) as here:
+    async with open_erp(tmp_path) as here:
         group = agent_group(here.bridge, "listener")
         await publish(here, range(1, OLD + 1))
         topic = change_topic(here.bridge, "erp", "sales_order")
         places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
         late = "later.sales_order"
-        await commit_ends(here.log, here.bridge, group, [topic, late])
+        await commit_end_offsets(here.log, here.bridge, group, [topic, late])
         assert await here.log.committed(group, places) == await here.log.end_offsets(places)
         await here.log.create_topics([TopicSpec(late, partitions=2)])
         new = [TopicPartition(late, 0), TopicPartition(late, 1)]
@@ -146,11 +150,11 @@ async def test_what_comes_into_a_topic_that_is_made_after_it_began_now_is_all_it
         # One partition of a topic that it reads is its own from the first record, too.
         await here.log.reset_offsets(group, {new[0]: 0})
         await here.log.append(late, [Entry(b"k", b"v")])
-        await commit_ends(here.log, here.bridge, group, [topic, late])
+        await commit_end_offsets(here.log, here.bridge, group, [topic, late])
         assert (await here.log.committed(group, new))[new[1]] is None
 
 
-async def test_one_may_begin_at_an_instant(here: World) -> None:
+async def test_one_may_begin_at_an_instant(here: ErpHarness) -> None:
     seen: list[int] = []
     notices: list[Notice] = []
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -174,7 +178,7 @@ def hearing(seen: list[int]) -> Any:
     return hear
 
 
-async def test_offsets_that_were_set_before_it_ever_ran_count(here: World) -> None:
+async def test_offsets_that_were_set_before_it_ever_ran_count(here: ErpHarness) -> None:
     group = agent_group(here.bridge, "listener")
     topic = change_topic(here.bridge, "erp", "sales_order")
     count = (await here.log.topics())[topic].partitions

@@ -13,8 +13,8 @@ from bridge.log.kafka import from_url
 from bridge.model.command import CommandRecord
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord
-from tests.agent.test_run import blocked_handlers_do_no_harm, running, watcher
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.test_runner import blocked_handlers_do_no_harm, running, watcher
 from tests.commands.place import executing, orders, receipts, sealed, send
 from tests.waiting import until
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here(kafka: Kafka, tmp_path: Path) -> AsyncIterator[World]:
+async def here(kafka: Kafka, tmp_path: Path) -> AsyncIterator[ErpHarness]:
     log = from_url(f"kafka://{kafka.bootstrap}")
-    async with world(tmp_path, log=log, bridge=f"acme{uuid.uuid4().hex[:8]}") as made:
+    async with open_erp(tmp_path, log=log, bridge=f"acme{uuid.uuid4().hex[:8]}") as made:
         yield made
 
 
 async def test_events_become_commands_and_commands_effects_with_one_receipt_each(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.customers(200)
     rows = [here.order(n, n, 5 if n % 2 else 1) for n in range(1, 201)]
@@ -54,7 +54,7 @@ async def test_events_become_commands_and_commands_effects_with_one_receipt_each
     assert len(trail) == 400
 
 
-async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: World) -> None:
+async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: ErpHarness) -> None:
     here.customers(50)
     rows = [here.order(n, n, 5) for n in range(1, 51)]
     for _ in range(4):
@@ -74,12 +74,12 @@ async def test_a_member_that_joins_while_handlers_run_repeats_no_command(here: W
     assert len(commands) == len({c.id for c in commands}) == 200
 
 
-async def test_handlers_that_block_cost_neither_membership_nor_commands(here: World) -> None:
+async def test_handlers_that_block_cost_neither_membership_nor_commands(here: ErpHarness) -> None:
     await blocked_handlers_do_no_harm(here, session_timeout=6.0)
 
 
 async def test_a_command_that_failed_has_one_receipt_although_another_executor_gets_it_again(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     command = sealed("note_order", args={"reason": "late"})
     await send(here, command)

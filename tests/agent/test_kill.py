@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.model.command import CommandRecord
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ async def start(folder: Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.agent.victim",
+        "tests.agent.crash_target",
         str(folder),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -46,7 +46,7 @@ async def test_killed_again_and_again_each_event_is_answered_by_exactly_one_comm
 ) -> None:
     """Even by handlers whose answers differ: no command is in the log twice, none is missing."""
     chance = random.Random(7)  # noqa: S311 - a seed, so that it can be told again
-    async with world(tmp_path) as here:
+    async with open_erp(tmp_path) as here:
         here.customers(20)
         rows = [here.order(n, n % 20 + 1, 1) for n in range(1, 101)]
         for _ in range(EVENTS // 100):
@@ -67,7 +67,7 @@ async def test_killed_again_and_again_each_event_is_answered_by_exactly_one_comm
         await check(here)
 
 
-async def check(here: World) -> None:
+async def check(here: ErpHarness) -> None:
     commands = [c for c in await here.records("command") if isinstance(c, CommandRecord)]
     assert len(commands) == EVENTS
     assert len({c.id for c in commands}) == EVENTS

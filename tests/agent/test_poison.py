@@ -18,8 +18,8 @@ from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected
 from bridge.model.system_records import DeadLetter
-from tests.agent.test_run import running
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.test_runner import running
 from tests.hostile_values import HALF_EMOJI, TextlessError, Unprintable, endless_list
 from tests.waiting import PATIENCE, until
 
@@ -42,8 +42,8 @@ POISON: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
@@ -63,19 +63,19 @@ def poisoned(fields: dict[str, Any], **options: Any) -> Agent:
     return agent
 
 
-async def letters_of(here: World, count: int) -> list[DeadLetter]:
+async def letters_of(here: ErpHarness, count: int) -> list[DeadLetter]:
     async with asyncio.timeout(PATIENCE):
         while len(found := await here.records("dead")) < count:
             await asyncio.sleep(0.02)
     return [each for each in found if isinstance(each, DeadLetter)]
 
 
-async def written(here: World) -> list[CommandRecord]:
+async def written(here: ErpHarness) -> list[CommandRecord]:
     return [each for each in await here.records("command") if isinstance(each, CommandRecord)]
 
 
 async def test_commands_that_no_record_can_hold_are_parked_and_the_others_are_written(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """All of them in one agent, so that each meets what the one before it left."""
     rows = [here.order(number, 1, 5) for number in range(1, len(POISON) + 3)]
@@ -101,11 +101,13 @@ async def test_commands_that_no_record_can_hold_are_parked_and_the_others_are_wr
     assert len(letters) == len(POISON)
 
 
-async def both_written(here: World) -> bool:
+async def both_written(here: ErpHarness) -> bool:
     return len(await written(here)) == 2
 
 
-async def test_stop_ends_the_agent_in_front_of_such_a_command_and_says_why(here: World) -> None:
+async def test_stop_ends_the_agent_in_front_of_such_a_command_and_says_why(
+    here: ErpHarness,
+) -> None:
     rows = [here.order(3, 1, 5)]
     async with running(here, poisoned({"reason": 5}, on_failure="stop")) as task:
         await here.publish("sales_order", 1, rows)
@@ -135,7 +137,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 
 
-async def test_errors_that_cant_be_told_are_parked_as_others_are(here: World) -> None:
+async def test_errors_that_cant_be_told_are_parked_as_others_are(here: ErpHarness) -> None:
     rows = [here.order(number, 1, 5) for number in range(1, len(ERRORS) + 2)]
     agent = Agent("thrower", attempts=1)
 
@@ -175,7 +177,7 @@ FOREIGN = (
 
 
 async def test_records_of_other_programs_are_letters_and_the_events_between_them_are_handled(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = poisoned({})
     topic = "acme.erp.sales_order"

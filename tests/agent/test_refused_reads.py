@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from bridge.agent.bridge_calls import OTHERS_ANSWERED_WITHIN_S, BridgeReads
+from bridge.agent.bridge_calls import OTHER_ROWS_ANSWERED_WITHIN_S, BridgeReads
 from bridge.model.errors import ConfigurationError, RetryLater
 
 
-class Calls:
+class InlineCalls:
     """Runs what it is given, in the loop that asks."""
 
     async def call(self, work: Any) -> Any:
         return await work()
 
 
-class System:
+class RefusingSystem:
     """Refuses reads of these keys; `*`: of all."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class System:
         return f"row {key} of {entity}"
 
 
-class Clock:
+class ManualClock:
     now = 1000.0
 
     def __call__(self) -> float:
@@ -46,8 +46,8 @@ async def refusal(reads: BridgeReads, key: str) -> type[Exception]:
 
 async def test_a_right_that_is_missing_is_waited_for_by_every_event() -> None:
     """A thousand events became a thousand dead letters."""
-    system = System()
-    reads = BridgeReads(Calls(), system, Clock())  # type: ignore[arg-type]
+    system = RefusingSystem()
+    reads = BridgeReads(InlineCalls(), system, ManualClock())  # type: ignore[arg-type]
     assert await reads.get("erp.customer", "1")
     system.refused = {"*"}
     assert {await refusal(reads, str(number)) for number in range(1000)} == {RetryLater}
@@ -56,10 +56,10 @@ async def test_a_right_that_is_missing_is_waited_for_by_every_event() -> None:
 
 
 async def test_a_row_that_is_refused_while_others_are_answered_is_not_waited_for() -> None:
-    system = System()
+    system = RefusingSystem()
     system.refused = {"7"}
-    clock = Clock()
-    reads = BridgeReads(Calls(), system, clock)  # type: ignore[arg-type]
+    clock = ManualClock()
+    reads = BridgeReads(InlineCalls(), system, clock)  # type: ignore[arg-type]
     assert await refusal(reads, "7") is RetryLater
     assert await refusal(reads, "7") is RetryLater, "nobody was answered since"
     assert await reads.get("erp.customer", "1")
@@ -68,13 +68,13 @@ async def test_a_row_that_is_refused_while_others_are_answered_is_not_waited_for
 
 
 async def test_what_was_answered_long_ago_says_nothing_of_a_refusal() -> None:
-    system = System()
-    clock = Clock()
-    reads = BridgeReads(Calls(), system, clock)  # type: ignore[arg-type]
+    system = RefusingSystem()
+    clock = ManualClock()
+    reads = BridgeReads(InlineCalls(), system, clock)  # type: ignore[arg-type]
     system.refused = {"*"}
     await refusal(reads, "1")
     system.refused = set()
     assert await reads.get("erp.customer", "1")
-    clock.now += OTHERS_ANSWERED_WITHIN_S + 1
+    clock.now += OTHER_ROWS_ANSWERED_WITHIN_S + 1
     system.refused = {"*"}
     assert await refusal(reads, "2") is RetryLater

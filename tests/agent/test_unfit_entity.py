@@ -15,21 +15,21 @@ from bridge.model.specs import CommandSpec
 from bridge.observe import DeadLetterWritten, Handled, HandlerWaits, Notice
 from bridge.plan.entity_table import EntityTable
 from bridge.wiring.declared import DeclaredCommands
-from tests.agent.test_run import running
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.test_runner import running
 from tests.waiting import until
 
 RENAMED = Rejected(UNAVAILABLE, "there is no table 'vbak'")
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
 @pytest.mark.parametrize("what", ["get", "get_many", "related", "query", "command"])
-async def test_it_waits_and_parks_no_event(here: World, what: str) -> None:
+async def test_it_waits_and_parks_no_event(here: ErpHarness, what: str) -> None:
     """A table that was renamed for an hour made a dead letter of each event of that hour."""
     is_lacking = True
 

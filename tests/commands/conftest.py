@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made

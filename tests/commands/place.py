@@ -18,7 +18,7 @@ from bridge.model.receipt import Receipt
 from bridge.model.system_records import target
 from bridge.observe import Observer, ignore
 from connectors.journal import connector
-from tests.agent.world import SPEC, World
+from tests.agent.sqlite_erp import SPEC, ErpHarness
 from tests.waiting import PATIENCE, ended
 
 SESSION = 60.0
@@ -38,7 +38,7 @@ def sealed(name: str, order: str = "1", *, key: str | None = None, **more: Any) 
     )
 
 
-async def send(here: World, *records: CommandRecord, replayed: bool = False) -> None:
+async def send(here: ErpHarness, *records: CommandRecord, replayed: bool = False) -> None:
     more = [(REPLAY, b"1")] if replayed else []
     await here.log.append(
         here.codec.topic("command"),
@@ -53,7 +53,7 @@ async def send(here: World, *records: CommandRecord, replayed: bool = False) -> 
 
 @asynccontextmanager
 async def executing(
-    here: World,
+    here: ErpHarness,
     *,
     writer: Writer | None = None,
     ledger: bool = True,
@@ -96,7 +96,7 @@ def tomorrow() -> datetime:
     return datetime.now(UTC) + timedelta(days=1)
 
 
-async def receipts(here: World, count: int) -> dict[str, Receipt]:
+async def receipts(here: ErpHarness, count: int) -> dict[str, Receipt]:
     """The receipts by command id, once there are `count`; each command has one."""
     async with asyncio.timeout(PATIENCE):
         while len(found := await here.records("receipt")) < count:
@@ -105,7 +105,7 @@ async def receipts(here: World, count: int) -> dict[str, Receipt]:
     return {r.command_id: r for r in found if isinstance(r, Receipt)}
 
 
-def orders(here: World) -> dict[str, tuple[Any, ...]]:
+def orders(here: ErpHarness) -> dict[str, tuple[Any, ...]]:
     with here.erp() as erp:
         return {
             row[0].lstrip("0"): row[1:]

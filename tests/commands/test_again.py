@@ -19,7 +19,7 @@ from bridge.model.command import Command, CommandRecord, command_id, seal
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import Target, target
 from bridge.observe import CommandMoved, Notice
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send
 from tests.waiting import PATIENCE, until
 
@@ -27,7 +27,7 @@ ENDS = {outcome.value for outcome in Outcome}
 
 
 async def carried_out(
-    here: World, *records: CommandRecord, replayed: bool = False
+    here: ErpHarness, *records: CommandRecord, replayed: bool = False
 ) -> list[tuple[str, bool]]:
     """Send these to an executor, and how it tells that each ended: the state, and whether that
     was so before.
@@ -45,14 +45,14 @@ async def carried_out(
     return ends
 
 
-async def codes(here: World) -> list[str | None]:
+async def codes(here: ErpHarness) -> list[str | None]:
     """Of every receipt, the code, or the outcome where there is none."""
     found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     return [r.code or r.outcome.value for r in found]
 
 
 async def test_a_command_that_failed_is_neither_tried_again_nor_answered_again(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     command = sealed("note_order", args=REASON)
     assert await carried_out(here, command) == [("failed", False)]
@@ -62,7 +62,7 @@ async def test_a_command_that_failed_is_neither_tried_again_nor_answered_again(
     assert orders(here)["1"] == (5, None, None)
 
 
-async def test_an_id_that_failed_stands_for_its_content_for_good(here: World) -> None:
+async def test_an_id_that_failed_stands_for_its_content_for_good(here: ErpHarness) -> None:
     failed = sealed("note_order", args=REASON, key="same")
     other = sealed("note_order", args={"reason": "better"}, key="same")
     elsewhere = sealed("note_order", "2", args=REASON, key="same")
@@ -85,14 +85,14 @@ async def test_an_id_that_failed_stands_for_its_content_for_good(here: World) ->
     ids=["failed", "bad args", "unknown", "expired"],
 )
 async def test_the_same_command_twice_in_one_batch_is_answered_once(
-    here: World, first: CommandRecord
+    here: ErpHarness, first: CommandRecord
 ) -> None:
     ends = await carried_out(here, first, replace(first, requested_at=datetime.now(UTC)))
     assert [repeated for _, repeated in ends] == [False, True]
     assert len(await codes(here)) == 1
 
 
-async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: World) -> None:
+async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("note_order", args=REASON)
     forged = replace(command, idempotency_key="another's")
@@ -115,7 +115,7 @@ async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: World) -
     ids=["another row", "another entity", "another form"],
 )
 async def test_a_copy_under_another_log_key_is_refused_and_does_not_end_the_command(
-    here: World, place: Target
+    here: ErpHarness, place: Target
 ) -> None:
     """Else it would take effect outside of its row's order, and its receipt name another row."""
     here.order(1, 1, 5)
@@ -132,7 +132,7 @@ async def test_a_copy_under_another_log_key_is_refused_and_does_not_end_the_comm
 
 
 async def test_a_copy_as_an_agent_would_send_it_does_not_end_what_a_person_asked_for(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     command = replace(
@@ -151,7 +151,7 @@ async def test_a_copy_as_an_agent_would_send_it_does_not_end_what_a_person_asked
     assert await carried_out(here, command) == [("succeeded", False)]
 
 
-async def test_receipts_are_read_once_however_many_batches_come(here: World) -> None:
+async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness) -> None:
     read = 0
 
     class Counting:
@@ -193,7 +193,7 @@ async def test_receipts_are_read_once_however_many_batches_come(here: World) -> 
 
 
 async def test_the_same_key_with_another_content_is_rejected_and_the_same_content_done_once(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     first = sealed("raise_total", key="same")
@@ -218,7 +218,7 @@ async def test_the_same_key_with_another_content_is_rejected_and_the_same_conten
     assert orders(here)["1"] == (6, None, "late")
 
 
-async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) -> None:
+async def test_a_replayed_command_that_failed_is_not_tried_again(here: ErpHarness) -> None:
     command = sealed("note_order", args=REASON)
     await send(here, command)
     async with executing(here):
@@ -232,7 +232,9 @@ async def test_a_replayed_command_that_failed_is_not_tried_again(here: World) ->
     assert orders(here)["1"] == (5, None, "new")
 
 
-async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(here: World) -> None:
+async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(
+    here: ErpHarness,
+) -> None:
     """Left out, its command would be carried out again; raised, every executor would stand still."""
     told = [(headers.ID, b"bot:1"), (headers.DIGEST, b"x"), (headers.OUTCOME, b"postponed")]
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])

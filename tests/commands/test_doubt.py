@@ -19,7 +19,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Log, Producer, Transaction
 from bridge.model.command import CommandRecord
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
-from tests.agent.world import SPEC, world
+from tests.agent.sqlite_erp import SPEC, open_erp
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, sealed, send
 from tests.commands.rpc import RpcWriter, Trouble, effects
@@ -33,7 +33,7 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
 ) -> None:
     sent = commands(3)
     after = sealed("note_order", "9", args={"reason": "x"})
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
         with frozen(tmp_path, "acted:1", "--rpc") as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
@@ -49,7 +49,7 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
 async def test_what_another_has_begun_since_the_probe_is_probed_for_again(tmp_path: Path) -> None:
     (one,) = commands(1)
     after = sealed("note_order", "9", args={"reason": "x"})
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, one)
         killed(tmp_path, "after_intents", "--rpc")
         with frozen(tmp_path, "after_probe", "--rpc") as executor:
@@ -116,7 +116,7 @@ async def test_a_log_that_is_away_for_a_moment_leaves_no_outcome_open_though_no_
     tmp_path: Path, number: int, error: Exception, before: bool
 ) -> None:
     log = Breaking(EmbeddedLog(tmp_path / "log.db", partitions=1), {number: (before, error)})
-    async with world(tmp_path, partitions=1, log=log) as here:
+    async with open_erp(tmp_path, partitions=1, log=log) as here:
         done, refused, after = commands(3)
         await send(here, done, refused)
         writer = RpcWriter(tmp_path, probes=False, refused=missing(refused))
@@ -146,7 +146,7 @@ async def test_after_a_defect_of_the_connector_the_executor_asks_what_came_of_it
     tmp_path: Path,
 ) -> None:
     sent = commands(2)
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
         executor = CommandExecutor(
             SPEC,

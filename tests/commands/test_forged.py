@@ -19,14 +19,14 @@ from bridge.model.system_records import AuditRecord, target
 from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.killed import killed
 from tests.commands.place import HEIR, REASON, executing, orders, receipts, sealed, send
 from tests.commands.rpc import RpcWriter
 from tests.waiting import until
 
 
-async def forge(here: World, command: CommandRecord, outcome: Outcome) -> None:
+async def forge(here: ErpHarness, command: CommandRecord, outcome: Outcome) -> None:
     """A receipt of a command that no executor has seen."""
     place = target("erp", "sales_order", json.loads(command.key))
     receipt = refused(command, outcome, "", "all is well", datetime.now(UTC))
@@ -34,12 +34,12 @@ async def forge(here: World, command: CommandRecord, outcome: Outcome) -> None:
     await here.log.append(here.codec.topic("receipt"), [entry])
 
 
-async def written(here: World) -> list[Receipt]:
+async def written(here: ErpHarness) -> list[Receipt]:
     return [r for r in await here.records("receipt") if isinstance(r, Receipt)]
 
 
 async def test_a_receipt_of_success_that_the_ledger_does_not_know_leaves_the_command_unknown(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     command, other = sealed("raise_total"), sealed("note_order", args=REASON)
@@ -61,7 +61,7 @@ async def test_a_receipt_of_success_that_the_ledger_does_not_know_leaves_the_com
     assert f"bridgectl commands settle {command.id}" in (disputed.message or "")
 
 
-async def receipts_of(here: World, command: CommandRecord) -> list[Receipt]:
+async def receipts_of(here: ErpHarness, command: CommandRecord) -> list[Receipt]:
     async def there() -> bool:
         return any(r.command_id == command.id for r in await written(here))
 
@@ -69,7 +69,7 @@ async def receipts_of(here: World, command: CommandRecord) -> list[Receipt]:
     return [r for r in await written(here) if r.command_id == command.id]
 
 
-async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: World) -> None:
+async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("raise_total")
     await forge(here, command, Outcome.SUCCEEDED)
@@ -95,7 +95,7 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: W
     assert orders(here)["1"][0] == 5
 
 
-async def test_a_story_ends_as_unknown_once_its_success_is_disputed(here: World) -> None:
+async def test_a_story_ends_as_unknown_once_its_success_is_disputed(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("raise_total")
     await forge(here, command, Outcome.SUCCEEDED)
@@ -107,7 +107,7 @@ async def test_a_story_ends_as_unknown_once_its_success_is_disputed(here: World)
     assert stories(records)[command.id].state == "unknown"
 
 
-async def unproven(here: World) -> bool:
+async def unproven(here: ErpHarness) -> bool:
     return any(r.code == "unproven" for r in await written(here))
 
 
@@ -117,13 +117,13 @@ async def test_killed_while_it_disputes_a_receipt_the_command_is_not_carried_out
     step: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("forged")
-    async with world(folder, partitions=1) as here:
+    async with open_erp(folder, partitions=1) as here:
         here.order(1, 1, 5)
         command = sealed("raise_total")
         await forge(here, command, Outcome.SUCCEEDED)
         await send(here, command)
     killed(folder, step)
-    async with world(folder, partitions=1) as here, executing(here, session=HEIR):
+    async with open_erp(folder, partitions=1) as here, executing(here, session=HEIR):
         await send(here, command)
         await send(here, later := sealed("note_order", args=REASON))
         await receipts_of(here, later)
@@ -131,7 +131,7 @@ async def test_killed_while_it_disputes_a_receipt_the_command_is_not_carried_out
         assert stories(await here.records("receipt"))[command.id].state == "unknown"
 
 
-async def test_a_success_that_the_ledger_knows_is_answered_by_its_receipt(here: World) -> None:
+async def test_a_success_that_the_ledger_knows_is_answered_by_its_receipt(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("raise_total")
     await send(here, command)
@@ -146,7 +146,7 @@ async def test_a_success_that_the_ledger_knows_is_answered_by_its_receipt(here: 
 
 
 async def test_while_the_ledger_is_away_a_success_is_neither_believed_nor_disputed(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     command = sealed("raise_total")
@@ -170,7 +170,7 @@ async def test_while_the_ledger_is_away_a_success_is_neither_believed_nor_disput
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REJECTED, Outcome.EXPIRED])
 async def test_another_end_that_was_forged_keeps_the_command_from_happening_and_is_told(
-    here: World, outcome: Outcome
+    here: ErpHarness, outcome: Outcome
 ) -> None:
     """Nothing tells it from a genuine one; it prevents an effect and makes none."""
     here.order(1, 1, 5)
@@ -186,7 +186,7 @@ async def test_another_end_that_was_forged_keeps_the_command_from_happening_and_
     assert orders(here)["1"][0] == 5
 
 
-async def test_without_a_ledger_the_receipt_is_all_that_there_is(here: World) -> None:
+async def test_without_a_ledger_the_receipt_is_all_that_there_is(here: ErpHarness) -> None:
     command = sealed("raise_total")
     await forge(here, command, Outcome.SUCCEEDED)
     await send(here, command)
@@ -197,7 +197,7 @@ async def test_without_a_ledger_the_receipt_is_all_that_there_is(here: World) ->
     assert len(await written(here)) == 1
 
 
-async def test_a_receipt_that_was_forged_afterwards_changes_nothing(here: World) -> None:
+async def test_a_receipt_that_was_forged_afterwards_changes_nothing(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("note_order", "2", args=REASON)
     await send(here, command)

@@ -26,7 +26,7 @@ from connectors.postgres.dialect import POSTGRES
 from connectors.sql.engine import make_engine
 from connectors.sql.ledger import create_sql
 from connectors.sql.writer import SqlWriter
-from tests.agent.world import SCHEMA, World, system_of, world
+from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp, system_of
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, sealed, send, tomorrow
 from tests.waiting import until
@@ -80,7 +80,7 @@ def erp(request: pytest.FixtureRequest) -> Erp:
     return found
 
 
-async def receipt(here: World, command_id: str) -> str:
+async def receipt(here: ErpHarness, command_id: str) -> str:
     """What became of a command, once that is known."""
     found: list[str] = []
 
@@ -100,7 +100,7 @@ async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(e
     late = sealed("raise_total", key="late", deadline=today)
     missing = sealed("raise_total", "2", key="missing")
     after = sealed("raise_total", key="after")
-    async with world(erp.folder, partitions=1) as here:
+    async with open_erp(erp.folder, partitions=1) as here:
         erp.start()
         erp.act(ROW)
         await send(here, late, missing)
@@ -123,13 +123,13 @@ async def test_what_took_effect_in_front_of_a_crash_is_told_though_its_time_is_o
 ) -> None:
     today = datetime.now(UTC) + timedelta(hours=1)
     command = sealed("raise_total", deadline=today)
-    async with world(erp.folder, partitions=1) as here:
+    async with open_erp(erp.folder, partitions=1) as here:
         erp.start()
         erp.act(ROW)
         await send(here, command)
     killed(erp.folder, "after_legacy", *erp.words)
     async with (
-        world(erp.folder, partitions=1) as here,
+        open_erp(erp.folder, partitions=1) as here,
         executing(here, session=HEIR, writer=erp.writer(), clock=tomorrow),
     ):
         assert await receipt(here, command.id) == "succeeded"
@@ -144,7 +144,7 @@ def effect(number: int, partition: str) -> Effect:
 
 
 async def test_a_writer_acts_only_for_partitions_that_nobody_took_from_it(erp: Erp) -> None:
-    async with world(erp.folder):
+    async with open_erp(erp.folder):
         erp.start()
     erp.act(ROW)
     first, second, other = erp.writer(), erp.writer(), erp.writer()
@@ -172,7 +172,7 @@ async def test_who_lost_a_partition_in_the_log_does_not_count_as_its_owner_in_th
 ) -> None:
     place = TopicPartition("acme.commands", 0)
     here, elsewhere = Lent(), Lent(Fenced("taken"))
-    async with world(tmp_path):
+    async with open_erp(tmp_path):
         erp = Erp(tmp_path)
     zombie, successor = erp.writer(), erp.writer()
     owners = LedgerOwnership(successor, "group")

@@ -23,7 +23,7 @@ from bridge.model.errors import MissingRight, Rejected
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import target
 from bridge.observe import CommandMoved, CommandsHeld, Notice
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.killed import killed
 from tests.commands.place import HEIR, executing, orders, sealed, send
 from tests.commands.rpc import RpcWriter, effects
@@ -41,7 +41,7 @@ def note(order: str = "1", number: int = 1, **more: Any) -> CommandRecord:
     return sealed("note_order", order, args=args, key=f"tester/note/{order}/{number}", **more)
 
 
-async def states(here: World) -> dict[str, str]:
+async def states(here: ErpHarness) -> dict[str, str]:
     records = [
         *await here.records("command"),
         *await here.records("audit"),
@@ -55,7 +55,7 @@ async def states(here: World) -> dict[str, str]:
     }
 
 
-async def reach(here: World, commands: Sequence[CommandRecord], state: str) -> None:
+async def reach(here: ErpHarness, commands: Sequence[CommandRecord], state: str) -> None:
     async def there() -> bool:
         now = await states(here)
         return all(now.get(command.id) == state for command in commands)
@@ -63,13 +63,13 @@ async def reach(here: World, commands: Sequence[CommandRecord], state: str) -> N
     await until(there)
 
 
-async def receipts_of(here: World, command: CommandRecord) -> list[Receipt]:
+async def receipts_of(here: ErpHarness, command: CommandRecord) -> list[Receipt]:
     found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     return [r for r in found if r.command_id == command.id]
 
 
 async def test_a_missing_right_holds_back_its_declaration_and_what_is_behind_it_and_nothing_else(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     for number in range(1, 7):
         here.order(number, 1, 5)
@@ -99,7 +99,7 @@ async def test_a_missing_right_holds_back_its_declaration_and_what_is_behind_it_
         assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
 
 
-async def test_order_per_key_holds_across_declarations_and_a_restart(here: World) -> None:
+async def test_order_per_key_holds_across_declarations_and_a_restart(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     commands = [block("1", 1), note("1", 2), block("1", 3), note("1", 4)]
     await send(here, *commands)
@@ -126,7 +126,7 @@ async def test_order_per_key_holds_across_declarations_and_a_restart(here: World
 
 
 async def test_one_that_holds_as_many_as_it_can_goes_on_after_its_partitions_have_changed(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """It read no further, and so never learned which were still its own."""
     for number in range(1, 9):
@@ -149,7 +149,7 @@ async def test_one_that_holds_as_many_as_it_can_goes_on_after_its_partitions_hav
         assert [r.code for r in await receipts_of(here, command)] == ["held_back", None]
 
 
-async def test_the_deadline_of_a_held_command_runs(here: World) -> None:
+async def test_the_deadline_of_a_held_command_runs(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     here.order(2, 1, 5)
     soon = datetime.now(UTC) + timedelta(seconds=2)
@@ -169,11 +169,11 @@ async def test_killed_at_a_step_a_held_command_is_neither_lost_nor_carried_out_t
     step: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("held")
-    async with world(folder, partitions=1) as here:
+    async with open_erp(folder, partitions=1) as here:
         here.order(1, 1, 5)
         await send(here, block("1", 1), sealed("raise_total", "1"))
     killed(folder, step, "--ungranted")
-    async with world(folder, partitions=1) as here:
+    async with open_erp(folder, partitions=1) as here:
         writer = UngrantedWriter(here.system, folder)
         async with executing(here, writer=writer, session=HEIR):
             await send(here, last := note("1", 2))
@@ -187,7 +187,7 @@ async def test_killed_at_a_step_a_held_command_is_neither_lost_nor_carried_out_t
 
 
 async def test_what_is_refused_for_its_own_row_fails_and_the_others_of_its_declaration_go_on(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """Row security says the same words as a missing GRANT."""
     for number in range(1, 4):
@@ -209,7 +209,7 @@ async def test_a_right_that_is_taken_away_in_the_middle_of_a_batch_costs_no_comm
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """What came behind it in that batch failed for good, because others of it had taken effect."""
-    async with world(tmp_path_factory.mktemp("revoked"), partitions=1) as here:
+    async with open_erp(tmp_path_factory.mktemp("revoked"), partitions=1) as here:
         for number in range(1, 7):
             here.order(number, 1, 5)
         grant(here.folder)
@@ -226,7 +226,7 @@ async def test_a_right_that_is_taken_away_in_the_middle_of_a_batch_costs_no_comm
 
 
 async def test_the_same_command_again_waits_once_and_other_content_under_its_key_is_refused(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     first, other = (
@@ -247,7 +247,7 @@ async def test_the_same_command_again_waits_once_and_other_content_under_its_key
 
 
 async def test_who_takes_over_carries_out_what_is_held_and_none_of_its_copies(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     here.order(2, 1, 5)
@@ -275,7 +275,7 @@ async def test_who_takes_over_carries_out_what_is_held_and_none_of_its_copies(
 
 
 async def test_an_entity_that_does_not_fit_its_table_holds_its_commands_until_it_does(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     lacking = True
@@ -298,7 +298,7 @@ async def test_an_entity_that_does_not_fit_its_table_holds_its_commands_until_it
 
 
 async def test_without_a_ledger_a_login_that_may_not_is_asked_for_and_nothing_happens_twice(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """A 403 of a service: the intent is taken back by what says that the command waits."""
     may = False
@@ -326,7 +326,7 @@ async def test_held_commands_are_found_again_in_a_copied_log(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("copied")
-    async with world(folder, partitions=1) as old:
+    async with open_erp(folder, partitions=1) as old:
         for number in (1, 2):
             old.order(number, 1, 5)
         first, behind, other = block("1"), note("1", 2), note("2")
@@ -335,7 +335,7 @@ async def test_held_commands_are_found_again_in_a_copied_log(
             await reach(old, [other], "succeeded")
             await reach(old, [first, behind], "held_back")
         log = EmbeddedLog(folder / "copy.db", partitions=1)
-        async with world(folder, log=log) as new:
+        async with open_erp(folder, log=log) as new:
             await copy_log(old.log, old.registry, new.log, new.registry, new.bridge)
             await send(new, last := note("1", 3))
             async with executing(new, writer=UngrantedWriter(new.system, folder)):
@@ -345,7 +345,9 @@ async def test_held_commands_are_found_again_in_a_copied_log(
             assert orders(new)["1"] == (5, "01", "note 3")
 
 
-async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(here: World) -> None:
+async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
+    here: ErpHarness,
+) -> None:
     """From the oldest of theirs on, at each start and rebalance, before the first command."""
     theirs = sealed("block_order")
     told = refused(theirs, Outcome.UNKNOWN_OUTCOME, HELD_BACK, "no right", datetime.now(UTC))
@@ -377,7 +379,7 @@ async def test_what_is_held_is_left_alone_where_the_partition_was_lost_before_it
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("lost")
-    async with world(folder, partitions=1) as here:
+    async with open_erp(folder, partitions=1) as here:
         here.order(1, 1, 5)
         await send(here, command := block("1"))
         async with executing(here, writer=UngrantedWriter(here.system, folder), session=HEIR):

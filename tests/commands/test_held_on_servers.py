@@ -16,7 +16,7 @@ from connectors.postgres.dialect import POSTGRES
 from connectors.postgres.setup.check import ledger_sql
 from connectors.sql.ledger import TABLE
 from connectors.sql.writer import SqlWriter
-from tests.agent.world import SCHEMA, World, world
+from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp
 from tests.commands.place import HEIR, executing, send
 from tests.commands.test_held import block, note, reach
 from tests.commands.ungranted import UngrantedWriter, grant
@@ -47,12 +47,12 @@ def clerk(database: str, postgres: Postgres) -> Iterator[tuple[psycopg.Connectio
         owner.execute(f"DROP ROLE {role}")
 
 
-def writer_of(here: World, url: str) -> SqlWriter:
+def writer_of(here: ErpHarness, url: str) -> SqlWriter:
     return SqlWriter(replace(here.system, url=url, logins=None), POSTGRES)
 
 
 async def test_a_forgotten_grant_costs_no_command(
-    here: World, clerk: tuple[psycopg.Connection, str, str]
+    here: ErpHarness, clerk: tuple[psycopg.Connection, str, str]
 ) -> None:
     """It burned all of them, for good."""
     owner, role, login = clerk
@@ -67,7 +67,7 @@ async def test_a_forgotten_grant_costs_no_command(
 
 
 async def test_a_row_that_its_own_policy_protects_fails_and_holds_nobody_up_for_long(
-    here: World, clerk: tuple[psycopg.Connection, str, str]
+    here: ErpHarness, clerk: tuple[psycopg.Connection, str, str]
 ) -> None:
     owner, role, login = clerk
     owner.execute(f"GRANT UPDATE ON vbak TO {role}")
@@ -91,7 +91,7 @@ async def test_a_row_that_its_own_policy_protects_fails_and_holds_nobody_up_for_
 async def test_on_kafka_who_takes_over_finds_what_is_held(kafka: Kafka, tmp_path: Path) -> None:
     bridge = f"held{uuid.uuid4().hex[:8]}"
     log = from_url(f"kafka://{kafka.bootstrap}")
-    async with world(tmp_path, partitions=1, log=log, bridge=bridge) as here:
+    async with open_erp(tmp_path, partitions=1, log=log, bridge=bridge) as here:
         here.order(1, 1, 5)
         here.order(2, 1, 5)
         first, behind, other = block("1"), note("1", 2), note("2")

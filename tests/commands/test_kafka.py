@@ -19,7 +19,7 @@ from bridge.commands.receipts.builder import intent, settled
 from bridge.log.kafka import from_url
 from bridge.model import headers
 from bridge.model.system_records import target
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, orders, sealed, send, tomorrow
 from tests.commands.rpc import RpcWriter, effects
@@ -43,9 +43,9 @@ class Broker:
         return ("--kafka", self.url, "--bridge", self.bridge)
 
     @asynccontextmanager
-    async def world(self) -> AsyncIterator[World]:
+    async def world(self) -> AsyncIterator[ErpHarness]:
         log = from_url(self.url)
-        async with world(self.folder, partitions=1, log=log, bridge=self.bridge) as made:
+        async with open_erp(self.folder, partitions=1, log=log, bridge=self.bridge) as made:
             yield made
 
     @asynccontextmanager

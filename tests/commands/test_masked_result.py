@@ -14,7 +14,7 @@ from bridge.connector import Done
 from bridge.model.canonical import canonical_json
 from bridge.model.receipt import Outcome
 from bridge.model.specs import EntitySpec, FieldSpec
-from tests.agent.world import SPEC, World
+from tests.agent.sqlite_erp import SPEC, ErpHarness
 from tests.commands.place import executing, receipts, sealed, send
 from tests.commands.test_poison import written
 
@@ -66,7 +66,7 @@ def test_of_an_answer_that_cannot_be_read_nothing_is_kept(text: str) -> None:
 
 
 async def test_an_executor_leaves_the_masked_columns_of_its_system_out(
-    here: World, monkeypatch: pytest.MonkeyPatch
+    here: ErpHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`RETURNING *` is what a person writes who wants to see the row."""
     commands = tuple(

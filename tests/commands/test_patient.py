@@ -11,7 +11,7 @@ from bridge.connector import Done, Effect, Writer
 from bridge.model.errors import RetryLater
 from bridge.model.receipt import Receipt
 from bridge.observe import Notice, PartState
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter
 from tests.commands.test_unledgered import ends
@@ -72,7 +72,7 @@ async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
 
 
 async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_says_why(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     now = 100.0
     one = sealed("note_order", args={"reason": "x"})

@@ -28,7 +28,7 @@ from bridge.plan.make_plan import entity_type
 from bridge.plan.steps import Wire
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import REASON, executing, orders, receipts, sealed, send
 from tests.commands.test_decide import TABLE
 from tests.hostile_values import HALF_EMOJI, JSON_VALUES, TextlessError, quick
@@ -152,7 +152,7 @@ def test_an_effect_is_succeeded_whatever_its_row_and_answer_are() -> None:
 
 
 async def test_poison_in_a_batch_has_its_receipts_or_letters_and_the_others_take_effect(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     for number in range(1, 8):
         here.order(number, 1, 5)
@@ -194,7 +194,7 @@ class BreakingWriter(SqlWriter):
 
 
 async def test_a_defect_of_the_connector_fails_the_command_that_it_meets_and_no_other(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     for number in range(1, 6):
         here.order(number, 1, 5)
@@ -231,7 +231,7 @@ class LeavingWriter(SqlWriter):
 
 
 async def test_a_system_that_is_away_after_a_defect_is_not_asked_for_each_command(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """Each would wait for a time-out of its own, for hours with five hundred of them."""
     for number in range(1, 21):
@@ -249,7 +249,7 @@ async def test_a_system_that_is_away_after_a_defect_is_not_asked_for_each_comman
 
 
 async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alone(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """A later version may have written it: executing again could ship the order twice."""
     for number in (1, 2):
@@ -278,11 +278,11 @@ async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alo
     assert not {headers.OUTCOME, headers.DIGEST} & ours.keys()
 
 
-async def len_of(here: World, count: int) -> bool:
+async def len_of(here: ErpHarness, count: int) -> bool:
     return len(await here.raw(here.codec.topic("receipt"))) >= count
 
 
-async def test_a_command_too_large_for_its_own_end_has_a_letter(here: World) -> None:
+async def test_a_command_too_large_for_its_own_end_has_a_letter(here: ErpHarness) -> None:
     """Its receipt carries its key, its letter its bytes: neither fits a record any more."""
     here.order(1, 1, 5)
     room = here.log.max_record_bytes
@@ -306,7 +306,9 @@ async def test_a_command_too_large_for_its_own_end_has_a_letter(here: World) -> 
     assert len(letters) == 2
 
 
-async def test_an_effect_that_meets_a_defect_leaves_the_others_of_its_batch(here: World) -> None:
+async def test_an_effect_that_meets_a_defect_leaves_the_others_of_its_batch(
+    here: ErpHarness,
+) -> None:
     """Its guard, its bindings, its answer: whatever breaks is rolled back to its savepoint."""
     for number in (1, 2, 3):
         here.order(number, 1, 5)

@@ -9,7 +9,7 @@ from bridge.connector import Done
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
 from bridge.model.receipt import Receipt
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import REASON, executing, receipts, sealed, send
 from tests.commands.rpc import RpcWriter
 from tests.commands.test_unledgered import ends
@@ -47,7 +47,7 @@ def test_a_position_needs_the_systems_word_and_captures(
     assert position_of(done, epoch) == wanted
 
 
-async def test_a_receipt_has_the_position_at_which_its_effect_is_there(here: World) -> None:
+async def test_a_receipt_has_the_position_at_which_its_effect_is_there(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     first, missing = sealed("note_order", args=REASON), sealed("note_order", "9", args=REASON)
     await send(here, first, missing)
@@ -65,7 +65,7 @@ async def test_a_receipt_has_the_position_at_which_its_effect_is_there(here: Wor
 
 
 async def test_while_the_log_is_away_what_has_happened_is_told_without_its_place(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     one = sealed("note_order", args=REASON)
@@ -76,7 +76,7 @@ async def test_while_the_log_is_away_what_has_happened_is_told_without_its_place
     assert found[one.id].version is not None
 
 
-async def test_a_system_that_tells_no_position_gets_none(here: World) -> None:
+async def test_a_system_that_tells_no_position_gets_none(here: ErpHarness) -> None:
     one = sealed("note_order", args=REASON)
     await send(here, one)
     async with executing(here, writer=RpcWriter(here.folder), ledger=False, epochs=Third()):

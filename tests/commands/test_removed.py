@@ -12,13 +12,15 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.receipt import Receipt
 from bridge.model.system_records import SystemRecord
 from bridge.observe import GroupMoved, Notice
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import executing, sealed, send
 from tests.log.removal import remove_embedded
 from tests.waiting import until
 
 
-async def test_an_executor_refuses_to_go_on_after_commands_that_were_removed(here: World) -> None:
+async def test_an_executor_refuses_to_go_on_after_commands_that_were_removed(
+    here: ErpHarness,
+) -> None:
     """Five of them were never executed, without a receipt."""
     here.order(1, 1, 5)
     records = [sealed("note_order", key=f"k{number}", args={"reason": "x"}) for number in range(5)]

@@ -10,7 +10,7 @@ import pytest
 from bridge.commands.manual.retry import RetriedCommand, RetryRequest, retry_of, send_retries
 from bridge.model.command import Command, command_id, seal
 from bridge.model.system_records import target
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.services.kafka import Kafka
 
 NOW = datetime.now(UTC)
@@ -34,7 +34,7 @@ def test_a_new_commands_id_follows_from_the_old_one_whoever_asks_and_when() -> N
     assert retry_of(new, ASKED).id not in {old.id, new.id}
 
 
-async def _send(here: World, name: str) -> None:
+async def _send(here: ErpHarness, name: str) -> None:
     old = seal(
         Command("erp.block_order", {"order_no": "1"}, {"reason": "x"}),
         {"order_no": "1"},
@@ -51,7 +51,9 @@ async def _send(here: World, name: str) -> None:
     assert len(await here.records("audit")) == 3
 
 
-async def test_commands_and_audit_are_written_together_into_the_embedded_log(here: World) -> None:
+async def test_commands_and_audit_are_written_together_into_the_embedded_log(
+    here: ErpHarness,
+) -> None:
     await _send(here, here.bridge)
 
 
@@ -60,5 +62,5 @@ async def test_and_into_kafka(kafka: Kafka, tmp_path_factory: pytest.TempPathFac
 
     log = from_url(f"kafka://{kafka.bootstrap}")
     folder = tmp_path_factory.mktemp("retry")
-    async with world(folder, partitions=1, log=log, bridge="retried") as here:
+    async with open_erp(folder, partitions=1, log=log, bridge="retried") as here:
         await _send(here, here.bridge)

@@ -20,14 +20,14 @@ from bridge.model.system_records import AuditRecord, DeadLetter, target
 from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.killed import killed
 from tests.commands.place import HEIR, REASON, executing, orders, receipts, sealed, send
 from tests.waiting import until
 
 
 async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_version(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     command = sealed("note_order", args=REASON)
@@ -42,7 +42,7 @@ async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_ver
     assert again.expect == receipt.version
 
 
-async def test_every_state_of_a_command_is_audited_in_order(here: World) -> None:
+async def test_every_state_of_a_command_is_audited_in_order(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     command = sealed("note_order", args=REASON)
     await send(here, command)
@@ -63,7 +63,7 @@ async def test_every_state_of_a_command_is_audited_in_order(here: World) -> None
 
 
 async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares_the_rest(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     for number in range(1, 51):
         here.order(number, 1, 5)
@@ -87,7 +87,7 @@ async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares
     assert len(batches) < 10
 
 
-async def test_commands_of_one_key_take_effect_in_order(here: World) -> None:
+async def test_commands_of_one_key_take_effect_in_order(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     commands = [sealed("note_order", args={"reason": str(n)}, key=f"tester/{n}") for n in range(20)]
     await send(here, *commands)
@@ -96,7 +96,7 @@ async def test_commands_of_one_key_take_effect_in_order(here: World) -> None:
     assert orders(here)["1"] == (5, None, "19")
 
 
-async def test_a_command_waits_when_a_person_has_to_approve_it(here: World) -> None:
+async def test_a_command_waits_when_a_person_has_to_approve_it(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     waiting, quick = sealed("cancel_order"), sealed("note_order", args=REASON)
     await send(here, waiting, quick)
@@ -111,7 +111,7 @@ async def test_a_command_waits_when_a_person_has_to_approve_it(here: World) -> N
 
 
 async def test_expect_is_compared_under_the_lock_and_a_conflict_gives_the_current_version(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     with here.erp() as erp:
@@ -136,7 +136,7 @@ async def test_expect_is_compared_under_the_lock_and_a_conflict_gives_the_curren
     assert (found[gone.id].outcome, found[gone.id].code) == (Outcome.FAILED, "not_found")
 
 
-async def test_an_expired_command_is_not_executed(here: World) -> None:
+async def test_an_expired_command_is_not_executed(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     late = sealed("note_order", args=REASON, deadline=datetime.now(UTC) - timedelta(minutes=1))
     await send(here, late)
@@ -146,7 +146,7 @@ async def test_an_expired_command_is_not_executed(here: World) -> None:
 
 
 async def test_a_record_that_is_no_command_is_set_aside_and_the_rest_goes_on(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
     good = sealed("note_order", args=REASON)
@@ -184,7 +184,7 @@ class Flaky(SqlWriter):
 
 @pytest.mark.parametrize("times", [1, 6])
 async def test_a_commit_whose_answer_was_lost_is_asked_for_and_takes_effect_once(
-    here: World, times: int
+    here: ErpHarness, times: int
 ) -> None:
     here.order(1, 1, 5)
     command = sealed("raise_total")
@@ -198,7 +198,7 @@ async def test_a_commit_whose_answer_was_lost_is_asked_for_and_takes_effect_once
     assert flaky.asked == times + 1
 
 
-async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> None:
+async def test_commands_wait_while_the_legacy_system_is_away(here: ErpHarness) -> None:
     here.order(1, 1, 5)
     commands = [sealed("raise_total", key=f"tester/{n}") for n in range(5)]
     await send(here, *commands)
@@ -214,14 +214,14 @@ async def test_commands_wait_while_the_legacy_system_is_away(here: World) -> Non
 async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receipt(
     tmp_path: Path, step: str
 ) -> None:
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         here.order(1, 1, 5)
         command = sealed("raise_total")
         await send(here, command)
     killed(tmp_path, step)
     with sqlite3.connect(tmp_path / "erp.db") as erp:
         assert erp.execute("select netwr from vbak").fetchone() == (6,)
-    async with world(tmp_path, partitions=1) as here, executing(here, session=HEIR):
+    async with open_erp(tmp_path, partitions=1) as here, executing(here, session=HEIR):
         found = await receipts(here, 1)
         await send(here, sealed("note_order", args=REASON))
         found = await receipts(here, 2)

@@ -14,7 +14,7 @@ from bridge.model import headers
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord, target
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter, effects, timed_out
 from tests.waiting import until
@@ -23,7 +23,7 @@ NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 FOUND = Verdict(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
 
 
-async def test_what_a_person_found_ends_the_command_for_good(here: World) -> None:
+async def test_what_a_person_found_ends_the_command_for_good(here: ErpHarness) -> None:
     command = sealed("raise_total")
     place = target("erp", "sales_order", json.loads(command.key))
     await send(here, command)
@@ -55,7 +55,7 @@ async def test_what_a_person_found_ends_the_command_for_good(here: World) -> Non
     assert [r.command_id for r in (await receipts())[count:]] == [later.id] * 2
 
 
-async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: World) -> None:
+async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: ErpHarness) -> None:
     command = sealed("raise_total")
     place = target("erp", "sales_order", json.loads(command.key))
     last = unknown(command, place, "?", NOW)
@@ -79,7 +79,7 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: World)
     assert len(await here.records("receipt")) == 2
 
 
-async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: World) -> None:
+async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHarness) -> None:
     """It was sent again after a person had looked: that would be two ends, one of them wrong."""
     command = sealed("raise_total")
     place = target("erp", "sales_order", json.loads(command.key))

@@ -23,7 +23,7 @@ from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater, Unsupporte
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord
 from bridge.observe import CommandMoved, Notice
-from tests.agent.world import SPEC, World, world
+from tests.agent.sqlite_erp import SPEC, ErpHarness, open_erp
 from tests.commands.killed import frozen, killed
 from tests.commands.place import HEIR, executing, sealed, send, tomorrow
 from tests.commands.rpc import RpcWriter, away, effects, timed_out
@@ -31,8 +31,8 @@ from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, partitions=1) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path, partitions=1) as made:
         yield made
 
 
@@ -40,13 +40,13 @@ def commands(count: int = 2) -> list[CommandRecord]:
     return [sealed("raise_total", str(number)) for number in range(1, count + 1)]
 
 
-async def words(here: World, command: CommandRecord) -> list[str]:
+async def words(here: ErpHarness, command: CommandRecord) -> list[str]:
     """The receipts of one command: the outcome, and the code where there is one."""
     found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     return [r.code or r.outcome.value for r in found if r.command_id == command.id]
 
 
-async def ends(here: World, *sent: CommandRecord) -> list[str]:
+async def ends(here: ErpHarness, *sent: CommandRecord) -> list[str]:
     """The last word on each, once none is in progress."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -56,13 +56,13 @@ async def ends(here: World, *sent: CommandRecord) -> list[str]:
             await asyncio.sleep(0.02)
 
 
-async def states(here: World, command: CommandRecord) -> list[str]:
+async def states(here: ErpHarness, command: CommandRecord) -> list[str]:
     trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
     return [a.state for a in trail if a.command_id == command.id]
 
 
 async def test_the_intent_stands_in_the_log_before_the_effect_and_the_receipt_after_it(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     sent = commands(3)
     await send(here, *sent)
@@ -98,11 +98,11 @@ async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can
     tmp_path: Path, step: str
 ) -> None:
     sent = commands()
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
     killed(tmp_path, step, "--rpc")
     before = effects(tmp_path)
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path)
         async with executing(here, session=HEIR, writer=writer, ledger=False):
             found = await ends(here, *sent)
@@ -128,11 +128,11 @@ async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome
     tmp_path: Path, step: str
 ) -> None:
     sent = commands()
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
     killed(tmp_path, step, "--rpc")
     before = effects(tmp_path)
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         async with executing(
             here, session=HEIR, writer=RpcWriter(tmp_path, probes=False), ledger=False
         ):
@@ -150,12 +150,12 @@ async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays
     tmp_path: Path, step: str
 ) -> None:
     sent = commands()
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
     killed(tmp_path, "after_intents", "--rpc")
     killed(tmp_path, step, "--rpc")
     async with (
-        world(tmp_path, partitions=1) as here,
+        open_erp(tmp_path, partitions=1) as here,
         executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False),
     ):
         found = await ends(here, *sent)
@@ -164,7 +164,7 @@ async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays
 
 
 async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_again(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     sent = commands(3)
     await send(here, *sent)
@@ -179,7 +179,7 @@ async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_a
     ]
 
 
-async def test_a_call_that_timed_out_and_did_not_happen_is_made_again(here: World) -> None:
+async def test_a_call_that_timed_out_and_did_not_happen_is_made_again(here: ErpHarness) -> None:
     sent = commands(1)
     await send(here, *sent)
     writer = RpcWriter(here.folder, refused=timed_out(1))
@@ -190,7 +190,7 @@ async def test_a_call_that_timed_out_and_did_not_happen_is_made_again(here: Worl
 
 
 async def test_a_call_that_never_gets_an_answer_and_never_happens_fails_in_the_end(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     sent = commands(1)
     await send(here, *sent)
@@ -201,7 +201,7 @@ async def test_a_call_that_never_gets_an_answer_and_never_happens_fails_in_the_e
     assert writer.calls == 3
 
 
-async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: World) -> None:
+async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: ErpHarness) -> None:
     first, second = commands()
     await send(here, first, second)
     slept: list[float] = []
@@ -223,7 +223,9 @@ async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: Worl
     assert effects(here.folder) == {one.id: 1 for one in (first, second, third)}
 
 
-async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(here: World) -> None:
+async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(
+    here: ErpHarness,
+) -> None:
     (one,) = commands(1)
     await send(here, one)
     writer = RpcWriter(here.folder, probes=False, lost=timed_out(1))
@@ -236,7 +238,7 @@ async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(here
 
 
 async def test_a_command_of_unknown_outcome_that_comes_again_is_asked_for_again(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     (one,) = commands(1)
     await send(here, one)
@@ -254,7 +256,7 @@ async def test_a_command_of_unknown_outcome_that_comes_again_is_asked_for_again(
     assert effects(here.folder)[one.id] == 1
 
 
-async def _count(here: World, command: CommandRecord, count: int) -> bool:
+async def _count(here: ErpHarness, command: CommandRecord, count: int) -> bool:
     return len(await words(here, command)) >= count
 
 
@@ -262,14 +264,14 @@ async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_
     tmp_path: Path,
 ) -> None:
     sent = commands(3)
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, *sent)
         writer = RpcWriter(tmp_path, probes=False, refused=away(*range(2, 1000)))
         async with executing(here, writer=writer, ledger=False):
             await until(lambda: writer.calls > 5)
         assert writer.prepared > 1
         assert effects(tmp_path) == {sent[0].id: 1}
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path, probes=False)
         async with executing(here, writer=writer, ledger=False):
             assert await ends(here, *sent) == ["succeeded"] * 3
@@ -285,11 +287,11 @@ async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expi
     happened, did_not = (
         sealed("raise_total", number, key=f"{number}", deadline=today) for number in "12"
     )
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, happened, did_not)
     killed(tmp_path, "acted:1", "--rpc")
     async with (
-        world(tmp_path, partitions=1) as here,
+        open_erp(tmp_path, partitions=1) as here,
         executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False, clock=tomorrow),
     ):
         assert await ends(here, happened, did_not) == ["reconciled", "deadline"]
@@ -302,7 +304,7 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
 ) -> None:
     (one,) = commands(1)
     after = sealed("note_order", "2", args={"reason": "x"})
-    async with world(tmp_path, partitions=1) as here:
+    async with open_erp(tmp_path, partitions=1) as here:
         await send(here, one)
         with frozen(tmp_path, "after_intents", "--rpc") as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
@@ -315,7 +317,7 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
 
 
 async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_written(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """JSON can write halves of surrogate pairs; the log can't, and the executor would end."""
     first, second = commands()
@@ -369,7 +371,7 @@ class Slow(RpcWriter):
     ],
 )
 async def test_a_refusal_of_what_was_sent_again_may_be_the_work_of_its_own_first_request(
-    here: World, then: Done | Exception | None, end: str
+    here: ErpHarness, then: Done | Exception | None, end: str
 ) -> None:
     """The system took longer than it was waited for; failed would be a lie."""
     [one] = commands(1)
@@ -381,7 +383,7 @@ async def test_a_refusal_of_what_was_sent_again_may_be_the_work_of_its_own_first
     assert len(writer.probed) == 2
 
 
-async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
+async def test_what_was_refused_at_once_is_not_asked_about(here: ErpHarness) -> None:
     [one] = commands(1)
     await send(here, one)
     writer = RpcWriter(here.folder, refused=lambda *_: Rejected("conflict", "no"))
@@ -391,7 +393,9 @@ async def test_what_was_refused_at_once_is_not_asked_about(here: World) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(here: World) -> None:
+async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
+    here: ErpHarness,
+) -> None:
     """Written again and again, they would fill it, and nobody would know what is waited for."""
     await send(here, *commands())
     writer, answered = RpcWriter(here.folder), ReceiptIndex(here.log, here.codec, "me")

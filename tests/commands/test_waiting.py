@@ -10,7 +10,7 @@ from bridge.connector import Done, Effect
 from bridge.model.errors import RetryLater
 from bridge.observe import Notice, PartState
 from bridge.waiting import PartWaiting
-from tests.agent.world import World
+from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.place import executing, sealed, send
 from tests.commands.rpc import RpcWriter
 from tests.commands.test_unledgered import ends
@@ -34,7 +34,7 @@ class Away(RpcWriter):
 
 
 async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     one = sealed("note_order", args={"reason": "x"})
     await send(here, one)
@@ -61,7 +61,9 @@ def test_what_passes_at_once_and_what_somebody_else_does_is_no_news() -> None:
     assert seen == []
 
 
-async def test_told_to_end_while_its_system_is_away_an_executor_joins_nobody(here: World) -> None:
+async def test_told_to_end_while_its_system_is_away_an_executor_joins_nobody(
+    here: ErpHarness,
+) -> None:
     """Joining may take seconds, or wait for a log that is away as well."""
 
     class Never(Away):

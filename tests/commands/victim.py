@@ -16,7 +16,7 @@ from pathlib import Path
 from bridge.commands import CommandExecutor
 from bridge.connector import Writer
 from connectors.journal import connector
-from tests.agent.world import BRIDGE, SPEC, World, world
+from tests.agent.sqlite_erp import BRIDGE, SPEC, ErpHarness, open_erp
 from tests.commands.rpc import RpcWriter
 from tests.commands.ungranted import UngrantedWriter
 
@@ -38,7 +38,9 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def writer_of(given: argparse.Namespace, here: World, told: Callable[[str], None]) -> Writer:
+async def writer_of(
+    given: argparse.Namespace, here: ErpHarness, told: Callable[[str], None]
+) -> Writer:
     if given.rpc:
         return RpcWriter(
             given.folder, probes=not given.blind, acted=lambda number: told(f"acted:{number}")
@@ -67,7 +69,7 @@ async def main(given: argparse.Namespace) -> None:
         from bridge.log.kafka import from_url
 
         log = from_url(given.kafka)
-    async with world(given.folder, partitions=1, log=log, bridge=given.bridge) as here:
+    async with open_erp(given.folder, partitions=1, log=log, bridge=given.bridge) as here:
         executor = CommandExecutor(
             SPEC,
             bridge=given.bridge,

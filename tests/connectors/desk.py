@@ -22,7 +22,7 @@ from bridge.model.receipt import Receipt
 from bridge.model.specs import SystemSpec
 from bridge.model.system_records import TOPIC_KINDS, Target, target
 from bridge.plan.entity_table import EntityTable
-from tests.agent.world import MemoryRegistry
+from tests.agent.sqlite_erp import MemoryRegistry
 from tests.waiting import ended, until
 
 SETTLE = 0.2

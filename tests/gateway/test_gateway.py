@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from bridge.gateway import Gateway, Systems
-from bridge.gateway.batch import Batcher
-from bridge.gateway.limit import Limiter
+from bridge.gateway import Gateway, Gateways
+from bridge.gateway.batcher import Batcher
+from bridge.gateway.limiter import Limiter
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.provenance import provenance
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice, RowsRead
-from tests.gateway.reader import MemoryReader, PaddedTable
+from tests.gateway.memory_reader import MemoryReader, PaddedTable
 from tests.waiting import PATIENCE
 
 CUSTOMER = PaddedTable("customer", "KNA1", ["ID", "NAME"], ["id"])
@@ -231,7 +231,7 @@ async def test_a_query_takes_conditions_with_several_values() -> None:
 
 
 async def test_an_answer_tells_where_it_is_from() -> None:
-    systems = Systems({"erp": gateway(legacy())})
+    systems = Gateways({"erp": gateway(legacy())})
     row = await systems.get("erp.customer", {"id": "1"})
     known = provenance(row)
     assert (known.system, known.entity, known.source) == ("erp", "erp.customer", "legacy")
@@ -249,7 +249,7 @@ async def test_an_answer_tells_where_it_is_from() -> None:
 async def test_a_read_that_cannot_be_meant_says_what_there_is(
     entity: str, key: Any, message: str
 ) -> None:
-    systems = Systems({"erp": gateway(legacy())})
+    systems = Gateways({"erp": gateway(legacy())})
     with pytest.raises(Rejected, match=message):
         await systems.get(entity, key)
 

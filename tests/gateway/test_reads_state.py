@@ -7,7 +7,7 @@ import pytest
 from bridge.connector import Rows
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.observe import Notice, PartState
-from tests.gateway.reader import MemoryReader
+from tests.gateway.memory_reader import MemoryReader
 from tests.gateway.test_gateway import gateway, legacy
 
 

@@ -13,32 +13,32 @@ from bridge.model.event import row_version
 from bridge.model.provenance import version
 from bridge.model.specs import SystemLimits
 from bridge.observe import Notice
-from bridge.wiring.events import RegistryEvents
+from bridge.wiring.events import RegistryEventDecoder
 from connectors.journal import connector
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
-async def gateway(here: World, notices: list[Notice] | None = None) -> Gateway:
+async def gateway(here: ErpHarness, notices: list[Notice] | None = None) -> Gateway:
     observer = (notices if notices is not None else []).append
     reader = await connector.reader(here.system)
     return Gateway("erp", reader, here.tables, SystemLimits(), observer=observer)
 
 
 async def test_a_row_that_was_read_equals_after_of_the_same_state_field_by_field(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     rows = [here.order(n, n % 3, n + 0.5) for n in range(1, 21)]
     await here.publish("sales_order", 1, rows)
     door = await gateway(here)
     try:
         for record in await here.raw("acme.erp.sales_order"):
-            event = await RegistryEvents(here.registry, {}).decode(record)
+            event = await RegistryEventDecoder(here.registry, {}).decode(record)
             assert event is not None
             read = await door.get("sales_order", event.key)
             assert read is not None
@@ -50,7 +50,7 @@ async def test_a_row_that_was_read_equals_after_of_the_same_state_field_by_field
         await door.close()
 
 
-async def test_a_thousand_reads_are_as_many_queries_as_the_database_needs(here: World) -> None:
+async def test_a_thousand_reads_are_as_many_queries_as_the_database_needs(here: ErpHarness) -> None:
     here.customers(1000)
     notices: list[Notice] = []
     door = await gateway(here, notices)
@@ -63,7 +63,7 @@ async def test_a_thousand_reads_are_as_many_queries_as_the_database_needs(here: 
 
 
 async def test_a_value_that_a_field_can_never_have_is_refused_for_its_reader_alone(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.order(1, 1, 1)
     door = await gateway(here)
@@ -79,7 +79,7 @@ async def test_a_value_that_a_field_can_never_have_is_refused_for_its_reader_alo
         await door.close()
 
 
-async def test_a_relation_leads_to_the_row_by_the_sources_own_key(here: World) -> None:
+async def test_a_relation_leads_to_the_row_by_the_sources_own_key(here: ErpHarness) -> None:
     here.customers(2)
     here.order(1, 2, 1)
     door = await gateway(here)

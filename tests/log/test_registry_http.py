@@ -18,7 +18,7 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.types import Entity, Field, FieldType
 from bridge.plan.lazy_record import Decoder
 from bridge.tls import TlsFiles
-from bridge.wiring.events import RegistryEvents
+from bridge.wiring.events import RegistryEventDecoder
 from tests.log.certificates import Authority
 from tests.services.ports import free_ports
 
@@ -215,7 +215,7 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
             super().__init__(text, entity)
 
     monkeypatch.setattr("bridge.wiring.events.Decoder", Counting)
-    events = RegistryEvents(registry, {})
+    events = RegistryEventDecoder(registry, {})
     record = Record("t.erp.o", 0, 0, 0, b"", framing.header(7) + b"\xff", ())
     results = await asyncio.gather(
         *(events.decode(record) for _ in range(500)),
@@ -238,7 +238,7 @@ async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
     _, url = await serving(lambda *_: (200, {"schema": CHANGE_SCHEMA}))
     registry = HttpRegistry(url)
     await registry.open()
-    events = RegistryEvents(registry, {})
+    events = RegistryEventDecoder(registry, {})
     key, value = io.BytesIO(framing.header(6)), io.BytesIO(framing.header(7))
     for out in (key, value):
         out.seek(0, io.SEEK_END)

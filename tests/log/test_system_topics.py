@@ -19,8 +19,8 @@ from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_s
 from bridge.model import framing, system_records
 from bridge.model.names import SCHEMAS, internal_topic
 from bridge.model.system_records import TOPIC_KINDS, DeadLetter, Target, TopicKind
-from bridge.wiring.events import RegistryEvents, UnreadableChange
-from tests.agent.world import MemoryRegistry
+from bridge.wiring.events import RegistryEventDecoder, UnreadableChange
+from tests.agent.sqlite_erp import MemoryRegistry
 from tests.hostile_values import HALF_EMOJI, SCHEMA_TEXTS, VALUES, quick
 from tests.model.test_system_records import SAMPLES
 
@@ -213,6 +213,6 @@ async def test_an_id_under_which_the_registry_holds_no_schema_is_the_records_fau
         await codec.decode("command", value)
     record = Record("acme.erp.sales_order", 0, 0, 0, value, value, ())
     with pytest.raises(UnreadableChange, match="left out"):
-        await RegistryEvents(registry, {}).decode(record)
+        await RegistryEventDecoder(registry, {}).decode(record)
     await registry.close()
     await log.close()

@@ -27,21 +27,21 @@ from bridge.model.names import internal_topic
 from bridge.model.system_records import DeadLetter
 from bridge.model.types import Entity
 from bridge.replay import (
-    IntoTopic,
-    JsonLines,
-    Nowhere,
-    Progress,
+    DryRun,
+    JsonLinesSink,
+    ReplayProgress,
     Selection,
+    TopicSink,
+    agent_sink,
     hand_back,
-    into_agent,
     replay,
 )
-from bridge.replay.contract import Picked
+from bridge.replay.contract import SelectedRecord
 from bridge.replay.notes import finished_replays, replay_group
-from bridge.replay.select import incomplete
-from bridge.wiring.events import RegistryEvents
-from tests.agent.test_run import running
-from tests.agent.world import BRIDGE, World, world
+from bridge.replay.select import incomplete_reason
+from bridge.wiring.events import RegistryEventDecoder
+from tests.agent.sqlite_erp import BRIDGE, ErpHarness, open_erp
+from tests.agent.test_runner import running
 from tests.waiting import until
 
 TOPIC = "acme.erp.sales_order"
@@ -55,8 +55,8 @@ def now_ms() -> int:
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         rows = [made.order(n, n % 3, n) for n in range(1, 11)]
         await made.publish("sales_order", 1, rows)
         await made.publish("sales_order", 2, [{**row, "gbstk": "C"} for row in rows[:4]])
@@ -64,9 +64,11 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def run(here: World, selection: Selection, sink: Any = None, **more: Any) -> Progress:
-    events = RegistryEvents(here.registry, {})
-    return await replay(here.log, events, selection, sink or Nowhere(), now=now_ms, **more)
+async def run(
+    here: ErpHarness, selection: Selection, sink: Any = None, **more: Any
+) -> ReplayProgress:
+    events = RegistryEventDecoder(here.registry, {})
+    return await replay(here.log, events, selection, sink or DryRun(), now=now_ms, **more)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +88,9 @@ async def run(here: World, selection: Selection, sink: Any = None, **more: Any) 
     ],
 )
 async def test_a_dry_run_counts_what_is_selected(
-    here: World, selection: Selection, count: int
+    here: ErpHarness, selection: Selection, count: int
 ) -> None:
-    steps: list[Progress] = []
+    steps: list[ReplayProgress] = []
     progress = await run(here, selection, told=steps.append)
     assert progress.picked == count
     assert sum(progress.by_op.values()) == count
@@ -96,12 +98,12 @@ async def test_a_dry_run_counts_what_is_selected(
     assert steps[-1] == progress
 
 
-async def test_a_topic_that_is_not_there_is_named(here: World) -> None:
+async def test_a_topic_that_is_not_there_is_named(here: ErpHarness) -> None:
     with pytest.raises(ConfigurationError, match=r"acme\.erp\.nothing"):
         await run(here, Selection("acme.erp.nothing"))
 
 
-async def test_a_field_that_no_event_has_is_an_error(here: World) -> None:
+async def test_a_field_that_no_event_has_is_an_error(here: ErpHarness) -> None:
     with pytest.raises(ConfigurationError, match=r"has a field .nothing.; they have .*status"):
         await run(here, Selection(TOPIC, where={"nothing": "x"}))
 
@@ -121,31 +123,31 @@ def test_a_text_is_read_as_the_type_of_the_field(value: object, text: str) -> No
     assert Selection(TOPIC, where={"at": text}).fits(event)
 
 
-async def test_foreign_notes_are_none_of_a_replay(here: World) -> None:
+async def test_foreign_notes_are_none_of_a_replay(here: ErpHarness) -> None:
     notes = internal_topic(BRIDGE, "replays")
-    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
+    await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "one", "copy"))
     junk = [b"junk", b"[1]", b"{}", b"[" * 100_000, None]
     await here.log.append(notes, [Entry(b"one", value) for value in junk])
     with pytest.raises(Rejected, match="other keys"):
         await run(
             here,
             Selection("copy", ops=frozenset({"create"})),
-            IntoTopic(here.log, BRIDGE, "one", "x"),
+            TopicSink(here.log, BRIDGE, "one", "x"),
         )
 
 
-async def test_a_replay_whose_name_nobody_knows_leaves_no_group(here: World) -> None:
-    once = IntoTopic(here.log, BRIDGE, "once", "copy", resumable=False)
+async def test_a_replay_whose_name_nobody_knows_leaves_no_group(here: ErpHarness) -> None:
+    once = TopicSink(here.log, BRIDGE, "once", "copy", resumable=False)
     await run(here, Selection(TOPIC), once)
     assert replay_group(BRIDGE, "once") not in await here.log.groups()
     assert await finished_replays(here.log, BRIDGE) == {replay_group(BRIDGE, "once")}
     with pytest.raises(Rejected, match="use another name"):
-        await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "once", "copy"))
+        await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "once", "copy"))
 
 
-async def test_a_finished_replay_that_was_named_adds_what_came_since(here: World) -> None:
+async def test_a_finished_replay_that_was_named_adds_what_came_since(here: ErpHarness) -> None:
     async def nightly() -> int:
-        sink = IntoTopic(here.log, BRIDGE, "nightly", "copy")
+        sink = TopicSink(here.log, BRIDGE, "nightly", "copy")
         return (await run(here, Selection(TOPIC), sink)).picked
 
     assert await nightly() == 18  # 16 events and two tombstones
@@ -157,19 +159,19 @@ async def test_a_finished_replay_that_was_named_adds_what_came_since(here: World
     assert await finished_replays(here.log, BRIDGE) == {group}
 
 
-async def test_a_replay_that_was_interrupted_is_not_finished(here: World) -> None:
-    class Interrupted(IntoTopic):
+async def test_a_replay_that_was_interrupted_is_not_finished(here: ErpHarness) -> None:
+    class CutBeforeFinish(TopicSink):
         async def finish(self) -> None:
             raise Rejected("interrupted", "by hand")
 
     with pytest.raises(Rejected, match="by hand"):
-        await run(here, Selection(TOPIC), Interrupted(here.log, BRIDGE, "cut", "copy"))
+        await run(here, Selection(TOPIC), CutBeforeFinish(here.log, BRIDGE, "cut", "copy"))
     assert await finished_replays(here.log, BRIDGE) == set()
-    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "cut", "copy"))
+    await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "cut", "copy"))
     assert await finished_replays(here.log, BRIDGE) == {replay_group(BRIDGE, "cut")}
 
 
-class Slow:
+class SleptClock:
     """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
@@ -179,24 +181,26 @@ class Slow:
         self.now += seconds
 
 
-class Watched(Nowhere):
-    """Notes when how many events came, and up to where."""
+class TimedSink(DryRun):
+    """Notes how many events came when, and up to where."""
 
-    def __init__(self, clock: Slow) -> None:
+    def __init__(self, clock: SleptClock) -> None:
         self.clock = clock
         self.came: list[tuple[float, int]] = []
         self.upto: dict[TopicPartition, int] = {}
 
-    async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    async def take(
+        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+    ) -> None:
         self.came.append((self.clock.now, len(picked)))
         self.upto |= upto
 
 
 @pytest.mark.parametrize("rate", [2.0, 25.0, 1000.0])
-async def test_a_rate_is_kept_from_the_first_event_on(here: World, rate: float) -> None:
+async def test_a_rate_is_kept_from_the_first_event_on(here: ErpHarness, rate: float) -> None:
     """A thousand went at once, and then there was a pause."""
-    clock = Slow()
-    sink = Watched(clock)
+    clock = SleptClock()
+    sink = TimedSink(clock)
     done = await run(here, Selection(TOPIC), sink, rate=rate, sleep=clock.sleep)
     assert done.picked == sum(count for _, count in sink.came) == 16
     assert max(count for _, count in sink.came) <= max(1, rate / 10)
@@ -208,13 +212,13 @@ async def test_a_rate_is_kept_from_the_first_event_on(here: World, rate: float) 
 
 
 async def test_another_selection_is_refused_instead_of_leaving_events_out(
-    here: World, tmp_path: Path
+    here: ErpHarness, tmp_path: Path
 ) -> None:
     file = tmp_path / "out.jsonl"
     first = Selection(TOPIC, keys=frozenset({"1"}), since=1000)
 
     def sinks() -> list[Any]:
-        return [JsonLines(file), IntoTopic(here.log, BRIDGE, "one", "copy")]
+        return [JsonLinesSink(file), TopicSink(here.log, BRIDGE, "one", "copy")]
 
     for sink in sinks():
         await run(here, first, sink)
@@ -233,21 +237,21 @@ async def test_another_selection_is_refused_instead_of_leaving_events_out(
 
 
 async def test_a_replay_that_is_continued_begins_where_it_first_began(
-    here: World, tmp_path: Path
+    here: ErpHarness, tmp_path: Path
 ) -> None:
     """`--since '1d ago'` is later each time: what lay between was left out."""
     whole = tmp_path / "whole.jsonl"
-    await run(here, Selection(TOPIC, since=1), JsonLines(whole))
+    await run(here, Selection(TOPIC, since=1), JsonLinesSink(whole))
     lines = whole.read_bytes().splitlines(keepends=True)
     cut = tmp_path / "cut.jsonl"
     cut.write_bytes(b"".join(lines[:3]))
-    await run(here, Selection(TOPIC, since=LONG_AHEAD), JsonLines(cut))
+    await run(here, Selection(TOPIC, since=LONG_AHEAD), JsonLinesSink(cut))
     assert sorted(cut.read_bytes().splitlines(keepends=True)) == sorted(lines)
 
 
-async def test_a_file_has_one_json_object_an_event(here: World, tmp_path: Path) -> None:
+async def test_a_file_has_one_json_object_an_event(here: ErpHarness, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    await run(here, Selection(TOPIC, keys=frozenset({"1"})), JsonLines(file))
+    await run(here, Selection(TOPIC, keys=frozenset({"1"})), JsonLinesSink(file))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["op"] for line in lines] == ["create", "update", "delete"]
     assert lines[0]["after"]["total"] == "1.00"
@@ -256,32 +260,34 @@ async def test_a_file_has_one_json_object_an_event(here: World, tmp_path: Path) 
 
 
 async def test_a_file_that_was_cut_off_is_gone_on_with_without_gap_or_repeat(
-    here: World, tmp_path: Path
+    here: ErpHarness, tmp_path: Path
 ) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    await run(here, Selection(TOPIC), JsonLines(whole))
+    await run(here, Selection(TOPIC), JsonLinesSink(whole))
     everything = whole.read_bytes()
     for size in range(0, len(everything), 577):
         cut.write_bytes(everything[:size])
-        await run(here, Selection(TOPIC), JsonLines(cut))
+        await run(here, Selection(TOPIC), JsonLinesSink(cut))
         assert sorted(cut.read_bytes().splitlines()) == sorted(everything.splitlines())
 
 
-async def test_a_file_of_something_else_is_left_alone(here: World, tmp_path: Path) -> None:
+async def test_a_file_of_something_else_is_left_alone(here: ErpHarness, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("my notes\n")
     with pytest.raises(Rejected, match="line 1 is not of a replay"):
-        await run(here, Selection(TOPIC), JsonLines(file))
+        await run(here, Selection(TOPIC), JsonLinesSink(file))
     assert file.read_text() == "my notes\n"
 
 
 async def test_copies_into_a_topic_are_marked_with_their_place_and_never_there_twice(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     await here.log.create_topics([TopicSpec("copy")])
 
-    class Interrupted(IntoTopic):
-        async def take(self, picked: Sequence[Picked], upto: Mapping[TopicPartition, int]) -> None:
+    class CutHalfway(TopicSink):
+        async def take(
+            self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
+        ) -> None:
             half = picked[: len(picked) // 2]
             ends = {
                 TopicPartition(p.record.topic, p.record.partition): p.record.offset + 1
@@ -291,9 +297,9 @@ async def test_copies_into_a_topic_are_marked_with_their_place_and_never_there_t
             raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt):
-        await run(here, Selection(TOPIC), Interrupted(here.log, BRIDGE, "one", "copy"))
-    await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
-    again = await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "one", "copy"))
+        await run(here, Selection(TOPIC), CutHalfway(here.log, BRIDGE, "one", "copy"))
+    await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "one", "copy"))
+    again = await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "one", "copy"))
     assert again.picked == 0
     originals = {f"{r.topic}:{r.partition}:{r.offset}": r for r in await here.raw(TOPIC)}
     copies = await here.raw("copy")
@@ -303,13 +309,13 @@ async def test_copies_into_a_topic_are_marked_with_their_place_and_never_there_t
         assert (copy.key, copy.value) == (originals[place].key, originals[place].value)
 
 
-async def test_a_topic_is_not_replayed_into_itself(here: World) -> None:
+async def test_a_topic_is_not_replayed_into_itself(here: ErpHarness) -> None:
     with pytest.raises(Rejected, match="into itself"):
-        await run(here, Selection(TOPIC), IntoTopic(here.log, BRIDGE, "loop", TOPIC))
+        await run(here, Selection(TOPIC), TopicSink(here.log, BRIDGE, "loop", TOPIC))
 
 
 async def test_an_agent_handles_replayed_events_marked_and_asks_for_the_same_commands(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = Agent("again")
     seen: list[tuple[str, bool]] = []
@@ -322,7 +328,7 @@ async def test_an_agent_handles_replayed_events_marked_and_asks_for_the_same_com
     async with running(here, agent):
         await until(lambda: len(seen) == 10)
         selection = Selection(TOPIC, keys=frozenset({"5", "6"}))
-        await run(here, selection, into_agent(here.log, BRIDGE, "r1", "again"))
+        await run(here, selection, agent_sink(here.log, BRIDGE, "r1", "again"))
         await until(lambda: len(seen) == 12)
 
         async def twelve() -> bool:
@@ -338,7 +344,7 @@ async def test_an_agent_handles_replayed_events_marked_and_asks_for_the_same_com
     assert len(marked) == 2
 
 
-async def test_parked_events_are_handed_back_and_their_keys_released(here: World) -> None:
+async def test_parked_events_are_handed_back_and_their_keys_released(here: ErpHarness) -> None:
     agent = Agent("mending", attempts=1, on_failure="park_key")
     broken = True
 
@@ -383,7 +389,7 @@ async def test_parked_events_are_handed_back_and_their_keys_released(here: World
         await hand_back(here.log, here.codec, BRIDGE, [released], datetime.now(UTC))
 
 
-async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: World) -> None:
+async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: ErpHarness) -> None:
     """A copy's offsets are other ones, so that no letter was recognised: all were listed again."""
     agent = Agent("mending", attempts=1)
 
@@ -412,7 +418,7 @@ async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: 
     ]
 
 
-def here_row(here: World) -> dict[str, Any]:
+def here_row(here: ErpHarness) -> dict[str, Any]:
     with here.erp() as erp:
         erp.row_factory = lambda cursor, row: {
             column[0]: value for column, value in zip(cursor.description, row, strict=True)
@@ -426,8 +432,8 @@ def here_row(here: World) -> dict[str, Any]:
 def test_a_replay_that_reaches_behind_the_history_says_so() -> None:
     history = TopicSpec(TOPIC, "compact", history_ms=30 * DAY)
     now = 100 * DAY
-    assert incomplete(history, now - 29 * DAY, now) == ""
-    assert "30 days" in incomplete(history, now - 31 * DAY, now)
-    assert "30 days" in incomplete(history, None, now)
-    assert incomplete(TopicSpec("t"), None, now) == ""
-    assert "only the last event" in incomplete(TopicSpec("t", "compact"), now, now)
+    assert incomplete_reason(history, now - 29 * DAY, now) == ""
+    assert "30 days" in incomplete_reason(history, now - 31 * DAY, now)
+    assert "30 days" in incomplete_reason(history, None, now)
+    assert incomplete_reason(TopicSpec("t"), None, now) == ""
+    assert "only the last event" in incomplete_reason(TopicSpec("t", "compact"), now, now)

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.config.load import load
 from bridge.connector import Connector, System
-from bridge.gateway import Systems
+from bridge.gateway import Gateways
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.observe import CommandMoved, Notice, PartState, SourceState
 from bridge.wiring import Bridge, opened
@@ -212,7 +212,7 @@ async def test_who_asks_for_a_system_that_is_away_waits_until_it_is_there(folder
         assert commands.target("b.touch").key == ("id",)
 
 
-async def is_open(reads: Systems) -> bool:
+async def is_open(reads: Gateways) -> bool:
     try:
         return await reads.get("b.thing", 1) is None
     except RetryLater:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from bridge.log.port import Record
 from bridge.model.event import Event
-from bridge.wiring.events import RegistryEvents, UnreadableChange
-from tests.agent.world import MemoryRegistry, World, world
+from bridge.wiring.events import RegistryEventDecoder, UnreadableChange
+from tests.agent.sqlite_erp import ErpHarness, MemoryRegistry, open_erp
 from tests.hostile_values import SCHEMA_TEXTS, quick
 
 TOPIC = "acme.erp.sales_order"
@@ -33,9 +33,9 @@ CHANGE_LIKE = st.sampled_from(
 
 
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[tuple[World, Record]]:
+async def own(tmp_path: Path) -> AsyncIterator[tuple[ErpHarness, Record]]:
     """A bridge's log, and a good record of it."""
-    async with world(tmp_path) as here:
+    async with open_erp(tmp_path) as here:
         await here.publish("sales_order", 1, [here.order(1, 1, 5)])
         (record,) = await here.raw(TOPIC)
         yield here, record
@@ -49,10 +49,10 @@ def looked_at(event: Event | None) -> None:
 
 
 async def test_a_record_with_a_few_bytes_changed_is_an_event_or_unreadable(
-    own: tuple[World, Record],
+    own: tuple[ErpHarness, Record],
 ) -> None:
     here, record = own
-    events = RegistryEvents(here.registry, {})
+    events = RegistryEventDecoder(here.registry, {})
     chance = random.Random(8)  # noqa: S311 - the same each time
     outcomes: Counter[str] = Counter()
     for _ in range(2000):
@@ -84,10 +84,12 @@ async def test_any_schema_and_any_bytes_are_an_event_or_unreadable(
     value = b"\0" + number.to_bytes(4, "big") + data
     record = Record(TOPIC, 0, 0, 0, data, value, [("ce_id", b"\xff")])
     with pytest.raises(UnreadableChange):
-        await RegistryEvents(registry, {}).decode(record)
+        await RegistryEventDecoder(registry, {}).decode(record)
 
 
-async def test_a_record_full_of_empty_names_is_read_in_no_time(own: tuple[World, Record]) -> None:
+async def test_a_record_full_of_empty_names_is_read_in_no_time(
+    own: tuple[ErpHarness, Record],
+) -> None:
     """As a tuple that grew it took hours, in which the process did nothing else."""
     here, record = own
     value = record.value or b""
@@ -99,13 +101,13 @@ async def test_a_record_full_of_empty_names_is_read_in_no_time(own: tuple[World,
         number >>= 7
     count.append(number)
     # Of a create `before` is null, so that the names come right behind `after`.
-    (event,) = [await RegistryEvents(here.registry, {}).decode(record)]
+    (event,) = [await RegistryEventDecoder(here.registry, {}).decode(record)]
     assert event is not None
     away = value.index(event.position.encode()) - 2
     assert value[away] == 0
     full = value[:away] + bytes(count) + names + value[away:]
     started = time.process_time()
-    read = await RegistryEvents(here.registry, {}).decode(record._replace(value=full))
+    read = await RegistryEventDecoder(here.registry, {}).decode(record._replace(value=full))
     assert time.process_time() - started < 10
     assert read is not None
     assert len(read.unavailable) == 400_000

@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.agent.run import agent_group
+from bridge.agent.runner import agent_group
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.group_progress import GroupProgress
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
@@ -22,8 +22,8 @@ from bridge.model.work_progress import Stall, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.group_stalls import group_stalls
-from tests.agent.test_run import running
-from tests.agent.world import world
+from tests.agent.sqlite_erp import open_erp
+from tests.agent.test_runner import running
 from tests.waiting import until
 
 GROUP = "acme.agent.watcher"
@@ -156,7 +156,7 @@ async def test_an_agent_reports_what_it_owes_and_that_it_is_done(tmp_path: Path)
         reports = [notice for notice in notices if isinstance(notice, WorkReported)]
         return reports[-1].work[0] if reports else WorkProgress("group", "", 0)
 
-    async with world(tmp_path) as here:
+    async with open_erp(tmp_path) as here:
         await here.publish("sales_order", 1, [here.order(1, 1, 5)])
         async with running(here, agent, notices):
             await until(lambda: last().owed_since is not None)

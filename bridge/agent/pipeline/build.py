@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.contract import Commands, HoldsKeys
-from bridge.agent.declared import DeclaredAgent
-from bridge.agent.handler_waits import HandlerWaiting
+from bridge.agent.contract import CommandTargets, ParkedKeyRegistry
+from bridge.agent.declaration import AgentDeclaration
+from bridge.agent.handler_waiting import HandlerWaiting
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
 from bridge.agent.pipeline.decode import RetryDecoding
@@ -24,7 +24,7 @@ from bridge.agent.pipeline.park import ParkFailures
 from bridge.agent.pipeline.records import RecordHandling
 from bridge.agent.pipeline.retry import Retry, Sleep
 from bridge.agent.pipeline.select import SelectEvents
-from bridge.agent.retry_waits import Backoff
+from bridge.agent.retry_policy import Backoff
 from bridge.log.system_topics import ENTRY_OVERHEAD, SystemTopicCodec
 from bridge.observe import Observer
 from bridge.ports.entity_reads import EntityReads
@@ -43,9 +43,9 @@ class PipelineDependencies:
 
     decoder: EventDecoder
     reads: EntityReads
-    commands: Commands
+    commands: CommandTargets
     codec: SystemTopicCodec
-    parked_keys: HoldsKeys | None
+    parked_keys: ParkedKeyRegistry | None
     max_record_bytes: int
     clock: Callable[[], datetime]
     sleep: Sleep
@@ -57,7 +57,7 @@ class PipelineDependencies:
     waiting: PartWaiting
 
 
-def build_pipeline(agent: DeclaredAgent, needs: PipelineDependencies) -> RecordHandling:
+def build_pipeline(agent: AgentDeclaration, needs: PipelineDependencies) -> RecordHandling:
     """The steps from a change record to the entries to write for it, outermost first."""
     observer = needs.observer
     max_entry_bytes = needs.max_record_bytes - ENTRY_OVERHEAD
@@ -112,7 +112,7 @@ def build_pipeline(agent: DeclaredAgent, needs: PipelineDependencies) -> RecordH
 
 
 def _hold_parked_keys(
-    parked_keys: HoldsKeys | None,
+    parked_keys: ParkedKeyRegistry | None,
     dead_letters: DeadLetterEntries,
     *,
     then: HandleEvent[OutgoingEntry],

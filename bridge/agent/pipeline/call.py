@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.answer import Answer, collect, seal_answer
 from bridge.agent.context import BlockingContext, Context
-from bridge.agent.contract import Commands
-from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.agent.contract import CommandTargets
+from bridge.agent.declaration import AgentDeclaration, EventHandler
 from bridge.agent.pipeline.delivery import Delivery
+from bridge.agent.sealing import SealedCommand, collect_commands, seal_command
 from bridge.model.command import Command
 from bridge.model.contain import EscapingError, contained
 from bridge.model.event import Event
@@ -37,9 +37,9 @@ class CallHandler:
 
     def __init__(
         self,
-        agent: DeclaredAgent,
+        agent: AgentDeclaration,
         reads: EntityReads,
-        commands: Commands,
+        commands: CommandTargets,
         *,
         clock: Callable[[], datetime],
         threads: Executor | None = None,
@@ -55,7 +55,7 @@ class CallHandler:
             logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
         )
 
-    async def __call__(self, delivery: Delivery) -> list[Answer]:
+    async def __call__(self, delivery: Delivery) -> list[SealedCommand]:
         """As HandleEvent; raises what the handler raises, and Rejected for a command that can't be
         sealed.
         """
@@ -63,7 +63,7 @@ class CallHandler:
         context = Context(event, self._reads, self._clock, self._logger, handler.name)
         commands = await self._commands_of(handler, event, context)
         return [
-            seal_answer(
+            seal_command(
                 command,
                 agent=self._agent,
                 handler=handler,
@@ -75,7 +75,9 @@ class CallHandler:
             for ordinal, command in enumerate(commands)
         ]
 
-    async def _commands_of(self, handler: Handler, event: Event, context: Context) -> list[Command]:
+    async def _commands_of(
+        self, handler: EventHandler, event: Event, context: Context
+    ) -> list[Command]:
         """What the handler returned. Whatever it raises comes out as an Exception, so that it has
         failed like any other and ends nothing but itself.
         """
@@ -84,7 +86,7 @@ class CallHandler:
                 returned = await handler.run(event, context)
             else:
                 returned = await self._run(handler, event, context)
-            commands = [] if returned is None else await collect(returned)
+            commands = [] if returned is None else await collect_commands(returned)
         except Exception:
             await self._forget_cancelling()
             raise
@@ -116,7 +118,7 @@ class CallHandler:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
 
-    async def _run(self, handler: Handler, event: Event, context: Context) -> Any:
+    async def _run(self, handler: EventHandler, event: Event, context: Context) -> Any:
         if handler.form == "async_generator":
             return handler.run(event, context)
         loop = asyncio.get_running_loop()

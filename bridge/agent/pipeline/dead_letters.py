@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bridge.agent.context import key_of_event
-from bridge.agent.declared import Handler
+from bridge.agent.declaration import EventHandler
 from bridge.agent.error_trace import handler_trace
 from bridge.agent.pipeline.delivery import OutgoingEntry
 from bridge.log.port import Record
@@ -38,7 +38,7 @@ class DeadLetterEntries:
         self,
         record: Record,
         event: Event | None,
-        handler: Handler | None,
+        handler: EventHandler | None,
         cause: BaseException,
         attempts: int,
     ) -> OutgoingEntry:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from bridge.agent.declared import Handler
+from bridge.agent.declaration import EventHandler
 from bridge.log.port import Entry, Record
 from bridge.model.event import Event
 
@@ -22,7 +22,7 @@ class Delivery:
     """
 
     event: Event
-    handler: Handler
+    handler: EventHandler
     record: Record
     faults: int = 0
 
@@ -50,7 +50,7 @@ class EventGivenUp(Exception):
     `attempts`: how often the handler was called for it.
     """
 
-    def __init__(self, handler: Handler, attempts: int) -> None:
+    def __init__(self, handler: EventHandler, attempts: int) -> None:
         super().__init__(handler.name)
         self.attempts = attempts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Generic
 
-from bridge.agent.declared import DeclaredAgent
+from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.pipeline.delivery import Delivery, HandleEvent, Result, no_results
 from bridge.observe import Handled, Observer
 
@@ -14,7 +14,7 @@ class SuppressEchoes(Generic[Result]):
     """Ends deliveries of the agent's own changes, unless it or the handler wants them."""
 
     def __init__(
-        self, agent: DeclaredAgent, observer: Observer, *, then: HandleEvent[Result]
+        self, agent: AgentDeclaration, observer: Observer, *, then: HandleEvent[Result]
     ) -> None:
         self._agent = agent
         self._observer = observer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.agent.answer import Answer
 from bridge.agent.pipeline.delivery import Delivery, EventGivenUp, HandleEvent, OutgoingEntry
+from bridge.agent.sealing import SealedCommand
 from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_size
 from bridge.model import headers
 from bridge.model.errors import Rejected
@@ -14,7 +14,7 @@ class EncodeCommands:
     """Encodes the commands of a handler; gives the event up where one can't be written."""
 
     def __init__(
-        self, codec: SystemTopicCodec, max_entry_bytes: int, *, then: HandleEvent[Answer]
+        self, codec: SystemTopicCodec, max_entry_bytes: int, *, then: HandleEvent[SealedCommand]
     ) -> None:
         self._codec = codec
         self._max_entry_bytes = max_entry_bytes
@@ -25,7 +25,7 @@ class EncodeCommands:
         answers = await self._then(delivery)
         return [self._encode(answer, delivery) for answer in answers] if answers else []
 
-    def _encode(self, answer: Answer, delivery: Delivery) -> OutgoingEntry:
+    def _encode(self, answer: SealedCommand, delivery: Delivery) -> OutgoingEntry:
         try:
             entry = self._codec.entry(
                 "command", answer.target, answer.record, _headers_of(delivery.event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.agent.contract import HoldsKeys
+from bridge.agent.contract import ParkedKeyRegistry
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
 from bridge.agent.pipeline.delivery import Delivery, HandleEvent, OutgoingEntry
 from bridge.model.errors import Rejected
@@ -13,7 +13,7 @@ class HoldParkedKeys:
 
     def __init__(
         self,
-        parked_keys: HoldsKeys,
+        parked_keys: ParkedKeyRegistry,
         dead_letters: DeadLetterEntries,
         *,
         then: HandleEvent[OutgoingEntry],

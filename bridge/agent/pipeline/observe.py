@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from bridge.agent.answer import Answer
-from bridge.agent.declared import DeclaredAgent
+from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.pipeline.delivery import Delivery, HandleEvent
-from bridge.agent.retry_waits import is_final_failure
+from bridge.agent.retry_policy import is_final_failure
+from bridge.agent.sealing import SealedCommand
 from bridge.observe import Handled, Observer
 
 
@@ -15,13 +15,13 @@ class ObserveTries:
     """Notices every try as `done`, `retry` or `parked`. The waits between tries count to none."""
 
     def __init__(
-        self, agent: DeclaredAgent, observer: Observer, *, then: HandleEvent[Answer]
+        self, agent: AgentDeclaration, observer: Observer, *, then: HandleEvent[SealedCommand]
     ) -> None:
         self._agent = agent
         self._observer = observer
         self._then = then
 
-    async def __call__(self, delivery: Delivery) -> list[Answer]:
+    async def __call__(self, delivery: Delivery) -> list[SealedCommand]:
         """As HandleEvent."""
         started = perf_counter()
         try:

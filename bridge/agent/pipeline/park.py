@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from bridge.agent.context import key_of_event
-from bridge.agent.contract import HoldsKeys
-from bridge.agent.declared import DeclaredAgent
+from bridge.agent.contract import ParkedKeyRegistry
+from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.error_trace import handler_trace
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
 from bridge.agent.pipeline.delivery import Delivery, EventGivenUp, HandleEvent, OutgoingEntry
@@ -32,8 +32,8 @@ class ParkFailures:
 
     def __init__(
         self,
-        agent: DeclaredAgent,
-        parked_keys: HoldsKeys | None,
+        agent: AgentDeclaration,
+        parked_keys: ParkedKeyRegistry | None,
         dead_letters: DeadLetterEntries,
         observer: Observer,
         *,

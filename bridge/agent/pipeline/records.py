@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.agent.declared import Handler
+from bridge.agent.declaration import EventHandler
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
 from bridge.agent.pipeline.delivery import Delivery, OutgoingEntry
 from bridge.agent.pipeline.park import ParkFailures
@@ -19,7 +19,7 @@ class RecordHandling:
 
     def __init__(
         self,
-        handlers: Sequence[Handler],
+        handlers: Sequence[EventHandler],
         decoder: EventDecoder,
         dead_letters: DeadLetterEntries,
         pipeline: ParkFailures,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 
-from bridge.agent.answer import Answer
 from bridge.agent.context import key_of_event
-from bridge.agent.declared import DeclaredAgent
+from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.error_trace import handler_trace
-from bridge.agent.handler_waits import HandlerWaiting
+from bridge.agent.handler_waiting import HandlerWaiting
 from bridge.agent.pipeline.delivery import Delivery, EventGivenUp, HandleEvent
-from bridge.agent.retry_waits import (
-    AWAY,
+from bridge.agent.retry_policy import (
+    UNAVAILABLE_BACKOFF,
     Backoff,
-    Chance,
+    Random,
     is_final_failure,
     wait_after_failure,
-    wait_while_away,
+    wait_while_unavailable,
 )
+from bridge.agent.sealing import SealedCommand
 from bridge.model.error_text import describe_error
 from bridge.model.errors import RetryLater
 from bridge.observe import HandlerFailed, Observer
@@ -38,15 +38,15 @@ class Retry:
 
     def __init__(
         self,
-        agent: DeclaredAgent,
+        agent: AgentDeclaration,
         waiting: HandlerWaiting,
         observer: Observer,
         *,
         sleep: Sleep,
         rest: Sleep,
         backoff: Backoff | None = None,
-        chance: Chance = random.random,
-        then: HandleEvent[Answer],
+        chance: Random = random.random,
+        then: HandleEvent[SealedCommand],
     ) -> None:
         self._agent = agent
         self._waiting = waiting
@@ -54,11 +54,11 @@ class Retry:
         self._sleep = sleep
         self._rest = rest
         self._backoff = backoff or Backoff(agent.first_wait_s, agent.longest_wait_s)
-        self._away = backoff or AWAY
+        self._away = backoff or UNAVAILABLE_BACKOFF
         self._chance = chance
         self._then = then
 
-    async def __call__(self, delivery: Delivery) -> list[Answer]:
+    async def __call__(self, delivery: Delivery) -> list[SealedCommand]:
         """As HandleEvent."""
         try:
             return await self._then(delivery)
@@ -67,7 +67,7 @@ class Retry:
         # Outside of the `except`: errors of later tries would have the first one as their context.
         return await self._again(delivery, first)
 
-    async def _again(self, delivery: Delivery, error: Exception) -> list[Answer]:
+    async def _again(self, delivery: Delivery, error: Exception) -> list[SealedCommand]:
         """What follows a first try that failed. Apart, because most tries don't fail."""
         away = 0
         is_waiting = False
@@ -80,7 +80,7 @@ class Retry:
                         is_waiting = True
                         self._waiting.begin(handler)
                     self._waiting.failed(handler, error, away)
-                    await self._sleep(wait_while_away(self._away, error, away, self._chance))
+                    await self._sleep(wait_while_unavailable(self._away, error, away, self._chance))
                 else:
                     away = 0
                     delivery.faults += 1

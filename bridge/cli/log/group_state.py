@@ -40,7 +40,7 @@ def group_state(
     """`agents` names of those in the configuration (None: not known), `executed` of the systems with
     commands, `finished` groups of replays. Pure.
     """
-    from bridge.agent.run import agent_group
+    from bridge.agent.runner import agent_group
     from bridge.commands.executor import executor_group
     from bridge.replay.notes import replay_group
 

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(slots=True, eq=False)
-class Slot(Generic[Item, Result]):
+class InFlightEvent(Generic[Item, Result]):
     """One event on its way; `result` once it is finished."""
 
     offset: int
@@ -26,14 +26,14 @@ class Slot(Generic[Item, Result]):
     results: list[Result] = field(default_factory=list)
 
 
-class Window(Generic[Item, Result]):
+class InFlightEvents(Generic[Item, Result]):
     """The unfinished events of a partition and what came out of those that wait for them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._slots: deque[Slot[Item, Result]] = deque()
-        self._lines: dict[bytes | None, deque[Slot[Item, Result]]] = {}
-        self._ready: deque[Slot[Item, Result]] = deque()
+        self._slots: deque[InFlightEvent[Item, Result]] = deque()
+        self._lines: dict[bytes | None, deque[InFlightEvent[Item, Result]]] = {}
+        self._ready: deque[InFlightEvent[Item, Result]] = deque()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -47,18 +47,18 @@ class Window(Generic[Item, Result]):
         """An event arrived. Raises ValueError when its offset does not rise."""
         if self._slots and offset <= self._slots[-1].offset:
             raise ValueError(f"offset {offset} came after {self._slots[-1].offset}")
-        slot: Slot[Item, Result] = Slot(offset, key, item)
+        slot: InFlightEvent[Item, Result] = InFlightEvent(offset, key, item)
         self._slots.append(slot)
         line = self._lines.setdefault(key, deque())
         line.append(slot)
         if len(line) == 1:
             self._ready.append(slot)
 
-    def start(self) -> Slot[Item, Result] | None:
+    def start(self) -> InFlightEvent[Item, Result] | None:
         """The next event that may start now, if there is one. Each is given out once."""
         return self._ready.popleft() if self._ready else None
 
-    def finish(self, slot: Slot[Item, Result], results: list[Result]) -> None:
+    def finish(self, slot: InFlightEvent[Item, Result], results: list[Result]) -> None:
         """An event that was started is done; the next of its key may start."""
         line = self._lines[slot.key]
         if line[0] is not slot or slot.finished:

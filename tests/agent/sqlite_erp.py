@@ -144,7 +144,7 @@ class MemoryRegistry:
     async def set_compatibility(self, subject: str, level: str) -> None: ...
 
 
-class Declared:
+class FakeCommandTargets:
     """What agents need to know of the commands."""
 
     def target(self, name: str) -> CommandTarget:
@@ -155,7 +155,7 @@ class Declared:
 
 
 @dataclass
-class World:
+class ErpHarness:
     """Everything that the tests of agents and commands talk to."""
 
     folder: Path
@@ -243,9 +243,9 @@ def system_of(folder: Path) -> System:
 
 
 @asynccontextmanager
-async def world(
+async def open_erp(
     folder: Path, *, partitions: int = 2, log: Log | None = None, bridge: str = BRIDGE
-) -> AsyncIterator[World]:
+) -> AsyncIterator[ErpHarness]:
     """The ERP is made when it isn't there, so that a second process may come to the same one."""
     fresh = not (folder / "erp.db").exists()
     system = system_of(folder)
@@ -272,7 +272,7 @@ async def world(
         tables = {
             name: EntityTable(spec, types[name], shapes[spec.table]) for name, spec in specs.items()
         }
-        here = World(folder, log, registry, bridge, codec, system, shapes, tables)
+        here = ErpHarness(folder, log, registry, bridge, codec, system, shapes, tables)
         for name, spec in specs.items():
             topic = change_topic(bridge, "erp", name)
             ids = [
@@ -293,4 +293,13 @@ def memory_shape(table: str, columns: Sequence[str]) -> Shape:
     return Shape(table, tuple(Column(name, "TEXT", TEXT, "text") for name in columns), Wire.PYTHON)
 
 
-__all__ = ["BRIDGE", "COMMANDS", "SPEC", "Declared", "Entity", "MemoryRegistry", "World", "world"]
+__all__ = [
+    "BRIDGE",
+    "COMMANDS",
+    "SPEC",
+    "Entity",
+    "ErpHarness",
+    "FakeCommandTargets",
+    "MemoryRegistry",
+    "open_erp",
+]

@@ -20,24 +20,29 @@ from bridge.agent.error_trace import error_trace
 from bridge.agent.handler_slots import HandlerSlots
 from bridge.agent.pipeline.delivery import EventGivenUp
 from bridge.agent.pipeline.park import AgentStopped
-from bridge.agent.retry_waits import Backoff, never_passes, wait_after_failure, wait_while_away
-from bridge.agent.run import AgentRunner
+from bridge.agent.retry_policy import (
+    Backoff,
+    never_passes,
+    wait_after_failure,
+    wait_while_unavailable,
+)
+from bridge.agent.runner import AgentRunner
 from bridge.model.command import CommandRecord
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Handled, HandlerFailed, Notice
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.agent.test_call import attempts, delivery, handler_of
-from tests.agent.test_run import running
-from tests.agent.world import World, world
+from tests.agent.test_runner import running
 from tests.waiting import until
 
 MINUTES = (60.0, 300.0)
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
@@ -66,7 +71,9 @@ def test_waits_grow_with_jitter_up_to_the_longest(
 
 
 def test_a_system_that_asks_for_time_gets_it() -> None:
-    assert wait_while_away(Backoff(0.1, 30), RetryLater("busy", after=40), 1, lambda: 0.0) == 40
+    assert (
+        wait_while_unavailable(Backoff(0.1, 30), RetryLater("busy", after=40), 1, lambda: 0.0) == 40
+    )
 
 
 @pytest.mark.parametrize(("first", "longest"), [(-1, 5), (5, 1), (float("nan"), 1), (1, 1e9)])
@@ -155,7 +162,7 @@ async def test_how_long_a_handler_took_is_told_of_each_try_without_the_waits_bet
     assert took == [("retry", 1.0), ("retry", 1.0), ("parked", 1.0)]
 
 
-async def test_an_event_that_waits_gives_its_place_to_other_keys(here: World) -> None:
+async def test_an_event_that_waits_gives_its_place_to_other_keys(here: ErpHarness) -> None:
     """With one handler at a time, each failing event held up all others for as long as it waited."""
     seen: list[str] = []
     is_back = False
@@ -228,7 +235,7 @@ async def test_a_place_that_one_gives_up_goes_to_the_one_that_waits_for_it() -> 
     assert slots.running == 1
 
 
-async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
+async def test_a_letter_says_where_its_handler_failed(here: ErpHarness) -> None:
     agent = Agent("watch")
 
     @agent.on("erp.sales_order")
@@ -256,7 +263,7 @@ async def test_a_letter_says_where_its_handler_failed(here: World) -> None:
     assert notice.show == f"bridgectl dead show {letter.event_id}"
 
 
-async def test_an_agent_that_stops_says_where_its_handler_failed(here: World) -> None:
+async def test_an_agent_that_stops_says_where_its_handler_failed(here: ErpHarness) -> None:
     """Nothing of the event is written then, so that the log is the only place for it."""
     agent = Agent("watch", on_failure="stop", attempts=2)
 
@@ -277,7 +284,7 @@ async def test_an_agent_that_stops_says_where_its_handler_failed(here: World) ->
 
 
 async def test_whatever_befalls_handlers_that_wait_each_event_has_its_commands_once_and_in_order(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """Partitions come and go, tasks are cancelled, while handlers fail and wait with few places."""
     chance = random.Random(7)  # noqa: S311 - the same each time

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.agent.infer import PlainRow
+from bridge.agent.sample_types import PlainRow
 from bridge.connector import Column, Rows, Shape
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.specs import EntitySpec

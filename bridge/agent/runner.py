@@ -24,24 +24,24 @@ import tenacity
 from bridge.agent.blocked_loop import BlockedLoopWatch
 from bridge.agent.bridge_calls import (
     BridgeCalls,
-    BridgeEvents,
+    BridgeEventDecoder,
     BridgeParkedKeys,
     BridgePartWaiting,
     BridgeReads,
     bridge_observer,
 )
-from bridge.agent.contract import Commands
-from bridge.agent.declared import DeclaredAgent
-from bridge.agent.first_start import commit_ends, first_offsets, start_text, unread_topics
+from bridge.agent.contract import CommandTargets
+from bridge.agent.declaration import AgentDeclaration
+from bridge.agent.first_start import commit_end_offsets, first_offsets, start_text, unread_topics
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.handler_slots import HandlerSlots
-from bridge.agent.lane import OFFSETS_EVERY, Lane
-from bridge.agent.parked import ParkedKeys
+from bridge.agent.in_flight import InFlightEvent, InFlightEvents
+from bridge.agent.parked_keys import ParkedKeys
+from bridge.agent.partition_work import OFFSETS_EVERY_S, PartitionWork
 from bridge.agent.pipeline.build import PipelineDependencies, build_pipeline
 from bridge.agent.pipeline.delivery import OutgoingEntry
 from bridge.agent.pipeline.retry import Sleep
-from bridge.agent.retry_waits import Backoff
-from bridge.agent.window import Slot, Window
+from bridge.agent.retry_policy import Backoff
 from bridge.log.group_progress import GroupProgress
 from bridge.log.partition_owner import ObservedGroup, PartitionOwner, own_partitions
 from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
@@ -53,19 +53,19 @@ from bridge.ports.entity_reads import EntityReads
 from bridge.ports.event_decoder import EventDecoder
 from bridge.waiting import PartWaiting, failure_of
 
-MAX_THREADS = 64
-IDLE = 1.0
+MAX_PLAIN_HANDLER_THREADS = 64
+READ_TIMEOUT_S = 1.0
 """Seconds that a read waits when nothing comes."""
-CROWDED = 0.02
+FULL_READ_TIMEOUT_S = 0.02
 """Seconds that it waits while a partition is full, since room comes without a word of the log."""
 BEGIN_AGAIN_S = (0.05, 1.0)
 """Seconds, at least and at most, to the next try where two members begin at the same moment."""
-GRACE = 2.0
+FINISH_TIMEOUT_S = 2.0
 """Seconds that running handlers have to finish when the agent is to end."""
-LEAVE = 0.5
+CANCEL_TIMEOUT_S = 0.5
 """Seconds that those which were cancelled then have to take their leave; blocking ones don't."""
 
-_Job = tuple[Lane, Slot[Record, OutgoingEntry]]
+_Job = tuple[PartitionWork, InFlightEvent[Record, OutgoingEntry]]
 
 
 def agent_group(bridge: str, agent: str) -> str:
@@ -73,7 +73,7 @@ def agent_group(bridge: str, agent: str) -> str:
     return f"{bridge}.agent.{agent}"
 
 
-def agent_topics(bridge: str, agent: DeclaredAgent) -> list[str]:
+def agent_topics(bridge: str, agent: AgentDeclaration) -> list[str]:
     """What an agent reads: the changes of its entities, and what operators replay into it."""
     entities = [change_topic(bridge, *split_entity(entity)) for entity in agent.entities]
     return [*entities, replay_topic(bridge, agent.name)]
@@ -106,14 +106,14 @@ class AgentRunner:
 
     def __init__(
         self,
-        agent: DeclaredAgent,
+        agent: AgentDeclaration,
         *,
         bridge: str,
         log: Log,
         codec: SystemTopicCodec,
         events: EventDecoder,
         reads: EntityReads,
-        commands: Commands,
+        commands: CommandTargets,
         observer: Observer = ignore,
         clock: Callable[[], datetime] = _now,
         sleep: Sleep = asyncio.sleep,
@@ -144,10 +144,11 @@ class AgentRunner:
             else None
         )
         self._threads = ThreadPoolExecutor(
-            min(agent.concurrency, MAX_THREADS), thread_name_prefix=f"agent-{agent.name}"
+            min(agent.concurrency, MAX_PLAIN_HANDLER_THREADS),
+            thread_name_prefix=f"agent-{agent.name}",
         )
         self._progress = GroupProgress(self._group, observer, clock)
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._lanes: dict[TopicPartition, PartitionWork] = {}
         self._slots: HandlerSlots[_Job] = HandlerSlots(agent.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -196,7 +197,7 @@ class AgentRunner:
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
             await _ended(watching)
-            await self._handlers.close(LEAVE)
+            await self._handlers.close(CANCEL_TIMEOUT_S)
             if self._parked is not None:
                 await self._parked.close()
         if self._failure is not None:
@@ -211,7 +212,7 @@ class AgentRunner:
             self._observer(GroupMoved(self._group, unread.topic, 0, reason))
         while self._agent.start == "now":
             try:
-                await commit_ends(self._log, self._bridge, self._group, self._entities)
+                await commit_end_offsets(self._log, self._bridge, self._group, self._entities)
             except (Fenced, OutcomeUnknown):
                 # Another member begins at the same moment. One after the other, they agree.
                 await self._sleep(random.uniform(*BEGIN_AGAIN_S))  # noqa: S311 - no secret
@@ -252,7 +253,7 @@ class AgentRunner:
         handling = build_pipeline(
             self._agent,
             PipelineDependencies(
-                decoder=BridgeEvents(calls, self._events),
+                decoder=BridgeEventDecoder(calls, self._events),
                 reads=BridgeReads(calls, self._reads),
                 commands=self._commands,
                 codec=self._codec,
@@ -287,7 +288,9 @@ class AgentRunner:
         changes = [place for place in partitions if place.topic in self._entities]
         first = await first_offsets(self._log, self._group, changes, self._agent.start)
         for place in partitions:
-            lane = self._lanes[place] = Lane(place, Window(self._agent.unfinished), monotonic())
+            lane = self._lanes[place] = PartitionWork(
+                place, InFlightEvents(self._agent.unfinished), monotonic()
+            )
             # Committed soon, whether or not an event comes: begun again it begins there, too.
             lane.upto = first.get(place)
         if self._parked is not None:
@@ -302,8 +305,8 @@ class AgentRunner:
             lane = self._lanes.get(partition)
             if lane is not None:
                 lane.dropped = True
-                self._lanes[partition] = Lane(
-                    partition, Window(self._agent.unfinished), monotonic()
+                self._lanes[partition] = PartitionWork(
+                    partition, InFlightEvents(self._agent.unfinished), monotonic()
                 )
         self._handlers.cancel()
 
@@ -321,7 +324,7 @@ class AgentRunner:
             self._finished.set()
             # A transaction that is under way is not cut short: whether a commit that is
             # cancelled happened only the log knows, and what is written next depends on it.
-            await asyncio.wait((writing,), timeout=GRACE)
+            await asyncio.wait((writing,), timeout=FINISH_TIMEOUT_S)
             if writing.done() and not writing.cancelled() and writing.exception() is None:
                 await self._write_all(owned)
             for task in broken:
@@ -342,11 +345,11 @@ class AgentRunner:
                 default=self._agent.unfinished,
             )
             try:
-                records = await owned.read(room, CROWDED if full else IDLE)
+                records = await owned.read(room, FULL_READ_TIMEOUT_S if full else READ_TIMEOUT_S)
             except RetryLater as error:
                 failures += 1
                 self._waiting.tried(failures, str(error), "read")
-                await self._sleep(IDLE)
+                await self._sleep(READ_TIMEOUT_S)
                 continue
             if failures:
                 failures = 0
@@ -408,12 +411,12 @@ class AgentRunner:
 
     async def _let_finish(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
                 await self._idle.wait()
 
     async def _write(self, owned: PartitionOwner) -> None:
         while not self._ending and self._failure is None:
-            await _set_within(self._finished, OFFSETS_EVERY)
+            await _set_within(self._finished, OFFSETS_EVERY_S)
             owes = any(len(lane.window) for lane in self._lanes.values())
             self._progress.note(owes=owes, progressed=self._finished.is_set())
             self._finished.clear()
@@ -427,7 +430,7 @@ class AgentRunner:
         due = [lane for lane in lanes if lane.due(now) or (self._ending and lane.upto is not None)]
         await asyncio.gather(*(self._write_lane(owned, lane) for lane in due))
 
-    async def _write_lane(self, owned: PartitionOwner, lane: Lane) -> None:
+    async def _write_lane(self, owned: PartitionOwner, lane: PartitionWork) -> None:
         assert lane.upto is not None, "only lanes with something to write"  # noqa: S101
         try:
             async for attempt in tenacity.AsyncRetrying(

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.infer import PlainRow, infer
+from bridge.agent.sample_types import PlainRow, entity_of_rows
 from bridge.model.canonical import canonical_json
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.types import Entity, Relation
 
-Shape = tuple[str, tuple[str, ...]]
+QueryShape = tuple[str, tuple[str, ...]]
 
 
-class Shelf:
+class FakeReads:
     """Rows by entity. `queries` counts what a legacy system would have been asked."""
 
     def __init__(
@@ -35,8 +35,8 @@ class Shelf:
         self._clock = clock
         self._given: dict[str, list[Mapping[str, Any]]] = {}
         self._rows: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._known: dict[Shape, set[str]] = {}
-        self._asking: dict[Shape, asyncio.Future[None]] = {}
+        self._known: dict[QueryShape, set[str]] = {}
+        self._asking: dict[QueryShape, asyncio.Future[None]] = {}
         self.queries = 0
         self.entities: dict[str, Entity] = {}
         for qualified, given in rows.items():
@@ -50,7 +50,7 @@ class Shelf:
         seen.extend(rows)
         known = self.entities.get(qualified)
         key = self._keys.get(qualified, ()) or (known.key if known else ())
-        made = infer(qualified, seen, key, self._relations.get(qualified, ()))
+        made = entity_of_rows(qualified, seen, key, self._relations.get(qualified, ()))
         self.entities[qualified] = made
         return made
 
@@ -119,7 +119,7 @@ class Shelf:
             if all(row.get(name) in values for name, values in wanted.items())
         ]
 
-    async def _ask(self, shape: Shape, texts: Sequence[str]) -> None:
+    async def _ask(self, shape: QueryShape, texts: Sequence[str]) -> None:
         known = self._known.setdefault(shape, set())
         if known.issuperset(texts):
             return
@@ -132,7 +132,7 @@ class Shelf:
         await asyncio.shield(asking)
         known.update(texts)
 
-    def _send(self, shape: Shape, asking: asyncio.Future[None]) -> None:
+    def _send(self, shape: QueryShape, asking: asyncio.Future[None]) -> None:
         self.queries += 1
         del self._asking[shape]
         asking.set_result(None)

@@ -17,7 +17,7 @@ Values = tuple[Any, ...]
 Row = TypeVar("Row")
 
 
-def folded(key: Values) -> Values:
+def fold_key(key: Values) -> Values:
     """The key in a form that equal keys share, and others may."""
     return tuple(_folded(value) if isinstance(value, str) else value for value in key)
 
@@ -30,7 +30,7 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKD", "".join(letters).casefold())
 
 
-def aligned(
+def align_rows(
     keys: Sequence[Values], rows: Sequence[Row], key_of: Callable[[Row], Values]
 ) -> tuple[dict[Values, list[Row]], list[list[Values]]]:
     """The rows of each key, and the keys that have to be asked for again: those of one list in one
@@ -49,9 +49,9 @@ def aligned(
         return found, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
-        groups.setdefault(folded(key), []).append(key)
+        groups.setdefault(fold_key(key), []).append(key)
     for key, belonging in others.items():
-        candidates = groups.get(folded(key), ())
+        candidates = groups.get(fold_key(key), ())
         if not candidates:
             # By what this database compares nobody knows here: each key by itself.
             return found, [[key] for key in missing if key not in found]

@@ -16,18 +16,18 @@ import pytest
 from bridge import Agent, Command, Event, provenance
 from bridge.agent import Context
 from bridge.agent.pipeline.park import AgentStopped
-from bridge.agent.retry_waits import Backoff
-from bridge.agent.run import AgentRunner, agent_group
-from bridge.gateway import Gateway, Systems
+from bridge.agent.retry_policy import Backoff
+from bridge.agent.runner import AgentRunner, agent_group
+from bridge.gateway import Gateway, Gateways
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
 from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.specs import SystemLimits
 from bridge.model.system_records import DeadLetter
 from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState, RowsRead
-from bridge.wiring.events import RegistryEvents
+from bridge.wiring.events import RegistryEventDecoder
 from connectors.journal import connector
-from tests.agent.world import BRIDGE, Declared, World, world
+from tests.agent.sqlite_erp import BRIDGE, ErpHarness, FakeCommandTargets, open_erp
 from tests.capture.test_failures import Breaking
 from tests.log.removal import make_again_embedded
 from tests.waiting import PATIENCE, ended, until
@@ -39,14 +39,14 @@ QUICK = Backoff(0.001, 0.01)
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
 @asynccontextmanager
 async def running(
-    here: World,
+    here: ErpHarness,
     agent: Agent,
     notices: list[Notice] | None = None,
     registry: Any = None,
@@ -64,9 +64,9 @@ async def running(
         bridge=here.bridge,
         log=here.log,
         codec=here.codec,
-        events=RegistryEvents(registry or here.registry, {}),
-        reads=reads or Systems({"erp": gateway}),
-        commands=commands or Declared(),
+        events=RegistryEventDecoder(registry or here.registry, {}),
+        reads=reads or Gateways({"erp": gateway}),
+        commands=commands or FakeCommandTargets(),
         observer=observer,
         backoff=QUICK,
         session_timeout=session_timeout,
@@ -99,7 +99,7 @@ def watcher() -> Agent:
     return agent
 
 
-async def test_events_become_commands_with_one_query_for_the_batch(here: World) -> None:
+async def test_events_become_commands_with_one_query_for_the_batch(here: ErpHarness) -> None:
     here.customers(100)
     orders = [here.order(n, n, 5 if n % 2 else 1) for n in range(1, 101)]
     await here.publish("sales_order", 1, orders)
@@ -122,7 +122,7 @@ async def test_events_become_commands_with_one_query_for_the_batch(here: World) 
 
 
 async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.customers(3)
     await here.publish("sales_order", 1, [here.order(n, n, 5) for n in (1, 2, 3)])
@@ -157,7 +157,7 @@ async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
     ],
 )
 async def test_a_transaction_that_failed_or_whose_answer_was_lost_adds_and_loses_nothing(
-    here: World, when: str, error: type[BridgeError]
+    here: ErpHarness, when: str, error: type[BridgeError]
 ) -> None:
     breaking = Breaking(here.log)
     here = replace(here, log=breaking)
@@ -179,7 +179,9 @@ async def test_a_transaction_that_failed_or_whose_answer_was_lost_adds_and_loses
 
 
 @pytest.mark.parametrize("action", ["decode", "handle"])
-async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(here: World, action: str) -> None:
+async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(
+    here: ErpHarness, action: str
+) -> None:
     """It was tried again and again without a word."""
     away = True
     agent = Agent("credit-watch")
@@ -212,7 +214,7 @@ async def test_what_an_agent_waits_for_is_told_and_so_is_its_end(here: World, ac
     assert second == ("running", "")
 
 
-async def test_an_agent_waits_for_as_long_as_one_of_its_events_does(here: World) -> None:
+async def test_an_agent_waits_for_as_long_as_one_of_its_events_does(here: ErpHarness) -> None:
     """Each other event that failed once and was done said that the agent runs again."""
     away = True
     agent = Agent("credit-watch")
@@ -246,11 +248,13 @@ async def test_an_agent_waits_for_as_long_as_one_of_its_events_does(here: World)
     assert states() == ["retrying", "running"]
 
 
-async def twelve(here: World) -> bool:
+async def twelve(here: ErpHarness) -> bool:
     return len(await here.records("command")) >= 12
 
 
-async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(here: World) -> None:
+async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(
+    here: ErpHarness,
+) -> None:
     agent = Agent("order-keeper")
     seen: dict[str, list[Any]] = {}
     now = most = 0
@@ -274,7 +278,7 @@ async def test_one_key_is_handled_in_order_and_different_keys_side_by_side(here:
 
 
 async def test_a_handler_that_keeps_failing_parks_its_event_and_the_rest_goes_on(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = Agent("brittle", attempts=2)
 
@@ -302,7 +306,7 @@ async def test_a_handler_that_keeps_failing_parks_its_event_and_the_rest_goes_on
 
 
 async def test_park_key_holds_back_later_events_of_the_key_even_after_a_restart(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = Agent("careful", attempts=1, on_failure="park_key")
 
@@ -332,7 +336,7 @@ async def test_park_key_holds_back_later_events_of_the_key_even_after_a_restart(
     assert {letter.key for letter in letters} == {letters[0].key}
 
 
-async def test_park_key_holds_back_a_key_that_another_member_parked(here: World) -> None:
+async def test_park_key_holds_back_a_key_that_another_member_parked(here: ErpHarness) -> None:
     """Both run; one parks keys and ends, and the other takes its partitions over."""
 
     def fragile() -> Agent:
@@ -364,14 +368,14 @@ async def test_park_key_holds_back_a_key_that_another_member_parked(here: World)
     assert await here.records("command") == []
 
 
-async def shared(here: World, agent: str) -> bool:
+async def shared(here: ErpHarness, agent: str) -> bool:
     """Whether two members are in the agent's group."""
     group = (await here.log.groups()).get(agent_group(here.bridge, agent))
     return group is not None and len(group.members) == 2
 
 
 async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_before(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = Agent("strict", attempts=1, on_failure="stop", concurrency=1)
 
@@ -391,7 +395,7 @@ async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_bef
 
 
 async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_their_handling(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     agent = Agent("patient")
     go_on = threading.Event()
@@ -405,7 +409,9 @@ async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_the
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
     await here.publish("sales_order", 1, [here.order(n, 1, 1) for n in range(1, 31)])
-    events = [await RegistryEvents(here.registry, {}).decode(r) for r in await here.raw(TOPIC)]
+    events = [
+        await RegistryEventDecoder(here.registry, {}).decode(r) for r in await here.raw(TOPIC)
+    ]
     place = {event.after.order_no: event.partition for event in events if event is not None}
     elsewhere = {number for number in place if place[number] != place["1"]}
     assert elsewhere
@@ -428,7 +434,7 @@ async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_the
         await until(all_are_there)
 
 
-async def test_an_agents_own_echo_is_left_out(here: World) -> None:
+async def test_an_agents_own_echo_is_left_out(here: ErpHarness) -> None:
     agent = Agent("echoer")
     seen: list[str] = []
 
@@ -443,7 +449,7 @@ async def test_an_agents_own_echo_is_left_out(here: World) -> None:
         await until(lambda: seen == ["2"])
 
 
-async def test_plain_handlers_read_in_their_threads_and_share_queries(here: World) -> None:
+async def test_plain_handlers_read_in_their_threads_and_share_queries(here: ErpHarness) -> None:
     here.customers(20)
     agent = Agent("plain")
     names: list[str] = []
@@ -461,7 +467,7 @@ async def test_plain_handlers_read_in_their_threads_and_share_queries(here: Worl
 
 
 async def test_two_members_share_the_partitions_and_each_event_is_answered_once(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     here.customers(40)
     await here.publish("sales_order", 1, [here.order(n, n, 5) for n in range(1, 41)])
@@ -475,7 +481,7 @@ async def test_two_members_share_the_partitions_and_each_event_is_answered_once(
     assert len({c.id for c in commands}) == 40
 
 
-async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> None:
+async def blocked_handlers_do_no_harm(here: ErpHarness, session_timeout: float) -> None:
     """Two members whose handlers block their loops, one of them for longer than its session."""
     calls: list[str] = []
     seen = threading.Event()
@@ -528,13 +534,13 @@ async def blocked_handlers_do_no_harm(here: World, session_timeout: float) -> No
     assert f"{Path(__file__).name}:" in blocked()[0].where
 
 
-async def test_handlers_that_block_cost_neither_membership_nor_commands(here: World) -> None:
+async def test_handlers_that_block_cost_neither_membership_nor_commands(here: ErpHarness) -> None:
     await blocked_handlers_do_no_harm(here, session_timeout=4.0)
 
 
 @pytest.mark.parametrize("ending", [SystemExit, GeneratorExit])
 async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(
-    here: World, ending: type[BaseException]
+    here: ErpHarness, ending: type[BaseException]
 ) -> None:
     agent = Agent("exiter", attempts=2)
 
@@ -556,7 +562,9 @@ async def test_a_task_that_a_handler_began_ends_nothing_when_it_exits(
         await until(done)
 
 
-async def test_a_handler_that_cancels_all_tasks_of_its_loop_loses_no_event(here: World) -> None:
+async def test_a_handler_that_cancels_all_tasks_of_its_loop_loses_no_event(
+    here: ErpHarness,
+) -> None:
     """As code does that thinks the loop is its own: those that had not begun ended the agent."""
     agent = Agent("canceller")
     cancelled = 0
@@ -584,7 +592,7 @@ async def test_a_handler_that_cancels_all_tasks_of_its_loop_loses_no_event(here:
     assert cancelled
 
 
-async def test_a_task_that_closes_its_handler_parks_the_key_too(here: World) -> None:
+async def test_a_task_that_closes_its_handler_parks_the_key_too(here: ErpHarness) -> None:
     """The agent ended at the same event, at each start."""
     agent = Agent("exiter", attempts=1, on_failure="park_key")
 
@@ -610,7 +618,7 @@ async def test_a_task_that_closes_its_handler_parks_the_key_too(here: World) -> 
 
 
 async def test_a_task_that_closes_its_handler_leaves_what_another_one_answered(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """That one's command was lost, until somebody handed the event back."""
     agent = Agent("exiter", attempts=1)
@@ -638,7 +646,7 @@ async def test_a_task_that_closes_its_handler_leaves_what_another_one_answered(
     assert command.handler == "answers"
 
 
-async def test_stop_says_at_which_event_a_task_closed_its_handler(here: World) -> None:
+async def test_stop_says_at_which_event_a_task_closed_its_handler(here: ErpHarness) -> None:
     agent = Agent("exiter", on_failure="stop")
 
     async def leave() -> None:
@@ -654,7 +662,9 @@ async def test_stop_says_at_which_event_a_task_closed_its_handler(here: World) -
             await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
-async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(here: World) -> None:
+async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(
+    here: ErpHarness,
+) -> None:
     """Its letter is never written: here the key would be parked for good, and nowhere else."""
     agent = Agent("careful", attempts=1, on_failure="park_key")
     begun, go_on = threading.Event(), threading.Event()
@@ -676,7 +686,7 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(he
 
 
 async def test_an_agent_goes_on_with_a_topic_that_is_made_again_under_its_hands(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """Offsets that begin again, while events of before are under way, ended it."""
     agent = Agent("stuck")
@@ -713,7 +723,7 @@ async def test_an_agent_goes_on_with_a_topic_that_is_made_again_under_its_hands(
     assert [each.args for each in await commands()] == ['{"reason":"again"}']
 
 
-async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: World) -> None:
+async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: ErpHarness) -> None:
     """What is finished is written; the event that isn't is handled again by the next one."""
     agent = Agent("stuck")
     go_on = threading.Event()

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.gateway import Gateway
-from bridge.gateway.align import aligned, folded
+from bridge.gateway.row_alignment import align_rows, fold_key
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
@@ -61,7 +61,7 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
         queries += 1
         wanted = {equal(text) for (text,) in keys}
         answer = [row for row in rows if equal(row[0]) in wanted]
-        found, again = aligned(keys, answer, lambda row: row)
+        found, again = align_rows(keys, answer, lambda row: row)
         for others in again:
             found.update(fetch(others))
         return found
@@ -71,12 +71,12 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
     for text in asked:
         alone = [row for row in rows if equal(row[0]) == equal(text)]
         assert sorted(found.get((text,), [])) == sorted(alone)
-    forms = [folded((text,)) for text in asked]
+    forms = [fold_key((text,)) for text in asked]
     assert queries <= 1 + max(forms.count(form) for form in forms)
 
 
 def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() -> None:
-    found, again = aligned([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
+    found, again = align_rows([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
     assert found == {("x",): [("x",)]}
     assert again == [[("ひ",)], [("y",)]]
 

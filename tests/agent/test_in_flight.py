@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.agent.window import Slot, Window
+from bridge.agent.in_flight import InFlightEvent, InFlightEvents
 
-One = Slot[int, int]
+InFlightNumber = InFlightEvent[int, int]
 
 
 def test_events_of_one_key_start_one_after_the_other() -> None:
-    window: Window[str, str] = Window(10)
+    window: InFlightEvents[str, str] = InFlightEvents(10)
     window.add(0, b"a", "first")
     window.add(1, b"a", "second")
     first = window.start()
@@ -26,7 +26,7 @@ def test_events_of_one_key_start_one_after_the_other() -> None:
 
 
 def test_results_wait_for_earlier_events_and_come_in_order() -> None:
-    window: Window[str, str] = Window(10)
+    window: InFlightEvents[str, str] = InFlightEvents(10)
     for offset, key in enumerate((b"a", b"b", b"c")):
         window.add(offset + 5, key, "event")
     slots = [window.start() for _ in range(3)]
@@ -43,14 +43,14 @@ def test_results_wait_for_earlier_events_and_come_in_order() -> None:
 
 
 def test_a_window_is_full_at_its_limit() -> None:
-    window: Window[str, str] = Window(1)
+    window: InFlightEvents[str, str] = InFlightEvents(1)
     assert not window.full
     window.add(0, b"a", "event")
     assert window.full
 
 
 def test_an_event_is_finished_once() -> None:
-    window: Window[str, str] = Window(9)
+    window: InFlightEvents[str, str] = InFlightEvents(9)
     window.add(0, b"a", "event")
     slot = window.start()
     assert slot is not None
@@ -66,8 +66,8 @@ def test_any_order_of_finishing_keeps_order_a_key_and_writes_each_event_once(
     keys: list[bytes | None],
     random: st.randoms,  # type: ignore[valid-type]
 ) -> None:
-    window: Window[int, int] = Window(100)
-    running: list[One] = []
+    window: InFlightEvents[int, int] = InFlightEvents(100)
+    running: list[InFlightNumber] = []
     started: dict[bytes | None, list[int]] = defaultdict(list)
     written: list[int] = []
     upto = 0

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.connector import Rows, System
 from bridge.gateway import Gateway
-from bridge.gateway.limit import Limiter
+from bridge.gateway.limiter import Limiter
 from bridge.model.errors import RetryLater
 from bridge.model.provenance import provenance
 from bridge.model.specs import EntitySpec, SystemLimits
@@ -25,7 +25,7 @@ from tests.connectors.polled.store import Store, Table
 from tests.waiting import PATIENCE
 
 
-class Busy(fake.FileReader):
+class ThrottlingReader(fake.FileReader):
     """Refuses the first query and says for how long."""
 
     def __init__(self, system: System, after: float | None) -> None:
@@ -94,7 +94,7 @@ async def test_without_visibility_a_row_claims_a_time_and_no_position(erp: Syste
 async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_once(
     erp: System,
 ) -> None:
-    reader, seen = Busy(erp, 0.4), list[Notice]()
+    reader, seen = ThrottlingReader(erp, 0.4), list[Notice]()
     gateway = door(erp, reader, seen, connections=1)
     first = asyncio.create_task(gateway.get("orders", 1))
     with pytest.raises(RetryLater, match="the ERP is busy"):
@@ -109,7 +109,7 @@ async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_o
 
 
 async def test_a_read_does_not_wait_for_longer_than_anybody_would(erp: System) -> None:
-    gateway = door(erp, Busy(erp, 3600.0), [])
+    gateway = door(erp, ThrottlingReader(erp, 3600.0), [])
     for number in (1, 2, 3):
         with pytest.raises(RetryLater, match="the ERP is busy") as error:
             await asyncio.wait_for(gateway.get("orders", number), PATIENCE)
@@ -118,7 +118,7 @@ async def test_a_read_does_not_wait_for_longer_than_anybody_would(erp: System) -
 
 
 async def test_a_refusal_without_a_time_holds_nobody_back(erp: System) -> None:
-    reader, seen = Busy(erp, None), list[Notice]()
+    reader, seen = ThrottlingReader(erp, None), list[Notice]()
     gateway = door(erp, reader, seen)
     with pytest.raises(RetryLater):
         await gateway.get("orders", 1)

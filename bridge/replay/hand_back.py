@@ -15,7 +15,7 @@ from bridge.model.names import replay_topic
 from bridge.model.system_records import RELEASED, DeadLetter
 
 #: What isn't handed back, and how it goes on.
-ELSEWISE: Final = {
+RECOVERY_OPTIONS: Final = {
     "row": "a row of {source} comes by itself once it is mended in the legacy system",
     "record": "a row of {source} that was too large comes by itself once it is smaller",
     "command": "a command that could not be read has to be sent anew",
@@ -27,7 +27,7 @@ def refuse_others(letters: Sequence[DeadLetter]) -> None:
     for letter in letters:
         if letter.kind == "event" and letter.error != RELEASED:
             continue
-        what = ELSEWISE.get(letter.kind, "{source} handed an event back already")
+        what = RECOVERY_OPTIONS.get(letter.kind, "{source} handed an event back already")
         told = what.format(source=letter.source)
         raise Rejected("not_parked", f"only parked events are handed back: {told}")
 

@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from bridge.agent.parked import ParkedKeys
+from bridge.agent.parked_keys import ParkedKeys
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import RetryLater
 from bridge.model.system_records import RELEASED, DeadLetter
-from tests.agent.world import World, world
+from tests.agent.sqlite_erp import ErpHarness, open_erp
 
 TOPIC = "acme.erp.sales_order"
 ORDER = "erp.sales_order"
-PLACE = TopicPartition(TOPIC, 0)
+PARTITION = TopicPartition(TOPIC, 0)
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
+    async with open_erp(tmp_path) as made:
         yield made
 
 
-class Clock:
+class SteppingClock:
     """One that always shows that it is time to look again."""
 
     now = 0.0
@@ -36,14 +36,14 @@ class Clock:
         return self.now
 
 
-async def opened(here: World) -> ParkedKeys:
+async def opened(here: ErpHarness) -> ParkedKeys:
     await here.log.create_topics([TopicSpec(here.codec.topic("dead"))])
-    parked = ParkedKeys(here.log, here.codec, "careful", {TOPIC: ORDER}, Clock())
+    parked = ParkedKeys(here.log, here.codec, "careful", {TOPIC: ORDER}, SteppingClock())
     await parked.open()
     return parked
 
 
-async def park(here: World, key: bytes, error: str = "ValueError") -> None:
+async def park(here: ErpHarness, key: bytes, error: str = "ValueError") -> None:
     letter = DeadLetter(
         kind="event", source="careful", reason="no", at=datetime.now(UTC), topic=TOPIC,
         error=error, key=key,
@@ -52,10 +52,10 @@ async def park(here: World, key: bytes, error: str = "ValueError") -> None:
     await here.log.append(here.codec.topic("dead"), [entry])
 
 
-async def test_a_key_is_parked_from_its_failure_until_it_is_released(here: World) -> None:
+async def test_a_key_is_parked_from_its_failure_until_it_is_released(here: ErpHarness) -> None:
     parked = await opened(here)
     assert not await parked.holds(ORDER, b"k")
-    parked.add(ORDER, b"k", PLACE)
+    parked.add(ORDER, b"k", PARTITION)
     assert await parked.holds(ORDER, b"k")
     await park(here, b"k")
     assert await parked.holds(ORDER, b"k")
@@ -65,21 +65,23 @@ async def test_a_key_is_parked_from_its_failure_until_it_is_released(here: World
 
 
 async def test_a_letter_that_was_not_written_before_its_partition_went_parks_nothing(
-    here: World,
+    here: ErpHarness,
 ) -> None:
     """The event comes again, and is tried again."""
     parked = await opened(here)
     for key in (b"written", b"lost", b"elsewhere"):
-        parked.add(ORDER, key, PLACE if key != b"elsewhere" else TopicPartition(TOPIC, 1))
+        parked.add(ORDER, key, PARTITION if key != b"elsewhere" else TopicPartition(TOPIC, 1))
     await park(here, b"written")
-    parked.forget(frozenset({PLACE}))
+    parked.forget(frozenset({PARTITION}))
     assert await parked.holds(ORDER, b"written")
     assert not await parked.holds(ORDER, b"lost")
     assert await parked.holds(ORDER, b"elsewhere")
     await parked.close()
 
 
-async def test_a_record_that_is_no_dead_letter_keeps_no_agent_from_its_work(here: World) -> None:
+async def test_a_record_that_is_no_dead_letter_keeps_no_agent_from_its_work(
+    here: ErpHarness,
+) -> None:
     await here.log.create_topics([TopicSpec(here.codec.topic("dead"))])
     await here.log.append(here.codec.topic("dead"), [Entry(b"k", b"rubbish"), Entry(b"k", b"")])
     await park(here, b"k")
@@ -88,7 +90,7 @@ async def test_a_record_that_is_no_dead_letter_keeps_no_agent_from_its_work(here
     await parked.close()
 
 
-async def test_what_a_predecessor_parked_is_known_once_its_partition_came(here: World) -> None:
+async def test_what_a_predecessor_parked_is_known_once_its_partition_came(here: ErpHarness) -> None:
     parked = await opened(here)
     await park(here, b"k")
     parked.take_over()
@@ -116,7 +118,7 @@ class SlowReader:
 
 
 async def test_an_answer_without_letters_is_not_taken_for_their_end(
-    here: World, monkeypatch: pytest.MonkeyPatch
+    here: ErpHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await here.log.create_topics([TopicSpec(here.codec.topic("dead"))])
     await park(here, b"k")
@@ -133,7 +135,7 @@ async def test_an_answer_without_letters_is_not_taken_for_their_end(
 
 
 async def test_letters_that_stay_away_are_not_waited_for_without_end(
-    here: World, monkeypatch: pytest.MonkeyPatch
+    here: ErpHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parked = await opened(here)
     await park(here, b"k")

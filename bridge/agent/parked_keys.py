@@ -12,9 +12,9 @@ from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import RetryLater
 from bridge.model.system_records import RELEASED, DeadLetter
 
-LOOK_AGAIN = 1.0
+POLL_EVERY_S = 1.0
 READ_TIMEOUT_S = 0.5
-PATIENCE_S = 30.0
+MAX_SILENCE_S = 30.0
 """Seconds without a record after which letters that have to be there are waited for no longer."""
 
 
@@ -77,7 +77,7 @@ class ParkedKeys:
         if not (self._stale or wanted in self._keys or wanted in self._coming):
             return False
         async with self._looking:
-            if self._stale or self._clock() - self._looked >= LOOK_AGAIN:
+            if self._stale or self._clock() - self._looked >= POLL_EVERY_S:
                 changes = self._changes
                 await self._catch_up()
                 self._read_changes = changes
@@ -96,7 +96,7 @@ class ParkedKeys:
             records = await read_past_markers(self._reader, ends, 1000, READ_TIMEOUT_S)
             if records:
                 since = self._clock()
-            elif self._clock() - since > PATIENCE_S:
+            elif self._clock() - since > MAX_SILENCE_S:
                 raise RetryLater(
                     f"agent {self._agent!r}: the dead letters can't be read to their end, so that "
                     "nobody knows which keys are parked"

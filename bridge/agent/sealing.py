@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bridge.agent.contract import Commands, CommandTarget
-from bridge.agent.declared import DeclaredAgent, Handler
+from bridge.agent.contract import CommandTarget, CommandTargets
+from bridge.agent.declaration import AgentDeclaration, EventHandler
 from bridge.model.command import Command, CommandRecord, default_idempotency_key, seal
 from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, Rejected
@@ -17,7 +17,7 @@ from bridge.model.system_records import Target, target
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SealedCommand:
     """One sealed command: its log key, its record, and the command as the handler gave it."""
 
     target: Target
@@ -25,7 +25,7 @@ class Answer:
     command: Command
 
 
-async def collect(returned: Any) -> list[Command]:
+async def collect_commands(returned: Any) -> list[Command]:
     """The commands in what a handler returned: None, a Command, several, or a generator of them.
 
     Raises Rejected (`bad_answer`) for anything else.
@@ -49,7 +49,7 @@ async def collect(returned: Any) -> list[Command]:
     return found
 
 
-def key_of(command: Command, declared: CommandTarget) -> dict[str, Any]:
+def complete_key(command: Command, declared: CommandTarget) -> dict[str, Any]:
     """The command's key in full. Raises Rejected (`bad_key`)."""
     key = command.key
     if not declared.key:
@@ -71,16 +71,16 @@ def key_of(command: Command, declared: CommandTarget) -> dict[str, Any]:
     return {name: key[name] for name in declared.key}
 
 
-def seal_answer(
+def seal_command(
     command: Command,
     *,
-    agent: DeclaredAgent,
-    handler: Handler,
+    agent: AgentDeclaration,
+    handler: EventHandler,
     event: Event,
     ordinal: int,
-    commands: Commands,
+    commands: CommandTargets,
     now: datetime,
-) -> Answer:
+) -> SealedCommand:
     """Seal the `ordinal`th command that `handler` returned for `event`.
 
     Without an idempotency key of its own the id follows from agent, handler, event and ordinal,
@@ -109,17 +109,17 @@ def seal_answer(
 def _sealed(
     command: Command,
     *,
-    agent: DeclaredAgent,
-    handler: Handler,
+    agent: AgentDeclaration,
+    handler: EventHandler,
     event: Event,
     ordinal: int,
-    commands: Commands,
+    commands: CommandTargets,
     now: datetime,
-) -> Answer:
+) -> SealedCommand:
     if not isinstance(command.name, str):
         raise Rejected("bad_value", f"a command's name is text, not {type(command.name).__name__}")
     declared = commands.target(command.name)
-    key = key_of(command, declared)
+    key = complete_key(command, declared)
     if isinstance(command.expect, RowVersion) and declared.guards:
         command = replace(command, expect=command.expect.guarded(declared.guards))
     elif command.expect is not None:
@@ -135,4 +135,4 @@ def _sealed(
         idempotency_key=command.idempotency_key
         or default_idempotency_key(agent.name, handler.name, event.id, ordinal),
     )
-    return Answer(target(declared.system, declared.entity, key), record, command)
+    return SealedCommand(target(declared.system, declared.entity, key), record, command)

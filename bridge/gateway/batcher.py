@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from itertools import islice
 from typing import Generic, TypeVar
 
-from bridge.gateway.limit import Limiter
+from bridge.gateway.limiter import Limiter
 from bridge.model.contain import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
@@ -15,7 +15,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 Fetch = Callable[[list[Key], int], Awaitable[Mapping[Key, Value]]]
 
-POISON = (Rejected, RowError)
+PER_KEY_ERRORS = (Rejected, RowError)
 """Errors that one key of a query may cause, and that the others needn't suffer from."""
 
 
@@ -116,7 +116,7 @@ class Batcher(Generic[Key, Value]):
         """Answer these keys; the first half apart from the second where one of them is refused."""
         try:
             values = await self._fetch(keys, sum(len(batch[key]) for key in keys))
-        except POISON as error:
+        except PER_KEY_ERRORS as error:
             if len(keys) == 1:
                 _fail(batch[keys[0]], error)
                 return

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.gateway.limit import Limiter, next_start
+from bridge.gateway.limiter import Limiter, next_start
 from bridge.model.specs import SystemLimits
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from bridge.agent.in_flight import InFlightEvents
 from bridge.agent.pipeline.delivery import OutgoingEntry
-from bridge.agent.window import Window
 from bridge.log.port import Entry, Record, TopicPartition
 
-OFFSETS_EVERY = 0.5
+OFFSETS_EVERY_S = 0.5
 """Seconds between transactions that only move offsets."""
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class PartitionWork:
     """What is under way for one assignment of one partition; `dropped` when that ends: what is
     under way counts no more. Handlers' threads look at it.
 
@@ -22,7 +22,7 @@ class Lane:
     """
 
     place: TopicPartition
-    window: Window[Record, OutgoingEntry]
+    window: InFlightEvents[Record, OutgoingEntry]
     wrote_at: float
     entries: list[OutgoingEntry] = field(default_factory=list)
     upto: int | None = None
@@ -40,7 +40,7 @@ class Lane:
         """Whether there is something to write now: entries at once, bare offsets seldom."""
         if self.upto is None:
             return False
-        return bool(self.entries) or now - self.wrote_at >= OFFSETS_EVERY
+        return bool(self.entries) or now - self.wrote_at >= OFFSETS_EVERY_S
 
     def wrote(self, now: float) -> None:
         """The transaction is through."""

@@ -59,7 +59,7 @@ class PlainRow:
         return f"Row({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
 
 
-def type_of(value: Any) -> FieldType:
+def type_of_value(value: Any) -> FieldType:
     """The field type that holds `value`; None and empty lists: as of text."""
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
@@ -70,14 +70,16 @@ def type_of(value: Any) -> FieldType:
     if isinstance(value, date):
         return FieldType("date")
     if isinstance(value, (list, tuple)):
-        return FieldType("array", item=type_of(next((v for v in value if v is not None), None)))
+        return FieldType(
+            "array", item=type_of_value(next((v for v in value if v is not None), None))
+        )
     for kind, name in _KINDS:
         if isinstance(value, kind):
             return FieldType(name)
     return _TEXT
 
 
-def infer(
+def entity_of_rows(
     qualified: str,
     rows: Sequence[Mapping[str, Any]],
     key: Sequence[str] = (),
@@ -92,7 +94,7 @@ def infer(
     for row in rows:
         for field, value in row.items():
             if field not in fields or (fields[field] is _TEXT and value is not None):
-                fields[field] = type_of(value)
+                fields[field] = type_of_value(value)
     keys = tuple(key) or tuple(fields)[:1]
     missing = [field for field in keys if field not in fields]
     if missing or not keys:

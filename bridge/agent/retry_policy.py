@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 
-Chance = Callable[[], float]
+Random = Callable[[], float]
 """A number from 0 up to 1, another one each time."""
 
 _NEVER_PASS = (
@@ -39,7 +39,7 @@ class Backoff:
         return min(self.longest, self.first * 2.0 ** min(failures - 1, 60))
 
 
-AWAY = Backoff(0.1, 30.0)
+UNAVAILABLE_BACKOFF = Backoff(0.1, 30.0)
 """While something is away nobody counts tries, and everything goes on soon after it is back."""
 
 
@@ -62,13 +62,13 @@ def is_final_failure(error: BaseException, faults: int, attempts: int) -> bool:
     return faults >= attempts or never_passes(error)
 
 
-def wait_after_failure(backoff: Backoff, failures: int, chance: Chance = random.random) -> float:
+def wait_after_failure(backoff: Backoff, failures: int, chance: Random = random.random) -> float:
     """Seconds to wait after so many failures: three quarters to five quarters of its ceiling."""
     return backoff.ceiling(failures) * (0.75 + chance() / 2)
 
 
-def wait_while_away(
-    backoff: Backoff, error: RetryLater, failures: int, chance: Chance = random.random
+def wait_while_unavailable(
+    backoff: Backoff, error: RetryLater, failures: int, chance: Random = random.random
 ) -> float:
     """Seconds to wait for something that is away: any part of its ceiling, and at least as long as
     it asked for.

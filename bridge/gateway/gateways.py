@@ -11,7 +11,7 @@ from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
 
 
-class Systems:
+class Gateways:
     """Fulfils what agents and surfaces need of reads. `away`: why a system has no gateway yet; reads
     of it raise RetryLater.
     """

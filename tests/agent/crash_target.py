@@ -9,12 +9,12 @@ from pathlib import Path
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.agent.run import AgentRunner
-from bridge.gateway import Gateway, Systems
+from bridge.agent.runner import AgentRunner
+from bridge.gateway import Gateway, Gateways
 from bridge.model.specs import SystemLimits
-from bridge.wiring.events import RegistryEvents
+from bridge.wiring.events import RegistryEventDecoder
 from connectors.journal import connector
-from tests.agent.world import BRIDGE, Declared, world
+from tests.agent.sqlite_erp import BRIDGE, FakeCommandTargets, open_erp
 
 agent = Agent("victim", concurrency=20, unfinished=40)
 
@@ -30,16 +30,16 @@ async def fickle(event: Event, ctx: Context) -> Command:
 
 
 async def main(folder: Path) -> None:
-    async with world(folder) as here:
+    async with open_erp(folder) as here:
         gateway = Gateway("erp", await connector.reader(here.system), here.tables, SystemLimits())
         runner = AgentRunner(
             agent,
             bridge=BRIDGE,
             log=here.log,
             codec=here.codec,
-            events=RegistryEvents(here.registry, {}),
-            reads=Systems({"erp": gateway}),
-            commands=Declared(),
+            events=RegistryEventDecoder(here.registry, {}),
+            reads=Gateways({"erp": gateway}),
+            commands=FakeCommandTargets(),
             session_timeout=3.0,
         )
         await runner.run(asyncio.Event())

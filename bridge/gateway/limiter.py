@@ -11,7 +11,7 @@ from time import monotonic
 from bridge.model.errors import RetryLater
 from bridge.model.specs import SystemLimits
 
-LONGEST_HOLD = 30.0
+MAX_THROTTLE_S = 30.0
 """Seconds that a read waits for a system which asked to be left alone; told at once if it's more."""
 
 
@@ -27,7 +27,7 @@ def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
 
 
 #: Queries that were refused side by side say nearly the same time.
-LITTLE = 0.5
+SAME_THROTTLE_S = 0.5
 
 
 class Limiter:
@@ -54,7 +54,7 @@ class Limiter:
         """
         now = self._clock()
         until = now + seconds
-        news = now >= self._held_until or until > self._held_until + LITTLE
+        news = now >= self._held_until or until > self._held_until + SAME_THROTTLE_S
         if until > self._held_until:
             self._held_until, self._why = until, why
         return news
@@ -73,7 +73,7 @@ class Limiter:
     async def turn(self) -> None:
         """Wait until one more query may start on a connection that is held. Raises as `acquire`."""
         while (left := self._held_until - self._clock()) > 0:
-            if left > LONGEST_HOLD:
+            if left > MAX_THROTTLE_S:
                 raise RetryLater(f"{self._why} (for {left:.0f} s more)", after=left)
             await self._sleep(left)
         now = self._clock()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from bridge.agent.first_start import parse_start
-from bridge.agent.handler_form import Form, form_of, signature_problem
+from bridge.agent.handler_form import HandlerForm, handler_form, signature_problem
 from bridge.model.agent_name import agent_name_problem
 from bridge.model.contain import contained
 from bridge.model.errors import ConfigurationError
@@ -16,14 +16,14 @@ from bridge.model.event import Event
 from bridge.model.names import split_entity
 
 OPS = frozenset({"create", "update", "delete", "read"})
-CHANGES = frozenset({"create", "update", "delete"})
+DEFAULT_OPS = frozenset({"create", "update", "delete"})
 OnFailure = Literal["park", "park_key", "stop"]
 Where = Callable[[Event], bool] | Mapping[str, Any]
 Run = TypeVar("Run", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class EventHandler:
     """One handler: which events it wants, and the function that gets them, of which form."""
 
     name: str
@@ -32,7 +32,7 @@ class Handler:
     where: Where | None
     echo: bool
     run: Callable[..., Any]
-    form: Form
+    form: HandlerForm
 
     def wants(self, event: Event) -> bool:
         """Whether the event is of its entity and operations and fulfils `where`.
@@ -62,7 +62,7 @@ MAX_WAIT_S = 86_400.0
 """An event that waits for longer holds its partition up for more than a day."""
 
 
-class DeclaredAgent:
+class AgentDeclaration:
     """All of an `Agent` but its test bench, which is made of parts that know agents."""
 
     def __init__(
@@ -110,10 +110,10 @@ class DeclaredAgent:
         self.longest_wait_s = longest_wait_s
         self.concurrency = concurrency
         self.unfinished = unfinished
-        self._handlers: list[Handler] = []
+        self._handlers: list[EventHandler] = []
 
     @property
-    def handlers(self) -> tuple[Handler, ...]:
+    def handlers(self) -> tuple[EventHandler, ...]:
         """In the order in which they were declared, which is that in which they run."""
         return tuple(self._handlers)
 
@@ -126,7 +126,7 @@ class DeclaredAgent:
         self,
         entity: str,
         *,
-        ops: Iterable[str] = CHANGES,
+        ops: Iterable[str] = DEFAULT_OPS,
         where: Where | None = None,
         echo: bool = False,
     ) -> Callable[[Run], Run]:
@@ -163,7 +163,9 @@ class DeclaredAgent:
                     f"agent {self.name!r} has two handlers {name!r} on {entity}: give one "
                     "another name, because command ids are made of it"
                 )
-            self._handlers.append(Handler(name, entity, wanted, where, echo, run, form_of(run)))
+            self._handlers.append(
+                EventHandler(name, entity, wanted, where, echo, run, handler_form(run))
+            )
             return run
 
         return declare
@@ -178,7 +180,7 @@ class DeclaredAgent:
             f'@agent.on("system.entity") above the handler'
         )
 
-    def is_echo(self, handler: Handler, event: Event) -> bool:
+    def is_echo(self, handler: EventHandler, event: Event) -> bool:
         """Whether a command of this agent caused the event and the handler doesn't want that."""
         if self.own_echo or handler.echo or event.caused_by is None:
             return False
