@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bridge.cli.shown.rows import print_rows
-from bridge.commands.receipts.builder import HELD_BACK
+from bridge.commands.codes import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
 from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, system_topic
@@ -175,7 +175,7 @@ async def _answered_before(bridge: Bridge, records: Iterable[Decoded]) -> set[st
     """Ids of commands whose executor is past their newest record. Where nothing else of such a command
     was read it was sent again, and its first receipt is older than what was read: it waits for nothing.
     """
-    from bridge.commands.executor import executor_group
+    from bridge.commands.group import executor_group
 
     groups = await bridge.log.groups()
     ids: set[str] = set()

@@ -1,4 +1,4 @@
-"""Records of the commands topic as what they are: commands for this system, or dead letters."""
+"""Decodes records of the commands topic: commands for this system, or dead letters."""
 
 from __future__ import annotations
 
@@ -15,53 +15,57 @@ from bridge.model.system_records import DeadLetter, Target
 
 @dataclass(frozen=True, slots=True)
 class IncomingCommand:
-    """One command as it stands in the log, at `place`; `key` are its key bytes there, `timestamp` in
-    milliseconds.
+    """One command as its record in the log has it.
+
+    key: the record's key bytes.
+    timestamp: of the record, in milliseconds.
     """
 
     command: CommandRecord
     target: Target
     key: bytes | None
-    place: TopicPartition
+    partition: TopicPartition
     headers: Headers = ()
     timestamp: int = 0
 
 
 @dataclass(slots=True)
 class PartitionBatch:
-    """What a batch holds of one partition: its records, and what each is by its offset; those of
-    other systems aren't among them.
+    """What a batch holds of one partition.
+
+    records: all records, in order.
+    commands: by offset, the command that the record is, or its dead letter; those of other systems
+        aren't among them.
     """
 
     records: list[Record] = field(default_factory=list)
-    items: dict[int, IncomingCommand | DeadLetter] = field(default_factory=dict)
+    commands: dict[int, IncomingCommand | DeadLetter] = field(default_factory=dict)
 
 
 class CommandDecoder:
-    """Tells what records are, for one system."""
+    """Decodes records for one system."""
 
     def __init__(self, system: str, codec: SystemTopicCodec, clock: Callable[[], datetime]) -> None:
         self._system = system
         self._codec = codec
         self._clock = clock
 
-    async def parts(self, records: Sequence[Record]) -> dict[TopicPartition, PartitionBatch]:
+    async def by_partition(self, records: Sequence[Record]) -> dict[TopicPartition, PartitionBatch]:
         """A batch by partition, in order. Raises RetryLater while the registry is away."""
-        parts: dict[TopicPartition, PartitionBatch] = {}
+        batches: dict[TopicPartition, PartitionBatch] = {}
         for record in records:
-            part = parts.setdefault(
-                TopicPartition(record.topic, record.partition), PartitionBatch()
-            )
-            part.records.append(record)
-            item = await self._item(record)
-            if item is not None:
-                part.items[record.offset] = item
-        return parts
+            partition = TopicPartition(record.topic, record.partition)
+            batch = batches.setdefault(partition, PartitionBatch())
+            batch.records.append(record)
+            command = await self._decode(record)
+            if command is not None:
+                batch.commands[record.offset] = command
+        return batches
 
-    async def item(self, record: Record) -> IncomingCommand | None:
+    async def command_of(self, record: Record) -> IncomingCommand | None:
         """A record that is a command of this system; None for any other."""
-        item = await self._item(record)
-        return item if isinstance(item, IncomingCommand) else None
+        command = await self._decode(record)
+        return command if isinstance(command, IncomingCommand) else None
 
     def is_own(self, key: bytes | None) -> bool:
         """Whether a receipt under this key may be of a command of this system."""
@@ -71,7 +75,7 @@ class CommandDecoder:
             return True
         return not isinstance(target, Target) or target.system == self._system
 
-    async def _item(self, record: Record) -> IncomingCommand | DeadLetter | None:
+    async def _decode(self, record: Record) -> IncomingCommand | DeadLetter | None:
         """The command, a dead letter for what isn't one, None for another system's."""
         try:
             target = self._codec.decode_key("command", record.key or b"")
@@ -79,13 +83,15 @@ class CommandDecoder:
                 return None
             command = await self._codec.decode("command", record.value or b"")
         except UnreadableRecord as error:
-            return self._dead(record, error)
+            return self._dead_letter(record, error)
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
-            return self._dead(record, TypeError("the record is no command"))
-        place = TopicPartition(record.topic, record.partition)
-        return IncomingCommand(command, target, record.key, place, record.headers, record.timestamp)
+            return self._dead_letter(record, TypeError("the record is no command"))
+        partition = TopicPartition(record.topic, record.partition)
+        return IncomingCommand(
+            command, target, record.key, partition, record.headers, record.timestamp
+        )
 
-    def _dead(self, record: Record, error: Exception) -> DeadLetter:
+    def _dead_letter(self, record: Record, error: Exception) -> DeadLetter:
         return DeadLetter(
             kind="command",
             source=self._system,

@@ -254,7 +254,7 @@ class Bridge:
             tables=tables,
             epochs=Epoch(self.log, self.name, name),
             observer=both(self.group_reports, self.observer),
-            steps=steps or (lambda _: None),
+            crash_point=steps or (lambda _: None),
         )
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from bridge.agent.runner import agent_group
 from bridge.capture.checkpoint.store import newest
 from bridge.capture.report.status_record import topic as status_topic
-from bridge.commands.executor import executor_group
+from bridge.commands.group import executor_group
 from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.error_text import error_message

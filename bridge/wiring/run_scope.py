@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bridge.agent import Agent
 from bridge.agent.runner import agent_group, agent_topics
-from bridge.commands.executor import executor_group
+from bridge.commands.group import executor_group
 from bridge.config import Config
 from bridge.model.names import COMMANDS, system_topic
 from bridge.wiring.connectors import load_connector

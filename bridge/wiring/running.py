@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from bridge.agent import Agent
 from bridge.agent.runner import agent_group
-from bridge.commands.executor import executor_group
+from bridge.commands.group import executor_group
 from bridge.config import Config
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.error_text import describe_error, error_message

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.commands.receipts.builder import HELD_BACK, refused, settled
+from bridge.commands.codes import HELD_BACK, outcome_headers
+from bridge.commands.receipts.builder import refused
 from bridge.config import load
 from bridge.model.command import Command, CommandRecord, command_id, seal
 from bridge.model.receipt import Outcome
@@ -43,7 +44,7 @@ def asked_for(
             for record, (order, outcome, code) in zip(records, ends, strict=True):
                 about = target("erp", "sales_order", {"order_no": order})
                 receipt = refused(record, outcome, code, "permission denied", THEN)
-                told = settled(receipt, record.digest)
+                told = outcome_headers(receipt, record.digest)
                 await bridge.log.append(
                     codec.topic("command"), [codec.entry("command", about, record)]
                 )

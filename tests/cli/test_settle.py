@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.commands.receipts.builder import intent, settled, unknown
+from bridge.commands.codes import outcome_headers
+from bridge.commands.receipts.builder import intent, unknown
 from bridge.config import load
 from bridge.model import headers
 from bridge.model.command import Command, CommandRecord, seal
@@ -28,10 +29,10 @@ def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
     )
     about = target("erp", "sales_order", KEY)
     announced = intent(record, THEN)
-    words = [(announced, [*settled(announced, record.digest), (headers.INTENT, b"gone/1")])]
+    words = [(announced, [*outcome_headers(announced, record.digest), (headers.INTENT, b"gone/1")])]
     if given_up:
         nobody = unknown(record, about, "the call timed out", THEN)
-        words.append((nobody, settled(nobody, record.digest)))
+        words.append((nobody, outcome_headers(nobody, record.digest)))
 
     async def write() -> None:
         async with opened(load(place.config)) as bridge:

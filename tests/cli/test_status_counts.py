@@ -20,7 +20,7 @@ from bridge.cli.status_counts import (
     print_counts,
     waits_for_a_person,
 )
-from bridge.commands.receipts.builder import HELD_BACK
+from bridge.commands.codes import HELD_BACK
 from bridge.config.load import load
 from bridge.log.port import Entry, TopicPartition
 from bridge.log.recent_offsets import MINUTE_MS, recent_starts

@@ -74,7 +74,7 @@ async def executing(
         writer=made,
         ledger=ledger,
         tables=here.tables,
-        steps=steps,
+        crash_point=steps,
         observer=observer,
         sleep=sleep,
         clock=clock,

@@ -240,10 +240,10 @@ async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
     answered = ReceiptIndex(here.log, here.codec)
     await answered.catch_up()
-    assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.foreign("bot:1"))
-    assert answered.foreign("bot:2") == ""
+    assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.unreadable_outcome("bot:1"))
+    assert answered.unreadable_outcome("bot:2") == ""
     told[2] = (headers.OUTCOME, b"succeeded")
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
     await answered.catch_up()
-    assert answered.foreign("bot:1") == ""
+    assert answered.unreadable_outcome("bot:1") == ""
     await answered.close()

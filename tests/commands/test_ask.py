@@ -8,7 +8,7 @@ import pytest
 
 from bridge.commands.contract import no_crash_points
 from bridge.commands.strategy.contract import Reconciled
-from bridge.commands.strategy.probes import PAUSES, EffectProber
+from bridge.commands.strategy.probes import PROBE_PAUSES_S, EffectProber
 from bridge.connector import Done, Effect
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, RetryLater
 
@@ -54,7 +54,9 @@ async def asking(writer: Asked, names: str) -> tuple[list[Answer | Reconciled], 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    answers = await EffectProber(writer, sleep=sleep, steps=no_crash_points).ask(effects(names))
+    answers = await EffectProber(writer, sleep=sleep, crash_point=no_crash_points).probe(
+        effects(names)
+    )
     return list(answers), slept
 
 
@@ -86,4 +88,4 @@ async def test_who_had_no_answer_before_is_not_asked_again_once_the_system_is_aw
     answers, slept = await asking(writer, "ab")
     assert isinstance(answers[0], OutcomeUnknown)
     assert writer.asked == ["a", "b", *"aaa"]
-    assert slept == [1.0, *PAUSES[1:]]
+    assert slept == [1.0, *PROBE_PAUSES_S[1:]]

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.cli.commands.story import stories
+from bridge.commands.codes import outcome_headers
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS
-from bridge.commands.manual.conclude import Verdict, concluded_lifecycle, write_conclusion
-from bridge.commands.receipts.builder import refused, settled
+from bridge.commands.manual.conclude import Verdict, conclude, write_conclusion
+from bridge.commands.receipts.builder import refused
 from bridge.connector import Done, Effect
 from bridge.model.command import CommandRecord
 from bridge.model.errors import RetryLater
@@ -30,7 +31,7 @@ async def forge(here: ErpHarness, command: CommandRecord, outcome: Outcome) -> N
     """A receipt of a command that no executor has seen."""
     place = target("erp", "sales_order", json.loads(command.key))
     receipt = refused(command, outcome, "", "all is well", datetime.now(UTC))
-    entry = here.codec.entry("receipt", place, receipt, settled(receipt, command.digest))
+    entry = here.codec.entry("receipt", place, receipt, outcome_headers(receipt, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])
 
 
@@ -83,7 +84,7 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: E
     place = target("erp", "sales_order", json.loads(command.key))
     found = Verdict(Outcome.FAILED, "person-ann", "the total is as it was")
     last = [r for r in await written(here) if r.command_id == command.id][-1]
-    course = concluded_lifecycle(command, last, found, datetime.now(UTC))
+    course = conclude(command, last, found, datetime.now(UTC))
     await write_conclusion(here.log, here.codec, here.bridge, place, course)
     records = [*await here.records("command"), *await here.records("receipt")]
     assert stories(records)[command.id].state == "failed"

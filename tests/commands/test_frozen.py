@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bridge.commands.strategy.ledger import LedgerOwnership
+from bridge.commands.strategy.ledger_ownership import LedgerOwnership
 from bridge.connector import Effect
 from bridge.log.port import Entry, TopicPartition, Transaction
 from bridge.model.errors import Fenced, Rejected

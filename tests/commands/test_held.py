@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.cli.commands.story import stories
+from bridge.commands.codes import HELD_BACK, outcome_headers
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
-from bridge.commands.executor import executor_group
-from bridge.commands.receipts.builder import HELD_BACK, refused, settled
+from bridge.commands.group import executor_group
+from bridge.commands.receipts.builder import refused
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.connector import Done, Effect
 from bridge.log.copy import copy_log
@@ -351,7 +352,7 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
     """From the oldest of theirs on, at each start and rebalance, before the first command."""
     theirs = sealed("block_order")
     told = refused(theirs, Outcome.UNKNOWN_OUTCOME, HELD_BACK, "no right", datetime.now(UTC))
-    more = [*settled(told, theirs.digest), (headers.HELD_SINCE, b"1")]
+    more = [*outcome_headers(told, theirs.digest), (headers.HELD_SINCE, b"1")]
     entry = here.codec.entry("receipt", target("crm", "ticket", {"number": "1"}), told, more)
     await here.log.append(here.codec.topic("receipt"), [entry])
     read: list[str] = []

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.commands.held.commands import TRIED_TOGETHER, TRY_AGAIN_S, HeldCommands, behind
+from bridge.commands.held.commands import KEYS_PER_TRY, RETRY_PAUSES_S, HeldCommands, waits_after
 from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
 from bridge.model.system_records import target
@@ -63,7 +63,7 @@ def test_a_deadline_that_is_over_waits_for_no_try_and_starts_nothing(held: HeldC
     )
     held.refuse(BLOCK, "no right")
     due = held.due(NOW, MANY)
-    assert (ids(due.items), due.free) == ([late], set())
+    assert (ids(due.commands), due.startable_ids) == ([late], set())
     assert {first, last} <= {each.command.id for each in held}
 
 
@@ -72,16 +72,16 @@ def test_of_a_declaration_whose_time_has_come_a_few_keys_are_tried_once(
 ) -> None:
     names = add(held, *(item("block_order", str(number)) for number in range(1, 9)))
     held.refuse(BLOCK, "no right")
-    assert held.due(NOW, MANY).items == []
-    time.now += TRY_AGAIN_S[0]
+    assert held.due(NOW, MANY).commands == []
+    time.now += RETRY_PAUSES_S[0]
     due = held.due(NOW, MANY)
-    assert len(due.items) == len(due.free) == TRIED_TOGETHER
-    assert names[-1] in due.free, (
+    assert len(due.commands) == len(due.startable_ids) == KEYS_PER_TRY
+    assert names[-1] in due.startable_ids, (
         "the newest one: it may be the first of a row that isn't protected"
     )
-    assert held.due(NOW, MANY).items == [], "not again at once, whatever came of it"
+    assert held.due(NOW, MANY).commands == [], "not again at once, whatever came of it"
     held.lift(BLOCK)
-    assert sorted(held.due(NOW, MANY).free) == sorted(names)
+    assert sorted(held.due(NOW, MANY).startable_ids) == sorted(names)
 
 
 def test_what_waits_behind_starts_with_it_up_to_the_next_that_is_held(held: HeldCommands) -> None:
@@ -94,11 +94,11 @@ def test_what_waits_behind_starts_with_it_up_to_the_next_that_is_held(held: Held
     )
     held.refuse(BLOCK, "no right")
     due = held.due(NOW, MANY)
-    assert ids(due.items) == [first, second]
-    assert due.free == {first, second}
-    assert held.why(item("note_order", "1", 4)) == behind(first)
-    assert held.why(item("block_order", "2")) == "no right"
-    assert held.why(item("note_order", "2")) == ""
+    assert ids(due.commands) == [first, second]
+    assert due.startable_ids == {first, second}
+    assert held.reason(item("note_order", "1", 4)) == waits_after(first)
+    assert held.reason(item("block_order", "2")) == "no right"
+    assert held.reason(item("note_order", "2")) == ""
     assert {third, fourth} <= {each.command.id for each in held}
 
 
@@ -106,12 +106,12 @@ def test_a_refusal_is_a_rows_own_only_after_an_effect_since_the_last_one(
     held: HeldCommands,
 ) -> None:
     protected = item("block_order", "1")
-    held.took_effect(BLOCK)
+    held.note_effect(BLOCK)
     assert not held.is_refused_itself(protected)
     assert not held.is_refused_itself(protected)
-    held.took_effect(NOTE)
+    held.note_effect(NOTE)
     assert not held.is_refused_itself(protected)
-    held.took_effect(BLOCK)
+    held.note_effect(BLOCK)
     assert held.is_refused_itself(protected)
     held.add(protected)
     held.remove(protected)
@@ -124,4 +124,4 @@ def test_commands_of_partitions_that_are_lost_are_let_go(held: HeldCommands) -> 
     assert len(held) == 1
     held.keep([])
     assert len(held) == 0
-    assert held.why(item("note_order", "1", 2)) == ""
+    assert held.reason(item("note_order", "1", 2)) == ""

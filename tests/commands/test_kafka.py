@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from bridge.commands.receipts.builder import intent, settled
+from bridge.commands.codes import outcome_headers
+from bridge.commands.receipts.builder import intent
 from bridge.log.kafka import from_url
 from bridge.model import headers
 from bridge.model.system_records import target
@@ -151,7 +152,7 @@ async def test_an_intent_behind_somebody_elses_open_transaction_is_waited_for_an
     about = target("erp", "sales_order", {"order_no": "1"})
     writer = RpcWriter(broker.folder)
     word = intent(one, datetime.now(UTC))
-    told = [*settled(word, one.digest), (headers.INTENT, b"gone/1")]
+    told = [*outcome_headers(word, one.digest), (headers.INTENT, b"gone/1")]
     async with broker.world() as here, broker.raw_producer() as other:
         topic, entry = here.codec.topic("receipt"), here.codec.entry("receipt", about, word, told)
         async with other.transaction():

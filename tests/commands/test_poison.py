@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.commands.codes import outcome_headers
 from bridge.commands.decision.decide import Await, Execute, Refuse, decide
-from bridge.commands.receipts.builder import settled, succeeded
+from bridge.commands.receipts.builder import succeeded
 from bridge.connector import Column, Done, Effect, Shape
 from bridge.log.port import Entry
 from bridge.model import headers
@@ -256,7 +257,7 @@ async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alo
         here.order(number, 1, 5)
     unclear, clear = (sealed("raise_total", str(number)) for number in (1, 2))
     receipt = Receipt(unclear.id, Outcome.SUCCEEDED, None, None, None, None, None, NOW)
-    told = [(name, value) for name, value in settled(receipt, unclear.digest)]
+    told = [(name, value) for name, value in outcome_headers(receipt, unclear.digest)]
     told = [(name, b"compensated" if name == headers.OUTCOME else value) for name, value in told]
     place = Target("erp", "sales_order", unclear.key)
     entry = here.codec.entry("receipt", place, receipt, told)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge.commands import executor_group
+from bridge.commands.group import executor_group
 from bridge.log.port import TopicPartition
 from bridge.model.errors import ConfigurationError
 from bridge.model.receipt import Receipt

@@ -45,7 +45,9 @@ async def _send(here: ErpHarness, name: str) -> None:
     place = target("erp", "sales_order", {"order_no": "1"})
     retries = [RetriedCommand(old.id, retry_of(old, ASKED), place)] * 3
     counts: list[int] = []
-    await send_retries(here.log, here.codec, name, retries, request=ASKED, written=counts.append)
+    await send_retries(
+        here.log, here.codec, name, retries, request=ASKED, report_written=counts.append
+    )
     assert counts == [3]
     assert len(await here.records("command")) == 3
     assert len(await here.records("audit")) == 3

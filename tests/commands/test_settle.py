@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.commands.manual.conclude import Verdict, concluded_lifecycle, write_conclusion
-from bridge.commands.receipts.builder import intent, refused, settled, unknown
+from bridge.commands.codes import outcome_headers
+from bridge.commands.manual.conclude import Verdict, conclude, write_conclusion
+from bridge.commands.receipts.builder import intent, refused, unknown
 from bridge.model import headers
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.receipt import Outcome, Receipt
@@ -37,7 +38,7 @@ async def test_what_a_person_found_ends_the_command_for_good(here: ErpHarness) -
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
         await until(told)
-    course = concluded_lifecycle(command, (await receipts())[-1], FOUND, NOW)
+    course = conclude(command, (await receipts())[-1], FOUND, NOW)
     await write_conclusion(here.log, here.codec, here.bridge, place, course)
     last = (await receipts())[-1]
     assert (last.outcome, last.code) == (Outcome.SUCCEEDED, "settled")
@@ -59,13 +60,11 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: ErpHar
     command = sealed("raise_total")
     place = target("erp", "sales_order", json.loads(command.key))
     last = unknown(command, place, "?", NOW)
-    told = settled(last, command.digest)
+    told = outcome_headers(last, command.digest)
     entry = here.codec.entry("receipt", place, last, told)
     await here.log.append(here.codec.topic("receipt"), [entry])
-    ann = concluded_lifecycle(command, last, FOUND, NOW)
-    ben = concluded_lifecycle(
-        command, last, Verdict(Outcome.FAILED, "person-ben", "not there"), NOW
-    )
+    ann = conclude(command, last, FOUND, NOW)
+    ben = conclude(command, last, Verdict(Outcome.FAILED, "person-ben", "not there"), NOW)
     ends = await asyncio.gather(
         *(
             write_conclusion(here.log, here.codec, here.bridge, place, course)
@@ -86,13 +85,13 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHa
     last = unknown(command, place, "?", NOW)
     again = [(headers.INTENT, b"somebody/1")]
     for receipt, more in ((last, []), (intent(command, NOW), again)):
-        told = [*settled(receipt, command.digest), *more]
+        told = [*outcome_headers(receipt, command.digest), *more]
         entry = here.codec.entry("receipt", place, receipt, told)
         await here.log.append(here.codec.topic("receipt"), [entry])
-    course = concluded_lifecycle(command, last, FOUND, NOW)
+    course = conclude(command, last, FOUND, NOW)
     with pytest.raises(Rejected, match="an executor is at it"):
         await write_conclusion(here.log, here.codec, here.bridge, place, course)
-    entry = here.codec.entry("receipt", place, last, settled(last, command.digest))
+    entry = here.codec.entry("receipt", place, last, outcome_headers(last, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])
     await write_conclusion(here.log, here.codec, here.bridge, place, course)
     assert len(await here.records("receipt")) == 4
@@ -111,11 +110,11 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHa
 )
 def test_only_what_nobody_else_can_tell_is_settled_by_hand(last: Receipt | None, said: str) -> None:
     with pytest.raises(Rejected, match=said):
-        concluded_lifecycle(sealed("raise_total"), last, FOUND, NOW)
+        conclude(sealed("raise_total"), last, FOUND, NOW)
 
 
 def test_a_command_is_settled_as_succeeded_or_failed_alone() -> None:
     command = sealed("raise_total")
     last = unknown(command, target("erp", "sales_order", {"order_no": "1"}), "?", NOW)
     with pytest.raises(Rejected, match="as succeeded or failed"):
-        concluded_lifecycle(command, last, Verdict(Outcome.EXPIRED, "person-ann", "x"), NOW)
+        conclude(command, last, Verdict(Outcome.EXPIRED, "person-ann", "x"), NOW)

@@ -14,7 +14,7 @@ from bridge.commands.batch import BatchExecution
 from bridge.commands.contract import NoEpochs, no_crash_points
 from bridge.commands.incoming import CommandDecoder, IncomingCommand
 from bridge.commands.receipts.index import ReceiptIndex
-from bridge.commands.strategy.intent import WRITTEN, IntentStrategy
+from bridge.commands.strategy.intent import MAX_STALE_INTENTS, IntentStrategy
 from bridge.commands.strategy.intent_log import IntentLog
 from bridge.connector import Done, Effect
 from bridge.log.partition_owner import own_partitions
@@ -400,26 +400,31 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
     await send(here, *commands())
     writer, answered = RpcWriter(here.folder), ReceiptIndex(here.log, here.codec, "me")
     intents = IntentLog(
-        "me", here.codec, answered, clock=utc, steps=no_crash_points, told=lambda _course: None
+        "me",
+        here.codec,
+        answered,
+        clock=utc,
+        crash_point=no_crash_points,
+        report=lambda _course: None,
     )
     carrier = IntentStrategy(
-        writer, intents, answered, fresh_for=0.0, clock=utc, steps=no_crash_points
+        writer, intents, answered, start_within_s=0.0, clock=utc, crash_point=no_crash_points
     )
     named = {command.qualified: command for command in SPEC.commands}
     execution = BatchExecution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
     topic = here.codec.topic("command")
     async with own_partitions(here.log, here.bridge, "test", [topic]) as owned:
         records = await owned.read(10, PATIENCE)
-        parts = await CommandDecoder("erp", here.codec, utc).parts(records)
-        items = [one for part in parts.values() for one in part.items.values()]
+        parts = await CommandDecoder("erp", here.codec, utc).by_partition(records)
+        items = [one for part in parts.values() for one in part.commands.values()]
         with pytest.raises(RetryLater, match="announcing commands in the log took longer"):
-            await execution.carry_out(
+            await execution.execute(
                 [one for one in items if isinstance(one, IncomingCommand)], owned
             )
     await answered.close()
     assert writer.calls == 0
     written = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    assert [r.code for r in written] == ["in_progress"] * 2 * WRITTEN
+    assert [r.code for r in written] == ["in_progress"] * 2 * MAX_STALE_INTENTS
 
 
 def utc() -> datetime:

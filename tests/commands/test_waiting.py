@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from bridge.commands import executor_group
+from bridge.commands.group import executor_group
 from bridge.connector import Done, Effect
 from bridge.model.errors import RetryLater
 from bridge.observe import Notice, PartState

@@ -78,7 +78,7 @@ async def main(given: argparse.Namespace) -> None:
             writer=await writer_of(given, here, told),
             ledger=not given.rpc,
             tables=here.tables,
-            steps=told,
+            crash_point=told,
             session_timeout=6.0 if given.kafka else SESSION,
         )
         await executor.run(asyncio.Event())

@@ -105,7 +105,7 @@ def retry(
                         bridge.name,
                         retries,
                         request=request,
-                        written=advance,
+                        report_written=advance,
                     )
                 except Fenced:
                     raise click.ClickException(
@@ -160,13 +160,13 @@ def _obstacle(
     request: RetryRequest,
 ) -> str:
     """Why a command is not sent again; empty where it is."""
+    from bridge.commands.codes import only_claims_id
     from bridge.commands.manual.retry import retry_id
-    from bridge.commands.receipts.builder import claims_only
 
     old = story.request
     if old is None:
         return "its record is not in the log any more"
-    if story.receipt is not None and claims_only(story.receipt.code):
+    if story.receipt is not None and only_claims_id(story.receipt.code):
         return "its record does not hold together, so that nobody knows whose it is"
     before = stories.get(retry_id(old))
     if before is not None:

@@ -213,7 +213,7 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
     from bridge.cli.commands.story import stories
     from bridge.cli.decoding import fixed_history
     from bridge.cli.given.start import Start
-    from bridge.commands.receipts.builder import HELD_BACK
+    from bridge.commands.codes import HELD_BACK
 
     since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
     async with contextlib.aclosing(fixed_history(bridge, ["audit"], since)) as found:
@@ -251,11 +251,11 @@ def _ends(receipt: Receipt, item: Record, command: CommandRecord) -> bool:
     """Whether there is nothing to wait for any more; an outcome that was unknown before the command
     was sent again is asked for again.
     """
-    from bridge.commands.receipts.builder import UNDECIDED, settles
+    from bridge.commands.codes import AWAITING_VERDICT_CODES, is_final
 
-    if receipt.code in UNDECIDED:
+    if receipt.code in AWAITING_VERDICT_CODES:
         return item.timestamp >= command.requested_at.timestamp() * 1000
-    return settles(receipt) or receipt.outcome != Outcome.UNKNOWN_OUTCOME
+    return is_final(receipt) or receipt.outcome != Outcome.UNKNOWN_OUTCOME
 
 
 def _answers(receipt: Record, command: CommandRecord) -> bool:

@@ -66,9 +66,7 @@ def settle(
             )
         finding = settling.Verdict(Outcome(outcome), person(by or getpass.getuser()), reason)
         try:
-            course = settling.concluded_lifecycle(
-                story.request, story.receipt, finding, datetime.now(UTC)
-            )
+            course = settling.conclude(story.request, story.receipt, finding, datetime.now(UTC))
             await settling.write_conclusion(bridge.log, bridge.codec, bridge.name, target, course)
         except (Rejected, Fenced) as error:
             raise click.ClickException(str(error)) from None

@@ -8,8 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from bridge.cli.shown.records import opened
-from bridge.commands.manual.conclude import SETTLED
-from bridge.commands.receipts.builder import HELD_BACK, UNDECIDED, UNPROVEN, claims_only, settles
+from bridge.commands.codes import (
+    AWAITING_VERDICT_CODES,
+    HELD_BACK,
+    SETTLED,
+    UNPROVEN,
+    is_final,
+    only_claims_id,
+)
 from bridge.model.command import CommandRecord
 from bridge.model.receipt import Outcome, Receipt, State
 from bridge.model.system_records import AuditRecord, SystemRecord
@@ -33,7 +39,7 @@ class Story:
         receipt = self.receipt
         if receipt is not None and receipt.outcome != Outcome.UNKNOWN_OUTCOME:
             return str(receipt.outcome)
-        if receipt is not None and receipt.code in UNDECIDED:
+        if receipt is not None and receipt.code in AWAITING_VERDICT_CODES:
             return str(State.UNKNOWN)
         if receipt is not None and receipt.code == HELD_BACK:
             return WAITING
@@ -130,7 +136,7 @@ def _replaces(receipt: Receipt, last: Receipt) -> bool:
 
 def _weight(receipt: Receipt) -> int:
     """An end outweighs that it isn't known yet, and that outweighs what isn't about the command."""
-    return 2 if settles(receipt) else 0 if claims_only(receipt.code) else 1
+    return 2 if is_final(receipt) else 0 if only_claims_id(receipt.code) else 1
 
 
 def _begun(story: Story) -> float:

@@ -41,7 +41,7 @@ def group_state(
     commands, `finished` groups of replays. Pure.
     """
     from bridge.agent.runner import agent_group
-    from bridge.commands.executor import executor_group
+    from bridge.commands.group import executor_group
     from bridge.replay.notes import replay_group
 
     if info.members:

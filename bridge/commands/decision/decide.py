@@ -1,18 +1,18 @@
-"""What is to be done about a command: pure, so tested without a log or a system."""
+"""Decides what is to be done about a command. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.commands.decision.arguments import check_args, find_command, make_effect
+from bridge.commands.codes import INCONSISTENT_CODES, KEY_REUSED, UNDECIDABLE, only_claims_id
+from bridge.commands.decision.arguments import check_args, find_command
 from bridge.commands.decision.expectation import ExpectGuard
-from bridge.connector import Effect
-from bridge.model.agent_name import requester_problem
-from bridge.model.canonical import canonical_json, parse_canonical, sha256_hex
-from bridge.model.command import CommandRecord, command_id
+from bridge.commands.decision.record_checks import check_log_key, check_target, parse_record
+from bridge.connector import Effect, Shape
+from bridge.model.command import CommandRecord
 from bridge.model.error_text import describe_error
 from bridge.model.errors import UNAVAILABLE, Rejected
 from bridge.model.receipt import Outcome
@@ -23,7 +23,7 @@ from bridge.ports.entity_mapping import EntityMapping
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Carry it out now."""
+    """Execute it now."""
 
     spec: CommandSpec
     table: EntityMapping
@@ -41,8 +41,9 @@ class Await:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """It ends here, without having touched the legacy system. `effect` is what it would have been,
-    where only its time is over.
+    """It ends here, without having touched the legacy system.
+
+    effect: what it would have done, where only its deadline is over.
     """
 
     outcome: Outcome
@@ -53,7 +54,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It waits until a person has given it what it lacks; `message` says what."""
+    """It waits until a person has provided what is missing; `message` says what."""
 
     message: str
     effect: Effect | None = None
@@ -61,17 +62,7 @@ class Hold:
 
 Decision = Execute | Await | Refuse | Hold
 
-MAX_KEY_CHARACTERS, MAX_ID_CHARACTERS = 64_000, 1_000
-"""Over these neither intent nor receipt may fit a record of the log, which would hold all commands up."""
-UNDECIDABLE = "undecidable"
-"""Code of a command that holds what nobody thought of: it was not carried out."""
-
-UNREADABLE = frozenset({"bad_id", "bad_digest", "bad_command", "bad_agent", "bad_target"})
-"""Codes of records that don't hold together: their id may be another command's. Neither the log key
-nor who asks is part of the digest, so a copy with others must not end the command it was made of.
-"""
-
-WAITS = {
+_APPROVAL_MESSAGES = {
     Tier.IN_THE_LOOP: (
         "the command is in the loop: a person has to approve it, and this version has no approvals "
         "yet; with `tier: outside_the_loop` it would run"
@@ -94,33 +85,44 @@ def decide(
 
     `commands` by `system.command`, `tables` by bare entity name, both of one system.
     """
-    decision = _undated(record, target, commands, tables)
-    if record.deadline is None or now <= record.deadline or _unreadable(decision):
+    decision = _decide_without_deadline(record, target, commands, tables)
+    if record.deadline is None or now <= record.deadline or _is_inconsistent(decision):
         return decision
     message = f"{record.name} was to be started by {record.deadline.isoformat()}"
     return Refuse(Outcome.EXPIRED, "deadline", message, decision.effect)
 
 
-def _unreadable(decision: Decision) -> bool:
-    return isinstance(decision, Refuse) and decision.code in UNREADABLE
+def refuse_reused_key(command: CommandRecord, decision: Decision) -> Decision:
+    """The decision about a record whose id stands for another content."""
+    if isinstance(decision, Refuse) and only_claims_id(decision.code):
+        return decision
+    return Refuse(
+        Outcome.REJECTED,
+        KEY_REUSED,
+        f"command {command.id!r} was asked for before with another content",
+    )
 
 
-def _undated(
+def _is_inconsistent(decision: Decision) -> bool:
+    return isinstance(decision, Refuse) and decision.code in INCONSISTENT_CODES
+
+
+def _decide_without_deadline(
     record: CommandRecord,
     target: Target,
     commands: Mapping[str, CommandSpec],
     tables: Mapping[str, EntityMapping],
 ) -> Decision:
-    """What is to be done whatever its deadline is."""
+    """What is to be done, whatever the deadline."""
     try:
-        key, args = _contents(record)
-        _check_log_key(record, target, key)
+        key, args = parse_record(record)
+        check_log_key(record, target, key)
         spec = find_command(commands, record.name)
-        _check_target(spec, target)
+        check_target(spec, target)
         table = tables[spec.entity]
         values = check_args(spec, args)
         guard = ExpectGuard(spec, table, record.expect) if record.expect is not None else None
-        effect = make_effect(spec, table, record, key=key, values=values, guard=guard)
+        effect = _make_effect(spec, table, record, key=key, values=values, guard=guard)
     except Rejected as rejected:
         if rejected.code == UNAVAILABLE:
             return Hold(str(rejected))
@@ -128,65 +130,54 @@ def _undated(
     except Exception as error:  # noqa: BLE001 - whatever it holds ends this command alone
         reason = f"{record.name} can't be decided: {describe_error(error)}"
         return Refuse(Outcome.REJECTED, UNDECIDABLE, reason)
-    waiting = WAITS.get(spec.tier)
-    return Execute(spec, table, effect) if waiting is None else Await(spec, waiting, effect)
+    message = _APPROVAL_MESSAGES.get(spec.tier)
+    return Execute(spec, table, effect) if message is None else Await(spec, message, effect)
 
 
-def _check_log_key(record: CommandRecord, target: Target, key: Mapping[str, Any]) -> None:
-    """The log orders commands, and names them in receipts, by the record's key: it has to be that
-    of the row on which the command is carried out.
+def _make_effect(
+    spec: CommandSpec,
+    table: EntityMapping,
+    record: CommandRecord,
+    *,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any],
+    guard: Callable[[Shape | None, Any], None] | None,
+) -> Effect:
+    """The effect of a checked command: its statement, and all that it binds.
+
+    `:key` (or `:key_FIELD`) is the key in the source's own form, `:id` the command's id, by which
+    a system can be asked for what it made. Raises Rejected (`bad_key`).
     """
-    if len(target.key) > MAX_KEY_CHARACTERS:
-        raise Rejected("bad_target", f"a key of {len(target.key)} characters is none of a row")
-    system = record.name.partition(".")[0]
-    if system != target.system:
+    key_fields = table.entity.key
+    if set(key) != set(key_fields):
         raise Rejected(
-            "bad_target",
-            f"{record.name} is a command of system {system!r}, but was sent for {target.system!r}",
+            "bad_key",
+            f"{spec.qualified}: the key of {table.entity.qualified} has the fields "
+            f"{', '.join(key_fields)}, not {', '.join(key) or 'none'}",
         )
-    if target.key != canonical_json(dict(key)):
-        raise Rejected(
-            "bad_target",
-            f"{record.name} is about {record.key:.200}, but its record was sent under the key "
-            f"{target.key:.200}: send it under the key of its row, as canonical JSON",
-        )
-
-
-def _check_target(spec: CommandSpec, target: Target) -> None:
-    if spec.entity != target.entity:
-        raise Rejected(
-            "bad_target",
-            f"{spec.qualified} is about {spec.entity}, but was sent for {target.entity}",
-        )
-
-
-def _contents(record: CommandRecord) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        key, args = parse_canonical(record.key), parse_canonical(record.args)
-    except Exception as error:
-        raise Rejected("bad_command", f"{record.name}: key or args are not JSON") from error
-    if not isinstance(key, dict) or not isinstance(args, dict):
-        raise Rejected("bad_command", f"{record.name}: key and args are JSON objects")
-    if len(record.key) > MAX_KEY_CHARACTERS:
-        raise Rejected("bad_command", f"a key of {len(record.key)} characters is none of a row")
-    if len(record.id) > MAX_ID_CHARACTERS:
-        raise Rejected("bad_id", f"an id of {len(record.id)} characters is none of a command")
-    if record.id != command_id(record.agent, record.idempotency_key):
-        raise Rejected(
-            "bad_id", f"{record.name}: the id does not follow from agent and idempotency key"
-        )
-    if problem := requester_problem(record):
-        raise Rejected("bad_agent", f"{record.name}: agent {record.agent[:80]!r} {problem}")
-    if record.digest != _digest(record, key, args):
-        raise Rejected(
-            "bad_digest", f"{record.name}: the digest is not that of name, key, args and expect"
-        )
-    return key, args
-
-
-def _digest(record: CommandRecord, key: Mapping[str, Any], args: Mapping[str, Any]) -> str:
-    try:
-        return sha256_hex(record.name, key, args, record.expect)
-    except Exception as error:
-        # Halves of surrogate pairs, or nested without end: no digest could be made of that.
-        raise Rejected("bad_command", f"{record.name}: key or args have no digest") from error
+    for name, value in key.items():
+        if value is None or isinstance(value, (list, dict)):
+            raise Rejected(
+                "bad_key", f"{spec.qualified}: key field {name!r} is {value!r:.60}, not one value"
+            )
+    parameters = {"id": record.id, **values}
+    columns: dict[str, Any] = {}
+    for name in key_fields:
+        source_values = table.outward((name,), (key[name],))
+        columns.update(zip(table.columns((name,)), source_values, strict=True))
+        if len(source_values) == 1:
+            parameters[f"key_{name}"] = source_values[0]
+            if len(key_fields) == 1:
+                parameters["key"] = source_values[0]
+    return Effect(
+        command_id=record.id,
+        digest=record.digest,
+        statement=spec.run,
+        parameters=parameters,
+        table=table.spec.table,
+        key=columns,
+        guard=guard,
+        many=spec.many,
+        probe=spec.probe,
+        types={arg.name: arg.type for arg in spec.args},
+    )

@@ -1,4 +1,4 @@
-"""What `expect` asks under the row's lock."""
+"""Compares the version that a command expects, under the row's lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.ports.entity_mapping import EntityMapping
 
 
 class Conflict(Rejected):
-    """The row is no longer as the command expects it; `version` is that of the row as found."""
+    """The row is no longer as the command expects it; `version` is the row's current one."""
 
     def __init__(self, message: str, version: str | None) -> None:
         super().__init__("conflict", message)
@@ -42,7 +42,7 @@ def earlier_versions(
 
 
 class ExpectGuard:
-    """A guard: asked by the Writer under the row's lock with the current raw row."""
+    """The guard of an effect: the Writer calls it under the row's lock with the current raw row."""
 
     def __init__(self, spec: CommandSpec, table: EntityMapping, expect: str) -> None:
         self._spec = spec
@@ -51,13 +51,13 @@ class ExpectGuard:
 
     def __call__(self, shape: Shape | None, raw: Any) -> None:
         """Raises Conflict when the row has another version, Rejected when it isn't there."""
-        found = version_of(self._spec, self._table, shape, raw)
-        if found is None:
+        version = version_of(self._spec, self._table, shape, raw)
+        if version is None:
             raise Rejected(
                 "not_found",
                 f"{self._spec.qualified}: {self._table.entity.qualified} has no such row (any more)",
             )
-        if found == self._expect:
+        if version == self._expect:
             return
         if shape is None or self._expect not in earlier_versions(
             self._spec, self._table, shape, raw
@@ -68,5 +68,5 @@ class ExpectGuard:
             raise Conflict(
                 f"{self._spec.qualified}: the row has changed{over} since the version that the "
                 "command expects",
-                found,
+                version,
             )

@@ -1,4 +1,4 @@
-"""Finds the records of held commands again, which the group's offsets have passed by."""
+"""Finds the records of held commands again, which the group's offsets have passed."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ from bridge.log.read_to_end import read_past_markers
 from bridge.model import framing, headers
 from bridge.model.errors import RetryLater
 
-RECORDS_PER_READ = 2000
+MAX_RECORDS_PER_READ = 2000
 READ_TIMEOUT_S = 30.0
 
 
 async def find_held(
     log: Log,
-    items: CommandDecoder,
-    places: Collection[TopicPartition],
+    decoder: CommandDecoder,
+    partitions: Collection[TopicPartition],
     held: Mapping[str, HeldRecord],
 ) -> list[IncomingCommand]:
-    """Those of the commands that stand in these partitions, in their order. A record's offset is
-    another one in a copied log; its timestamp is the same. Raises RetryLater while the log is away.
+    """Those of the commands whose records are in these partitions, in their order. A record's offset
+    is another one in a copied log; its timestamp is the same. Raises RetryLater while the log is away.
     """
-    if not places or not held:
+    if not partitions or not held:
         return []
     since = min(record.timestamp for record in held.values())
-    offsets = dict(await log.offsets_at(places, since))
-    ends = await log.end_offsets(places)
-    found: list[IncomingCommand] = []
+    offsets = dict(await log.offsets_at(partitions, since))
+    ends = await log.end_offsets(partitions)
+    commands: list[IncomingCommand] = []
     reader = await log.reader(offsets)
     try:
-        while any(reader.position(place) < end for place, end in ends.items()):
-            before = {place: reader.position(place) for place in places}
-            records = await read_past_markers(reader, places, RECORDS_PER_READ, READ_TIMEOUT_S)
-            if not records and all(reader.position(place) == at for place, at in before.items()):
+        while any(reader.position(partition) < end for partition, end in ends.items()):
+            before = {partition: reader.position(partition) for partition in partitions}
+            records = await read_past_markers(
+                reader, partitions, MAX_RECORDS_PER_READ, READ_TIMEOUT_S
+            )
+            if not records and all(reader.position(at) == start for at, start in before.items()):
                 raise RetryLater(f"{log.name}: held commands could not be read again")
             for record in records:
                 command_id = dict(record.headers).get(headers.ID, b"").decode(errors="replace")
                 if command_id not in held:
                     continue
-                item = await items.item(record)
-                if item is not None and _is_same(item, held[command_id]):
-                    found.append(item)
+                command = await decoder.command_of(record)
+                if command is not None and _is_same(command, held[command_id]):
+                    commands.append(command)
     finally:
         await reader.close()
-    return found
+    return commands
 
 
-def _is_same(item: IncomingCommand, held: HeldRecord) -> bool:
+def _is_same(command: IncomingCommand, held: HeldRecord) -> bool:
     """Whether it is the command that is held, not a copy under another key: keys are the same in both
     topics but for the schema's id.
     """
-    keys = [(key or b"")[framing.HEADER_SIZE :] for key in (item.key, held.key)]
-    return item.command.digest == held.digest and keys[0] == keys[1]
+    keys = [(key or b"")[framing.HEADER_SIZE :] for key in (command.key, held.key)]
+    return command.command.digest == held.digest and keys[0] == keys[1]

@@ -1,11 +1,12 @@
-"""A person says what became of a command of which no machine can tell."""
+"""A person concludes what became of a command of which no machine can tell."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.commands.receipts.builder import UNDECIDED, CommandLifecycle, kept, settled
+from bridge.commands.codes import AWAITING_VERDICT_CODES, SETTLED, clip_message, outcome_headers
+from bridge.commands.lifecycle import CommandLifecycle
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.log.port import Log
 from bridge.log.system_topics import SystemTopicCodec
@@ -14,86 +15,98 @@ from bridge.model.errors import Rejected
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import Target
 
-SETTLED = "settled"
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person found: `by` whom, `reason` in their words."""
+    """What a person found out.
+
+    outcome: succeeded or failed.
+    by: the person.
+    reason: in their words.
+    """
 
     outcome: Outcome
     by: str
     reason: str
 
 
-def concluded_lifecycle(
-    command: CommandRecord, last: Receipt | None, found: Verdict, at: datetime
+def conclude(
+    command: CommandRecord, last: Receipt | None, verdict: Verdict, at: datetime
 ) -> CommandLifecycle:
-    """The receipt and the audit record of what was found.
+    """The receipt and the audit record of a verdict; `last` is the command's last receipt.
 
-    Raises Rejected (`not_unknown`) unless the last word on the command is that nobody can tell.
+    Raises Rejected (`not_unknown`) unless that says that nobody can tell.
     """
-    if last is None or last.outcome != Outcome.UNKNOWN_OUTCOME or last.code not in UNDECIDED:
-        word = "it has no receipt" if last is None else f"its receipt says {_said(last)}"
+    if (
+        last is None
+        or last.outcome != Outcome.UNKNOWN_OUTCOME
+        or last.code not in (AWAITING_VERDICT_CODES)
+    ):
+        problem = "it has no receipt" if last is None else f"its receipt says {_words(last)}"
         raise Rejected(
             "not_unknown",
-            f"{command.id} is not of unknown outcome: {word}; only what the bridge itself can't "
+            f"{command.id} is not of unknown outcome: {problem}; only what the bridge itself can't "
             "find out is settled by hand",
         )
-    if found.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
-        raise Rejected("bad_outcome", f"a command is settled as succeeded or failed, not {found}")
-    course = CommandLifecycle(command)
-    course.end(
+    if verdict.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
+        raise Rejected(
+            "bad_outcome", f"a command is settled as succeeded or failed, not {verdict.outcome}"
+        )
+    lifecycle = CommandLifecycle(command)
+    lifecycle.finish(
         Receipt(
             command_id=command.id,
-            outcome=found.outcome,
+            outcome=verdict.outcome,
             code=SETTLED,
-            message=kept(f"{found.by} looked: {found.reason}"),
+            message=clip_message(f"{verdict.by} looked: {verdict.reason}"),
             result=None,
             version=None,
             position=None,
             finished_at=at,
         ),
-        by=kept(found.by),
+        by=clip_message(verdict.by),
     )
-    return course
+    return lifecycle
 
 
-def _said(receipt: Receipt) -> str:
+def _words(receipt: Receipt) -> str:
     return " ".join(part for part in (receipt.outcome.value, receipt.code) if part)
 
 
 async def write_conclusion(
-    log: Log, codec: SystemTopicCodec, bridge: str, target: Target, course: CommandLifecycle
+    log: Log, codec: SystemTopicCodec, bridge: str, target: Target, lifecycle: CommandLifecycle
 ) -> None:
-    """Write both in one transaction. Of two people at the same moment only one does: the other gets
-    Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to carry it out,
-    because it was sent again. Raises what the log raises.
+    """Write both in one transaction. Of two people at the same time only one does: the other gets
+    Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to execute the
+    command, because it was sent again. Raises what the log raises.
     """
-    receipt = course.receipt
-    assert receipt is not None, "a settlement has a receipt"  # noqa: S101 - for the types
-    told = settled(receipt, course.command.digest)
-    producer = await log.producer(f"{bridge}.settle.{course.command.id}")
-    answered = ReceiptIndex(log, codec)
+    command, receipt = lifecycle.command, lifecycle.receipt
+    assert receipt is not None, "a conclusion has a receipt"  # noqa: S101 - for the types
+    producer = await log.producer(f"{bridge}.settle.{command.id}")
+    index = ReceiptIndex(log, codec)
     try:
-        # Behind the producer, which ends what another person had under way.
-        await answered.catch_up()
-        last = answered.told(course.command.id)
+        # After the producer was opened, which ends what another person had under way.
+        await index.catch_up()
+        last = index.logged(command.id)
         if last is not None and last.outcome != Outcome.UNKNOWN_OUTCOME:
             raise Rejected(
                 "not_unknown",
-                f"{course.command.id} has just been settled as {last.outcome} by somebody else",
+                f"{command.id} has just been settled as {last.outcome} by somebody else",
             )
-        if answered.begun(course.command.id):
+        if index.is_started_elsewhere(command.id):
             raise Rejected(
                 "not_unknown",
-                f"{course.command.id} was sent again, and an executor is at it: look what comes of it",
+                f"{command.id} was sent again, and an executor is at it: look what comes of it",
             )
+        record_headers = outcome_headers(receipt, command.digest)
+        receipts = [codec.entry("receipt", target, receipt, record_headers)]
+        audit = [
+            codec.entry("audit", transition.command_id, transition)
+            for transition in lifecycle.transitions
+        ]
         async with producer.transaction() as transaction:
-            entry = codec.entry("receipt", target, receipt, told)
-            await transaction.append(codec.topic("receipt"), [entry])
-            steps = [codec.entry("audit", step.command_id, step) for step in course.steps]
-            await transaction.append(codec.topic("audit"), steps)
+            await transaction.append(codec.topic("receipt"), receipts)
+            await transaction.append(codec.topic("audit"), audit)
     finally:
-        await answered.close()
+        await index.close()
         await producer.close()

@@ -1,4 +1,4 @@
-"""New commands in place of those that ended without effect. Pure, but for the writing of them."""
+"""Sends new commands in place of those that ended without effect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.commands.receipts.builder import kept
+from bridge.commands.codes import RETRY, clip_message
 from bridge.log.port import Log
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.agent_name import OPERATOR_HANDLER
@@ -14,14 +14,14 @@ from bridge.model.command import CommandRecord, command_id
 from bridge.model.receipt import State
 from bridge.model.system_records import AuditRecord, Target
 
-RETRY_CODE = "retry"
-RETRIES_PER_TRANSACTION = 500
+MAX_RETRIES_PER_TRANSACTION = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """Who wants commands to be tried again, and why; `deadline` is that of the new ones (None: the
-    old ones').
+    """A person's request to try commands again.
+
+    deadline: of the new commands; None: as the old ones have it.
     """
 
     by: str
@@ -32,7 +32,11 @@ class RetryRequest:
 
 @dataclass(frozen=True, slots=True)
 class RetriedCommand:
-    """A new command, the id of the one that it stands for, and what it is about."""
+    """A new command.
+
+    old_id: of the command that it replaces.
+    target: the row that it is about.
+    """
 
     old_id: str
     record: CommandRecord
@@ -47,23 +51,24 @@ def retry_id(old: CommandRecord) -> str:
 
 
 def retry_of(old: CommandRecord, request: RetryRequest) -> CommandRecord:
-    """The same content under a new id, derived from the old one. It stays its agent's, which so goes on
-    leaving out what the command causes; the reason, and the audit, name the person and the old id.
+    """The same content under a new id, derived from the old one. It stays its agent's, which therefore
+    still skips the changes that the command causes; the reason, and the audit, name the person and
+    the old id.
     """
-    words = f": {request.reason}" if request.reason else ""
+    cause = f": {request.reason}" if request.reason else ""
     return replace(
         old,
         id=retry_id(old),
         idempotency_key=_idempotency_key(old),
         handler=OPERATOR_HANDLER,
-        reason=kept(f"retry of {old.id} by {request.by}{words}"),
+        reason=clip_message(f"retry of {old.id} by {request.by}{cause}"),
         deadline=old.deadline if request.deadline is None else request.deadline,
         requested_at=request.at,
     )
 
 
 def _idempotency_key(old: CommandRecord) -> str:
-    return f"{OPERATOR_HANDLER}/{RETRY_CODE}/{old.id}"
+    return f"{OPERATOR_HANDLER}/{RETRY}/{old.id}"
 
 
 async def send_retries(
@@ -73,16 +78,19 @@ async def send_retries(
     retries: Sequence[RetriedCommand],
     *,
     request: RetryRequest,
-    written: Callable[[int], None],
+    report_written: Callable[[int], None],
 ) -> None:
-    """Append the commands, each with the audit record of who asked for it, in transactions of many;
-    `written` hears how many there are so far. Raises Fenced when somebody else begins the same
-    meanwhile, and what the log raises: begun again it goes on where it was.
+    """Append the commands, each with the audit record of who asked for it, in transactions of many.
+
+    report_written: called with how many are written so far.
+
+    Raises Fenced when another process starts the same meanwhile, and what the log raises; called
+    again, it continues where it was.
     """
-    producer = await log.producer(f"{bridge}.{RETRY_CODE}")
+    producer = await log.producer(f"{bridge}.{RETRY}")
     try:
-        for at in range(0, len(retries), RETRIES_PER_TRANSACTION):
-            part = retries[at : at + RETRIES_PER_TRANSACTION]
+        for at in range(0, len(retries), MAX_RETRIES_PER_TRANSACTION):
+            part = retries[at : at + MAX_RETRIES_PER_TRANSACTION]
             async with producer.transaction() as transaction:
                 await transaction.append(
                     codec.topic("command"),
@@ -91,23 +99,23 @@ async def send_retries(
                 await transaction.append(
                     codec.topic("audit"),
                     [
-                        codec.entry("audit", retry.record.id, _step(retry, request))
+                        codec.entry("audit", retry.record.id, _audit_record(retry, request))
                         for retry in part
                     ],
                 )
-            written(at + len(part))
+            report_written(at + len(part))
     finally:
         await producer.close()
 
 
-def _step(retry: RetriedCommand, request: RetryRequest) -> AuditRecord:
+def _audit_record(retry: RetriedCommand, request: RetryRequest) -> AuditRecord:
     return AuditRecord(
         command_id=retry.record.id,
         name=retry.record.name,
         state=State.RECEIVED,
         by=request.by,
         at=request.at,
-        code=RETRY_CODE,
+        code=RETRY,
         message=retry.record.reason,
         digest=retry.record.digest,
     )

@@ -1,10 +1,11 @@
-"""Writes what the partitions of a batch came to: receipts, audit records, dead letters, offsets."""
+"""Commits what became of a batch: receipts, audit records, dead letters, offsets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from time import monotonic
 
+from bridge.commands.codes import UNPROVEN, only_claims_id
 from bridge.commands.contract import (
     AFTER_RECEIPTS,
     BEFORE_RECEIPTS,
@@ -12,7 +13,7 @@ from bridge.commands.contract import (
     PartitionTransactions,
 )
 from bridge.commands.incoming import IncomingCommand, PartitionBatch
-from bridge.commands.receipts.builder import STATE, UNPROVEN, CommandLifecycle, claims_only
+from bridge.commands.lifecycle import FINAL_STATES, CommandLifecycle
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.receipts.outcome_table import recorded_outcome
 from bridge.commands.receipts.records import PartitionRecords, RecordBuilder
@@ -23,136 +24,139 @@ from bridge.observe import CommandMoved, DeadLetterWritten, Observer
 
 
 class ReceiptCommitter:
-    """One log transaction a partition, then the observer is told. Used by one task.
+    """One log transaction per partition, then the observer's events. Used by one task.
 
-    Offsets behind which there was nothing to write are kept, and moved now and then. `room`: the
-    bytes that the log takes a record.
+    Offsets before which there was nothing to write are kept, and committed now and then.
+
+    max_record_bytes: how many bytes the log takes per record.
     """
 
     def __init__(
         self,
         group: str,
         codec: SystemTopicCodec,
-        answered: ReceiptIndex,
+        index: ReceiptIndex,
         observer: Observer,
         *,
-        room: int,
-        steps: CrashPointHook,
+        max_record_bytes: int,
+        crash_point: CrashPointHook,
     ) -> None:
-        self._outcomes = RecordBuilder(codec, room)
+        self._records = RecordBuilder(codec, max_record_bytes)
         self._group = group
-        self._answered = answered
+        self._index = index
         self._observer = observer
-        self._steps = steps
-        self._offsets: dict[TopicPartition, int] = {}
-        self._wrote_at = monotonic()
+        self._crash_point = crash_point
+        self._pending_offsets: dict[TopicPartition, int] = {}
+        self._offsets_moved_at = monotonic()
 
     async def write(
         self,
         owned: PartitionTransactions,
-        place: TopicPartition,
-        part: PartitionBatch,
-        courses: Mapping[int, CommandLifecycle | None],
+        partition: TopicPartition,
+        batch: PartitionBatch,
+        lifecycles: Mapping[int, CommandLifecycle | None],
     ) -> int | None:
-        """Write what is through, up to the first command that waits; returns its offset, None where
-        all are through. Raises RetryLater while the log is away.
+        """Write what is done, up to the first command that waits; returns its offset, None where all
+        are done. Raises RetryLater while the log is away.
+
+        lifecycles: by offset; None for a command that waits.
         """
-        outcome = self._outcomes.outcome_of(part, courses)
-        if not outcome.entries:
-            self._offsets[place] = outcome.upto
-        offsets = {place: outcome.upto}
-        if not outcome.entries or await self._commit(owned, place, outcome, offsets):
-            self._tell(outcome)
-        return outcome.upto if outcome.waits else None
+        records = self._records.of_batch(batch, lifecycles)
+        if not records.entries:
+            self._pending_offsets[partition] = records.next_offset
+        offsets = {partition: records.next_offset}
+        if not records.entries or await self._commit(owned, partition, records, offsets):
+            self._report(records)
+        return records.next_offset if records.waits else None
 
     async def write_held(
         self,
         owned: PartitionTransactions,
-        place: TopicPartition,
-        taken_up: Iterable[tuple[IncomingCommand, CommandLifecycle]],
+        partition: TopicPartition,
+        resumed: Iterable[tuple[IncomingCommand, CommandLifecycle]],
     ) -> None:
-        """Write what became of held commands, whose records were passed by before. Raises RetryLater
-        while the log is away.
+        """Write what became of held commands, whose records were passed over before. Raises
+        RetryLater while the log is away.
         """
-        outcome = self._outcomes.outcome_of_held(taken_up)
-        if not outcome.entries or await self._commit(owned, place, outcome, {}):
-            self._tell(outcome)
+        records = self._records.of_held(resumed)
+        if not records.entries or await self._commit(owned, partition, records, {}):
+            self._report(records)
 
-    def _tell(self, outcome: PartitionRecords) -> None:
-        for letter in outcome.letters:
-            self._observer(DeadLetterWritten("command", letter.source, letter.reason))
-        for course in outcome.courses:
-            self._ended(course)
-        for command_id, record in outcome.held.items():
-            self._answered.hold(command_id, record)
-
-    async def move_offsets(self, owned: PartitionTransactions, every: float = 0.0) -> None:
-        """Move the group past records behind which there was nothing to write, unless that was done
-        within the last `every` seconds.
+    async def move_offsets(self, owned: PartitionTransactions, min_pause_s: float = 0.0) -> None:
+        """Move the group past records for which there was nothing to write, unless that was done
+        within the last `min_pause_s` seconds.
         """
-        if monotonic() - self._wrote_at < every:
+        if monotonic() - self._offsets_moved_at < min_pause_s:
             return
-        self._wrote_at = monotonic()
-        offsets, self._offsets = self._offsets, {}
-        for place, upto in offsets.items():
+        self._offsets_moved_at = monotonic()
+        offsets, self._pending_offsets = self._pending_offsets, {}
+        for partition, offset in offsets.items():
             try:
-                async with owned.transaction(place) as transaction:
-                    transaction.commit_offsets(self._group, {place: upto})
+                async with owned.transaction(partition) as transaction:
+                    transaction.commit_offsets(self._group, {partition: offset})
             except (Fenced, OutcomeUnknown):
                 continue
             except RetryLater:
-                self._offsets.setdefault(place, upto)
+                self._pending_offsets.setdefault(partition, offset)
 
-    def told(self, course: CommandLifecycle) -> None:
-        """Its steps since the last time are in the log."""
-        command = course.command
-        for step in course.steps[course.written :]:
+    def report_transitions(self, lifecycle: CommandLifecycle) -> None:
+        """Emit the transitions that have just got into the log."""
+        command = lifecycle.command
+        for transition in lifecycle.unlogged:
             self._observer(
                 CommandMoved(
                     command.id,
                     command.name,
-                    step.state,
-                    step.code or "",
-                    course.repeated,
+                    transition.state,
+                    transition.code or "",
+                    lifecycle.is_repeated,
                     command.key,
-                    step.message or "",
+                    transition.message or "",
                 )
             )
 
     async def _commit(
         self,
         owned: PartitionTransactions,
-        place: TopicPartition,
-        outcome: PartitionRecords,
+        partition: TopicPartition,
+        records: PartitionRecords,
         offsets: Mapping[TopicPartition, int],
     ) -> bool:
         """False when the partition was lost: its commands come again, here or elsewhere, and the
-        ledger and the receipts tell then what happened.
+        ledger and the receipts say then what happened.
         """
-        self._steps(BEFORE_RECEIPTS)
+        self._crash_point(BEFORE_RECEIPTS)
         try:
-            async with owned.transaction(place) as transaction:
-                for topic, some in outcome.entries.items():
-                    await transaction.append(topic, some)
+            async with owned.transaction(partition) as transaction:
+                for topic, entries in records.entries.items():
+                    await transaction.append(topic, entries)
                 if offsets:
                     transaction.commit_offsets(self._group, offsets)
         except (Fenced, OutcomeUnknown):
             return False
-        self._steps(AFTER_RECEIPTS)
-        for written in offsets:
-            self._offsets.pop(written, None)
+        self._crash_point(AFTER_RECEIPTS)
+        for committed in offsets:
+            self._pending_offsets.pop(committed, None)
         return True
 
-    def _ended(self, course: CommandLifecycle) -> None:
-        """What it came to is in the log."""
-        command, receipt = course.command, course.receipt
+    def _report(self, records: PartitionRecords) -> None:
+        """Emit what is in the log now, and note it in the index."""
+        for letter in records.letters:
+            self._observer(DeadLetterWritten("command", letter.source, letter.reason))
+        for lifecycle in records.lifecycles:
+            self._report_end(lifecycle)
+        for command_id, record in records.held.items():
+            self._index.hold(command_id, record)
+
+    def _report_end(self, lifecycle: CommandLifecycle) -> None:
+        command, receipt = lifecycle.command, lifecycle.receipt
         if receipt is not None and receipt.code == UNPROVEN:
-            self._answered.dispute(command.id, command.digest)
-        elif receipt is not None and not course.held and not claims_only(receipt.code):
-            self._answered.add(command.id, recorded_outcome(command.digest, receipt.outcome))
-        self.told(course)
-        if course.answered is not None:
-            state = STATE[course.answered]
+            self._index.dispute(command.id, command.digest)
+        elif receipt is not None and not lifecycle.is_held and not only_claims_id(receipt.code):
+            self._index.add(command.id, recorded_outcome(command.digest, receipt.outcome))
+        self.report_transitions(lifecycle)
+        if lifecycle.logged_outcome is not None:
+            state = FINAL_STATES[lifecycle.logged_outcome]
             self._observer(
                 CommandMoved(command.id, command.name, state, "", repeated=True, key=command.key)
             )

@@ -1,4 +1,4 @@
-"""Which commands have their receipt already, as the receipts in the log tell.
+"""Which commands have their receipt already, as the receipts in the log say.
 
 A command comes again when it is replayed, sent twice, or delivered again after a crash. The ledger
 knows those that took effect; whether they, or those that failed, have their receipt, only the log
@@ -19,16 +19,19 @@ from bridge.model import headers
 from bridge.model.errors import RetryLater
 from bridge.model.receipt import Outcome
 
-AT_ONCE = 2000
-SOON = 0.005
-PATIENCE = 30.0
+MAX_RECORDS_PER_READ = 2000
+POLL_PAUSE_S = 0.005
+READ_TIMEOUT_S = 30.0
 """Seconds without a record, although the log says there is one: then it is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldRecord:
-    """What the log says of a command that waits: whose key its receipt has, for which content, and the
-    timestamp of its record in milliseconds.
+    """What the log says of a command that is held back.
+
+    key: the key of its receipt.
+    digest: of its content.
+    timestamp: of its record in the commands topic, in milliseconds.
     """
 
     key: bytes | None
@@ -37,190 +40,197 @@ class HeldRecord:
 
 
 class ReceiptIndex:
-    """Follows the receipts of all systems: each is read once, its headers only.
+    """Follows the receipts of all systems; each is read once, its headers only. Used by one task.
 
-    `catch_up` comes before a batch; `add` tells of what this process has just written, which a
-    transaction of somebody else may still hide from readers.
+    `catch_up` is called before a batch; `add` and its like say what this process has just written, which
+    a transaction of another process may still hide from readers.
+
+    instance: the process whose intents these are (`IntentLog`); empty for one that writes none.
     """
 
     def __init__(self, log: Log, codec: SystemTopicCodec, instance: str = "") -> None:
         self._log = log
         self._topic = codec.topic("receipt")
-        self._answers = OutcomeTable()
+        self._outcomes = OutcomeTable()
         self._instance = instance.encode()
-        self._mine: dict[str, RecordedOutcome] = {}
-        """What this process is about to do or did, without a receipt yet that it knows of."""
-        self._turns: dict[str, int] = {}
-        self._turn = 0
-        self._begun: set[str] = set()
-        self._foreign: dict[str, str] = {}
+        self._intended: dict[str, RecordedOutcome] = {}
+        """What this process is about to do or did, without a receipt yet that it has read."""
+        self._generations: dict[str, int] = {}
+        self._last_generation = 0
+        self._started_elsewhere: set[str] = set()
+        self._unreadable: dict[str, str] = {}
         self._held: dict[str, HeldRecord] = {}
-        self._awaited: set[bytes] = set()
-        self._at: dict[TopicPartition, int] = {}
+        self._awaited_intents: set[bytes] = set()
+        self._next_offsets: dict[TopicPartition, int] = {}
         self._reader: Consumer | None = None
 
     def get(self, command_id: str) -> RecordedOutcome | None:
-        """The receipt that stands for this id, as of the last `catch_up`."""
-        return self._answers.get(command_id) or self._mine.get(command_id)
+        """The outcome of this id as of the last `catch_up`, the intents of this process included."""
+        return self._outcomes.get(command_id) or self._intended.get(command_id)
 
-    def told(self, command_id: str) -> RecordedOutcome | None:
-        """The same, without the intents of this process."""
-        return self._answers.get(command_id)
+    def logged(self, command_id: str) -> RecordedOutcome | None:
+        """The outcome of this id in the log, without the intents of this process."""
+        return self._outcomes.get(command_id)
 
-    def turn(self, command_id: str) -> int:
-        """Another number whenever somebody else has begun this command, or left it open: what was
-        found out about it before is no longer certain then.
+    def generation(self, command_id: str) -> int:
+        """Changes whenever another process starts this command or leaves it undecided; older results
+        are stale.
         """
-        return self._turns.get(command_id, 0)
+        return self._generations.get(command_id, 0)
 
-    def foreign(self, command_id: str) -> str:
-        """Where this command's receipt stands whose outcome this version doesn't know, and what it
-        says; empty where it has none. Only a person can tell whether the command has ended.
+    def unreadable_outcome(self, command_id: str) -> str:
+        """Where this command's receipt is whose outcome this version can't read, and what it says;
+        empty where it has none. Only a person can tell whether the command has ended.
         """
-        return self._foreign.get(command_id, "")
+        return self._unreadable.get(command_id, "")
 
-    def begun(self, command_id: str) -> bool:
-        """Whether the last word on it is somebody else's that it is being carried out."""
-        return command_id in self._begun
+    def is_started_elsewhere(self, command_id: str) -> bool:
+        """Whether its last receipt is another process's intent."""
+        return command_id in self._started_elsewhere
 
     @property
     def held(self) -> Mapping[str, HeldRecord]:
-        """The commands that wait, of all systems, by id."""
+        """The commands that are held back, of all systems, by id."""
         return self._held
 
     def hold(self, command_id: str, record: HeldRecord) -> None:
-        """A receipt of this process: the command waits, and nothing of it has happened."""
+        """This process has written that the command is held back: nothing of it has happened."""
         self.withdraw(command_id)
         self._held[command_id] = record
 
-    def add(self, command_id: str, given: RecordedOutcome) -> None:
-        """A receipt that this process has written."""
+    def add(self, command_id: str, recorded: RecordedOutcome) -> None:
+        """This process has written a receipt."""
         self._held.pop(command_id, None)
-        self._mine.pop(command_id, None)
-        self._answers.add(command_id, given)
+        self._intended.pop(command_id, None)
+        self._outcomes.add(command_id, recorded)
 
     def dispute(self, command_id: str, digest: str) -> None:
-        """A receipt of this process: that the command succeeded isn't borne out by the ledger."""
-        self._mine.pop(command_id, None)
-        self._answers.dispute(command_id, digest)
+        """This process has written that the ledger denies the command's success."""
+        self._intended.pop(command_id, None)
+        self._outcomes.dispute(command_id, digest)
 
     def intend(self, command_id: str, digest: str) -> None:
         """This process is about to write an intent."""
-        self._mine[command_id] = recorded_outcome(digest, Outcome.UNKNOWN_OUTCOME)
+        self._intended[command_id] = recorded_outcome(digest, Outcome.UNKNOWN_OUTCOME)
 
     def withdraw(self, command_id: str) -> None:
-        """This process has taken its intent back."""
-        self._mine.pop(command_id, None)
-        self._answers.withdraw(command_id)
+        """This process has withdrawn its intent."""
+        self._intended.pop(command_id, None)
+        self._outcomes.withdraw(command_id)
 
-    async def reach(self, intents: Iterable[bytes]) -> None:
-        """Read until these intents of this process have come by, and all in front of them with
-        them. Raises RetryLater while the log is away, or holds them back for long.
+    async def read_up_to(self, intents: Iterable[bytes]) -> None:
+        """Read until these intents of this process have been read, and with them all before them.
+        Raises RetryLater while the log is away, or hides them for too long.
         """
-        self._awaited = set(intents)
-        waited = 0.0
-        while self._awaited:
+        self._awaited_intents = set(intents)
+        waited_s = 0.0
+        while self._awaited_intents:
             await self.catch_up()
-            if self._awaited:
-                if waited > PATIENCE:
+            if self._awaited_intents:
+                if waited_s > READ_TIMEOUT_S:
                     raise RetryLater(
                         f"{self._log.name}: {self._topic} could not be read up to what was written "
-                        f"to it within {PATIENCE:.0f} s: another transaction is open there"
+                        f"to it within {READ_TIMEOUT_S:.0f} s: another transaction is open there"
                     )
-                await asyncio.sleep(SOON)
-                waited += SOON
+                await asyncio.sleep(POLL_PAUSE_S)
+                waited_s += POLL_PAUSE_S
 
     async def catch_up(self) -> None:
-        """Read what was written since the last time. Raises RetryLater while the log is away."""
-        if not self._at:
+        """Read what was written since the last call. Raises RetryLater while the log is away."""
+        if not self._next_offsets:
             info = (await self._log.topics())[self._topic]
-            places = [TopicPartition(self._topic, number) for number in range(info.partitions)]
-            self._at = dict(await self._log.beginning_offsets(places))
-        ends = await self._log.end_offsets(self._at)
-        if all(self._at[place] >= end for place, end in ends.items()):
+            partitions = [TopicPartition(self._topic, number) for number in range(info.partitions)]
+            self._next_offsets = dict(await self._log.beginning_offsets(partitions))
+        ends = await self._log.end_offsets(self._next_offsets)
+        if not self._is_behind(ends):
             return
         if self._reader is None:
-            self._reader = await self._log.reader(self._at)
+            self._reader = await self._log.reader(self._next_offsets)
         try:
-            while any(self._at[place] < end for place, end in ends.items()):
+            while self._is_behind(ends):
                 await self._read(self._reader)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Let go of the log; `catch_up` may be called again all the same."""
+        """Close the reader; `catch_up` may be called again nevertheless."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
 
+    def _is_behind(self, ends: Mapping[TopicPartition, int]) -> bool:
+        return any(self._next_offsets[partition] < end for partition, end in ends.items())
+
     async def _read(self, reader: Consumer) -> None:
-        before = dict(self._at)
-        records = await read_past_markers(reader, before, AT_ONCE, PATIENCE)
+        before = dict(self._next_offsets)
+        records = await read_past_markers(reader, before, MAX_RECORDS_PER_READ, READ_TIMEOUT_S)
         for record in records:
-            self._take(record)
-        self._at = {place: reader.position(place) for place in before}
-        if not records and self._at == before:
+            self._apply(record)
+        self._next_offsets = {partition: reader.position(partition) for partition in before}
+        if not records and self._next_offsets == before:
             raise RetryLater(
                 f"{self._log.name}: {self._topic} could not be read to its end within "
-                f"{PATIENCE:.0f} s"
+                f"{READ_TIMEOUT_S:.0f} s"
             )
 
-    def _take(self, record: Record) -> None:
-        told = dict(record.headers)
-        command_id, digest = told.get(headers.ID), told.get(headers.DIGEST)
-        if command_id is None or digest is None:
+    def _apply(self, record: Record) -> None:
+        record_headers = dict(record.headers)
+        id_bytes, digest_bytes = record_headers.get(headers.ID), record_headers.get(headers.DIGEST)
+        if id_bytes is None or digest_bytes is None:
             return
-        intent, outcome = told.get(headers.INTENT), told.get(headers.OUTCOME) or b""
+        intent = record_headers.get(headers.INTENT)
+        outcome = record_headers.get(headers.OUTCOME) or b""
         if intent is not None and intent.partition(b"/")[0] == self._instance:
-            self._awaited.discard(intent)
+            self._awaited_intents.discard(intent)
             return
-        told_id = command_id.decode(errors="replace")
-        if intent is None and outcome not in (headers.WITHDRAWN, headers.HELD):
-            self._held.pop(told_id, None)
-        (self._begun.add if intent is not None else self._begun.discard)(told_id)
-        if outcome == headers.HELD:
-            self._held[told_id] = HeldRecord(
-                record.key,
-                digest.decode(errors="replace"),
-                _milliseconds(told.get(headers.HELD_SINCE)),
-            )
-        if outcome in (headers.WITHDRAWN, headers.HELD):
-            self._turns.pop(told_id, None)
-            self._answers.withdraw(told_id)
-            return
-        if outcome == headers.DISPUTED:
-            self._turn += 1
-            self._turns[told_id] = self._turn
-            self._answers.dispute(told_id, digest.decode(errors="replace"))
-            return
-        found = recorded_outcome(
-            digest.decode(errors="replace"), self._outcome(outcome, record, told_id)
-        )
-        if found.outcome == Outcome.UNKNOWN_OUTCOME:
-            self._turn += 1
-            self._turns[told_id] = self._turn
+        command_id = id_bytes.decode(errors="replace")
+        digest = digest_bytes.decode(errors="replace")
+        if intent is None:
+            self._started_elsewhere.discard(command_id)
         else:
-            self._turns.pop(told_id, None)
-        self._answers.add(told_id, found)
+            self._started_elsewhere.add(command_id)
+        if outcome == headers.HELD:
+            held_since = _milliseconds(record_headers.get(headers.HELD_SINCE))
+            self._held[command_id] = HeldRecord(record.key, digest, held_since)
+        elif intent is None and outcome != headers.WITHDRAWN:
+            self._held.pop(command_id, None)
+        if outcome in (headers.WITHDRAWN, headers.HELD):
+            self._generations.pop(command_id, None)
+            self._outcomes.withdraw(command_id)
+        elif outcome == headers.DISPUTED:
+            self._next_generation(command_id)
+            self._outcomes.dispute(command_id, digest)
+        else:
+            recorded = recorded_outcome(digest, self._outcome(outcome, record, command_id))
+            if recorded.outcome == Outcome.UNKNOWN_OUTCOME:
+                self._next_generation(command_id)
+            else:
+                self._generations.pop(command_id, None)
+            self._outcomes.add(command_id, recorded)
 
-    def _outcome(self, told: bytes, record: Record, command_id: str) -> Outcome:
-        """One that this version doesn't know counts as unknown, and is kept in mind: left out, its
-        command would be carried out again.
+    def _next_generation(self, command_id: str) -> None:
+        self._last_generation += 1
+        self._generations[command_id] = self._last_generation
+
+    def _outcome(self, outcome_bytes: bytes, record: Record, command_id: str) -> Outcome:
+        """An outcome that this version can't read counts as unknown, and is remembered: left out, its
+        command would be executed again.
         """
         try:
-            known = Outcome(told.decode())
+            outcome = Outcome(outcome_bytes.decode())
         except ValueError:
-            self._foreign[command_id] = (
+            self._unreadable[command_id] = (
                 f"its receipt at partition {record.partition}, offset {record.offset} of "
-                f"{self._topic} tells an outcome that this version doesn't know ({told[:40]!r})"
+                f"{self._topic} tells an outcome that this version doesn't know "
+                f"({outcome_bytes[:40]!r})"
             )
             return Outcome.UNKNOWN_OUTCOME
-        if known != Outcome.UNKNOWN_OUTCOME:
-            self._foreign.pop(command_id, None)
-        return known
+        if outcome != Outcome.UNKNOWN_OUTCOME:
+            self._unreadable.pop(command_id, None)
+        return outcome
 
 
 def _milliseconds(text: bytes | None) -> int:
-    """A timestamp of a header; the beginning of time for what is none."""
+    """A timestamp of a header; 0 for what is none."""
     return int(text) if text is not None and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Which command ids have been answered, for which content and how: 16 bytes a command."""
+"""Which command ids have a receipt, for which content and with which outcome: 16 bytes per command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sys import getsizeof
 
 from bridge.model.receipt import Outcome
 
-_BUCKET, _ID, _DIGEST, _ROW = 2, 9, 6, 16
+_BUCKET_SIZE, _ID_SIZE, _DIGEST_SIZE, _ROW_SIZE = 2, 9, 6, 16
 _OUTCOMES = tuple(Outcome)
 _UNKNOWN = _OUTCOMES.index(Outcome.UNKNOWN_OUTCOME)
 _SUCCEEDED = _OUTCOMES.index(Outcome.SUCCEEDED)
@@ -16,7 +16,11 @@ _SUCCEEDED = _OUTCOMES.index(Outcome.SUCCEEDED)
 
 @dataclass(frozen=True, slots=True)
 class RecordedOutcome:
-    """The first receipt of a command id: for which content, and how it ended."""
+    """What a receipt says of a command id.
+
+    content: a hash of the digest of the command that it answers.
+    outcome: how that command ended.
+    """
 
     content: bytes
     outcome: Outcome
@@ -27,13 +31,13 @@ class RecordedOutcome:
 
 
 def recorded_outcome(digest: str, outcome: Outcome) -> RecordedOutcome:
-    """The answer that a receipt gives to a command of this digest."""
+    """What a receipt says of a command of this digest."""
     return RecordedOutcome(_content(digest), outcome)
 
 
 class OutcomeTable:
-    """A set of answers, by command id; the first one of an id stays, unless it says
-    `unknown_outcome`, which is no end: then it gives way to the next one of the same content.
+    """Outcomes by command id. The first one of an id stays, unless it is `unknown_outcome`, which is no
+    end: then the next one of the same content replaces it.
 
     A row of 16 bytes is nine of the id's hash (two more choose its bucket), six of the digest, one
     for the outcome: a tenth of what a dict would take, since it is kept for every command ever.
@@ -42,44 +46,47 @@ class OutcomeTable:
     def __init__(self) -> None:
         self._buckets: dict[bytes, bytearray] = {}
 
-    def add(self, command_id: str, given: RecordedOutcome) -> None:
-        """Remember an answer, unless that id has one."""
-        bucket, rest = _hashed(command_id)
+    def add(self, command_id: str, recorded: RecordedOutcome) -> None:
+        """Keep an outcome, unless that id has one."""
+        bucket, row_id = _hashed(command_id)
         rows = self._buckets.setdefault(bucket, bytearray())
-        told = given.content + bytes([_OUTCOMES.index(given.outcome)])
-        at = _find(rows, rest)
+        content = recorded.content + bytes([_OUTCOMES.index(recorded.outcome)])
+        at = _find(rows, row_id)
         if at < 0:
-            rows += rest + told
-        elif rows[at + _ROW - 1] == _UNKNOWN and rows[at + _ID : at + _ROW - 1] == given.content:
-            rows[at + _ID : at + _ROW] = told
+            rows += row_id + content
+        elif (
+            rows[at + _ROW_SIZE - 1] == _UNKNOWN
+            and rows[at + _ID_SIZE : at + _ROW_SIZE - 1] == recorded.content
+        ):
+            rows[at + _ID_SIZE : at + _ROW_SIZE] = content
 
     def dispute(self, command_id: str, digest: str) -> None:
-        """That this content succeeded isn't borne out: its outcome is unknown from now on."""
-        bucket, rest = _hashed(command_id)
+        """The ledger denies that this content succeeded: its outcome is unknown from now on."""
+        bucket, row_id = _hashed(command_id)
         rows = self._buckets.setdefault(bucket, bytearray())
-        at = _find(rows, rest)
+        at = _find(rows, row_id)
         if at < 0:
-            rows += rest + _content(digest) + bytes([_UNKNOWN])
-        elif rows[at + _ID : at + _ROW] == _content(digest) + bytes([_SUCCEEDED]):
-            rows[at + _ROW - 1] = _UNKNOWN
+            rows += row_id + _content(digest) + bytes([_UNKNOWN])
+        elif rows[at + _ID_SIZE : at + _ROW_SIZE] == _content(digest) + bytes([_SUCCEEDED]):
+            rows[at + _ROW_SIZE - 1] = _UNKNOWN
 
     def withdraw(self, command_id: str) -> None:
-        """Forget that the outcome of that id is unknown; any other answer stays."""
-        bucket, rest = _hashed(command_id)
+        """Forget that the outcome of that id is unknown; any other outcome stays."""
+        bucket, row_id = _hashed(command_id)
         rows = self._buckets.get(bucket, bytearray())
-        at = _find(rows, rest)
-        if at >= 0 and rows[at + _ROW - 1] == _UNKNOWN:
-            del rows[at : at + _ROW]
+        at = _find(rows, row_id)
+        if at >= 0 and rows[at + _ROW_SIZE - 1] == _UNKNOWN:
+            del rows[at : at + _ROW_SIZE]
 
     def get(self, command_id: str) -> RecordedOutcome | None:
-        """The answer to that id, if it has one."""
-        bucket, rest = _hashed(command_id)
+        """The outcome of that id, if it has one."""
+        bucket, row_id = _hashed(command_id)
         rows = self._buckets.get(bucket, b"")
-        at = _find(rows, rest)
+        at = _find(rows, row_id)
         if at < 0:
             return None
-        found = bytes(rows[at + _ID : at + _ROW])
-        return RecordedOutcome(found[:_DIGEST], _OUTCOMES[found[_DIGEST]])
+        content = bytes(rows[at + _ID_SIZE : at + _ROW_SIZE])
+        return RecordedOutcome(content[:_DIGEST_SIZE], _OUTCOMES[content[_DIGEST_SIZE]])
 
     @property
     def nbytes(self) -> int:
@@ -90,17 +97,18 @@ class OutcomeTable:
 
 
 def _hashed(command_id: str) -> tuple[bytes, bytes]:
-    hashed = blake2b(command_id.encode(), digest_size=_BUCKET + _ID).digest()
-    return hashed[:_BUCKET], hashed[_BUCKET:]
+    """The bucket of an id, and the bytes with which its row begins."""
+    hashed = blake2b(command_id.encode(), digest_size=_BUCKET_SIZE + _ID_SIZE).digest()
+    return hashed[:_BUCKET_SIZE], hashed[_BUCKET_SIZE:]
 
 
 def _content(digest: str) -> bytes:
-    return blake2b(digest.encode(), digest_size=_DIGEST).digest()
+    return blake2b(digest.encode(), digest_size=_DIGEST_SIZE).digest()
 
 
-def _find(rows: bytes | bytearray, rest: bytes) -> int:
-    """Where the row that begins with `rest` stands, or -1."""
-    at = rows.find(rest)
-    while at > 0 and at % _ROW:
-        at = rows.find(rest, at + 1)
+def _find(rows: bytes | bytearray, row_id: bytes) -> int:
+    """Where the row that begins with `row_id` is, or -1."""
+    at = rows.find(row_id)
+    while at > 0 and at % _ROW_SIZE:
+        at = rows.find(row_id, at + 1)
     return at

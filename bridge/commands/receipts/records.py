@@ -1,4 +1,4 @@
-"""What one partition of a batch came to, as records of the log. No I/O."""
+"""Makes log records of what became of the commands of one partition. No I/O."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from bridge.commands.codes import HELD_BACK, outcome_headers
 from bridge.commands.incoming import IncomingCommand, PartitionBatch
-from bridge.commands.receipts.builder import HELD_BACK, CommandLifecycle, settled
+from bridge.commands.lifecycle import CommandLifecycle
 from bridge.commands.receipts.index import HeldRecord
 from bridge.log.port import Entry, Headers, Record
 from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_size
@@ -19,14 +20,19 @@ from bridge.model.system_records import DeadLetter, SystemKey, SystemRecord, Top
 
 @dataclass(slots=True)
 class PartitionRecords:
-    """The records to append by topic, and who is to be told afterwards; `upto`: the next offset to
-    read, which is that of the first command that `waits`.
+    """The records to append for one partition, and what to report once they are in the log.
+
+    next_offset: the next offset to read.
+    waits: whether the command at `next_offset` waits.
+    entries: by topic.
+    lifecycles: of the commands that the records are about.
+    held: of those among them that are held back, by command id.
     """
 
-    upto: int
+    next_offset: int
     waits: bool = False
     entries: dict[str, list[Entry]] = field(default_factory=dict)
-    courses: list[CommandLifecycle] = field(default_factory=list)
+    lifecycles: list[CommandLifecycle] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     held: dict[str, HeldRecord] = field(default_factory=dict)
 
@@ -36,128 +42,137 @@ class PartitionRecords:
 
 
 class RecordBuilder:
-    """Makes the records. None takes more than `room` bytes: what doesn't fit, or no record can hold,
-    is told in a few words instead, and in a dead letter where not even those fit.
+    """Makes the records. What takes more than `max_record_bytes`, or no record can hold, is said in a
+    few words instead, and in a dead letter where not even those fit.
     """
 
-    def __init__(self, codec: SystemTopicCodec, room: int) -> None:
+    def __init__(self, codec: SystemTopicCodec, max_record_bytes: int) -> None:
         self._codec = codec
-        self._room = room
+        self._max_record_bytes = max_record_bytes
 
-    def outcome_of(
-        self, part: PartitionBatch, courses: Mapping[int, CommandLifecycle | None]
+    def of_batch(
+        self, batch: PartitionBatch, lifecycles: Mapping[int, CommandLifecycle | None]
     ) -> PartitionRecords:
-        """Receipts, audit records and dead letters, up to the first command that waits; `courses`
-        by the offsets of their commands.
+        """Receipts, audit records and dead letters, up to the first command that waits.
+
+        lifecycles: by offset; None for a command that waits.
         """
-        outcome = PartitionRecords(part.records[-1].offset + 1)
-        for record in part.records:
-            item = part.items.get(record.offset)
-            if isinstance(item, DeadLetter):
-                self._bury(item, outcome)
-            elif item is not None:
-                course = courses[record.offset]
-                if course is None:
-                    outcome.upto, outcome.waits = record.offset, True
+        records = PartitionRecords(batch.records[-1].offset + 1)
+        for record in batch.records:
+            command = batch.commands.get(record.offset)
+            if isinstance(command, DeadLetter):
+                self._bury(command, records)
+            elif command is not None:
+                lifecycle = lifecycles[record.offset]
+                if lifecycle is None:
+                    records.next_offset, records.waits = record.offset, True
                     break
-                outcome.courses.append(course)
-                self._enter(record, item, course, outcome)
-        return outcome
+                records.lifecycles.append(lifecycle)
+                self._add_command(record, command, lifecycle, records)
+        return records
 
-    def outcome_of_held(
-        self, taken_up: Iterable[tuple[IncomingCommand, CommandLifecycle]]
+    def of_held(
+        self, resumed: Iterable[tuple[IncomingCommand, CommandLifecycle]]
     ) -> PartitionRecords:
-        """The same of commands whose records were passed by before; of those that go on waiting
+        """The same of commands whose records were passed over before; of those that continue to wait
         nothing new is said.
         """
-        outcome = PartitionRecords(-1)
-        for item, course in taken_up:
-            if course.held and not course.written:
+        records = PartitionRecords(-1)
+        for command, lifecycle in resumed:
+            if lifecycle.is_held and not lifecycle.is_logged:
                 continue
-            outcome.courses.append(course)
-            self._enter(None, item, course, outcome)
-        return outcome
+            records.lifecycles.append(lifecycle)
+            self._add_command(None, command, lifecycle, records)
+        return records
 
-    def _enter(
+    def _add_command(
         self,
         record: Record | None,
-        item: IncomingCommand,
-        course: CommandLifecycle,
-        outcome: PartitionRecords,
+        command: IncomingCommand,
+        lifecycle: CommandLifecycle,
+        records: PartitionRecords,
     ) -> None:
         unwritable = []
-        if course.held:
-            held = HeldRecord(item.key, item.command.digest, item.timestamp)
-            outcome.held[item.command.id] = held
-        if course.receipt is not None and not self._receipt(item, course, outcome):
-            unwritable.append("its receipt")
-        for step in course.steps[course.written :]:
-            forms = [step, replace(step, message=None, version=None)]
-            entry = self._fitting("audit", step.command_id, forms)
+        if lifecycle.is_held:
+            records.held[command.command.id] = HeldRecord(
+                command.key, command.command.digest, command.timestamp
+            )
+        receipt = lifecycle.receipt
+        if receipt is not None:
+            entry = self._receipt_entry(command, receipt, superseded=lifecycle.is_superseded)
             if entry is None:
-                unwritable.append(f"that it is {step.state}")
+                unwritable.append("its receipt")
             else:
-                outcome.add(self._codec.topic("audit"), entry)
+                records.add(self._codec.topic("receipt"), entry)
+        for transition in lifecycle.unlogged:
+            forms = [transition, replace(transition, message=None, version=None)]
+            entry = self._fitting_entry("audit", transition.command_id, forms)
+            if entry is None:
+                unwritable.append(f"that it is {transition.state}")
+            else:
+                records.add(self._codec.topic("audit"), entry)
         if unwritable:
-            self._bury(_unwritten(record, item, course, unwritable), outcome)
+            self._bury(_letter_of_unwritable(record, command, lifecycle, unwritable), records)
 
-    def _receipt(
-        self, item: IncomingCommand, course: CommandLifecycle, outcome: PartitionRecords
-    ) -> bool:
-        receipt = course.receipt
-        assert receipt is not None, "asked for where there is one"  # noqa: S101 - for the types
-        trace = [pair for pair in item.headers if pair[0] == headers.TRACEPARENT and pair[1]]
-        since = (headers.HELD_SINCE, str(item.timestamp).encode())
-        held = [since] if receipt.code == HELD_BACK else []
-        answers = [] if course.aside else settled(receipt, item.command.digest)
-        more = [*answers, *held, *trace]
-        entry = self._fitting("receipt", item.target, [receipt, _brief(receipt)], more)
-        if entry is not None:
-            outcome.add(self._codec.topic("receipt"), entry)
-        return entry is not None
+    def _receipt_entry(
+        self, command: IncomingCommand, receipt: Receipt, *, superseded: bool
+    ) -> Entry | None:
+        trace = [pair for pair in command.headers if pair[0] == headers.TRACEPARENT and pair[1]]
+        held_since = (headers.HELD_SINCE, str(command.timestamp).encode())
+        held = [held_since] if receipt.code == HELD_BACK else []
+        outcome = [] if superseded else outcome_headers(receipt, command.command.digest)
+        record_headers = [*outcome, *held, *trace]
+        return self._fitting_entry(
+            "receipt", command.target, [receipt, _shortened(receipt)], record_headers
+        )
 
-    def _bury(self, letter: DeadLetter, outcome: PartitionRecords) -> None:
-        outcome.letters.append(letter)
-        outcome.add(self._codec.topic("dead"), self._codec.letter(letter, self._room))
+    def _bury(self, letter: DeadLetter, records: PartitionRecords) -> None:
+        records.letters.append(letter)
+        dead_letter = self._codec.letter(letter, self._max_record_bytes)
+        records.add(self._codec.topic("dead"), dead_letter)
 
-    def _fitting(
-        self, kind: TopicKind, key: SystemKey, forms: Sequence[SystemRecord], more: Headers = ()
+    def _fitting_entry(
+        self,
+        kind: TopicKind,
+        key: SystemKey,
+        forms: Sequence[SystemRecord],
+        record_headers: Headers = (),
     ) -> Entry | None:
         """The first of these forms of one record that the log can hold."""
         for form in forms:
             with contextlib.suppress(UnreadableRecord):
-                entry = self._codec.entry(kind, key, form, more)
-                if entry_size(entry) <= self._room:
+                entry = self._codec.entry(kind, key, form, record_headers)
+                if entry_size(entry) <= self._max_record_bytes:
                     return entry
         return None
 
 
-def _unwritten(
+def _letter_of_unwritable(
     record: Record | None,
-    item: IncomingCommand,
-    course: CommandLifecycle,
+    command: IncomingCommand,
+    lifecycle: CommandLifecycle,
     unwritable: Sequence[str],
 ) -> DeadLetter:
     """The dead letter of a command whose end the log can't hold."""
-    last = course.steps[-1]
+    last = lifecycle.transitions[-1]
     return DeadLetter(
         kind="command",
-        source=item.target.system,
+        source=command.target.system,
         reason=clean_text(
             f"the command is {last.state} ({last.code or 'without a code'}), but the log can't "
             f"hold {', '.join(unwritable)}: the command is too large"
         ),
         at=last.at,
-        topic=item.place.topic,
-        partition=item.place.partition,
+        topic=command.partition.topic,
+        partition=command.partition.partition,
         offset=None if record is None else record.offset,
         error="RecordTooLarge",
-        key=item.key,
+        key=command.key,
         value=None if record is None else record.value,
     )
 
 
-def _brief(receipt: Receipt) -> Receipt:
+def _shortened(receipt: Receipt) -> Receipt:
     """The same end in as few words as say that something was left out."""
     return replace(
         receipt,

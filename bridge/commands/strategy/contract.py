@@ -1,41 +1,57 @@
-"""A command of a batch on its way through the executor, and what may become of it."""
+"""How effects get into a system exactly once: what every execution strategy offers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.commands.contract import PartitionTransactions
 from bridge.commands.decision.decide import Decision
 from bridge.commands.incoming import IncomingCommand
-from bridge.commands.receipts.builder import CommandLifecycle
+from bridge.commands.lifecycle import CommandLifecycle
 from bridge.commands.receipts.outcome_table import RecordedOutcome
 from bridge.connector import Done, Effect
-from bridge.model.errors import Rejected
+from bridge.log.port import TopicPartition
 
 
 @dataclass(slots=True)
 class PendingCommand:
-    """One command and its place in the batch. `intended`: its last word in the log is that it may
-    have happened. `doubtful`: it may have happened already, so that what was decided counts only
-    once the system has said that it has not; `turn` is `Answered.turn` as of then. `denied`: the system
-    was asked, and has said so.
+    """One command of a batch that has no receipt yet.
+
+    index: its place in the batch.
+    incoming: its record.
+    lifecycle: what it went through so far.
+    decision: what is to be done, once it is certain that it has not been done.
+    is_intended: its last receipt in the log says that it may have taken effect.
+    is_doubtful: it may already have taken effect; do not execute before a probe says it has not.
+    generation: `ReceiptIndex.generation` when it was probed.
+    is_denied: the probe said that it has not taken effect.
     """
 
     index: int
-    item: IncomingCommand
-    course: CommandLifecycle
+    incoming: IncomingCommand
+    lifecycle: CommandLifecycle
     decision: Decision
-    intended: bool = False
-    doubtful: bool = False
-    turn: int = 0
-    denied: bool = False
+    is_intended: bool = False
+    is_doubtful: bool = False
+    generation: int = 0
+    is_denied: bool = False
 
     @property
     def id(self) -> str:
-        """The command's."""
-        return self.item.command.id
+        """The command's id."""
+        return self.incoming.command.id
+
+    @property
+    def digest(self) -> str:
+        """The command's digest."""
+        return self.incoming.command.digest
+
+    @property
+    def partition(self) -> TopicPartition:
+        """The partition of its record."""
+        return self.incoming.partition
 
     @property
     def effect(self) -> Effect | None:
@@ -45,47 +61,55 @@ class PendingCommand:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The system was asked, and it has happened."""
+    """The system was probed, and the command has taken effect."""
 
     done: Done
 
 
 ExecutionResult = Done | Reconciled | RecordedOutcome | Exception
-"""What a command that was to be carried out came to: it took effect now (Done) or before
-(Reconciled), has its receipt already (Answer), waits (RetryLater, Fenced), may have happened and
-nobody can tell (OutcomeUnknown), or was refused (any other error).
+"""What became of a command that was to be executed.
+
+Done: it took effect now. Reconciled: it had taken effect before. RecordedOutcome: it has its receipt
+already. RetryLater, Fenced: it waits. OutcomeUnknown: it may have taken effect, and nobody can tell.
+Any other error: it was refused, and nothing of it has happened.
 """
 
 
 class ExecutionStrategy(Protocol):
-    """How effects are carried out once each, with a ledger or without."""
+    """Executes effects once each. All calls come from the executor's task, one at a time, except
+    `revoked`.
+    """
 
-    def doubts(self, work: PendingCommand) -> bool:
-        """Whether this command may have happened already."""
+    @property
+    def batch_size(self) -> int:
+        """How many records are read for one batch: so many commands may be in doubt after a crash."""
 
-    async def ask(self, works: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """What became of those, aligned; None: certainly nothing. OutcomeUnknown: nobody can tell;
-        RetryLater: not now.
+    async def own(
+        self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        """Own these partitions in the system too, where it keeps that; returns those that were lost to
+        another process. `offsets`: of the first record in each that isn't done. Raises RetryLater.
         """
 
-    async def prove(self, answered: Sequence[IncomingCommand]) -> list[Exception | None]:
-        """Of commands whose receipts say that they took effect, aligned: None where nothing speaks
-        against it; OutcomeUnknown: the system, which would know, doesn't; RetryLater: not now.
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """As `bridge.log.port.Rebalance`: they may belong to another process from now on."""
+
+    def is_doubtful(self, pending: PendingCommand) -> bool:
+        """Whether this command may already have taken effect."""
+
+    async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
+        """What became of these, aligned. None: certainly nothing. OutcomeUnknown: nobody can tell.
+        RetryLater: it can't be asked now.
         """
 
-    async def carry_out(
-        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    async def verify_successes(self, commands: Sequence[IncomingCommand]) -> list[Exception | None]:
+        """Check commands whose receipts say that they succeeded, aligned. None: nothing contradicts
+        it. OutcomeUnknown: the system, which would know, doesn't. RetryLater: it can't be asked now.
+        """
+
+    async def execute(
+        self, pending: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> list[ExecutionResult]:
-        """Their endings, aligned. Raises RetryLater while the log is away."""
-
-
-def aligned(
-    works: Sequence[PendingCommand], outcomes: Sequence[Done | Exception]
-) -> Sequence[Done | Exception]:
-    """The outcomes, once it is seen that there is one each. Raises Rejected."""
-    if len(outcomes) != len(works):
-        raise Rejected(
-            "connector_error",
-            f"the writer answered {len(works)} effects with {len(outcomes)} outcomes",
-        )
-    return outcomes
+        """Execute the effects in order; the results are aligned. Raises RetryLater while the log is
+        away; ConfigurationError and Fenced when the system refuses this process as a whole.
+        """

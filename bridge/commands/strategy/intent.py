@@ -1,275 +1,297 @@
-"""Effects into a system without a ledger: announced in the log first, probed for where in doubt."""
+"""Executes effects in a system without a ledger: announced in the log first, probed where in doubt."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.commands.contract import (
-    AFTER_LEGACY,
-    BEFORE_LEGACY,
-    CrashPointHook,
-    PartitionTransactions,
-    elapsed,
-)
+from bridge.commands.boot_clock import elapsed
+from bridge.commands.codes import KEY_REUSED
+from bridge.commands.contract import CrashPointHook, PartitionTransactions
 from bridge.commands.incoming import IncomingCommand
-from bridge.commands.receipts.builder import KEY_REUSED
 from bridge.commands.receipts.index import ReceiptIndex
-from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled, aligned
+from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled
+from bridge.commands.strategy.effects import EffectsFailed, run_effects
 from bridge.commands.strategy.intent_log import IntentLog
 from bridge.commands.strategy.local_outcomes import LocalOutcomes
 from bridge.commands.strategy.probes import EffectProber, effects_of
 from bridge.connector import Done, Writer
-from bridge.model.error_text import describe_error
-from bridge.model.errors import (
-    ConfigurationError,
-    Fenced,
-    OutcomeUnknown,
-    Rejected,
-    RetryLater,
-)
+from bridge.log.port import TopicPartition
+from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
 from bridge.model.receipt import Outcome
 
-ROUNDS = 3
-"""How often one is asked for that never answered and, as the probe told, did not happen."""
-
-WRITTEN = 3
-"""How often intents are written in a row that are too old by the time that they can be read."""
+BATCH_SIZE = 50
+"""Fewer than with a ledger: each of them has to be probed after a crash."""
+MAX_UNANSWERED_REQUESTS = 3
+"""Requests of one command that had no answer and, as the probe said, did not happen."""
+MAX_STALE_INTENTS = 3
+"""How often in a row intents are written that are too old once they can be read."""
 
 
 class IntentStrategy:
-    """`Carrier` for writers without a ledger.
+    """`ExecutionStrategy` for writers without a ledger.
 
-    `fresh_for` is for how many seconds after its intent a command may be begun: less than anybody
-    needs to take the partition over. A process that was frozen for longer, or is slow, writes the
-    intent again, which it can't where it was taken over.
+    start_within_s: for how many seconds after its intent a command may be started; less than any
+        process needs to take the partition over. A process that was frozen for longer, or is slow,
+        writes the intent again, which it can't where it was taken over.
     """
 
     def __init__(
         self,
         writer: Writer,
         intents: IntentLog,
-        answered: ReceiptIndex,
+        index: ReceiptIndex,
         *,
-        fresh_for: float,
+        start_within_s: float,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: CrashPointHook,
+        crash_point: CrashPointHook,
     ) -> None:
         self._writer = writer
         self._intents = intents
-        self._answered = answered
-        self._known = LocalOutcomes(answered)
-        self._probes = EffectProber(writer, sleep=sleep, steps=steps)
-        self._fresh_for = fresh_for
+        self._index = index
+        self._local = LocalOutcomes(index)
+        self._prober = EffectProber(writer, sleep=sleep, crash_point=crash_point)
+        self._start_within_s = start_within_s
         self._clock = clock
-        self._steps = steps
-        self._away = False
+        self._crash_point = crash_point
+        self._is_unavailable = False
 
-    def doubts(self, work: PendingCommand) -> bool:
-        """Those whose last word in the log is an intent, or that nobody could tell."""
-        return work.intended
+    @property
+    def batch_size(self) -> int:
+        """As `ExecutionStrategy.batch_size`."""
+        return BATCH_SIZE
 
-    async def ask(self, works: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """By what this process knows, else by the commands' own probes."""
-        endings: list[ExecutionResult | None] = []
-        asked: list[int] = []
-        for index, work in enumerate(works):
-            work.turn = self._answered.turn(work.id)
-            known, ending = self._known.recall(work)
-            endings.append(ending)
-            if not known:
-                asked.append(index)
-        answers = await self._probes.ask(effects_of([works[index] for index in asked]))
-        for index, answer in zip(asked, answers, strict=True):
-            endings[index] = answer
-            works[index].denied = answer is None
-        return endings
+    async def own(
+        self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        """As `ExecutionStrategy.own`: the log alone says whose a partition is."""
+        del owned, offsets
+        return set()
 
-    async def prove(self, answered: Sequence[IncomingCommand]) -> list[Exception | None]:
-        """Where there is no ledger, nothing but the log tells."""
-        return [None for _ in answered]
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """As `ExecutionStrategy.revoked`: nothing is kept per partition."""
+        del partitions
 
-    async def carry_out(
-        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    def is_doubtful(self, pending: PendingCommand) -> bool:
+        """As `ExecutionStrategy.is_doubtful`: an intent, or an unknown outcome, is its last receipt."""
+        return pending.is_intended
+
+    async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
+        """As `ExecutionStrategy.reconcile`: by what this process knows, else by the commands' probes."""
+        results: list[ExecutionResult | None] = []
+        to_probe: list[int] = []
+        for index, command in enumerate(doubtful):
+            command.generation = self._index.generation(command.id)
+            is_certain, result = self._local.recall(command)
+            results.append(result)
+            if not is_certain:
+                to_probe.append(index)
+        probed = await self._prober.probe(effects_of([doubtful[index] for index in to_probe]))
+        for index, result in zip(to_probe, probed, strict=True):
+            results[index] = result
+            doubtful[index].is_denied = result is None
+        return results
+
+    async def verify_successes(self, commands: Sequence[IncomingCommand]) -> list[Exception | None]:
+        """As `ExecutionStrategy.verify_successes`: without a ledger only the log can tell."""
+        return [None for _ in commands]
+
+    async def execute(
+        self, pending: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> list[ExecutionResult]:
-        """Intents, effects, and probes for those without an answer, until each has its ending."""
-        self._known.forget()
-        endings: dict[int, ExecutionResult] = {}
-        unheard: Counter[int] = Counter()
-        left = list(works)
-        while left:
-            left = await self._round(left, endings, unheard, owned)
-        return [endings[work.index] for work in works]
+        """As `ExecutionStrategy.execute`: intents, effects, and probes for those without an answer,
+        until each has its result.
+        """
+        self._local.forget_receipted()
+        results: dict[int, ExecutionResult] = {}
+        unanswered: Counter[int] = Counter()
+        remaining = list(pending)
+        while remaining:
+            remaining = await self._round(remaining, results, unanswered, owned)
+        return [results[command.index] for command in pending]
 
     async def _round(
         self,
-        works: Sequence[PendingCommand],
-        endings: dict[int, ExecutionResult],
-        unheard: Counter[int],
+        commands: Sequence[PendingCommand],
+        results: dict[int, ExecutionResult],
+        unanswered: Counter[int],
         owned: PartitionTransactions,
     ) -> list[PendingCommand]:
-        """Carry these out once; returns those of which it is certain that they didn't happen, and
-        which are to be tried again now: no answer came, or there was no time left to begin.
+        """Execute these once; returns those that certainly didn't happen and are to be tried again now:
+        no answer came, or there was no time left to start.
         """
-        going, until = await self._announced(works, endings, owned)
-        outcomes = await self._execute(going, until)
-        late: list[PendingCommand] = []
+        announced, start_before = await self._announce(commands, results, owned)
+        retried: list[PendingCommand] = []
         unknown: list[PendingCommand] = []
         refused: list[PendingCommand] = []
-        away: dict[str, tuple[PendingCommand, RetryLater]] = {}
-        for work, outcome in zip(going, outcomes, strict=True):
-            endings[work.index] = outcome
-            self._known.learn(work, outcome)
+        unavailable: dict[str, tuple[PendingCommand, RetryLater]] = {}
+        outcomes = await self._run(announced, start_before)
+        for command, outcome in zip(announced, outcomes, strict=True):
+            results[command.index] = outcome
+            self._local.record(command, outcome)
             if isinstance(outcome, Fenced):
-                late.append(work)
+                retried.append(command)
             elif isinstance(outcome, OutcomeUnknown):
-                unknown.append(work)
+                unknown.append(command)
             elif isinstance(outcome, RetryLater):
-                away[work.id] = work, outcome
-            elif isinstance(outcome, Exception) and work.denied:
-                refused.append(work)
-        await self._refused_again(refused, endings)
-        if away:
-            self._away = True
-            await self._intents.withdraw(away, owned)
+                unavailable[command.id] = command, outcome
+            elif isinstance(outcome, Exception) and command.is_denied:
+                refused.append(command)
+        await self._recheck_refused(refused, results)
+        if unavailable:
+            self._is_unavailable = True
+            await self._intents.withdraw(unavailable, owned)
         if unknown:
-            for work in unknown:
-                work.course.doubt(str(endings[work.index]), self._clock())
-            late += self._asked_enough(await self._reconciled(unknown, endings), endings, unheard)
-        return late
+            for command in unknown:
+                command.lifecycle.doubt(str(results[command.index]), self._clock())
+            not_started = await self._reconcile_into(unknown, results)
+            retried += self._give_up_unanswered(not_started, results, unanswered)
+        return retried
 
-    async def _refused_again(
-        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
+    async def _recheck_refused(
+        self, commands: Sequence[PendingCommand], results: dict[int, ExecutionResult]
     ) -> None:
-        """These were sent more than once, perhaps, and refused now. What stood in their way may be
-        their own first request, which took effect after the system was asked about it: its key is
-        there, its row has another version or is gone. So it is asked again before they are failed.
+        """These were perhaps sent more than once, and refused now. What stood in their way may be
+        their own first request, which took effect after the probe: its key is there, its row has
+        another version or is gone. So they are probed again before they fail.
         """
-        if not works:
+        if not commands:
             return
-        answers = await self._probes.ask(effects_of(works), settled=True)
-        for work, answer in zip(works, answers, strict=True):
-            if answer is None:
+        probed = await self._prober.probe(effects_of(commands), settled=True)
+        for command, result in zip(commands, probed, strict=True):
+            if result is None:
                 continue
-            endings[work.index] = answer
-            if isinstance(answer, Reconciled):
-                self._known.learn(work, answer)
+            results[command.index] = result
+            if isinstance(result, Reconciled):
+                self._local.record(command, result)
             else:
-                self._known.begun([work])
+                self._local.mark_started([command])
 
-    def _asked_enough(
+    def _give_up_unanswered(
         self,
-        works: Sequence[PendingCommand],
-        endings: dict[int, ExecutionResult],
-        unheard: Counter[int],
+        commands: Sequence[PendingCommand],
+        results: dict[int, ExecutionResult],
+        unanswered: Counter[int],
     ) -> list[PendingCommand]:
-        """Those of which it may be hoped that they get an answer the next time."""
-        unheard.update(work.index for work in works)
-        hopeless = Rejected(
+        """Fail those that had no answer too often; returns the others."""
+        unanswered.update(command.index for command in commands)
+        no_answer = Rejected(
             "no_answer",
-            f"the system was asked {ROUNDS} times and gave no answer; as it says now, nothing "
-            "of the command has happened",
+            f"the system was asked {MAX_UNANSWERED_REQUESTS} times and gave no answer; as it says "
+            "now, nothing of the command has happened",
         )
-        for work in works:
-            if unheard[work.index] >= ROUNDS:
-                endings[work.index] = hopeless
-                self._known.learn(work, hopeless)
-        return [work for work in works if unheard[work.index] < ROUNDS]
-
-    async def _reconciled(
-        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
-    ) -> list[PendingCommand]:
-        """Ask about these; returns those of which it is certain that they didn't happen."""
-        left = []
-        for work, answer in zip(works, await self.ask(works), strict=True):
-            if answer is None:
-                left.append(work)
+        retried = []
+        for command in commands:
+            if unanswered[command.index] >= MAX_UNANSWERED_REQUESTS:
+                results[command.index] = no_answer
+                self._local.record(command, no_answer)
             else:
-                endings[work.index] = answer
-        return left
+                retried.append(command)
+        return retried
 
-    async def _announced(
+    async def _reconcile_into(
+        self, commands: Sequence[PendingCommand], results: dict[int, ExecutionResult]
+    ) -> list[PendingCommand]:
+        """Reconcile these; returns those that certainly didn't happen."""
+        not_started = []
+        for command, result in zip(commands, await self.reconcile(commands), strict=True):
+            if result is None:
+                not_started.append(command)
+            else:
+                results[command.index] = result
+        return not_started
+
+    async def _announce(
         self,
-        works: Sequence[PendingCommand],
-        endings: dict[int, ExecutionResult],
+        commands: Sequence[PendingCommand],
+        results: dict[int, ExecutionResult],
         owned: PartitionTransactions,
     ) -> tuple[list[PendingCommand], float]:
-        """Those that may be begun, because their intents are the last word of the log, and until
-        when they may.
+        """Those that may be started, because their intents are their last receipts in the log, and
+        until when (by `elapsed`).
         """
-        if self._away:
-            # Asked before, so that one that is away for long doesn't fill the log with intents.
+        if self._is_unavailable:
+            # Asked first, so that a long outage doesn't fill the log with intents.
             try:
                 await self._writer.prepare()
-            except RetryLater as away:
-                endings.update({work.index: away for work in works})
+            except RetryLater as error:
+                results.update({command.index: error for command in commands})
                 return [], 0.0
-            self._away = False
-        until = 0.0
-        written = 0
-        while works:
-            if written == WRITTEN:
+            self._is_unavailable = False
+        start_before = 0.0
+        written_count = 0
+        while commands:
+            if written_count == MAX_STALE_INTENTS:
                 raise RetryLater(
-                    f"announcing commands in the log took longer than {self._fresh_for:g} s, "
-                    f"{WRITTEN} times in a row: too long to be sure that nobody else carries them out"
+                    f"announcing commands in the log took longer than {self._start_within_s:g} s, "
+                    f"{MAX_STALE_INTENTS} times in a row: too long to be sure that nobody else "
+                    "carries them out"
                 )
-            written += 1
-            until = elapsed() + self._fresh_for
-            self._known.nothing(works)
-            lost = await self._intents.write(works, owned)
-            endings.update({w.index: Fenced("lost") for w in works if w.item.place in lost})
-            works = await self._still_open([w for w in works if w.item.place not in lost], endings)
-            if elapsed() < until:
+            written_count += 1
+            start_before = elapsed() + self._start_within_s
+            self._local.mark_not_started(commands)
+            lost = await self._intents.write(commands, owned)
+            announced = []
+            for command in commands:
+                if command.partition in lost:
+                    results[command.index] = Fenced("lost")
+                else:
+                    announced.append(command)
+            commands = await self._still_open(announced, results)
+            if elapsed() < start_before:
                 break
-        return list(works), until
+        return list(commands), start_before
 
     async def _still_open(
-        self, works: Sequence[PendingCommand], endings: dict[int, ExecutionResult]
+        self, commands: Sequence[PendingCommand], results: dict[int, ExecutionResult]
     ) -> Sequence[PendingCommand]:
-        """Those of which the log, read up to their intents, tells nothing else by now."""
-        found, doubtful = [], []
-        for work in works:
-            told = self._answered.told(work.id)
-            unknown = told is not None and told.outcome == Outcome.UNKNOWN_OUTCOME
-            asked = work.doubtful and work.turn == self._answered.turn(work.id)
-            if told is None or (unknown and asked):
-                found.append(work)
-            elif not told.is_for(work.item.command.digest):
-                endings[work.index] = Rejected(
-                    KEY_REUSED, f"command {work.id!r} was asked for before with another content"
+        """Those for which the log, read up to their intents, has no other receipt by now."""
+        still_open, doubtful = [], []
+        for command in commands:
+            logged = self._index.logged(command.id)
+            is_unknown = logged is not None and logged.outcome == Outcome.UNKNOWN_OUTCOME
+            is_probed = command.is_doubtful and (
+                command.generation == self._index.generation(command.id)
+            )
+            if logged is None or (is_unknown and is_probed):
+                still_open.append(command)
+            elif not logged.is_for(command.digest):
+                results[command.index] = Rejected(
+                    KEY_REUSED, f"command {command.id!r} was asked for before with another content"
                 )
-            elif unknown:
-                work.doubtful = True
-                doubtful.append(work)
+            elif is_unknown:
+                command.is_doubtful = True
+                doubtful.append(command)
             else:
-                endings[work.index] = told
-        return [*found, *await self._reconciled(doubtful, endings)]
+                results[command.index] = logged
+        return [*still_open, *await self._reconcile_into(doubtful, results)]
 
-    async def _execute(
-        self, works: Sequence[PendingCommand], until: float
+    async def _run(
+        self, commands: Sequence[PendingCommand], start_before: float
     ) -> Sequence[Done | Exception]:
+        """Start these effects as long as it isn't too late; the outcomes are aligned."""
+
         def begin() -> None:
-            if elapsed() >= until:
+            if elapsed() >= start_before:
                 raise Fenced("it was announced too long ago to be begun now")
 
-        effects = [replace(work.effect, begin=begin) for work in works if work.effect is not None]
+        effects = [
+            replace(command.effect, begin=begin)
+            for command in commands
+            if command.effect is not None
+        ]
         if not effects:
             return []
-        self._steps(BEFORE_LEGACY)
-        self._known.begun(works)
-        outcomes: Sequence[Done | Exception]
+        self._local.mark_started(commands)
         try:
-            outcomes = aligned(works, await self._writer.execute(effects))
+            return await run_effects(self._writer, effects, self._crash_point)
         except (OutcomeUnknown, RetryLater) as error:
-            outcomes = [error for _ in effects]
-        except (ConfigurationError, Fenced):
-            raise
-        except Exception as error:  # noqa: BLE001 - how far it came the system has to say
-            why = OutcomeUnknown(f"the connector failed: {describe_error(error)}")
-            outcomes = [why for _ in effects]
-        self._steps(AFTER_LEGACY)
-        return outcomes
+            return [error for _ in effects]
+        except EffectsFailed as failure:
+            # How far it came the system has to say.
+            unknown = OutcomeUnknown(str(failure))
+            return [unknown for _ in effects]

@@ -1,4 +1,4 @@
-"""Writes into the log that commands are about to be carried out, before they are.
+"""Writes into the log that commands are about to be executed, before they are.
 
 Where the legacy system keeps no ledger, this is what a later process knows of an earlier one:
 nothing is in progress without its intent. An intent is a transaction of its partition's owner, so
@@ -11,142 +11,153 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
+from bridge.commands.codes import outcome_headers
 from bridge.commands.contract import (
     AFTER_INTENTS,
     BEFORE_INTENTS,
     CrashPointHook,
     PartitionTransactions,
 )
-from bridge.commands.receipts.builder import CommandLifecycle, intent, settled, withdrawn
+from bridge.commands.lifecycle import CommandLifecycle
+from bridge.commands.receipts.builder import intent, withdrawn
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.strategy.contract import PendingCommand
 from bridge.log.port import Entry, Headers, TopicPartition
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import headers
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
-from bridge.model.receipt import Receipt, State
-
-Told = Callable[[CommandLifecycle], None]
-"""Called with a course whose steps have got into the log."""
+from bridge.model.receipt import Receipt
 
 
 class IntentLog:
-    """The intents of one process. `instance` tells it from every other one that ever ran."""
+    """The intents of one process.
+
+    instance: distinguishes this process from every other that ever ran.
+    index: the receipts, intents among them.
+    report: called with a lifecycle whose transitions have got into the log.
+    """
 
     def __init__(
         self,
         instance: str,
         codec: SystemTopicCodec,
-        answered: ReceiptIndex,
+        index: ReceiptIndex,
         *,
         clock: Callable[[], datetime],
-        steps: CrashPointHook,
-        told: Told,
+        crash_point: CrashPointHook,
+        report: Callable[[CommandLifecycle], None],
     ) -> None:
         self._instance = instance
         self._codec = codec
-        self._answered = answered
+        self._index = index
         self._clock = clock
-        self._steps = steps
-        self._told = told
+        self._crash_point = crash_point
+        self._report = report
         self._numbers = count(1)
 
     async def write(
-        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+        self, commands: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> set[TopicPartition]:
-        """Write the intents of these, a transaction a partition, and read them back; returns the
+        """Write the intents of these, one transaction per partition, and read them back; returns the
         partitions that were lost. Raises RetryLater while the log is away.
 
-        Reading them back is what makes sure that nothing in front of them stays unread: an open
-        transaction of somebody else hides what stands behind it.
+        Reading them back makes sure that nothing before them stays unread: an open transaction of
+        another process hides what comes after it.
         """
         lost: set[TopicPartition] = set()
-        wrote: set[bytes] = set()
-        self._steps(BEFORE_INTENTS)
-        for place, some in _by_place(works).items():
-            marks = {work.id: f"{self._instance}/{next(self._numbers)}".encode() for work in some}
+        written: set[bytes] = set()
+        self._crash_point(BEFORE_INTENTS)
+        for partition, pending in _by_partition(commands).items():
+            intent_ids = {
+                command.id: f"{self._instance}/{next(self._numbers)}".encode()
+                for command in pending
+            }
             now = self._clock()
-            for work in some:
-                work.course.reach(State.EXECUTING, now)
+            for command in pending:
+                command.lifecycle.execute(now)
             # Before it is written, because a commit whose answer is lost may have written it.
-            for work in some:
-                self._answered.intend(work.id, work.item.command.digest)
-            if await self._commit(place, some, owned, marks):
-                wrote |= set(marks.values())
+            for command in pending:
+                self._index.intend(command.id, command.digest)
+            if await self._commit(partition, pending, owned, intent_ids):
+                written |= set(intent_ids.values())
             else:
-                lost.add(place)
-        await self._answered.reach(wrote)
-        self._steps(AFTER_INTENTS)
+                lost.add(partition)
+        await self._index.read_up_to(written)
+        self._crash_point(AFTER_INTENTS)
         return lost
 
     async def _commit(
         self,
-        place: TopicPartition,
-        works: Sequence[PendingCommand],
+        partition: TopicPartition,
+        pending: Sequence[PendingCommand],
         owned: PartitionTransactions,
-        marks: dict[str, bytes],
+        intent_ids: Mapping[str, bytes],
     ) -> bool:
+        """False when the partition was lost."""
+        receipts = [
+            self._entry(
+                command,
+                intent(command.incoming.command, self._clock()),
+                [(headers.INTENT, intent_ids[command.id])],
+            )
+            for command in pending
+        ]
+        audit = [
+            self._codec.entry("audit", transition.command_id, transition)
+            for command in pending
+            for transition in command.lifecycle.unlogged
+        ]
         try:
-            async with owned.transaction(place) as transaction:
-                await transaction.append(
-                    self._codec.topic("receipt"),
-                    [
-                        self._receipt(
-                            work,
-                            intent(work.item.command, self._clock()),
-                            [(headers.INTENT, marks[work.id])],
-                        )
-                        for work in works
-                    ],
-                )
-                await transaction.append(
-                    self._codec.topic("audit"),
-                    [
-                        self._codec.entry("audit", step.command_id, step)
-                        for work in works
-                        for step in work.course.steps[work.course.written :]
-                    ],
-                )
+            async with owned.transaction(partition) as transaction:
+                await transaction.append(self._codec.topic("receipt"), receipts)
+                await transaction.append(self._codec.topic("audit"), audit)
         except (Fenced, OutcomeUnknown):
             return False
-        for work in works:
-            self._told(work.course)
-            work.course.written = len(work.course.steps)
+        for command in pending:
+            self._report(command.lifecycle)
+            command.lifecycle.mark_logged()
         return True
 
     async def withdraw(
-        self, works: Mapping[str, tuple[PendingCommand, RetryLater]], owned: PartitionTransactions
+        self,
+        commands: Mapping[str, tuple[PendingCommand, RetryLater]],
+        owned: PartitionTransactions,
     ) -> None:
-        """Take the intents of these back, by command id: nothing has happened (and why), so that
-        nobody has to ask whether.
+        """Withdraw the intents of these, by command id: nothing has happened, and why, so that nobody
+        has to ask whether.
 
-        Where that can't be written the intents stay, and whoever comes upon them asks.
+        Where that can't be written the intents stay, and the process that reads them asks.
         """
-        for place, some in _by_place([work for work, _ in works.values()]).items():
+        by_partition = _by_partition([command for command, _ in commands.values()])
+        for partition, pending in by_partition.items():
+            receipts = [
+                self._entry(
+                    command,
+                    withdrawn(
+                        command.incoming.command, str(commands[command.id][1]), self._clock()
+                    ),
+                )
+                for command in pending
+            ]
             try:
-                async with owned.transaction(place) as transaction:
-                    await transaction.append(
-                        self._codec.topic("receipt"),
-                        [
-                            self._receipt(
-                                work,
-                                withdrawn(work.item.command, str(works[work.id][1]), self._clock()),
-                            )
-                            for work in some
-                        ],
-                    )
+                async with owned.transaction(partition) as transaction:
+                    await transaction.append(self._codec.topic("receipt"), receipts)
             except (Fenced, OutcomeUnknown, RetryLater):
                 continue
-            for work in some:
-                self._answered.withdraw(work.id)
+            for command in pending:
+                self._index.withdraw(command.id)
 
-    def _receipt(self, work: PendingCommand, receipt: Receipt, more: Headers = ()) -> Entry:
-        told = [*settled(receipt, work.item.command.digest), *more]
-        return self._codec.entry("receipt", work.item.target, receipt, told)
+    def _entry(
+        self, command: PendingCommand, receipt: Receipt, more_headers: Headers = ()
+    ) -> Entry:
+        record_headers = [*outcome_headers(receipt, command.digest), *more_headers]
+        return self._codec.entry("receipt", command.incoming.target, receipt, record_headers)
 
 
-def _by_place(works: Sequence[PendingCommand]) -> dict[TopicPartition, list[PendingCommand]]:
-    found: dict[TopicPartition, list[PendingCommand]] = {}
-    for work in works:
-        found.setdefault(work.item.place, []).append(work)
-    return found
+def _by_partition(
+    commands: Sequence[PendingCommand],
+) -> dict[TopicPartition, list[PendingCommand]]:
+    by_partition: dict[TopicPartition, list[PendingCommand]] = {}
+    for command in commands:
+        by_partition.setdefault(command.partition, []).append(command)
+    return by_partition

@@ -1,4 +1,4 @@
-"""Effects into a system with a ledger: it knows what happened, so asking again does no harm."""
+"""Executes effects in a system with a ledger: it knows what happened, so asking again does no harm."""
 
 from __future__ import annotations
 
@@ -7,218 +7,164 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.commands.contract import (
-    AFTER_LEGACY,
-    BEFORE_LEGACY,
-    CrashPointHook,
-    PartitionTransactions,
-)
+from bridge.commands.codes import only_claims_id
+from bridge.commands.contract import CrashPointHook, PartitionTransactions
 from bridge.commands.decision.decide import Execute, Refuse
 from bridge.commands.incoming import IncomingCommand
-from bridge.commands.receipts.builder import claims_only
-from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled, aligned
+from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled
+from bridge.commands.strategy.effects import EffectsFailed, run_effects
+from bridge.commands.strategy.ledger_ownership import LedgerOwnership, ledger_partition
 from bridge.commands.strategy.probes import EffectProber
 from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
-from bridge.model.error_text import describe_error
-from bridge.model.errors import (
-    BridgeError,
-    ConfigurationError,
-    Fenced,
-    OutcomeUnknown,
-    Rejected,
-    RetryLater,
-)
-from bridge.model.receipt import State
+from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 
+BATCH_SIZE = 500
 NO_ROW = "the ledger has no row of it"
-
-ASK_AGAIN = (0.05, 0.2, 1.0)
-"""Seconds between questions to the ledger after a commit whose answer was lost."""
-
-
-class LedgerOwnership:
-    """Which partitions this process owns in the ledger too, so that nobody else acts for them.
-
-    A process that was frozen between its decision and the effect, and lost its partition
-    meanwhile, finds another owner in the transaction of its effect. What its successor found in
-    the ledger after it became the owner is therefore the last word.
-    """
-
-    def __init__(self, writer: LedgerWriter, group: str) -> None:
-        self._writer = writer
-        self._group = group
-        self._held: set[TopicPartition] = set()
-
-    async def take(
-        self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
-    ) -> set[TopicPartition]:
-        """Own these; returns those that the log says are somebody else's. `offsets` are those of
-        the first records that aren't through yet. Raises RetryLater.
-
-        The log is asked behind the ledger: who still owns the partition there has become its owner
-        in the ledger before any successor did.
-        """
-        new = {place: offset for place, offset in offsets.items() if place not in self._held}
-        if not new:
-            return set()
-        await self._writer.own([_name(place) for place in new])
-        lost = set()
-        for place, offset in new.items():
-            try:
-                async with owned.transaction(place) as transaction:
-                    transaction.commit_offsets(self._group, {place: offset})
-            except (Fenced, OutcomeUnknown):
-                lost.add(place)
-            else:
-                self._held.add(place)
-        return lost
-
-    def drop(self, place: TopicPartition) -> None:
-        """Somebody else became its owner in the ledger; asked anew whose it is."""
-        self._held.discard(place)
-
-    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """As `bridge.log.port.Rebalance`."""
-        self._held -= partitions
-
-    async def assigned(
-        self, partitions: frozenset[TopicPartition]
-    ) -> Mapping[TopicPartition, int] | None:
-        """As `bridge.log.port.Rebalance`: taken when there is a command."""
-        del partitions
-        return None
+LOST_COMMIT_RETRIES_S = (0.05, 0.2, 1.0)
+"""Seconds between executions of the same effects after a commit whose answer was lost: the ledger
+answers for those that took effect.
+"""
 
 
 class LedgerStrategy:
-    """`Carrier` for writers with a ledger."""
+    """`ExecutionStrategy` for writers with a ledger."""
 
     def __init__(
         self,
         writer: LedgerWriter,
-        owners: LedgerOwnership,
+        group: str,
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: CrashPointHook,
+        crash_point: CrashPointHook,
     ) -> None:
         self._writer = writer
-        self._owners = owners
-        self._probes = EffectProber(writer, sleep=sleep, steps=steps)
+        self._ownership = LedgerOwnership(writer, group)
+        self._prober = EffectProber(writer, sleep=sleep, crash_point=crash_point)
         self._clock = clock
         self._sleep = sleep
-        self._steps = steps
+        self._crash_point = crash_point
 
-    def doubts(self, work: PendingCommand) -> bool:
-        """What is to be executed the ledger answers for by itself; what isn't, because it came
-        too late or isn't declared any more, may have taken effect in front of a crash.
+    @property
+    def batch_size(self) -> int:
+        """As `ExecutionStrategy.batch_size`."""
+        return BATCH_SIZE
+
+    async def own(
+        self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
+    ) -> set[TopicPartition]:
+        """As `ExecutionStrategy.own`: in the ledger."""
+        return await self._ownership.take(owned, offsets)
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """As `ExecutionStrategy.revoked`."""
+        await self._ownership.revoked(partitions)
+
+    def is_doubtful(self, pending: PendingCommand) -> bool:
+        """The ledger answers by itself for what is executed. What isn't, because it came too late or
+        isn't declared any more, may have taken effect before a crash.
         """
-        decision = work.decision
-        if work.intended:
+        decision = pending.decision
+        if pending.is_intended:
             return True
         if isinstance(decision, Refuse):
-            return not claims_only(decision.code)
+            return not only_claims_id(decision.code)
         return not isinstance(decision, Execute)
 
-    async def ask(self, works: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """What was begun while the system had no ledger, it can't answer for."""
-        answers = await self._ledger_of([work.item for work in works])
+    async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
+        """As `ExecutionStrategy.reconcile`. The ledger can't answer for what was begun before the
+        system had one.
+        """
+        rows = await self._ledger_rows([pending.incoming for pending in doubtful])
         return [
             OutcomeUnknown(
                 "as the log says it was begun while its system kept no ledger, or has succeeded; "
                 f"{NO_ROW}"
             )
-            if answer is None and work.intended
-            else answer
-            for work, answer in zip(works, answers, strict=True)
+            if row is None and pending.is_intended
+            else row
+            for pending, row in zip(doubtful, rows, strict=True)
         ]
 
-    async def prove(self, answered: Sequence[IncomingCommand]) -> list[Exception | None]:
-        """What took effect has its row in the ledger, for as long as the command may come again."""
-        proofs: list[Exception | None] = []
-        for row in await self._ledger_of(answered):
+    async def verify_successes(self, commands: Sequence[IncomingCommand]) -> list[Exception | None]:
+        """As `ExecutionStrategy.verify_successes`: what took effect has its row in the ledger, for as
+        long as the command may be delivered again.
+        """
+        problems: list[Exception | None] = []
+        for row in await self._ledger_rows(commands):
             if row is None:
-                proofs.append(OutcomeUnknown(NO_ROW))
+                problems.append(OutcomeUnknown(NO_ROW))
             else:
-                proofs.append(row if isinstance(row, Exception) else None)
-        return proofs
+                problems.append(row if isinstance(row, Exception) else None)
+        return problems
 
-    async def _ledger_of(
-        self, items: Sequence[IncomingCommand]
-    ) -> list[Reconciled | Exception | None]:
-        """The ledger wants nothing but id and digest."""
-        return await self._probes.ask(
-            [Effect(item.command.id, item.command.digest, "", {}, "", {}) for item in items]
-        )
-
-    async def carry_out(
-        self, works: Sequence[PendingCommand], owned: PartitionTransactions
+    async def execute(
+        self, pending: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> list[ExecutionResult]:
-        """One legacy transaction; those that aren't ours any more wait."""
+        """As `ExecutionStrategy.execute`: one legacy transaction; commands of partitions that another
+        process owns in the ledger by now are Fenced.
+        """
         del owned
         now = self._clock()
-        for work in works:
-            work.course.reach(State.EXECUTING, now)
-        endings = await self._endings(works)
-        for work, ending in zip(works, endings, strict=True):
-            if isinstance(ending, Fenced):
-                self._owners.drop(work.item.place)
-        return endings
+        for command in pending:
+            command.lifecycle.execute(now)
+        results = await self._results(pending)
+        for command, result in zip(pending, results, strict=True):
+            if isinstance(result, Fenced):
+                self._ownership.drop(command.partition)
+        return results
 
-    async def _endings(self, works: Sequence[PendingCommand]) -> list[ExecutionResult]:
-        effects = [
-            replace(work.effect, partition=_name(work.item.place))
-            for work in works
-            if work.effect is not None
-        ]
+    async def _ledger_rows(
+        self, commands: Sequence[IncomingCommand]
+    ) -> list[Reconciled | Exception | None]:
+        """What the ledger has of these; it needs nothing but id and digest."""
+        return await self._prober.probe(
+            [
+                Effect(incoming.command.id, incoming.command.digest, "", {}, "", {})
+                for incoming in commands
+            ]
+        )
+
+    async def _results(self, pending: Sequence[PendingCommand]) -> list[ExecutionResult]:
         try:
-            return [*aligned(works, await self._execute(works, effects))]
+            return [*await self._run(pending)]
         except (RetryLater, OutcomeUnknown) as error:
-            return [RetryLater(str(error)) for _ in works]
-        except (ConfigurationError, Fenced):
-            raise
-        except Exception as error:  # noqa: BLE001 - one effect's fault, and the others go on
-            if len(works) == 1:
-                return [await self._broken(works[0], error)]
-        # Whose it is shows when each is carried out by itself; what has happened the ledger knows.
-        endings: list[ExecutionResult] = []
-        away: RetryLater | None = None
-        for work in works:
-            [ending] = [away] if away is not None else await self._endings([work])
-            endings.append(ending)
-            if away is None and isinstance(ending, RetryLater):
-                away = await self._probes.away()
-        return endings
+            return [RetryLater(str(error)) for _ in pending]
+        except EffectsFailed as failure:
+            if len(pending) == 1:
+                return [await self._result_after_failure(pending[0], failure)]
+        # Each alone shows whose fault it is; for what has happened the ledger answers.
+        results: list[ExecutionResult] = []
+        unavailable: RetryLater | None = None
+        for command in pending:
+            [result] = [unavailable] if unavailable is not None else await self._results([command])
+            results.append(result)
+            if unavailable is None and isinstance(result, RetryLater):
+                unavailable = await self._prober.find_unavailable()
+        return results
 
-    async def _broken(self, work: PendingCommand, error: Exception) -> ExecutionResult:
-        """The end of a command at which the writer itself broke: as the ledger says."""
-        (answer,) = await self.ask([work])
-        if answer is not None:
-            return RetryLater(str(answer)) if isinstance(answer, OutcomeUnknown) else answer
-        if isinstance(error, BridgeError):
-            return error
-        return Rejected("connector_error", f"the connector failed: {describe_error(error)}")
+    async def _result_after_failure(
+        self, command: PendingCommand, failure: EffectsFailed
+    ) -> ExecutionResult:
+        """What became of a command at which the Writer itself failed: as the ledger says."""
+        (result,) = await self.reconcile([command])
+        if result is None:
+            return failure.as_refusal()
+        return RetryLater(str(result)) if isinstance(result, OutcomeUnknown) else result
 
-    async def _execute(
-        self, works: Sequence[PendingCommand], effects: Sequence[Effect]
-    ) -> list[Done | Exception]:
-        for wait in (*ASK_AGAIN, None):
-            self._steps(BEFORE_LEGACY)
+    async def _run(self, pending: Sequence[PendingCommand]) -> Sequence[Done | Exception]:
+        effects = [
+            replace(command.effect, partition=ledger_partition(command.partition))
+            for command in pending
+            if command.effect is not None
+        ]
+        for pause_s in LOST_COMMIT_RETRIES_S:
             try:
-                outcomes = await self._writer.execute(effects)
+                return await run_effects(self._writer, effects, self._crash_point)
             except OutcomeUnknown as unknown:
-                if wait is None:
-                    raise
                 now = self._clock()
-                for work in works:
-                    work.course.doubt(str(unknown), now)
-                await self._sleep(wait)
-                continue
-            self._steps(AFTER_LEGACY)
-            return outcomes
-        raise AssertionError("the last question ends with an answer or an error")
-
-
-def _name(place: TopicPartition) -> str:
-    """What the ledger calls a partition of the commands topic."""
-    return str(place.partition)
+                for command in pending:
+                    command.lifecycle.doubt(str(unknown), now)
+                await self._sleep(pause_s)
+        return await run_effects(self._writer, effects, self._crash_point)

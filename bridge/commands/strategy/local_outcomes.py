@@ -1,12 +1,13 @@
-"""What this process knows of commands whose last word in the log is that they are in progress.
+"""What this process knows of commands whose last receipt in the log says that they are in progress.
 
-Between an effect and its receipt the log may go away, and the command is delivered again: then its
-own process need not ask what it knows, and often couldn't.
+Between an effect and its receipt the log may become unavailable, and the command is delivered again:
+then this process need not ask the system what it knows itself, and often couldn't.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.strategy.contract import ExecutionResult, PendingCommand
@@ -14,48 +15,47 @@ from bridge.connector import Done
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.receipt import Outcome
 
-NOTHING = None
-"""Certainly nothing of it has happened by this process."""
+NOT_STARTED: Final = None
+"""Certainly nothing of the command has happened by this process."""
 
 
 class LocalOutcomes:
-    """By command: what came of it here, for as long as nobody else has begun it since."""
+    """By command: what became of it here, valid until another process starts it."""
 
-    def __init__(self, answered: ReceiptIndex) -> None:
-        self._answered = answered
-        self._found: dict[str, tuple[str, int, ExecutionResult | None]] = {}
+    def __init__(self, index: ReceiptIndex) -> None:
+        self._index = index
+        self._outcomes: dict[str, tuple[str, int, ExecutionResult | None]] = {}
 
-    def learn(self, work: PendingCommand, ending: ExecutionResult | None) -> None:
-        """It came to this; an ending that leaves it open says nothing."""
-        if isinstance(ending, OutcomeUnknown):
-            self._found.pop(work.id, None)
+    def record(self, pending: PendingCommand, result: ExecutionResult | None) -> None:
+        """What became of it; a result that leaves it undecided is not kept."""
+        if isinstance(result, OutcomeUnknown):
+            self._outcomes.pop(pending.id, None)
             return
-        if isinstance(ending, (RetryLater, Fenced)):
-            ending = NOTHING
-        turn = self._answered.turn(work.id)
-        self._found[work.id] = work.item.command.digest, turn, ending
+        if isinstance(result, (RetryLater, Fenced)):
+            result = NOT_STARTED
+        generation = self._index.generation(pending.id)
+        self._outcomes[pending.id] = pending.digest, generation, result
 
-    def nothing(self, works: Iterable[PendingCommand]) -> None:
-        """They were not begun."""
-        for work in works:
-            self.learn(work, NOTHING)
+    def mark_not_started(self, commands: Iterable[PendingCommand]) -> None:
+        """Nothing of these has happened."""
+        for pending in commands:
+            self.record(pending, NOT_STARTED)
 
-    def begun(self, works: Iterable[PendingCommand]) -> None:
-        """They are begun now: until it is told what came of them nothing is known."""
-        for work in works:
-            self._found.pop(work.id, None)
+    def mark_started(self, commands: Iterable[PendingCommand]) -> None:
+        """These are started now: nothing is known of them until `record`."""
+        for pending in commands:
+            self._outcomes.pop(pending.id, None)
 
-    def recall(self, work: PendingCommand) -> tuple[bool, ExecutionResult | None]:
-        """Whether it is known what came of it, and what."""
-        digest, turn, ending = self._found.get(work.id, ("", 0, NOTHING))
-        same = digest == work.item.command.digest
-        # What took effect took effect, whoever came upon it since.
-        certain = isinstance(ending, Done) or turn == self._answered.turn(work.id)
-        return same and certain, ending
+    def recall(self, pending: PendingCommand) -> tuple[bool, ExecutionResult | None]:
+        """Whether it is certain what became of it, and what."""
+        digest, generation, result = self._outcomes.get(pending.id, ("", 0, NOT_STARTED))
+        # What took effect took effect, whichever process started it since.
+        is_current = isinstance(result, Done) or generation == self._index.generation(pending.id)
+        return digest == pending.digest and is_current, result
 
-    def forget(self) -> None:
-        """Those that have their receipt by now."""
-        for command_id in list(self._found):
-            told = self._answered.told(command_id)
-            if told is not None and told.outcome != Outcome.UNKNOWN_OUTCOME:
-                del self._found[command_id]
+    def forget_receipted(self) -> None:
+        """Drop those that have their receipt by now."""
+        for command_id in list(self._outcomes):
+            logged = self._index.logged(command_id)
+            if logged is not None and logged.outcome != Outcome.UNKNOWN_OUTCOME:
+                del self._outcomes[command_id]

@@ -1,4 +1,4 @@
-"""Asks the legacy system whether commands have happened."""
+"""Asks the legacy system whether effects have happened."""
 
 from __future__ import annotations
 
@@ -17,57 +17,58 @@ from bridge.model.errors import (
     Unsupported,
 )
 
-PAUSES = (0.0, 0.5, 2.0, 8.0)
-"""Seconds before each probe of a command about which the one before had no answer."""
+PROBE_PAUSES_S = (0.0, 0.5, 2.0, 8.0)
+"""Seconds before each probe of a command; after the first only of those that had no answer."""
 
 
 class EffectProber:
-    """Waits until what was asked for is settled, then probes, a few times where need be."""
+    """Waits until effects are sure to have happened or not, then probes, several times if need be."""
 
     def __init__(
         self,
         writer: Writer,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        steps: CrashPointHook,
+        crash_point: CrashPointHook,
     ) -> None:
         self._writer = writer
         self._sleep = sleep
-        self._steps = steps
+        self._crash_point = crash_point
 
-    async def ask(
+    async def probe(
         self, effects: Sequence[Effect | None], *, settled: bool = False
     ) -> list[Reconciled | Exception | None]:
-        """As `Carrier.ask`; an effect that is None can't be asked about. Once the system is away
-        no further question is put to it. `settled`: nothing has to be waited for.
+        """As `ExecutionStrategy.reconcile`, aligned. An effect that is None can't be asked about. Once
+        the system is unavailable no further question is put to it. `settled`: don't wait out the
+        in-doubt timeout.
         """
-        answers: list[Reconciled | Exception | None] = [
+        results: list[Reconciled | Exception | None] = [
             OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
         ]
-        open_ = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
-        if open_ and not settled and self._writer.in_doubt_timeout > 0:
+        unanswered = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
+        if unanswered and not settled and self._writer.in_doubt_timeout > 0:
             await self._sleep(self._writer.in_doubt_timeout)
-        for pause in PAUSES:
-            if not open_:
+        for pause_s in PROBE_PAUSES_S:
+            if not unanswered:
                 break
-            if pause:
-                await self._sleep(pause)
-            again = []
-            away: RetryLater | None = None
-            for index, effect in open_:
-                answers[index] = answer = away or await self._probe(effect)
-                if isinstance(answer, OutcomeUnknown):
-                    again.append((index, effect))
-                elif isinstance(answer, Unsupported):
-                    answers[index] = OutcomeUnknown(str(answer))
-                elif isinstance(answer, RetryLater) and away is None:
-                    away = await self.away()
-            open_ = again
-        return answers
+            if pause_s:
+                await self._sleep(pause_s)
+            retried = []
+            unavailable: RetryLater | None = None
+            for index, effect in unanswered:
+                results[index] = result = unavailable or await self._probe_once(effect)
+                if isinstance(result, OutcomeUnknown):
+                    retried.append((index, effect))
+                elif isinstance(result, Unsupported):
+                    results[index] = OutcomeUnknown(str(result))
+                elif isinstance(result, RetryLater) and unavailable is None:
+                    unavailable = await self.find_unavailable()
+            unanswered = retried
+        return results
 
-    async def away(self) -> RetryLater | None:
-        """Whether the whole system can't be asked, or it was that one question alone: the others
-        must neither wait for one time-out each, nor for a row that always fails.
+    async def find_unavailable(self) -> RetryLater | None:
+        """Why the whole system can't be asked; None where it was one question alone. The others must
+        neither wait for a time-out each, nor for a row that always fails.
         """
         try:
             await self._writer.prepare()
@@ -77,8 +78,8 @@ class EffectProber:
             return RetryLater(str(error))
         return None
 
-    async def _probe(self, effect: Effect) -> Reconciled | Exception | None:
-        self._steps(BEFORE_PROBE)
+    async def _probe_once(self, effect: Effect) -> Reconciled | Exception | None:
+        self._crash_point(BEFORE_PROBE)
         try:
             done = await self._writer.probe(effect)
         except (OutcomeUnknown, RetryLater, Unsupported) as error:
@@ -87,10 +88,10 @@ class EffectProber:
             raise
         except Exception as error:  # noqa: BLE001 - it ends with this question
             return OutcomeUnknown(f"asking for it failed: {describe_error(error)}")
-        self._steps(AFTER_PROBE)
+        self._crash_point(AFTER_PROBE)
         return None if done is None else Reconciled(done)
 
 
-def effects_of(works: Sequence[PendingCommand]) -> list[Effect | None]:
+def effects_of(commands: Sequence[PendingCommand]) -> list[Effect | None]:
     """The effects of these commands, aligned."""
-    return [work.effect for work in works]
+    return [command.effect for command in commands]
