@@ -20,7 +20,7 @@ from typing import Any
 
 import fastavro
 
-from bridge.connector import Batch, Change, Column, Shape, Transaction
+from bridge.connector import Batch, Change, Column, Shape, SourceTransaction
 from bridge.model.avro import change_schema, schema_text
 from bridge.model.specs import EntitySpec
 from bridge.model.types import parse_type
@@ -145,7 +145,7 @@ def frames_of(rows: list[bytes]) -> list[bytes]:
 def main() -> int:
     count = 20_000 if execute.COMPILED else 2_000
     objects = [python_row(number) for number in range(count)]
-    transaction = Transaction("77", 500, 1_700_000_000_000_000)
+    transaction = SourceTransaction("77", 500, 1_700_000_000_000_000)
     measured: list[tuple[str, float]] = []
 
     def executor(wire: Wire) -> tuple[Shape, execute.RowEncoder]:

@@ -21,7 +21,7 @@ CONTROL: Final = "control"
 STATUS: Final = "status"
 HISTORY_MS: Final = 30 * 24 * 3600 * 1000
 
-#: Where a process may be killed and must lose nothing: the names that `steps` is called with.
+#: Where a process may be killed and must lose nothing: the names that `crash_point` is called with.
 CRASH_POINTS: Final = (
     "producer.before",
     "producer.after",
@@ -56,7 +56,7 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CaptureLimits:
     """Bounds of one log transaction and of one chunk; times in seconds.
 
     `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
@@ -83,7 +83,7 @@ class CaptureDependencies:
     """Everything that one source's capture is made of.
 
     `clock` microseconds since 1970 UTC, `monotonic` seconds. `snapshots` false: entities are not
-    snapshot at their first start. `steps` is called at each of `STEPS`; tests end the process
+    snapshot at their first start. `crash_point` is called at each of `STEPS`; tests end the process
     there.
     """
 
@@ -97,9 +97,9 @@ class CaptureDependencies:
     clock: Callable[[], int]
     monotonic: Callable[[], float]
     observer: Observer = ignore
-    limits: Limits = Limits()
+    limits: CaptureLimits = CaptureLimits()
     history_ms: int | None = HISTORY_MS
     max_record_bytes: int = 900_000
     mask_key: bytes | None = None
     snapshots: bool = True
-    steps: Callable[[str], None] = lambda _: None
+    crash_point: Callable[[str], None] = lambda _: None

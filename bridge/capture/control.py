@@ -14,7 +14,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from bridge.capture.checkpoint.record import RESUMED, Job, Progress, abandon, enqueue, resume
+from bridge.capture.checkpoint.record import (
+    RESUMED,
+    CaptureProgress,
+    SnapshotJob,
+    abandon,
+    enqueue,
+    resume,
+)
 from bridge.capture.checkpoint.store import between
 from bridge.capture.contract import CONTROL
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
@@ -27,7 +34,7 @@ Action = Literal["snapshot", "resume", "cancel", "accept_loss"]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ControlRequest:
     """What is asked of a source's capture.
 
     snapshot: of `entity`, or of the rows that `where` names (source columns and values), or with
@@ -56,7 +63,7 @@ def request(
     where: Mapping[str, Any] | None = None,
     reconcile: bool = False,
     max_deletes: str = "",
-) -> Request:
+) -> ControlRequest:
     """A request with an id of its own. Raises Rejected when it contradicts itself."""
     if where and reconcile:
         raise Rejected(
@@ -70,7 +77,9 @@ def request(
         parse_delete_limit(max_deletes)
     except ValueError as error:
         raise Rejected("bad_request", f"--max-deletes: {error}") from None
-    return Request(uuid.uuid4().hex[:12], system, action, entity, where, reconcile, max_deletes)
+    return ControlRequest(
+        uuid.uuid4().hex[:12], system, action, entity, where, reconcile, max_deletes
+    )
 
 
 def topic(bridge: str) -> TopicSpec:
@@ -79,18 +88,20 @@ def topic(bridge: str) -> TopicSpec:
     return TopicSpec(internal_topic(bridge, CONTROL), "delete", 1, retention_ms=week)
 
 
-async def send(log: Log, bridge: str, asked: Request) -> None:
+async def send(log: Log, bridge: str, asked: ControlRequest) -> None:
     """Ask. Returns when the request is durable, not when it is done."""
     spec = topic(bridge)
     await log.create_topics([spec])
     await log.append(spec.name, [Entry(asked.system.encode(), dump(asked))])
 
 
-async def since(log: Log, bridge: str, offset: int) -> tuple[list[tuple[int, Request]], list[str]]:
+async def since(
+    log: Log, bridge: str, offset: int
+) -> tuple[list[tuple[int, ControlRequest]], list[str]]:
     """Every request from `offset` on that is there now, with its offset; and what is to be said of
     records that are none.
     """
-    found: list[tuple[int, Request]] = []
+    found: list[tuple[int, ControlRequest]] = []
     left_out: list[str] = []
     for record in await between(log, partition(bridge), await first_unread(log, bridge, offset)):
         try:
@@ -120,7 +131,7 @@ def partition(bridge: str) -> TopicPartition:
     return TopicPartition(internal_topic(bridge, CONTROL), 0)
 
 
-def dump(asked: Request) -> bytes:
+def dump(asked: ControlRequest) -> bytes:
     """The value of a request's record."""
     fields = asdict(asked)
     if not asked.max_deletes:
@@ -129,10 +140,10 @@ def dump(asked: Request) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def load(value: bytes | None) -> Request:
+def load(value: bytes | None) -> ControlRequest:
     """The request in a record's value. Raises ValueError when it isn't one."""
     try:
-        found = Request(**json.loads(value or b""))
+        found = ControlRequest(**json.loads(value or b""))
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"not a request to capture: {error}") from error
     if found.action not in get_args(Action):
@@ -165,14 +176,16 @@ def _possible(where: object) -> bool:
     )
 
 
-def apply(progress: Progress, asked: Request, entities: Mapping[str, bool], at: int) -> Progress:
+def apply(
+    progress: CaptureProgress, asked: ControlRequest, entities: Mapping[str, bool], at: int
+) -> CaptureProgress:
     """The state after a request. `entities`: each of the system by its bare name, and whether
     snapshots of it are possible. What can't be done is recorded as a result that failed.
     """
     names = [asked.entity] if asked.entity else list(entities)
     progress = replace(progress, at=at)
     for number, name in enumerate(names):
-        job = Job(
+        job = SnapshotJob(
             asked.id if len(names) == 1 else f"{asked.id}-{number}",
             name,
             asked.where,
@@ -206,7 +219,9 @@ def nothing_lost(system: str) -> str:
     )
 
 
-def _refusal(progress: Progress, asked: Request, entities: Mapping[str, bool], name: str) -> str:
+def _refusal(
+    progress: CaptureProgress, asked: ControlRequest, entities: Mapping[str, bool], name: str
+) -> str:
     if name not in entities:
         known = ", ".join(sorted(entities))
         return f"{asked.system}.{name} is not an entity of this system; it has {known}"

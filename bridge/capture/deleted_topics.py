@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from bridge.capture.checkpoint.record import Pause, Progress, pause, was_captured
+from bridge.capture.checkpoint.record import CaptureProgress, EntityPause, pause, was_captured
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError, RetryLater
 
@@ -21,8 +21,12 @@ def deleted_text(topic: str) -> str:
 
 
 def pause_lost(
-    progress: Progress, system: str, topics: Mapping[str, str], existing: Collection[str], at: int
-) -> Progress:
+    progress: CaptureProgress,
+    system: str,
+    topics: Mapping[str, str],
+    existing: Collection[str],
+    at: int,
+) -> CaptureProgress:
     """With the entities paused whose topic was there and is gone; `topics` by bare entity name. Pure."""
     for entity, topic in topics.items():
         captured = was_captured(progress, entity) and entity not in progress.paused
@@ -31,7 +35,7 @@ def pause_lost(
                 f"{deleted_text(topic)}. To have the table read again: bridgectl snapshot "
                 f"{system}.{entity} --resume"
             )
-            progress = pause(progress, entity, Pause(reason, progress.position, at))
+            progress = pause(progress, entity, EntityPause(reason, progress.position, at))
     return progress
 
 

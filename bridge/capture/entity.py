@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.capture.snapshot.windows import Touched
+from bridge.capture.snapshot.windows import KeyChange
 from bridge.connector import DELETE, Change, Shape
 from bridge.log.port import Entry, RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
@@ -187,16 +187,16 @@ def _schemas(entity: Entity) -> tuple[Schema, Schema]:
 
 def touched(
     executor: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
-) -> list[Touched]:
+) -> list[KeyChange]:
     """Which keys these changes touched, and whether the stream told all of their rows.
 
     `entries` are what the executor made of `changes`.
     """
     partial = Counter(_key(executor, change) for change in changes if is_partial(executor, change))
     if not partial:
-        return [Touched(entry[0] or b"", complete=True) for entry in entries]
+        return [KeyChange(entry[0] or b"", complete=True) for entry in entries]
     told = Counter(entry[0] or b"" for entry in entries)
-    return [Touched(key, complete=count > partial[key]) for key, count in told.items()]
+    return [KeyChange(key, complete=count > partial[key]) for key, count in told.items()]
 
 
 def is_partial(executor: RowEncoder, change: Change) -> bool:

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.capture.checkpoint.record import Progress
+from bridge.capture.checkpoint.record import CaptureProgress
 from bridge.log.port import Entry
 from bridge.observe import Notice
 
 
 @dataclass(slots=True)
-class Group:
+class RecordGroup:
     """Records of one log transaction, and what holds once it is committed.
 
     `entries` by topic, in order. `ack`: the source may forget everything up to here (None: no
@@ -25,7 +25,7 @@ class Group:
     the commit.
     """
 
-    progress: Progress
+    progress: CaptureProgress
     ack: bytes | None = None
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     changes: int = 0
@@ -45,7 +45,7 @@ class Group:
         self.changes += changes
         self.entities[entity] = self.entities.get(entity, 0) + changes
 
-    def merge(self, later: Group) -> None:
+    def merge(self, later: RecordGroup) -> None:
         """Everything of a later group, in order."""
         self.progress = later.progress
         self.ack = later.ack if later.ack is not None else self.ack
@@ -66,7 +66,7 @@ class Outbox:
     def __init__(self, changes: int, size: int) -> None:
         self._changes = changes
         self._size = size
-        self._waiting: Group | None = None
+        self._waiting: RecordGroup | None = None
         self._put = 0
         self._taken = 0
         self._written = 0
@@ -77,7 +77,7 @@ class Outbox:
         """How many changes the waiting group still takes."""
         return self._changes - (self._waiting.changes if self._waiting else 0)
 
-    async def put(self, group: Group) -> None:
+    async def put(self, group: RecordGroup) -> None:
         """Hand over a group: joined to the waiting one where both fit, else after it was taken."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._fits(group))
@@ -88,7 +88,7 @@ class Outbox:
             self._put += 1
             self._moved.notify_all()
 
-    async def take(self) -> Group:
+    async def take(self) -> RecordGroup:
         """The waiting group, as soon as there is one. Call `done` when it is written."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._waiting is not None)
@@ -98,7 +98,7 @@ class Outbox:
             self._moved.notify_all()
             return group
 
-    async def join(self, group: Group) -> None:
+    async def join(self, group: RecordGroup) -> None:
         """Add what waits by now to the group that was taken last, as far as it fits."""
         async with self._moved:
             waiting = self._waiting
@@ -125,8 +125,8 @@ class Outbox:
         """Everything that was put is in the log."""
         return self._written == self._put
 
-    def _fits(self, group: Group) -> bool:
+    def _fits(self, group: RecordGroup) -> bool:
         return self._waiting is None or self._both_fit(self._waiting, group)
 
-    def _both_fit(self, one: Group, other: Group) -> bool:
+    def _both_fit(self, one: RecordGroup, other: RecordGroup) -> bool:
         return one.changes + other.changes <= self._changes and one.size + other.size <= self._size

@@ -17,7 +17,7 @@ from tenacity.wait import wait_base
 
 from bridge.capture import control
 from bridge.capture.checkpoint import store
-from bridge.capture.checkpoint.record import ACCEPTED, Job, Progress, enqueue
+from bridge.capture.checkpoint.record import ACCEPTED, CaptureProgress, SnapshotJob, enqueue
 from bridge.capture.checkpoint.successor import successor
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.deleted_topics import check_positions, pause_lost
@@ -53,26 +53,26 @@ class Capture:
     the log holds each change once.
     """
 
-    def __init__(self, wires: CaptureDependencies, instance: str) -> None:
-        self._wires = wires
+    def __init__(self, deps: CaptureDependencies, instance: str) -> None:
+        self._deps = deps
         self._instance = instance
-        self._source = wires.system.name
+        self._source = deps.system.name
         self._producer: Producer | None = None
         self._sessions = 0
         self._owned = False
         self._entities: dict[str, CapturedEntity] = {}
         #: Why entities could not be made when the session began.
         self._lacking: dict[str, str] = {}
-        self._pulse = CaptureStats(self._source, instance, wires.clock())
+        self._stats = CaptureStats(self._source, instance, deps.clock())
 
     @property
-    def pulse(self) -> CaptureStats:
+    def stats(self) -> CaptureStats:
         """How it fares, as it goes."""
-        return self._pulse
+        return self._stats
 
     async def run(self) -> None:
         """Capture. See the class for how it ends."""
-        limits = self._wires.limits
+        limits = self._deps.limits
         try:
             while True:
                 async for attempt in AsyncRetrying(
@@ -103,19 +103,19 @@ class Capture:
         """One session. Returns, rather than raises, when it wrote changes or lasted long before it
         broke: so the next one is tried soon.
         """
-        if self._pulse.state == "retrying":
+        if self._stats.state == "retrying":
             # What it waits for stays its state until this try has come out, which may take long.
-            self._wires.observer(SourceState(self._source, "starting"))
+            self._deps.observer(SourceState(self._source, "starting"))
         else:
             self._tell("starting")
         existing = await self._existing_topics()
         await self._prepare()
         producer = await self._own()
         progress = await self._progress()
-        at = self._wires.clock()
+        at = self._deps.clock()
         progress = pause_lost(progress, self._source, self._change_topics, existing, at)
         session = self._session(producer, progress)
-        monotonic, limits = self._wires.monotonic, self._wires.limits
+        monotonic, limits = self._deps.monotonic, self._deps.limits
         begun = monotonic()
         try:
             await session.run()
@@ -129,7 +129,7 @@ class Capture:
             await self._let_go()
             self._tell("retrying", f"{error}: looking for its name")
             await self._report()
-            taken_by = await successor(self._wires, self._instance)
+            taken_by = await successor(self._deps, self._instance)
             if taken_by:
                 raise Fenced(
                     f"capture of {self._source!r}: instance {taken_by} took over from this one "
@@ -144,19 +144,19 @@ class Capture:
             if session.broken:
                 await self._let_go()
 
-    def _session(self, producer: Producer, progress: Progress) -> CaptureSession:
+    def _session(self, producer: Producer, progress: CaptureProgress) -> CaptureSession:
         self._sessions += 1
         name = f"{self._instance}.{self._sessions}"
         return CaptureSession(
             name,
-            self._wires,
+            self._deps,
             producer,
             progress,
             self._entities,
-            self._pulse,
+            self._stats,
             self._tell,
             lacking=self._lacking,
-            topics=[spec.name for spec in topics(self._wires)],
+            topics=[spec.name for spec in topics(self._deps)],
         )
 
     # -- beginning ---------------------------------------------------------------------------
@@ -164,20 +164,20 @@ class Capture:
     @property
     def _change_topics(self) -> dict[str, str]:
         """The topic of each entity."""
-        wires = self._wires
+        deps = self._deps
         return {
-            spec.name: change_topic(wires.bridge, spec.system, spec.name) for spec in wires.entities
+            spec.name: change_topic(deps.bridge, spec.system, spec.name) for spec in deps.entities
         }
 
     async def _existing_topics(self) -> Collection[str]:
         """The topics that are there before any is made. Where some were deleted since this capture
         began they are made again, all with the settings that they should have.
         """
-        wires = self._wires
-        existing = await wires.log.topics()
+        deps = self._deps
+        existing = await deps.log.topics()
         if self._entities:
-            check_positions([store.topic(wires.bridge).name], existing)
-            if any(spec.name not in existing for spec in topics(wires)):
+            check_positions([store.topic(deps.bridge).name], existing)
+            if any(spec.name not in existing for spec in topics(deps)):
                 self._entities = {}
         return existing
 
@@ -190,18 +190,16 @@ class Capture:
             await self._describe(lacking)
 
     async def _declare(self) -> None:
-        wires = self._wires
-        await wires.log.create_topics(topics(wires))
-        await wires.dead.open()
-        there = await wires.log.topics()
+        deps = self._deps
+        await deps.log.create_topics(topics(deps))
+        await deps.dead.open()
+        there = await deps.log.topics()
         entities: dict[str, CapturedEntity] = {}
-        for spec in wires.entities:
-            name = change_topic(wires.bridge, spec.system, spec.name)
-            limit = min(wires.max_record_bytes, wires.log.max_record_bytes)
-            target = EventTarget(
-                wires.bridge, there[name].partitions, limit, wires.mask_key or None
-            )
-            entities[spec.name] = CapturedEntity(spec, target, wires.registry)
+        for spec in deps.entities:
+            name = change_topic(deps.bridge, spec.system, spec.name)
+            limit = min(deps.max_record_bytes, deps.log.max_record_bytes)
+            target = EventTarget(deps.bridge, there[name].partitions, limit, deps.mask_key or None)
+            entities[spec.name] = CapturedEntity(spec, target, deps.registry)
         for entity in entities.values():
             await entity.open()
         self._entities = entities
@@ -210,9 +208,9 @@ class Capture:
         """Entities of which there is no event yet, from their tables. One that can't be made is
         told as in trouble; the others go on, where there is one.
         """
-        wires = self._wires
-        system = replace(wires.system, tables=table_uses(wires.system, tables))
-        shapes, why = await describe_tables(wires.connector, system)
+        deps = self._deps
+        system = replace(deps.system, tables=table_uses(deps.system, tables))
+        shapes, why = await describe_tables(deps.connector, system)
         troubles: dict[str, str] = {}
         for name, entity in self._entities.items():
             table = entity.spec.table
@@ -232,33 +230,33 @@ class Capture:
     async def _own(self) -> Producer:
         """Fence every other instance, unless one of them has fenced us."""
         if self._producer is None:
-            steps, wires = self._wires.steps, self._wires
+            crash_point, deps = self._deps.crash_point, self._deps
             if self._owned:
-                found = await store.progress_of(wires.log, wires.bridge, self._source)
+                found = await store.progress_of(deps.log, deps.bridge, self._source)
                 if found is not None and found.owner != self._instance:
                     raise Fenced(
                         f"capture of {self._source!r}: instance {found.owner} took over while this "
-                        f"one ({self._instance}) was cut off from {wires.log.name}"
+                        f"one ({self._instance}) was cut off from {deps.log.name}"
                     )
-            steps("producer.before")
-            owner = OWNER.format(bridge=wires.bridge, system=self._source)
-            self._producer = await wires.log.producer(owner)
+            crash_point("producer.before")
+            owner = OWNER.format(bridge=deps.bridge, system=self._source)
+            self._producer = await deps.log.producer(owner)
             self._owned = True
-            steps("producer.after")
+            crash_point("producer.after")
         return self._producer
 
-    async def _progress(self) -> Progress:
+    async def _progress(self) -> CaptureProgress:
         """What the log says, read after the fence: nobody can add to it any more."""
-        wires = self._wires
-        found = await store.progress_of(wires.log, wires.bridge, self._source)
+        deps = self._deps
+        found = await store.progress_of(deps.log, deps.bridge, self._source)
         if found is not None:
-            self._pulse.resumed(found.at, wires.clock())
-        return replace(found or Progress(), owner=self._instance)
+            self._stats.resumed(found.at, deps.clock())
+        return replace(found or CaptureProgress(), owner=self._instance)
 
-    async def _accepted(self, progress: Progress) -> Progress | None:
+    async def _accepted(self, progress: CaptureProgress) -> CaptureProgress | None:
         """Where to begin anew, when somebody accepted the loss of what lies between."""
-        wires = self._wires
-        requests, left_out = await control.since(wires.log, wires.bridge, progress.control)
+        deps = self._deps
+        requests, left_out = await control.since(deps.log, deps.bridge, progress.control)
         for why in left_out:
             self._tell("starting", why)
         for offset, asked in requests:
@@ -271,7 +269,7 @@ class Capture:
                     paused={},
                 )
                 for name in self._entities:
-                    job = Job(
+                    job = SnapshotJob(
                         f"{ACCEPTED}{asked.id}-{name}",
                         name,
                         reconcile=True,
@@ -289,9 +287,9 @@ class Capture:
             await producer.close()
 
     def _tell(self, state: str, reason: str = "") -> None:
-        self._pulse.state, self._pulse.reason = state, reason
-        self._pulse.reported_at = 0
-        self._wires.observer(SourceState(self._source, state, reason))
+        self._stats.state, self._stats.reason = state, reason
+        self._stats.reported_at = 0
+        self._deps.observer(SourceState(self._source, state, reason))
 
     def _ways_out(self, lost: str) -> str:
         """What a source says of lost history, with the way out that all have. Most name it."""
@@ -316,19 +314,19 @@ class Capture:
 
     async def _report(self) -> None:
         """Write a status record of its own, because no transaction will carry it."""
-        wires = self._wires
-        now = wires.clock()
-        status = self._pulse.last(now)
-        wires.observer(WorkReported(tuple(status.work(self._entities))))
+        deps = self._deps
+        now = deps.clock()
+        status = self._stats.last(now)
+        deps.observer(WorkReported(tuple(status.work(self._entities))))
         try:
-            await wires.log.append(
-                status_record.topic(wires.bridge).name,
+            await deps.log.append(
+                status_record.topic(deps.bridge).name,
                 [Entry(self._source.encode(), status_record.dump(status))],
             )
         except BridgeError as error:
             # The log itself is away: then its status can't be read there either, and the age of
             # the last report tells. The observer has been told already.
-            self._pulse.reason = f"{self._pulse.reason} (not reported: {error})"
+            self._stats.reason = f"{self._stats.reason} (not reported: {error})"
 
 
 def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
@@ -342,20 +340,20 @@ def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
     return seconds
 
 
-def topics(wires: CaptureDependencies) -> list[TopicSpec]:
+def topics(deps: CaptureDependencies) -> list[TopicSpec]:
     """Every topic that capture writes or reads, as it should be."""
     changes = [
         TopicSpec(
-            change_topic(wires.bridge, spec.system, spec.name),
+            change_topic(deps.bridge, spec.system, spec.name),
             "compact",
-            history_ms=wires.history_ms,
+            history_ms=deps.history_ms,
         )
-        for spec in wires.entities
+        for spec in deps.entities
     ]
     return [
         *changes,
-        TopicSpec(system_topic(wires.bridge, "dead")),
-        store.topic(wires.bridge),
-        status_record.topic(wires.bridge),
-        control.topic(wires.bridge),
+        TopicSpec(system_topic(deps.bridge, "dead")),
+        store.topic(deps.bridge),
+        status_record.topic(deps.bridge),
+        control.topic(deps.bridge),
     ]

@@ -14,20 +14,20 @@ from bridge.capture.checkpoint.record import (
     FIRST,
     LEFT_OUT,
     WAS_LEFT_OUT,
-    Job,
-    Progress,
+    CaptureProgress,
+    SnapshotJob,
     enqueue,
     leave_out,
 )
 from bridge.capture.contract import CaptureDependencies
-from bridge.capture.control import Request
+from bridge.capture.control import ControlRequest
 from bridge.capture.deleted_topics import watch_topics
 from bridge.capture.entity import CapturedEntity
-from bridge.capture.outbox import Group, Outbox
+from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.capture.report import status_record
 from bridge.capture.report.status_record import CaptureStats
 from bridge.capture.snapshot.chunks import ChunkReader
-from bridge.capture.snapshot.jobs import SnapshotJobs
+from bridge.capture.snapshot.jobs import SnapshotRunner
 from bridge.capture.state import CaptureState
 from bridge.capture.stream import ChangeStream
 from bridge.connector import Source
@@ -59,11 +59,11 @@ class CaptureSession:
     """
 
     name: str
-    wires: CaptureDependencies
+    deps: CaptureDependencies
     producer: Producer
-    progress: Progress
+    progress: CaptureProgress
     entities: dict[str, CapturedEntity]
-    pulse: CaptureStats
+    stats: CaptureStats
     tell: Callable[[str], None]
     lacking: Mapping[str, str] = field(default_factory=dict)
     topics: Collection[str] = ()
@@ -72,7 +72,7 @@ class CaptureSession:
 
     async def run(self) -> None:
         """Open the source and go on until something breaks, or for ever."""
-        source = await self.wires.connector.source(self.wires.system)
+        source = await self.deps.connector.source(self.deps.system)
         try:
             await self._open(source)
             await self._go(source)
@@ -80,40 +80,40 @@ class CaptureSession:
             await source.close()
 
     async def _open(self, source: Source) -> None:
-        steps = self.wires.steps
+        crash_point = self.deps.crash_point
         first = self.progress.checkpoint is None
         if not first:
             # Says who owns the source now, and finds out whether we still do.
-            await self._write(Group(self.progress))
-        steps("open.before")
+            await self._write(RecordGroup(self.progress))
+        crash_point("open.before")
         begin = await source.open(self.progress.checkpoint)
-        steps("open.after")
+        crash_point("open.after")
         if first:
-            steps("first.before")
-            self.progress = replace(self.progress, checkpoint=begin, at=self.wires.clock())
-            await self._write(Group(self.progress))
-            steps("first.after")
+            crash_point("first.before")
+            self.progress = replace(self.progress, checkpoint=begin, at=self.deps.clock())
+            await self._write(RecordGroup(self.progress))
+            crash_point("first.after")
 
     async def _go(self, source: Source) -> None:
-        limits = self.wires.limits
-        state = CaptureState(self.wires, self.progress, self.entities)
+        limits = self.deps.limits
+        state = CaptureState(self.deps, self.progress, self.entities)
         outbox = Outbox(limits.changes, limits.size)
-        snapshots = ChunkReader(self.wires, source, self.name)
-        jobs = SnapshotJobs(state, snapshots, outbox)
-        requests: list[tuple[int, Request | None]] = []
+        snapshots = ChunkReader(self.deps, source, self.name)
+        jobs = SnapshotRunner(state, snapshots, outbox)
+        requests: list[tuple[int, ControlRequest | None]] = []
         self._initial(state)
         # Those that are paused since an earlier run: whoever watches this one was told of none.
         for name, why in self.progress.paused.items():
-            if name not in self.pulse.paused:
-                self.wires.observer(EntityPaused(self._qualified(name), why.reason))
-        self.pulse.paused = frozenset(self.progress.paused)
+            if name not in self.stats.paused:
+                self.deps.observer(EntityPaused(self._qualified(name), why.reason))
+        self.stats.paused = frozenset(self.progress.paused)
         self.tell("streaming")
         try:
             await first_to_raise(
                 self._read(source, state, jobs, outbox, requests),
                 self._commit(source, outbox),
                 self._listen(requests),
-                watch_topics(self.wires.log, self.topics, limits.topics),
+                watch_topics(self.deps.log, self.topics, limits.topics),
             )
         finally:
             await jobs.close()
@@ -126,7 +126,7 @@ class CaptureSession:
         progress = leave_out(state.progress, self.entities)
         if progress is not state.progress:
             state.become(progress)
-        if not (self.wires.snapshots and self.wires.connector.capabilities().snapshot):
+        if not (self.deps.snapshots and self.deps.connector.capabilities().snapshot):
             return
         asked = {
             job.entity for job in state.progress.jobs if job.where is None and not job.deletes_only
@@ -135,7 +135,7 @@ class CaptureSession:
             taken = state.progress.taken.get(name)
             if taken or name in state.progress.paused or name in asked:
                 continue
-            job = Job(f"{FIRST}{name}", name)
+            job = SnapshotJob(f"{FIRST}{name}", name)
             if taken == LEFT_OUT:
                 job = replace(job, reconcile=True, reason=WAS_LEFT_OUT)
             state.become(enqueue(state.progress, job))
@@ -146,37 +146,37 @@ class CaptureSession:
         self,
         source: Source,
         state: CaptureState,
-        jobs: SnapshotJobs,
+        jobs: SnapshotRunner,
         outbox: Outbox,
-        requests: list[tuple[int, Request | None]],
+        requests: list[tuple[int, ControlRequest | None]],
     ) -> None:
-        limits = self.wires.limits
+        limits = self.deps.limits
         stream = ChangeStream(state, jobs)
-        written = self.wires.monotonic()
+        written = self.deps.monotonic()
         while True:
             self._take(requests, state)
             await jobs.step()
             self._waits(jobs.waiting)
-            self.pulse.refused = jobs.refused
+            self.stats.refused = jobs.refused
             timeout = NEARBY if jobs.soon else limits.wait
             batch = await source.read(limits.read, timeout)
-            self.pulse.lag_bytes, self.pulse.silent = batch.lag_bytes, batch.silent
+            self.stats.lag_bytes, self.stats.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)
             self._troubled(batch.troubles, state)
             self._remarked(batch.remarks, state)
-            now = self.wires.monotonic()
+            now = self.deps.monotonic()
             # A burst's last transactions came too soon after a report to have one of their own.
-            quiet = limits.status if self.pulse.owes and outbox.empty else limits.keep_alive
+            quiet = limits.status if self.stats.owes and outbox.empty else limits.keep_alive
             if group.entries or state.changed or now - written >= quiet:
                 state.changed = False
                 written = now
                 await outbox.put(group)
             elif outbox.empty:
-                self.pulse.idle(self.wires.clock())
+                self.stats.idle(self.deps.clock())
 
     def _troubled(self, tables: Mapping[str, str], state: CaptureState) -> None:
         """Tell which entities can't be captured for now, and which can be again."""
-        if not (tables or self.lacking or state.unfit or self.pulse.troubles):
+        if not (tables or self.lacking or state.unfit or self.stats.troubles):
             return
         said = {
             entity.spec.name: why
@@ -190,77 +190,75 @@ class CaptureSession:
             if name not in said and self.entities[name].type is None
         }
         found = {**self.lacking, **state.unfit, **said}
-        before = self.pulse.troubles
-        self.pulse.become_troubled(found, self.wires.clock())
+        before = self.stats.troubles
+        self.stats.become_troubled(found, self.deps.clock())
         if found == before:
             return
         for name in {**before, **found}:
             if found.get(name) != before.get(name):
                 what = "unavailable" if name in found else "captured"
                 qualified = self.entities[name].spec.qualified
-                self.wires.observer(EntityState(qualified, what, found.get(name, "")))
-        self.pulse.reported_at = 0
+                self.deps.observer(EntityState(qualified, what, found.get(name, "")))
+        self.stats.reported_at = 0
         state.changed = True
 
     def _remarked(self, tables: Mapping[str, str], state: CaptureState) -> None:
         """Tell which entities are captured in a worse way than they could be."""
-        if not (tables or self.pulse.remarks):
+        if not (tables or self.stats.remarks):
             return
         remarks = {
             entity.spec.name: why
             for table, why in tables.items()
             for entity in state.by_table.get(table, ())
         }
-        before, self.pulse.remarks = self.pulse.remarks, remarks
+        before, self.stats.remarks = self.stats.remarks, remarks
         if before.keys() == remarks.keys():
             return  # only its words are others, such as a number
         for name in before.keys() ^ remarks.keys():
             qualified = self.entities[name].spec.qualified
             reason = remarks.get(name) or "it is captured as well as it can be again"
-            self.wires.observer(CaptureRemark(qualified, reason))
-        self.pulse.reported_at = 0
+            self.deps.observer(CaptureRemark(qualified, reason))
+        self.stats.reported_at = 0
         state.changed = True
 
-    def _resumed(self, progress: Progress) -> None:
+    def _resumed(self, progress: CaptureProgress) -> None:
         """Tell which entities are paused no longer."""
-        for name in sorted(self.pulse.paused.difference(progress.paused)):
-            self.wires.observer(EntityState(self._qualified(name), "captured"))
-        self.pulse.paused = frozenset(progress.paused)
+        for name in sorted(self.stats.paused.difference(progress.paused)):
+            self.deps.observer(EntityState(self._qualified(name), "captured"))
+        self.stats.paused = frozenset(progress.paused)
 
     def _qualified(self, name: str) -> str:
-        return f"{self.wires.system.name}.{name}"
+        return f"{self.deps.system.name}.{name}"
 
     def _waits(self, why: Mapping[str, str]) -> None:
         """Changes are streamed, and snapshots wait for something."""
-        told = self.pulse.waiting.values()
+        told = self.stats.waiting.values()
         for one in dict.fromkeys(why.values()):
             if one not in told:
                 reason = f"snapshots wait: {one}"
-                self.wires.observer(SourceState(self.wires.system.name, self.pulse.state, reason))
-        self.pulse.waiting = why
+                self.deps.observer(SourceState(self.deps.system.name, self.stats.state, reason))
+        self.stats.waiting = why
 
-    def _take(self, requests: list[tuple[int, Request | None]], state: CaptureState) -> None:
+    def _take(self, requests: list[tuple[int, ControlRequest | None]], state: CaptureState) -> None:
         """Apply what was asked for meanwhile."""
-        snapshot = self.wires.connector.capabilities().snapshot
+        snapshot = self.deps.connector.capabilities().snapshot
         for offset, asked in requests:
             progress = replace(state.progress, control=offset + 1)
             if asked is not None:
                 if asked.action == "accept_loss":
-                    reason = control.nothing_lost(self.wires.system.name)
-                    self.wires.observer(
-                        SourceState(self.wires.system.name, self.pulse.state, reason)
-                    )
+                    reason = control.nothing_lost(self.deps.system.name)
+                    self.deps.observer(SourceState(self.deps.system.name, self.stats.state, reason))
                 known = dict.fromkeys(self.entities, snapshot)
-                progress = control.apply(progress, asked, known, self.wires.clock())
+                progress = control.apply(progress, asked, known, self.deps.clock())
             state.become(progress)
         requests.clear()
 
-    async def _listen(self, requests: list[tuple[int, Request | None]]) -> None:
+    async def _listen(self, requests: list[tuple[int, ControlRequest | None]]) -> None:
         """Read the control topic along."""
-        place = control.partition(self.wires.bridge)
-        wires = self.wires
-        begin = await control.first_unread(wires.log, wires.bridge, self.progress.control)
-        reader = await wires.log.reader({place: begin})
+        place = control.partition(self.deps.bridge)
+        deps = self.deps
+        begin = await control.first_unread(deps.log, deps.bridge, self.progress.control)
+        reader = await deps.log.reader({place: begin})
         try:
             while True:
                 requests.extend(
@@ -270,31 +268,31 @@ class CaptureSession:
         finally:
             await reader.close()
 
-    def _asked(self, offset: int, value: bytes | None) -> Request | None:
+    def _asked(self, offset: int, value: bytes | None) -> ControlRequest | None:
         """The request in a record, when it is one and is meant for this source."""
         try:
             asked = control.load(value)
         except ValueError as error:
-            self.pulse.reason = control.left_out_text(offset, error)
+            self.stats.reason = control.left_out_text(offset, error)
             return None
-        return asked if asked.system == self.wires.system.name else None
+        return asked if asked.system == self.deps.system.name else None
 
     # -- writing -----------------------------------------------------------------------------
 
     async def _commit(self, source: Source, outbox: Outbox) -> None:
-        steps = self.wires.steps
+        crash_point = self.deps.crash_point
         while True:
             group = await outbox.take()
-            started = self.wires.monotonic()
+            started = self.deps.monotonic()
             await self._write(group, outbox)
             await outbox.done()
-            self._told(group, self.wires.monotonic() - started)
+            self._told(group, self.deps.monotonic() - started)
             if group.ack is not None:
-                steps("ack.before")
+                crash_point("ack.before")
                 await source.ack(group.ack)
-                steps("ack.after")
+                crash_point("ack.after")
 
-    async def _write(self, group: Group, outbox: Outbox | None = None) -> None:
+    async def _write(self, group: RecordGroup, outbox: Outbox | None = None) -> None:
         """One log transaction: the group's records and the progress that they bring about."""
         try:
             await self._transaction(group, outbox)
@@ -302,35 +300,35 @@ class CaptureSession:
             # Whether it was committed may be open; opening the producer anew settles it.
             self.broken = True
             raise
-        self.wires.steps("commit.after")
-        self.progress = self.pulse.progress = group.progress
+        self.deps.crash_point("commit.after")
+        self.progress = self.stats.progress = group.progress
 
-    async def _transaction(self, group: Group, outbox: Outbox | None) -> None:
-        wires, source = self.wires, self.wires.system.name.encode()
+    async def _transaction(self, group: RecordGroup, outbox: Outbox | None) -> None:
+        deps, source = self.deps, self.deps.system.name.encode()
         async with self.producer.transaction() as transaction:
             if outbox is not None and group.changes <= FEW:
-                mark = {store.topic(wires.bridge).name: [Entry(source, None)]}
+                mark = {store.topic(deps.bridge).name: [Entry(source, None)]}
                 await transaction.ready({**group.entries, **mark})
                 await outbox.join(group)
-            wires.steps("append.before")
+            deps.crash_point("append.before")
             for topic, entries in group.entries.items():
                 await transaction.append(topic, entries)
             await transaction.append(
-                store.topic(wires.bridge).name, [Entry(source, dump(group.progress))]
+                store.topic(deps.bridge).name, [Entry(source, dump(group.progress))]
             )
-            now = wires.clock()
-            if self.pulse.due(now, wires.limits.status):
-                told = self.pulse.status(group.progress, now, group.changes, group.dead)
-                wires.observer(WorkReported(tuple(told.work(self.entities))))
+            now = deps.clock()
+            if self.stats.due(now, deps.limits.status):
+                told = self.stats.status(group.progress, now, group.changes, group.dead)
+                deps.observer(WorkReported(tuple(told.work(self.entities))))
                 report = status_record.dump(told)
                 await transaction.append(
-                    status_record.topic(wires.bridge).name, [Entry(source, report)]
+                    status_record.topic(deps.bridge).name, [Entry(source, report)]
                 )
-            wires.steps("append.after")
+            deps.crash_point("append.after")
 
-    def _told(self, group: Group, seconds: float) -> None:
-        behind = self.pulse.committed(self.wires.clock(), group.changes, group.dead, group.newest)
-        observer = self.wires.observer
+    def _told(self, group: RecordGroup, seconds: float) -> None:
+        behind = self.stats.committed(self.deps.clock(), group.changes, group.dead, group.newest)
+        observer = self.deps.observer
         self._resumed(group.progress)
         for notice in group.notices:
             observer(notice)
@@ -338,7 +336,7 @@ class CaptureSession:
             self.wrote_changes = True
             observer(
                 Captured(
-                    self.wires.system.name,
+                    self.deps.system.name,
                     group.changes,
                     group.dead,
                     seconds,

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.capture.checkpoint.record import Pause, Progress, pause
+from bridge.capture.checkpoint.record import CaptureProgress, EntityPause, pause
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
-from bridge.capture.outbox import Group
+from bridge.capture.outbox import RecordGroup
 from bridge.connector import Shape
 from bridge.model.errors import ConfigurationError
 from bridge.model.system_records import DeadLetter
@@ -29,8 +29,8 @@ class CaptureState:
     changes that are left out meanwhile. Used by one task.
     """
 
-    wires: CaptureDependencies
-    progress: Progress
+    deps: CaptureDependencies
+    progress: CaptureProgress
     entities: dict[str, CapturedEntity]
     changed: bool = False
     by_table: dict[str, list[CapturedEntity]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class CaptureState:
         for entity in self.entities.values():
             self.by_table.setdefault(entity.spec.table, []).append(entity)
 
-    def become(self, progress: Progress) -> None:
+    def become(self, progress: CaptureProgress) -> None:
         """Go on from `progress`, which must be written soon."""
         self.progress = progress
         self.changed = True
@@ -51,7 +51,7 @@ class CaptureState:
             self.progress = replace(self.progress, position=position)
 
     async def executor(
-        self, entity: CapturedEntity, shape: Shape, group: Group
+        self, entity: CapturedEntity, shape: Shape, group: RecordGroup
     ) -> RowEncoder | None:
         """The executor for rows of a shape; None when the entity is paused, by now or before, or
         unfit.
@@ -80,7 +80,7 @@ class CaptureState:
             for job in self.progress.jobs
         )
 
-    def pause(self, entity: CapturedEntity, reason: str, group: Group) -> None:
+    def pause(self, entity: CapturedEntity, reason: str, group: RecordGroup) -> None:
         """Pause one entity by itself; the reason goes on to say how it is resumed."""
         group.notices.append(self.paused(entity, reason))
 
@@ -89,7 +89,7 @@ class CaptureState:
         reason = (
             f"{reason}. Once that is mended: bridgectl snapshot {entity.spec.qualified} --resume"
         )
-        why = Pause(reason, self.progress.position, self.wires.clock())
+        why = EntityPause(reason, self.progress.position, self.deps.clock())
         self.become(pause(self.progress, entity.spec.name, why))
         return EntityPaused(entity.spec.qualified, reason)
 
@@ -98,13 +98,13 @@ class CaptureState:
         entity: CapturedEntity,
         executor: RowEncoder,
         failures: Iterable[FailedRow],
-        group: Group,
+        group: RecordGroup,
     ) -> None:
         """Dead letters for what became no event."""
-        dead = self.wires.dead
-        at = _EPOCH + timedelta(microseconds=self.wires.clock())
+        dead = self.deps.dead
+        at = _EPOCH + timedelta(microseconds=self.deps.clock())
         source = entity.spec.qualified
-        room = min(self.wires.max_record_bytes, self.wires.log.max_record_bytes)
+        room = min(self.deps.max_record_bytes, self.deps.log.max_record_bytes)
         for failure in failures:
             reason = failure_reason(failure)
             letter = DeadLetter(

@@ -12,11 +12,11 @@ from operator import itemgetter
 
 from bridge.capture.checkpoint.record import skip
 from bridge.capture.entity import CapturedEntity, keys_of, touched
-from bridge.capture.outbox import Group
+from bridge.capture.outbox import RecordGroup
 from bridge.capture.report.confirmations import confirmations
-from bridge.capture.snapshot.jobs import SnapshotJobs
+from bridge.capture.snapshot.jobs import SnapshotRunner
 from bridge.capture.state import CaptureState
-from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
+from bridge.connector import Batch, Change, Shape, SourceTransaction, Truncate, Watermark
 from bridge.log.port import Entry
 from bridge.model.position import MAX_NUMBER, format_position
 
@@ -24,14 +24,14 @@ from bridge.model.position import MAX_NUMBER, format_position
 class ChangeStream:
     """The changes of one connection. Used by one task."""
 
-    def __init__(self, state: CaptureState, jobs: SnapshotJobs) -> None:
+    def __init__(self, state: CaptureState, jobs: SnapshotRunner) -> None:
         self._state = state
         self._jobs = jobs
 
-    async def group(self, batch: Batch) -> Group:
+    async def group(self, batch: Batch) -> RecordGroup:
         """The records of a batch, with the progress that holds once they are in the log."""
         state = self._state
-        group = Group(state.progress)
+        group = RecordGroup(state.progress)
         # A TRUNCATE is taken to stand before a watermark at the same place: that drops a chunk
         # which was perhaps read before it, and at worst reads it again.
         cuts: list[Truncate | Watermark] = [*batch.truncates, *batch.watermarks]
@@ -47,19 +47,17 @@ class ChangeStream:
             else:
                 self._jobs.comparisons.truncated(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
-        self._jobs.looked(batch.looks)
+        self._jobs.looked(batch.polls)
         for stale in batch.stale:
             self._jobs.comparisons.stale(stale, group)
         if batch.commit:
             state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
-        state.progress = replace(
-            state.progress, checkpoint=batch.checkpoint, at=state.wires.clock()
-        )
+        state.progress = replace(state.progress, checkpoint=batch.checkpoint, at=state.deps.clock())
         group.progress = state.progress
         group.ack = batch.checkpoint
         return group
 
-    async def _changes(self, changes: Sequence[Change], group: Group) -> None:
+    async def _changes(self, changes: Sequence[Change], group: RecordGroup) -> None:
         """Changes without a watermark between them; in order for each table."""
         if not changes:
             return
@@ -74,7 +72,7 @@ class ChangeStream:
         group.newest = last[6][2] or group.newest
 
     async def _bucket(
-        self, entity: CapturedEntity, shape: Shape, changes: Sequence[Change], group: Group
+        self, entity: CapturedEntity, shape: Shape, changes: Sequence[Change], group: RecordGroup
     ) -> None:
         state, name = self._state, entity.spec.name
         executor = await state.executor(entity, shape, group)
@@ -85,7 +83,7 @@ class ChangeStream:
                 state.progress = skip(state.progress, name, len(changes))
             return
         entries: list[Entry] = []
-        failures = executor.changes(changes, state.progress.epoch, state.wires.clock(), entries)
+        failures = executor.changes(changes, state.progress.epoch, state.deps.clock(), entries)
         if failures:
             state.set_aside(entity, executor, failures, group)
         group.add(entity.topic, entries)
@@ -102,7 +100,7 @@ class ChangeStream:
             name, _, at, visibility = change[6]
             numbered.append(
                 change._replace(
-                    index=0, transaction=Transaction(name, self._counted(), at, visibility)
+                    index=0, transaction=SourceTransaction(name, self._counted(), at, visibility)
                 )
             )
         return numbered

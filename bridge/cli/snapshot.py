@@ -16,7 +16,7 @@ from bridge.cli.shown.rows import print_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.capture.checkpoint.record import Job, Result
+    from bridge.capture.checkpoint.record import SnapshotJob, SnapshotResult
     from bridge.wiring import Bridge
 
 #: How long one look at the checkpoint records waits; they wake it up.
@@ -214,7 +214,7 @@ async def _follow(
         await reader.close()
 
 
-def far(jobs: Sequence[Job], done: Sequence[Result]) -> tuple[int, int | None]:
+def far(jobs: Sequence[SnapshotJob], done: Sequence[SnapshotResult]) -> tuple[int, int | None]:
     """Rows read, and about how many there are (None: not known yet). Pure."""
     ended = sum(item.rows for item in done)
     total = ended + sum(max(job.total, job.rows) for job in jobs)
@@ -247,7 +247,7 @@ async def _end(bridge: Bridge) -> int:
     return (await bridge.log.end_offsets([place]))[place]
 
 
-def _report(system: str, done: Sequence[Result], *, as_json: bool) -> int:
+def _report(system: str, done: Sequence[SnapshotResult], *, as_json: bool) -> int:
     for item in done:
         if as_json:
             print_json({"system": system, **dataclasses.asdict(item)})

@@ -22,7 +22,7 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import redact_messages
 
 if TYPE_CHECKING:
-    from bridge.capture.report.status_record import Status
+    from bridge.capture.report.status_record import SourceStatus
     from bridge.model.work_progress import Stall
     from bridge.wiring import Bridge
 
@@ -180,7 +180,7 @@ async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
     return rows, len(stalls)
 
 
-def system_row(bridge: Bridge, name: str, status: Status | None, now: int) -> dict[str, Any]:
+def system_row(bridge: Bridge, name: str, status: SourceStatus | None, now: int) -> dict[str, Any]:
     """A system with its connector and what its capture reported last; `now` in microseconds."""
     from bridge.cli.shown.capable import words
     from bridge.wiring import load_connector
@@ -232,7 +232,7 @@ def stall_row(stall: Stall, now: int) -> dict[str, Any]:
     }
 
 
-def _silent(status: Status, now: int) -> bool:
+def _silent(status: SourceStatus, now: int) -> bool:
     """Reports come each second; a source that lost its connection still reports."""
     from bridge.capture.report.status_record import SECOND, TOO_OLD
 

@@ -46,7 +46,7 @@ class Shape:
     before: Literal["full", "none"] = "none"
 
 
-class Transaction(NamedTuple):
+class SourceTransaction(NamedTuple):
     """A source transaction: `id` for people and correlation, `commit` the 64-bit commit
     position (0: the source has no order, capture counts), `committed_at` microseconds since
     1970 UTC or None, `visibility` what a snapshot's `contains` is asked about (an xid, ...).
@@ -76,7 +76,7 @@ class Change(NamedTuple):
     old_full: bool
     new: Any
     index: int  # type: ignore[assignment]  # tuple.index means nothing for a change
-    transaction: Transaction
+    transaction: SourceTransaction
     causation: str | None = None
 
 
@@ -95,7 +95,7 @@ class Truncate(NamedTuple):
 
     at: int
     tables: tuple[str, ...]
-    transaction: Transaction
+    transaction: SourceTransaction
 
 
 class Stale(NamedTuple):
@@ -124,7 +124,7 @@ class Batch:
     `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
     source has owed a sign of life: an empty batch is no progress then. `troubles`: tables that can't
     be read for now, and why; the others go on, and they do once they can be. `remarks`: tables whose
-    capture is slower or dearer than it could be, and why. `looks`, of a source
+    capture is slower or dearer than it could be, and why. `polls`, of a source
     that can't tell every change: how many complete looks at all of its tables it has told by now,
     since it was opened.
     """
@@ -138,14 +138,14 @@ class Batch:
     stale: list[Stale] = field(default_factory=list)
     silent: float = 0.0
     troubles: Mapping[str, str] = field(default_factory=dict)
-    looks: int = 0
+    polls: int = 0
     remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
     """Captures changes of the tables that it was made for.
 
-    Order of calls: `open`, then `read` again and again with `ack` and `mark` in between,
+    Order of calls: `open`, then `read` again and again with `ack` and `write_watermark` in between,
     then `close`. Raises RetryLater when the connection is lost (the runner opens a new Source
     from the log's checkpoint), HistoryLost when changes are gone, ConfigurationError with the
     statement that mends it.
@@ -166,7 +166,7 @@ class Source(Protocol):
     async def ack(self, upto: Checkpoint) -> None:
         """Everything up to here is durable in the log; the source may forget it."""
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """Write a watermark that comes back through `read` in commit order.
 
         A source that polls (`every_change` false) gives it back behind everything that polls begun

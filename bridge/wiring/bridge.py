@@ -151,10 +151,10 @@ class Bridge:
             history_ms=self.config.history_ms,
             max_record_bytes=self.config.max_record_bytes,
             mask_key=config.mask_key.reveal().encode() if config.mask_key else b"",
-            steps=steps or (lambda _: None),
+            crash_point=steps or (lambda _: None),
         )
         capture = Capture(wires, instance_name())
-        self.pulses[name] = capture.pulse
+        self.pulses[name] = capture.stats
         return capture
 
     async def gateway(self, name: str) -> Gateway:

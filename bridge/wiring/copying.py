@@ -9,7 +9,7 @@ from dataclasses import replace
 from bridge.capture import control
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump, load
-from bridge.capture.checkpoint.record import Again, Job, Progress
+from bridge.capture.checkpoint.record import CaptureProgress, RereadKeys, SnapshotJob
 from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.copying.schema_ids import SchemaIds
@@ -75,17 +75,17 @@ class Checkpoints:
         )
         return Entry(record.key, dump(moved), list(record.headers), record.timestamp)
 
-    async def _job(self, job: Job, system: str, ids: SchemaIds) -> Job:
+    async def _job(self, job: SnapshotJob, system: str, ids: SchemaIds) -> SnapshotJob:
         topic = change_topic(self._bridge, system, job.entity)
 
         async def framed(keys: frozenset[bytes]) -> frozenset[bytes]:
             moved = [await ids.frame(key, topic, "key") for key in keys]
             return frozenset(key for key in moved if key is not None)
 
-        again = tuple([Again(part.after, await framed(part.keys)) for part in job.again])
-        return replace(job, again=again, spared=await framed(job.spared))
+        again = tuple([RereadKeys(part.after, await framed(part.keys)) for part in job.rereads])
+        return replace(job, rereads=again, spared=await framed(job.spared))
 
-    async def _control(self, found: Progress) -> int:
+    async def _control(self, found: CaptureProgress) -> int:
         if self._requests is None:
             source, target = self._logs
             place = control.partition(self._bridge)

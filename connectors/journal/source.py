@@ -18,9 +18,9 @@ from bridge.connector import (
     Batch,
     Change,
     Checkpoint,
+    SourceTransaction,
     Stale,
     System,
-    Transaction,
     Watermark,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
@@ -333,7 +333,7 @@ class JournalSource:
             raise self._history_lost(str(error)) from error
         self._confirmed = durable
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`."""
 
         def act(connection: Connection) -> None:
@@ -382,7 +382,7 @@ def fitting_rows(rows: int, held_s: float, most: int) -> int:
 def change_of(entry: Entry, frame: Frame) -> Change:
     """An entry as a change. Each stands for itself: SQLite's triggers see no transaction id."""
     width, values, op = frame.width, entry.values, entry.op
-    told = Transaction(None, entry.mark[0], entry.made_at, entry.mark[0])
+    told = SourceTransaction(None, entry.mark[0], entry.made_at, entry.mark[0])
     old = values[:width] if op != CREATE else None
     new = values[width : 2 * width] if op != DELETE else None
     full = frame.whole and old is not None

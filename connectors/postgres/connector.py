@@ -23,14 +23,14 @@ from bridge.connector import (
 )
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
-from connectors.postgres.options import Options
+from connectors.postgres.options import PostgresOptions
 
 
 class PostgresConnector:
     """Makes the parts that talk to one PostgreSQL database."""
 
     name = "postgres"
-    options: type[BaseModel] = Options
+    options: type[BaseModel] = PostgresOptions
 
     def capabilities(self) -> Capabilities:
         """Every change in commit order; old rows where the table has REPLICA IDENTITY FULL."""

@@ -19,8 +19,8 @@ from connectors.postgres.catalog.tables import (
     CANDIDATES,
     COLUMNS,
     TYPES,
-    Attribute,
-    Table,
+    CatalogColumn,
+    CatalogTable,
     attributes_of,
     choose,
     column_of,
@@ -71,7 +71,9 @@ def read_table(
     return Shape(name, tuple(described), Wire.PYTHON)
 
 
-def _captured(connection: Connection, table: Table, publication: str) -> tuple[Attribute, ...]:
+def _captured(
+    connection: Connection, table: CatalogTable, publication: str
+) -> tuple[CatalogColumn, ...]:
     version = int((connection.dialect.server_version_info or (0,))[0]) * 10000
     rows = connection.exec_driver_sql(published_sql(version), (publication,)).all()
     return sent(table, published_of(rows), version).attributes

@@ -12,7 +12,7 @@ SlotName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,63}$")]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
 
 
-class Options(BaseModel):
+class PostgresOptions(BaseModel):
     """How changes are captured. Times are in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -45,9 +45,9 @@ class Options(BaseModel):
     )
 
 
-def options_of(system: System) -> Options:
+def options_of(system: System) -> PostgresOptions:
     """The validated options of a system; defaults where the file gives none."""
-    return system.options if isinstance(system.options, Options) else Options()
+    return system.options if isinstance(system.options, PostgresOptions) else PostgresOptions()
 
 
 def slot_name(system: System) -> str:

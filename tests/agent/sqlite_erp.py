@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.agent.contract import CommandTarget
-from bridge.connector import Change, Column, Shape, System, TableUse, Transaction
+from bridge.connector import Change, Column, Shape, SourceTransaction, System, TableUse
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Log, Record, RegisteredSchema, TopicPartition, TopicSpec
 from bridge.log.system_topics import SystemTopicCodec
@@ -203,7 +203,7 @@ class ErpHarness:
         """What capture would write for these rows of the ERP."""
         self.commits += 1
         shape = self.shapes[self.tables[entity].spec.table]
-        transaction = Transaction(f"tx{self.commits}", self.commits, time.time_ns() // 1000)
+        transaction = SourceTransaction(f"tx{self.commits}", self.commits, time.time_ns() // 1000)
         changes = []
         for index, row in enumerate(rows):
             raw = tuple(row[column.name] for column in shape.columns)

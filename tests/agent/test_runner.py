@@ -28,7 +28,7 @@ from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState
 from bridge.wiring.events import RegistryEventDecoder
 from connectors.journal import connector
 from tests.agent.sqlite_erp import BRIDGE, ErpHarness, FakeCommandTargets, open_erp
-from tests.capture.test_failures import Breaking
+from tests.capture.test_failures import BreakingLog
 from tests.log.removal import make_again_embedded
 from tests.waiting import PATIENCE, ended, until
 
@@ -159,7 +159,7 @@ async def test_offsets_and_commands_move_together_and_a_second_run_adds_nothing(
 async def test_a_transaction_that_failed_or_whose_answer_was_lost_adds_and_loses_nothing(
     here: ErpHarness, when: str, error: type[BridgeError]
 ) -> None:
-    breaking = Breaking(here.log)
+    breaking = BreakingLog(here.log)
     here = replace(here, log=breaking)
     here.customers(3)
     broken: list[Exception] = getattr(breaking, when)

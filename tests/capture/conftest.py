@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.capture.legacy import PostgresLegacy, SqliteLegacy
-from tests.capture.rig import Rig, opened
+from tests.capture.databases import PostgresDatabase, SqliteDatabase
+from tests.capture.harness import CaptureHarness, open_harness
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
     """Over SQLite and the journal."""
-    async with opened(tmp_path, SqliteLegacy(tmp_path / "erp.db")) as made:
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
         yield made
 
 
 @pytest.fixture
-async def pg(tmp_path: Path, database: str) -> AsyncIterator[Rig]:
+async def pg(tmp_path: Path, database: str) -> AsyncIterator[CaptureHarness]:
     """Over PostgreSQL."""
-    async with opened(tmp_path, PostgresLegacy(database)) as made:
+    async with open_harness(tmp_path, PostgresDatabase(database)) as made:
         yield made

@@ -20,8 +20,8 @@ from bridge.capture.report import status_record
 from bridge.connector import Chunk, Connector, Snapshot, System
 from bridge.model.errors import RetryLater
 from bridge.observe import SourceState
-from tests.capture.legacy import BRIDGE, PostgresLegacy
-from tests.capture.rig import Rig, opened, until
+from tests.capture.databases import BRIDGE, PostgresDatabase
+from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.services.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -58,53 +58,53 @@ async def test_a_snapshot_connection_that_is_refused_does_not_hold_up_the_stream
             sql.SQL("ALTER ROLE {} CONNECTION LIMIT 1").format(name),
         ):
             admin.execute(statement)
-        legacy = PostgresLegacy(url)
+        legacy = PostgresDatabase(url)
         legacy.url = mine
-        async with opened(tmp_path, legacy) as rig:
-            await limited(rig, admin, name)
+        async with open_harness(tmp_path, legacy) as harness:
+            await limited(harness, admin, name)
         admin.close()
 
 
-async def limited(rig: Rig, admin: psycopg.Connection, name: sql.Identifier) -> None:
+async def limited(harness: CaptureHarness, admin: psycopg.Connection, name: sql.Identifier) -> None:
     from bridge.capture.runner import Capture
     from bridge.model.specs import EntitySpec
 
-    rig.entities = (EntitySpec("erp", "t", "t"),)
-    capture = Capture(rig.wires(), "one")
+    harness.entities = (EntitySpec("erp", "t", "t"),)
+    capture = Capture(harness.deps(), "one")
     running = asyncio.create_task(capture.run())
     try:
-        await until(lambda: waits(rig))
-        rig.run("INSERT INTO t VALUES (51, 'streamed')")
+        await until(lambda: waits(harness))
+        harness.run("INSERT INTO t VALUES (51, 'streamed')")
 
         async def streamed() -> bool:
-            return await rig.state("t") == {51: {"id": 51, "a": "streamed"}}
+            return await harness.state("t") == {51: {"id": 51, "a": "streamed"}}
 
         await until(streamed)
-        found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+        found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
         assert found.state == "streaming"
         assert found.healthy(found.at)
-        told = [each for each in rig.notices if isinstance(each, SourceState)]
+        told = [each for each in harness.notices if isinstance(each, SourceState)]
         assert [each.state for each in told][-2:] == ["streaming", "streaming"]
         assert "too many connections" in told[-1].reason
         admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT -1").format(name))
-        await rig.equal("t")
-        await until(lambda: not capture.pulse.progress.jobs)
-        assert not capture.pulse.waiting
+        await harness.equal("t")
+        await until(lambda: not capture.stats.progress.jobs)
+        assert not capture.stats.waiting
         assert not running.done()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def waits(rig: Rig) -> bool:
+async def waits(harness: CaptureHarness) -> bool:
     """Whether the snapshot's state says why it waits."""
-    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
+    found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
     return found is not None and any(
         "too many connections" in job["waiting"] for job in found.snapshots
     )
 
 
-class Breaking:
+class BreakingConnector:
     """A connector whose tables can be read only now and then; their reads may hang, too."""
 
     def __init__(self, connector: Connector) -> None:
@@ -126,7 +126,7 @@ class Breaking:
 class BreakingSnapshot:
     """Its snapshot: breaks off where the test says so."""
 
-    def __init__(self, connector: Breaking, snapshot: Snapshot) -> None:
+    def __init__(self, connector: BreakingConnector, snapshot: Snapshot) -> None:
         self._connector = connector
         self._snapshot = snapshot
         self.closed = False
@@ -147,84 +147,86 @@ class BreakingSnapshot:
 
 
 async def test_a_snapshot_whose_connection_breaks_off_is_gone_on_with_over_another(
-    rig: Rig,
+    harness: CaptureHarness,
 ) -> None:
-    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
-    rig.run(*(f"INSERT INTO t VALUES ({number}, 'x')" for number in range(30)))
-    await rig.declare("t")
-    connector = Breaking(rig.legacy.connector)
+    harness.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    harness.run(*(f"INSERT INTO t VALUES ({number}, 'x')" for number in range(30)))
+    await harness.declare("t")
+    connector = BreakingConnector(harness.database.connector)
     connector.breaks = 3
-    async with rig.capturing(connector=connector):
-        await rig.equal("t")
+    async with harness.capturing(connector=connector):
+        await harness.equal("t")
     assert connector.opened == 4
-    assert not retried(rig)
-    assert len(await rig.told("t")) == 30
+    assert not retried(harness)
+    assert len(await harness.records("t")) == 30
 
 
-async def test_the_stream_does_not_wait_while_a_snapshot_connection_is_opened(rig: Rig) -> None:
-    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
-    await rig.declare("t")
-    connector = Breaking(rig.legacy.connector)
-    async with rig.capturing(connector=connector):
+async def test_the_stream_does_not_wait_while_a_snapshot_connection_is_opened(
+    harness: CaptureHarness,
+) -> None:
+    harness.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    await harness.declare("t")
+    connector = BreakingConnector(harness.database.connector)
+    async with harness.capturing(connector=connector):
         connector.breaks = 1
         connector.hangs.clear()
-        await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+        await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
         await until(lambda: not connector.breaks)
-        rig.run("INSERT INTO t VALUES (1, 'meanwhile')")
-        await rig.equal("t")
+        harness.run("INSERT INTO t VALUES (1, 'meanwhile')")
+        await harness.equal("t")
         connector.hangs.set()
         await until(lambda: connector.opened == 2)
 
 
 async def test_health_claims_no_progress_while_the_server_is_silent(
-    pg: Rig, postgres: Postgres
+    pg: CaptureHarness, postgres: Postgres
 ) -> None:
     if postgres.pid is None:
         raise Unavailable("this test stops a server process, so the server must be a local program")
-    name = make_url(pg.legacy.url).database  # type: ignore[attr-defined]
+    name = make_url(pg.database.url).database  # type: ignore[attr-defined]
     pg.run(TABLE, f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '12s'")
     await pg.declare("t")
     async with pg.capturing() as capture:
-        pulse, now = capture.pulse, pg.wires().clock
-        _, [[pid]] = pg.legacy.rows("SELECT active_pid FROM pg_replication_slots WHERE active")
+        stats, now = capture.stats, pg.deps().clock
+        _, [[pid]] = pg.database.rows("SELECT active_pid FROM pg_replication_slots WHERE active")
         os.kill(pid, signal.SIGSTOP)
         try:
-            await until(lambda: pulse.last(now()).age(now()) > 2)
-            assert pulse.state == "streaming"
+            await until(lambda: stats.last(now()).age(now()) > 2)
+            assert stats.state == "streaming"
             await until(lambda: any("told nothing" in reason for reason in retried(pg)))
         finally:
             os.kill(pid, signal.SIGCONT)
         pg.run("INSERT INTO t VALUES (1, 'after')")
         await pg.equal("t")
-        await until(lambda: pulse.last(now()).age(now()) < 1)
+        await until(lambda: stats.last(now()).age(now()) < 1)
 
 
-def retried(rig: Rig) -> list[str]:
+def retried(harness: CaptureHarness) -> list[str]:
     """Why the source was opened anew."""
-    states = [each for each in rig.notices if isinstance(each, SourceState)]
+    states = [each for each in harness.notices if isinstance(each, SourceState)]
     return [each.reason for each in states if each.state == "retrying"]
 
 
 @pytest.mark.parametrize("seconds", [0, 20])
 def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds: int) -> None:
-    pulse = status_record.CaptureStats("erp", "one", 0)
-    pulse.silent = seconds
-    pulse.committed(100_000_000, 0, 0, None)
-    assert pulse.progressed_at == 100_000_000 - seconds * status_record.SECOND
-    pulse.idle(110_000_000)
-    assert pulse.progressed_at == 110_000_000 - seconds * status_record.SECOND
+    stats = status_record.CaptureStats("erp", "one", 0)
+    stats.silent = seconds
+    stats.committed(100_000_000, 0, 0, None)
+    assert stats.progressed_at == 100_000_000 - seconds * status_record.SECOND
+    stats.idle(110_000_000)
+    assert stats.progressed_at == 110_000_000 - seconds * status_record.SECOND
 
 
 def test_a_clock_that_was_set_back_keeps_no_report_from_being_made_or_told() -> None:
     """Else nothing would be reported, and everything called healthy, for as long as the leap."""
-    pulse = status_record.CaptureStats("erp", "one", 0)
+    stats = status_record.CaptureStats("erp", "one", 0)
     hour = 3600 * status_record.SECOND
-    pulse.idle(2 * hour)
-    assert pulse.due(2 * hour, 1.0)
-    last = pulse.last(2 * hour)
+    stats.idle(2 * hour)
+    assert stats.due(2 * hour, 1.0)
+    last = stats.last(2 * hour)
     assert last.healthy(2 * hour + status_record.SECOND)
     assert not last.healthy(hour)
-    assert pulse.due(hour, 1.0)
-    assert not pulse.due(hour, 1.0)
-    pulse.idle(hour)
-    assert pulse.last(hour).healthy(hour + status_record.SECOND)
+    assert stats.due(hour, 1.0)
+    assert not stats.due(hour, 1.0)
+    stats.idle(hour)
+    assert stats.last(hour).healthy(hour + status_record.SECOND)

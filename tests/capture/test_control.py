@@ -15,8 +15,8 @@ from bridge.capture.runner import Capture
 from bridge.log.port import Entry
 from bridge.model.errors import HistoryLost
 from bridge.observe import SourceState
-from tests.capture.legacy import BRIDGE, Legacy, PostgresLegacy, SqliteLegacy
-from tests.capture.rig import Rig, opened, until
+from tests.capture.databases import BRIDGE, CapturedDatabase, PostgresDatabase, SqliteDatabase
+from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.capture.test_failures import lose_history
 from tests.waiting import PATIENCE
 
@@ -58,74 +58,78 @@ def test_what_is_no_request_is_a_value_error(value: bytes) -> None:
         control.load(value)
 
 
-async def junk(rig: Rig) -> None:
-    await rig.log.create_topics([control.topic(BRIDGE)])
+async def junk(harness: CaptureHarness) -> None:
+    await harness.log.create_topics([control.topic(BRIDGE)])
     entries = [Entry(b"erp", value) for value in JUNK]
-    await rig.log.append(control.topic(BRIDGE).name, entries)
+    await harness.log.append(control.topic(BRIDGE).name, entries)
 
 
-async def test_capture_goes_on_with_the_requests_behind_what_is_none(rig: Rig) -> None:
-    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
-    await rig.declare("t")
-    async with rig.capturing() as capture:
-        await junk(rig)
+async def test_capture_goes_on_with_the_requests_behind_what_is_none(
+    harness: CaptureHarness,
+) -> None:
+    harness.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
+    await harness.declare("t")
+    async with harness.capturing() as capture:
+        await junk(harness)
         asked = control.request("erp", "snapshot", "t")
-        await control.send(rig.log, BRIDGE, asked)
-        await until(lambda: any(r.id == asked.id for r in capture.pulse.progress.results))
-        assert "left out" in capture.pulse.reason
-    assert [told.op for told in await rig.told("t")] == ["read", "read"]
+        await control.send(harness.log, BRIDGE, asked)
+        await until(lambda: any(r.id == asked.id for r in capture.stats.progress.results))
+        assert "left out" in capture.stats.reason
+    assert [told.op for told in await harness.records("t")] == ["read", "read"]
 
 
-async def test_a_loss_can_be_accepted_behind_what_is_no_request(rig: Rig) -> None:
-    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
-    await rig.declare("t")
-    async with rig.capturing("one"):
+async def test_a_loss_can_be_accepted_behind_what_is_no_request(harness: CaptureHarness) -> None:
+    harness.run(TABLE, "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+    await harness.declare("t")
+    async with harness.capturing("one"):
         pass
-    lose_history(rig)
-    await junk(rig)
+    lose_history(harness)
+    await junk(harness)
     with pytest.raises(HistoryLost):
-        await asyncio.wait_for(Capture(rig.wires(), "two").run(), PATIENCE)
-    await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
-    async with rig.capturing("three") as capture:
-        await until(lambda: not capture.pulse.progress.jobs)
-        await rig.equal("t")
+        await asyncio.wait_for(Capture(harness.deps(), "two").run(), PATIENCE)
+    await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with harness.capturing("three") as capture:
+        await until(lambda: not capture.stats.progress.jobs)
+        await harness.equal("t")
 
 
-async def test_a_loss_that_a_running_capture_has_not_had_is_answered(rig: Rig) -> None:
-    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
-    await rig.declare("t")
-    async with rig.capturing() as capture:
-        epoch = capture.pulse.progress.epoch
-        await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
-        await until(lambda: any(one.failed for one in capture.pulse.progress.results))
-        assert capture.pulse.progress.results[-1].failed == control.nothing_lost("erp")
-        assert (capture.pulse.progress.epoch, capture.pulse.progress.jobs) == (epoch, ())
-    reasons = [each.reason for each in rig.notices if isinstance(each, SourceState)]
+async def test_a_loss_that_a_running_capture_has_not_had_is_answered(
+    harness: CaptureHarness,
+) -> None:
+    harness.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
+    await harness.declare("t")
+    async with harness.capturing() as capture:
+        epoch = capture.stats.progress.epoch
+        await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
+        await until(lambda: any(one.failed for one in capture.stats.progress.results))
+        assert capture.stats.progress.results[-1].failed == control.nothing_lost("erp")
+        assert (capture.stats.progress.epoch, capture.stats.progress.jobs) == (epoch, ())
+    reasons = [each.reason for each in harness.notices if isinstance(each, SourceState)]
     assert control.nothing_lost("erp") in reasons
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def over(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
+async def over(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CaptureHarness]:
     """Over each kind of source that is there."""
-    legacy: Legacy
+    legacy: CapturedDatabase
     if request.param == "sqlite":
-        legacy = SqliteLegacy(tmp_path / "erp.db")
+        legacy = SqliteDatabase(tmp_path / "erp.db")
     else:
-        legacy = PostgresLegacy(request.getfixturevalue("database"))
-    async with opened(tmp_path, legacy) as made:
+        legacy = PostgresDatabase(request.getfixturevalue("database"))
+    async with open_harness(tmp_path, legacy) as made:
         yield made
 
 
 @pytest.mark.parametrize("where", [{"nosuch": 1}, {"id": "no number"}, {"id": []}, {}])
 async def test_a_condition_that_the_source_refuses_ends_its_snapshot_and_nothing_else(
-    over: Rig, where: dict[str, Any]
+    over: CaptureHarness, where: dict[str, Any]
 ) -> None:
     over.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
     await over.declare("t")
     async with over.capturing() as capture:
         asked = control.request("erp", "snapshot", "t", where=where)
         await control.send(over.log, BRIDGE, asked)
-        await until(lambda: any(r.id == asked.id for r in capture.pulse.progress.results))
+        await until(lambda: any(r.id == asked.id for r in capture.stats.progress.results))
         over.run("INSERT INTO t VALUES (2, 'goes on')")
         await over.equal("t")
-        assert capture.pulse.state == "streaming"
+        assert capture.stats.state == "streaming"

@@ -20,8 +20,8 @@ from bridge.log.kafka import from_url
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.model.errors import ConfigurationError
 from bridge.observe import EntityPaused
-from tests.capture.legacy import SqliteLegacy
-from tests.capture.rig import QUICK, Rig, opened, until
+from tests.capture.databases import SqliteDatabase
+from tests.capture.harness import QUICK, CaptureHarness, open_harness, until
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -58,28 +58,33 @@ def deleting(log: str, folder: Path, kafka: Kafka) -> Delete:
 
 
 @asynccontextmanager
-async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
+async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[CaptureHarness]:
     """Two tables, one of which has rows, and a log of either kind."""
     async with AsyncExitStack() as stack:
-        rig = await stack.enter_async_context(opened(folder, SqliteLegacy(folder / "erp.db")))
+        harness = await stack.enter_async_context(
+            open_harness(folder, SqliteDatabase(folder / "erp.db"))
+        )
         if log == "kafka":
-            rig.log, rig.bridge = from_url(f"kafka://{kafka.bootstrap}"), f"a{uuid.uuid4().hex[:8]}"
-            await rig.log.open()
-            stack.push_async_callback(rig.log.close)
-            rig.registry = EmbeddedRegistry(rig.log, rig.bridge)
-            await rig.registry.open()
-            stack.push_async_callback(rig.registry.close)
-        rig.run(*BEFORE)
-        await rig.declare("t", "u")
-        rig.limits = replace(QUICK, topics=0.1)
-        yield rig
+            harness.log, harness.bridge = (
+                from_url(f"kafka://{kafka.bootstrap}"),
+                f"a{uuid.uuid4().hex[:8]}",
+            )
+            await harness.log.open()
+            stack.push_async_callback(harness.log.close)
+            harness.registry = EmbeddedRegistry(harness.log, harness.bridge)
+            await harness.registry.open()
+            stack.push_async_callback(harness.registry.close)
+        harness.run(*BEFORE)
+        await harness.declare("t", "u")
+        harness.limits = replace(QUICK, topics=0.1)
+        yield harness
 
 
-async def comes_back(rig: Rig) -> None:
+async def comes_back(harness: CaptureHarness) -> None:
     """The rows, once somebody asks for it."""
     asked = control.request("erp", "resume", "t")
-    await control.send(rig.log, rig.bridge, asked)
-    await rig.equal("t", "u")
+    await control.send(harness.log, harness.bridge, asked)
+    await harness.equal("t", "u")
 
 
 @pytest.mark.parametrize("log", ["embedded", "kafka"])
@@ -87,68 +92,68 @@ async def test_a_change_topic_deleted_meanwhile_pauses_its_entity(
     log: str, tmp_path: Path, kafka: Kafka
 ) -> None:
     """Made anew in silence, it would hold the changes to come alone, and nobody would know."""
-    async with on(log, tmp_path, kafka) as rig:
-        async with rig.capturing():
-            await rig.equal("t")
-        topic = f"{rig.bridge}.erp.t"
+    async with on(log, tmp_path, kafka) as harness:
+        async with harness.capturing():
+            await harness.equal("t")
+        topic = f"{harness.bridge}.erp.t"
         await deleting(log, tmp_path, kafka)(topic)
-        async with rig.capturing() as capture:
-            [pause] = capture.pulse.progress.paused.values()
+        async with harness.capturing() as capture:
+            [pause] = capture.stats.progress.paused.values()
             assert f"topic {topic} was deleted" in pause.reason
             assert "bridgectl snapshot erp.t --resume" in pause.reason
-            assert [n.entity for n in rig.notices if isinstance(n, EntityPaused)] == ["erp.t"]
-            rig.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
-            await rig.equal("u")
-            await comes_back(rig)
+            assert [n.entity for n in harness.notices if isinstance(n, EntityPaused)] == ["erp.t"]
+            harness.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
+            await harness.equal("u")
+            await comes_back(harness)
 
 
 async def test_a_topic_that_goes_with_its_entity_is_made_again_with_it(
     tmp_path: Path, kafka: Kafka
 ) -> None:
     """Whoever takes an entity out may delete its topic: put back, all of it is read anew."""
-    async with on("embedded", tmp_path, kafka) as rig:
-        both = rig.entities
-        async with rig.capturing("one"):
-            await rig.equal("t", "u")
-        rig.entities = both[1:]
-        async with rig.capturing("two"):
-            rig.run("INSERT INTO u VALUES (1, 'x')", "DELETE FROM t WHERE id = 1")
-            await rig.equal("u")
-        await deleting("embedded", tmp_path, kafka)(f"{rig.bridge}.erp.t")
-        rig.entities = both
-        async with rig.capturing("three") as capture:
-            await rig.equal("t", "u")
-            assert not capture.pulse.progress.paused
+    async with on("embedded", tmp_path, kafka) as harness:
+        both = harness.entities
+        async with harness.capturing("one"):
+            await harness.equal("t", "u")
+        harness.entities = both[1:]
+        async with harness.capturing("two"):
+            harness.run("INSERT INTO u VALUES (1, 'x')", "DELETE FROM t WHERE id = 1")
+            await harness.equal("u")
+        await deleting("embedded", tmp_path, kafka)(f"{harness.bridge}.erp.t")
+        harness.entities = both
+        async with harness.capturing("three") as capture:
+            await harness.equal("t", "u")
+            assert not capture.stats.progress.paused
 
 
 async def test_a_change_topic_deleted_under_a_running_capture_pauses_its_entity(
     tmp_path: Path, kafka: Kafka
 ) -> None:
-    async with on("kafka", tmp_path, kafka) as rig, rig.capturing() as capture:
-        await rig.equal("t")
-        await deleting("kafka", tmp_path, kafka)(f"{rig.bridge}.erp.t")
-        rig.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
-        await until(lambda: capture.pulse.progress.paused)
-        assert "was deleted" in capture.pulse.progress.paused["t"].reason
-        await rig.equal("u")
-        await comes_back(rig)
+    async with on("kafka", tmp_path, kafka) as harness, harness.capturing() as capture:
+        await harness.equal("t")
+        await deleting("kafka", tmp_path, kafka)(f"{harness.bridge}.erp.t")
+        harness.run("INSERT INTO t VALUES (3, 'z')", "INSERT INTO u VALUES (1, 'x')")
+        await until(lambda: capture.stats.progress.paused)
+        assert "was deleted" in capture.stats.progress.paused["t"].reason
+        await harness.equal("u")
+        await comes_back(harness)
 
 
 async def test_requests_are_heard_after_their_topic_was_deleted(
     tmp_path: Path, kafka: Kafka
 ) -> None:
     """Nobody heard them until as many had come as there were before."""
-    async with on("embedded", tmp_path, kafka) as rig:
+    async with on("embedded", tmp_path, kafka) as harness:
         asked = [control.request("erp", "snapshot", name) for name in ("t", "u", "t")]
-        async with rig.capturing("one") as capture:
-            await rig.equal("t", "u")
+        async with harness.capturing("one") as capture:
+            await harness.equal("t", "u")
             for each in asked[:2]:
-                await control.send(rig.log, rig.bridge, each)
-            await until(lambda: capture.pulse.progress.control == 2)
-        await deleting("embedded", tmp_path, kafka)(f"_{rig.bridge}.control")
-        async with rig.capturing("two") as capture:
-            await control.send(rig.log, rig.bridge, asked[2])
-            await until(lambda: asked[2].id in {r.id for r in capture.pulse.progress.results})
+                await control.send(harness.log, harness.bridge, each)
+            await until(lambda: capture.stats.progress.control == 2)
+        await deleting("embedded", tmp_path, kafka)(f"_{harness.bridge}.control")
+        async with harness.capturing("two") as capture:
+            await control.send(harness.log, harness.bridge, asked[2])
+            await until(lambda: asked[2].id in {r.id for r in capture.stats.progress.results})
 
 
 def test_without_its_positions_a_running_capture_ends() -> None:

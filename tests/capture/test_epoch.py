@@ -10,7 +10,7 @@ import pytest
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump
 from bridge.capture.checkpoint.epoch import Epoch
-from bridge.capture.checkpoint.record import Progress
+from bridge.capture.checkpoint.record import CaptureProgress
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 
@@ -26,7 +26,7 @@ async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
 async def checkpoint(log: EmbeddedLog, source: str, epoch: int) -> None:
     topic = store.topic("acme")
     await log.create_topics([topic])
-    await log.append(topic.name, [Entry(source.encode(), dump(Progress(epoch=epoch)))])
+    await log.append(topic.name, [Entry(source.encode(), dump(CaptureProgress(epoch=epoch)))])
 
 
 async def test_the_epoch_is_the_one_of_the_newest_checkpoint_of_that_source(

@@ -26,14 +26,14 @@ from bridge.model.errors import (
 )
 from bridge.observe import SourceState
 from connectors.journal.source import WRITE_SECONDS
-from tests.capture.legacy import BRIDGE
-from tests.capture.rig import Rig, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import CaptureHarness, until
 from tests.waiting import PATIENCE, SOON
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
 
-class Breaking:
+class BreakingLog:
     """A log whose transactions break when the test says so."""
 
     def __init__(self, log: Log) -> None:
@@ -48,13 +48,13 @@ class Breaking:
     async def producer(self, transactional_id: str) -> Producer:
         if self.away:
             raise self.away.pop(0)
-        return BreakingProducer(self, await self._log.producer(transactional_id))
+        return BreakingLogProducer(self, await self._log.producer(transactional_id))
 
 
-class BreakingProducer:
+class BreakingLogProducer:
     """Its producer: an error before a commit aborts it, one after it follows the commit."""
 
-    def __init__(self, log: Breaking, producer: Producer) -> None:
+    def __init__(self, log: BreakingLog, producer: Producer) -> None:
         self._log = log
         self._producer = producer
 
@@ -75,36 +75,36 @@ class BreakingProducer:
         await self._producer.close()
 
 
-async def ops(rig: Rig) -> list[tuple[int, str]]:
-    return sorted((told.key["id"], told.op) for told in await rig.told("t"))
+async def ops(harness: CaptureHarness) -> list[tuple[int, str]]:
+    return sorted((told.key["id"], told.op) for told in await harness.records("t"))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", [RetryLater, OutcomeUnknown])
 async def test_a_commit_that_failed_or_whose_answer_was_lost_is_neither_lost_nor_repeated(
-    rig: Rig, when: str, error: type[Exception]
+    harness: CaptureHarness, when: str, error: type[Exception]
 ) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    broken = Breaking(rig.log)
-    async with rig.capturing(log=broken):
+    harness.run(TABLE)
+    await harness.declare("t")
+    broken = BreakingLog(harness.log)
+    async with harness.capturing(log=broken):
         getattr(broken, when).extend([error("away"), error("away")])
         for number in range(30):
-            rig.run(f"INSERT INTO t VALUES ({number}, 'x')")
+            harness.run(f"INSERT INTO t VALUES ({number}, 'x')")
             await asyncio.sleep(0.005)
-        await rig.equal("t")
+        await harness.equal("t")
         await until(lambda: not getattr(broken, when))
-    assert await ops(rig) == [(number, "create") for number in range(30)]
+    assert await ops(harness) == [(number, "create") for number in range(30)]
 
 
-async def test_a_log_that_is_away_at_the_start_is_waited_for(rig: Rig) -> None:
-    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
-    await rig.declare("t")
-    broken = Breaking(rig.log)
+async def test_a_log_that_is_away_at_the_start_is_waited_for(harness: CaptureHarness) -> None:
+    harness.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
+    await harness.declare("t")
+    broken = BreakingLog(harness.log)
     broken.away = [RetryLater("the broker is away")] * 3
-    async with rig.capturing(log=broken):
-        await rig.equal("t")
-    told = [n for n in rig.notices if isinstance(n, SourceState) and n.state == "retrying"]
+    async with harness.capturing(log=broken):
+        await harness.equal("t")
+    told = [n for n in harness.notices if isinstance(n, SourceState) and n.state == "retrying"]
     assert [notice.reason for notice in told] == ["the broker is away"] * 3
 
 
@@ -129,17 +129,17 @@ class BreakingOff:
 
 
 async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_often(
-    rig: Rig,
+    harness: CaptureHarness,
 ) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    connector = BreakingOff(rig.legacy.connector)
-    limits = replace(rig.limits, backoff=0.2, longest_backoff=5.0)
+    harness.run(TABLE)
+    await harness.declare("t")
+    connector = BreakingOff(harness.database.connector)
+    limits = replace(harness.limits, backoff=0.2, longest_backoff=5.0)
     random.seed(7)  # What tenacity draws its waits from: uniform below 0.2, 0.4, 0.8, 1.6 s.
     waits = random.Random(7)  # noqa: S311 - no secret
     least = [waits.uniform(0, 0.2 * 2**number) for number in range(4)]
     running = asyncio.create_task(
-        Capture(rig.wires(connector=connector, limits=limits), "one").run()
+        Capture(harness.deps(connector=connector, limits=limits), "one").run()
     )
     await until(lambda: len(connector.opened) > len(least))
     running.cancel()
@@ -147,141 +147,151 @@ async def test_a_connection_that_breaks_off_soon_each_time_is_opened_ever_less_o
     assert connector.opened[-1] - connector.opened[0] >= sum(least)
 
 
-async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
+async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(
+    harness: CaptureHarness,
+) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
     steps: list[str] = []
-    async with rig.capturing(steps=steps.append):
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-        rig.run("BEGIN IMMEDIATE", "INSERT INTO t VALUES (2, 'y')")
+    async with harness.capturing(steps=steps.append):
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+        harness.run("BEGIN IMMEDIATE", "INSERT INTO t VALUES (2, 'y')")
         steps.clear()
         # Its watermark is written into the database, so it waits for the lock.
-        await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+        await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
         await until(lambda: "low.before" in steps)
         began = time.monotonic()
     assert time.monotonic() - began < SOON
     assert WRITE_SECONDS < 3, "so long it waits for the lock, and five seconds are promised"
-    rig.run("COMMIT")
-    async with rig.capturing("two"):
-        await rig.equal("t")
+    harness.run("COMMIT")
+    async with harness.capturing("two"):
+        await harness.equal("t")
 
 
-async def test_a_second_instance_ends_the_first_in_order(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    first = Capture(rig.wires(), "one")
+async def test_a_second_instance_ends_the_first_in_order(harness: CaptureHarness) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    first = Capture(harness.deps(), "one")
     running = asyncio.create_task(first.run())
-    await until(lambda: first.pulse.state == "streaming")
-    async with rig.capturing("two"):
+    await until(lambda: first.stats.state == "streaming")
+    async with harness.capturing("two"):
         with pytest.raises(Fenced):
             await asyncio.wait_for(running, PATIENCE)
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-    assert await ops(rig) == [(1, "create")]
-    assert first.pulse.state == "stopped"
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+    assert await ops(harness) == [(1, "create")]
+    assert first.stats.state == "stopped"
 
 
-async def test_an_instance_that_was_fenced_by_nobody_goes_on(rig: Rig) -> None:
+async def test_an_instance_that_was_fenced_by_nobody_goes_on(harness: CaptureHarness) -> None:
     """A broker fences the owner of a transaction that took too long; and whoever takes over may
     die before it has begun. Else nobody would capture any more.
     """
-    rig.run(TABLE)
-    await rig.declare("t")
-    async with rig.capturing("one", limits=replace(rig.limits, successor=0.5)) as capture:
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-        await (await rig.log.producer(f"{BRIDGE}.capture.erp")).close()
-        rig.run("INSERT INTO t VALUES (2, 'y')")
-        await rig.equal("t")
-        assert capture.pulse.state == "streaming"
-    assert await ops(rig) == [(1, "create"), (2, "create")]
+    harness.run(TABLE)
+    await harness.declare("t")
+    async with harness.capturing("one", limits=replace(harness.limits, successor=0.5)) as capture:
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+        await (await harness.log.producer(f"{BRIDGE}.capture.erp")).close()
+        harness.run("INSERT INTO t VALUES (2, 'y')")
+        await harness.equal("t")
+        assert capture.stats.state == "streaming"
+    assert await ops(harness) == [(1, "create"), (2, "create")]
 
 
 async def test_an_instance_that_was_cut_off_from_the_log_does_not_fence_its_successor(
-    rig: Rig,
+    harness: CaptureHarness,
 ) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    broken = Breaking(rig.log)
-    first = Capture(rig.wires(log=broken), "one")
+    harness.run(TABLE)
+    await harness.declare("t")
+    broken = BreakingLog(harness.log)
+    first = Capture(harness.deps(log=broken), "one")
     running = asyncio.create_task(first.run())
-    await until(lambda: first.pulse.state == "streaming")
-    async with rig.capturing("two"):
+    await until(lambda: first.stats.state == "streaming")
+    async with harness.capturing("two"):
         broken.before.append(RetryLater("cut off"))
         with pytest.raises(Fenced):
             await asyncio.wait_for(running, PATIENCE)
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
 
 
-async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(rig: Rig) -> None:
-    rig.run(TABLE, "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
-    await rig.declare("t")
-    async with rig.capturing("one"):
+async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(
+    harness: CaptureHarness,
+) -> None:
+    harness.run(TABLE, "INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+    await harness.declare("t")
+    async with harness.capturing("one"):
         pass
-    lose_history(rig)
+    lose_history(harness)
     with pytest.raises(HistoryLost):
-        await asyncio.wait_for(Capture(rig.wires(), "two").run(), PATIENCE)
-    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+        await asyncio.wait_for(Capture(harness.deps(), "two").run(), PATIENCE)
+    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     assert found.state == "stopped"
     assert found.reason
-    await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
-    async with rig.capturing("three") as capture:
-        await until(lambda: not capture.pulse.progress.jobs)
-        await rig.equal("t")
-        assert capture.pulse.progress.epoch == 1
-    ops_of = [told.op for told in await rig.told("t") if told.key["id"] == 1]
+    await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with harness.capturing("three") as capture:
+        await until(lambda: not capture.stats.progress.jobs)
+        await harness.equal("t")
+        assert capture.stats.progress.epoch == 1
+    ops_of = [told.op for told in await harness.records("t") if told.key["id"] == 1]
     assert ops_of == ["read", "delete", "tombstone"]
 
 
-def lose_history(rig: Rig) -> None:
+def lose_history(harness: CaptureHarness) -> None:
     """What restoring an older database does: the journal begins anew, unseen deletes included."""
-    _, names = rig.legacy.rows(
+    _, names = harness.database.rows(
         "SELECT type, name FROM sqlite_schema WHERE name LIKE 'bridge_%' AND type IN "
         "('trigger', 'table')"
     )
     for kind, name in sorted(names, reverse=True):
-        rig.run(f'DROP {kind} IF EXISTS "{name}"')
-    rig.run("DELETE FROM t WHERE id = 1")
+        harness.run(f'DROP {kind} IF EXISTS "{name}"')
+    harness.run("DELETE FROM t WHERE id = 1")
     from connectors.journal import connector
 
-    for statement in connector.setup_sql(rig.system()):
-        rig.run(statement)
+    for statement in connector.setup_sql(harness.system()):
+        harness.run(statement)
 
 
-async def test_a_missing_table_stops_the_source_with_a_sentence(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    rig.run("DROP TABLE t")
+async def test_a_missing_table_stops_the_source_with_a_sentence(harness: CaptureHarness) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    harness.run("DROP TABLE t")
     with pytest.raises(ConfigurationError, match="'t'"):
-        await asyncio.wait_for(Capture(rig.wires(), "one").run(), PATIENCE)
+        await asyncio.wait_for(Capture(harness.deps(), "one").run(), PATIENCE)
 
 
-async def test_a_record_that_is_no_report_leaves_the_reports_readable(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    async with rig.capturing():
+async def test_a_record_that_is_no_report_leaves_the_reports_readable(
+    harness: CaptureHarness,
+) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    async with harness.capturing():
         rubbish = (b"rubbish", b"[1]", b"{}", b"\xff", b"[" * 100_000)
         entries = [Entry(b"x%d" % at, value) for at, value in enumerate(rubbish)]
-        await rig.log.append(status_record.topic(BRIDGE).name, [Entry(b"\xff", b"{}"), *entries])
-        assert set(await status_record.statuses(rig.log, BRIDGE)) == {"erp"}
+        await harness.log.append(
+            status_record.topic(BRIDGE).name, [Entry(b"\xff", b"{}"), *entries]
+        )
+        assert set(await status_record.statuses(harness.log, BRIDGE)) == {"erp"}
 
 
-async def test_the_status_record_tells_age_and_lag(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    async with rig.capturing():
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-        await until(lambda: counted(rig))
-        found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+async def test_the_status_record_tells_age_and_lag(harness: CaptureHarness) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    async with harness.capturing():
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+        await until(lambda: counted(harness))
+        found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     assert found.state == "streaming"
     assert found.age(found.at) < PATIENCE / 2
     assert found.healthy(found.at)
     assert not found.healthy(found.at + 60_000_000)
 
 
-async def counted(rig: Rig) -> bool:
-    found: Mapping[str, status_record.Status] = await status_record.statuses(rig.log, BRIDGE)
+async def counted(harness: CaptureHarness) -> bool:
+    found: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
+        harness.log, BRIDGE
+    )
     return "erp" in found and found["erp"].changes == 1

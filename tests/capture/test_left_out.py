@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.capture.checkpoint.record import LEFT_OUT, Job, Pause, Progress, leave_out
+from bridge.capture.checkpoint.record import (
+    LEFT_OUT,
+    CaptureProgress,
+    EntityPause,
+    SnapshotJob,
+    leave_out,
+)
 from bridge.capture.checkpoint.store import progress_of
 from bridge.observe import SnapshotProgress
-from tests.capture.legacy import BRIDGE
-from tests.capture.rig import Rig, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import CaptureHarness, until
 
 TABLE = "CREATE TABLE {} (id int PRIMARY KEY, s text)"
 
 
-@pytest.fixture(params=["rig", "pg"])
-def source(request: pytest.FixtureRequest) -> Rig:
+@pytest.fixture(params=["harness", "pg"])
+def source(request: pytest.FixtureRequest) -> CaptureHarness:
     """Over a journal, and over PostgreSQL."""
     found = request.getfixturevalue(request.param)
-    assert isinstance(found, Rig)
+    assert isinstance(found, CaptureHarness)
     return found
 
 
-async def test_an_entity_that_is_put_back_is_compared_with_its_table(source: Rig) -> None:
+async def test_an_entity_that_is_put_back_is_compared_with_its_table(
+    source: CaptureHarness,
+) -> None:
     source.run(*(TABLE.format(name) for name in "tu"))
     source.run("INSERT INTO u VALUES (1, 'goes'), (2, 'changes'), (3, 'stays'), (4, 'stays')")
     await source.declare("t", "u")
@@ -40,23 +48,23 @@ async def test_an_entity_that_is_put_back_is_compared_with_its_table(source: Rig
     source.entities = both
     async with source.capturing("three") as capture:
         await source.equal("t", "u")
-        await until(lambda: not capture.pulse.progress.jobs)
-        assert all(capture.pulse.progress.taken.values())
+        await until(lambda: not capture.stats.progress.jobs)
+        assert all(capture.stats.progress.taken.values())
     taken = [each for each in source.notices if isinstance(each, SnapshotProgress) and each.done]
     async with source.capturing("four") as capture:
         source.run("INSERT INTO u VALUES (6, 'then')")
         await source.equal("u")
-        assert not capture.pulse.progress.jobs
+        assert not capture.stats.progress.jobs
     again = [each for each in source.notices if isinstance(each, SnapshotProgress) and each.done]
     assert again == taken, "it is compared once"
     assert await progress_of(source.log, BRIDGE, "erp") is not None
 
 
 def test_what_is_no_longer_declared_is_noted_once() -> None:
-    progress = Progress(
+    progress = CaptureProgress(
         taken={"a": "1", "b": "2"},
-        paused={"c": Pause("why", "1", 0)},
-        jobs=(Job("first-d", "d"), Job("first-a", "a")),
+        paused={"c": EntityPause("why", "1", 0)},
+        jobs=(SnapshotJob("first-d", "d"), SnapshotJob("first-a", "a")),
     )
     left = leave_out(progress, {"a"})
     assert left.taken == {"a": "1", "b": LEFT_OUT, "c": LEFT_OUT, "d": LEFT_OUT}

@@ -21,8 +21,8 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector as journal
-from tests.capture.legacy import BRIDGE, PostgresLegacy
-from tests.capture.rig import Rig, until
+from tests.capture.databases import BRIDGE, PostgresDatabase
+from tests.capture.harness import CaptureHarness, until
 from tests.capture.test_troubles import running
 
 TABLE = "CREATE TABLE {} (id int PRIMARY KEY, s text)"
@@ -37,7 +37,7 @@ UNKNOWN_CALL = FieldSpec("s", ("s",), FieldType("string"), call="no_such_module:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class EntityMistake:
     """`make` is there before capture starts, `says` is reported, `fix` makes it right."""
 
     make: tuple[str, ...]
@@ -48,63 +48,63 @@ class Mistake:
 
 
 MISTAKES = {
-    "not published": Mistake(
+    "not published": EntityMistake(
         (TABLE.format("bad"), ROW, GRANT),
         'ALTER PUBLICATION "bridge" ADD TABLE "public"."bad"',
         (PUBLISH,),
         published=False,
     ),
-    "not there": Mistake(
+    "not there": EntityMistake(
         (), "'bad' does not exist", (TABLE.format("bad"), ROW, GRANT, PUBLISH), published=False
     ),
-    "not readable": Mistake(
+    "not readable": EntityMistake(
         (TABLE.format("bad"), ROW), 'run: GRANT SELECT ON "public"."bad" TO "{role}"', (GRANT,)
     ),
-    "schema not usable": Mistake(
+    "schema not usable": EntityMistake(
         ("CREATE SCHEMA x", TABLE.format("x.bad"), "GRANT SELECT ON x.bad TO {role}"),
         'run: GRANT USAGE ON SCHEMA "x" TO "{role}"',
         ("GRANT USAGE ON SCHEMA x TO {role}", "INSERT INTO x.bad VALUES (1, 'there before')"),
         entity=replace(BAD, table="x.bad"),
     ),
-    "no key": Mistake(
+    "no key": EntityMistake(
         ("CREATE TABLE bad (id int NOT NULL, s text)", ROW, GRANT),
         "declare `key`",
         ("ALTER TABLE bad ADD PRIMARY KEY (id)",),
     ),
-    "no replica identity": Mistake(
+    "no replica identity": EntityMistake(
         ("CREATE TABLE bad (id int NOT NULL, s text)", ROW, GRANT),
         'run: ALTER TABLE "public"."bad" REPLICA IDENTITY FULL',
         ("ALTER TABLE bad REPLICA IDENTITY FULL",),
         entity=replace(BAD, key=("id",)),
     ),
-    "no replica identity, not published": Mistake(
+    "no replica identity, not published": EntityMistake(
         ("CREATE TABLE bad (id int NOT NULL, s text)", ROW, GRANT),
         'run: ALTER TABLE "public"."bad" REPLICA IDENTITY FULL',
         ("ALTER TABLE bad REPLICA IDENTITY FULL", PUBLISH),
         published=False,
         entity=replace(BAD, key=("id",)),
     ),
-    "a key that is no column": Mistake(
+    "a key that is no column": EntityMistake(
         (TABLE.format("bad"), ROW, GRANT),
         "'n' is not among its fields",
         ("ALTER TABLE bad ADD n int NOT NULL DEFAULT 3, REPLICA IDENTITY FULL",),
         entity=replace(BAD, key=("n",)),
     ),
-    "a field that is no column": Mistake(
+    "a field that is no column": EntityMistake(
         (TABLE.format("bad"), ROW, GRANT),
         "has no column 'n'",
         ("ALTER TABLE bad ADD n int",),
         entity=replace(BAD, fields=MISSING_COLUMN),
     ),
-    "a transform that is not there": Mistake(
+    "a transform that is not there": EntityMistake(
         (TABLE.format("bad"), ROW, GRANT),
         "no_such_module",
         entity=replace(BAD, fields=(FieldSpec("id", ("id",)), UNKNOWN_CALL)),
     ),
-    "a view": Mistake(("CREATE VIEW bad AS SELECT 1 AS id", GRANT), "is a view", published=False,
+    "a view": EntityMistake(("CREATE VIEW bad AS SELECT 1 AS id", GRANT), "is a view", published=False,
         entity=replace(BAD, key=("id",)),
     ),
-    "unlogged": Mistake(
+    "unlogged": EntityMistake(
         ("CREATE UNLOGGED TABLE bad (id int PRIMARY KEY, s text)", ROW, GRANT),
         'run: ALTER TABLE "public"."bad" SET LOGGED',
         ("ALTER TABLE bad SET LOGGED", PUBLISH),
@@ -114,10 +114,10 @@ MISTAKES = {
 
 
 @pytest.fixture
-async def login(pg: Rig) -> AsyncIterator[str]:
+async def login(pg: CaptureHarness) -> AsyncIterator[str]:
     """Capture logs in as a role that may replicate, and read `t` and `u`."""
-    legacy = pg.legacy
-    assert isinstance(legacy, PostgresLegacy)
+    legacy = pg.database
+    assert isinstance(legacy, PostgresDatabase)
     legacy.options["heartbeat"] = 0.2
     address = legacy.url.rpartition("@")[2]
     role = f"bridge_{address.rpartition('/')[2]}"
@@ -134,26 +134,26 @@ async def login(pg: Rig) -> AsyncIterator[str]:
         session.execute(f"DROP ROLE {role}".encode())
 
 
-def system_of(rig: Rig) -> System:
+def system_of(harness: CaptureHarness) -> System:
     """The rig's system, which says of its tables what the entities declare."""
-    keys = {entity.table: entity.key for entity in rig.entities}
-    system = rig.system()
+    keys = {entity.table: entity.key for entity in harness.entities}
+    system = harness.system()
     uses = tuple(replace(use, key=keys[use.table]) for use in system.tables)
     return replace(system, tables=uses)
 
 
 @asynccontextmanager
-async def captured(rig: Rig) -> AsyncIterator[Capture]:
-    capture = Capture(rig.wires(system=system_of(rig)), "two")
+async def captured(harness: CaptureHarness) -> AsyncIterator[Capture]:
+    capture = Capture(harness.deps(system=system_of(harness)), "two")
     async with running(capture):
-        await until(lambda: capture.pulse.state in ("streaming", "stopped"))
-        assert capture.pulse.state == "streaming", capture.pulse.reason
+        await until(lambda: capture.stats.state in ("streaming", "stopped"))
+        assert capture.stats.state == "streaming", capture.stats.reason
         yield capture
 
 
-async def reported(rig: Rig) -> str:
+async def reported(harness: CaptureHarness) -> str:
     """What `bridgectl status` says of entities of the system."""
-    status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     waiting = [job["waiting"] for job in status.snapshots]
     return " ".join([*status.troubles.values(), *waiting])
 
@@ -161,7 +161,7 @@ async def reported(rig: Rig) -> str:
 @pytest.mark.parametrize("when", ["at the first start", "added later"])
 @pytest.mark.parametrize("name", MISTAKES)
 async def test_one_bad_entity_of_postgres_stops_itself_alone(
-    pg: Rig, login: str, name: str, when: str
+    pg: CaptureHarness, login: str, name: str, when: str
 ) -> None:
     mistake = MISTAKES[name]
     pg.run(*(statement.replace("{role}", login) for statement in mistake.make))
@@ -192,30 +192,30 @@ async def test_one_bad_entity_of_postgres_stops_itself_alone(
             return len(await pg.state("bad", key)) == 1
 
         await until(is_captured)
-        await until(lambda: not capture.pulse.troubles and not capture.pulse.waiting)
-        assert not capture.pulse.progress.paused
+        await until(lambda: not capture.stats.troubles and not capture.stats.waiting)
+        assert not capture.stats.progress.paused
         pg.run("INSERT INTO u VALUES (2, 'new')")
         await pg.equal("t", "u")
 
 
 async def test_a_system_none_of_whose_tables_is_published_begins_by_itself(
-    pg: Rig, login: str
+    pg: CaptureHarness, login: str
 ) -> None:
     pg.run(TABLE.format("bad"), ROW, GRANT.replace("{role}", login), "CREATE PUBLICATION bridge")
     pg.entities = (BAD,)
     async with captured(pg) as capture:
-        await until(lambda: "ADD TABLE" in capture.pulse.troubles.get("bad", ""))
+        await until(lambda: "ADD TABLE" in capture.stats.troubles.get("bad", ""))
         pg.run(PUBLISH, "INSERT INTO bad VALUES (2, 'then')")
         await pg.equal("bad")
-        await until(lambda: not capture.pulse.troubles)
+        await until(lambda: not capture.stats.troubles)
         pg.run("UPDATE bad SET s = 'now'")
         await pg.equal("bad")
 
 
 JOURNAL_MISTAKES = {
-    "not there": Mistake((), "bad", (TABLE.format("bad"), ROW)),
-    "no key": Mistake(("CREATE TABLE bad (id int NOT NULL, s text)", ROW), "key"),
-    "a field that is no column": Mistake(
+    "not there": EntityMistake((), "bad", (TABLE.format("bad"), ROW)),
+    "no key": EntityMistake(("CREATE TABLE bad (id int NOT NULL, s text)", ROW), "key"),
+    "a field that is no column": EntityMistake(
         (TABLE.format("bad"), ROW),
         "has no column 'n'",
         ("ALTER TABLE bad ADD n int",),
@@ -227,35 +227,35 @@ JOURNAL_MISTAKES = {
 @pytest.mark.parametrize("when", ["at the first start", "added later"])
 @pytest.mark.parametrize("name", JOURNAL_MISTAKES)
 async def test_one_bad_entity_of_a_journal_stops_itself_alone(
-    rig: Rig, name: str, when: str
+    harness: CaptureHarness, name: str, when: str
 ) -> None:
     mistake = JOURNAL_MISTAKES[name]
-    rig.run(*(TABLE.format(table) for table in "tu"), *mistake.make)
+    harness.run(*(TABLE.format(table) for table in "tu"), *mistake.make)
     if when == "added later":
-        await rig.declare(*GOOD)
-        async with rig.capturing("one"):
-            await rig.equal("t", "u")
-    rig.entities = (*GOOD, mistake.entity)
+        await harness.declare(*GOOD)
+        async with harness.capturing("one"):
+            await harness.equal("t", "u")
+    harness.entities = (*GOOD, mistake.entity)
     # Where the others are set up already, it says what is wrong with the bad one.
     with suppress(ConfigurationError):
-        await journal.setup(system_of(rig))
-    async with captured(rig) as capture:
-        rig.run("INSERT INTO t VALUES (2, 'new')", "INSERT INTO u VALUES (1, 'new')")
-        await rig.equal("t", "u")
+        await journal.setup(system_of(harness))
+    async with captured(harness) as capture:
+        harness.run("INSERT INTO t VALUES (2, 'new')", "INSERT INTO u VALUES (1, 'new')")
+        await harness.equal("t", "u")
 
         async def is_reported() -> bool:
-            return mistake.says in await reported(rig)
+            return mistake.says in await reported(harness)
 
         await until(is_reported)
         if not mistake.fix:
             return
-        rig.run(*mistake.fix)
-        await journal.setup(system_of(rig))
+        harness.run(*mistake.fix)
+        await journal.setup(system_of(harness))
 
         async def is_captured() -> bool:
-            return len(await rig.state("bad")) == 1
+            return len(await harness.state("bad")) == 1
 
         await until(is_captured)
-        await until(lambda: not capture.pulse.troubles and not capture.pulse.waiting)
-        rig.run("INSERT INTO u VALUES (2, 'new')")
-        await rig.equal("t", "u")
+        await until(lambda: not capture.stats.troubles and not capture.stats.waiting)
+        harness.run("INSERT INTO u VALUES (2, 'new')")
+        await harness.equal("t", "u")

@@ -16,28 +16,28 @@ from bridge.capture.report import status_record
 from bridge.connector import Batch, Chunk, Condition, Snapshot, Stale, System
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
-from tests.capture.legacy import BRIDGE
-from tests.capture.polled import PolledLegacy
-from tests.capture.rig import QUICK, Rig, Told, opened, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import QUICK, CaptureHarness, DecodedRecord, open_harness, until
+from tests.capture.polled_process import PolledStore
 from tests.connectors.polled import fake
 
 SMALL = replace(QUICK, rows=40)
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with opened(tmp_path, PolledLegacy(tmp_path / "erp.json", compare=0.3)) as made:
+async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
+    async with open_harness(tmp_path, PolledStore(tmp_path / "erp.json", compare=0.3)) as made:
         await made.declare("t")
         made.limits = SMALL
         yield made
 
 
-def legacy(rig: Rig) -> PolledLegacy:
-    assert isinstance(rig.legacy, PolledLegacy)
-    return rig.legacy
+def legacy(harness: CaptureHarness) -> PolledStore:
+    assert isinstance(harness.database, PolledStore)
+    return harness.database
 
 
-def load(store: PolledLegacy, dice: random.Random, number: int) -> None:
+def load(store: PolledStore, dice: random.Random, number: int) -> None:
     key = dice.randrange(1, 150)
     if dice.random() < 0.25:
         store.drop(key, key + 1)
@@ -45,13 +45,13 @@ def load(store: PolledLegacy, dice: random.Random, number: int) -> None:
         store.put({"id": key, "a": "load", "b": number}, {"id": 200 + number % 20, "b": number})
 
 
-def in_order(told: list[Told]) -> list[Told]:
-    return sorted((one for one in told if one.change), key=lambda one: one.record.offset)
+def in_order(records: list[DecodedRecord]) -> list[DecodedRecord]:
+    return sorted((one for one in records if one.change), key=lambda one: one.record.offset)
 
 
-async def check_log(rig: Rig) -> None:
+async def check_log(harness: CaptureHarness) -> None:
     """What every reader may rely on: unique, growing positions; no old rows; no promise broken."""
-    told = await rig.told("t")
+    told = await harness.records("t")
     positions = [one.change["position"] for one in in_order(told) if one.change]
     assert len(set(positions)) == len(positions)
     for key in {one.key["id"] for one in told}:
@@ -62,33 +62,37 @@ async def check_log(rig: Rig) -> None:
     assert all(parse_position(position) is not None for position in positions)
 
 
-async def test_changes_get_counted_positions_and_deletes_come_by_comparing(rig: Rig) -> None:
-    legacy(rig).put(*({"id": key, "a": "row", "b": key} for key in range(1, 101)))
-    async with rig.capturing():
+async def test_changes_get_counted_positions_and_deletes_come_by_comparing(
+    harness: CaptureHarness,
+) -> None:
+    legacy(harness).put(*({"id": key, "a": "row", "b": key} for key in range(1, 101)))
+    async with harness.capturing():
         dice = random.Random(1)  # noqa: S311 - a seeded load
         for number in range(150):
-            load(legacy(rig), dice, number)
+            load(legacy(harness), dice, number)
             await asyncio.sleep(0.003)
-        await rig.equal("t")
-        deletes = [one for one in await rig.told("t") if one.op == "delete"]
+        await harness.equal("t")
+        deletes = [one for one in await harness.records("t") if one.op == "delete"]
         assert deletes
         assert all(one.change and one.change["after"] is None for one in deletes)
-        reads = [one for one in await rig.told("t") if one.op == "read"]
+        reads = [one for one in await harness.records("t") if one.op == "read"]
         assert len(reads) <= 100, "comparing keys reads no row into the log again"
-    await check_log(rig)
+    await check_log(harness)
 
 
-async def test_a_listing_of_keys_is_asked_for_once_while_one_is_under_way(rig: Rig) -> None:
-    legacy(rig).put(*({"id": key, "b": key} for key in range(1, 50)))
-    async with rig.capturing() as capture:
+async def test_a_listing_of_keys_is_asked_for_once_while_one_is_under_way(
+    harness: CaptureHarness,
+) -> None:
+    legacy(harness).put(*({"id": key, "b": key} for key in range(1, 50)))
+    async with harness.capturing() as capture:
 
         async def several() -> bool:
-            jobs = [job for job in capture.pulse.progress.jobs if job.deletes_only]
+            jobs = [job for job in capture.stats.progress.jobs if job.deletes_only]
             assert len(jobs) <= 1
-            return len(capture.pulse.progress.results) >= 4
+            return len(capture.stats.progress.results) >= 4
 
         await until(several)
-        listed = [one for one in capture.pulse.progress.results if one.id.startswith("stale")]
+        listed = [one for one in capture.stats.progress.results if one.id.startswith("stale")]
         assert {(one.rows, one.deleted, one.failed) for one in listed} == {(0, 0, "")}
 
 
@@ -123,43 +127,43 @@ class Expired(fake.PollingSource):
 async def test_what_a_source_lost_is_read_again_and_its_deletes_are_written(
     tmp_path: Path,
 ) -> None:
-    source = PolledLegacy(tmp_path / "erp.json", compare=0)
+    source = PolledStore(tmp_path / "erp.json", compare=0)
     connector = Forgetful()
     source.connector = connector
     source.put(*({"id": key, "b": key} for key in range(1, 81)))
-    async with opened(tmp_path, source) as rig:
-        await rig.declare("t")
-        rig.limits = SMALL
-        async with rig.capturing():
-            await rig.equal("t")
+    async with open_harness(tmp_path, source) as harness:
+        await harness.declare("t")
+        harness.limits = SMALL
+        async with harness.capturing():
+            await harness.equal("t")
             connector.lost.append(0)
             await until(lambda: connector.lost == [0, 0])
             source.drop(*range(1, 20))
             source.put(*({"id": key, "b": -key} for key in range(30, 40)), {"id": 500, "b": 1})
             connector.lost[:] = [1]
-            await rig.equal("t")
+            await harness.equal("t")
 
             async def reported() -> bool:
-                found = (await status_record.statuses(rig.log, BRIDGE))["erp"].results
+                found = (await status_record.statuses(harness.log, BRIDGE))["erp"].results
                 return any(one["id"].startswith("stale-t-") for one in found)
 
             await until(reported)
-        (result,) = [one for one in (await status_record.statuses(rig.log, BRIDGE))["erp"].results
+        (result,) = [one for one in (await status_record.statuses(harness.log, BRIDGE))["erp"].results
                      if one["id"].startswith("stale-t-")]  # fmt: skip
         assert result["deleted"] == 19
-        await check_log(rig)
+        await check_log(harness)
 
 
 @pytest.mark.usefixtures("processes")
 async def test_capture_killed_again_and_again_counts_on_and_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL of the process at any moment; positions are counted on from the checkpoint record."""
-    source = PolledLegacy(tmp_path / "erp.json", compare=0.3)
+    source = PolledStore(tmp_path / "erp.json", compare=0.3)
     source.put(*({"id": key, "a": "row", "b": key} for key in range(1, 101)))
     dice = random.Random(2)  # noqa: S311 - a seeded load
     for number in range(5):
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "tests.capture.polled", str(tmp_path), f"child{number}"),
+            *("-m", "tests.capture.polled_process", str(tmp_path), f"child{number}"),
             stdout=asyncio.subprocess.PIPE,
         )
         assert child.stdout is not None
@@ -170,16 +174,16 @@ async def test_capture_killed_again_and_again_counts_on_and_loses_nothing(tmp_pa
             await asyncio.sleep(0.02)
         child.kill()
         await child.wait()
-    async with opened(tmp_path, source) as rig:
-        await rig.declare("t")
-        rig.limits = SMALL
-        async with rig.capturing("last"):
-            await rig.equal("t")
-        assert len(in_order(await rig.told("t"))) > 180
-        await check_log(rig)
+    async with open_harness(tmp_path, source) as harness:
+        await harness.declare("t")
+        harness.limits = SMALL
+        async with harness.capturing("last"):
+            await harness.equal("t")
+        assert len(in_order(await harness.records("t"))) > 180
+        await check_log(harness)
 
 
-class Refusing(fake.PolledConnector):
+class BusyConnector(fake.PolledConnector):
     """Its source is told to come back later, once."""
 
     def __init__(self) -> None:
@@ -193,30 +197,30 @@ class Refusing(fake.PolledConnector):
 
 
 async def test_capture_leaves_a_system_alone_for_as_long_as_it_asked(tmp_path: Path) -> None:
-    source, connector = PolledLegacy(tmp_path / "erp.json"), Refusing()
+    source, connector = PolledStore(tmp_path / "erp.json"), BusyConnector()
     source.connector = connector
-    async with opened(tmp_path, source) as rig:
-        await rig.declare("t")
-        async with rig.capturing():
+    async with open_harness(tmp_path, source) as harness:
+        await harness.declare("t")
+        async with harness.capturing():
             pass
     first, second = connector.asked_at
-    assert second - first >= 1.0 > 5 * rig.limits.longest_backoff
+    assert second - first >= 1.0 > 5 * harness.limits.longest_backoff
 
 
 class Fleeting(fake.PolledConnector):
     """While its first chunk is read a row comes and goes: no look at the table ever shows it."""
 
-    def __init__(self, legacy: PolledLegacy) -> None:
-        self.legacy = legacy
+    def __init__(self, database: PolledStore) -> None:
+        self.database = database
 
     async def snapshot(self, system: System) -> Snapshot:
-        return Caught(system, self.legacy)
+        return Caught(system, self.database)
 
 
 class Caught(fake.FileSnapshot):
-    def __init__(self, system: System, legacy: PolledLegacy) -> None:
+    def __init__(self, system: System, database: PolledStore) -> None:
         super().__init__(system)
-        self._legacy = legacy
+        self._legacy = database
         self._missed = False
 
     async def chunk(
@@ -234,22 +238,22 @@ class Caught(fake.FileSnapshot):
 async def test_a_row_that_was_read_and_went_between_two_looks_goes_from_the_log_too(
     tmp_path: Path,
 ) -> None:
-    source = PolledLegacy(tmp_path / "erp.json", compare=0)
+    source = PolledStore(tmp_path / "erp.json", compare=0)
     source.connector = Fleeting(source)
     source.put({"id": 1, "b": 1})
-    async with opened(tmp_path, source) as rig:
-        await rig.declare("t")
-        async with rig.capturing() as capture:
-            await rig.equal("t")
+    async with open_harness(tmp_path, source) as harness:
+        await harness.declare("t")
+        async with harness.capturing() as capture:
+            await harness.equal("t")
             # It was in the log, so that what made it go was not luck.
-            assert [one.op for one in await rig.told("t") if one.key["id"] == 77] == [
+            assert [one.op for one in await harness.records("t") if one.key["id"] == 77] == [
                 "read",
                 "delete",
                 "tombstone",
             ]
 
             async def reported() -> bool:
-                results = capture.pulse.progress.results
+                results = capture.stats.progress.results
                 return any(one.id.startswith("afterwards-") and one.deleted for one in results)
 
             await until(reported)
@@ -261,7 +265,7 @@ class Missed(fake.PolledConnector):
     def __init__(self) -> None:
         self.drop: list[int] = []
         self.stale = 0
-        self.rig: Rig | None = None
+        self.harness: CaptureHarness | None = None
 
     async def source(self, system: System) -> fake.PollingSource:
         return _Telling(system, self)
@@ -291,25 +295,25 @@ class _Listing(fake.FileSnapshot):
     async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
         chunk = await super().keys(table, after, limit)
         if self._missed.drop and after is None:
-            assert self._missed.rig is not None
-            legacy(self._missed.rig).drop(self._missed.drop.pop())
+            assert self._missed.harness is not None
+            legacy(self._missed.harness).drop(self._missed.drop.pop())
             self._missed.stale += 1
         return chunk
 
 
 async def test_a_delete_that_is_told_once_amid_a_comparison_is_not_lost(tmp_path: Path) -> None:
-    source = PolledLegacy(tmp_path / "erp.json", compare=0)
+    source = PolledStore(tmp_path / "erp.json", compare=0)
     source.connector = missed = Missed()
     source.put(*({"id": key, "b": key} for key in range(1, 81)))
-    async with opened(tmp_path, source) as rig:
-        await rig.declare("t")
-        rig.limits = SMALL
-        missed.rig = rig
-        async with rig.capturing():
-            await rig.equal("t")
+    async with open_harness(tmp_path, source) as harness:
+        await harness.declare("t")
+        harness.limits = SMALL
+        missed.harness = harness
+        async with harness.capturing():
+            await harness.equal("t")
             # The keys are in the order of their texts: 10 is on the first page.
             source.drop(50)
             missed.drop.append(10)
             missed.stale += 1
-            await rig.equal("t")
-        assert 10 not in await rig.state("t")
+            await harness.equal("t")
+        assert 10 not in await harness.state("t")

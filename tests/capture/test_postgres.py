@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from bridge.capture import control
-from bridge.capture.contract import Limits
+from bridge.capture.contract import CaptureLimits
 from bridge.capture.runner import Capture
 from bridge.model.errors import HistoryLost, RetryLater
 from bridge.observe import EntityPaused
-from tests.capture.legacy import BRIDGE, PostgresLegacy
-from tests.capture.rig import Rig, opened, until
+from tests.capture.databases import BRIDGE, PostgresDatabase
+from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.capture.test_rows import reported
 from tests.waiting import PATIENCE
 
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from tests.services.postgres import Postgres
 
 TABLE = "CREATE TABLE t (id bigint PRIMARY KEY, a text, b int)"
-SMALL = Limits(rows=50, keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
+SMALL = CaptureLimits(
+    rows=50, keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1
+)
 
 
-async def test_changes_and_snapshots_end_equal_to_the_table_under_load(pg: Rig) -> None:
+async def test_changes_and_snapshots_end_equal_to_the_table_under_load(pg: CaptureHarness) -> None:
     pg.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
     await pg.declare("t")
     pg.limits = SMALL
@@ -52,9 +54,9 @@ class changing:  # noqa: N801 - used as a block
     `waits`: their commits wait for a synchronous standby, and give the wait up after a while.
     """
 
-    def __init__(self, rig: Rig, sessions: int, *, waits: bool = False) -> None:
-        assert isinstance(rig.legacy, PostgresLegacy)
-        self._url = rig.legacy.url
+    def __init__(self, harness: CaptureHarness, sessions: int, *, waits: bool = False) -> None:
+        assert isinstance(harness.database, PostgresDatabase)
+        self._url = harness.database.url
         self._waits = waits
         self._workers = list(range(sessions))
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,20 +126,22 @@ async def test_a_snapshot_is_right_where_the_log_is_ahead_of_what_reads_show(
     SELECT shows it.
     """
     server: Postgres = private_postgres()
-    legacy = PostgresLegacy(server.new_database())
-    async with opened(tmp_path, legacy) as rig:
-        rig.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
-        await rig.declare("t")
-        rig.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
-        rig.limits = SMALL
-        async with rig.capturing(), changing(rig, 6, waits=True) as workers:
+    legacy = PostgresDatabase(server.new_database())
+    async with open_harness(tmp_path, legacy) as harness:
+        harness.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 500) i")
+        await harness.declare("t")
+        harness.run(
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"
+        )
+        harness.limits = SMALL
+        async with harness.capturing(), changing(harness, 6, waits=True) as workers:
             for _ in range(4):
-                await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+                await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
                 await asyncio.sleep(0.8)
             workers.clear()
-            await rig.equal("t")
-            await until(lambda: idle(rig))
-        await rig.equal("t")
+            await harness.equal("t")
+            await until(lambda: idle(harness))
+        await harness.equal("t")
 
 
 async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
@@ -145,42 +149,44 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
 ) -> None:
     """Whoever streamed a commit that no SELECT shows yet may be gone when the table is read."""
     server: Postgres = private_postgres()
-    legacy = PostgresLegacy(server.new_database())
-    async with opened(tmp_path, legacy) as rig:
-        rig.run(TABLE, "INSERT INTO t VALUES (1, 'row', 1), (2, 'row', 1)")
-        await rig.declare("t")
-        rig.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+    legacy = PostgresDatabase(server.new_database())
+    async with open_harness(tmp_path, legacy) as harness:
+        harness.run(TABLE, "INSERT INTO t VALUES (1, 'row', 1), (2, 'row', 1)")
+        await harness.declare("t")
+        harness.run(
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"
+        )
         options = "-c synchronous_commit=on"
         session = psycopg.connect(legacy.url, autocommit=True, options=options)
-        async with rig.capturing("one"):
+        async with harness.capturing("one"):
             update = asyncio.to_thread(session.execute, "UPDATE t SET b = 2 WHERE id = 1")
             waiting = asyncio.create_task(update)
-            await until(lambda: told(rig, "t", 3))
+            await until(lambda: told(harness, "t", 3))
         try:
-            assert rig.table("t")[1]["b"] == 1
-            await control.send(rig.log, BRIDGE, control.request("erp", "snapshot", "t"))
+            assert harness.table("t")[1]["b"] == 1
+            await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
             steps: list[str] = []
-            async with rig.capturing("two", steps=steps.append):
+            async with harness.capturing("two", steps=steps.append):
                 # Each read but the first says that the one before it was refused.
                 await until(lambda: steps.count("chunk.after") > 3)
-                assert (await rig.state("t"))[1]["b"] == 2, "the log went back"
+                assert (await harness.state("t"))[1]["b"] == 2, "the log went back"
                 session.cancel()
-                await until(lambda: idle(rig))
-                await rig.equal("t")
+                await until(lambda: idle(harness))
+                await harness.equal("t")
         finally:
             session.cancel()
             await waiting
             session.close()
 
 
-async def idle(rig: Rig) -> bool:
+async def idle(harness: CaptureHarness) -> bool:
     from bridge.capture.checkpoint.store import progress_of
 
-    found = await progress_of(rig.log, BRIDGE, "erp")
+    found = await progress_of(harness.log, BRIDGE, "erp")
     return found is not None and not found.jobs
 
 
-async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: Rig) -> None:
+async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: CaptureHarness) -> None:
     pg.run(
         TABLE,
         "ALTER TABLE t ALTER COLUMN a SET STORAGE EXTERNAL",
@@ -204,20 +210,20 @@ async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: Rig) -
         await until(lambda: complete(pg))
 
 
-async def complete(rig: Rig) -> bool:
+async def complete(harness: CaptureHarness) -> bool:
     """What a reader knows who keeps what an event names as unavailable."""
     rows: dict[int, dict[str, object]] = {}
-    for told in sorted(await rig.told("t"), key=lambda each: each.record.offset):
+    for told in sorted(await harness.records("t"), key=lambda each: each.record.offset):
         if told.change is None or told.change["after"] is None:
             rows.pop(told.key["id"], None)
             continue
         known = rows.get(told.key["id"], {})
         kept = {name: known.get(name) for name in told.change["unavailable"]}
         rows[told.key["id"]] = told.change["after"] | kept
-    return rows == rig.table("t")
+    return rows == harness.table("t")
 
 
-async def test_truncate_is_followed_by_deletes_for_all_that_is_gone(pg: Rig) -> None:
+async def test_truncate_is_followed_by_deletes_for_all_that_is_gone(pg: CaptureHarness) -> None:
     pg.run(TABLE, "INSERT INTO t SELECT i, 'row', i FROM generate_series(1, 300) i")
     await pg.declare("t")
     async with pg.capturing() as capture:
@@ -229,12 +235,12 @@ async def test_truncate_is_followed_by_deletes_for_all_that_is_gone(pg: Rig) -> 
             "INSERT INTO t VALUES (301, 'later', 1)",
         )
         await pg.equal("t")
-        await until(lambda: not capture.pulse.progress.jobs)
-    deletes = [told.key["id"] for told in await pg.told("t") if told.op == "delete"]
+        await until(lambda: not capture.stats.progress.jobs)
+    deletes = [told.key["id"] for told in await pg.records("t") if told.op == "delete"]
     assert sorted(deletes) == [number for number in range(1, 301) if number != 5]
 
 
-async def test_columns_come_and_go_in_mid_stream(pg: Rig) -> None:
+async def test_columns_come_and_go_in_mid_stream(pg: CaptureHarness) -> None:
     pg.run(TABLE)
     await pg.declare("t")
     async with pg.capturing():
@@ -253,7 +259,7 @@ async def test_columns_come_and_go_in_mid_stream(pg: Rig) -> None:
 
 
 async def test_changes_of_a_key_stay_in_order_when_a_column_came_and_went_between_them(
-    pg: Rig,
+    pg: CaptureHarness,
 ) -> None:
     """The table then looks as it did before, and all of it may come in one batch."""
     pg.run(TABLE, "INSERT INTO t VALUES (1, 'x', 0)")
@@ -269,12 +275,12 @@ async def test_changes_of_a_key_stay_in_order_when_a_column_came_and_went_betwee
     )
     async with pg.capturing("two"):
         await until(lambda: told(pg, "t", 4))
-    found = [each.change for each in await pg.told("t") if each.change is not None]
+    found = [each.change for each in await pg.records("t") if each.change is not None]
     assert [change["after"]["b"] for change in found] == [0, 1, 2, 3]
     assert found == sorted(found, key=lambda change: change["position"])
 
 
-async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: Rig) -> None:
+async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: CaptureHarness) -> None:
     """The wider type is registered by then, although nothing with it is in the log."""
     pg.run("CREATE TABLE t (id bigint PRIMARY KEY, n numeric(10,2), f real)")
     await pg.declare("t")
@@ -297,8 +303,8 @@ async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: Rig) 
             raise RetryLater("the log is away")
 
     async with pg.capturing("two", steps=refuse, registry=registry) as capture:
-        await until(lambda: capture.pulse.progress.paused or keys(pg, "t", 2))
-        assert not capture.pulse.progress.paused
+        await until(lambda: capture.stats.progress.paused or keys(pg, "t", 2))
+        assert not capture.stats.progress.paused
     state = await pg.state("t")
     assert (str(state[1]["n"]), state[1]["f"]) == ("1.25", 0.5)
     assert (str(state[2]["n"]), state[2]["f"]) == ("123456789012.25", 0.1)
@@ -319,16 +325,16 @@ class Noting:
         return await self._registry.register(subject, text)
 
 
-async def told(rig: Rig, entity: str, count: int) -> bool:
-    return len(await rig.told(entity)) >= count
+async def told(harness: CaptureHarness, entity: str, count: int) -> bool:
+    return len(await harness.records(entity)) >= count
 
 
-async def keys(rig: Rig, entity: str, count: int) -> bool:
-    return len(await rig.state(entity)) == count
+async def keys(harness: CaptureHarness, entity: str, count: int) -> bool:
+    return len(await harness.state(entity)) == count
 
 
 async def test_a_retyped_column_pauses_its_entity_alone_and_a_resume_makes_it_whole(
-    pg: Rig,
+    pg: CaptureHarness,
 ) -> None:
     pg.run(TABLE, "CREATE TABLE u (id bigint PRIMARY KEY, a text)")
     await pg.declare("t", "u")
@@ -341,7 +347,7 @@ async def test_a_retyped_column_pauses_its_entity_alone_and_a_resume_makes_it_wh
             "INSERT INTO u VALUES (1, 'goes on')",
         )
         await pg.equal("u")
-        await until(lambda: "t" in capture.pulse.progress.paused)
+        await until(lambda: "t" in capture.stats.progress.paused)
         pg.run(
             "DELETE FROM t WHERE id = 3",
             "ALTER TABLE t ALTER COLUMN b TYPE int USING b::int",
@@ -354,7 +360,7 @@ async def test_a_retyped_column_pauses_its_entity_alone_and_a_resume_makes_it_wh
 
 
 @pytest.mark.parametrize("columns", ["a, id", "id, a"])
-async def test_composite_keys_are_snapshot_and_streamed(pg: Rig, columns: str) -> None:
+async def test_composite_keys_are_snapshot_and_streamed(pg: CaptureHarness, columns: str) -> None:
     pg.run(
         f"CREATE TABLE t (id bigint, a text, b int, PRIMARY KEY ({columns}))",
         "INSERT INTO t SELECT i, 'k' || i % 3, i FROM generate_series(1, 200) i",
@@ -368,7 +374,7 @@ async def test_composite_keys_are_snapshot_and_streamed(pg: Rig, columns: str) -
 
 @pytest.mark.parametrize("kind", ["xid8", "cube"])
 async def test_keys_that_are_sent_as_text_are_snapshot_whole_and_none_is_deleted(
-    pg: Rig, kind: str
+    pg: CaptureHarness, kind: str
 ) -> None:
     """Most of the rows were left out, and a comparison wrote deletes for live ones."""
     value = "i::text::xid8" if kind == "xid8" else "cube(i)"
@@ -387,28 +393,30 @@ async def test_keys_that_are_sent_as_text_are_snapshot_whole_and_none_is_deleted
         await until(partial(reported, pg, asked.id))
         rows = await pg.state("t")
     assert sorted(row["n"] for row in rows.values()) == list(range(1, 701))
-    assert not any(each.op == "delete" for each in await pg.told("t"))
+    assert not any(each.op == "delete" for each in await pg.records("t"))
 
 
-async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(pg: Rig) -> None:
+async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(
+    pg: CaptureHarness,
+) -> None:
     pg.run(TABLE, "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2)")
     await pg.declare("t")
     async with pg.capturing("one"):
         pass
-    await until(lambda: not pg.legacy.rows("SELECT 1 FROM pg_stat_replication")[1])
+    await until(lambda: not pg.database.rows("SELECT 1 FROM pg_stat_replication")[1])
     pg.run(
         "SELECT pg_drop_replication_slot('bridge_erp')",
         "DELETE FROM t WHERE id = 1",
         "UPDATE t SET a = 'unseen' WHERE id = 2",
     )
     with pytest.raises(HistoryLost, match=r"bridge_erp.*start `bridgectl run`") as lost:
-        await asyncio.wait_for(Capture(pg.wires(), "two").run(), PATIENCE)
+        await asyncio.wait_for(Capture(pg.deps(), "two").run(), PATIENCE)
     assert str(lost.value).count("--accept-loss") == 1
     await control.send(pg.log, BRIDGE, control.request("erp", "accept_loss"))
     async with pg.capturing("three") as capture:
         await pg.equal("t")
-        await until(lambda: not capture.pulse.progress.jobs)
-    assert [told.op for told in await pg.told("t") if told.key["id"] == 1] == [
+        await until(lambda: not capture.stats.progress.jobs)
+    assert [told.op for told in await pg.records("t") if told.key["id"] == 1] == [
         "read", "delete", "tombstone",
     ]  # fmt: skip
 
@@ -417,17 +425,17 @@ async def test_a_source_that_goes_away_is_waited_for(
     tmp_path: Path, private_postgres: PrivatePostgres
 ) -> None:
     server = private_postgres()
-    legacy = PostgresLegacy(server.new_database())
-    async with opened(tmp_path, legacy) as rig:
-        rig.run(TABLE)
-        await rig.declare("t")
-        async with rig.capturing() as capture:
-            rig.run("INSERT INTO t VALUES (1, 'x', 1)")
+    legacy = PostgresDatabase(server.new_database())
+    async with open_harness(tmp_path, legacy) as harness:
+        harness.run(TABLE)
+        await harness.declare("t")
+        async with harness.capturing() as capture:
+            harness.run("INSERT INTO t VALUES (1, 'x', 1)")
             legacy.close()
             server.stop("immediate")
-            await until(lambda: capture.pulse.state == "retrying")
+            await until(lambda: capture.stats.state == "retrying")
             server.start()
-            legacy.db = PostgresLegacy(legacy.url).db
-            rig.run("INSERT INTO t VALUES (2, 'y', 2)")
-            await rig.equal("t")
-        assert [told.op for told in await rig.told("t")] == ["create", "create"]
+            legacy.db = PostgresDatabase(legacy.url).db
+            harness.run("INSERT INTO t VALUES (2, 'y', 2)")
+            await harness.equal("t")
+        assert [told.op for told in await harness.records("t")] == ["create", "create"]

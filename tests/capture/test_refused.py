@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from bridge.capture import control
-from bridge.capture.checkpoint.record import AFTERWARDS, Job
-from bridge.capture.contract import Limits
+from bridge.capture.checkpoint.record import AFTERWARDS, SnapshotJob
+from bridge.capture.contract import CaptureLimits
 from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
 from bridge.capture.snapshot.job_backoff import JobBackoff
 from bridge.connector import Batch, Checkpoint, Chunk, Condition, Snapshot, Source, System
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected
 from bridge.observe import EntityPaused, SourceState
-from tests.capture.legacy import BRIDGE
-from tests.capture.polled import TABLE, PolledLegacy
-from tests.capture.rig import QUICK, Rig, opened, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import QUICK, CaptureHarness, open_harness, until
+from tests.capture.polled_process import TABLE, PolledStore
 from tests.connectors.polled import fake
 
 REFUSALS = [
@@ -32,7 +32,7 @@ REFUSALS = [
 ]
 
 
-class Refusing(fake.PolledConnector):
+class RefusingConnector(fake.PolledConnector):
     """Refuses to have tables read, as a service does for a while; counts how often it was asked.
     With `looks` false it never gets through with looking at all of its tables. `lost`: it
     can't go on from where it was.
@@ -53,7 +53,7 @@ class Refusing(fake.PolledConnector):
 
 
 class NeverThrough(fake.PollingSource):
-    def __init__(self, connector: Refusing, system: System) -> None:
+    def __init__(self, connector: RefusingConnector, system: System) -> None:
         super().__init__(system)
         self._connector = connector
 
@@ -65,12 +65,12 @@ class NeverThrough(fake.PollingSource):
     async def read(self, limit: int, timeout: float) -> Batch:
         batch = await super().read(limit, timeout)
         if not self._connector.looks:
-            batch.looks = 0
+            batch.polls = 0
         return batch
 
 
 class RefusingSnapshot(fake.FileSnapshot):
-    def __init__(self, connector: Refusing, system: System) -> None:
+    def __init__(self, connector: RefusingConnector, system: System) -> None:
         super().__init__(system)
         self._connector = connector
 
@@ -96,32 +96,32 @@ class RefusingSnapshot(fake.FileSnapshot):
 
 
 @asynccontextmanager
-async def polled_by(connector: fake.PolledConnector, folder: Path) -> AsyncIterator[Rig]:
+async def polled_by(connector: fake.PolledConnector, folder: Path) -> AsyncIterator[CaptureHarness]:
     """Two small tables, `t` and `u`, behind a connector that misbehaves."""
-    legacy = PolledLegacy(folder / "erp.json", compare=0)
+    legacy = PolledStore(folder / "erp.json", compare=0)
     legacy.connector = connector
     with legacy.store.transaction() as tables:
         tables["u"] = replace(TABLE, rows={})
-    async with opened(folder, legacy) as made:
+    async with open_harness(folder, legacy) as made:
         await made.declare("t", "u")
         made.limits = replace(QUICK, rows=10)
         yield made
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with polled_by(Refusing(), tmp_path) as made:
+async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
+    async with polled_by(RefusingConnector(), tmp_path) as made:
         yield made
 
 
-def connector(rig: Rig) -> Refusing:
-    assert isinstance(rig.legacy.connector, Refusing)
-    return rig.legacy.connector
+def connector(harness: CaptureHarness) -> RefusingConnector:
+    assert isinstance(harness.database.connector, RefusingConnector)
+    return harness.database.connector
 
 
 @asynccontextmanager
-async def running(rig: Rig) -> AsyncIterator[Capture]:
-    capture = Capture(rig.wires(), "one")
+async def running(harness: CaptureHarness) -> AsyncIterator[Capture]:
+    capture = Capture(harness.deps(), "one")
     task = asyncio.create_task(capture.run())
     try:
         yield capture
@@ -131,11 +131,11 @@ async def running(rig: Rig) -> AsyncIterator[Capture]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def waiting(rig: Rig, why: str) -> None:
+async def waiting(harness: CaptureHarness, why: str) -> None:
     """Until status tells of a snapshot that it waits because of that."""
 
     async def told() -> bool:
-        found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
+        found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
         return found is not None and any(why in job["waiting"] for job in found.snapshots)
 
     await until(told)
@@ -143,141 +143,157 @@ async def waiting(rig: Rig, why: str) -> None:
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=["403", "404"])
 async def test_a_first_snapshot_that_is_refused_for_a_while_is_taken_afterwards(
-    rig: Rig, refusal: BridgeError
+    harness: CaptureHarness, refusal: BridgeError
 ) -> None:
     """Given up, the rows that were there before would be missing in the log for ever."""
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put(*({"id": key, "b": key} for key in range(30)))
-    connector(rig).refused["t"] = refusal
-    async with running(rig) as capture:
-        await waiting(rig, str(refusal))
+    connector(harness).refused["t"] = refusal
+    async with running(harness) as capture:
+        await waiting(harness, str(refusal))
         # The other one does not wait behind it.
-        await until(lambda: "u" in capture.pulse.progress.taken)
-        told = [each.reason for each in rig.notices if isinstance(each, SourceState)]
+        await until(lambda: "u" in capture.stats.progress.taken)
+        told = [each.reason for each in harness.notices if isinstance(each, SourceState)]
         assert told.count(f"snapshots wait: {refusal}") == 1
-        before, began = len(connector(rig).asked), time.monotonic()
+        before, began = len(connector(harness).asked), time.monotonic()
         await asyncio.sleep(0.5)
-        asked, passed = len(connector(rig).asked) - before, time.monotonic() - began
-        assert asked < 5 + passed / rig.limits.longest_backoff, "it is asked more and more seldom"
-        del connector(rig).refused["t"]
-        await rig.equal("t")
-        await until(lambda: "t" in capture.pulse.progress.taken)
-        assert not [one for one in capture.pulse.progress.results if one.failed]
-        await until(lambda: not capture.pulse.waiting)
+        asked, passed = len(connector(harness).asked) - before, time.monotonic() - began
+        assert asked < 5 + passed / harness.limits.longest_backoff, (
+            "it is asked more and more seldom"
+        )
+        del connector(harness).refused["t"]
+        await harness.equal("t")
+        await until(lambda: "t" in capture.stats.progress.taken)
+        assert not [one for one in capture.stats.progress.results if one.failed]
+        await until(lambda: not capture.stats.waiting)
 
 
-async def test_a_system_that_does_not_count_its_rows_is_snapshot_all_the_same(rig: Rig) -> None:
+async def test_a_system_that_does_not_count_its_rows_is_snapshot_all_the_same(
+    harness: CaptureHarness,
+) -> None:
     """The number is for people alone."""
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put(*({"id": key, "b": key} for key in range(30)))
-    connector(rig).counts = False
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
-        await rig.equal("t")
+    connector(harness).counts = False
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
+        await harness.equal("t")
 
 
-async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(rig: Rig) -> None:
+async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(
+    harness: CaptureHarness,
+) -> None:
     """Nothing else tells which rows went while nobody looked."""
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put(*({"id": key, "b": key} for key in range(10, 60)))
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
-        await until(lambda: not capture.pulse.progress.jobs)
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
+        await until(lambda: not capture.stats.progress.jobs)
     legacy.drop(*range(20, 30))
-    rig.legacy = PolledLegacy(legacy.store.path, compare=0.2)
-    rig.legacy.connector = legacy.connector
-    connector(rig).refused["t"] = REFUSALS[0]
-    async with running(rig) as capture:
-        await waiting(rig, str(REFUSALS[0]))
-        del connector(rig).refused["t"]
-        await rig.equal("t")
-        assert not [one for one in capture.pulse.progress.results if one.failed]
+    harness.database = PolledStore(legacy.store.path, compare=0.2)
+    harness.database.connector = legacy.connector
+    connector(harness).refused["t"] = REFUSALS[0]
+    async with running(harness) as capture:
+        await waiting(harness, str(REFUSALS[0]))
+        del connector(harness).refused["t"]
+        await harness.equal("t")
+        assert not [one for one in capture.stats.progress.results if one.failed]
 
 
-async def test_what_follows_from_a_loss_that_was_accepted_is_not_given_up(rig: Rig) -> None:
+async def test_what_follows_from_a_loss_that_was_accepted_is_not_given_up(
+    harness: CaptureHarness,
+) -> None:
     """Nobody waits for it: given up, the log would hold for ever what went meanwhile."""
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put(*({"id": key, "b": key} for key in range(20)))
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
-        await until(lambda: not capture.pulse.progress.jobs)
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
+        await until(lambda: not capture.stats.progress.jobs)
     legacy.drop(*range(5, 10))
-    connector(rig).lost = True
-    connector(rig).refused["t"] = REFUSALS[0]
-    await control.send(rig.log, BRIDGE, control.request("erp", "accept_loss"))
-    async with running(rig) as capture:
-        await waiting(rig, str(REFUSALS[0]))
-        del connector(rig).refused["t"]
-        await rig.equal("t")
-        assert not [one for one in capture.pulse.progress.results if one.failed]
-        assert capture.pulse.progress.epoch == 1
+    connector(harness).lost = True
+    connector(harness).refused["t"] = REFUSALS[0]
+    await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
+    async with running(harness) as capture:
+        await waiting(harness, str(REFUSALS[0]))
+        del connector(harness).refused["t"]
+        await harness.equal("t")
+        assert not [one for one in capture.stats.progress.results if one.failed]
+        assert capture.stats.progress.epoch == 1
 
 
-async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(rig: Rig) -> None:
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
-        connector(rig).refused["t"] = REFUSALS[0]
+async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(
+    harness: CaptureHarness,
+) -> None:
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
+        connector(harness).refused["t"] = REFUSALS[0]
         asked = control.request("erp", "snapshot", "t")
-        await control.send(rig.log, BRIDGE, asked)
+        await control.send(harness.log, BRIDGE, asked)
 
         def ended() -> list[str]:
-            return [one.failed for one in capture.pulse.progress.results if one.id == asked.id]
+            return [one.failed for one in capture.stats.progress.results if one.id == asked.id]
 
         await until(ended)
         assert ended() == [str(REFUSALS[0])]
 
 
-async def test_an_entity_that_can_not_be_compared_after_its_pause_is_paused_again(rig: Rig) -> None:
+async def test_an_entity_that_can_not_be_compared_after_its_pause_is_paused_again(
+    harness: CaptureHarness,
+) -> None:
     """Else it would go on without what was left out meanwhile, and nobody would know."""
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put({"id": 1, "b": 1})
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
         with legacy.store.transaction() as tables:
             tables["t"] = replace(tables["t"], columns=TABLE.columns | {"b": "string"})
         legacy.put({"id": 2, "b": "two"})
-        await until(lambda: "t" in capture.pulse.progress.paused)
+        await until(lambda: "t" in capture.stats.progress.paused)
         with legacy.store.transaction() as tables:
             tables["t"] = replace(tables["t"], columns=TABLE.columns)
         legacy.put({"id": 2, "b": 2}, {"id": 3, "b": 3})
-        connector(rig).refused["t"] = REFUSALS[0]
+        connector(harness).refused["t"] = REFUSALS[0]
         asked = control.request("erp", "resume", "t")
-        await control.send(rig.log, BRIDGE, asked)
+        await control.send(harness.log, BRIDGE, asked)
 
         def ended() -> list[str]:
-            return [one.failed for one in capture.pulse.progress.results if one.id == asked.id]
+            return [one.failed for one in capture.stats.progress.results if one.id == asked.id]
 
         await until(ended)
         assert str(REFUSALS[0]) in ended()[0]
-        assert "--resume" in capture.pulse.progress.paused["t"].reason
-        assert [n.entity for n in rig.notices if isinstance(n, EntityPaused)] == ["erp.t"] * 2
-        del connector(rig).refused["t"]
-        await control.send(rig.log, BRIDGE, control.request("erp", "resume", "t"))
-        await rig.equal("t")
-        assert not capture.pulse.progress.paused
+        assert "--resume" in capture.stats.progress.paused["t"].reason
+        assert [n.entity for n in harness.notices if isinstance(n, EntityPaused)] == ["erp.t"] * 2
+        del connector(harness).refused["t"]
+        await control.send(harness.log, BRIDGE, control.request("erp", "resume", "t"))
+        await harness.equal("t")
+        assert not capture.stats.progress.paused
 
 
-async def test_what_waits_for_looks_of_the_source_is_overtaken(rig: Rig) -> None:
+async def test_what_waits_for_looks_of_the_source_is_overtaken(harness: CaptureHarness) -> None:
     """One entity set that always fails must not keep people from snapshots of the others."""
-    connector(rig).looks = False
-    async with running(rig) as capture:
-        await until(lambda: {"t", "u"} <= set(capture.pulse.progress.taken))
-        jobs = capture.pulse.progress.jobs
+    connector(harness).looks = False
+    async with running(harness) as capture:
+        await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
+        jobs = capture.stats.progress.jobs
         assert {job.id.partition("-")[0] for job in jobs} == {"afterwards"}
         asked = control.request("erp", "snapshot", "u")
-        await control.send(rig.log, BRIDGE, asked)
-        await until(lambda: any(one.id == asked.id for one in capture.pulse.progress.results))
+        await control.send(harness.log, BRIDGE, asked)
+        await until(lambda: any(one.id == asked.id for one in capture.stats.progress.results))
 
 
 def test_the_first_job_that_can_go_on_is_the_next_one() -> None:
-    limits = Limits(backoff=1, longest_backoff=3)
+    limits = CaptureLimits(backoff=1, longest_backoff=3)
     patience = JobBackoff(limits)
-    late, refused, other = Job(f"{AFTERWARDS}t-1", "t"), Job("first-u", "u"), Job("abc", "v")
+    late, refused, other = (
+        SnapshotJob(f"{AFTERWARDS}t-1", "t"),
+        SnapshotJob("first-u", "u"),
+        SnapshotJob("abc", "v"),
+    )
     jobs = [late, refused, other]
     assert patience.first(jobs, 0) is refused
     waits: list[int] = []

@@ -8,56 +8,58 @@ from dataclasses import replace
 
 from bridge.capture.report import status_record
 from bridge.log.port import TopicPartition
-from tests.capture.legacy import BRIDGE
-from tests.capture.rig import QUICK, Rig, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import QUICK, CaptureHarness, until
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
 
 async def test_what_a_burst_brought_is_reported_soon_after_it_not_with_the_next_keep_alive(
-    rig: Rig,
+    harness: CaptureHarness,
 ) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    rig.limits = replace(QUICK, keep_alive=3600, status=0.5)
-    async with rig.capturing() as capture:
+    harness.run(TABLE)
+    await harness.declare("t")
+    harness.limits = replace(QUICK, keep_alive=3600, status=0.5)
+    async with harness.capturing() as capture:
         for number in range(1, 6):
-            rig.run(f"INSERT INTO t VALUES ({number}, 'x')")
-            await rig.equal("t")
-        await until(lambda: counted(rig, 5))
-        at = (await status_record.statuses(rig.log, BRIDGE))["erp"].position
-        assert at == capture.pulse.progress.position
+            harness.run(f"INSERT INTO t VALUES ({number}, 'x')")
+            await harness.equal("t")
+        await until(lambda: counted(harness, 5))
+        at = (await status_record.statuses(harness.log, BRIDGE))["erp"].position
+        assert at == capture.stats.progress.position
         # Where nothing comes, nothing more is written.
         place = TopicPartition(status_record.topic(BRIDGE).name, 0)
-        before = await rig.log.end_offsets([place])
+        before = await harness.log.end_offsets([place])
         await asyncio.sleep(1.2)
-        assert await rig.log.end_offsets([place]) == before
+        assert await harness.log.end_offsets([place]) == before
 
 
-async def test_a_report_counts_the_changes_that_it_comes_with(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    rig.limits = replace(QUICK, keep_alive=3600, status=0)
-    async with rig.capturing():
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-        assert await counted(rig, 1)
+async def test_a_report_counts_the_changes_that_it_comes_with(harness: CaptureHarness) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    harness.limits = replace(QUICK, keep_alive=3600, status=0)
+    async with harness.capturing():
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+        assert await counted(harness, 1)
 
 
-async def test_an_orderly_end_is_reported_with_the_last_figures(rig: Rig) -> None:
-    rig.run(TABLE)
-    await rig.declare("t")
-    rig.limits = replace(QUICK, keep_alive=3600, status=3600)
-    async with rig.capturing() as capture:
-        rig.run("INSERT INTO t VALUES (1, 'x')")
-        await rig.equal("t")
-        assert not await counted(rig, 1)
-    found = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+async def test_an_orderly_end_is_reported_with_the_last_figures(harness: CaptureHarness) -> None:
+    harness.run(TABLE)
+    await harness.declare("t")
+    harness.limits = replace(QUICK, keep_alive=3600, status=3600)
+    async with harness.capturing() as capture:
+        harness.run("INSERT INTO t VALUES (1, 'x')")
+        await harness.equal("t")
+        assert not await counted(harness, 1)
+    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     assert (found.state, found.reason, found.changes) == ("stopped", "", 1)
-    assert found.position == capture.pulse.progress.position
+    assert found.position == capture.stats.progress.position
     assert found.snapshots == ()
 
 
-async def counted(rig: Rig, changes: int) -> bool:
-    found: Mapping[str, status_record.Status] = await status_record.statuses(rig.log, BRIDGE)
+async def counted(harness: CaptureHarness, changes: int) -> bool:
+    found: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
+        harness.log, BRIDGE
+    )
     return "erp" in found and found["erp"].changes == changes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.capture.report.status_record import SECOND, TOO_OLD, Status
+from bridge.capture.report.status_record import SECOND, TOO_OLD, SourceStatus
 
 AT = 1_000 * SECOND
 
@@ -24,5 +24,5 @@ def test_the_last_figure_counts_no_more_once_it_is_old(
     behind: float | None, seconds: float, lag: float | None
 ) -> None:
     """A capture that had stopped a week ago was 0.0 s behind."""
-    status = Status("erp", "stopped", AT, AT, behind=behind)
+    status = SourceStatus("erp", "stopped", AT, AT, behind=behind)
     assert status.lag(AT + int(seconds * SECOND)) == lag

@@ -17,9 +17,9 @@ from bridge.connector import Batch, Shape, Source, Stale, System
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import EntitySpec
 from bridge.observe import CaptureRemark, EntityState
-from tests.capture.legacy import BRIDGE
-from tests.capture.polled import TABLE, PolledLegacy
-from tests.capture.rig import Rig, opened, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import CaptureHarness, open_harness, until
+from tests.capture.polled_process import TABLE, PolledStore
 from tests.connectors.polled.fake import PolledConnector, PollingSource, store_of
 from tests.connectors.polled.store import Table
 
@@ -68,10 +68,10 @@ class WaitingConnector(PolledConnector):
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    legacy = PolledLegacy(tmp_path / "erp.json", compare=0.3)
+async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
+    legacy = PolledStore(tmp_path / "erp.json", compare=0.3)
     legacy.connector = WaitingConnector()
-    async with opened(tmp_path, legacy) as made:
+    async with open_harness(tmp_path, legacy) as made:
         made.entities = (EntitySpec("erp", "t", "t"), EntitySpec("erp", "u", "u"))
         yield made
 
@@ -88,23 +88,25 @@ async def running(capture: Capture) -> AsyncIterator[None]:
             await task
 
 
-async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Rig) -> None:
-    legacy = rig.legacy
-    assert isinstance(legacy, PolledLegacy)
+async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(
+    harness: CaptureHarness,
+) -> None:
+    legacy = harness.database
+    assert isinstance(legacy, PolledStore)
     legacy.put({"id": 1, "a": "old", "b": 1})
-    capture = Capture(rig.wires(), "one")
+    capture = Capture(harness.deps(), "one")
     async with running(capture):
-        await rig.equal("t")
+        await harness.equal("t")
         legacy.put({"id": 2, "a": "new", "b": 2})
-        await rig.equal("t")
-        assert capture.pulse.troubles == {"u": "there is no table 'u' yet"}
+        await harness.equal("t")
+        assert capture.stats.troubles == {"u": "there is no table 'u' yet"}
 
         async def told() -> bool:
-            status = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
-            return status is not None and dict(status.troubles) == capture.pulse.troubles
+            status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
+            return status is not None and dict(status.troubles) == capture.stats.troubles
 
         await until(told)
-        status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
+        status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
         assert status.remarks["t"].endswith("rows are read")
         assert [each.name for each in status.stalls(status.at)] == ["erp.u"], (
             "a remark is no trouble"
@@ -114,40 +116,44 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(rig: Ri
         with legacy.store.transaction() as tables:
             tables["u"] = replace(TABLE, rows={})
             legacy.store.put(tables["u"], {"id": 7, "a": "late", "b": 7})
-        await rig.equal("t", "u")
-        await until(lambda: not capture.pulse.troubles)
-    states = [each for each in rig.notices if isinstance(each, EntityState)]
+        await harness.equal("t", "u")
+        await until(lambda: not capture.stats.troubles)
+    states = [each for each in harness.notices if isinstance(each, EntityState)]
     assert [(each.entity, each.state) for each in states] == [
         ("erp.u", "unavailable"),
         ("erp.u", "captured"),
     ]
     assert "there is no table 'u'" in states[0].reason
-    remarks = [each for each in rig.notices if isinstance(each, CaptureRemark)]
+    remarks = [each for each in harness.notices if isinstance(each, CaptureRemark)]
     assert [each.entity for each in remarks] == ["erp.t", "erp.t"]
     assert remarks[1].reason == "it is captured as well as it can be again"
 
 
-async def test_with_no_table_at_all_capture_ends_with_the_reason(rig: Rig) -> None:
-    rig.entities = (EntitySpec("erp", "u", "u"), EntitySpec("erp", "v", "v"))
+async def test_with_no_table_at_all_capture_ends_with_the_reason(harness: CaptureHarness) -> None:
+    harness.entities = (EntitySpec("erp", "u", "u"), EntitySpec("erp", "v", "v"))
     with pytest.raises(ConfigurationError, match=r"table 'u' is not in .*; table 'v' is not in"):
-        await Capture(rig.wires(), "one").run()
+        await Capture(harness.deps(), "one").run()
 
 
-async def test_what_is_wrong_with_the_system_is_not_asked_for_each_table(rig: Rig) -> None:
+async def test_what_is_wrong_with_the_system_is_not_asked_for_each_table(
+    harness: CaptureHarness,
+) -> None:
     """A login that is refused again and again may be locked."""
-    connector = rig.legacy.connector
+    connector = harness.database.connector
     assert isinstance(connector, WaitingConnector)
-    system = replace(rig.system(), url="polled:///nowhere")
+    system = replace(harness.system(), url="polled:///nowhere")
     with pytest.raises(ConfigurationError, match="there is no file"):
         await describe_tables(connector, system)
     assert len(connector.asked) == 2
 
 
-async def test_the_tables_that_are_there_are_found_among_many_by_halves(rig: Rig) -> None:
-    connector = rig.legacy.connector
+async def test_the_tables_that_are_there_are_found_among_many_by_halves(
+    harness: CaptureHarness,
+) -> None:
+    connector = harness.database.connector
     assert isinstance(connector, WaitingConnector)
-    many = tuple(replace(rig.system().tables[0], table=name) for name in ("t", "a", "b", "c"))
-    shapes, why = await describe_tables(connector, replace(rig.system(), tables=many))
+    many = tuple(replace(harness.system().tables[0], table=name) for name in ("t", "a", "b", "c"))
+    shapes, why = await describe_tables(connector, replace(harness.system(), tables=many))
     assert set(shapes) == {"t"}
     assert list(why) == ["a", "b", "c"]
     assert "table 'b' is not in" in why["b"]

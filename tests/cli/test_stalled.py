@@ -21,10 +21,10 @@ def report(place: Place, *, waits_since: int, lasting: bool) -> None:
     """The newest report of a capture that runs, and of which one entity waits."""
     now = time.time_ns() // 1000
     owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
-    write(place, status_record.Status("erp", "streaming", now, now, owed=owed))
+    write(place, status_record.SourceStatus("erp", "streaming", now, now, owed=owed))
 
 
-def write(place: Place, status: status_record.Status) -> None:
+def write(place: Place, status: status_record.SourceStatus) -> None:
     async def act() -> None:
         log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
         await log.open()
@@ -43,7 +43,9 @@ def test_an_entity_that_is_paused_or_in_trouble_is_said_once(tmp_path: Path) -> 
     now = time.time_ns() // 1000
     paused = {"customer": {"reason": "erp.customer: its type is another", "since": now - MINUTE}}
     troubles = {"sales_order": "its table is gone"}
-    status = status_record.Status("erp", "streaming", now, now, paused=paused, troubles=troubles)
+    status = status_record.SourceStatus(
+        "erp", "streaming", now, now, paused=paused, troubles=troubles
+    )
     write(place, status)
     answer = place.call("status")
     assert answer.code == 1

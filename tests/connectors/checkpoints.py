@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.connector import Checkpoint, ReadCheckpoint
 
 
-def fixed(checkpoint: Checkpoint | None) -> ReadCheckpoint:
+def fixed_checkpoint(checkpoint: Checkpoint | None) -> ReadCheckpoint:
     """Of a bridge that isn't running."""
 
     async def read() -> Checkpoint | None:

@@ -25,7 +25,7 @@ from bridge.wiring.connectors import as_system, load_connector
 from tests.config.files import ENVIRON, SYSTEM, write
 
 
-class Other:
+class PasswordServer:
     """The other side, which takes one password, and the file that the bridge reads its own from."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Other:
 
 
 def test_a_new_secret_in_the_file_is_taken_at_once() -> None:
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes = other.file = "new"
     other.log_in()
@@ -69,7 +69,7 @@ def test_a_new_secret_in_the_file_is_taken_at_once() -> None:
 
 
 def test_a_file_that_gets_the_secret_later_is_waited_for_and_then_tried_within_a_second() -> None:
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes = "new"
     for _ in range(600):
@@ -82,7 +82,7 @@ def test_a_file_that_gets_the_secret_later_is_waited_for_and_then_tried_within_a
 
 
 def test_a_secret_that_never_worked_is_the_configuration_s_fault_and_not_tried_in_a_hurry() -> None:
-    other = Other()
+    other = PasswordServer()
     other.takes = "another"
     for _ in range(100):
         assert other.outcome() is LoginRefused
@@ -91,7 +91,7 @@ def test_a_secret_that_never_worked_is_the_configuration_s_fault_and_not_tried_i
 
 
 def test_a_file_that_is_not_there_for_a_moment_is_read_again() -> None:
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes, other.readable = "new", False
     assert other.outcome() is RetryLater
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_for_a_moment_is_read_again() -> None:
 
 
 def test_the_words_say_what_is_waited_for_and_no_secret() -> None:
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes = "new"
     with pytest.raises(
@@ -130,7 +130,7 @@ def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: 
 
 def test_of_all_parts_that_ask_at_once_one_tries_a_refused_secret() -> None:
     """Each wait ended for all of them: as many tries as parts, five of which lock many an account."""
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes = "new"
     assert other.outcome() is RetryLater
@@ -153,7 +153,7 @@ def test_of_all_parts_that_ask_at_once_one_tries_a_refused_secret() -> None:
 @given(st.lists(st.integers(0, 400), max_size=80))
 def test_the_waits_between_two_tries_of_a_refused_secret_grow(pauses: list[int]) -> None:
     """However often the parts of a process ask: an account that is tried each second is locked."""
-    other = Other()
+    other = PasswordServer()
     other.log_in()
     other.takes = "new"
     for pause in (0, *pauses):

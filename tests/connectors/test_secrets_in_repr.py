@@ -19,7 +19,7 @@ from bridge.tls import TlsFiles
 from connectors.journal.connector import JournalOptions
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.http.login import ApiKeyLogin, LoginMethod, OAuth2, ODataLogin
-from connectors.postgres.options import Options as PostgresOptions
+from connectors.postgres.options import PostgresOptions
 from connectors.tryton.http.address import address_of
 from connectors.tryton.options import TrytonLogin, TrytonOptions
 from tests.secret_scan import leak_in, secret

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.agent.error_trace import error_trace
-from bridge.capture.report.status_record import Status, dump
+from bridge.capture.report.status_record import SourceStatus, dump
 from bridge.cli.app import _fail
 from bridge.cli.check.found import Found, show
 from bridge.cli.shown.safe_text import SafeWriter
@@ -145,7 +145,7 @@ def test_the_sentences_of_records_are_fields_of_theirs() -> None:
 def test_a_status_is_redacted(known: str) -> None:
     texts = {"shop.order": known}
     owed = {"shop.order": {"reason": known, "since": 1}}
-    status = Status(
+    status = SourceStatus(
         "shop", "retrying", 1, 1, known, troubles=texts, remarks=texts, owed=owed,
         results=({"failed": known},),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import CREATE, DELETE, UPDATE, Change, Transaction
+from bridge.connector import CREATE, DELETE, UPDATE, Change, SourceTransaction
 from bridge.model.errors import RowError
 from bridge.model.position import parse_position
 from bridge.model.specs import FieldSpec
@@ -19,7 +19,7 @@ from tests.plan.plans import CAPTURED, pgoutput, plan_of, read_change, read_key,
 COLUMNS = [("id", "python", "integer"), ("name", "python", "string"), ("big", "python", "string")]
 MADE = shape(COLUMNS, Wire.PYTHON)
 ENTITY, PLAN = plan_of(MADE)
-HERE = Transaction("77", 0x10, 1_600_000_000_000_000)
+HERE = SourceTransaction("77", 0x10, 1_600_000_000_000_000)
 
 
 def run(form: ModuleType, *changes: Change, limit: int = 900_000) -> tuple[list[Any], list[Any]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import Change, Transaction
+from bridge.connector import Change, SourceTransaction
 from bridge.model.canonical import instant_text
 from bridge.model.types import Entity, FieldType, parse_type
 from bridge.plan.coerce_number import shortest_single
@@ -175,7 +175,7 @@ def change_of(case: dict[str, Any], made: Any) -> Change:
     full = case["old"] == "full" and old is not None
     away = case["away"] if case["op"] == 2 else set()
     new = None if case["op"] == 3 else raw(case, case["row"], away)
-    transaction = Transaction(case["name"], case["commit"], case["at"])
+    transaction = SourceTransaction(case["name"], case["commit"], case["at"])
     return Change(made, case["op"], old, full, new, case["index"], transaction, case["causation"])
 
 
@@ -316,7 +316,7 @@ def test_garbage_is_refused_alike_or_read_alike(
     told = []
     for module in (compiled, interpreted):
         out: list[Any] = []
-        change = Change(made, 1, None, False, row, 0, Transaction(None, 1, None))
+        change = Change(made, 1, None, False, row, 0, SourceTransaction(None, 1, None))
         failures = module.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
         told.append((out, [(str(each.error), each.kind, each.position) for each in failures]))
     assert told[0] == told[1]
@@ -351,7 +351,13 @@ def test_infinities_become_the_extremes_that_are_written_down(
     entity, plan = plan_of(made)
     out: list[Any] = []
     change = Change(
-        made, 1, None, False, pgoutput([binary("int4", 1), data]), 0, Transaction(None, 1, None)
+        made,
+        1,
+        None,
+        False,
+        pgoutput([binary("int4", 1), data]),
+        0,
+        SourceTransaction(None, 1, None),
     )
     assert form.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["after"]["c"] == wanted
@@ -398,7 +404,13 @@ def test_what_would_change_a_value_is_an_error_that_names_its_place(
     _, plan = plan_of(made, fields)
     out: list[Any] = []
     change = Change(
-        made, 1, None, False, pgoutput([binary("int4", 1), data]), 0, Transaction(None, 1, None)
+        made,
+        1,
+        None,
+        False,
+        pgoutput([binary("int4", 1), data]),
+        0,
+        SourceTransaction(None, 1, None),
     )
     [failure] = form.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
     assert out == []

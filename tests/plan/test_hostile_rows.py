@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import CREATE, DELETE, UPDATE, Change, Transaction
+from bridge.connector import CREATE, DELETE, UPDATE, Change, SourceTransaction
 from bridge.model.errors import RowError
 from bridge.plan.failed_row import raw_text, row_error
 from bridge.plan.steps import Wire
@@ -21,7 +21,7 @@ KINDS = (
     *("boolean", "integer", "float", "double", "decimal(9,2)", "string", "json", "bytes", "date"),
     *("time", "timestamp", "local_timestamp", "uuid", "array(integer)", "array(array(bytes))"),
 )
-HERE = Transaction("77", 0x10, 1_600_000_000_000_000)
+HERE = SourceTransaction("77", 0x10, 1_600_000_000_000_000)
 anyhow = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

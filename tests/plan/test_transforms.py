@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import Change, Transaction
+from bridge.connector import Change, SourceTransaction
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import parse_type
@@ -56,7 +56,7 @@ def inwards(
     for _ in range(rounds):
         out: list[Any] = []
         failures = executor.changes(
-            [Change(made, 1, None, False, (1, *values), 0, Transaction(None, 1, None))],
+            [Change(made, 1, None, False, (1, *values), 0, SourceTransaction(None, 1, None))],
             1,
             CAPTURED,
             out,
@@ -171,7 +171,13 @@ def test_a_masked_value_shows_in_no_error_and_no_dead_letter(form: ModuleType) -
     executor = form.RowEncoder(plan, "acme", 1, 2, 3, mask_key=b"key")
     out: list[Any] = []
     change = Change(
-        made, 1, None, False, pgoutput([Text("7"), b"Jane Doe"]), 0, Transaction(None, 1, None)
+        made,
+        1,
+        None,
+        False,
+        pgoutput([Text("7"), b"Jane Doe"]),
+        0,
+        SourceTransaction(None, 1, None),
     )
     [failure] = executor.changes([change], 1, CAPTURED, out)
     assert executor.raw_text(failure.change) == '{"old":null,"new":{"id":"7"}}'
@@ -191,7 +197,7 @@ def test_a_dropped_field_is_null_even_where_the_source_did_not_send_it(form: Mod
     made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     entity, plan = plan_of(made, [KEY, one(mask="drop")])
     out: list[Any] = []
-    change = Change(made, 2, None, False, (1, MISSING), 0, Transaction(None, 1, None))
+    change = Change(made, 2, None, False, (1, MISSING), 0, SourceTransaction(None, 1, None))
     assert form.RowEncoder(plan, "acme", 1, 2, 3).changes([change], 1, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["unavailable"] == []
 
@@ -204,7 +210,7 @@ def test_the_same_text_and_number_are_not_taken_for_one_another(form: ModuleType
     found = []
     for value in (1, True, "1", 1.0, 1, True):
         out: list[Any] = []
-        change = Change(made, 1, None, False, (1, value), 0, Transaction(None, 1, None))
+        change = Change(made, 1, None, False, (1, value), 0, SourceTransaction(None, 1, None))
         assert executor.changes([change], 1, CAPTURED, out) == []
         found.append(read_change(entity, out[0][1])["after"]["f"])
     assert found == ["one", "yes", "one", "float", "one", "yes"]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.capture.checkpoint.codec import dump, load
-from bridge.capture.checkpoint.record import Again, Job, Progress
+from bridge.capture.checkpoint.record import CaptureProgress, RereadKeys, SnapshotJob
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Record
@@ -45,14 +45,14 @@ async def test_keys_in_jobs_under_way_become_the_targets(tmp_path: Path) -> None
         old = framing.header(await theirs.register(SUBJECT, text))
         new = framing.header(await ours.register(SUBJECT, text))
         assert old != new
-        job = Job(
+        job = SnapshotJob(
             "1", "order", reconcile=True, since="p", spared=frozenset({old + b"\x02a"}),
-            again=(Again(("x",), frozenset({old + b"\x02b"})),),
+            rereads=(RereadKeys(("x",), frozenset({old + b"\x02b"})),),
         )  # fmt: skip
-        record = Record("_acme.positions", 0, 0, 0, b"erp", dump(Progress(jobs=(job,))), ())
+        record = Record("_acme.positions", 0, 0, 0, b"erp", dump(CaptureProgress(jobs=(job,))), ())
         moved = await Checkpoints("acme", source, log).moved(
             record, SchemaIds(theirs, ours, "acme")
         )
     [found] = load(moved.value or b"", "erp").jobs
     assert found.spared == {new + b"\x02a"}
-    assert found.again == (Again(("x",), frozenset({new + b"\x02b"})),)
+    assert found.rereads == (RereadKeys(("x",), frozenset({new + b"\x02b"})),)

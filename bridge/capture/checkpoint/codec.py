@@ -10,14 +10,20 @@ import base64
 import json
 from typing import Any
 
-from bridge.capture.checkpoint.record import Again, Job, Pause, Progress, Result
+from bridge.capture.checkpoint.record import (
+    CaptureProgress,
+    EntityPause,
+    RereadKeys,
+    SnapshotJob,
+    SnapshotResult,
+)
 from bridge.model.error_text import describe_error
 from bridge.model.errors import ConfigurationError
 
 FORMAT = 1
 
 
-def dump(progress: Progress) -> bytes:
+def dump(progress: CaptureProgress) -> bytes:
     """The record's value: one JSON object."""
     checkpoint = progress.checkpoint
     return json.dumps(
@@ -58,7 +64,7 @@ def dump(progress: Progress) -> bytes:
     ).encode()
 
 
-def _dump_job(job: Job) -> dict[str, Any]:
+def _dump_job(job: SnapshotJob) -> dict[str, Any]:
     return {
         "id": job.id,
         "entity": job.entity,
@@ -71,7 +77,7 @@ def _dump_job(job: Job) -> dict[str, Any]:
                 "after": None if part.after is None else list(part.after),
                 "keys": _dump_keys(part.keys),
             }
-            for part in job.again
+            for part in job.rereads
         ],
         "rows": job.rows,
         "total": job.total,
@@ -89,7 +95,7 @@ def _dump_keys(keys: frozenset[bytes]) -> list[str]:
     return sorted(base64.b64encode(key).decode() for key in keys)
 
 
-def load(value: bytes, source: str) -> Progress:
+def load(value: bytes, source: str) -> CaptureProgress:
     """The state in a record's value.
 
     Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
@@ -117,9 +123,9 @@ def _foreign(source: str, error: Exception) -> ConfigurationError:
     )
 
 
-def _progress(found: dict[str, Any]) -> Progress:
+def _progress(found: dict[str, Any]) -> CaptureProgress:
     checkpoint = found["checkpoint"]
-    return Progress(
+    return CaptureProgress(
         epoch=found["epoch"],
         checkpoint=None if checkpoint is None else base64.b64decode(checkpoint),
         position=found["position"],
@@ -127,23 +133,23 @@ def _progress(found: dict[str, Any]) -> Progress:
         owner=found["owner"],
         control=found["control"],
         at=found["at"],
-        paused={name: Pause(**why) for name, why in found["paused"].items()},
+        paused={name: EntityPause(**why) for name, why in found["paused"].items()},
         jobs=tuple(_load_job(job) for job in found["jobs"]),
         taken=found["taken"],
-        results=tuple(Result(**result) for result in found["results"]),
+        results=tuple(SnapshotResult(**result) for result in found["results"]),
     )
 
 
-def _load_job(found: dict[str, Any]) -> Job:
-    return Job(
+def _load_job(found: dict[str, Any]) -> SnapshotJob:
+    return SnapshotJob(
         id=found["id"],
         entity=found["entity"],
         where=found["where"],
         reconcile=found["reconcile"],
         after=_cursor(found["after"]),
         whole=found["whole"],
-        again=tuple(
-            Again(_cursor(part["after"]), _load_keys(part["keys"])) for part in found["again"]
+        rereads=tuple(
+            RereadKeys(_cursor(part["after"]), _load_keys(part["keys"])) for part in found["again"]
         ),
         rows=found["rows"],
         total=found["total"],

@@ -29,7 +29,7 @@ WAS_LEFT_OUT = "its entity was not declared for a while"
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class EntityPause:
     """Why an entity is paused, since which position, and how many of its changes were left out."""
 
     reason: str
@@ -39,7 +39,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RereadKeys:
     """Keys behind a cursor whose rows have to be read once more, because the stream told only
     part of them while their chunk was read.
     """
@@ -49,7 +49,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SnapshotJob:
     """A snapshot that was asked for or is under way.
 
     `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
@@ -71,7 +71,7 @@ class Job:
     reconcile: bool = False
     after: tuple[Any, ...] | None = None
     whole: bool = False
-    again: tuple[Again, ...] = ()
+    rereads: tuple[RereadKeys, ...] = ()
     rows: int = 0
     total: int = 0
     chunks: int = 0
@@ -84,7 +84,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SnapshotResult:
     """A snapshot that ended: how many `read` events and how many deletes it wrote.
 
     `failed` not empty: why it was given up.
@@ -100,7 +100,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CaptureProgress:
     """The state of one source at a position.
 
     `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
@@ -116,13 +116,13 @@ class Progress:
     owner: str = ""
     control: int = 0
     at: int = 0
-    paused: Mapping[str, Pause] = field(default_factory=dict)
-    jobs: tuple[Job, ...] = ()
+    paused: Mapping[str, EntityPause] = field(default_factory=dict)
+    jobs: tuple[SnapshotJob, ...] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
-    results: tuple[Result, ...] = ()
+    results: tuple[SnapshotResult, ...] = ()
 
 
-def pause(progress: Progress, entity: str, why: Pause) -> Progress:
+def pause(progress: CaptureProgress, entity: str, why: EntityPause) -> CaptureProgress:
     """`entity` paused; its snapshots are given up, because resuming takes a new one."""
     for job in progress.jobs:
         if job.entity == entity:
@@ -130,7 +130,7 @@ def pause(progress: Progress, entity: str, why: Pause) -> Progress:
     return replace(progress, paused={**progress.paused, entity: why})
 
 
-def skip(progress: Progress, entity: str, count: int) -> Progress:
+def skip(progress: CaptureProgress, entity: str, count: int) -> CaptureProgress:
     """`count` more changes of a paused entity were left out."""
     why = progress.paused[entity]
     return replace(
@@ -139,13 +139,13 @@ def skip(progress: Progress, entity: str, count: int) -> Progress:
     )
 
 
-def resume(progress: Progress, entity: str) -> Progress:
+def resume(progress: CaptureProgress, entity: str) -> CaptureProgress:
     """`entity` no longer paused."""
     kept = {name: why for name, why in progress.paused.items() if name != entity}
     return replace(progress, paused=kept)
 
 
-def leave_out(progress: Progress, declared: Collection[str]) -> Progress:
+def leave_out(progress: CaptureProgress, declared: Collection[str]) -> CaptureProgress:
     """Note which entities are no longer declared: their snapshots and pauses end, and they are
     compared with the log once they are declared again. The same object where there are none.
     """
@@ -163,14 +163,14 @@ def leave_out(progress: Progress, declared: Collection[str]) -> Progress:
     )
 
 
-def was_captured(progress: Progress, entity: str) -> bool:
+def was_captured(progress: CaptureProgress, entity: str) -> bool:
     """Whether the log has all of it, so that its topic must be there. One that was left out meanwhile is
     compared with its table anyway, and somebody may have removed its topic for good.
     """
     return progress.taken.get(entity, LEFT_OUT) != LEFT_OUT
 
 
-def enqueue(progress: Progress, job: Job) -> Progress:
+def enqueue(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
     """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
     it reads the whole table anyway; what was replaced is recorded as given up.
     """
@@ -184,23 +184,23 @@ def enqueue(progress: Progress, job: Job) -> Progress:
     return replace(progress, jobs=(*progress.jobs, job))
 
 
-def advance(progress: Progress, job: Job) -> Progress:
+def advance(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
     """The first job came this far."""
     return replace(progress, jobs=(job, *progress.jobs[1:]))
 
 
-def prefer(progress: Progress, job: Job) -> Progress:
+def prefer(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
     """`job` goes on before all others, which keep their order."""
     others = tuple(other for other in progress.jobs if other.id != job.id)
     return replace(progress, jobs=(job, *others))
 
 
-def nobody_asks_again(job: Job) -> bool:
+def nobody_asks_again(job: SnapshotJob) -> bool:
     """Whether nobody looks at what becomes of it but capture, so that nobody would ask again."""
     return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
 
 
-def finish(progress: Progress, deleted: int, failed: str = "") -> Progress:
+def finish(progress: CaptureProgress, deleted: int, failed: str = "") -> CaptureProgress:
     """The first job is complete; one that read all rows counts as the entity's first snapshot.
     `failed`: what it could not do.
     """
@@ -212,15 +212,17 @@ def finish(progress: Progress, deleted: int, failed: str = "") -> Progress:
     return replace(progress, jobs=progress.jobs[1:], taken=taken)
 
 
-def abandon(progress: Progress, job: Job, reason: str) -> Progress:
+def abandon(progress: CaptureProgress, job: SnapshotJob, reason: str) -> CaptureProgress:
     """`job` can't be done, or is no longer wanted."""
     progress = _ended(progress, job, 0, reason)
     return replace(progress, jobs=tuple(other for other in progress.jobs if other.id != job.id))
 
 
-def _ended(progress: Progress, job: Job, deleted: int, failed: str) -> Progress:
+def _ended(
+    progress: CaptureProgress, job: SnapshotJob, deleted: int, failed: str
+) -> CaptureProgress:
     rows = 0 if job.deletes_only else job.rows
-    result = Result(
+    result = SnapshotResult(
         job.id, job.entity, rows, deleted, progress.position, progress.at, failed=failed
     )
     return replace(progress, results=(*progress.results, result)[-KEPT_RESULTS:])
@@ -235,11 +237,11 @@ __all__ = [
     "STALE",
     "TRUNCATED",
     "WAS_LEFT_OUT",
-    "Again",
-    "Job",
-    "Pause",
-    "Progress",
-    "Result",
+    "CaptureProgress",
+    "EntityPause",
+    "RereadKeys",
+    "SnapshotJob",
+    "SnapshotResult",
     "abandon",
     "advance",
     "enqueue",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.capture.checkpoint.codec import load
-from bridge.capture.checkpoint.record import Progress
+from bridge.capture.checkpoint.record import CaptureProgress
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_past_markers
 from bridge.model.errors import RetryLater
@@ -24,7 +24,7 @@ def topic(bridge: str) -> TopicSpec:
     return TopicSpec(internal_topic(bridge, POSITIONS), "compact", 1)
 
 
-async def progress_of(log: Log, bridge: str, source: str) -> Progress | None:
+async def progress_of(log: Log, bridge: str, source: str) -> CaptureProgress | None:
     """What the log says about a source, or None when it has never heard of it.
 
     Everything committed before the call is taken into account. Call it after opening the

@@ -16,16 +16,16 @@ LOOK = 0.25
 """Seconds between two looks."""
 
 
-async def successor(wires: CaptureDependencies, instance: str) -> str:
+async def successor(deps: CaptureDependencies, instance: str) -> str:
     """The name of the instance that wrote itself into the checkpoint record instead of `instance`;
     empty when nobody has within `Limits.successor` seconds. Raises RetryLater.
     """
-    until = wires.monotonic() + wires.limits.successor
+    until = deps.monotonic() + deps.limits.successor
     while True:
-        found = await store.progress_of(wires.log, wires.bridge, wires.system.name)
+        found = await store.progress_of(deps.log, deps.bridge, deps.system.name)
         if found is not None and found.owner != instance:
             return found.owner
-        left = until - wires.monotonic()
+        left = until - deps.monotonic()
         if left <= 0:
             return ""
         await asyncio.sleep(min(LOOK, left))

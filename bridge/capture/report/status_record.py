@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from types import NoneType
 from typing import Any, Final
 
-from bridge.capture.checkpoint.record import Progress
+from bridge.capture.checkpoint.record import CaptureProgress
 from bridge.capture.checkpoint.store import newest
 from bridge.capture.contract import STATUS
 from bridge.log.port import Log, TopicPartition, TopicSpec
@@ -34,7 +34,7 @@ TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SourceStatus:
     """One source at a moment. Times in microseconds since 1970 UTC, `behind` in seconds.
 
     `progressed_at`: when the source was last read without a failure and everything read was in
@@ -146,7 +146,7 @@ class CaptureStats:
     reported_at: int = 0
     #: Changes and dead letters that the last report counted.
     reported: tuple[int, int] = (0, 0)
-    progress: Progress = field(default_factory=Progress)
+    progress: CaptureProgress = field(default_factory=CaptureProgress)
 
     @property
     def owes(self) -> bool:
@@ -193,14 +193,16 @@ class CaptureStats:
         known = self.progressed_at if self.progressed_at <= at else 0
         self.progressed_at = max(known, at - int(self.silent * SECOND))
 
-    def last(self, at: int) -> Status:
+    def last(self, at: int) -> SourceStatus:
         """The report as of `at`, with what was committed last."""
         return self.status(self.progress, at)
 
-    def status(self, progress: Progress, at: int, changes: int = 0, dead: int = 0) -> Status:
+    def status(
+        self, progress: CaptureProgress, at: int, changes: int = 0, dead: int = 0
+    ) -> SourceStatus:
         """The report as of `at`, with what is being committed along with it."""
         self.reported = (self.changes + changes, self.dead + dead)
-        return Status(
+        return SourceStatus(
             system=self.system,
             state=self.state,
             at=at,
@@ -233,7 +235,7 @@ class CaptureStats:
             remarks=dict(self.remarks),
         )
 
-    def _owed(self, progress: Progress, at: int) -> dict[str, dict[str, Any]]:
+    def _owed(self, progress: CaptureProgress, at: int) -> dict[str, dict[str, Any]]:
         """What is to be done of each entity, and isn't."""
         owed: dict[str, dict[str, Any]] = {}
         for number, job in enumerate(progress.jobs):
@@ -258,7 +260,7 @@ def topic(bridge: str) -> TopicSpec:
     return TopicSpec(internal_topic(bridge, STATUS), "compact", 1)
 
 
-def dump(status: Status) -> bytes:
+def dump(status: SourceStatus) -> bytes:
     """The value of a status record."""
     return json.dumps(redact_messages(asdict(status)), separators=(",", ":")).encode()
 
@@ -288,18 +290,20 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _OWED = {"since", "reason", "lasting"}
 
 
-def load(value: bytes) -> Status:
+def load(value: bytes) -> SourceStatus:
     """The report in a record's value; fields of a later version are left out. Raises ValueError
     when it isn't one.
     """
     try:
         found = json.loads(value)
         known = {
-            name: found[name] for name in Status.__dataclass_fields__ if found.get(name) is not None
+            name: found[name]
+            for name in SourceStatus.__dataclass_fields__
+            if found.get(name) is not None
         }
         for name in ("snapshots", "results"):
             known[name] = tuple(known.get(name, ()))
-        status = Status(**known)
+        status = SourceStatus(**known)
     except Exception as error:
         raise ValueError(f"not a status report: {error_message(error, 200)}") from error
     if wrong := [name for name, kinds in _KINDS.items() if type(known.get(name)) not in kinds]:
@@ -315,14 +319,14 @@ def load(value: bytes) -> Status:
     return status
 
 
-async def statuses(log: Log, bridge: str) -> dict[str, Status]:
+async def statuses(log: Log, bridge: str) -> dict[str, SourceStatus]:
     """The newest report of every source of this bridge. Records that are none are left out, with a
     warning: others may have written them, and nothing hangs on them.
     """
     place = TopicPartition(internal_topic(bridge, STATUS), 0)
     if place.topic not in await log.topics():
         return {}
-    found: dict[str, Status] = {}
+    found: dict[str, SourceStatus] = {}
     for key, value in (await newest(log, place, None)).items():
         if b"/" in key:
             continue  # How the groups of a process get on: `bridge.wiring.group_reports`.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.capture.checkpoint.record import AFTERWARDS, STALE, TRUNCATED, Job, enqueue
-from bridge.capture.outbox import Group
+from bridge.capture.checkpoint.record import AFTERWARDS, STALE, TRUNCATED, SnapshotJob, enqueue
+from bridge.capture.outbox import RecordGroup
 from bridge.capture.snapshot.chunks import ChunkReader
 from bridge.capture.state import CaptureState
 from bridge.connector import Stale, Truncate
@@ -15,11 +15,11 @@ class AutomaticReconciles:
     def __init__(self, state: CaptureState, snapshots: ChunkReader) -> None:
         self._state = state
         self._snapshots = snapshots
-        capabilities = state.wires.connector.capabilities()
+        capabilities = state.deps.connector.capabilities()
         self._possible = capabilities.snapshot
         self._every_change = capabilities.every_change
 
-    def truncated(self, cut: Truncate, group: Group) -> None:
+    def truncated(self, cut: Truncate, group: RecordGroup) -> None:
         """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
         for table in cut.tables:
             for entity in self._state.by_table.get(table, ()):
@@ -29,10 +29,10 @@ class AutomaticReconciles:
                 if not self._possible:
                     self._state.pause(entity, f"table {table!r} was truncated", group)
                     continue
-                commit = cut.transaction.commit or self._state.wires.clock()
-                self._compare(Job(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
+                commit = cut.transaction.commit or self._state.deps.clock()
+                self._compare(SnapshotJob(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
 
-    def stale(self, told: Stale, group: Group) -> None:
+    def stale(self, told: Stale, group: RecordGroup) -> None:
         """The source can't tell what happened to these tables: the log is compared with them.
 
         What it told before stays in the log; a comparison under way has perhaps met rows whose
@@ -48,9 +48,9 @@ class AutomaticReconciles:
                     continue
                 if told.deletes_only and self._compares(name, begun=not told.once):
                     continue
-                number = self._state.wires.clock()
+                number = self._state.deps.clock()
                 self._compare(
-                    Job(
+                    SnapshotJob(
                         f"{STALE}{name}-{number:x}",
                         name,
                         reconcile=True,
@@ -65,8 +65,8 @@ class AutomaticReconciles:
         """
         if self._every_change or self._compares(entity):
             return
-        number = self._state.wires.clock()
-        job = Job(
+        number = self._state.deps.clock()
+        job = SnapshotJob(
             f"{AFTERWARDS}{entity}-{number:x}",
             entity,
             reconcile=True,
@@ -82,7 +82,7 @@ class AutomaticReconciles:
             for job in self._state.progress.jobs
         )
 
-    def _compare(self, job: Job) -> None:
+    def _compare(self, job: SnapshotJob) -> None:
         self._state.become(enqueue(self._state.progress, job))
         under_way = self._snapshots.job
         if under_way is not None and all(

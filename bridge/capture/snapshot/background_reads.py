@@ -31,8 +31,8 @@ class BackgroundReads(Generic[R]):
     again. `why` says what keeps reads from being made (empty: nothing).
     """
 
-    def __init__(self, wires: CaptureDependencies, open_reader: Callable[[], Awaitable[R]]) -> None:
-        self._wires = wires
+    def __init__(self, deps: CaptureDependencies, open_reader: Callable[[], Awaitable[R]]) -> None:
+        self._deps = deps
         self._open_reader = open_reader
         self._reader: R | None = None
         self._call: asyncio.Task[Any] | None = None
@@ -48,7 +48,7 @@ class BackgroundReads(Generic[R]):
     @property
     def waiting(self) -> bool:
         """The last call failed a short while ago."""
-        return bool(self.why) and self._wires.monotonic() < self._not_before
+        return bool(self.why) and self._deps.monotonic() < self._not_before
 
     @property
     def done(self) -> bool:
@@ -85,10 +85,10 @@ class BackgroundReads(Generic[R]):
         return found
 
     def _postpone(self, why: str, after: float | None) -> None:
-        limits = self._wires.limits
+        limits = self._deps.limits
         self.why = why
         self._wait = min(max(self._wait * 2, limits.backoff), limits.longest_backoff)
-        self._not_before = self._wires.monotonic() + max(self._wait, after or 0.0)
+        self._not_before = self._deps.monotonic() + max(self._wait, after or 0.0)
 
     async def _let_go(self) -> None:
         reader, self._reader = self._reader, None

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.capture.checkpoint.record import Job
+from bridge.capture.checkpoint.record import SnapshotJob
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.snapshot.background_reads import BackgroundReads
 from bridge.capture.snapshot.visibility import PriorTransactions, StreamedTransactions
-from bridge.capture.snapshot.windows import Emission, Touched, Window, Windows
+from bridge.capture.snapshot.windows import ChunkWindow, ChunkWindows, Emission, KeyChange
 from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibility
 from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
@@ -39,7 +39,7 @@ class _Asked:
     """
 
     job: str = ""
-    window: Window | None = None
+    window: ChunkWindow | None = None
 
 
 class ChunkReader:
@@ -47,22 +47,22 @@ class ChunkReader:
     watermarks bear its `name`: those of an earlier connection may come again.
     """
 
-    def __init__(self, wires: CaptureDependencies, source: Source, name: str) -> None:
-        self._wires = wires
+    def __init__(self, deps: CaptureDependencies, source: Source, name: str) -> None:
+        self._deps = deps
         self._source = source
         self._name = name
-        self._reads = BackgroundReads(wires, lambda: wires.connector.snapshot(wires.system))
+        self._reads = BackgroundReads(deps, lambda: deps.connector.snapshot(deps.system))
         self._asked = _Asked()
         self._estimate: tuple[str, int] = ("", 0)
-        self._windows: Windows | None = None
+        self._windows: ChunkWindows | None = None
         self._table = ""
         self._marks = 0
-        self._rows = min(FIRST_ROWS, wires.limits.rows)
+        self._rows = min(FIRST_ROWS, deps.limits.rows)
         self._wait = 0.0
         self._not_before = 0.0
         self._unproven: dict[str, StreamedTransactions] = {}
         self._earlier = PriorTransactions()
-        capabilities = wires.connector.capabilities()
+        capabilities = deps.connector.capabilities()
         self._tracks = capabilities.visibility
         # A source that polls tells states, not changes: what it told before a chunk was read is no
         # newer than the chunk. So the window opens with the read itself, and a low watermark,
@@ -90,7 +90,7 @@ class ChunkReader:
         return self._reads.why
 
     @property
-    def job(self) -> Job | None:
+    def job(self) -> SnapshotJob | None:
         """The job under way, as of its last emission."""
         return None if self._windows is None else self._windows.job
 
@@ -99,7 +99,7 @@ class ChunkReader:
         """Every row of the job was emitted."""
         return self._windows is not None and self._windows.done
 
-    async def estimate(self, table: str, job: Job) -> int | None:
+    async def estimate(self, table: str, job: SnapshotJob) -> int | None:
         """How many rows the job will read, roughly; None while that isn't known yet, 0 where the
         system refuses to say.
         """
@@ -113,11 +113,11 @@ class ChunkReader:
             self._reads.start(lambda reader: reader.count(table, where), f"count of {table}")
         return None
 
-    def begin(self, table: str, job: Job) -> None:
+    def begin(self, table: str, job: SnapshotJob) -> None:
         """Take up a job, in place of the one before."""
         self.drop()
         self._table = table
-        self._windows = Windows(job)
+        self._windows = ChunkWindows(job)
         self._wait = self._not_before = 0.0
 
     def drop(self) -> None:
@@ -136,7 +136,7 @@ class ChunkReader:
         low = await self._settle(windows.job.id)
         if not self._reads.free or windows.waiting >= OVERLAP:
             return
-        if self._wires.monotonic() < self._not_before:
+        if self._deps.monotonic() < self._not_before:
             return
         read = windows.next()
         if read is None:
@@ -152,7 +152,7 @@ class ChunkReader:
             lambda reader: self._chunk(reader, windows.job, after), f"snapshot of {self._table}"
         )
 
-    async def _chunk(self, reader: Snapshot, job: Job, after: list[object] | None) -> Chunk:
+    async def _chunk(self, reader: Snapshot, job: SnapshotJob, after: list[object] | None) -> Chunk:
         if job.deletes_only and isinstance(reader, ListsKeys):
             return await reader.keys(self._table, after, self._rows)
         where = condition_from_json(job.where)
@@ -187,7 +187,7 @@ class ChunkReader:
             return ""
         if windows is None or asked.job != windows.job.id:
             return ""
-        self._wires.steps("chunk.after")
+        self._deps.crash_point("chunk.after")
         windows.arrive(asked.window, found)
         high = await self.mark("high")
         windows.end(asked.window, high)
@@ -197,9 +197,9 @@ class ChunkReader:
         """Write a watermark into the stream; returns its name."""
         self._marks += 1
         name = f"{self._name}.{self._marks}"
-        self._wires.steps(f"{which}.before")
-        await self._source.mark(name)
-        self._wires.steps(f"{which}.after")
+        self._deps.crash_point(f"{which}.before")
+        await self._source.write_watermark(name)
+        self._deps.crash_point(f"{which}.after")
         return name
 
     def streamed(self, table: str, changes: Sequence[Change]) -> None:
@@ -212,19 +212,19 @@ class ChunkReader:
                 unproven.keep(MOST // 2)
             self._earlier.streamed(transactions)
 
-    def touch(self, changes: Sequence[Touched]) -> None:
+    def touch(self, changes: Sequence[KeyChange]) -> None:
         """Changes of the job's entity came by."""
         if self._windows is not None:
             self._windows.touch(changes)
 
-    def passed(self, name: str) -> Window | None:
+    def passed(self, name: str) -> ChunkWindow | None:
         """A watermark came by; returns the window to emit here."""
         if self._windows is None:
             return None
         unproven = self._unproven.get(self._table)
         return self._windows.passed(name, unproven.number if unproven else 0)
 
-    def emit(self, window: Window, keys: Sequence[bytes], size: int) -> Emission | None:
+    def emit(self, window: ChunkWindow, keys: Sequence[bytes], size: int) -> Emission | None:
         """Which rows of the window's chunk to write; None when it is read again.
 
         `keys` of all its rows, `size` of all its records in bytes.
@@ -237,13 +237,13 @@ class ChunkReader:
             self._wait = 0.0
         else:
             self._wait = min(max(self._wait * 2, SHORTEST_WAIT), LONGEST_WAIT)
-            self._not_before = self._wires.monotonic() + self._wait
+            self._not_before = self._deps.monotonic() + self._wait
         windows.shrink = False
         emission = windows.emit(window, keys, missing)
         self._rows = self._fitting(len(chunk.rows), size, windows.shrink)
         return emission
 
-    def _missing(self, seen: Visibility, window: Window) -> int | None:
+    def _missing(self, seen: Visibility, window: ChunkWindow) -> int | None:
         """A transaction that was streamed before the window and that its chunk doesn't show."""
         missing = self._earlier.lacks(seen, self._unproven.values())
         for table, unproven in self._unproven.items():
@@ -256,7 +256,7 @@ class ChunkReader:
         """How many rows the next chunk should have."""
         if shrink:
             return max(self._rows // 2, FEWEST_ROWS)
-        limits = self._wires.limits
+        limits = self._deps.limits
         by_size = limits.size * rows // size if size else limits.rows
         return max(FEWEST_ROWS, min(self._rows * GROWTH, by_size, limits.rows))
 

@@ -14,7 +14,7 @@ from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity
 from bridge.capture.snapshot.background_reads import BackgroundReads
 from bridge.capture.snapshot.key_presence import KeyPresence, PresenceAnswer, open_reader
-from bridge.capture.snapshot.key_set import Counts, KeySet
+from bridge.capture.snapshot.key_set import KeyCounts, KeySet
 from bridge.capture.table_shapes import table_uses
 from bridge.connector import Reader, Shape
 from bridge.model.delete_limit import DeleteLimit
@@ -36,18 +36,18 @@ class DeleteConfirmation:
 
     def __init__(
         self,
-        wires: CaptureDependencies,
+        deps: CaptureDependencies,
         entity: CapturedEntity,
         keys: KeySet,
         limit: DeleteLimit | None,
     ) -> None:
-        self._wires = wires
+        self._deps = deps
         self._entity = entity
         self._keys = keys
         self._limit = limit
-        self._reads: BackgroundReads[Reader] = BackgroundReads(wires, lambda: open_reader(wires))
+        self._reads: BackgroundReads[Reader] = BackgroundReads(deps, lambda: open_reader(deps))
         self._after = b""
-        self._counts: Counts | None = None
+        self._counts: KeyCounts | None = None
         self._presence: tuple[Reader, KeyPresence] | None = None
         self.shape: Shape | None = None
         self.absent = self.present = 0
@@ -96,7 +96,7 @@ class DeleteConfirmation:
         if counts is not None and limit is not None and limit.exceeded(self.absent, counts.keys):
             raise ImplausibleDeletes(self._implausible(counts, limit))
 
-    def _implausible(self, counts: Counts, limit: DeleteLimit) -> str:
+    def _implausible(self, counts: KeyCounts, limit: DeleteLimit) -> str:
         name, most = self._entity.spec.qualified, counts.unmet - self.present - len(self.unasked)
         return (
             f"comparing its table with the log would delete {most} of {counts.keys} rows, more than "
@@ -116,14 +116,14 @@ class DeleteConfirmation:
             self.shape = await self._describe()
             self._presence = (
                 reader,
-                KeyPresence(reader, self._entity, self.shape, self._wires.mask_key or None),
+                KeyPresence(reader, self._entity, self.shape, self._deps.mask_key or None),
             )
         return keys, await self._presence[1].ask(keys)
 
     async def _describe(self) -> Shape:
-        table, system = self._entity.spec.table, self._wires.system
+        table, system = self._entity.spec.table, self._deps.system
         system = replace(system, tables=table_uses(system, {table}))
-        shape = (await self._wires.connector.describe(system)).get(table)
+        shape = (await self._deps.connector.describe(system)).get(table)
         if shape is None:
             raise ConfigurationError(f"there is no table {table!r}")
         return shape

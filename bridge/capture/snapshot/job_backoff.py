@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.capture.checkpoint.record import AFTERWARDS, Job
-from bridge.capture.contract import Limits
+from bridge.capture.checkpoint.record import AFTERWARDS, SnapshotJob
+from bridge.capture.contract import CaptureLimits
 
 LOOKS = 2
 """The second look that is told from now on began later than now."""
@@ -20,7 +20,7 @@ LASTING_REFUSALS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class _JobRefusal:
     """It is not tried again before `until`; `wait` seconds after it was refused, so many times in a
     row for this reason.
     """
@@ -34,11 +34,11 @@ class _Refused:
 class JobBackoff:
     """Which job is the next to be gone on with."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: CaptureLimits) -> None:
         self._limits = limits
         self._looks = 0
         self._due: dict[str, int] = {}
-        self._refused: dict[str, _Refused] = {}
+        self._refused: dict[str, _JobRefusal] = {}
 
     @property
     def why(self) -> Mapping[str, str]:
@@ -52,22 +52,22 @@ class JobBackoff:
             job for job, refusal in self._refused.items() if refusal.times >= LASTING_REFUSALS
         )
 
-    def looked(self, looks: int) -> None:
+    def looked(self, polls: int) -> None:
         """The source told all that so many of its looks have found."""
-        self._looks = looks
+        self._looks = polls
 
-    def refused(self, job: Job, why: str, now: float) -> None:
+    def refused(self, job: SnapshotJob, why: str, now: float) -> None:
         """It can't be read: it is tried again after a while that grows."""
         known, limits = self._refused.get(job.id), self._limits
         wait = min(known.wait * 2 if known else limits.backoff, limits.longest_backoff)
         times = known.times + 1 if known is not None and known.why == why else 1
-        self._refused[job.id] = _Refused(now + wait, wait, why, times)
+        self._refused[job.id] = _JobRefusal(now + wait, wait, why, times)
 
-    def came_on(self, job: Job) -> None:
+    def came_on(self, job: SnapshotJob) -> None:
         """A part of it was read."""
         self._refused.pop(job.id, None)
 
-    def first(self, jobs: Sequence[Job], now: float) -> Job | None:
+    def first(self, jobs: Sequence[SnapshotJob], now: float) -> SnapshotJob | None:
         """The first of them that can go on now; the others are overtaken."""
         found = next((job for job in jobs if not self._waits(job, now)), None)
         ids = {job.id for job in jobs}
@@ -75,7 +75,7 @@ class JobBackoff:
         self._refused = {job: one for job, one in self._refused.items() if job in ids}
         return found
 
-    def _waits(self, job: Job, now: float) -> bool:
+    def _waits(self, job: SnapshotJob, now: float) -> bool:
         refused = self._refused.get(job.id)
         if refused is not None and now < refused.until:
             return True

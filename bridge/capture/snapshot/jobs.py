@@ -8,7 +8,7 @@ from dataclasses import replace
 from bridge.capture.checkpoint.record import (
     RESUMED,
     TRUNCATED,
-    Job,
+    SnapshotJob,
     abandon,
     advance,
     finish,
@@ -16,13 +16,13 @@ from bridge.capture.checkpoint.record import (
     prefer,
 )
 from bridge.capture.entity import CapturedEntity, keys_of, row_keys
-from bridge.capture.outbox import Group, Outbox
+from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.capture.snapshot.automatic_reconciles import AutomaticReconciles
 from bridge.capture.snapshot.chunks import ChunkReader
 from bridge.capture.snapshot.delete_confirmation import DeleteConfirmation, ImplausibleDeletes
 from bridge.capture.snapshot.job_backoff import JobBackoff
 from bridge.capture.snapshot.log_keys import LogKeys
-from bridge.capture.snapshot.windows import Touched, Window
+from bridge.capture.snapshot.windows import ChunkWindow, KeyChange
 from bridge.capture.state import CaptureState
 from bridge.connector import Change
 from bridge.log.port import Entry
@@ -35,7 +35,7 @@ from bridge.plan.failed_row import FailedRow
 PAGE = 2_000
 
 
-class SnapshotJobs:
+class SnapshotRunner:
     """The first job of the progress, taken step by step. Used by one task.
 
     `step` goes on between reads of the source; the rest is told in stream order.
@@ -48,10 +48,10 @@ class SnapshotJobs:
         self._reconcile: LogKeys | None = None
         self._confirmation: DeleteConfirmation | None = None
         self.comparisons = AutomaticReconciles(state, snapshots)
-        capabilities = state.wires.connector.capabilities()
+        capabilities = state.deps.connector.capabilities()
         self._possible = capabilities.snapshot
         self._every_change = capabilities.every_change
-        self._patience = JobBackoff(state.wires.limits)
+        self._patience = JobBackoff(state.deps.limits)
 
     @property
     def active(self) -> bool:
@@ -87,7 +87,7 @@ class SnapshotJobs:
         if job is not None and job.id != self._state.progress.jobs[0].id:
             self._state.become(prefer(self._state.progress, job))
         if job is not None and not job.moved_at:
-            job = replace(job, moved_at=self._state.wires.clock())
+            job = replace(job, moved_at=self._state.deps.clock())
             self._state.become(advance(self._state.progress, job))
         await self._drop_stale()
         if not self.active:
@@ -111,19 +111,19 @@ class SnapshotJobs:
             else:
                 await self._snapshots.step()
         except ImplausibleDeletes as error:
-            self._state.wires.observer(self._state.paused(entity, str(error)))
+            self._state.deps.observer(self._state.paused(entity, str(error)))
         except (ConfigurationError, Rejected) as error:
             self._refused(job, str(error))
         except Unsupported as error:
             self._state.become(abandon(self._state.progress, job, str(error)))
 
-    def _next(self) -> Job | None:
+    def _next(self) -> SnapshotJob | None:
         """The first job that can go on now."""
         if not self.active:
             return None
-        return self._patience.first(self._state.progress.jobs, self._state.wires.monotonic())
+        return self._patience.first(self._state.progress.jobs, self._state.deps.monotonic())
 
-    def _refused(self, job: Job, why: str) -> None:
+    def _refused(self, job: SnapshotJob, why: str) -> None:
         """Whoever asked for it is told so; what nobody else would ask for again is kept, since the
         log would lack rows, or hold rows that are gone, for ever. For the same reason an entity that
         can't be compared after its pause is paused again.
@@ -132,13 +132,13 @@ class SnapshotJobs:
             self._confirmation.refused = True
         if job.reason == RESUMED:
             entity = self._state.entities[job.entity]
-            self._state.wires.observer(self._state.paused(entity, why))
+            self._state.deps.observer(self._state.paused(entity, why))
             return
         if not nobody_asks_again(job):
             self._state.become(abandon(self._state.progress, job, why))
             return
         self._snapshots.drop()
-        self._patience.refused(job, why, self._state.wires.monotonic())
+        self._patience.refused(job, why, self._state.deps.monotonic())
 
     def unfit(self, entity: str) -> None:
         """Its table doesn't fit it: a snapshot of it begins again, later. What was read of it is
@@ -148,21 +148,23 @@ class SnapshotJobs:
         if reason is not None and self.listens(entity):
             self._refused(self._state.progress.jobs[0], reason)
 
-    def looked(self, looks: int) -> None:
+    def looked(self, polls: int) -> None:
         """The source told all that its looks have found, as many as these."""
-        self._patience.looked(looks)
+        self._patience.looked(polls)
 
-    def _scanned(self, job: Job) -> bool:
+    def _scanned(self, job: SnapshotJob) -> bool:
         """Whether the log's keys are known; begins to read them."""
         if self._reconcile is None:
             if not job.since or job.deletes_only:
                 # It begins, or nothing tells which keys were met before a restart.
                 since = self._state.progress.position
-                job = replace(job, after=None, whole=False, again=(), rows=0, chunks=0, since=since)
+                job = replace(
+                    job, after=None, whole=False, rereads=(), rows=0, chunks=0, since=since
+                )
                 self._state.become(advance(self._state.progress, job))
             self._reconcile = LogKeys(job)
             self._reconcile.start(
-                self._state.wires.log,
+                self._state.deps.log,
                 self._state.entities[job.entity].topic,
                 self._state.entities[job.entity].partitions,
                 self._outbox.flushed(),
@@ -194,11 +196,11 @@ class SnapshotJobs:
         jobs = self._state.progress.jobs
         return bool(jobs) and jobs[0].entity == entity
 
-    def heard(self, changes: Sequence[Touched], set_aside: Sequence[bytes]) -> None:
+    def heard(self, changes: Sequence[KeyChange], set_aside: Sequence[bytes]) -> None:
         """Changes of an entity came by that `listens` has asked for; `set_aside` are the keys of
         those that became no event.
         """
-        self._snapshots.touch([*changes, *(Touched(key, complete=True) for key in set_aside)])
+        self._snapshots.touch([*changes, *(KeyChange(key, complete=True) for key in set_aside)])
         progress = self._state.progress
         # One that has just been replaced ends at the next step; what it met, the new one has not.
         if self._reconcile is None or self._reconcile.job != progress.jobs[0].id:
@@ -208,7 +210,7 @@ class SnapshotJobs:
             self._reconcile.spare(set_aside)
             self._state.become(advance(progress, self._reconcile.stamped(progress.jobs[0])))
 
-    async def watermark(self, name: str, commit: int, group: Group) -> None:
+    async def watermark(self, name: str, commit: int, group: RecordGroup) -> None:
         """A watermark came by: write the chunk whose window ends here, or the deletes that were
         confirmed before it.
         """
@@ -219,10 +221,12 @@ class SnapshotJobs:
         job = self._snapshots.job
         if window is None or job is None or not self.listens(job.entity):
             return
-        self._state.wires.steps("emit.before")
+        self._state.deps.crash_point("emit.before")
         await self._emit(window, job, commit, group)
 
-    async def _emit(self, window: Window, job: Job, commit: int, group: Group) -> None:
+    async def _emit(
+        self, window: ChunkWindow, job: SnapshotJob, commit: int, group: RecordGroup
+    ) -> None:
         state = self._state
         entity, chunk = state.entities[job.entity], window.chunk
         if chunk is None:
@@ -238,7 +242,7 @@ class SnapshotJobs:
             keys = row_keys(executor, chunk.rows)
         else:
             failures = executor.rows(
-                chunk.rows, state.progress.epoch, commit, 0, state.wires.clock(), entries
+                chunk.rows, state.progress.epoch, commit, 0, state.deps.clock(), entries
             )
             keys = [entry[0] or b"" for entry in entries]
         size = sum([len(entry[1] or b"") for entry in entries])
@@ -257,7 +261,7 @@ class SnapshotJobs:
         group.add(entity.topic, kept)
         group.count(entity.spec.qualified, len(kept))
         group.size += size
-        job = replace(emission.job, moved_at=state.wires.clock())
+        job = replace(emission.job, moved_at=state.deps.clock())
         if self._reconcile is not None:
             job = self._reconcile.stamped(job)
         state.become(advance(state.progress, job))
@@ -267,17 +271,17 @@ class SnapshotJobs:
         done = self._snapshots.done and not (unmet is not None and any(unmet.left(1)))
         if done:
             if unmet is not None:
-                state.wires.steps("deletes.before")  # none, as it turned out
+                state.deps.crash_point("deletes.before")  # none, as it turned out
             self._finish(job, 0)
         self._report(job, group, done=done)
 
-    def _report(self, job: Job, group: Group, *, done: bool) -> None:
+    def _report(self, job: SnapshotJob, group: RecordGroup, *, done: bool) -> None:
         """Tell how far the job is."""
         name = self._state.entities[job.entity].spec.qualified
         total = max(job.total, job.rows)
         group.notices.append(SnapshotProgress(name, job.rows, total, done))
 
-    def _finish(self, job: Job, deleted: int, failed: str = "") -> None:
+    def _finish(self, job: SnapshotJob, deleted: int, failed: str = "") -> None:
         """All of the job was emitted."""
         self._state.become(finish(self._state.progress, deleted, failed))
         self._snapshots.drop()
@@ -286,7 +290,7 @@ class SnapshotJobs:
 
     # -- deletes -----------------------------------------------------------------------------
 
-    async def _confirm(self, job: Job, entity: CapturedEntity) -> None:
+    async def _confirm(self, job: SnapshotJob, entity: CapturedEntity) -> None:
         """The table was read: ask for what only the log knows, then mark where its deletes go."""
         reconcile = self._reconcile
         if reconcile is None:
@@ -297,13 +301,13 @@ class SnapshotJobs:
                 limit = parse_delete_limit(job.max_deletes)
             told_by_source = job.id.startswith(TRUNCATED)
             self._confirmation = DeleteConfirmation(
-                self._state.wires, entity, reconcile.keys, None if told_by_source else limit
+                self._state.deps, entity, reconcile.keys, None if told_by_source else limit
             )
         if not self._confirmation.watermark and await self._confirmation.step():
             self._confirmation.watermark = await self._snapshots.mark("high")
 
     async def _write_deletes(
-        self, confirmed: DeleteConfirmation, commit: int, group: Group
+        self, confirmed: DeleteConfirmation, commit: int, group: RecordGroup
     ) -> None:
         """Write the deletes that were confirmed, less those whose keys the stream brought since."""
         state, job = self._state, self._snapshots.job
@@ -324,7 +328,7 @@ class SnapshotJobs:
         self._report(job, group, done=True)
 
     def _withheld(
-        self, entity: CapturedEntity, present: int, unasked: Sequence[str], group: Group
+        self, entity: CapturedEntity, present: int, unasked: Sequence[str], group: RecordGroup
     ) -> str:
         """Tell of keys that stay in the log. Returns why the comparison is no whole one, or ""."""
         if not present and not unasked:
@@ -347,7 +351,7 @@ class SnapshotJobs:
         return reason if unasked or self._every_change else ""
 
     async def _delete(
-        self, executor: RowEncoder, entity: CapturedEntity, commit: int, group: Group
+        self, executor: RowEncoder, entity: CapturedEntity, commit: int, group: RecordGroup
     ) -> int:
         """Write deletes before the group and with its old progress: should the process end in
         between, the reconcile begins anew and finds them done.
@@ -356,11 +360,11 @@ class SnapshotJobs:
         deleted = 0
         if self._reconcile is None:
             return 0
-        state.wires.steps("deletes.before")
+        state.deps.crash_point("deletes.before")
         for keys in self._reconcile.keys.gone(PAGE):
-            page = Group(group.progress)
+            page = RecordGroup(group.progress)
             entries: list[Entry] = []
-            epoch, now = state.progress.epoch, state.wires.clock()
+            epoch, now = state.progress.epoch, state.deps.clock()
             executor.deletes(keys, epoch, commit, deleted, now, entries)
             page.add(entity.topic, entries)
             page.count(entity.spec.qualified, len(keys))

@@ -76,11 +76,11 @@ class SnapshotReader:
         await self._snapshot.close()
 
 
-async def open_reader(wires: CaptureDependencies) -> Reader:
+async def open_reader(deps: CaptureDependencies) -> Reader:
     """What the system is asked with."""
-    if wires.connector.capabilities().read:
-        return await wires.connector.reader(wires.system)
-    return SnapshotReader(await wires.connector.snapshot(wires.system))
+    if deps.connector.capabilities().read:
+        return await deps.connector.reader(deps.system)
+    return SnapshotReader(await deps.connector.snapshot(deps.system))
 
 
 class KeyPresence:

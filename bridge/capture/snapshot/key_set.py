@@ -17,7 +17,7 @@ _CACHE_KB = 8_000
 _WAITING = 8
 
 
-class Counts(NamedTuple):
+class KeyCounts(NamedTuple):
     """How many keys are only in the log, and how many there are in all."""
 
     unmet: int
@@ -104,10 +104,10 @@ class KeySet:
         """The next keys, in order, that only the log knows and that nobody has asked for."""
         return self._page(_LIVE, key, page)
 
-    def counts(self) -> Future[Counts]:
+    def counts(self) -> Future[KeyCounts]:
         """As of now."""
         query = "SELECT count(*) FILTER (WHERE state <> ?), count(*) FROM keys"
-        return self._submit(lambda: Counts(*self._file.execute(query, (_TOUCHED,)).fetchone()))
+        return self._submit(lambda: KeyCounts(*self._file.execute(query, (_TOUCHED,)).fetchone()))
 
     def left(self, page: int) -> Iterator[list[bytes]]:
         """Keys that only the log knows, in order, in pages. The set may not change meanwhile."""

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
-from bridge.capture.checkpoint.record import Job
+from bridge.capture.checkpoint.record import SnapshotJob
 from bridge.capture.snapshot.key_set import KeySet
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.log.read_to_end import read_past_markers
@@ -83,7 +83,7 @@ class LogKeys:
     what it begins with: a job that came some way already has `since`.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SnapshotJob) -> None:
         self.job = job.id
         self.keys = KeySet()
         self.keys.touched(job.spared)
@@ -110,7 +110,7 @@ class LogKeys:
             # Too many to remember: it begins anew after a restart.
             self._since, self._spared = "", frozenset()
 
-    def stamped(self, job: Job) -> Job:
+    def stamped(self, job: SnapshotJob) -> SnapshotJob:
         """The job with what it needs after a restart."""
         return replace(job, since=self._since, spared=self._spared)
 

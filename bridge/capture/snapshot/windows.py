@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bridge.capture.checkpoint.record import Again, Job
+from bridge.capture.checkpoint.record import RereadKeys, SnapshotJob
 from bridge.connector import Chunk
 
 Cursor = tuple[object, ...] | None
@@ -29,7 +29,7 @@ MAX_KEYS = 200_000
 MAX_AGAIN = 1_000
 
 
-class Touched(NamedTuple):
+class KeyChange(NamedTuple):
     """A change of one key in the stream; `complete` when nothing of the row was unavailable."""
 
     key: bytes
@@ -37,7 +37,7 @@ class Touched(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Window:
+class ChunkWindow:
     """One read of a chunk and what the stream told between its watermarks.
 
     `keys` None: every row behind `after`, else the only rows wanted. `before` is the number of
@@ -55,7 +55,7 @@ class Window:
     complete: set[bytes] = field(default_factory=set)
     partial: set[bytes] = field(default_factory=set)
 
-    def touch(self, changes: Iterable[Touched]) -> None:
+    def touch(self, changes: Iterable[KeyChange]) -> None:
         """Changes of this entity came by in the stream."""
         if not self.opened or self.spoiled:
             return
@@ -97,17 +97,17 @@ class Emission(NamedTuple):
 
     chunk: Chunk
     rows: list[int]
-    job: Job
+    job: SnapshotJob
 
 
-class Read(NamedTuple):
+class ChunkRequest(NamedTuple):
     """What to read next: behind which cursor, for which keys (None: all)."""
 
     after: Cursor
     keys: frozenset[bytes] | None
 
 
-class Windows:
+class ChunkWindows:
     """The windows of one job, in the order of their watermarks.
 
     Calls: `next` says what to read; `begin` when its low watermark is written, `arrive` with the
@@ -115,10 +115,10 @@ class Windows:
     stream goes by.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SnapshotJob) -> None:
         self.job = job
-        self._open: deque[Window] = deque()
-        self._again: deque[Again] = deque(job.again)
+        self._open: deque[ChunkWindow] = deque()
+        self._again: deque[RereadKeys] = deque(job.rereads)
         self._after: Cursor = job.after
         self._whole = job.whole
         self.shrink = False
@@ -133,43 +133,43 @@ class Windows:
         """How many windows are open."""
         return len(self._open)
 
-    def next(self) -> Read | None:
+    def next(self) -> ChunkRequest | None:
         """What to read next, or None when the end of the table was reached."""
         if self._again:
-            return Read(self._again[0].after, self._again[0].keys)
-        return None if self._whole else Read(self._after, None)
+            return ChunkRequest(self._again[0].after, self._again[0].keys)
+        return None if self._whole else ChunkRequest(self._after, None)
 
-    def begin(self, read: Read, low: str) -> Window:
+    def begin(self, read: ChunkRequest, low: str) -> ChunkWindow:
         """The low watermark of `read` was written; with an empty one the window opens now."""
-        window = Window(low, read.after, read.keys, opened=not low)
+        window = ChunkWindow(low, read.after, read.keys, opened=not low)
         if read.keys is not None:
             self._again.popleft()
         self._open.append(window)
         return window
 
-    def arrive(self, window: Window, chunk: Chunk) -> None:
+    def arrive(self, window: ChunkWindow, chunk: Chunk) -> None:
         """The chunk was read. Ignored when the window was dropped meanwhile."""
         window.chunk = chunk
         if window in self._open and window.keys is None:
             self._after = None if chunk.last is None else tuple(chunk.last)
             self._whole = chunk.last is None
 
-    def end(self, window: Window, high: str) -> None:
+    def end(self, window: ChunkWindow, high: str) -> None:
         """The high watermark was written."""
         window.high = high
 
     def drop(self) -> None:
         """Begin again behind what is in the log, as after a TRUNCATE."""
         self._open.clear()
-        self._again = deque(self.job.again)
+        self._again = deque(self.job.rereads)
         self._after, self._whole = self.job.after, self.job.whole
 
-    def touch(self, changes: Sequence[Touched]) -> None:
+    def touch(self, changes: Sequence[KeyChange]) -> None:
         """Changes of the job's entity came by in the stream."""
         for window in self._open:
             window.touch(changes)
 
-    def passed(self, name: str, number: int) -> Window | None:
+    def passed(self, name: str, number: int) -> ChunkWindow | None:
         """A watermark came by; `number` that of the last transaction before it.
 
         Returns the window that ends here and is to be emitted now, with `emit`.
@@ -182,7 +182,9 @@ class Windows:
                 ended = window
         return ended
 
-    def emit(self, window: Window, keys: Sequence[bytes], missing: int | None) -> Emission | None:
+    def emit(
+        self, window: ChunkWindow, keys: Sequence[bytes], missing: int | None
+    ) -> Emission | None:
         """The rows to write at the window's high watermark, with the keys of the chunk's rows;
         None when the chunk has to be read again. `missing`: a transaction that it didn't show.
         """
@@ -202,31 +204,31 @@ class Windows:
             # Rows that came in between pushed these behind the page's end.
             behind = window.keys.difference(keys, window.complete)
             if behind:
-                self._again.append(Again(last, behind))
+                self._again.append(RereadKeys(last, behind))
         if again:
-            self._again.append(Again(window.after, again))
+            self._again.append(RereadKeys(window.after, again))
         self.job = replace(
             self.job,
-            again=self._outstanding(),
+            rereads=self._outstanding(),
             rows=self.job.rows + len(kept),
             chunks=self.job.chunks + 1,
         )
         return Emission(chunk, kept, self.job)
 
-    def _repeat(self, window: Window) -> None:
+    def _repeat(self, window: ChunkWindow) -> None:
         """Put a read back. Reads of later rows are dropped with it, because the repeated one may
         end earlier than it did.
         """
         if window.keys is not None:
             self._open.remove(window)
-            self._again.appendleft(Again(window.after, window.keys))
+            self._again.appendleft(RereadKeys(window.after, window.keys))
             return
         for other in list(self._open):
             if other.keys is None:
                 self._open.remove(other)
         self._after, self._whole = window.after, False
 
-    def _outstanding(self) -> tuple[Again, ...]:
+    def _outstanding(self) -> tuple[RereadKeys, ...]:
         """Everything that is still to be read again, reads under way included."""
-        under_way = (Again(w.after, w.keys) for w in self._open if w.keys is not None)
+        under_way = (RereadKeys(w.after, w.keys) for w in self._open if w.keys is not None)
         return (*under_way, *self._again)

@@ -95,7 +95,7 @@ class ChangeTests(ConnectorTests):
             for number in range(30):
                 legacy.apply(*load.operations(1 + number % 3))
                 if can.snapshot and number % 5 == 0:
-                    await stream.source.mark(f"mark {number}")
+                    await stream.source.write_watermark(f"mark {number}")
             await stream.quiet()
         places = [(one.transaction.commit, one.index) for one in stream.changes]
         if any(commit for commit, _ in places):

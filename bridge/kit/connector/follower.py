@@ -97,11 +97,11 @@ class Follower:
 
     async def looked(self) -> None:
         """Read until the source has looked at what is there now, and told what it found."""
-        wanted = (await self.read()).looks + 2
+        wanted = (await self.read()).polls + 2
         deadline = time.monotonic() + PATIENCE
-        while (await self.read()).looks < wanted:
+        while (await self.read()).polls < wanted:
             if time.monotonic() > deadline:
-                pytest.fail("the source doesn't count its looks at its tables (Batch.looks)")
+                pytest.fail("the source doesn't count its looks at its tables (Batch.polls)")
 
     def sorted(self) -> list[Record]:
         """The rows as `Legacy.rows` gives them."""

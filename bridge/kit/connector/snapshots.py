@@ -45,7 +45,7 @@ class SnapshotTests(ConnectorTests):
         assert await refused(legacy, "snapshot")
         async with streaming(legacy) as stream:
             with pytest.raises(Unsupported):
-                await stream.source.mark("x")
+                await stream.source.write_watermark("x")
 
     @needs("snapshot")
     async def test_chunks_of_any_size_give_every_row_once_in_key_order(
@@ -114,7 +114,7 @@ class SnapshotTests(ConnectorTests):
         async with streaming(legacy) as stream:
             for number in range(1, 6):
                 legacy.apply(Create(order(number)))
-                await stream.source.mark(f"mark {number}")
+                await stream.source.write_watermark(f"mark {number}")
             await stream.until(5, limit=2)
             await stream.quiet()
         story = [

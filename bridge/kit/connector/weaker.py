@@ -183,7 +183,7 @@ class WeakerTests(ConnectorTests):
             for number in range(1, 6):
                 legacy.apply(Create(order(number)))
                 await stream.until(number)
-                await stream.source.mark(f"mark {number}")
+                await stream.source.write_watermark(f"mark {number}")
                 deadline = time.monotonic() + PATIENCE
                 while f"mark {number}" not in stream.log:
                     assert time.monotonic() < deadline, f"mark {number} did not come back"

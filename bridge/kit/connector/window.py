@@ -72,7 +72,7 @@ class Window:
         """Write a watermark and follow the stream up to it; what stands behind it waits."""
         self._marks += 1
         name = f"kit-{self._marks}"
-        await self._stream.source.mark(name)
+        await self._stream.source.write_watermark(name)
         deadline = time.monotonic() + PATIENCE
         while name not in self._stream.log[self._at :]:
             await self._stream.read()

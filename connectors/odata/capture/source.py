@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bridge.connector import Batch, Change, Checkpoint, Stale, System, Transaction, Watermark
+from bridge.connector import Batch, Change, Checkpoint, SourceTransaction, Stale, System, Watermark
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, Rejected, RetryLater
 from connectors.erp.pending_watermarks import PendingWatermarks
 from connectors.erp.readability import check_any_readable
@@ -19,7 +19,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.odata.metadata.model import ODataService
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NO_TRANSACTION = Transaction(None, 0, None)
+NO_TRANSACTION = SourceTransaction(None, 0, None)
 
 
 class ODataSource:
@@ -206,7 +206,7 @@ class ODataSource:
             watermarks,
             stale=stale,
             silent=now - self._heard if now < self._held else 0.0,
-            looks=self._looks,
+            polls=self._looks,
             troubles={one.use.table: one.trouble for one in self._feeds if one.trouble},
             remarks={one.use.table: one.remark for one in self._feeds if one.remark},
         )
@@ -222,7 +222,7 @@ class ODataSource:
     async def ack(self, upto: Checkpoint) -> None:
         """As `bridge.connector.Source.ack`: the service keeps nothing for us."""
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`."""
         self._watermarks.add(name)
 
@@ -234,7 +234,7 @@ class ODataSource:
 def _change(feed: EntityFeed, item: RowChange) -> Change:
     transaction = NO_TRANSACTION
     if item.at is not None:
-        transaction = Transaction(None, 0, (item.at - _EPOCH) // timedelta(microseconds=1))
+        transaction = SourceTransaction(None, 0, (item.at - _EPOCH) // timedelta(microseconds=1))
     table = feed.table
     old = table.only_key(item.key) if item.row is None else None
     return Change(table.shape, item.op, old, False, item.row, 0, transaction)

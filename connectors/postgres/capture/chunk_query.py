@@ -14,8 +14,8 @@ from uuid import UUID
 from bridge.connector import Condition
 from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import Rejected
-from connectors.postgres.catalog.tables import Attribute, Table, literal, quote
-from connectors.postgres.catalog.types import Decoded
+from connectors.postgres.catalog.tables import CatalogColumn, CatalogTable, literal, quote
+from connectors.postgres.catalog.types import DecodedType
 
 #: What a chunk's SELECT calls the table. Its columns are always named with it: an ORDER BY takes a
 #: bare name for a column of the SELECT list first, which may be the text of the table's.
@@ -56,7 +56,7 @@ def is_utf8(value: Any) -> bool:
     return True
 
 
-def column_text(attribute: Attribute, decoded: Decoded) -> str:
+def column_text(attribute: CatalogColumn, decoded: DecodedType) -> str:
     """The column in a chunk's SELECT list; as text where its binary form can't be decoded."""
     name = quote(attribute.name)
     if decoded.binary:
@@ -117,13 +117,13 @@ def behind_text(
     return " AND ".join([*ranged, f"({' OR '.join(alternatives) or 'false'})"])
 
 
-def from_text(table: Table) -> str:
+def from_text(table: CatalogTable) -> str:
     """The table without those that inherit from it; a partitioned one with its partitions."""
     return table.quoted if table.kind == "p" else f"ONLY {table.quoted}"
 
 
 def chunk_text(
-    table: Table,
+    table: CatalogTable,
     columns: Sequence[str],
     key: Sequence[str],
     conditions: Sequence[str],

@@ -7,7 +7,7 @@ may have been stopped; counted is the time since the server was first asked and 
 from __future__ import annotations
 
 
-class Liveness:
+class ServerLiveness:
     """Of one replication stream; times in seconds of any clock that only goes forward."""
 
     def __init__(self) -> None:

@@ -17,16 +17,16 @@ from bridge.plan.steps import Wire
 from connectors.postgres import ddl
 from connectors.postgres.catalog.table_defects import untold_key
 from connectors.postgres.catalog.tables import (
-    Attribute,
     Catalog,
-    Table,
+    CatalogColumn,
+    CatalogTable,
     all_binary,
     choose,
     primary_key_of,
     quote,
 )
 from connectors.postgres.errors import translate_error
-from connectors.postgres.protocol.frames import Frames, Relation
+from connectors.postgres.protocol.frames import Frames, RelationMessage
 
 
 class RelationShapes:
@@ -35,7 +35,7 @@ class RelationShapes:
     def __init__(self, system: System, catalog: Catalog) -> None:
         self._system = system
         self._catalog = catalog
-        self.tables: list[Table] = []
+        self.tables: list[CatalogTable] = []
         #: Tables whose deletes don't tell which row they were, and what mends that.
         self.troubles: dict[str, str] = {}
         #: Oids of the relations that were last learned under names that aren't configured.
@@ -44,7 +44,7 @@ class RelationShapes:
         self._partial: set[str] = set()
         self._keys = {use.table: use.key for use in system.tables}
         self._configured: dict[tuple[str, str], str] = {}
-        self._known: dict[Relation, Shape | None] = {}
+        self._known: dict[RelationMessage, Shape | None] = {}
         self._latest: dict[str, Shape] = {}
 
     async def load(self) -> bool:
@@ -70,7 +70,7 @@ class RelationShapes:
             if not attribute.generated
         )
 
-    def knows(self, tables: Sequence[Table]) -> bool:
+    def knows(self, tables: Sequence[CatalogTable]) -> bool:
         """Whether changes of these tables are told under their configured names."""
         return configured_names(tables).items() <= self._configured.items()
 
@@ -78,9 +78,9 @@ class RelationShapes:
         """Prepare `of` for these Relation frames; True when one has a column that can only be
         decoded from text.
         """
-        found: list[Relation] = []
+        found: list[RelationMessage] = []
 
-        def collect(relation: Relation) -> None:
+        def collect(relation: RelationMessage) -> None:
             found.append(relation)
 
         Frames(collect).feed(frames, Batch([], b"", 0))
@@ -103,14 +103,14 @@ class RelationShapes:
             )
         return text
 
-    def of(self, relation: Relation) -> Shape | None:
+    def of(self, relation: RelationMessage) -> Shape | None:
         """The shape of a learned relation; the same object for as long as nothing changes."""
         shape = self._known[relation]
         if shape is not None:
             self._judge(relation, shape)
         return shape
 
-    def _judge(self, relation: Relation, shape: Shape) -> None:
+    def _judge(self, relation: RelationMessage, shape: Shape) -> None:
         """The replica identity may be another one by now."""
         if shape.table in self._partial:
             self.troubles[shape.table] = (
@@ -131,7 +131,7 @@ class RelationShapes:
             "snapshot ENTITY --reconcile"
         )
 
-    async def _make(self, relation: Relation) -> Shape:
+    async def _make(self, relation: RelationMessage) -> Shape:
         table = self._configured[relation.namespace, relation.name]
         now = {
             attribute.name: attribute
@@ -170,12 +170,12 @@ class RelationShapes:
         return made
 
 
-def configured_names(tables: Sequence[Table]) -> dict[tuple[str, str], str]:
+def configured_names(tables: Sequence[CatalogTable]) -> dict[tuple[str, str], str]:
     """The configured names of tables by schema and name."""
     return {(table.schema, table.name): table.configured for table in tables}
 
 
-def key_names(relation: Relation, now: dict[str, Attribute]) -> frozenset[str]:
+def key_names(relation: RelationMessage, now: dict[str, CatalogColumn]) -> frozenset[str]:
     """The primary key's columns: as the stream tells with the default replica identity, else as
     the catalogue has them now, else (the table is gone) the replica identity's.
     """
@@ -190,7 +190,7 @@ def key_names(relation: Relation, now: dict[str, Attribute]) -> frozenset[str]:
     return told if relation.identity == "i" else frozenset()
 
 
-async def find_tables(system: System, catalog: Catalog) -> list[Table]:
+async def find_tables(system: System, catalog: Catalog) -> list[CatalogTable]:
     """The configured tables with their columns, types learned, in configured order.
 
     Raises ConfigurationError that names every missing table, RetryLater.
@@ -207,12 +207,14 @@ async def find_tables(system: System, catalog: Catalog) -> list[Table]:
     return found
 
 
-async def chosen_tables(catalog: Catalog, names: Sequence[str]) -> tuple[list[Table], list[str]]:
+async def chosen_tables(
+    catalog: Catalog, names: Sequence[str]
+) -> tuple[list[CatalogTable], list[str]]:
     """The tables that these names mean, with their columns; and of each that isn't there, what to
     say. Raises psycopg.Error.
     """
     candidates = await catalog.candidates(names)
-    found: list[Table] = []
+    found: list[CatalogTable] = []
     missing: list[str] = []
     for name in names:
         table, near = choose(name, candidates)
@@ -224,7 +226,7 @@ async def chosen_tables(catalog: Catalog, names: Sequence[str]) -> tuple[list[Ta
     return [table.with_(attributes.get(table.oid, ())) for table in found], missing
 
 
-def absent(name: str, near: Sequence[Table]) -> str:
+def absent(name: str, near: Sequence[CatalogTable]) -> str:
     """What to say of a table that isn't there, with what may have been meant."""
     said = f"table {name!r} does not exist"
     if not near:

@@ -29,7 +29,7 @@ SLOT_COLUMNS: LiteralString = (
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class ReplicationSlot:
     """A row of pg_replication_slots. `confirmed` and `restart` are LSNs as numbers."""
 
     name: str
@@ -43,14 +43,16 @@ class Slot:
     two_phase: bool = False
 
 
-def slot_of(row: Sequence[Any]) -> Slot:
+def slot_of(row: Sequence[Any]) -> ReplicationSlot:
     """The slot in the first nine columns of `SLOT_COLUMNS`."""
     confirmed, restart = (lsn_number(text) if text else None for text in row[5:7])
-    return Slot(row[0], row[1], row[2], row[3], row[4], confirmed, restart, row[7], row[8])
+    return ReplicationSlot(
+        row[0], row[1], row[2], row[3], row[4], confirmed, restart, row[7], row[8]
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerIdentity:
     """Which server answered, where its WAL ends (flushed), and after how many seconds without a
     word from us it ends the stream (0: never).
     """
@@ -70,7 +72,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class SlotCheckpoint:
     """A checkpoint's content: start replication at `lsn`, leave out `steps` of the transaction
     that commits there. `system` is the cluster's identifier. `tables`: which tables the configured
     names led to; none in the checkpoints of earlier releases.
@@ -101,12 +103,12 @@ def tables_text(tables: Mapping[str, Binding]) -> str:
     return json.dumps(bindings, separators=(",", ":"))
 
 
-def load(checkpoint: Checkpoint) -> Resume:
+def load(checkpoint: Checkpoint) -> SlotCheckpoint:
     """The content of a checkpoint. Raises ConfigurationError for another connector's."""
     try:
         found: dict[str, Any] = json.loads(checkpoint)
         bindings: dict[str, list[int]] = found.get("tables") or {}
-        return Resume(
+        return SlotCheckpoint(
             lsn_number(found["lsn"]),
             int(found["steps"]),
             str(found["system"]),
@@ -144,7 +146,11 @@ Begin = Literal["create", "wait", "start"]
 
 
 def decide(
-    slot: Slot | None, resume: Resume | None, server: Server, name: str, system: str
+    slot: ReplicationSlot | None,
+    resume: SlotCheckpoint | None,
+    server: ServerIdentity,
+    name: str,
+    system: str,
 ) -> Begin:
     """What to do to begin: create the slot, wait for another instance to let go, or start.
 
@@ -152,7 +158,7 @@ def decide(
     belongs to something else.
     """
     where = f"system {system!r}: replication slot {name!r}"
-    out = ways_out(system, name, exists=slot is not None)
+    out = recovery_options(system, name, exists=slot is not None)
     if resume is not None and resume.system != server.identifier:
         raise HistoryLost(
             f"{where}: the log's checkpoint {lsn_text(resume.lsn)} was written for the database "
@@ -196,7 +202,7 @@ def decide(
     return "start" if slot.active_pid is None else "wait"
 
 
-def _ours(slot: Slot, server: Server, where: str) -> None:
+def _ours(slot: ReplicationSlot, server: ServerIdentity, where: str) -> None:
     if slot.kind != "logical" or slot.plugin != PLUGIN:
         raise ConfigurationError(
             f"{where} is a {slot.kind} slot of plugin {slot.plugin or 'none'}, not of pgoutput: "
@@ -214,7 +220,7 @@ def _ours(slot: Slot, server: Server, where: str) -> None:
         )
 
 
-def ways_out(system: str, slot: str, *, exists: bool = True) -> str:
+def recovery_options(system: str, slot: str, *, exists: bool = True) -> str:
     """What an operator can do; the same words wherever history is lost."""
     drop = f"drop the slot (SELECT pg_drop_replication_slot('{slot}')), then " if exists else ""
     return (

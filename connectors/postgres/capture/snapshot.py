@@ -27,7 +27,7 @@ from connectors.postgres.capture.chunk_query import (
 from connectors.postgres.capture.relation_shapes import chosen_tables
 from connectors.postgres.catalog.publication import Published, published, sent
 from connectors.postgres.catalog.table_defects import rights
-from connectors.postgres.catalog.tables import Attribute, Catalog, Table, literal
+from connectors.postgres.catalog.tables import Catalog, CatalogColumn, CatalogTable, literal
 from connectors.postgres.catalog.types import TEXT_WIRES
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of
@@ -49,7 +49,7 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class _View:
     """What one transaction sees of the table."""
 
-    table: Table
+    table: CatalogTable
     shape: Shape
     columns: tuple[str, ...]
     visibility: PgSnapshot
@@ -72,7 +72,7 @@ class PostgresSnapshot:
     def _set(self, link: CopyConnection) -> None:
         self._link = link
         self._catalog = Catalog(link.connection)
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, CatalogTable] = {}
         self._published: dict[tuple[str, str], Published] = {}
 
     async def count(self, table: str, where: Condition | None) -> int:
@@ -142,7 +142,7 @@ class PostgresSnapshot:
 
     # -- one transaction ---------------------------------------------------------------
 
-    async def _begin(self, found: Table) -> _View:
+    async def _begin(self, found: CatalogTable) -> _View:
         link = self._link
         await link.rows(_BEGIN)
         # A change of the table's shape waits until the rows are read, or is seen whole.
@@ -235,7 +235,7 @@ class PostgresSnapshot:
             await self._link.close()
             self._set(await CopyConnection.open(self._system, "snapshot", patient=True))
 
-    async def _find(self, name: str) -> Table:
+    async def _find(self, name: str) -> CatalogTable:
         if name not in self._keys:
             known = ", ".join(sorted(self._keys)) or "none"
             raise ConfigurationError(f"{self._place}: table {name!r} is not configured ({known})")
@@ -253,7 +253,7 @@ class PostgresSnapshot:
         return self._tables[name]
 
     def _cursor(
-        self, table: Table, after: list[Any] | None
+        self, table: CatalogTable, after: list[Any] | None
     ) -> tuple[tuple[str, ...], list[str | None] | None]:
         """By which columns a chunk is ordered, and the values behind which it begins.
 
@@ -288,14 +288,14 @@ class PostgresSnapshot:
             return key, None
         return began, values
 
-    def _filter(self, table: Table) -> str | None:
+    def _filter(self, table: CatalogTable) -> str | None:
         known = self._published.get((table.schema, table.name))
         return known.filter if known else None
 
-    def _selected(self, attribute: Attribute) -> str:
+    def _selected(self, attribute: CatalogColumn) -> str:
         return column_text(attribute, self._catalog.decoded(attribute.oid, attribute.typmod))
 
-    def _shape(self, table: Table) -> Shape:
+    def _shape(self, table: CatalogTable) -> Shape:
         """The same object for as long as nothing changes."""
         made = self._catalog.shape(table, table.attributes, Wire.PGCOPY)
         known = self._shapes.get(table.configured)
@@ -308,7 +308,9 @@ class PostgresSnapshot:
     def _place(self) -> str:
         return f"system {self._system.name!r} ({self._system.shown_url})"
 
-    def _failed(self, error: psycopg.Error, name: str, table: Table | None = None) -> BridgeError:
+    def _failed(
+        self, error: psycopg.Error, name: str, table: CatalogTable | None = None
+    ) -> BridgeError:
         """`table`: as the catalogue has it, which also says which rights are missing."""
         failed = translate_error(error, self._system, f"cannot read table {name!r}")
         role = self._link.connection.info.user

@@ -16,12 +16,12 @@ import psycopg
 from bridge.connector import Batch, Checkpoint, Shape, System
 from bridge.model.errors import BridgeError, RetryLater
 from connectors.postgres.capture.feedback import StandbyFeedback
-from connectors.postgres.capture.liveness import Liveness
+from connectors.postgres.capture.liveness import ServerLiveness
 from connectors.postgres.capture.relation_shapes import RelationShapes
-from connectors.postgres.capture.slot import Resume, decide, load, lsn_text
+from connectors.postgres.capture.slot import SlotCheckpoint, decide, load, lsn_text
 from connectors.postgres.capture.table_bindings import TableBindings
 from connectors.postgres.options import options_of, slot_name
-from connectors.postgres.protocol.frames import Frames, Relation
+from connectors.postgres.protocol.frames import Frames, RelationMessage
 from connectors.postgres.transport.control_connection import ControlConnection
 from connectors.postgres.transport.copy_connection import CopyConnection
 
@@ -61,7 +61,7 @@ class PostgresSource:
         self._patience = 0.0
         self._binary = True
         self._durable = StandbyFeedback(clock)
-        self._silence = Liveness()
+        self._silence = ServerLiveness()
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: BridgeError | None = None
 
@@ -73,7 +73,7 @@ class PostgresSource:
             await self.close()
             raise
 
-    async def _open(self, resume: Resume | None) -> Checkpoint:
+    async def _open(self, resume: SlotCheckpoint | None) -> Checkpoint:
         self._side = await ControlConnection.open(self._system)
         self._shapes = RelationShapes(self._system, self._side.catalog)
         self._binary = await self._shapes.load()
@@ -129,7 +129,7 @@ class PostgresSource:
         if self._durable.reach(load(upto).lsn, self._frames.received):
             await self._report()
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """Write a watermark; it needs no table and no grant."""
         self._raise_broken()
         await self._side_opened().watermark(name)
@@ -149,7 +149,7 @@ class PostgresSource:
 
     # -- beginning ---------------------------------------------------------------------
 
-    async def _start(self, resume: Resume | None) -> Resume:
+    async def _start(self, resume: SlotCheckpoint | None) -> SlotCheckpoint:
         side = self._side_opened()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.slot_wait
@@ -163,7 +163,7 @@ class PostgresSource:
                 continue
             holder = slot.active_pid if slot is not None else None
             if step == "start" and slot is not None:
-                begin = resume or Resume(slot.confirmed or 0, 0, server.identifier)
+                begin = resume or SlotCheckpoint(slot.confirmed or 0, 0, server.identifier)
                 if await self._stream(begin):
                     self._durable.known(slot.confirmed or 0)
                     return begin
@@ -176,7 +176,7 @@ class PostgresSource:
                 )
             await asyncio.sleep(min(_POLL, max(0.0, deadline - loop.time())))
 
-    async def _stream(self, begin: Resume) -> bool:
+    async def _stream(self, begin: SlotCheckpoint) -> bool:
         """Start replication; False when the slot is in use."""
         link = await CopyConnection.open(self._system, "source", replication=True)
         try:
@@ -259,12 +259,12 @@ class PostgresSource:
             await link.close()
         await self._start(begin)
 
-    def _shape_of(self, relation: Relation) -> Shape | None:
+    def _shape_of(self, relation: RelationMessage) -> Shape | None:
         return self._shapes_opened().of(relation)
 
-    def _resume(self) -> Resume:
+    def _resume(self) -> SlotCheckpoint:
         lsn, steps = self._frames.position()
-        return Resume(lsn, steps, self._identifier, self._bindings_opened().current)
+        return SlotCheckpoint(lsn, steps, self._identifier, self._bindings_opened().current)
 
     # -- keeping alive -----------------------------------------------------------------
 

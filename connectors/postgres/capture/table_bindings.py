@@ -19,7 +19,7 @@ from connectors.postgres import ddl
 from connectors.postgres.capture.relation_shapes import chosen_tables
 from connectors.postgres.capture.slot import Binding, lsn_number, tables_text
 from connectors.postgres.catalog.table_defects import identity_trouble, loggable, not_logged
-from connectors.postgres.catalog.tables import Catalog, Connection, Table
+from connectors.postgres.catalog.tables import Catalog, CatalogTable, Connection
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of
 
@@ -100,14 +100,14 @@ class TableBindings:
         """Why tables are to be compared."""
         return [replaced.reason for replaced in self._replaced.values()]
 
-    async def look(self) -> list[Table]:
+    async def look(self) -> list[CatalogTable]:
         """Look the names up again; returns the tables. Raises as `retry_or_fix` names errors."""
         try:
             return await self._look()
         except psycopg.Error as error:
             raise translate_error(error, self._system, "cannot read the catalogue") from None
 
-    async def _look(self) -> list[Table]:
+    async def _look(self) -> list[CatalogTable]:
         tables, missing = await chosen_tables(Catalog(self._connection), self._names)
         entries = await self._entries([table.oid for table in tables])
         troubles: dict[str, str] = {}
@@ -136,7 +136,7 @@ class TableBindings:
         await self._add(fresh)
         return tables
 
-    def _unpublished(self, table: Table) -> str:
+    def _unpublished(self, table: CatalogTable) -> str:
         name = table.configured
         if not loggable(table):
             what, fix = not_logged(table)

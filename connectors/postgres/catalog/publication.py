@@ -12,7 +12,7 @@ import psycopg
 from bridge.connector import Shape, System
 from bridge.plan.steps import Wire
 from connectors.postgres.capture.relation_shapes import find_tables
-from connectors.postgres.catalog.tables import Attribute, Catalog, Connection, Table
+from connectors.postgres.catalog.tables import Catalog, CatalogColumn, CatalogTable, Connection
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of
 from connectors.postgres.transport.copy_connection import connect
@@ -38,7 +38,7 @@ class Published:
     columns: frozenset[str] | None = None
     filter: str | None = None
 
-    def of(self, table: Table) -> tuple[Attribute, ...]:
+    def of(self, table: CatalogTable) -> tuple[CatalogColumn, ...]:
         """The columns that the stream has, in table order."""
         if self.columns is None:
             return tuple(one for one in table.attributes if not one.generated)
@@ -70,7 +70,9 @@ async def published(connection: Connection, publication: str) -> dict[tuple[str,
     return published_of(await cursor.fetchall())
 
 
-def sent(table: Table, known: Mapping[tuple[str, str], Published], version: int) -> Table:
+def sent(
+    table: CatalogTable, known: Mapping[tuple[str, str], Published], version: int
+) -> CatalogTable:
     """The table with only the columns that the stream has (all, where it isn't published)."""
     attributes = known.get((table.schema, table.name), Published()).of(table)
     if version < _GENERATED:  # lists name generated columns too, which are never sent

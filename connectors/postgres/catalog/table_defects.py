@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.postgres import ddl
-from connectors.postgres.catalog.tables import Table
+from connectors.postgres.catalog.tables import CatalogTable
 
 KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 
 
-def loggable(table: Table) -> bool:
+def loggable(table: CatalogTable) -> bool:
     """Whether its changes are in the WAL."""
     return table.kind not in KINDS and table.persistence == "p"
 
 
-def not_logged(table: Table) -> tuple[str, str]:
+def not_logged(table: CatalogTable) -> tuple[str, str]:
     """What to say of a table that isn't loggable, and the statement that fixes it, if there is one."""
     what = KINDS.get(table.kind, "unlogged or temporary")
     fix = f"ALTER TABLE {table.quoted} SET LOGGED" if table.persistence == "u" else ""
@@ -37,7 +37,7 @@ def untold_key(name: str, columns: Sequence[str]) -> str:
     )
 
 
-def identity_trouble(table: Table, key: Sequence[str]) -> str:
+def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
     """Why updates and deletes of a published table can't be told, and what fixes it; empty where
     they can. Of a partitioned table the partitions have the identity.
     """
@@ -66,7 +66,7 @@ def identity_trouble(table: Table, key: Sequence[str]) -> str:
     )
 
 
-def rights(table: Table, role: str) -> list[str]:
+def rights(table: CatalogTable, role: str) -> list[str]:
     """The statements that give a role the rights to read a table that it lacks."""
     needed: list[str] = []
     if not table.schema_granted:

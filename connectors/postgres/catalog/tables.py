@@ -13,7 +13,7 @@ import psycopg
 
 from bridge.connector import Column, Shape
 from bridge.plan.steps import Wire
-from connectors.postgres.catalog.types import Decoded, TypeRow, decode, missing
+from connectors.postgres.catalog.types import DecodedType, TypeRow, decode, missing
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -57,7 +57,7 @@ TYPES: LiteralString = """
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
+class CatalogColumn:
     """A column as pg_attribute has it. `primary`: its place in the primary key's index, from 1 (0:
     not part of it); `identity`: part of the index that is the replica identity. Columns that an
     index only carries along (INCLUDE) are part of neither.
@@ -74,7 +74,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CatalogTable:
     """A table as pg_class has it, and how the configuration names it. `attributes` may be a part of
     its columns; `primary_key` is as `primary_key_of` has it. `inherited`: other tables inherit from
     it, whose rows are not its own.
@@ -94,7 +94,7 @@ class Table:
     granted: bool
     rows_hidden: bool
     inherited: bool
-    attributes: tuple[Attribute, ...] = field(default=())
+    attributes: tuple[CatalogColumn, ...] = field(default=())
     primary_key: tuple[str, ...] = field(default=())
 
     @property
@@ -102,20 +102,20 @@ class Table:
         """The name for SQL."""
         return f"{quote(self.schema)}.{quote(self.name)}"
 
-    def as_(self, configured: str) -> Table:
+    def as_(self, configured: str) -> CatalogTable:
         """The same under its configured name."""
         return replace(self, configured=configured)
 
-    def with_(self, attributes: tuple[Attribute, ...]) -> Table:
+    def with_(self, attributes: tuple[CatalogColumn, ...]) -> CatalogTable:
         """The same with all its columns."""
         return replace(self, attributes=attributes, primary_key=primary_key_of(attributes))
 
-    def only(self, attributes: tuple[Attribute, ...]) -> Table:
+    def only(self, attributes: tuple[CatalogColumn, ...]) -> CatalogTable:
         """The same with a part of its columns; its key stays what it is."""
         return replace(self, attributes=attributes)
 
 
-def primary_key_of(attributes: Iterable[Attribute]) -> tuple[str, ...]:
+def primary_key_of(attributes: Iterable[CatalogColumn]) -> tuple[str, ...]:
     """The primary key's columns in the order of its index. None where one of them is generated:
     the stream doesn't send it, and rows that differ in nothing else would be taken for one.
     """
@@ -142,7 +142,9 @@ def split_name(configured: str) -> tuple[str, str]:
     return (schema, name) if dot else ("", schema)
 
 
-def choose(configured: str, candidates: Sequence[Table]) -> tuple[Table | None, list[Table]]:
+def choose(
+    configured: str, candidates: Sequence[CatalogTable]
+) -> tuple[CatalogTable | None, list[CatalogTable]]:
     """The table that `configured` names exactly, and those of the name in any schema and case,
     for a hint.
     """
@@ -160,10 +162,10 @@ def wanted(names: Iterable[str]) -> list[str]:
     return sorted({split_name(name)[1].lower() for name in names})
 
 
-def tables_of(rows: Iterable[Sequence[Any]]) -> list[Table]:
+def tables_of(rows: Iterable[Sequence[Any]]) -> list[CatalogTable]:
     """The result of CANDIDATES."""
     return [
-        Table(
+        CatalogTable(
             configured="", schema=row[0], name=row[1], oid=row[2], kind=row[3],
             replica_identity=row[4], persistence=row[5], estimate=row[6], partition=row[7],
             on_path=row[8] is not None, schema_granted=row[9], granted=row[10],
@@ -173,11 +175,11 @@ def tables_of(rows: Iterable[Sequence[Any]]) -> list[Table]:
     ]  # fmt: skip
 
 
-def attributes_of(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[Attribute, ...]]:
+def attributes_of(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[CatalogColumn, ...]]:
     """The result of COLUMNS: each table's columns, in table order."""
-    found: dict[int, list[Attribute]] = {}
+    found: dict[int, list[CatalogColumn]] = {}
     for oid, *rest in rows:
-        found.setdefault(oid, []).append(Attribute(*rest))
+        found.setdefault(oid, []).append(CatalogColumn(*rest))
     return {oid: tuple(columns) for oid, columns in found.items()}
 
 
@@ -186,7 +188,7 @@ def types_of(rows: Iterable[Sequence[Any]]) -> dict[int, TypeRow]:
     return {row[0]: TypeRow(*row) for row in rows}
 
 
-def column_of(attribute: Attribute, types: Mapping[int, TypeRow], key: Sequence[str]) -> Column:
+def column_of(attribute: CatalogColumn, types: Mapping[int, TypeRow], key: Sequence[str]) -> Column:
     """A column whose types are known; `key` are the primary key's."""
     decoded = decode(attribute.oid, attribute.typmod, types)
     return Column(
@@ -206,12 +208,12 @@ class Catalog:
         self._connection = connection
         self._types: dict[int, TypeRow] = {}
 
-    async def candidates(self, names: Iterable[str]) -> list[Table]:
+    async def candidates(self, names: Iterable[str]) -> list[CatalogTable]:
         """Every table, view or foreign table of one of these names, in any schema and case."""
         cursor = await self._connection.execute(CANDIDATES, [wanted(names)])
         return tables_of(await cursor.fetchall())
 
-    async def attributes(self, oids: Sequence[int]) -> dict[int, tuple[Attribute, ...]]:
+    async def attributes(self, oids: Sequence[int]) -> dict[int, tuple[CatalogColumn, ...]]:
         """The columns of tables, in table order."""
         cursor = await self._connection.execute(COLUMNS, [list(oids)])
         return attributes_of(await cursor.fetchall())
@@ -225,7 +227,7 @@ class Catalog:
                 return
             self._types |= found
 
-    def decoded(self, oid: int, typmod: int) -> Decoded:
+    def decoded(self, oid: int, typmod: int) -> DecodedType:
         """How values of a learned type are decoded."""
         return decode(oid, typmod, self._types)
 
@@ -238,7 +240,7 @@ class Catalog:
         )
         return [row[0] for row in await cursor.fetchall()]
 
-    def shape(self, table: Table, columns: Sequence[Attribute], wire: Wire) -> Shape:
+    def shape(self, table: CatalogTable, columns: Sequence[CatalogColumn], wire: Wire) -> Shape:
         """The shape of learned columns; `table.replica_identity` tells whether old rows are whole."""
         return Shape(
             table.configured,
@@ -248,6 +250,6 @@ class Catalog:
         )
 
 
-def all_binary(decoded: Iterable[Decoded]) -> bool:
+def all_binary(decoded: Iterable[DecodedType]) -> bool:
     """Whether a stream of these columns may be asked for binary values."""
     return all(item.binary for item in decoded)

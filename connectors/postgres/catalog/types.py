@@ -64,7 +64,7 @@ class TypeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedType:
     """How a column is decoded: its field type, wire code, and whether its binary form can be."""
 
     type: FieldType
@@ -73,10 +73,10 @@ class Decoded:
 
 
 #: A type that the catalogue no longer knows: its text is all that can be had.
-UNKNOWN = Decoded(STRING, TEXT, binary=False)
+UNKNOWN = DecodedType(STRING, TEXT, binary=False)
 
 
-def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
+def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> DecodedType:
     """How values of this type are decoded; domains as their base type, enums as their label."""
     for _ in range(_DEPTH):
         row = types.get(oid)
@@ -96,16 +96,16 @@ def decode(oid: int, typmod: int, types: Mapping[int, TypeRow]) -> Decoded:
             word = "array" if row.delimiter == "," else f"array{row.delimiter}"
         if not item.binary:
             # Snapshots cast such an array to text[], the stream sends it as text.
-            return Decoded(kind, TEXT if kind == STRING else f"{word}({TEXT})", binary=False)
-        return Decoded(kind, f"{word}({item.wire})", binary=True)
+            return DecodedType(kind, TEXT if kind == STRING else f"{word}({TEXT})", binary=False)
+        return DecodedType(kind, f"{word}({item.wire})", binary=True)
     if row.kind == "e":
-        return Decoded(STRING, "enum", binary=True)
+        return DecodedType(STRING, "enum", binary=True)
     if row.name == "citext" and row.kind == "b":
-        return Decoded(STRING, "citext", binary=True)
+        return DecodedType(STRING, "citext", binary=True)
     if row.schema != "pg_catalog" or row.name not in _CATALOG:
         return UNKNOWN
     kind = numeric_type(typmod) if row.name == "numeric" else _CATALOG[row.name]
-    return Decoded(kind, row.name, binary=True)
+    return DecodedType(kind, row.name, binary=True)
 
 
 def numeric_type(typmod: int) -> FieldType:

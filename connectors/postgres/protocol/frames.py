@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from bridge.connector import Batch, Change, Shape, Transaction, Truncate, Watermark
+from bridge.connector import Batch, Change, Shape, SourceTransaction, Truncate, Watermark
 from bridge.model.errors import HistoryLost, RetryLater
 
 try:
@@ -37,7 +37,7 @@ MAX_MESSAGE_BYTES = 1000
 EPOCH_2000 = 946_684_800_000_000
 
 
-class RelationColumn(NamedTuple):
+class RelationMessageColumn(NamedTuple):
     """A column as a Relation message describes it; `key`: part of the replica identity."""
 
     name: str
@@ -46,14 +46,14 @@ class RelationColumn(NamedTuple):
     key: bool
 
 
-class Relation(NamedTuple):
+class RelationMessage(NamedTuple):
     """A Relation message. `identity` is the replica identity: d(efault), n(othing), f(ull), i(ndex)."""
 
     oid: int
     namespace: str
     name: str
     identity: str
-    columns: tuple[RelationColumn, ...]
+    columns: tuple[RelationMessageColumn, ...]
 
 
 if not cython.compiled:
@@ -82,9 +82,9 @@ class Frames:
     the stream is broken, a new connection from the checkpoint mends it.
     """
 
-    def __init__(self, shape_of: Callable[[Relation], Shape | None]) -> None:
+    def __init__(self, shape_of: Callable[[RelationMessage], Shape | None]) -> None:
         self.shape_of = shape_of
-        self.relations: dict[int, Relation] = {}
+        self.relations: dict[int, RelationMessage] = {}
         self.shapes: dict[int, Shape | None] = {}
         #: End of what the server has sent or announced; a confirmed position never exceeds it.
         self.received: int = 0
@@ -204,7 +204,7 @@ class Frames:
         self.lsn = lsn
         self.steps = 0
         self.causation = None
-        self.transaction = Transaction(str(xid), lsn, committed_at + EPOCH_2000, xid)
+        self.transaction = SourceTransaction(str(xid), lsn, committed_at + EPOCH_2000, xid)
 
     def _commit(self, lsn: int, end: int) -> None:
         self.skip = 0
@@ -274,9 +274,9 @@ class Frames:
             key = (p[at] & 1) == 1
             column, at = string_at(data, at + 1)
             self._need(size, at + 8)
-            columns.append(RelationColumn(column, load_u32(p, at), load_i32(p, at + 4), key))
+            columns.append(RelationMessageColumn(column, load_u32(p, at), load_i32(p, at + 4), key))
             at += 8
-        relation = Relation(oid, namespace or "pg_catalog", name, identity, tuple(columns))
+        relation = RelationMessage(oid, namespace or "pg_catalog", name, identity, tuple(columns))
         if self.relations.get(oid) != relation:
             self.last_oid = 0
             self.shapes[oid] = self.shape_of(relation)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Dialect
 from bridge.connector import Finding, ReadCheckpoint, System
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import ddl
-from connectors.postgres.capture.slot import PLUGIN, decide, load, lsn_text, ways_out
+from connectors.postgres.capture.slot import PLUGIN, decide, load, lsn_text, recovery_options
 from connectors.postgres.capture.table_bindings import TableBindings
 from connectors.postgres.catalog.table_defects import loggable
 from connectors.postgres.options import options_of, slot_name
@@ -208,7 +208,7 @@ def _slot(facts: ServerFacts, system: System) -> Iterator[Finding]:
     if slot.wal_status == "lost":
         yield Finding(
             f"replication slot {name!r} has lost its WAL (it had confirmed "
-            f"{lsn_text(slot.confirmed or 0)}). {ways_out(system.name, name)}",
+            f"{lsn_text(slot.confirmed or 0)}). {recovery_options(system.name, name)}",
             ddl.drop_slot(name),
         )
     elif slot.wal_status == "unreserved":

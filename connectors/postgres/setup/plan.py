@@ -127,7 +127,7 @@ def _own_login(role: str) -> str:
     return f"{role}, the login in `url` (the first `bridgectl run` does it by itself)"
 
 
-class CommandRight(NamedTuple):
+class StatementRight(NamedTuple):
     """A right that the statement of a command needs. `name`: of the table or routine, as the
     statement has it.
     """
@@ -138,13 +138,13 @@ class CommandRight(NamedTuple):
     note: str
 
 
-def command_rights(commands: Sequence[CommandSpec], role: str) -> list[CommandRight]:
+def command_rights(commands: Sequence[CommandSpec], role: str) -> list[StatementRight]:
     """What the declared statements need, as far as their words say; `check` asks the server."""
-    found: dict[tuple[str, str], CommandRight] = {}
+    found: dict[tuple[str, str], StatementRight] = {}
     for command in commands:
         for right, name in _needs(command.run):
             note = f"for command {command.name!r}"
-            found.setdefault((right, name), CommandRight(right, name, role, note))
+            found.setdefault((right, name), StatementRight(right, name, role, note))
     return list(found.values())
 
 
@@ -157,13 +157,13 @@ def _needs(statement: str) -> Iterable[tuple[str, str]]:
             yield right, match[1]
 
 
-def _statement(right: CommandRight) -> SetupStatement:
+def _statement(right: StatementRight) -> SetupStatement:
     where = f"ROUTINE {right.name}" if right.right == "EXECUTE" else right.name
     grant = f"GRANT {right.right} ON {where} TO {quote(right.role)}"
     return SetupStatement(grant, OWNER, right.note)
 
 
-async def _granted(connection: Connection, right: CommandRight) -> bool:
+async def _granted(connection: Connection, right: StatementRight) -> bool:
     what, name = right.right, right.name
     rows: list[tuple[Any, ...]]
     if what == "EXECUTE":

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from bridge.connector import Finding, System, TableUse
 from connectors.postgres import ddl
 from connectors.postgres.catalog.table_defects import loggable, not_logged, untold_key
-from connectors.postgres.catalog.tables import Table, quote
+from connectors.postgres.catalog.tables import CatalogTable, quote
 from connectors.postgres.options import options_of
 from connectors.postgres.setup.server_inspection import Index, ServerFacts
 
@@ -43,7 +43,7 @@ def table_findings(facts: ServerFacts, system: System) -> Iterator[Finding]:
         yield from _coverage(table, use, facts, publication)
 
 
-def _readable(table: Table, facts: ServerFacts) -> Iterator[Finding]:
+def _readable(table: CatalogTable, facts: ServerFacts) -> Iterator[Finding]:
     if not table.schema_granted:
         yield Finding(
             f"role {facts.role!r} may not use schema {table.schema!r}",
@@ -63,7 +63,7 @@ def _readable(table: Table, facts: ServerFacts) -> Iterator[Finding]:
         )
 
 
-def _partitioned(table: Table) -> Finding:
+def _partitioned(table: CatalogTable) -> Finding:
     """https://www.postgresql.org/docs/15/sql-createpublication.html, publish_via_partition_root."""
     return Finding(
         f"table {table.configured!r} is partitioned: PostgreSQL doesn't tell when one of its "
@@ -73,7 +73,7 @@ def _partitioned(table: Table) -> Finding:
     )
 
 
-def _inherited(table: Table) -> Finding:
+def _inherited(table: CatalogTable) -> Finding:
     return Finding(
         f"other tables inherit from {table.configured!r}: their rows are neither captured nor read "
         "with it; configure them as entities of their own, and write ONLY before the table's name "
@@ -96,7 +96,7 @@ def identity_columns(
     return None
 
 
-def _places(table: Table, facts: ServerFacts) -> list[tuple[int, str, str]]:
+def _places(table: CatalogTable, facts: ServerFacts) -> list[tuple[int, str, str]]:
     """Oid, replica identity and quoted name of what holds a table's rows: its partitions, if any."""
     if table.kind != "p":
         return [(table.oid, table.replica_identity, table.quoted)]
@@ -106,7 +106,7 @@ def _places(table: Table, facts: ServerFacts) -> list[tuple[int, str, str]]:
     ]
 
 
-def weak_identity(table: Table, facts: ServerFacts) -> Finding | None:
+def weak_identity(table: CatalogTable, facts: ServerFacts) -> Finding | None:
     """Why updates and deletes of this table, or of a partition of it, can't be told."""
     every = frozenset(attribute.name for attribute in table.attributes)
     for oid, setting, quoted in _places(table, facts):
@@ -129,7 +129,7 @@ def weak_identity(table: Table, facts: ServerFacts) -> Finding | None:
     return None
 
 
-def _mend(quoted: str, setting: str, indexes: tuple[Index, ...], table: Table) -> str:
+def _mend(quoted: str, setting: str, indexes: tuple[Index, ...], table: CatalogTable) -> str:
     if setting == "n" and any(index.primary and index.immediate for index in indexes):
         return ddl.identity_default(quoted)
     not_null = {attribute.name for attribute in table.attributes if attribute.not_null}
@@ -139,7 +139,7 @@ def _mend(quoted: str, setting: str, indexes: tuple[Index, ...], table: Table) -
     return ddl.identity_full(quoted)
 
 
-def _key(table: Table, use: TableUse, facts: ServerFacts) -> Iterator[Finding]:
+def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Finding]:
     """The declared key must be unique, and be told with deletes and changed keys."""
     indexes = facts.indexes.get(table.oid, ())
     primary = next((index.columns for index in indexes if index.primary), frozenset())
@@ -190,7 +190,7 @@ def _key(table: Table, use: TableUse, facts: ServerFacts) -> Iterator[Finding]:
         )
 
 
-def _columns(table: Table, use: TableUse) -> Iterator[Finding]:
+def _columns(table: CatalogTable, use: TableUse) -> Iterator[Finding]:
     known = {attribute.name for attribute in table.attributes}
     unknown = [name for name in dict.fromkeys((*use.key, *use.columns)) if name not in known]
     if unknown:
@@ -211,7 +211,7 @@ def _columns(table: Table, use: TableUse) -> Iterator[Finding]:
 
 
 def _coverage(
-    table: Table, use: TableUse, facts: ServerFacts, publication: str
+    table: CatalogTable, use: TableUse, facts: ServerFacts, publication: str
 ) -> Iterator[Finding]:
     if facts.publication is None:
         return

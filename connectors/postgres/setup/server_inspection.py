@@ -10,9 +10,9 @@ import psycopg
 
 from bridge.connector import System
 from connectors.postgres.capture.relation_shapes import chosen_tables
-from connectors.postgres.capture.slot import SLOT_COLUMNS, Slot, slot_of
+from connectors.postgres.capture.slot import SLOT_COLUMNS, ReplicationSlot, slot_of
 from connectors.postgres.catalog.publication import Published, published
-from connectors.postgres.catalog.tables import Catalog, Connection, Table
+from connectors.postgres.catalog.tables import Catalog, CatalogTable, Connection
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of, slot_name
 from connectors.sql.ledger import TABLE as LEDGER
@@ -112,9 +112,9 @@ class ServerFacts:
     settings: Mapping[str, str]
     publication: Publication | None
     published: Mapping[tuple[str, str], Published]
-    slot: Slot | None
+    slot: ReplicationSlot | None
     slot_user: str | None
-    tables: tuple[Table, ...]
+    tables: tuple[CatalogTable, ...]
     absent: tuple[str, ...] = ()
     indexes: Mapping[int, tuple[Index, ...]] = field(default_factory=dict)
     leaves: Mapping[int, tuple[Leaf, ...]] = field(default_factory=dict)

@@ -21,16 +21,16 @@ from connectors.postgres import ddl
 from connectors.postgres.capture.slot import (
     PLUGIN,
     SLOT_COLUMNS,
-    Resume,
-    Server,
-    Slot,
+    ReplicationSlot,
+    ServerIdentity,
+    SlotCheckpoint,
     lsn_number,
     lsn_text,
+    recovery_options,
     slot_of,
-    ways_out,
 )
 from connectors.postgres.catalog.table_defects import identity_trouble, loggable
-from connectors.postgres.catalog.tables import Catalog, Table
+from connectors.postgres.catalog.tables import Catalog, CatalogTable
 from connectors.postgres.errors import translate_error
 from connectors.postgres.protocol.frames import HEARTBEAT, WATERMARK
 from connectors.postgres.transport.bounded_connection import BoundedConnection
@@ -66,7 +66,7 @@ class ControlConnection:
             raise
         return side
 
-    async def server(self) -> Server:
+    async def server(self) -> ServerIdentity:
         """Which server this is and where its WAL ends."""
         [row] = await self._run(
             "SELECT c.system_identifier::text, pg_current_wal_flush_lsn()::text,"
@@ -75,9 +75,9 @@ class ControlConnection:
             doing="cannot ask for the end of the WAL",
         )
         self.wal_end = lsn_number(row[1])
-        return Server(row[0], self.wal_end, row[2], row[3])
+        return ServerIdentity(row[0], self.wal_end, row[2], row[3])
 
-    async def slot(self, name: str) -> Slot | None:
+    async def slot(self, name: str) -> ReplicationSlot | None:
         """The slot as it is now; None when there is none."""
         rows = await self._run(
             f"SELECT {SLOT_COLUMNS} FROM pg_replication_slots s WHERE s.slot_name = %s",
@@ -86,7 +86,7 @@ class ControlConnection:
         )
         return slot_of(rows[0]) if rows else None
 
-    async def covers(self, publication: str, tables: Sequence[Table]) -> None:
+    async def covers(self, publication: str, tables: Sequence[CatalogTable]) -> None:
         """Raises ConfigurationError unless the publication is there and tells every operation: the
         stream would end, or say nothing. A table that it doesn't hold is in trouble by itself.
         """
@@ -127,7 +127,7 @@ class ControlConnection:
         return HistoryLost(
             f"system {system!r}: replication slot {slot!r} stands where publication {publication!r} "
             "did not exist: the one that is there was made later, and the server can't tell the "
-            f"changes that lie between. {ways_out(system, slot)}"
+            f"changes that lie between. {recovery_options(system, slot)}"
         )
 
     async def create_slot(self, name: str) -> None:
@@ -184,13 +184,13 @@ class ControlConnection:
         )
         self.wal_end = lsn_number(row[1])
 
-    def refused(self, error: psycopg.Error, slot: str, begin: Resume) -> BridgeError:
+    def refused(self, error: psycopg.Error, slot: str, begin: SlotCheckpoint) -> BridgeError:
         """What the server's refusal to start replication means."""
         if error.sqlstate in _NOT_USABLE:
             return HistoryLost(
                 f"system {self._system.name!r}: replication slot {slot!r} cannot begin at the "
                 f"checkpoint {lsn_text(begin.lsn)} (the server's WAL ends at "
-                f"{lsn_text(self.wal_end)}): {error}. {ways_out(self._system.name, slot)}"
+                f"{lsn_text(self.wal_end)}): {error}. {recovery_options(self._system.name, slot)}"
             )
         return translate_error(error, self._system, f"cannot start replication from slot {slot!r}")
 

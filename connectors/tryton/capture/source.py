@@ -14,9 +14,9 @@ from bridge.connector import (
     Batch,
     Change,
     Checkpoint,
+    SourceTransaction,
     Stale,
     System,
-    Transaction,
     Watermark,
 )
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
@@ -31,7 +31,7 @@ from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.http.errors import NoSession, UserRefused
 from connectors.tryton.metadata.model_table import ModelTable, ModelTables
 
-NO_TRANSACTION = Transaction(None, 0, None)
+NO_TRANSACTION = SourceTransaction(None, 0, None)
 
 
 class TrytonSource:
@@ -127,7 +127,7 @@ class TrytonSource:
     async def ack(self, upto: Checkpoint) -> None:
         """Nothing to forget: the ERP keeps no position for the bridge."""
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`: it is emitted after what the last poll read."""
         self._watermarks.add(name)
 
@@ -222,7 +222,7 @@ class TrytonSource:
             watermarks,
             stale=stale,
             troubles={name: trouble for name, trouble in troubles.items() if trouble},
-            looks=self._emitted_polls,
+            polls=self._emitted_polls,
         )
 
     async def _rows(self, limit: int) -> list[Change]:

@@ -18,9 +18,9 @@ from bridge.connector import (
     Change,
     Checkpoint,
     Shape,
+    SourceTransaction,
     Stale,
     System,
-    Transaction,
     Watermark,
 )
 
@@ -76,7 +76,7 @@ class TicketdeskSource:
             0,
             [Watermark(0, name, 0) for name in marks],
             stale=stale,
-            looks=self._complete_polls,
+            polls=self._complete_polls,
         )
 
     async def _poll(self, limit: int) -> list[Change]:
@@ -91,7 +91,7 @@ class TicketdeskSource:
                     # The rest is read by the next poll.
                     return changes
                 op = UPDATE if key in emitted else CREATE
-                transaction = Transaction(None, 0, modified)
+                transaction = SourceTransaction(None, 0, modified)
                 changes.append(Change(shape, op, None, False, raw_row(shape, row), 0, transaction))
                 emitted[key] = modified
                 self._newest[name] = max(self._newest[name], modified)
@@ -118,7 +118,7 @@ class TicketdeskSource:
     async def ack(self, upto: Checkpoint) -> None:
         """Ticketdesk keeps nothing for us that it could forget."""
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         """Emit a watermark after all changes of polls that started before this call."""
         self._marks.append(name)
 

@@ -21,16 +21,16 @@ from connectors.sql.keys import packed, unpacked
 from connectors.sql.reader import SqlReader
 from connectors.sql.snapshot import SqlSnapshot
 from connectors.sql.writer import SqlWriter
-from tests.capture.legacy import BRIDGE, SqliteLegacy
-from tests.capture.rig import Rig, opened
+from tests.capture.databases import BRIDGE, SqliteDatabase
+from tests.capture.harness import CaptureHarness, open_harness
 from tests.waiting import until
 
 from .conftest import Legacy
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with opened(tmp_path, SqliteLegacy(tmp_path / "erp.db")) as made:
+async def rig(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
         yield made
 
 
@@ -111,7 +111,7 @@ async def test_look_ups_and_commands_find_the_row_as_text_and_as_blob(legacy: Le
 
 
 async def test_capture_takes_all_of_a_table_with_code_page_keys_and_deletes_none(
-    rig: Rig,
+    rig: CaptureHarness,
 ) -> None:
     """500 of 2,000 rows were told as a snapshot that is done; a comparison deleted the others."""
     fields = (
@@ -134,7 +134,7 @@ async def test_capture_takes_all_of_a_table_with_code_page_keys_and_deletes_none
 
 
 def _result(capture: Capture, job: str) -> tuple[int, int] | None:
-    for result in capture.pulse.progress.results:
+    for result in capture.stats.progress.results:
         if result.id == job:
             return result.rows, result.deleted
     return None

@@ -14,9 +14,9 @@ from bridge.capture.checkpoint.record import STALE
 from bridge.connector import Batch, Source
 from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.journal import connector
-from tests.capture.legacy import SqliteLegacy
-from tests.capture.rig import Rig, opened
-from tests.connectors.checkpoints import fixed
+from tests.capture.databases import SqliteDatabase
+from tests.capture.harness import CaptureHarness, open_harness
+from tests.connectors.checkpoints import fixed_checkpoint
 from tests.waiting import until
 
 from .conftest import Legacy
@@ -40,8 +40,8 @@ RENAMED = (
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with opened(tmp_path, SqliteLegacy(tmp_path / "erp.db")) as made:
+async def rig(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
         yield made
 
 
@@ -184,7 +184,7 @@ async def test_rows_deleted_from_the_journal_are_lost_history(
     legacy.run(*(f"INSERT INTO t VALUES ({number}, 1)" for number in range(6, 9)), *deleted)
     if not running:
         await source.close()
-        (finding,) = await connector.check_resuming(legacy.system("t"), fixed(after))
+        (finding,) = await connector.check_resuming(legacy.system("t"), fixed_checkpoint(after))
         assert "--accept-loss" in finding.what
         source = await connector.source(legacy.system("t"))
         with pytest.raises(HistoryLost, match="--accept-loss"):
@@ -233,9 +233,9 @@ async def test_a_check_beside_the_running_bridge_finds_nothing(legacy: Legacy) -
     source = await begun(legacy)
     legacy.run("INSERT INTO t VALUES (1, 1)")
     after = (await taken(source)).checkpoint
-    assert await connector.check_resuming(legacy.system("t"), fixed(after)) == []
+    assert await connector.check_resuming(legacy.system("t"), fixed_checkpoint(after)) == []
     legacy.run("INSERT INTO t VALUES (2, 1)")
-    assert await connector.check_resuming(legacy.system("t"), fixed(after)) == []
+    assert await connector.check_resuming(legacy.system("t"), fixed_checkpoint(after)) == []
 
     async def move() -> bytes:
         """Capture goes on before the log's checkpoint is read, and after it."""
@@ -247,9 +247,9 @@ async def test_a_check_beside_the_running_bridge_finds_nothing(legacy: Legacy) -
 
     assert await connector.check_resuming(legacy.system("t"), move) == []
     # Nobody runs, and the log is older than what was acknowledged: a loss, whoever did it.
-    [loss] = await connector.check_resuming(legacy.system("t"), fixed(after))
+    [loss] = await connector.check_resuming(legacy.system("t"), fixed_checkpoint(after))
     assert "what lies between is gone" in loss.what
-    [loss] = await connector.check_resuming(legacy.system("t"), fixed(None))
+    [loss] = await connector.check_resuming(legacy.system("t"), fixed_checkpoint(None))
     assert "the log has no checkpoint" in loss.what
     await source.close()
 
@@ -439,7 +439,9 @@ async def test_a_journal_and_a_checkpoint_of_an_earlier_version_are_continued(
     ]
 
 
-async def test_capture_compares_a_rebuilt_table_by_itself_once_it_is_set_up(rig: Rig) -> None:
+async def test_capture_compares_a_rebuilt_table_by_itself_once_it_is_set_up(
+    rig: CaptureHarness,
+) -> None:
     table = "CREATE TABLE {} (id INTEGER PRIMARY KEY, a INTEGER)".format
     rebuilt = [table("new_t") if "TABLE new_t (" in text else text for text in REBUILT]
     rig.run(table("t"), "INSERT INTO t VALUES (1, 1)", "INSERT INTO t VALUES (2, 2)")
@@ -447,15 +449,15 @@ async def test_capture_compares_a_rebuilt_table_by_itself_once_it_is_set_up(rig:
     async with rig.capturing() as capture:
         await rig.equal("t")
         rig.run(*rebuilt, "DELETE FROM t WHERE id = 1", "INSERT INTO t VALUES (3, 3)")
-        await until(lambda: "t" in capture.pulse.troubles)
+        await until(lambda: "t" in capture.stats.troubles)
     async with rig.capturing("two") as capture:
-        await until(lambda: "t" in capture.pulse.troubles)
-        await rig.legacy.connector.setup(rig.system())
-        await until(lambda: not capture.pulse.troubles)
+        await until(lambda: "t" in capture.stats.troubles)
+        await rig.database.connector.setup(rig.system())
+        await until(lambda: not capture.stats.troubles)
         await rig.equal("t")
         await until(
             lambda: any(
                 result.id.startswith(STALE) and not result.failed
-                for result in capture.pulse.progress.results
+                for result in capture.stats.progress.results
             )
         )

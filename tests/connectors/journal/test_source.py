@@ -145,7 +145,7 @@ async def test_a_database_locked_by_the_legacy_program_delays_the_clean_up_and_n
     legacy.run("BEGIN IMMEDIATE")
     await source.ack(batch.checkpoint)
     with pytest.raises(RetryLater):
-        await source.mark("w")
+        await source.write_watermark("w")
     legacy.run("INSERT INTO t VALUES (2, 1)", "COMMIT")
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(3,)]
     await source.ack(batch.checkpoint)

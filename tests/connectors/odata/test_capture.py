@@ -20,8 +20,8 @@ from bridge.model.specs import EntitySpec
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.connector import connector
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
-from tests.capture.legacy import BRIDGE
-from tests.capture.rig import Rig, opened, until
+from tests.capture.databases import BRIDGE
+from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.conftest import PrivateCap
 from tests.connectors.odata.load import Erp, Load, Row
 from tests.connectors.odata.polls import now
@@ -58,16 +58,18 @@ class Service:
 
 
 @asynccontextmanager
-async def rig_of(folder: Path, url: str, *tables: str, **options: Any) -> AsyncIterator[Rig]:
+async def rig_of(
+    folder: Path, url: str, *tables: str, **options: Any
+) -> AsyncIterator[CaptureHarness]:
     """A rig whose entities are `suite` over the first table and `plain` over the second."""
-    async with opened(folder, Service(url, **options)) as rig:
+    async with open_harness(folder, Service(url, **options)) as rig:
         names = ("suite", "plain")
         specs = [EntitySpec("erp", name, table) for name, table in zip(names, tables, strict=False)]
         await rig.declare(*specs)
         yield rig
 
 
-async def same(rig: Rig, service: Cap | Odatapy, entity: str, table: str) -> None:
+async def same(rig: CaptureHarness, service: Cap | Odatapy, entity: str, table: str) -> None:
     """Wait until the log says of a table what the service does, asked for without the bridge."""
 
     def there() -> dict[str, Row]:
@@ -96,7 +98,7 @@ async def kept(folder: Path, load: Load) -> None:
     check(told, truth)
 
 
-async def troubles(rig: Rig) -> Mapping[str, str]:
+async def troubles(rig: CaptureHarness) -> Mapping[str, str]:
     """What `bridgectl status` would say of single entities."""
     found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
     return {} if found is None else found.troubles
@@ -202,8 +204,8 @@ async def test_a_service_that_is_away_for_a_while_is_waited_for(tmp_path: Path, 
         async with under_load(cap, "Suites", 9) as load:
             await until(lambda: load.done > 30)
             await asyncio.to_thread(cap.stop)
-            await until(lambda: capture.pulse.state == "retrying")
-            assert capture.pulse.reason
+            await until(lambda: capture.stats.state == "retrying")
+            assert capture.stats.reason
             await asyncio.to_thread(cap.start)
             done = load.done
             await until(lambda: load.done > done + 30)
@@ -234,7 +236,7 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
         tables = ("Suites", "Plains")
         made = rig_of(tmp_path, url, *tables, reconcile=600)
         async with made as rig, rig.capturing() as capture:
-            await until(lambda: not capture.pulse.progress.jobs)
+            await until(lambda: not capture.stats.progress.jobs)
             between.rule = rule
             await until(lambda: refused_at)
             await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
@@ -261,14 +263,14 @@ async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites", "Plains") as rig, rig.capturing() as capture:
             between.rule = lambda asked: REFUSALS[kind] if "/Plains" in asked.path else None
-            await until(lambda: capture.pulse.troubles)
+            await until(lambda: capture.stats.troubles)
             with cap.client() as erp:
                 for path in ("Plains('3')", "Plains('4')"):
                     erp.delete(path).raise_for_status()
             cap.write("Plains", {"order_no": "7", "qty": 2}, {"order_no": "new", "qty": 1})
             cap.write("Suites", {"order_no": "A", "qty": 1})
             await same(rig, cap, "suite", "Suites")
-            await until(lambda: capture.pulse.state == "streaming")
+            await until(lambda: capture.stats.state == "streaming")
 
             async def told() -> bool:
                 found = await troubles(rig)
@@ -277,7 +279,7 @@ async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
             await until(told)
             between.rule = lambda _: None
             await same(rig, cap, "plain", "Plains")
-            await until(lambda: not capture.pulse.troubles)
+            await until(lambda: not capture.stats.troubles)
 
 
 async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
@@ -322,9 +324,9 @@ async def test_where_no_set_can_be_read_capture_goes_on_once_one_can(
                 lambda _: Say(404),
             ):
                 between.rule = rule
-                await until(lambda: capture.pulse.state == "retrying")
-                assert "404" in capture.pulse.reason
+                await until(lambda: capture.stats.state == "retrying")
+                assert "404" in capture.stats.reason
                 await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
                 between.rule = lambda _: None
                 await same(rig, cap, "suite", "Suites")
-                await until(lambda: capture.pulse.state == "streaming")
+                await until(lambda: capture.stats.state == "streaming")

@@ -13,7 +13,13 @@ from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.odata.commands.writer import ODataWriter
 from tests.between import CUT, DROP, HANG, Asked, Between
-from tests.connectors.desk import SETTLE, Desk, command, desk, settling
+from tests.connectors.command_harness import (
+    IN_DOUBT_TIMEOUT_S,
+    CommandHarness,
+    command,
+    open_command_harness,
+    sleep_until_settled,
+)
 from tests.connectors.odata.place import SPECS, system, tables
 from tests.services.cap import Cap, order_id
 
@@ -48,11 +54,11 @@ SPEC = SystemSpec("erp", "odata", SPECS, COMMANDS)
 @asynccontextmanager
 async def serving(
     folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 60
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[CommandHarness]:
     """An executor of the ERP at `url`; `settled`: what it was sent has happened or never will."""
-    of = system(url, options={"timeout": timeout, "in_doubt_timeout": SETTLE})
-    sleep = settling(settled)
-    async with desk(folder, SPEC, ODataWriter(of), await tables(of), sleep) as here:
+    of = system(url, options={"timeout": timeout, "in_doubt_timeout": IN_DOUBT_TIMEOUT_S})
+    sleep = sleep_until_settled(settled)
+    async with open_command_harness(folder, SPEC, ODataWriter(of), await tables(of), sleep) as here:
         yield here
 
 

@@ -147,9 +147,9 @@ class Told:
                 done += 1
                 continue
             self._take(batch)
-            if batch.troubles or batch.looks > looks >= 0:
+            if batch.troubles or batch.polls > looks >= 0:
                 done += 1
-            looks = batch.looks
+            looks = batch.polls
         return self.last
 
     def _take(self, batch: Batch) -> None:

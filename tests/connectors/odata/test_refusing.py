@@ -241,7 +241,7 @@ async def test_times_of_seven_digits_are_asked_by_exactly(refusal: str) -> None:
             batch = await source.read(1000, 0.02)
             assert not batch.troubles, batch.troubles
             assert not batch.remarks, batch.remarks
-            looks = max(looks, batch.looks)
+            looks = max(looks, batch.polls)
             rows += [change.new for change in batch.changes]
         await source.close()
     assert len(rows) == 23, "each is told once"

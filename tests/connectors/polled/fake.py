@@ -28,9 +28,9 @@ from bridge.connector import (
     Shape,
     Snapshot,
     Source,
+    SourceTransaction,
     Stale,
     System,
-    Transaction,
     Watermark,
     Writer,
     unsupported,
@@ -143,7 +143,7 @@ class PollingSource:
         # A look that found more than was asked for ends with the next one.
         if len(changes) < limit:
             self._looks = self._polls
-        return Batch(changes, self._checkpoint(), 0, marks, stale=stale, looks=self._looks)
+        return Batch(changes, self._checkpoint(), 0, marks, stale=stale, polls=self._looks)
 
     def _poll(self, limit: int) -> list[Change]:
         tables = self._store.tables()
@@ -158,7 +158,7 @@ class PollingSource:
             for stamp, key in found[: limit - len(changes)]:
                 row = raw(shape, tables[name].rows[key])
                 op = UPDATE if key in told else CREATE
-                transaction = Transaction(None, 0, stamp)
+                transaction = SourceTransaction(None, 0, stamp)
                 changes.append(Change(shape, op, None, False, row, 0, transaction))
                 told[key] = stamp
                 self._since[name] = max(self._since[name], stamp)
@@ -176,7 +176,7 @@ class PollingSource:
     async def ack(self, upto: Checkpoint) -> None:
         """Nothing is kept for us that could be forgotten."""
 
-    async def mark(self, name: str) -> None:
+    async def write_watermark(self, name: str) -> None:
         self._marks.append(name)
 
     async def close(self) -> None:

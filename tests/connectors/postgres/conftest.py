@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.connectors.postgres.legacy import Legacy
+from tests.connectors.postgres.postgres_erp import PostgresErp
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
 
 
 @pytest.fixture
-def legacy(postgres: Postgres, database: str) -> Iterator[Legacy]:
-    found = Legacy(postgres, database)
+def erp(postgres: Postgres, database: str) -> Iterator[PostgresErp]:
+    found = PostgresErp(postgres, database)
     yield found
     found.db.close()

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from bridge.config.secrets import resolve
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
-from tests.connectors.postgres.legacy import Legacy, opened
+from tests.connectors.postgres.postgres_erp import PostgresErp, open_source
 from tests.services.ports import free_ports
 
 FORMS = [
@@ -27,20 +27,20 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_capture_reads_and_commands_take_the_same_addresses(
-    legacy: Legacy, form: str
+    erp: PostgresErp, form: str
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)", "INSERT INTO t VALUES (1, 7)")
-    legacy.publish("t")
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)", "INSERT INTO t VALUES (1, 7)")
+    erp.publish("t")
     [free] = free_ports(1)
     url = form.format(
-        host=legacy.server.host,
-        port=legacy.server.port,
+        host=erp.server.host,
+        port=erp.server.port,
         free=free,
-        name=legacy.url.rpartition("/")[2],
+        name=erp.url.rpartition("/")[2],
     )
-    system = legacy.system("t", url=url, commands=True)
+    system = erp.system("t", url=url, commands=True)
     await connector.setup(system)
-    async with opened(system):
+    async with open_source(system):
         pass
     reader = await connector.reader(system)
     rows = await reader.fetch("t", ("id",), [(1,)])
@@ -55,8 +55,8 @@ async def test_capture_reads_and_commands_take_the_same_addresses(
     assert not [f for f in await connector.check(system) if f.fatal]
 
 
-async def test_an_address_that_is_none_is_told_without_a_piece_of_it(legacy: Legacy) -> None:
-    system = legacy.system("t", url="host=erp-db pasword=hunter2hunter2")
+async def test_an_address_that_is_none_is_told_without_a_piece_of_it(erp: PostgresErp) -> None:
+    system = erp.system("t", url="host=erp-db pasword=hunter2hunter2")
     reader = await connector.reader(system)
     with pytest.raises(ConfigurationError, match="not an address that PostgreSQL") as refusal:
         await reader.fetch("t", ("id",), [(1,)])
@@ -64,10 +64,10 @@ async def test_an_address_that_is_none_is_told_without_a_piece_of_it(legacy: Leg
     await reader.close()
 
 
-async def test_nobody_at_any_of_several_hosts_is_waited_for(legacy: Legacy) -> None:
+async def test_nobody_at_any_of_several_hosts_is_waited_for(erp: PostgresErp) -> None:
     first, second = free_ports(2)
     url = f"host=127.0.0.1,127.0.0.1 port={first},{second} user=postgres dbname=x"
-    reader = await connector.reader(legacy.system("t", url=url))
+    reader = await connector.reader(erp.system("t", url=url))
     with pytest.raises(RetryLater):
         await reader.fetch("t", ("id",), [(1,)])
     await reader.close()

@@ -11,7 +11,7 @@ from bridge.connector import Finding, System, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
 from connectors.postgres.setup.replica_identity import filter_columns
-from tests.connectors.postgres.legacy import Legacy, collect, opened, row
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source, row
 
 UNLIMITED = "max_slot_wal_keep_size"
 PARTITIONED = "is partitioned"
@@ -30,25 +30,25 @@ async def only(system: System) -> Finding:
     return found[0]
 
 
-async def mends(legacy: Legacy, finding: Finding, system: System) -> None:
+async def mends(erp: PostgresErp, finding: Finding, system: System) -> None:
     """Run the statement as the superuser; then nothing is left."""
-    legacy.run(*filter(None, (part.strip() for part in finding.fix.split(";"))))
+    erp.run(*filter(None, (part.strip() for part in finding.fix.split(";"))))
     assert await findings(system) == []
 
 
 @pytest.fixture
-def ready(legacy: Legacy) -> Legacy:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
-    legacy.publish("t")
-    legacy.run(f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')")
-    return legacy
+def ready(erp: PostgresErp) -> PostgresErp:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    erp.publish("t")
+    erp.run(f"SELECT pg_create_logical_replication_slot('{erp.slot}', 'pgoutput')")
+    return erp
 
 
-async def test_a_system_that_is_set_up_has_no_findings(ready: Legacy) -> None:
+async def test_a_system_that_is_set_up_has_no_findings(ready: PostgresErp) -> None:
     assert await findings(ready.system("t")) == []
 
 
-async def test_an_unlimited_slot_is_a_warning(ready: Legacy) -> None:
+async def test_an_unlimited_slot_is_a_warning(ready: PostgresErp) -> None:
     [finding] = await connector.check(ready.system("t"))
     assert UNLIMITED in finding.what
     assert not finding.fatal
@@ -56,24 +56,24 @@ async def test_an_unlimited_slot_is_a_warning(ready: Legacy) -> None:
 
 
 async def test_setting_up_makes_what_is_missing_once_and_capture_then_works(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
-    system = legacy.system("a", "b", commands=True)
+    erp.run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+    system = erp.system("a", "b", commands=True)
     shown = connector.setup_sql(system)
     ran = await connector.setup(system)
     assert [one.split()[:2] for one in ran] == [one.split()[:2] for one in shown]
     assert len(ran) == 3
     assert await connector.setup(system) == []
     assert await findings(system) == []
-    async with opened(system) as (source, _):
-        legacy.run("INSERT INTO b VALUES (1)")
+    async with open_source(system) as (source, _):
+        erp.run("INSERT INTO b VALUES (1)")
         [change] = await collect(source, 1)
     assert row(change.shape, change.new) == {"id": 1}
 
 
 async def test_setting_up_adds_a_table_to_the_publication_and_leaves_the_others(
-    ready: Legacy,
+    ready: PostgresErp,
 ) -> None:
     ready.run('CREATE TABLE "Odd Name" (id int PRIMARY KEY)')
     system = ready.system("t", "Odd Name")
@@ -83,7 +83,7 @@ async def test_setting_up_adds_a_table_to_the_publication_and_leaves_the_others(
     assert await findings(system) == []
 
 
-async def test_a_table_without_identity_is_never_published(ready: Legacy) -> None:
+async def test_a_table_without_identity_is_never_published(ready: PostgresErp) -> None:
     ready.run("CREATE TABLE bare (n int)")
     system = ready.system("t", "bare")
     with pytest.raises(ConfigurationError, match="no primary key"):
@@ -140,7 +140,7 @@ async def test_a_table_without_identity_is_never_published(ready: Legacy) -> Non
     ],
 )
 async def test_each_finding_goes_away_with_its_own_statement(
-    ready: Legacy, prepare: list[str], words: str | None, fix: str | None
+    ready: PostgresErp, prepare: list[str], words: str | None, fix: str | None
 ) -> None:
     if words is None or fix is None:
         ready.run("ALTER PUBLICATION bridge DROP TABLE t", *prepare)
@@ -156,55 +156,57 @@ async def test_each_finding_goes_away_with_its_own_statement(
     await mends(ready, finding, system)
 
 
-async def test_a_table_that_already_breaks_updates_says_so(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int NOT NULL UNIQUE, s text)")
-    legacy.publish("t")
-    legacy.run(f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')")
-    system = legacy.system(TableUse("t", ("id",)))
+async def test_a_table_that_already_breaks_updates_says_so(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int NOT NULL UNIQUE, s text)")
+    erp.publish("t")
+    erp.run(f"SELECT pg_create_logical_replication_slot('{erp.slot}', 'pgoutput')")
+    system = erp.system(TableUse("t", ("id",)))
     finding = await only(system)
     assert "its updates and deletes fail as long as it is published" in finding.what
     assert finding.fix == 'ALTER TABLE "public"."t" REPLICA IDENTITY USING INDEX "t_id_key"'
-    await mends(legacy, finding, system)
+    await mends(erp, finding, system)
 
 
-async def test_a_partition_without_identity_is_found_under_its_root(legacy: Legacy) -> None:
-    legacy.run(
+async def test_a_partition_without_identity_is_found_under_its_root(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
         "CREATE PUBLICATION bridge FOR TABLE p",
-        f"SELECT pg_create_logical_replication_slot('{legacy.slot}', 'pgoutput')",
+        f"SELECT pg_create_logical_replication_slot('{erp.slot}', 'pgoutput')",
     )
-    system = legacy.system("p")
+    system = erp.system("p")
     finding = await only(system)
     assert "under the partitions' names" in finding.what
-    await mends(legacy, finding, system)
-    legacy.run("ALTER TABLE p1 REPLICA IDENTITY NOTHING")
+    await mends(erp, finding, system)
+    erp.run("ALTER TABLE p1 REPLICA IDENTITY NOTHING")
     finding = await only(system)
     assert 'partition "public"."p1"' in finding.what
-    await mends(legacy, finding, system)
+    await mends(erp, finding, system)
 
 
-async def test_what_a_partitioned_table_does_not_tell_is_said(legacy: Legacy) -> None:
-    legacy.run(
+async def test_what_a_partitioned_table_does_not_tell_is_said(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
     )
-    legacy.publish("p")
-    found = await connector.check(legacy.system("p"))
+    erp.publish("p")
+    found = await connector.check(erp.system("p"))
     [finding] = [each for each in found if PARTITIONED in each.what]
     assert not finding.fatal
     assert "--reconcile" in finding.what
 
 
-async def test_a_table_that_others_inherit_from_says_what_is_not_its_own(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE far () INHERITS (t)")
-    legacy.publish("t")
-    found = await connector.check(legacy.system("t"))
+async def test_a_table_that_others_inherit_from_says_what_is_not_its_own(
+    erp: PostgresErp,
+) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE far () INHERITS (t)")
+    erp.publish("t")
+    found = await connector.check(erp.system("t"))
     [finding] = [each for each in found if "inherit from 't'" in each.what]
     assert not finding.fatal
 
 
-async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy) -> None:
+async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: PostgresErp) -> None:
     system = ready.system(TableUse("t", ("s",)))
     nullable, told, unique = await findings(system)
     assert "'s' of table 't' may be null" in nullable.what
@@ -215,7 +217,7 @@ async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: Legacy
     assert await findings(system) == []
 
 
-async def test_a_primary_key_must_be_told_with_deletes_too(ready: Legacy) -> None:
+async def test_a_primary_key_must_be_told_with_deletes_too(ready: PostgresErp) -> None:
     ready.run(
         "ALTER TABLE t ALTER s SET NOT NULL, ADD UNIQUE (s)",
         "ALTER TABLE t REPLICA IDENTITY USING INDEX t_s_key",
@@ -227,27 +229,27 @@ async def test_a_primary_key_must_be_told_with_deletes_too(ready: Legacy) -> Non
     await mends(ready, finding, system)
 
 
-async def test_columns_that_are_missing_or_generated_are_named(ready: Legacy) -> None:
+async def test_columns_that_are_missing_or_generated_are_named(ready: PostgresErp) -> None:
     ready.run("ALTER TABLE t ADD g int GENERATED ALWAYS AS (id * 2) STORED")
     missing, generated = await findings(ready.system(TableUse("t", (), ("id", "g", "nope"))))
     assert "no column 'nope'" in missing.what
     assert "'g' is a generated column" in generated.what
 
 
-async def test_a_missing_table_is_named_with_what_may_be_meant(ready: Legacy) -> None:
+async def test_a_missing_table_is_named_with_what_may_be_meant(ready: PostgresErp) -> None:
     ready.run("CREATE SCHEMA sap", "CREATE TABLE sap.vbak (id int PRIMARY KEY)")
     found = await findings(ready.system("nope", "vbak", "t", "pg_class.x"))
     texts = [finding.what for finding in found]
     assert any("table 'nope' does not exist in this database" in text for text in texts)
     assert any("`from: sap.vbak`" in text for text in texts)
     with pytest.raises(ConfigurationError, match="'nope' does not exist"):
-        async with opened(ready.system("nope")):
+        async with open_source(ready.system("nope")):
             pass
     with pytest.raises(ConfigurationError, match="'nope' does not exist"):
         await connector.describe(ready.system("t", "nope"))
 
 
-async def test_names_are_found_as_written(ready: Legacy) -> None:
+async def test_names_are_found_as_written(ready: PostgresErp) -> None:
     ready.run('CREATE TABLE "Mixed" (id int PRIMARY KEY)', "CREATE TABLE mixed (n int PRIMARY KEY)")
     shapes = await connector.describe(ready.system("Mixed", "mixed", "public.t", "t"))
     assert [shape.columns[0].name for shape in shapes.values()] == ["id", "n", "id", "id"]
@@ -256,7 +258,7 @@ async def test_names_are_found_as_written(ready: Legacy) -> None:
         await connector.describe(ready.system("MIXED"))
 
 
-async def test_views_can_not_be_captured(ready: Legacy) -> None:
+async def test_views_can_not_be_captured(ready: PostgresErp) -> None:
     ready.run("CREATE VIEW v AS SELECT * FROM t")
     found = await findings(ready.system("v"))
     assert any("is a view: its changes are not in the WAL" in one.what for one in found)
@@ -264,20 +266,20 @@ async def test_views_can_not_be_captured(ready: Legacy) -> None:
         await connector.setup(ready.system("v"))
 
 
-async def test_a_source_says_at_once_that_nothing_would_come(ready: Legacy) -> None:
+async def test_a_source_says_at_once_that_nothing_would_come(ready: PostgresErp) -> None:
     ready.run("CREATE TABLE b (id int PRIMARY KEY)")
-    async with opened(ready.system("b")) as (source, _):
+    async with open_source(ready.system("b")) as (source, _):
         # It begins by itself once the table is in the publication.
         assert 'ADD TABLE "public"."b"' in (await source.read(1, 0.0)).troubles["b"]
     missing = 'CREATE PUBLICATION "other".*then start `bridgectl run` again'
     with pytest.raises(ConfigurationError, match=missing):
-        async with opened(ready.system("t", publication="other")):
+        async with open_source(ready.system("t", publication="other")):
             pass
 
 
-async def test_a_table_that_is_missing_or_unpublished_spares_the_others(ready: Legacy) -> None:
+async def test_a_table_that_is_missing_or_unpublished_spares_the_others(ready: PostgresErp) -> None:
     ready.run("CREATE TABLE b (id int PRIMARY KEY)")
-    async with opened(ready.system("t", "b", "gone")) as (source, _):
+    async with open_source(ready.system("t", "b", "gone")) as (source, _):
         ready.run("INSERT INTO t VALUES (1, 'x')")
         [change] = await collect(source, 1)
         troubles = (await source.read(1, 0.0)).troubles
@@ -288,13 +290,13 @@ async def test_a_table_that_is_missing_or_unpublished_spares_the_others(ready: L
 
 
 @pytest.fixture
-def role(ready: Legacy) -> Any:
+def role(ready: PostgresErp) -> Any:
     ready.run("CREATE ROLE clerk LOGIN PASSWORD 'hush!'")
     yield ready.server.url_of(ready.url.rpartition("/")[2], "clerk", "hush!")
     ready.run("DROP OWNED BY clerk", "DROP ROLE clerk")
 
 
-async def test_a_role_without_rights_is_told_each_grant(ready: Legacy, role: str) -> None:
+async def test_a_role_without_rights_is_told_each_grant(ready: PostgresErp, role: str) -> None:
     ready.run("CREATE SCHEMA s", "CREATE TABLE s.u (id int PRIMARY KEY)")
     ready.run(
         "ALTER PUBLICATION bridge ADD TABLE s.u", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
@@ -310,9 +312,9 @@ async def test_a_role_without_rights_is_told_each_grant(ready: Legacy, role: str
     ]
     ready.run(*fixes)
     assert await findings(system) == []
-    async with opened(system) as (source, _):
+    async with open_source(system) as (source, _):
         ready.run("INSERT INTO s.u VALUES (1)", "INSERT INTO t VALUES (1, 'x')")
-        await source.mark("m")
+        await source.write_watermark("m")
         assert len(await collect(source, 2)) == 2
     taken = await connector.snapshot(system)
     assert len((await taken.chunk("s.u", None, None, 5)).rows) == 1
@@ -320,7 +322,7 @@ async def test_a_role_without_rights_is_told_each_grant(ready: Legacy, role: str
 
 
 async def test_a_missing_grant_stops_a_snapshot_with_the_table_named(
-    ready: Legacy, role: str
+    ready: PostgresErp, role: str
 ) -> None:
     taken = await connector.snapshot(ready.system("t", url=role))
     with pytest.raises(ConfigurationError, match=r"'t'.*permission denied"):
@@ -328,7 +330,9 @@ async def test_a_missing_grant_stops_a_snapshot_with_the_table_named(
     await taken.close()
 
 
-async def test_a_set_up_that_the_role_may_not_make_names_who_may(ready: Legacy, role: str) -> None:
+async def test_a_set_up_that_the_role_may_not_make_names_who_may(
+    ready: PostgresErp, role: str
+) -> None:
     ready.run("DROP PUBLICATION bridge", "ALTER ROLE clerk REPLICATION")
     with pytest.raises(
         ConfigurationError, match=r"CREATE PUBLICATION.*`bridgectl setup erp --show` prints"
@@ -337,7 +341,7 @@ async def test_a_set_up_that_the_role_may_not_make_names_who_may(ready: Legacy, 
 
 
 async def test_hidden_rows_are_found_and_never_left_out_in_silence(
-    ready: Legacy, role: str
+    ready: PostgresErp, role: str
 ) -> None:
     ready.run(
         "ALTER ROLE clerk REPLICATION", "GRANT SELECT ON t TO clerk",
@@ -352,7 +356,7 @@ async def test_hidden_rows_are_found_and_never_left_out_in_silence(
 
 
 async def test_a_wrong_password_is_a_configuration_error_that_prints_no_password(
-    ready: Legacy, role: str
+    ready: PostgresErp, role: str
 ) -> None:
     wrong = role.replace("hush", "loud")
     system = ready.system("t", url=wrong)
@@ -373,18 +377,20 @@ async def test_a_wrong_password_is_a_configuration_error_that_prints_no_password
         "postgresql://u:secret%@127.0.0.1:1/db",
     ],
 )
-async def test_an_address_that_makes_no_sense_prints_no_password(legacy: Legacy, url: str) -> None:
-    [finding] = await connector.check(legacy.system("t", url=url))
+async def test_an_address_that_makes_no_sense_prints_no_password(
+    erp: PostgresErp, url: str
+) -> None:
+    [finding] = await connector.check(erp.system("t", url=url))
     assert "cret" not in finding.what
     assert "erp" in finding.what
 
 
-async def test_a_server_that_is_away_is_a_finding_and_retry_later(legacy: Legacy) -> None:
-    system = legacy.system("t", url="postgresql://u:secret@127.0.0.1:1/db")
+async def test_a_server_that_is_away_is_a_finding_and_retry_later(erp: PostgresErp) -> None:
+    system = erp.system("t", url="postgresql://u:secret@127.0.0.1:1/db")
     [finding] = await connector.check(system)
     assert "cannot connect" in finding.what
     with pytest.raises(RetryLater, match="cannot connect"):
-        async with opened(system):
+        async with open_source(system):
             pass
     with pytest.raises(RetryLater, match="cannot connect"):
         await connector.snapshot(system)
@@ -392,14 +398,14 @@ async def test_a_server_that_is_away_is_a_finding_and_retry_later(legacy: Legacy
 
 async def test_a_server_without_logical_wal_is_told_the_setting(private_postgres: Any) -> None:
     server = private_postgres({"wal_level": "replica"})
-    legacy = Legacy(server, server.url)
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION bridge FOR TABLE t")
-    found = await findings(legacy.system("t"))
+    erp = PostgresErp(server, server.url)
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION bridge FOR TABLE t")
+    found = await findings(erp.system("t"))
     assert found[0].fix == "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
     with pytest.raises(ConfigurationError, match="wal_level"):
-        async with opened(legacy.system("t")):
+        async with open_source(erp.system("t")):
             pass
-    legacy.db.close()
+    erp.db.close()
 
 
 def test_the_columns_of_a_row_filter_are_names_not_texts() -> None:
@@ -414,22 +420,22 @@ def test_the_columns_of_a_row_filter_are_names_not_texts() -> None:
 async def test_a_standby_that_is_away_does_not_hold_up_the_set_up(private_postgres: Any) -> None:
     """CREATE PUBLICATION commits, and a commit would wait for `synchronous_standby_names`."""
     server = private_postgres({"synchronous_standby_names": "nobody"})
-    legacy = Legacy(server, server.new_database())
-    legacy.run("SET synchronous_commit = local", "CREATE TABLE t (id int PRIMARY KEY)")
+    erp = PostgresErp(server, server.new_database())
+    erp.run("SET synchronous_commit = local", "CREATE TABLE t (id int PRIMARY KEY)")
     async with asyncio.timeout(20):
-        ran = await connector.setup(legacy.system("t"))
-    legacy.db.close()
+        ran = await connector.setup(erp.system("t"))
+    erp.db.close()
     assert any("PUBLICATION" in statement for statement in ran)
 
 
-async def test_sessions_say_whose_they_are_and_what_they_do(ready: Legacy) -> None:
+async def test_sessions_say_whose_they_are_and_what_they_do(ready: PostgresErp) -> None:
     system = ready.system("t", commands=True)
     await connector.setup(system)
     snapshot = await connector.snapshot(system)
     reader = await connector.reader(system)
     writer = await connector.writer(system)
     try:
-        async with opened(system):
+        async with open_source(system):
             await reader.fetch("t", ("id",), [(1,)])
             await writer.prepare()
             names = ready.rows(

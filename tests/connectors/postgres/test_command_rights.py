@@ -12,7 +12,7 @@ from bridge.connector import ChecksRights, CommandRight, System
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.postgres import connector
-from tests.connectors.postgres.legacy import Legacy
+from tests.connectors.postgres.postgres_erp import PostgresErp
 
 PASSWORD = "hush-hush"
 STATEMENTS = {
@@ -49,10 +49,10 @@ def spec(name: str, run: str) -> CommandSpec:
 
 
 @pytest.fixture
-def clerk(legacy: Legacy) -> Iterator[System]:
+def clerk(erp: PostgresErp) -> Iterator[System]:
     """The system as a role sees it that may log in, and nothing else."""
-    role = f"clerk_{urlsplit(legacy.url).path.strip('/')}"
-    legacy.run(
+    role = f"clerk_{urlsplit(erp.url).path.strip('/')}"
+    erp.run(
         "CREATE TABLE vbak (id serial PRIMARY KEY, lifsk text, note text)",
         "INSERT INTO vbak (note) VALUES ('a')",
         "CREATE SCHEMA secret",
@@ -64,10 +64,10 @@ def clerk(legacy: Legacy) -> Iterator[System]:
         "REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA public FROM PUBLIC",
         f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'",
     )
-    parts = urlsplit(legacy.url)
+    parts = urlsplit(erp.url)
     url = f"postgresql://{role}:{PASSWORD}@{parts.hostname}:{parts.port}{parts.path}"
-    yield legacy.system("vbak", url=url, commands=True)
-    legacy.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    yield erp.system("vbak", url=url, commands=True)
+    erp.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def role_of(system: System) -> str:
@@ -81,32 +81,32 @@ async def asked(system: System, **statements: str) -> list[CommandRight]:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_a_missing_right_is_found_with_the_grant_that_gives_it(
-    legacy: Legacy, clerk: System, name: str
+    erp: PostgresErp, clerk: System, name: str
 ) -> None:
     for grant in NEEDS[name]:
         [right] = await asked(clerk, **{name: STATEMENTS[name]})
         assert right.verdict == "missing"
         assert "permission denied" in right.what
         assert right.fix == grant.format(role_of(clerk))
-        legacy.run(right.fix.replace(" costs ", " secret.costs "))
+        erp.run(right.fix.replace(" costs ", " secret.costs "))
     assert await asked(clerk, **{name: STATEMENTS[name]}) == []
 
 
-async def test_asking_carries_nothing_out(legacy: Legacy) -> None:
-    legacy.run(
+async def test_asking_carries_nothing_out(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TABLE vbak (id serial PRIMARY KEY, lifsk text, note text)",
         "INSERT INTO vbak (note) VALUES ('a')",
     )
     statements = {name: STATEMENTS[name] for name in ("block", "create", "drop_order")}
-    assert await asked(legacy.system("vbak", commands=True), **statements) == []
-    assert legacy.rows("SELECT id, lifsk, note FROM vbak") == [(1, None, "a")]
-    assert legacy.rows("SELECT last_value FROM vbak_id_seq") == [(1,)]
+    assert await asked(erp.system("vbak", commands=True), **statements) == []
+    assert erp.rows("SELECT id, lifsk, note FROM vbak") == [(1, None, "a")]
+    assert erp.rows("SELECT last_value FROM vbak_id_seq") == [(1,)]
 
 
 async def test_statements_that_cannot_be_right_and_those_that_cannot_be_asked_are_told_apart(
-    legacy: Legacy, clerk: System
+    erp: PostgresErp, clerk: System
 ) -> None:
-    legacy.run(f"GRANT ALL ON vbak TO {role_of(clerk)}")
+    erp.run(f"GRANT ALL ON vbak TO {role_of(clerk)}")
     verdicts = await asked(
         clerk,
         table="UPDATE vbap SET note = :reason WHERE id = :key",
@@ -125,11 +125,11 @@ async def test_statements_that_cannot_be_right_and_those_that_cannot_be_asked_ar
     assert 'relation "vbap" does not exist' in verdicts[0].what
 
 
-async def test_a_server_that_is_away_is_said_so(legacy: Legacy) -> None:
+async def test_a_server_that_is_away_is_said_so(erp: PostgresErp) -> None:
     from bridge.model.errors import RetryLater
 
     away = replace(
-        legacy.system("vbak", commands=True), url="postgresql://x@127.0.0.1:1/erp", logins=None
+        erp.system("vbak", commands=True), url="postgresql://x@127.0.0.1:1/erp", logins=None
     )
     with pytest.raises(RetryLater):
         await asked(away, block=STATEMENTS["block"])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from bridge.connector import System
 from connectors.postgres import connector
 from connectors.postgres.errors import clean
-from connectors.postgres.options import Options
+from connectors.postgres.options import PostgresOptions
 from connectors.sql.postgres_address import libpq_url
 
 
@@ -42,7 +42,7 @@ def test_psycopg_is_imported_only_when_a_part_is_made() -> None:
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Options.model_validate(wrong)
+        PostgresOptions.model_validate(wrong)
 
 
 def test_the_driver_that_sqlalchemy_names_is_left_out_for_libpq() -> None:
@@ -60,7 +60,7 @@ def test_the_driver_that_sqlalchemy_names_is_left_out_for_libpq() -> None:
     ],
 )
 def test_passwords_are_hidden_wherever_libpq_takes_them_from(url: str, secrets: list[str]) -> None:
-    System("acme", "erp", url, "postgresql://h", Options(), ())
+    System("acme", "erp", url, "postgresql://h", PostgresOptions(), ())
     said = clean(f"it said {' and '.join(secrets)}\n  here")
     assert not any(secret in said for secret in secrets)
     assert "\n" not in said

@@ -31,8 +31,8 @@ from connectors.sql.effect import current_row
 from connectors.sql.engine import make_engine
 from connectors.sql.read_settings import READ_SETTINGS
 from connectors.sql.rows import Tables
-from tests.connectors.postgres.catalogue import BINARY, MADE, NEVER_STORED, PLAIN, TypeValues
-from tests.connectors.postgres.legacy import Legacy, collect, opened
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
+from tests.connectors.postgres.type_values import BINARY, MADE, NEVER_STORED, PLAIN, TypeValues
 
 if TYPE_CHECKING:
     from bridge.connector import System
@@ -63,7 +63,7 @@ def values_of(tested: TypeValues) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TestedColumn:
     """One column of the tested table, and how its value is made of two of its type."""
 
     name: str
@@ -73,28 +73,30 @@ class Tried:
     nested: bool = False
 
 
-def columns_of(types: Mapping[str, TypeValues]) -> list[Tried]:
+def columns_of(types: Mapping[str, TypeValues]) -> list[TestedColumn]:
     """A type by itself, in arrays, a domain, a range and a multirange."""
     found = []
     for at, (name, tested) in enumerate(types.items()):
         v, w = f"v.c{at}", f"w.c{at}"
         found += [
-            Tried(f"c{at}", tested.sql, v),
-            Tried(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
-            Tried(f"n{at}", f"{tested.sql}[]", f"ARRAY[ARRAY[{v}, {w}], ARRAY[{v}, NULL]]", True),
-            Tried(f"d{at}", f"d_{at}", v),
+            TestedColumn(f"c{at}", tested.sql, v),
+            TestedColumn(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
+            TestedColumn(
+                f"n{at}", f"{tested.sql}[]", f"ARRAY[ARRAY[{v}, {w}], ARRAY[{v}, NULL]]", True
+            ),
+            TestedColumn(f"d{at}", f"d_{at}", v),
         ]
         if tested.ordered and name not in {"numeric(9,3)", "enum"}:
             low_high = f"least({v}, {w}), greatest({v}, {w})"
             multi = f"m_{at}(r_{at}({low_high}, '[]'), r_{at}(NULL, {v}))"
             found += [
-                Tried(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
-                Tried(f"m{at}", f"m_{at}", multi),
+                TestedColumn(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
+                TestedColumn(f"m{at}", f"m_{at}", multi),
             ]
     return found
 
 
-def create(types: Mapping[str, TypeValues], columns: Sequence[Tried]) -> list[str]:
+def create(types: Mapping[str, TypeValues], columns: Sequence[TestedColumn]) -> list[str]:
     """Statements for the table `t` and the values that it is filled from, `s`."""
     made = [*MADE]
     ranges = {column.sql for column in columns}
@@ -115,14 +117,14 @@ def create(types: Mapping[str, TypeValues], columns: Sequence[Tried]) -> list[st
     ]
 
 
-def fill(legacy: Legacy, types: Mapping[str, TypeValues]) -> None:
+def fill(erp: PostgresErp, types: Mapping[str, TypeValues]) -> None:
     values = [values_of(tested) for tested in types.values()]
     made = ", ".join(tested.make or f"%s::{tested.sql}" for tested in types.values())
     for number, row in enumerate(zip(*values, strict=True)):
-        legacy.db.execute(f"INSERT INTO s SELECT {number}, {made}", row)
+        erp.db.execute(f"INSERT INTO s SELECT {number}, {made}", row)
 
 
-def copy(columns: Sequence[Tried]) -> str:
+def copy(columns: Sequence[TestedColumn]) -> str:
     made = ", ".join(column.make for column in columns)
     return f"INSERT INTO t SELECT v.id, {made} FROM s v JOIN s w ON w.id = (v.id + 1) % {ROWS} ORDER BY 1"
 
@@ -131,7 +133,7 @@ Outcome = Any
 """A field's value, or that it is refused."""
 
 
-class Form:
+class RowForm:
     """One way in which rows came: what its columns become."""
 
     def __init__(self, described: Shape, shape: Shape, rows: Sequence[Any]) -> None:
@@ -175,24 +177,24 @@ def as_seen(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-async def forms_of(legacy: Legacy, types: Mapping[str, TypeValues]) -> dict[str, Form]:
+async def forms_of(erp: PostgresErp, types: Mapping[str, TypeValues]) -> dict[str, RowForm]:
     """The rows of the table, by every way in which the bridge gets rows."""
     columns = columns_of(types)
-    legacy.run(*create(types, columns))
-    fill(legacy, types)
-    legacy.publish("t")
-    system = legacy.system("t")
+    erp.run(*create(types, columns))
+    fill(erp, types)
+    erp.publish("t")
+    system = erp.system("t")
     described = (await connector.describe(system))["t"]
     forms: dict[str, tuple[Shape, list[Any]]] = {}
-    async with opened(system) as (source, begin):
-        legacy.run(copy(columns))
+    async with open_source(system) as (source, begin):
+        erp.run(copy(columns))
         changes = await collect(source, ROWS)
         forms["stream"] = changes[0].shape, [change.new for change in changes]
     if types is BINARY:
         assert {change.new[2:3] for change in changes} == {b"b"}
         # A column without binary form turns the stream to text from its beginning.
-        legacy.run("ALTER TABLE t ADD p pair")
-        async with opened(system, begin) as (source, _):
+        erp.run("ALTER TABLE t ADD p pair")
+        async with open_source(system, begin) as (source, _):
             changes = await collect(source, ROWS)
         forms["stream of text"] = changes[0].shape, [change.new for change in changes]
     assert {change.new[2:3] for change in changes} == {b"t"}
@@ -205,7 +207,7 @@ async def forms_of(legacy: Legacy, types: Mapping[str, TypeValues]) -> dict[str,
     await reader.close()
     forms["read"] = found.shape, sorted(found.rows, key=lambda row: row[0])
     forms["executor"] = locked(system)
-    return {name: Form(described, shape, rows) for name, (shape, rows) in forms.items()}
+    return {name: RowForm(described, shape, rows) for name, (shape, rows) in forms.items()}
 
 
 def locked(system: System) -> tuple[Shape, list[Any]]:
@@ -230,7 +232,7 @@ class Bytes(TextLoader):
         return bytes(data).decode(errors="backslashreplace")
 
 
-def texts(legacy: Legacy, column: str, kind: FieldType) -> list[Any]:
+def texts(erp: PostgresErp, column: str, kind: FieldType) -> list[Any]:
     """What PostgreSQL itself writes: of each value, or of each item where it is an array."""
     shown = f"format('%%s', {column})"
     if kind.name == "array":
@@ -239,7 +241,7 @@ def texts(legacy: Legacy, column: str, kind: FieldType) -> list[Any]:
             f"ARRAY(SELECT CASE WHEN {item} IS DISTINCT FROM NULL THEN format('%%s', {item}) END"
             f" FROM generate_subscripts({column}, 1) AS k)"
         )
-    with psycopg.connect(legacy.url) as db:
+    with psycopg.connect(erp.url) as db:
         db.adapters.register_loader("text", Bytes)
         for name, value in READ_SETTINGS.items():
             db.execute("SELECT set_config(%s, %s, false)", [name, value])
@@ -297,7 +299,7 @@ VALUES: dict[str, Callable[[str, FieldType], Any]] = {
 
 
 def wrong(
-    legacy: Legacy, forms: Mapping[str, Form], types: Mapping[str, TypeValues]
+    erp: PostgresErp, forms: Mapping[str, RowForm], types: Mapping[str, TypeValues]
 ) -> Iterator[str]:
     """Each value that isn't the same in all forms, or isn't what the text says."""
     described = forms["stream"]._described
@@ -306,7 +308,7 @@ def wrong(
     for column in columns_of(types):
         place = f"{column.name} {column.sql} ({names[int(column.name[1:])]})"
         kind = STRING if column.nested else kinds[column.name]
-        by_text = [expected(kind, text) for text in texts(legacy, column.name, kind)]
+        by_text = [expected(kind, text) for text in texts(erp, column.name, kind)]
         for declared in (None, STRING) if not column.nested else (STRING,):
             found = {name: form.outcomes(column.name, declared) for name, form in forms.items()}
             for name, outcomes in found.items():
@@ -327,18 +329,18 @@ def wrong(
 
 @pytest.mark.parametrize("types", [BINARY, PLAIN], ids=["binary", "text"])
 async def test_a_value_is_the_same_record_whoever_reads_it(
-    legacy: Legacy, types: Mapping[str, TypeValues]
+    erp: PostgresErp, types: Mapping[str, TypeValues]
 ) -> None:
-    forms = await forms_of(legacy, types)
-    found = list(wrong(legacy, forms, types))
+    forms = await forms_of(erp, types)
+    found = list(wrong(erp, forms, types))
     assert found == [], "\n".join(found)
 
 
-def test_every_type_of_the_catalogue_is_among_them(legacy: Legacy) -> None:
-    legacy.run(*MADE)
+def test_every_type_of_the_catalogue_is_among_them(erp: PostgresErp) -> None:
+    erp.run(*MADE)
     names = {
         name
-        for (name,) in legacy.rows(
+        for (name,) in erp.rows(
             "SELECT typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
             " WHERE n.nspname = 'pg_catalog' AND t.typtype = 'b' AND NOT EXISTS"
             " (SELECT FROM pg_type e WHERE e.typarray = t.oid)"

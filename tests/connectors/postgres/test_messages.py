@@ -15,7 +15,7 @@ from connectors.postgres.protocol.frames import (
     WATERMARK,
     Frames,
 )
-from tests.connectors.postgres.legacy import Legacy, changes_of, opened, read_to
+from tests.connectors.postgres.postgres_erp import PostgresErp, changes_of, open_source, read_to
 
 PREFIXES = st.one_of(
     st.sampled_from([COMMAND.encode(), WATERMARK.encode(), HEARTBEAT.encode(), b""]),
@@ -59,17 +59,19 @@ def test_no_message_ends_the_stream(prefix: bytes, content: bytes, transactional
     assert batch.watermarks[-1].name == "one"
 
 
-async def test_messages_that_others_write_with_our_prefixes_stop_nothing(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
+async def test_messages_that_others_write_with_our_prefixes_stop_nothing(
+    erp: PostgresErp,
+) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
         for prefix in (COMMAND, WATERMARK, HEARTBEAT):
             for transactional in ("true", "false"):
                 for content in (r"'\xfffe'::bytea", "'a' || chr(10)", "repeat('x', 3000000)", "''"):
-                    legacy.run(
+                    erp.run(
                         f"SELECT pg_logical_emit_message({transactional}, '{prefix}', {content})"
                     )
-        legacy.run(
+        erp.run(
             "BEGIN",
             "SELECT pg_logical_emit_message(true, 'bridge.command', 'bot:1')",
             r"SELECT pg_logical_emit_message(true, 'bridge.command', '\xff'::bytea)",

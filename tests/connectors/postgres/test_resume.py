@@ -13,15 +13,15 @@ import pytest
 from bridge.connector import Change
 from bridge.model.errors import RetryLater
 from connectors.postgres.capture.slot import load
-from tests.connectors.postgres.legacy import (
-    Legacy,
+from tests.connectors.postgres.postgres_erp import (
+    PostgresErp,
     changes_of,
     collect,
-    opened,
+    decoded_change,
+    open_source,
     read_on,
     read_to,
     row,
-    told,
 )
 from tests.waiting import PATIENCE
 
@@ -30,14 +30,14 @@ def places(changes: list[Change]) -> list[tuple[int, int]]:
     return [(change.transaction.commit, change.index) for change in changes]
 
 
-async def everything(legacy: Legacy, begin: bytes, limit: int = 1000) -> list[Change]:
-    async with opened(legacy.system("t"), begin) as (source, _):
+async def everything(erp: PostgresErp, begin: bytes, limit: int = 1000) -> list[Change]:
+    async with open_source(erp.system("t"), begin) as (source, _):
         return changes_of(await read_to(source, "all", limit))
 
 
-async def mixed(legacy: Legacy) -> None:
+async def mixed(erp: PostgresErp) -> None:
     """Transactions of one and of many changes, with truncates, markers and a new column."""
-    legacy.run(
+    erp.run(
         "INSERT INTO t SELECT i, i FROM generate_series(1, 7) i",
         "UPDATE t SET n = 0 WHERE id = 3",
         "BEGIN", "DELETE FROM t WHERE id < 3", "UPDATE t SET id = 100 WHERE id = 4",
@@ -49,20 +49,20 @@ async def mixed(legacy: Legacy) -> None:
     )  # fmt: skip
 
 
-async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (_, begin):
+async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (_, begin):
         pass
-    await mixed(legacy)
-    whole = await everything(legacy, begin)
+    await mixed(erp)
+    whole = await everything(erp, begin)
     assert len(whole) == 7 + 1 + 5 + 2 + 7
     for size in (1, 2, 3, 5):
         found: list[Change] = []
         truncates = 0
         checkpoint = begin
         while len(found) < len(whole):
-            async with opened(legacy.system("t"), checkpoint) as (source, again):
+            async with open_source(erp.system("t"), checkpoint) as (source, again):
                 assert again == checkpoint
                 batch = await source.read(size, PATIENCE)
                 assert batch.changes or batch.truncates
@@ -70,23 +70,25 @@ async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(legacy: Leg
                 truncates += len(batch.truncates)
                 checkpoint = batch.checkpoint
         assert places(found) == places(whole)
-        assert [told(change) for change in found] == [told(change) for change in whole]
+        assert [decoded_change(change) for change in found] == [
+            decoded_change(change) for change in whole
+        ]
         assert [change.causation for change in found] == [change.causation for change in whole]
         assert truncates == 1
 
 
 async def test_a_checkpoint_inside_a_transaction_is_acknowledged_only_up_to_its_begin(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        legacy.run("INSERT INTO t SELECT i, i FROM generate_series(1, 10) i")
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        erp.run("INSERT INTO t SELECT i, i FROM generate_series(1, 10) i")
         batch = await source.read(4, PATIENCE)
         assert load(batch.checkpoint).steps == 4
         await source.ack(batch.checkpoint)
         await source.read(0, 0.1)
-    async with opened(legacy.system("t"), batch.checkpoint) as (source, _):
+    async with open_source(erp.system("t"), batch.checkpoint) as (source, _):
         rest = await collect(source, 6)
     assert [row(change.shape, change.new) for change in rest] == [
         {"id": i, "n": i} for i in range(5, 11)
@@ -94,10 +96,12 @@ async def test_a_checkpoint_inside_a_transaction_is_acknowledged_only_up_to_its_
     assert [change.index for change in rest] == list(range(4, 10))
 
 
-async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (_, begin):
+async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(
+    erp: PostgresErp,
+) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (_, begin):
         pass
     chance = random.Random(7)  # noqa: S311 - a repeatable load, no secret
     count, endings = 3000, 8
@@ -105,7 +109,7 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
 
     def load_it() -> None:
         """Every ending falls within the load: a ninth of the rows waits for each of them."""
-        with psycopg.connect(legacy.url, autocommit=True) as db:
+        with psycopg.connect(erp.url, autocommit=True) as db:
             at = 0
             while at < count:
                 for nth in range(at * (endings + 1) // count):
@@ -124,11 +128,11 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
     ends = 0
     while len(found) < count:
         try:
-            async with opened(legacy.system("t"), checkpoint) as (source, _):
+            async with open_source(erp.system("t"), checkpoint) as (source, _):
                 if ends < endings:
-                    legacy.run(
+                    erp.run(
                         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
-                        f" WHERE slot_name = '{legacy.slot}' AND active"
+                        f" WHERE slot_name = '{erp.slot}' AND active"
                     )
                     ended[ends].set()
                     ends += 1
@@ -147,31 +151,31 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(legacy
 
 
 async def test_a_restart_of_the_server_is_retry_later_and_then_goes_on(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        legacy.run("INSERT INTO t VALUES (1, 1)")
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        erp.run("INSERT INTO t VALUES (1, 1)")
         [batch, *_] = await read_to(source, "one")
         await source.ack(batch.checkpoint)
-        legacy.db.close()
-        await asyncio.to_thread(legacy.server.restart, "immediate")
+        erp.db.close()
+        await asyncio.to_thread(erp.server.restart, "immediate")
         with pytest.raises(RetryLater):
             await read_on(source, 1.0)
-    legacy.server.execute("INSERT INTO t VALUES (2, 2)", url=legacy.url)
-    async with opened(legacy.system("t"), batch.checkpoint) as (source, _):
+    erp.server.execute("INSERT INTO t VALUES (2, 2)", url=erp.url)
+    async with open_source(erp.system("t"), batch.checkpoint) as (source, _):
         [change] = await collect(source, 1)
     assert row(change.shape, change.new) == {"id": 2, "n": 2}
 
 
 async def test_a_table_of_text_only_types_restarts_the_stream_in_text_once(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run("CREATE TYPE pair AS (a int, b text)", "CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        legacy.run(
+    erp.run("CREATE TYPE pair AS (a int, b text)", "CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        erp.run(
             "INSERT INTO t VALUES (1, 1)",
             "BEGIN",
             "INSERT INTO t VALUES (2, 2)",
@@ -192,19 +196,19 @@ async def test_a_table_of_text_only_types_restarts_the_stream_in_text_once(
     assert [change.index for change in changes] == [0, 0, 1, 2, 0]
 
 
-async def test_a_table_dropped_before_its_changes_are_read_is_still_told(legacy: Legacy) -> None:
-    legacy.run(
-        "CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE TABLE t (id int PRIMARY KEY, m mood)"
-    )
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (_, begin):
+async def test_a_table_dropped_before_its_changes_are_read_is_still_told(
+    erp: PostgresErp,
+) -> None:
+    erp.run("CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (_, begin):
         pass
-    legacy.run(
+    erp.run(
         "INSERT INTO t VALUES (1, 'sad')", "DROP TABLE t", "DROP TYPE mood",
         "CREATE TABLE t (id int PRIMARY KEY, m text)", "ALTER PUBLICATION bridge ADD TABLE t",
         "INSERT INTO t VALUES (2, 'ok')",
     )  # fmt: skip
-    async with opened(legacy.system("t"), begin) as (source, _):
+    async with open_source(erp.system("t"), begin) as (source, _):
         changes = await collect(source, 2)
     assert [row(change.shape, change.new) for change in changes] == [
         {"id": 1, "m": "sad"}, {"id": 2, "m": "ok"}
@@ -213,11 +217,11 @@ async def test_a_table_dropped_before_its_changes_are_read_is_still_told(legacy:
 
 
 @pytest.mark.slow
-async def test_a_large_transaction_is_read_in_bounded_memory(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        legacy.run("INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) i")
+async def test_a_large_transaction_is_read_in_bounded_memory(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        erp.run("INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) i")
         await collect(source, 20_000)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seen = 20_000
@@ -231,11 +235,11 @@ async def test_a_large_transaction_is_read_in_bounded_memory(legacy: Legacy) -> 
     assert grown < 20_000, f"{grown} kB more"
 
 
-async def test_wide_rows_end_a_batch_before_its_limit(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        legacy.run("INSERT INTO t SELECT i, repeat('x', 1000000) FROM generate_series(1, 30) i")
+async def test_wide_rows_end_a_batch_before_its_limit(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        erp.run("INSERT INTO t SELECT i, repeat('x', 1000000) FROM generate_series(1, 30) i")
         seen: list[int] = []
         while sum(seen) < 30:
             batch = await source.read(1000, 10.0)

@@ -13,7 +13,7 @@ from connectors.postgres.capture import snapshot as module
 from connectors.postgres.capture.snapshot import PostgresSnapshot
 from connectors.postgres.protocol.copy_rows import SIGNATURE, TRAILER, rows_of, values_of
 from connectors.postgres.protocol.pg_snapshot import parse_snapshot
-from tests.connectors.postgres.legacy import Legacy, collect, opened, row
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source, row
 
 
 async def chunks(
@@ -33,18 +33,18 @@ def rows(found: list[Chunk]) -> list[dict[str, Any] | None]:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
-async def test_chunks_give_each_row_once_in_key_order(legacy: Legacy, limit: int) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
-    legacy.run("INSERT INTO t SELECT i, 'n' || i FROM generate_series(-3, 10) i")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+async def test_chunks_give_each_row_once_in_key_order(erp: PostgresErp, limit: int) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    erp.run("INSERT INTO t SELECT i, 'n' || i FROM generate_series(-3, 10) i")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     found = await chunks(taken, "t", limit)
     await taken.close()
     assert rows(found) == [{"id": i, "s": f"n{i}"} for i in range(-3, 11)]
     assert len({id(chunk.shape) for chunk in found}) == 1
 
 
-async def test_composite_keys_of_awkward_types_page_exactly(legacy: Legacy) -> None:
-    legacy.run(
+async def test_composite_keys_of_awkward_types_page_exactly(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TYPE mood AS ENUM ('zzz', 'aaa')",
         "CREATE DOMAIN code AS varchar(10)",
         "CREATE TABLE t (m mood, c code, at timestamptz, f float8, x bytea, q uuid, n numeric(9,3),"
@@ -55,20 +55,20 @@ async def test_composite_keys_of_awkward_types_page_exactly(legacy: Legacy) -> N
         " unnest('{0.1,-Infinity,NaN}'::float8[]) f, unnest('{\"\\\\x00ff\",\"\\\\x\"}'::bytea[]) x,"
         " unnest('{1.5,2}'::numeric[]) n, unnest('{x,xy}'::text[]) b",
     )
-    [[count]] = legacy.rows("SELECT count(*) FROM t")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    [[count]] = erp.rows("SELECT count(*) FROM t")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     found = await chunks(taken, "t", 7)
     await taken.close()
     raw = [raw for chunk in found for raw in chunk.rows]
     assert len(raw) == len(set(raw)) == count == 384
 
 
-async def test_a_condition_chooses_rows_by_source_values(legacy: Legacy) -> None:
-    legacy.run(
+async def test_a_condition_chooses_rows_by_source_values(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TABLE t (id int PRIMARY KEY, s text, ok bool)",
         "INSERT INTO t VALUES (1, 'a', true), (2, 'it''s', false), (3, NULL, true), (4, 'a\\', NULL)",
     )
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    taken = await PostgresSnapshot.open(erp.system("t"))
 
     async def ids(where: dict[str, Any]) -> list[int]:
         return [found["id"] for found in rows(await chunks(taken, "t", 1, where)) if found]
@@ -85,14 +85,14 @@ async def test_a_condition_chooses_rows_by_source_values(legacy: Legacy) -> None
     await taken.close()
 
 
-async def test_a_chunk_tells_which_transactions_it_contains(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    legacy.publish("t")
-    async with opened(legacy.system("t")) as (source, _):
-        taken = await PostgresSnapshot.open(legacy.system("t"))
-        with psycopg.connect(legacy.url) as other:
+async def test_a_chunk_tells_which_transactions_it_contains(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    erp.publish("t")
+    async with open_source(erp.system("t")) as (source, _):
+        taken = await PostgresSnapshot.open(erp.system("t"))
+        with psycopg.connect(erp.url) as other:
             other.execute("INSERT INTO t VALUES (1)")
-            legacy.run("INSERT INTO t VALUES (2)")
+            erp.run("INSERT INTO t VALUES (2)")
             before = await taken.chunk("t", None, None, 10)
             other.commit()
         after = await taken.chunk("t", None, None, 10)
@@ -121,24 +121,24 @@ def test_visibility_compares_across_the_wrap_of_transaction_ids() -> None:
     assert parse_snapshot("10:10:").contains(9)
 
 
-async def test_a_changed_shape_shows_in_the_next_chunk(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 4)")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+async def test_a_changed_shape_shows_in_the_next_chunk(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 4)")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     first = await taken.chunk("t", None, None, 2)
-    legacy.run("ALTER TABLE t ADD s text DEFAULT 'x'")
+    erp.run("ALTER TABLE t ADD s text DEFAULT 'x'")
     second = await taken.chunk("t", None, first.last, 2)
     await taken.close()
     assert second.shape is not first.shape
     assert rows([second]) == [{"id": 3, "s": "x"}, {"id": 4, "s": "x"}]
 
 
-async def test_a_change_of_shape_waits_for_the_chunk_that_is_read(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 9)")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+async def test_a_change_of_shape_waits_for_the_chunk_that_is_read(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 9)")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     stop = threading.Event()
 
     def alter() -> None:
-        with psycopg.connect(legacy.url, autocommit=True) as db:
+        with psycopg.connect(erp.url, autocommit=True) as db:
             while not stop.is_set():
                 db.execute("ALTER TABLE t ADD s text DEFAULT 'x'")
                 db.execute("ALTER TABLE t DROP s")
@@ -156,8 +156,8 @@ async def test_a_change_of_shape_waits_for_the_chunk_that_is_read(legacy: Legacy
         await taken.close()
 
 
-async def test_partitions_come_with_their_root_and_inheritors_stay_out(legacy: Legacy) -> None:
-    legacy.run(
+async def test_partitions_come_with_their_root_and_inheritors_stay_out(erp: PostgresErp) -> None:
+    erp.run(
         "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
         "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)",
@@ -167,36 +167,38 @@ async def test_partitions_come_with_their_root_and_inheritors_stay_out(legacy: L
         "INSERT INTO parent VALUES (1)",
         "INSERT INTO child VALUES (2)",
     )
-    taken = await PostgresSnapshot.open(legacy.system("p", "parent"))
+    taken = await PostgresSnapshot.open(erp.system("p", "parent"))
     assert rows(await chunks(taken, "p", 1)) == [{"id": 5}, {"id": 15}]
     assert rows(await chunks(taken, "parent", 5)) == [{"id": 1}]
     await taken.close()
 
 
 async def test_column_lists_and_row_filters_of_the_publication_hold_for_snapshots(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run(
+    erp.run(
         "CREATE TABLE t (id int PRIMARY KEY, s text, secret text)",
         "INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y')",
         "CREATE PUBLICATION bridge FOR TABLE t (id, s) WHERE (id > 1)",
     )
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    taken = await PostgresSnapshot.open(erp.system("t"))
     assert rows(await chunks(taken, "t", 5)) == [{"id": 2, "s": "b"}]
     assert await taken.count("t", None) >= 1
     await taken.close()
 
 
-async def test_a_column_of_a_row_filter_may_be_renamed_between_two_chunks(legacy: Legacy) -> None:
+async def test_a_column_of_a_row_filter_may_be_renamed_between_two_chunks(
+    erp: PostgresErp,
+) -> None:
     """What was known of the filter fails once, which is tried again with the new one."""
-    legacy.run(
+    erp.run(
         "CREATE TABLE t (id int PRIMARY KEY, s int)",
         "INSERT INTO t SELECT i, i FROM generate_series(1, 9) i",
         "CREATE PUBLICATION bridge FOR TABLE t WHERE (s > 1)",
     )
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    taken = await PostgresSnapshot.open(erp.system("t"))
     first = await taken.chunk("t", None, None, 3)
-    legacy.run("ALTER TABLE t RENAME s TO state")
+    erp.run("ALTER TABLE t RENAME s TO state")
     with pytest.raises(RetryLater, match="'t'"):
         await taken.chunk("t", None, first.last, 3)
     second = await taken.chunk("t", None, first.last, 3)
@@ -208,23 +210,23 @@ async def test_a_column_of_a_row_filter_may_be_renamed_between_two_chunks(legacy
     await taken.close()
 
 
-async def test_counting_is_an_estimate_of_the_planner(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
-    legacy.run("INSERT INTO t SELECT i, i % 10 FROM generate_series(1, 5000) i", "ANALYZE t")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+async def test_counting_is_an_estimate_of_the_planner(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    erp.run("INSERT INTO t SELECT i, i % 10 FROM generate_series(1, 5000) i", "ANALYZE t")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     assert await taken.count("t", None) == 5000
     assert 300 < await taken.count("t", {"n": 3}) < 700
     await taken.close()
 
 
 async def test_wide_rows_cut_a_chunk_short_and_resume_behind_it(
-    legacy: Legacy, monkeypatch: pytest.MonkeyPatch
+    erp: PostgresErp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK_BYTES", 1 << 20)
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
-    legacy.run("ALTER TABLE t ALTER note SET STORAGE EXTERNAL")
-    legacy.run("INSERT INTO t SELECT i, repeat('x', 100000) FROM generate_series(1, 200) i")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    erp.run("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    erp.run("ALTER TABLE t ALTER note SET STORAGE EXTERNAL")
+    erp.run("INSERT INTO t SELECT i, repeat('x', 100000) FROM generate_series(1, 200) i")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     found = await chunks(taken, "t", 1000)
     await taken.close()
     assert [one["id"] for one in rows(found) if one] == list(range(1, 201))
@@ -232,21 +234,21 @@ async def test_wide_rows_cut_a_chunk_short_and_resume_behind_it(
     assert max(sum(map(len, chunk.rows)) for chunk in found) < 4 << 20
 
 
-async def test_a_declared_key_serves_where_there_is_no_primary_key(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (code text NOT NULL UNIQUE)", "INSERT INTO t VALUES ('b'), ('a')")
-    taken = await PostgresSnapshot.open(legacy.system(TableUse("t", ("code",))))
+async def test_a_declared_key_serves_where_there_is_no_primary_key(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (code text NOT NULL UNIQUE)", "INSERT INTO t VALUES ('b'), ('a')")
+    taken = await PostgresSnapshot.open(erp.system(TableUse("t", ("code",))))
     assert rows(await chunks(taken, "t", 1)) == [{"code": "a"}, {"code": "b"}]
     await taken.close()
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    taken = await PostgresSnapshot.open(erp.system("t"))
     with pytest.raises(ConfigurationError, match="no primary key"):
         await taken.chunk("t", None, None, 1)
     await taken.close()
 
 
-async def test_a_cancelled_chunk_leaves_a_snapshot_that_goes_on(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    legacy.run("INSERT INTO t SELECT generate_series(1, 100000)")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+async def test_a_cancelled_chunk_leaves_a_snapshot_that_goes_on(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    erp.run("INSERT INTO t SELECT generate_series(1, 100000)")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     for wait in (0.0, 0.001, 0.005, 0.02):
         reading = asyncio.create_task(taken.chunk("t", None, None, 100000))
         await asyncio.sleep(wait)
@@ -257,12 +259,12 @@ async def test_a_cancelled_chunk_leaves_a_snapshot_that_goes_on(legacy: Legacy) 
 
 
 async def test_a_lost_connection_is_retry_later_and_the_next_chunk_connects_anew(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
-    taken = await PostgresSnapshot.open(legacy.system("t"))
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    taken = await PostgresSnapshot.open(erp.system("t"))
     await taken.chunk("t", None, None, 1)
-    legacy.run(
+    erp.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'legacy-bridge acme erp snapshot' AND datname = current_database()"
     )

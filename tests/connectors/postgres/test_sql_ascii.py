@@ -18,7 +18,7 @@ from bridge.plan.make_plan import entity_type
 from connectors.postgres import connector
 from connectors.sql import ledger
 from connectors.sql.engine import make_engine
-from tests.connectors.postgres.legacy import Legacy, collect, opened
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -29,7 +29,7 @@ NAMES = ["M\xfcller", "plain", "\u20ac 5", "caf\xe9"]
 
 
 @pytest.fixture
-def ascii_legacy(postgres: Postgres) -> Iterator[Legacy]:
+def ascii_legacy(postgres: Postgres) -> Iterator[PostgresErp]:
     url = postgres.new_database()
     name = make_url(url).database
     postgres.drop_database(url)
@@ -37,19 +37,17 @@ def ascii_legacy(postgres: Postgres) -> Iterator[Legacy]:
         f"CREATE DATABASE \"{name}\" ENCODING 'SQL_ASCII' TEMPLATE template0"
         " LC_COLLATE 'C' LC_CTYPE 'C'"
     )
-    legacy = Legacy(postgres, url)
-    legacy.run(
-        "CREATE TABLE t (name varchar(20) PRIMARY KEY, note text, fixed char(8), tags text[])"
-    )
-    legacy.publish("t")
-    yield legacy
-    legacy.db.close()
+    erp = PostgresErp(postgres, url)
+    erp.run("CREATE TABLE t (name varchar(20) PRIMARY KEY, note text, fixed char(8), tags text[])")
+    erp.publish("t")
+    yield erp
+    erp.db.close()
     postgres.drop_database(url)
 
 
-def insert(legacy: Legacy) -> None:
+def insert(erp: PostgresErp) -> None:
     for name in NAMES:
-        legacy.db.execute(
+        erp.db.execute(
             "INSERT INTO t SELECT v, v, v, ARRAY[v, 'x'] FROM convert_from(%s, 'SQL_ASCII') AS v",
             [name.encode("cp1252")],
         )
@@ -61,7 +59,7 @@ FIELDS = (
 )
 
 
-class Read:
+class CodePageTables:
     """What rows become, with `code_page` and without."""
 
     def __init__(self, described: Shape) -> None:
@@ -94,13 +92,13 @@ WANTED = (
 
 @pytest.mark.parametrize("binary", [True, False])
 async def test_one_byte_is_one_dead_letter_and_code_page_decodes_it(
-    ascii_legacy: Legacy, binary: bool
+    ascii_legacy: PostgresErp, binary: bool
 ) -> None:
     if not binary:
         ascii_legacy.run("CREATE TYPE pair AS (a int)", "ALTER TABLE t ADD p pair")
     system = ascii_legacy.system("t")
-    read = Read((await connector.describe(system))["t"])
-    async with opened(system) as (source, _):
+    read = CodePageTables((await connector.describe(system))["t"])
+    async with open_source(system) as (source, _):
         insert(ascii_legacy)
         changes = await collect(source, ROWS)
         assert read.rows(changes[0].shape, [change.new for change in changes]) == WANTED
@@ -126,13 +124,13 @@ async def test_one_byte_is_one_dead_letter_and_code_page_decodes_it(
     await reader.close()
 
 
-async def test_a_command_finds_and_changes_a_row_by_such_a_key(ascii_legacy: Legacy) -> None:
+async def test_a_command_finds_and_changes_a_row_by_such_a_key(ascii_legacy: PostgresErp) -> None:
     insert(ascii_legacy)
     system = ascii_legacy.system("t", commands=True)
     engine = make_engine(system)
     ascii_legacy.run(ledger.create_sql(engine.dialect))
     engine.dispose()
-    read = Read((await connector.describe(system))["t"])
+    read = CodePageTables((await connector.describe(system))["t"])
     (key,) = read.decoded.outward(("name",), ("M\xfcller",))
     seen: list[Any] = []
 

@@ -40,12 +40,12 @@ class TestPostgres(ConnectorSuite):
 
     @pytest.fixture
     def fresh(self, database: str) -> Iterator[SqlLegacy]:
-        legacy = SqlLegacy(
+        erp = SqlLegacy(
             "connectors.postgres:connector",
             database,
             own_url=database.replace("postgresql:", "postgresql+psycopg:"),
             types=TYPES,
             options={"slot": f"slot_{database.rpartition('/')[2]}"},
         )
-        yield legacy
-        legacy.close()
+        yield erp
+        erp.close()

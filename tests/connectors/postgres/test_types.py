@@ -13,7 +13,7 @@ from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.postgres import connector
 from connectors.postgres.catalog.types import TypeRow, decode, missing, numeric_type
-from tests.connectors.postgres.legacy import Legacy, collect, opened
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 
 #: Column type: its field type, and values as SQL.
 TYPES: dict[str, tuple[str, list[str]]] = {
@@ -100,15 +100,15 @@ def executor(described: Shape, shape: Shape) -> RowEncoder:
     return RowEncoder(make_plan(spec, entity, shape), "acme", 1, 2, 1)
 
 
-async def every_way(legacy: Legacy, *, binary: bool) -> tuple[Shape, list[list[bytes]]]:
+async def every_way(erp: PostgresErp, *, binary: bool) -> tuple[Shape, list[list[bytes]]]:
     """The table's rows as records: told by the stream, by a snapshot and by the Reader."""
     create, *inserts = table(TYPES if binary else TYPES | TEXT_ONLY)
-    legacy.run(*MADE, create)
-    legacy.publish("t")
-    system = legacy.system("t")
+    erp.run(*MADE, create)
+    erp.publish("t")
+    system = erp.system("t")
     described = (await connector.describe(system))["t"]
-    async with opened(system) as (source, _):
-        legacy.run(*inserts)
+    async with open_source(system) as (source, _):
+        erp.run(*inserts)
         changes = await collect(source, 3)
         assert (b"b" in {change.new[2:3] for change in changes}) is binary
     taken = await connector.snapshot(system)
@@ -129,8 +129,10 @@ async def every_way(legacy: Legacy, *, binary: bool) -> tuple[Shape, list[list[b
 
 
 @pytest.mark.parametrize("binary", [True, False])
-async def test_a_row_is_the_same_record_whichever_way_it_came(legacy: Legacy, binary: bool) -> None:
-    described, (streamed, copied, looked_up) = await every_way(legacy, binary=binary)
+async def test_a_row_is_the_same_record_whichever_way_it_came(
+    erp: PostgresErp, binary: bool
+) -> None:
+    described, (streamed, copied, looked_up) = await every_way(erp, binary=binary)
     expected = {**TYPES, **({} if binary else TEXT_ONLY)}
     shown = [str(column.type) for column in described.columns[1:]]
     assert shown == [kind for kind, _ in expected.values()]
@@ -138,18 +140,18 @@ async def test_a_row_is_the_same_record_whichever_way_it_came(legacy: Legacy, bi
     assert streamed == looked_up
 
 
-async def test_text_and_binary_streams_give_the_same_records(legacy: Legacy) -> None:
-    legacy.run(*MADE, *table(TYPES)[:1])
-    legacy.publish("t")
-    system = legacy.system("t")
+async def test_text_and_binary_streams_give_the_same_records(erp: PostgresErp) -> None:
+    erp.run(*MADE, *table(TYPES)[:1])
+    erp.publish("t")
+    system = erp.system("t")
     described = (await connector.describe(system))["t"]
-    async with opened(system) as (source, begin):
-        legacy.run(*table(TYPES)[1:])
+    async with open_source(system) as (source, begin):
+        erp.run(*table(TYPES)[1:])
         changes = await collect(source, 3)
         binary = [executor(described, change.shape).row(change.new) for change in changes]
     # A column of a type without binary form turns the stream to text from the beginning.
-    legacy.run("ALTER TABLE t ADD p pair")
-    async with opened(system, begin) as (source, _):
+    erp.run("ALTER TABLE t ADD p pair")
+    async with open_source(system, begin) as (source, _):
         changes = await collect(source, 3)
     assert {change.new[2:3] for change in changes} == {b"t"}
     text = [executor(described, change.shape).row(change.new) for change in changes]

@@ -61,8 +61,8 @@ class Follow:
 
     async def looked(self) -> None:
         """Whatever is there now is told."""
-        wanted = (await self.read()).looks + 2
-        while (await self.read()).looks < wanted:
+        wanted = (await self.read()).polls + 2
+        while (await self.read()).polls < wanted:
             pass
 
     def told(self) -> list[tuple[int, str, int]]:

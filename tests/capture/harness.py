@@ -15,7 +15,7 @@ from typing import Any
 import fastavro
 
 from bridge.capture.checkpoint.store import between
-from bridge.capture.contract import CaptureDependencies, Limits
+from bridge.capture.contract import CaptureDependencies, CaptureLimits
 from bridge.capture.runner import Capture
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
@@ -26,14 +26,14 @@ from bridge.model import framing
 from bridge.model.specs import EntitySpec
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Notice
-from tests.capture.legacy import BRIDGE, Legacy
+from tests.capture.databases import BRIDGE, CapturedDatabase
 from tests.waiting import until
 
-QUICK = Limits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
+QUICK = CaptureLimits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longest_backoff=0.1)
 
 
 @dataclass(frozen=True)
-class Told:
+class DecodedRecord:
     """A record of a change topic, decoded by fastavro."""
 
     key: dict[str, Any]
@@ -46,27 +46,27 @@ class Told:
 
 
 @dataclass
-class Rig:
+class CaptureHarness:
     """One system `erp` whose entities are its tables of the same name."""
 
-    legacy: Legacy
+    database: CapturedDatabase
     log: Log
     registry: Registry
     notices: list[Notice] = field(default_factory=list)
     entities: tuple[EntitySpec, ...] = ()
-    limits: Limits = QUICK
+    limits: CaptureLimits = QUICK
     bridge: str = BRIDGE
 
     def run(self, *statements: str) -> None:
-        self.legacy.run(*statements)
+        self.database.run(*statements)
 
     def system(self) -> System:
-        return self.legacy.system(list(dict.fromkeys(each.table for each in self.entities)))
+        return self.database.system(list(dict.fromkeys(each.table for each in self.entities)))
 
-    def wires(self, **changes: Any) -> CaptureDependencies:
+    def deps(self, **changes: Any) -> CaptureDependencies:
         made = CaptureDependencies(
             bridge=self.bridge,
-            connector=self.legacy.connector,
+            connector=self.database.connector,
             system=self.system(),
             entities=self.entities,
             log=self.log,
@@ -84,26 +84,26 @@ class Rig:
         self.entities = tuple(
             EntitySpec("erp", table, table) if isinstance(table, str) else table for table in tables
         )
-        await self.legacy.connector.setup(self.system())
+        await self.database.connector.setup(self.system())
 
     @asynccontextmanager
     async def capturing(self, instance: str = "one", **changes: Any) -> AsyncIterator[Capture]:
         """Capture for as long as the block, which begins when first snapshots are complete; what
         capture raised is raised at the block's end.
         """
-        capture = Capture(self.wires(**changes), instance)
+        capture = Capture(self.deps(**changes), instance)
         running = asyncio.create_task(capture.run())
         try:
-            await until(lambda: running.done() or settled(capture, self.entities))
+            await until(lambda: running.done() or is_streaming(capture, self.entities))
             yield capture
-            if running.done() or capture.pulse.state == "stopped":
+            if running.done() or capture.stats.state == "stopped":
                 await running
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
 
-    async def told(self, entity: str) -> list[Told]:
+    async def records(self, entity: str) -> list[DecodedRecord]:
         """Every record of an entity's topic."""
         topic = f"{self.bridge}.erp.{entity}"
         there = await self.log.topics()
@@ -115,10 +115,10 @@ class Rig:
             found.extend([await self._decoded(record) for record in records])
         return found
 
-    async def _decoded(self, record: Record) -> Told:
+    async def _decoded(self, record: Record) -> DecodedRecord:
         assert record.key is not None
         key = await self._avro(record.key)
-        return Told(key, await self._avro(record.value) if record.value else None, record)
+        return DecodedRecord(key, await self._avro(record.value) if record.value else None, record)
 
     async def _avro(self, data: bytes) -> Any:
         schema = fastavro.parse_schema(
@@ -132,7 +132,7 @@ class Rig:
     async def state(self, entity: str, key: str = "id") -> dict[Any, Any]:
         """What a reader of the topic knows: the last row for each key."""
         rows: dict[Any, Any] = {}
-        for told in await self.told(entity):
+        for told in await self.records(entity):
             if told.change is None or told.op == "delete":
                 rows.pop(told.key[key], None)
             else:
@@ -153,7 +153,7 @@ class Rig:
 
     def table(self, name: str, key: str = "id") -> dict[Any, Any]:
         """The table as it is."""
-        names, found = self.legacy.rows(f"SELECT * FROM {name}")
+        names, found = self.database.rows(f"SELECT * FROM {name}")
         rows = [dict(zip(names, row, strict=True)) for row in found]
         return {row[key]: row for row in rows}
 
@@ -172,27 +172,27 @@ class Rig:
         await until(same)
 
 
-def settled(capture: Capture, entities: Iterable[EntitySpec]) -> bool:
+def is_streaming(capture: Capture, entities: Iterable[EntitySpec]) -> bool:
     """Whether changes are streaming and no entity waits for its first snapshot."""
-    progress = capture.pulse.progress
+    progress = capture.stats.progress
     known = {*progress.taken, *progress.paused}
-    return capture.pulse.state == "streaming" and all(each.name in known for each in entities)
+    return capture.stats.state == "streaming" and all(each.name in known for each in entities)
 
 
 @asynccontextmanager
-async def opened(folder: Path, legacy: Legacy) -> AsyncIterator[Rig]:
+async def open_harness(folder: Path, database: CapturedDatabase) -> AsyncIterator[CaptureHarness]:
     """A rig with an embedded log in `folder`."""
     log = EmbeddedLog(folder / "bridge.db", compact_every=None)
     await log.open()
     registry = EmbeddedRegistry(log, BRIDGE)
     await registry.open()
-    rig = Rig(legacy, log, registry)
+    harness = CaptureHarness(database, log, registry)
     try:
-        yield rig
+        yield harness
     finally:
-        legacy.close()
+        database.close()
         await registry.close()
         await log.close()
 
 
-__all__ = ["QUICK", "Rig", "Told", "opened", "settled", "until"]
+__all__ = ["QUICK", "CaptureHarness", "DecodedRecord", "is_streaming", "open_harness", "until"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bridge.capture.report.confirmations import confirmations, confirmed
-from bridge.connector import UPDATE, Change, Shape, Transaction
+from bridge.connector import UPDATE, Change, Shape, SourceTransaction
 from bridge.log.port import Entry
 from bridge.model import headers
 from bridge.observe import Confirmed
 from bridge.plan.steps import Wire
-from tests.capture.rig import Rig, until
+from tests.capture.harness import CaptureHarness, until
 
 TOLD = [
     (headers.ID, b"erp:0001-000000000000000A-0000000002"),
@@ -19,7 +19,7 @@ CONFIRMED = Confirmed("credit-watch:abc", "erp.sales_order", "0001-0000000000000
 
 
 def change(cause: str | None) -> Change:
-    transaction = Transaction(None, 10, None, 0)
+    transaction = SourceTransaction(None, 10, None, 0)
     return Change(Shape("t", (), Wire.PYTHON), UPDATE, None, False, (), 1, transaction, cause)
 
 
@@ -40,12 +40,12 @@ def test_one_confirmation_a_caused_change_and_none_for_its_tombstone_or_its_neig
 
 
 async def test_the_observer_is_told_which_command_took_effect_and_where_its_change_stands(
-    rig: Rig,
+    harness: CaptureHarness,
 ) -> None:
-    rig.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
-    await rig.declare("t")
-    async with rig.capturing():
-        rig.run(
+    harness.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    await harness.declare("t")
+    async with harness.capturing():
+        harness.run(
             "INSERT INTO t VALUES (1, 'by hand')",
             "BEGIN",
             "INSERT OR REPLACE INTO bridge_command VALUES (1, 'bot:1')",
@@ -53,9 +53,9 @@ async def test_the_observer_is_told_which_command_took_effect_and_where_its_chan
             "DELETE FROM bridge_command",
             "COMMIT",
         )
-        await until(lambda: [n for n in rig.notices if isinstance(n, Confirmed)])
-        await rig.equal("t")
-    (caused,) = [told for told in await rig.told("t") if told.key == {"id": 2}]
+        await until(lambda: [n for n in harness.notices if isinstance(n, Confirmed)])
+        await harness.equal("t")
+    (caused,) = [told for told in await harness.records("t") if told.key == {"id": 2}]
     assert caused.change is not None
-    told = [notice for notice in rig.notices if isinstance(notice, Confirmed)]
+    told = [notice for notice in harness.notices if isinstance(notice, Confirmed)]
     assert told == [Confirmed("bot:1", "erp.t", caused.change["position"])]

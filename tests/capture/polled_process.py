@@ -15,7 +15,7 @@ from tests.connectors.polled.store import STAMP, Store, Table
 TABLE = Table("id", {"id": "integer", "a": "string", "b": "integer"}, {})
 
 
-class PolledLegacy:
+class PolledStore:
     """A store with the table `t`; `put` and `drop` are what its program does."""
 
     def __init__(self, path: Path, **options: Any) -> None:
@@ -54,11 +54,11 @@ class PolledLegacy:
 async def main(folder: Path, instance: str) -> None:
     """Capture until killed; a line for each log transaction."""
     from bridge.capture.runner import Capture
-    from tests.capture.rig import opened
+    from tests.capture.harness import open_harness
 
-    async with opened(folder, PolledLegacy(folder / "erp.json", compare=0.3)) as rig:
-        await rig.declare("t")
-        await Capture(rig.wires(observer=_say), instance).run()
+    async with open_harness(folder, PolledStore(folder / "erp.json", compare=0.3)) as harness:
+        await harness.declare("t")
+        await Capture(harness.deps(observer=_say), instance).run()
 
 
 def _say(notice: object) -> None:

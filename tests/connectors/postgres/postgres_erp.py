@@ -15,7 +15,7 @@ from bridge.plan.convert import decoder
 from bridge.plan.opcodes import AS_BINARY, AS_TEXT
 from bridge.plan.steps import MISSING, Wire
 from connectors.postgres.capture.source import PostgresSource
-from connectors.postgres.options import Options
+from connectors.postgres.options import PostgresOptions
 from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FORMS = {0x62: AS_BINARY, 0x74: AS_TEXT}
 
 
-class Legacy:
+class PostgresErp:
     """The program's own connection; it knows nothing of the bridge."""
 
     def __init__(self, server: Postgres, url: str) -> None:
@@ -53,7 +53,7 @@ class Legacy:
             name="erp",
             url=url or self.url,
             shown_url="postgresql://***@erp-db/erp",
-            options=Options(slot=self.slot, **options),
+            options=PostgresOptions(slot=self.slot, **options),
             tables=uses,
             commands=commands,
         )
@@ -81,7 +81,7 @@ class Legacy:
 
 
 @asynccontextmanager
-async def opened(
+async def open_source(
     system: System, after: bytes | None = None
 ) -> AsyncIterator[tuple[PostgresSource, bytes]]:
     """A source that is open, and where it begins."""
@@ -104,7 +104,7 @@ async def collect(source: PostgresSource, count: int, limit: int = 1000) -> list
 
 async def read_to(source: PostgresSource, name: str, limit: int = 1000) -> list[Batch]:
     """Write a watermark and read until it comes back."""
-    await source.mark(name)
+    await source.write_watermark(name)
     found: list[Batch] = []
     while True:
         batch = await source.read(limit, 10.0)
@@ -136,7 +136,7 @@ def row(shape: Shape, raw: Any) -> dict[str, Any] | None:
     }
 
 
-def told(change: Change) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None]:
+def decoded_change(change: Change) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None]:
     """Operation, old row and new row."""
     return change.op, row(change.shape, change.old), row(change.shape, change.new)
 

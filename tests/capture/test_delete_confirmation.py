@@ -22,11 +22,11 @@ from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.errors import RetryLater
 from bridge.observe import DeletesWithheld, EntityPaused
-from tests.capture.legacy import PostgresLegacy
-from tests.capture.polled import PolledLegacy
-from tests.capture.rig import QUICK, Rig, opened, until
+from tests.capture.databases import PostgresDatabase
+from tests.capture.harness import QUICK, CaptureHarness, open_harness, until
+from tests.capture.polled_process import PolledStore
 from tests.capture.test_rows import reported
-from tests.capture.test_snapshots import Interrupted
+from tests.capture.test_snapshots import SnapshotInterrupted
 from tests.connectors.polled import fake
 from tests.waiting import PATIENCE
 
@@ -96,90 +96,94 @@ class _Reader(fake.FileReader):
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
     async with lying(tmp_path) as made:
         yield made
 
 
 @asynccontextmanager
-async def lying(folder: Path) -> AsyncIterator[Rig]:
-    legacy = PolledLegacy(folder / "erp.json", compare=0)
+async def lying(folder: Path) -> AsyncIterator[CaptureHarness]:
+    legacy = PolledStore(folder / "erp.json", compare=0)
     legacy.connector = Lies()
     legacy.put(*({"id": key, "a": "row", "b": key} for key in range(1, ROWS + 1)))
-    async with opened(folder, legacy) as made:
+    async with open_harness(folder, legacy) as made:
         await made.declare("t")
         made.limits = SMALL
         yield made
 
 
-def lies(rig: Rig) -> Lies:
-    assert isinstance(rig.legacy.connector, Lies)
-    return rig.legacy.connector
+def lies(harness: CaptureHarness) -> Lies:
+    assert isinstance(harness.database.connector, Lies)
+    return harness.database.connector
 
 
-def drop(rig: Rig, *keys: int) -> None:
-    assert isinstance(rig.legacy, PolledLegacy)
-    rig.legacy.drop(*keys)
+def drop(harness: CaptureHarness, *keys: int) -> None:
+    assert isinstance(harness.database, PolledStore)
+    harness.database.drop(*keys)
 
 
-async def reconcile(rig: Rig, max_deletes: str = "") -> str:
+async def reconcile(harness: CaptureHarness, max_deletes: str = "") -> str:
     asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes=max_deletes)
-    await control.send(rig.log, rig.bridge, asked)
-    await until(lambda: reported(rig, asked.id))
-    progress = await store.progress_of(rig.log, rig.bridge, "erp")
+    await control.send(harness.log, harness.bridge, asked)
+    await until(lambda: reported(harness, asked.id))
+    progress = await store.progress_of(harness.log, harness.bridge, "erp")
     assert progress is not None
     (result,) = [one for one in progress.results if one.id == asked.id]
     return result.failed or f"deleted {result.deleted}"
 
 
-async def deletes(rig: Rig) -> Counter[int]:
-    return Counter(told.key["id"] for told in await rig.told("t") if told.op == "delete")
+async def deletes(harness: CaptureHarness) -> Counter[int]:
+    return Counter(told.key["id"] for told in await harness.records("t") if told.op == "delete")
 
 
-async def test_rows_that_a_listing_left_out_are_not_deleted(rig: Rig) -> None:
-    async with rig.capturing():
-        lies(rig).unlisted = lambda key: key % 2 == 0
-        drop(rig, 1, 3)
-        assert await reconcile(rig) == "deleted 2"
-    assert await deletes(rig) == {1: 1, 3: 1}
-    assert set(await rig.state("t")) == set(rig.table("t"))
-    (withheld,) = [one for one in rig.notices if isinstance(one, DeletesWithheld)]
+async def test_rows_that_a_listing_left_out_are_not_deleted(harness: CaptureHarness) -> None:
+    async with harness.capturing():
+        lies(harness).unlisted = lambda key: key % 2 == 0
+        drop(harness, 1, 3)
+        assert await reconcile(harness) == "deleted 2"
+    assert await deletes(harness) == {1: 1, 3: 1}
+    assert set(await harness.state("t")) == set(harness.table("t"))
+    (withheld,) = [one for one in harness.notices if isinstance(one, DeletesWithheld)]
     assert (withheld.entity, withheld.present) == ("erp.t", ROWS // 2)
     assert "did not show 120 rows" in withheld.reason
     # In batches.
-    assert max(lies(rig).asked) == 25
+    assert max(lies(harness).asked) == 25
 
 
-async def test_a_connector_without_a_reader_is_asked_through_its_snapshots(rig: Rig) -> None:
-    lies(rig).reads = False
-    async with rig.capturing():
-        lies(rig).unlisted = lambda key: key % 2 == 0
-        drop(rig, 1, 3)
-        assert await reconcile(rig) == "deleted 2"
-    assert set(await rig.state("t")) == set(rig.table("t"))
+async def test_a_connector_without_a_reader_is_asked_through_its_snapshots(
+    harness: CaptureHarness,
+) -> None:
+    lies(harness).reads = False
+    async with harness.capturing():
+        lies(harness).unlisted = lambda key: key % 2 == 0
+        drop(harness, 1, 3)
+        assert await reconcile(harness) == "deleted 2"
+    assert set(await harness.state("t")) == set(harness.table("t"))
 
 
-async def test_a_service_that_ignores_what_it_is_asked_for_confirms_nothing(rig: Rig) -> None:
-    lies(rig).ignores_keys = True
-    async with rig.capturing():
-        drop(rig, 1, 3)
-        why = await reconcile(rig)
+async def test_a_service_that_ignores_what_it_is_asked_for_confirms_nothing(
+    harness: CaptureHarness,
+) -> None:
+    lies(harness).ignores_keys = True
+    async with harness.capturing():
+        drop(harness, 1, 3)
+        why = await reconcile(harness)
     assert "erp.t: asked for one row by its key" in why
     assert "ignores the condition" in why
-    assert not await deletes(rig)
-    assert len(lies(rig).asked) < 20
+    assert not await deletes(harness)
+    assert len(lies(harness).asked) < 20
 
 
-async def test_a_system_that_is_away_meanwhile_is_asked_again(rig: Rig) -> None:
-    async with rig.capturing():
-        drop(rig, *range(1, 61))
-        lies(rig).away = 3
-        assert await reconcile(rig) == "deleted 60"
-    assert set(await rig.state("t")) == set(rig.table("t"))
+async def test_a_system_that_is_away_meanwhile_is_asked_again(harness: CaptureHarness) -> None:
+    async with harness.capturing():
+        drop(harness, *range(1, 61))
+        lies(harness).away = 3
+        assert await reconcile(harness) == "deleted 60"
+    assert set(await harness.state("t")) == set(harness.table("t"))
 
 
 @asynccontextmanager
-async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
+async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[CaptureHarness]:
     """The rig with an embedded log, or with Kafka's."""
     async with lying(folder) as made:
         if log == "embedded":
@@ -192,8 +196,8 @@ async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
         registry = EmbeddedRegistry(other, bridge)
         await registry.open()
         try:
-            yield Rig(
-                made.legacy, other, registry, entities=made.entities, limits=SMALL, bridge=bridge
+            yield CaptureHarness(
+                made.database, other, registry, entities=made.entities, limits=SMALL, bridge=bridge
             )
         finally:
             await registry.close()
@@ -204,80 +208,82 @@ async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[Rig]:
 async def test_more_deletes_than_are_plausible_wait_for_a_person(
     log: str, tmp_path: Path, kafka: Kafka
 ) -> None:
-    async with on(log, tmp_path, kafka) as rig:
-        async with rig.capturing():
-            drop(rig, *range(1, 101))
-            why = await reconcile(rig)
+    async with on(log, tmp_path, kafka) as harness:
+        async with harness.capturing():
+            drop(harness, *range(1, 101))
+            why = await reconcile(harness)
             assert "the entity was paused: comparing its table with the log" in why
-        assert not await deletes(rig)
-        (paused,) = [one for one in rig.notices if isinstance(one, EntityPaused)]
+        assert not await deletes(harness)
+        (paused,) = [one for one in harness.notices if isinstance(one, EntityPaused)]
         assert "would delete 100 of 240 rows" in paused.reason
         assert "bridgectl snapshot erp.t --reconcile --max-deletes 100" in paused.reason
         # It stays so over a restart, and what a person says counts.
-        async with rig.capturing("two") as capture:
-            assert set(capture.pulse.progress.paused) == {"t"}
-            assert "paused" in await reconcile(rig, "99")
-            assert not await deletes(rig)
-            assert await reconcile(rig, "100") == "deleted 100"
-            assert not capture.pulse.progress.paused
-        assert set(await rig.state("t")) == set(rig.table("t"))
+        async with harness.capturing("two") as capture:
+            assert set(capture.stats.progress.paused) == {"t"}
+            assert "paused" in await reconcile(harness, "99")
+            assert not await deletes(harness)
+            assert await reconcile(harness, "100") == "deleted 100"
+            assert not capture.stats.progress.paused
+        assert set(await harness.state("t")) == set(harness.table("t"))
 
 
-async def test_what_the_file_says_is_plausible_is(rig: Rig) -> None:
-    (entity,) = rig.entities
-    rig.entities = (replace(entity, max_deletes=parse_delete_limit("50%")),)
-    async with rig.capturing():
-        drop(rig, *range(1, 121))
-        assert await reconcile(rig) == "deleted 120"
-        drop(rig, *range(121, 182))
-        assert "(50%)" in await reconcile(rig)
+async def test_what_the_file_says_is_plausible_is(harness: CaptureHarness) -> None:
+    (entity,) = harness.entities
+    harness.entities = (replace(entity, max_deletes=parse_delete_limit("50%")),)
+    async with harness.capturing():
+        drop(harness, *range(1, 121))
+        assert await reconcile(harness) == "deleted 120"
+        drop(harness, *range(121, 182))
+        assert "(50%)" in await reconcile(harness)
 
 
 @pytest.mark.parametrize("step", ["commit.after", "high.after", "deletes.before"])
-async def test_a_limit_that_a_person_gave_holds_over_a_restart(rig: Rig, step: str) -> None:
-    async with rig.capturing():
-        drop(rig, *range(1, 201))
+async def test_a_limit_that_a_person_gave_holds_over_a_restart(
+    harness: CaptureHarness, step: str
+) -> None:
+    async with harness.capturing():
+        drop(harness, *range(1, 201))
     asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="90%")
-    await control.send(rig.log, rig.bridge, asked)
+    await control.send(harness.log, harness.bridge, asked)
     seen: list[str] = []
 
     def interrupt(at: str) -> None:
         seen.append(at)
         if at == step and seen.count("chunk.after") >= 1:
-            raise Interrupted
+            raise SnapshotInterrupted
 
-    with pytest.raises(Interrupted):
-        await asyncio.wait_for(Capture(rig.wires(steps=interrupt), "two").run(), PATIENCE)
-    async with rig.capturing("three"):
-        await until(lambda: reported(rig, asked.id))
-    assert await deletes(rig) == dict.fromkeys(range(1, 201), 1)
+    with pytest.raises(SnapshotInterrupted):
+        await asyncio.wait_for(Capture(harness.deps(steps=interrupt), "two").run(), PATIENCE)
+    async with harness.capturing("three"):
+        await until(lambda: reported(harness, asked.id))
+    assert await deletes(harness) == dict.fromkeys(range(1, 201), 1)
 
 
 async def test_rows_that_come_while_they_are_asked_for_are_not_deleted(tmp_path: Path) -> None:
     """A row that was gone comes back after the system was asked: the stream tells of it first."""
-    async with lying(tmp_path) as rig:
-        async with rig.capturing():
-            drop(rig, 1, 2)
+    async with lying(tmp_path) as harness:
+        async with harness.capturing():
+            drop(harness, 1, 2)
             asked = control.request("erp", "snapshot", "t", reconcile=True)
             back: list[str] = []
 
             def come_back(at: str) -> None:
-                if at == "high.before" and lies(rig).asked and not back:
+                if at == "high.before" and lies(harness).asked and not back:
                     back.append(at)
-                    assert isinstance(rig.legacy, PolledLegacy)
-                    rig.legacy.put({"id": 1, "a": "back", "b": 1})
+                    assert isinstance(harness.database, PolledStore)
+                    harness.database.put({"id": 1, "a": "back", "b": 1})
 
-        async with rig.capturing("two", steps=come_back):
-            await control.send(rig.log, rig.bridge, asked)
-            await until(lambda: reported(rig, asked.id))
-            await rig.equal("t")
+        async with harness.capturing("two", steps=come_back):
+            await control.send(harness.log, harness.bridge, asked)
+            await until(lambda: reported(harness, asked.id))
+            await harness.equal("t")
         assert back
 
 
 async def test_a_truncate_that_the_stream_told_needs_no_person(
     tmp_path: Path, database: str
 ) -> None:
-    async with opened(tmp_path, PostgresLegacy(database)) as pg:
+    async with open_harness(tmp_path, PostgresDatabase(database)) as pg:
         pg.run(
             "CREATE TABLE t (id bigint PRIMARY KEY, a text)",
             "INSERT INTO t SELECT i, 'row' FROM generate_series(1, 150) i",
@@ -332,10 +338,10 @@ class HidesRows:
 
 async def test_rows_are_found_again_by_keys_of_every_type(tmp_path: Path, database: str) -> None:
     """What is asked for is compared with what comes in the source's own form."""
-    legacy = PostgresLegacy(database)
+    legacy = PostgresDatabase(database)
     hiding = HidesRows(legacy.connector)
     legacy.connector = hiding
-    async with opened(tmp_path, legacy) as pg:
+    async with open_harness(tmp_path, legacy) as pg:
         names = []
         for at, (kind, values) in enumerate(KEYS.items()):
             names.append(f"t{at}")
@@ -354,7 +360,7 @@ async def test_rows_are_found_again_by_keys_of_every_type(tmp_path: Path, databa
             for request in asked:
                 await until(partial(reported, pg, request.id))
         for name, kind in zip(names, KEYS, strict=True):
-            told = [one for one in await pg.told(name) if one.op == "delete"]
+            told = [one for one in await pg.records(name) if one.op == "delete"]
             assert not told, f"{kind}: {told}"
             assert await pg.state(name, "k") == before[name]
         withheld = [one for one in pg.notices if isinstance(one, DeletesWithheld)]

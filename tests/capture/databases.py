@@ -17,7 +17,7 @@ from connectors.postgres import connector as postgres
 BRIDGE = "acme"
 
 
-class Legacy(Protocol):
+class CapturedDatabase(Protocol):
     """A database, a session of its user's, and the connector that captures it."""
 
     connector: Connector
@@ -38,7 +38,7 @@ def _system(url: str, options: BaseModel, tables: list[str]) -> System:
     return System(BRIDGE, "erp", url, url, options, uses, commands=False)
 
 
-class SqliteLegacy:
+class SqliteDatabase:
     """SQLite behind the journal connector."""
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class SqliteLegacy:
         self.db.close()
 
 
-class PostgresLegacy:
+class PostgresDatabase:
     """A PostgreSQL database; its session never waits for a synchronous standby."""
 
     def __init__(self, url: str) -> None:

@@ -9,27 +9,27 @@ from connectors.postgres.dialect import POSTGRES
 from connectors.sql.engine import make_engine
 from connectors.sql.ledger import create_sql
 from connectors.sql.writer import SqlWriter
-from tests.connectors.postgres.legacy import Legacy, collect, opened
+from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 
 
 async def test_an_effect_stands_at_or_in_front_of_its_position_also_when_it_is_repeated(
-    legacy: Legacy,
+    erp: PostgresErp,
 ) -> None:
-    system = legacy.system("orders")
-    legacy.run(
+    system = erp.system("orders")
+    erp.run(
         "CREATE TABLE orders (id int PRIMARY KEY, qty int)",
         "INSERT INTO orders VALUES (1, 1), (2, 2)",
         create_sql(make_engine(system).dialect),
     )
-    legacy.publish("orders")
+    erp.publish("orders")
     writer = SqlWriter(system, POSTGRES)
     effect = Effect(
         "a:1", "d", "UPDATE orders SET qty = 7 WHERE id = :key", {"key": 1}, "orders", {"id": 1}
     )
-    async with opened(system) as (source, _):
-        legacy.run("UPDATE orders SET qty = 5 WHERE id = 2")
+    async with open_source(system) as (source, _):
+        erp.run("UPDATE orders SET qty = 5 WHERE id = 2")
         (done,) = await writer.execute([effect])
-        legacy.run("UPDATE orders SET qty = 6 WHERE id = 2")
+        erp.run("UPDATE orders SET qty = 6 WHERE id = 2")
         (again,) = await writer.execute([effect])
         probed = await writer.probe(replace(effect, statement=""))
         before, mine, after = await collect(source, 3)

@@ -13,16 +13,16 @@ from bridge.capture import control
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import (
     TRUNCATED,
-    Again,
-    Job,
-    Pause,
-    Progress,
-    Result,
+    CaptureProgress,
+    EntityPause,
+    RereadKeys,
+    SnapshotJob,
+    SnapshotResult,
     enqueue,
     finish,
     pause,
 )
-from bridge.capture.outbox import Group, Outbox
+from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
 from tests.waiting import PATIENCE
@@ -30,15 +30,15 @@ from tests.waiting import PATIENCE
 NAMES = st.text("abc_", min_size=1, max_size=5)
 CURSORS = st.none() | st.lists(st.text() | st.integers()).map(tuple)
 JOBS = st.builds(
-    Job,
+    SnapshotJob,
     id=NAMES,
     entity=NAMES,
     where=st.none() | st.dictionaries(NAMES, st.text() | st.lists(st.integers())),
     reconcile=st.booleans(),
     after=CURSORS,
     whole=st.booleans(),
-    again=st.lists(
-        st.builds(Again, after=CURSORS, keys=st.frozensets(st.binary(max_size=5))), max_size=2
+    rereads=st.lists(
+        st.builds(RereadKeys, after=CURSORS, keys=st.frozensets(st.binary(max_size=5))), max_size=2
     ).map(tuple),
     rows=st.integers(0),
     since=NAMES,
@@ -46,19 +46,19 @@ JOBS = st.builds(
     max_deletes=st.sampled_from(["", "5", "40%"]),
 )
 PROGRESS = st.builds(
-    Progress,
+    CaptureProgress,
     epoch=st.integers(0, 9),
     checkpoint=st.none() | st.binary(),
     counter=st.integers(0, 2**40),
     owner=NAMES,
     paused=st.dictionaries(
-        NAMES, st.builds(Pause, reason=st.text(), position=NAMES, since=st.integers(0))
+        NAMES, st.builds(EntityPause, reason=st.text(), position=NAMES, since=st.integers(0))
     ),
     jobs=st.lists(JOBS, max_size=3).map(tuple),
     taken=st.dictionaries(NAMES, NAMES),
     results=st.lists(
         st.builds(
-            Result, id=NAMES, entity=NAMES, rows=st.integers(0), deleted=st.integers(0),
+            SnapshotResult, id=NAMES, entity=NAMES, rows=st.integers(0), deleted=st.integers(0),
             position=NAMES, at=st.integers(0), failed=st.text(),
         ),
         max_size=2,
@@ -78,21 +78,21 @@ def test_a_request_is_one_that_an_earlier_version_knows_unless_it_says_more() ->
 def test_a_comparison_in_the_place_of_a_truncates_needs_no_person_either(
     own: str, inherited: str
 ) -> None:
-    cut = Job(f"{TRUNCATED}t-1", "t", reconcile=True)
-    later = Job("later", "t", reconcile=True, max_deletes=own)
-    progress = enqueue(enqueue(Progress(), cut), later)
+    cut = SnapshotJob(f"{TRUNCATED}t-1", "t", reconcile=True)
+    later = SnapshotJob("later", "t", reconcile=True, max_deletes=own)
+    progress = enqueue(enqueue(CaptureProgress(), cut), later)
     assert progress.jobs == (replace(later, max_deletes=inherited),)
-    other = enqueue(enqueue(Progress(), Job("first", "t", reconcile=True)), later)
+    other = enqueue(enqueue(CaptureProgress(), SnapshotJob("first", "t", reconcile=True)), later)
     assert other.jobs == (later,)
 
 
 @given(PROGRESS)
-def test_a_checkpoint_record_is_read_back_as_it_was_written(progress: Progress) -> None:
+def test_a_checkpoint_record_is_read_back_as_it_was_written(progress: CaptureProgress) -> None:
     assert load(dump(progress), "erp") == progress
 
 
 def test_a_record_of_a_newer_version_names_the_way_out() -> None:
-    newer = dump(Progress()).replace(b'"format":1', b'"format":9')
+    newer = dump(CaptureProgress()).replace(b'"format":1', b'"format":9')
     with pytest.raises(ConfigurationError, match="format 9"):
         load(newer, "erp")
     with pytest.raises(ConfigurationError, match="topic prefix"):
@@ -100,20 +100,20 @@ def test_a_record_of_a_newer_version_names_the_way_out() -> None:
 
 
 def test_a_reconcile_takes_the_place_of_other_snapshots_of_its_entity() -> None:
-    progress = enqueue(enqueue(Progress(), Job("one", "a")), Job("two", "b"))
-    progress = enqueue(progress, Job("three", "a", reconcile=True))
+    progress = enqueue(enqueue(CaptureProgress(), SnapshotJob("one", "a")), SnapshotJob("two", "b"))
+    progress = enqueue(progress, SnapshotJob("three", "a", reconcile=True))
     assert [job.id for job in progress.jobs] == ["two", "three"]
     assert "replaced by three" in progress.results[0].failed
 
 
 def test_a_snapshot_of_some_rows_is_not_the_first_snapshot() -> None:
-    progress = finish(enqueue(Progress(), Job("one", "a", where={"x": 1})), 0)
+    progress = finish(enqueue(CaptureProgress(), SnapshotJob("one", "a", where={"x": 1})), 0)
     assert progress.taken == {}
-    assert "a" in finish(enqueue(progress, Job("two", "a")), 0).taken
+    assert "a" in finish(enqueue(progress, SnapshotJob("two", "a")), 0).taken
 
 
 def test_a_paused_entity_is_resumed_by_a_reconcile_and_refuses_plain_snapshots() -> None:
-    progress = pause(Progress(), "a", Pause("broken", "", 0))
+    progress = pause(CaptureProgress(), "a", EntityPause("broken", "", 0))
     refused = control.apply(progress, control.request("erp", "snapshot", "a"), {"a": True}, 1)
     assert "broken" in refused.results[0].failed
     resumed = control.apply(progress, control.request("erp", "resume", "a"), {"a": True}, 1)
@@ -123,7 +123,7 @@ def test_a_paused_entity_is_resumed_by_a_reconcile_and_refuses_plain_snapshots()
 
 def test_a_request_for_a_system_is_one_job_for_each_entity() -> None:
     asked = control.request("erp", "snapshot", reconcile=True)
-    progress = control.apply(Progress(), asked, {"a": True, "b": True}, 1)
+    progress = control.apply(CaptureProgress(), asked, {"a": True, "b": True}, 1)
     assert [job.id for job in progress.jobs] == [f"{asked.id}-0", f"{asked.id}-1"]
     assert control.load(control.dump(asked)) == asked
 
@@ -136,8 +136,8 @@ def test_requests_that_contradict_themselves_are_refused(entity: str, reconcile:
         control.request("erp", "snapshot", entity, where={"x": 1}, reconcile=reconcile)
 
 
-def group(*keys: bytes) -> Group:
-    made = Group(replace(Progress(), owner=keys[-1].decode()), ack=keys[-1])
+def group(*keys: bytes) -> RecordGroup:
+    made = RecordGroup(replace(CaptureProgress(), owner=keys[-1].decode()), ack=keys[-1])
     made.add("t", [Entry(key, b"") for key in keys])
     made.count("erp.t", len(keys))
     return made

@@ -17,9 +17,16 @@ from sqlalchemy.engine import make_url
 
 from bridge.connector import System
 from bridge.model.errors import RetryLater
-from connectors.postgres.capture.liveness import Liveness
+from connectors.postgres.capture.liveness import ServerLiveness
 from connectors.postgres.transport.copy_connection import CopyConnection, conninfo
-from tests.connectors.postgres.legacy import Legacy, collect, opened, read_on, read_to, row
+from tests.connectors.postgres.postgres_erp import (
+    PostgresErp,
+    collect,
+    open_source,
+    read_on,
+    read_to,
+    row,
+)
 from tests.proxy import Proxy
 from tests.services.errors import Unavailable
 
@@ -32,31 +39,31 @@ SOON = 15.0
 
 
 @pytest.fixture
-def hasty(legacy: Legacy) -> Legacy:
+def hasty(erp: PostgresErp) -> PostgresErp:
     """With one table, and a server that waits for nobody for long."""
-    name = make_url(legacy.url).database
-    legacy.run(
+    name = make_url(erp.url).database
+    erp.run(
         f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '{PATIENCE:g}s'",
         "CREATE TABLE t (id int PRIMARY KEY, n int)",
     )
-    legacy.publish("t")
-    return legacy
+    erp.publish("t")
+    return erp
 
 
 @asynccontextmanager
-async def proxied(legacy: Legacy, **options: Any) -> AsyncIterator[tuple[Proxy, System]]:
-    url = make_url(legacy.url)
+async def proxied(erp: PostgresErp, **options: Any) -> AsyncIterator[tuple[Proxy, System]]:
+    url = make_url(erp.url)
     async with Proxy(str(url.host), int(url.port or 5432)).serving() as proxy:
         through = url.set(host="127.0.0.1", port=proxy.port)
-        yield proxy, legacy.system("t", url=through.render_as_string(False), **options)
+        yield proxy, erp.system("t", url=through.render_as_string(False), **options)
 
 
 @contextmanager
-def stopped(legacy: Legacy, role: str) -> Iterator[None]:
+def stopped(erp: PostgresErp, role: str) -> Iterator[None]:
     """The server process of one of the bridge's connections, stopped by SIGSTOP."""
-    if legacy.server.pid is None:
+    if erp.server.pid is None:
         raise Unavailable("this test stops a server process, so the server must be a local program")
-    [[pid]] = legacy.rows(
+    [[pid]] = erp.rows(
         "SELECT pid FROM pg_stat_activity WHERE application_name = %s",
         f"legacy-bridge acme erp {role}",
     )
@@ -68,7 +75,7 @@ def stopped(legacy: Legacy, role: str) -> Iterator[None]:
 
 
 def test_an_answer_is_owed_from_the_first_question_on_until_something_comes() -> None:
-    silence = Liveness()
+    silence = ServerLiveness()
     assert silence.lasts(100.0) == 0.0
     silence.asked(100.0)
     silence.asked(110.0)
@@ -77,12 +84,12 @@ def test_an_answer_is_owed_from_the_first_question_on_until_something_comes() ->
     assert silence.lasts(120.0) == 0.0
 
 
-def test_the_url_may_set_its_own_time_outs_of_tcp(legacy: Legacy) -> None:
-    usual = conninfo_to_dict(conninfo(legacy.system(), "source"))
+def test_the_url_may_set_its_own_time_outs_of_tcp(erp: PostgresErp) -> None:
+    usual = conninfo_to_dict(conninfo(erp.system(), "source"))
     assert usual["keepalives_idle"] == "30"
     assert usual["tcp_user_timeout"] == "60000"
-    url = f"{legacy.url}?keepalives_idle=7&tcp_user_timeout=0&connect_timeout=3"
-    own = conninfo_to_dict(conninfo(legacy.system(url=url), "source"))
+    url = f"{erp.url}?keepalives_idle=7&tcp_user_timeout=0&connect_timeout=3"
+    own = conninfo_to_dict(conninfo(erp.system(url=url), "source"))
     assert own["keepalives_idle"] == "7"
     assert own["tcp_user_timeout"] == "0"
     assert own["connect_timeout"] == "3"
@@ -90,10 +97,10 @@ def test_the_url_may_set_its_own_time_outs_of_tcp(legacy: Legacy) -> None:
 
 
 async def test_a_network_that_swallows_everything_ends_the_stream_and_nothing_is_lost(
-    hasty: Legacy,
+    hasty: PostgresErp,
 ) -> None:
     async with proxied(hasty) as (proxy, system):
-        async with opened(system) as (source, _):
+        async with open_source(system) as (source, _):
             hasty.run("INSERT INTO t VALUES (1, 1)")
             [batch, *_] = await read_to(source, "one")
             proxy.hold()
@@ -102,15 +109,15 @@ async def test_a_network_that_swallows_everything_ends_the_stream_and_nothing_is
                 await asyncio.wait_for(read_on(source, 60.0), 60)
         proxy.release()
         await hasty.idle()
-        async with opened(system, batch.checkpoint) as (source, _):
+        async with open_source(system, batch.checkpoint) as (source, _):
             [change] = await collect(source, 1)
         assert row(change.shape, change.new) == {"id": 2, "n": 2}
 
 
 async def test_a_server_process_that_hangs_ends_the_stream_and_nothing_is_lost(
-    hasty: Legacy,
+    hasty: PostgresErp,
 ) -> None:
-    async with opened(hasty.system("t")) as (source, begin):
+    async with open_source(hasty.system("t")) as (source, begin):
         with stopped(hasty, "source"):
             hasty.run("INSERT INTO t VALUES (1, 1)")
             silent: list[float] = []
@@ -127,30 +134,30 @@ async def test_a_server_process_that_hangs_ends_the_stream_and_nothing_is_lost(
             await source.close()
             assert time.monotonic() - began < SOON
     await hasty.idle()
-    async with opened(hasty.system("t"), begin) as (source, _):
+    async with open_source(hasty.system("t"), begin) as (source, _):
         [change] = await collect(source, 1)
     assert row(change.shape, change.new) == {"id": 1, "n": 1}
 
 
-async def test_a_server_that_has_nothing_to_tell_is_not_silent(hasty: Legacy) -> None:
-    async with opened(hasty.system("t", heartbeat=3600)) as (source, _):
+async def test_a_server_that_has_nothing_to_tell_is_not_silent(hasty: PostgresErp) -> None:
+    async with open_source(hasty.system("t", heartbeat=3600)) as (source, _):
         end = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < end:
             batch = await source.read(10, 0.3)
             assert batch.silent < PATIENCE
 
 
-async def test_what_nobody_read_is_no_silence(hasty: Legacy) -> None:
+async def test_what_nobody_read_is_no_silence(hasty: PostgresErp) -> None:
     """The log may be away for longer than the server's patience."""
-    async with opened(hasty.system("t", heartbeat=3600)) as (source, _):
+    async with open_source(hasty.system("t", heartbeat=3600)) as (source, _):
         hasty.run("INSERT INTO t VALUES (1, 1)")
         await asyncio.sleep(1.5 * PATIENCE)
         assert len(await collect(source, 1)) == 1
 
 
-async def test_a_side_connection_that_hangs_ends_the_source_in_time(hasty: Legacy) -> None:
+async def test_a_side_connection_that_hangs_ends_the_source_in_time(hasty: PostgresErp) -> None:
     system = hasty.system("t", answer_timeout=OWED, heartbeat=0.2)
-    async with opened(system) as (source, _):
+    async with open_source(system) as (source, _):
         with stopped(hasty, "side"):
             with pytest.raises(
                 RetryLater, match=r"cannot write a heartbeat: .* no answer within 3 s"
@@ -161,21 +168,21 @@ async def test_a_side_connection_that_hangs_ends_the_source_in_time(hasty: Legac
             assert time.monotonic() - began < SOON
 
 
-async def test_a_watermark_is_not_waited_for_for_ever(hasty: Legacy) -> None:
+async def test_a_watermark_is_not_waited_for_for_ever(hasty: PostgresErp) -> None:
     proxying = proxied(hasty, answer_timeout=OWED)
     says = r"cannot write a watermark: .* no answer within 3 s"
-    async with proxying as (proxy, system), opened(system) as (source, _):
+    async with proxying as (proxy, system), open_source(system) as (source, _):
         proxy.hold()
         with pytest.raises(RetryLater, match=says):
-            await asyncio.wait_for(source.mark("one"), 60)
+            await asyncio.wait_for(source.write_watermark("one"), 60)
 
 
 async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
-    hasty: Legacy,
+    hasty: PostgresErp,
 ) -> None:
-    async with opened(hasty.system("t", heartbeat=0.2)) as (source, _):
+    async with open_source(hasty.system("t", heartbeat=0.2)) as (source, _):
         with stopped(hasty, "side"):
-            marking = asyncio.create_task(source.mark("one"))
+            marking = asyncio.create_task(source.write_watermark("one"))
             await asyncio.sleep(0.5)
             began = time.monotonic()
             await source.close()
@@ -184,7 +191,7 @@ async def test_a_source_that_is_closed_while_its_server_hangs_waits_for_nobody(
                 await marking
 
 
-async def test_a_server_that_hangs_while_replication_begins_is_retried(hasty: Legacy) -> None:
+async def test_a_server_that_hangs_while_replication_begins_is_retried(hasty: PostgresErp) -> None:
     async with proxied(hasty, answer_timeout=OWED) as (proxy, system):
         link = await CopyConnection.open(system, "source", replication=True)
         proxy.hold()

@@ -11,10 +11,10 @@ from psycopg.conninfo import make_conninfo
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import errors
-from connectors.postgres.options import Options
+from connectors.postgres.options import PostgresOptions
 from connectors.postgres.transport.copy_connection import connect
 from connectors.postgres.transport.login_errors import codes, refusal
-from tests.connectors.postgres.legacy import Legacy
+from tests.connectors.postgres.postgres_erp import PostgresErp
 from tests.secret_scan import secret
 
 PASSWORD = secret("postgres")
@@ -22,15 +22,15 @@ NOWHERE = "postgresql://nobody:x@127.0.0.1:1/none"
 
 
 @pytest.fixture
-def joe(legacy: Legacy) -> str:
+def joe(erp: PostgresErp) -> str:
     """A role that has to give its password."""
-    name = f"joe_{legacy.url.rpartition('/')[2]}"
-    legacy.db.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    name = f"joe_{erp.url.rpartition('/')[2]}"
+    erp.db.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
     return name
 
 
 def system(url: str) -> System:
-    return System("acme", "erp", url, "postgresql://joe:***@erp/erp", Options(), ())
+    return System("acme", "erp", url, "postgresql://joe:***@erp/erp", PostgresOptions(), ())
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def system(url: str) -> System:
     ],
 )
 async def test_the_code_of_a_refusal_is_found_by_asking_once_more(
-    legacy: Legacy, joe: str, more: dict[str, str], wanted: tuple[str, ...]
+    erp: PostgresErp, joe: str, more: dict[str, str], wanted: tuple[str, ...]
 ) -> None:
-    info = make_conninfo(legacy.url, **{"user": joe, **more})
+    info = make_conninfo(erp.url, **{"user": joe, **more})
     assert await refusal(info, 10) == wanted
 
 
@@ -53,11 +53,11 @@ async def test_nobody_refuses_where_nobody_is() -> None:
 
 
 async def test_a_refusal_in_a_language_that_is_not_known_stops_and_tells_no_secret(
-    legacy: Legacy, joe: str, monkeypatch: pytest.MonkeyPatch
+    erp: PostgresErp, joe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(errors, "_FIX_WORDS", re.compile("Passwort-Authentifizierung"))
     monkeypatch.setattr(errors, "_HINTS", {})
-    url = legacy.url.replace("postgres:postgres@", f"{joe}:wrong-horse@")
+    url = erp.url.replace("postgres:postgres@", f"{joe}:wrong-horse@")
     with pytest.raises(
         ConfigurationError, match="check the user and the password in `url`"
     ) as told:

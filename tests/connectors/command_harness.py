@@ -25,12 +25,12 @@ from bridge.plan.entity_table import EntityTable
 from tests.agent.sqlite_erp import MemoryRegistry
 from tests.waiting import ended, until
 
-SETTLE = 0.2
+IN_DOUBT_TIMEOUT_S = 0.2
 """Seconds after which a system is told to be done with what it was sent, where a test asks it."""
 
 
 @dataclass
-class Desk:
+class CommandHarness:
     """Where commands are handed in, and receipts come out."""
 
     log: EmbeddedLog
@@ -70,25 +70,25 @@ class Desk:
         return found
 
 
-def settling(settled: Callable[[], bool]) -> Callable[[float], Awaitable[None]]:
+def sleep_until_settled(settled: Callable[[], bool]) -> Callable[[float], Awaitable[None]]:
     """A `sleep` that waits for SETTLE by what it means, however slow the machine is."""
 
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if seconds == SETTLE:
+        if seconds == IN_DOUBT_TIMEOUT_S:
             await until(settled, seconds=60)
 
     return sleep
 
 
 @asynccontextmanager
-async def desk(
+async def open_command_harness(
     folder: Path,
     spec: SystemSpec,
     writer: Writer,
     tables: Mapping[str, EntityTable],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[CommandHarness]:
     """An executor without a ledger, on an embedded log. The writer is closed with it."""
     log = EmbeddedLog(folder / "log.db", partitions=1)
     await log.open()
@@ -108,7 +108,7 @@ async def desk(
     stop = asyncio.Event()
     task = asyncio.create_task(executor.run(stop))
     try:
-        yield Desk(log, codec, spec)
+        yield CommandHarness(log, codec, spec)
     finally:
         await ended(task, stop)
         await writer.close()

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.capture.checkpoint.record import Job
+from bridge.capture.checkpoint.record import SnapshotJob
 from bridge.capture.snapshot.visibility import PriorTransactions, StreamedTransactions
-from bridge.capture.snapshot.windows import Emission, Touched, Window, Windows
+from bridge.capture.snapshot.windows import ChunkWindow, ChunkWindows, Emission, KeyChange
 from bridge.connector import Chunk, Column, Shape
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
@@ -20,7 +20,7 @@ SHAPE = Shape("t", (Column("id", "int", FieldType("integer"), "python", key=True
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenTransactions:
     """The transactions that a read showed."""
 
     transactions: frozenset[int]
@@ -34,7 +34,7 @@ class Seen:
 
 
 @dataclass
-class World:
+class SimulatedTable:
     """A table whose commits reach the stream at once and reads only when they are shown."""
 
     rows: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class World:
         if hide:
             self.hidden.add(self.version)
 
-    def visible(self) -> tuple[dict[int, tuple[int, int]], Seen]:
+    def visible(self) -> tuple[dict[int, tuple[int, int]], SeenTransactions]:
         rows: dict[int, tuple[int, int]] = {}
         for version, key, new, _ in self.history:
             if version in self.hidden:
@@ -72,20 +72,20 @@ class World:
             else:
                 rows[key] = new
         shown = frozenset(version for version, *_ in self.history if version not in self.hidden)
-        return rows, Seen(shown)
+        return rows, SeenTransactions(shown)
 
 
-class Capture:
+class WindowsDriver:
     """Drives `Windows` as the snapshot engine does, one small step at a time."""
 
-    def __init__(self, world: World, job: Job, limit: int) -> None:
+    def __init__(self, world: SimulatedTable, job: SnapshotJob, limit: int) -> None:
         self.world = world
         self.limit = limit
-        self.windows = Windows(job)
+        self.windows = ChunkWindows(job)
         self.unproven = StreamedTransactions()
         self.log: dict[int, tuple[int, int | None]] = {}
         self.saved = self.windows.job
-        self.reading: Window | None = None
+        self.reading: ChunkWindow | None = None
         self.marks = 0
         self.emitted: list[int] = []
 
@@ -124,7 +124,7 @@ class Capture:
             return
         version, key, new, complete = event
         self.unproven.add([version])
-        self.windows.touch([Touched(b"%d" % key, complete)])
+        self.windows.touch([KeyChange(b"%d" % key, complete)])
         if new is None:
             self.log.pop(key, None)
             return
@@ -132,7 +132,7 @@ class Capture:
         assert known is None or known[0] < version, "the log went back"
         self.log[key] = (version, new[1] if complete else (known[1] if known else None))
 
-    def emit(self, window: Window) -> None:
+    def emit(self, window: ChunkWindow) -> None:
         assert window.chunk is not None
         seen = window.chunk.visibility
         assert seen is not None
@@ -151,7 +151,7 @@ class Capture:
 
     def crash(self) -> None:
         """Everything in memory is gone; the job goes on from what was written."""
-        self.windows = Windows(self.saved)
+        self.windows = ChunkWindows(self.saved)
         self.reading = None
 
 
@@ -178,11 +178,11 @@ ACTIONS = st.lists(
 def test_the_log_ends_equal_to_the_table_whatever_happens_meanwhile(
     present: set[int], limit: int, actions: list[Any]
 ) -> None:
-    world = World()
+    world = SimulatedTable()
     for key in sorted(present):
         world.write(key, "full", hide=False)
     world.stream.clear()
-    capture = Capture(world, Job("j", "e"), limit)
+    capture = WindowsDriver(world, SnapshotJob("j", "e"), limit)
     for action in actions:
         match action:
             case ("write", key, kind, hide):
@@ -209,11 +209,11 @@ def test_the_log_ends_equal_to_the_table_whatever_happens_meanwhile(
 
 
 def test_a_quiet_table_is_emitted_once_in_key_order() -> None:
-    world = World()
+    world = SimulatedTable()
     for key in range(8):
         world.write(key, "full", hide=False)
     world.stream.clear()
-    capture = Capture(world, Job("j", "e"), 3)
+    capture = WindowsDriver(world, SnapshotJob("j", "e"), 3)
     while not capture.windows.done:
         capture.snapshot_step()
         capture.stream_step()
@@ -222,10 +222,10 @@ def test_a_quiet_table_is_emitted_once_in_key_order() -> None:
 
 
 def test_a_chunk_that_lacks_an_earlier_transaction_is_read_again() -> None:
-    world = World()
+    world = SimulatedTable()
     world.write(1, "full", hide=False)
     world.stream.clear()
-    capture = Capture(world, Job("j", "e"), 3)
+    capture = WindowsDriver(world, SnapshotJob("j", "e"), 3)
     world.write(1, "full", hide=True)
     capture.stream_step()
     for _ in range(12):
@@ -240,10 +240,10 @@ def test_a_chunk_that_lacks_an_earlier_transaction_is_read_again() -> None:
 
 
 def test_a_row_told_only_in_part_is_read_again_in_a_later_chunk() -> None:
-    world = World()
+    world = SimulatedTable()
     world.write(1, "full", hide=False)
     world.stream.clear()
-    capture = Capture(world, Job("j", "e"), 3)
+    capture = WindowsDriver(world, SnapshotJob("j", "e"), 3)
     capture.snapshot_step()
     capture.stream_step()
     world.write(1, "small", hide=False)
@@ -255,12 +255,12 @@ def test_a_row_told_only_in_part_is_read_again_in_a_later_chunk() -> None:
 
 
 def test_a_window_in_which_too_much_changed_is_read_again_smaller() -> None:
-    windows = Windows(Job("j", "e"))
+    windows = ChunkWindows(SnapshotJob("j", "e"))
     read = windows.next()
     assert read is not None
     window = windows.begin(read, "low")
     windows.passed("low", 0)
-    windows.touch([Touched(b"%d" % number, complete=True) for number in range(200_001)])
+    windows.touch([KeyChange(b"%d" % number, complete=True) for number in range(200_001)])
     windows.arrive(window, Chunk(SHAPE, [(1,)], None))
     windows.end(window, "high")
     assert windows.passed("high", 0) is window
@@ -272,9 +272,9 @@ def test_a_window_in_which_too_much_changed_is_read_again_smaller() -> None:
 def test_what_a_read_showed_is_forgotten() -> None:
     unproven = StreamedTransactions()
     unproven.add([10, 11])
-    assert unproven.lacks(Seen(frozenset({10})), unproven.number) == 11
+    assert unproven.lacks(SeenTransactions(frozenset({10})), unproven.number) == 11
     assert len(unproven) == 1
-    assert unproven.lacks(Seen(frozenset({11})), unproven.number) is None
+    assert unproven.lacks(SeenTransactions(frozenset({11})), unproven.number) is None
     assert len(unproven) == 0
 
 
@@ -287,27 +287,27 @@ def test_what_an_earlier_connection_may_have_streamed_is_waited_for_until_shown_
         here.add(transactions)
         earlier.streamed(transactions)
     running = frozenset({3, 4, 5, 6, 7})
-    found = [earlier.lacks(Seen(frozenset({1, 2}), running), [here])]
-    found.append(earlier.lacks(Seen(frozenset({1, 2, 3}), running), [here]))
+    found = [earlier.lacks(SeenTransactions(frozenset({1, 2}), running), [here])]
+    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3}), running), [here]))
     # The fourth may be the rest of one that was begun before: it has to be shown.
-    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4}), running), [here]))
+    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
     earlier.streamed([6])
-    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4}), running), [here]))
+    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
     # What began after the first read is not of an earlier connection.
-    found.append(earlier.lacks(Seen(frozenset({1, 2, 3, 4, 7}), running | {8}), [here]))
+    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4, 7}), running | {8}), [here]))
     assert found == [3, 4, 6, 7, None]
 
 
 def test_what_is_to_be_read_again_survives_a_crash() -> None:
-    world = World()
+    world = SimulatedTable()
     for key in (1, 2, 3):
         world.write(key, "full", hide=False)
     world.stream.clear()
-    capture = Capture(world, Job("j", "e"), 1)
+    capture = WindowsDriver(world, SnapshotJob("j", "e"), 1)
     capture.snapshot_step()
     capture.stream_step()
     world.write(1, "small", hide=False)
-    while not capture.saved.again:
+    while not capture.saved.rereads:
         capture.snapshot_step()
         capture.stream_step()
     capture.crash()

@@ -8,24 +8,24 @@ from bridge.connector import Stale, System, TableUse
 from connectors.postgres.capture.slot import Binding
 from connectors.postgres.capture.table_bindings import TableBindings
 from connectors.postgres.catalog.tables import Connection
-from connectors.postgres.options import Options
+from connectors.postgres.options import PostgresOptions
 
 
-class Cursor:
+class WalEndCursor:
     async def fetchall(self) -> list[tuple[str]]:
         return [("0/64",)]
 
 
-class Catalogue:
+class WalEndConnection:
     """Tells where the WAL ends."""
 
-    async def execute(self, *_: Any) -> Cursor:
-        return Cursor()
+    async def execute(self, *_: Any) -> WalEndCursor:
+        return WalEndCursor()
 
 
 async def test_what_the_stream_tells_until_then_is_of_the_table_of_before() -> None:
-    system = System("b", "erp", "", "", Options(), (TableUse("t"),))
-    bindings = TableBindings(system, cast("Connection", Catalogue()))
+    system = System("b", "erp", "", "", PostgresOptions(), (TableUse("t"),))
+    bindings = TableBindings(system, cast("Connection", WalEndConnection()))
     before, now = Binding(1, 7), Binding(2, 8)
     bindings.resume({"t": before})
     await bindings._add({"t": (now, "swapped")})

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.capture.contract import Limits
+from bridge.capture.contract import CaptureLimits
 from bridge.capture.snapshot.chunks import MANY, MOST, ChunkReader
-from bridge.connector import Capabilities, Change, Chunk, Shape, Transaction
+from bridge.connector import Capabilities, Change, Chunk, Shape, SourceTransaction
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
 
 SHAPES = {name: Shape(name, (), Wire.PYTHON) for name in ("t", "closed")}
 
 
-class All:
+class SeesEverything:
     """A read that showed everything."""
 
     def contains(self, transaction: int) -> bool:
@@ -28,7 +28,7 @@ class All:
 
 
 @dataclass
-class Tables:
+class ReadableTables:
     """A connector and its Snapshot. The table `closed` may not be read."""
 
     readable: Sequence[str] = ("t",)
@@ -38,7 +38,7 @@ class Tables:
     def capabilities(self) -> Capabilities:
         return Capabilities(snapshot=True, visibility=True)
 
-    async def snapshot(self, _system: Any) -> Tables:
+    async def snapshot(self, _system: Any) -> ReadableTables:
         return self
 
     async def chunk(self, table: str, _where: Any, _after: Any, _limit: int) -> Chunk:
@@ -47,23 +47,23 @@ class Tables:
             raise self.error
         if table not in self.readable:
             raise ConfigurationError(f"permission denied for table {table}")
-        return Chunk(SHAPES[table], [], None, All())
+        return Chunk(SHAPES[table], [], None, SeesEverything())
 
     async def close(self) -> None:
         return
 
 
-def snapshots(tables: Tables) -> Any:
-    wires: Any = SimpleNamespace(
-        connector=tables, system=None, limits=Limits(rows=10), monotonic=lambda: 0.0
+def snapshots(tables: ReadableTables) -> Any:
+    deps: Any = SimpleNamespace(
+        connector=tables, system=None, limits=CaptureLimits(rows=10), monotonic=lambda: 0.0
     )
     source: Any = None
-    return ChunkReader(wires, source, "here")
+    return ChunkReader(deps, source, "here")
 
 
 def stream(into: ChunkReader, table: str, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
-        told = Transaction(str(number), number, None, number)
+        told = SourceTransaction(str(number), number, None, number)
         into.streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
 
 
@@ -75,7 +75,7 @@ async def prove(taken: ChunkReader) -> None:
 
 
 async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memory() -> None:
-    tables = Tables(readable=())
+    tables = ReadableTables(readable=())
     taken = snapshots(tables)
     for turn in range(3):
         stream(taken, "closed", MANY, first=1 + turn * MANY)
@@ -87,7 +87,7 @@ async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memor
 
 
 async def test_what_one_table_shows_is_proven_for_all() -> None:
-    tables = Tables()
+    tables = ReadableTables()
     taken = snapshots(tables)
     stream(taken, "closed", MANY + 1)
     stream(taken, "t", 1)
@@ -97,7 +97,7 @@ async def test_what_one_table_shows_is_proven_for_all() -> None:
 
 
 async def test_tables_that_cannot_be_read_just_now_do_not_fill_memory() -> None:
-    tables = Tables(error=RetryLater("too many connections"))
+    tables = ReadableTables(error=RetryLater("too many connections"))
     taken = snapshots(tables)
     for turn in range(20):
         stream(taken, "t", MANY, first=1 + turn * MANY)

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model.errors import RetryLater
 from connectors.postgres import connector
-from tests.connectors.postgres.legacy import Legacy
+from tests.connectors.postgres.postgres_erp import PostgresErp
 from tests.waiting import PATIENCE
 
 
@@ -25,13 +25,13 @@ def blocked_by_a_lock(other: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("block", [blocked_by_a_writer, blocked_by_a_lock])
 async def test_whose_transaction_is_waited_for_is_said(
-    legacy: Legacy,
+    erp: PostgresErp,
     caplog: pytest.LogCaptureFixture,
     block: Callable[[psycopg.Connection], None],
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    system = legacy.system("t", commands=True, answer_timeout=1.5)
-    with psycopg.connect(legacy.url, application_name="month end") as other:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    system = erp.system("t", commands=True, answer_timeout=1.5)
+    with psycopg.connect(erp.url, application_name="month end") as other:
         block(other)
         pid = other.info.backend_pid
         with caplog.at_level(logging.WARNING), pytest.raises(RetryLater) as refusal:
@@ -42,7 +42,7 @@ async def test_whose_transaction_is_waited_for_is_said(
     assert f"pg_terminate_backend({pid})" in message
     (line,) = caplog.messages
     assert "waits for session" in line
-    slots = legacy.rows(
+    slots = erp.rows(
         "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
     )
     assert slots == []
@@ -50,26 +50,26 @@ async def test_whose_transaction_is_waited_for_is_said(
     assert await connector.setup(system) == []
 
 
-async def test_a_prepared_transaction_is_named(legacy: Legacy) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    legacy.run("BEGIN", "INSERT INTO t VALUES (1)", "PREPARE TRANSACTION 'payroll 7'")
+async def test_a_prepared_transaction_is_named(erp: PostgresErp) -> None:
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    erp.run("BEGIN", "INSERT INTO t VALUES (1)", "PREPARE TRANSACTION 'payroll 7'")
     try:
         with pytest.raises(
             RetryLater, match=r"prepared transaction .'payroll 7'.: end it with COMMIT"
         ):
-            await connector.setup(legacy.system("t", answer_timeout=1.5))
+            await connector.setup(erp.system("t", answer_timeout=1.5))
     finally:
-        legacy.run("ROLLBACK PREPARED 'payroll 7'")
+        erp.run("ROLLBACK PREPARED 'payroll 7'")
 
 
 async def test_a_wait_that_ends_is_no_failure(
-    legacy: Legacy, caplog: pytest.LogCaptureFixture
+    erp: PostgresErp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    legacy.run("CREATE TABLE t (id int PRIMARY KEY)")
-    with psycopg.connect(legacy.url) as other, caplog.at_level(logging.WARNING):
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)")
+    with psycopg.connect(erp.url) as other, caplog.at_level(logging.WARNING):
         blocked_by_a_writer(other)
         setting_up = asyncio.ensure_future(
-            connector.setup(legacy.system("t", answer_timeout=PATIENCE))
+            connector.setup(erp.system("t", answer_timeout=PATIENCE))
         )
         async with asyncio.timeout(PATIENCE):
             while not caplog.messages:

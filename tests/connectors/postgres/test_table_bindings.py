@@ -6,8 +6,8 @@ import pytest
 
 from connectors.postgres.capture.slot import load
 from connectors.postgres.connector import connector
-from tests.connectors.checkpoints import fixed
-from tests.connectors.postgres.legacy import Legacy, changes_of, opened, read_to
+from tests.connectors.checkpoints import fixed_checkpoint
+from tests.connectors.postgres.postgres_erp import PostgresErp, changes_of, open_source, read_to
 
 TABLES = (
     "CREATE SCHEMA s",
@@ -26,28 +26,28 @@ PUBLICATIONS = {
 
 
 @pytest.mark.parametrize("how", PUBLICATIONS)
-async def test_tables_are_found_in_every_kind_of_publication(legacy: Legacy, how: str) -> None:
-    legacy.run(*TABLES, f"CREATE PUBLICATION bridge {PUBLICATIONS[how]}")
+async def test_tables_are_found_in_every_kind_of_publication(erp: PostgresErp, how: str) -> None:
+    erp.run(*TABLES, f"CREATE PUBLICATION bridge {PUBLICATIONS[how]}")
     second = "s.p1" if how == "root" else "s.p"
-    system = legacy.system("s.t", second)
-    async with opened(system) as (source, begin):
+    system = erp.system("s.t", second)
+    async with open_source(system) as (source, begin):
         bindings = load(begin).tables
         assert bindings.keys() == {"s.t", second}
         assert all(binding.table and binding.entry for binding in bindings.values())
-        legacy.run("INSERT INTO s.t VALUES (1)", "INSERT INTO s.p VALUES (2)")
+        erp.run("INSERT INTO s.t VALUES (1)", "INSERT INTO s.p VALUES (2)")
         batches = await read_to(source, "end")
         assert {change.shape.table for change in changes_of(batches)} == {"s.t", second}
         assert all(not batch.troubles and not batch.stale for batch in batches)
         checkpoint = batches[-1].checkpoint
     assert load(checkpoint).tables == bindings
-    await legacy.idle()
-    assert await connector.check_resuming(system, fixed(checkpoint)) == []
-    legacy.run("DROP TABLE s.t", "CREATE TABLE s.t (id int PRIMARY KEY)")
+    await erp.idle()
+    assert await connector.check_resuming(system, fixed_checkpoint(checkpoint)) == []
+    erp.run("DROP TABLE s.t", "CREATE TABLE s.t (id int PRIMARY KEY)")
     if how not in {"schema", "all"}:
-        legacy.run("ALTER PUBLICATION bridge ADD TABLE s.t")
-    [finding] = await connector.check_resuming(system, fixed(checkpoint))
+        erp.run("ALTER PUBLICATION bridge ADD TABLE s.t")
+    [finding] = await connector.check_resuming(system, fixed_checkpoint(checkpoint))
     assert "'s.t' is another one than before" in finding.what
     assert not finding.fatal
-    async with opened(system, checkpoint) as (source, _):
+    async with open_source(system, checkpoint) as (source, _):
         stale = [each for batch in await read_to(source, "end") for each in batch.stale]
     assert [each.tables for each in stale] == [("s.t",)]
