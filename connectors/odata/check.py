@@ -39,11 +39,11 @@ async def check(system: System) -> list[Finding]:
         return [Finding(str(error))]
     try:
         service = await client.metadata()
-        found = [Finding(text) for text in _unknown_sets(system, service)]
-        found += _hasty(system)
-        for some in await _each(system, lambda use: _table(client, service, system, use)):
-            found += some
-        return found
+        findings = [Finding(text) for text in _unknown_sets(system, service)]
+        findings += _hasty(system)
+        for table_findings in await _each(system, lambda use: _table(client, service, system, use)):
+            findings += table_findings
+        return findings
     except BridgeError as error:
         return [Finding(str(error))]
     finally:
@@ -62,8 +62,8 @@ async def describe_change_detection(system: System) -> Mapping[str, str]:
 
     try:
         service = await client.metadata()
-        told = await _each(system, phrase)
-        return {use.table: one for use, one in zip(system.tables, told, strict=True) if one}
+        phrases = await _each(system, phrase)
+        return {use.table: text for use, text in zip(system.tables, phrases, strict=True) if text}
     finally:
         await client.close()
 
@@ -84,8 +84,8 @@ async def check_commands(system: System, commands: Sequence[CommandSpec]) -> lis
 
 
 def _statements(command: CommandSpec) -> list[tuple[Literal["run", "probe"], str]]:
-    found: list[tuple[Literal["run", "probe"], str]] = [("run", command.run)]
-    return [*found, ("probe", command.probe)] if command.probe else found
+    statements: list[tuple[Literal["run", "probe"], str]] = [("run", command.run)]
+    return [*statements, ("probe", command.probe)] if command.probe else statements
 
 
 async def refused(
@@ -95,16 +95,16 @@ async def refused(
 
     Services list what can be reached through another row only, or what the login may not read.
     """
-    found: dict[str, BridgeError] = {}
+    errors: dict[str, BridgeError] = {}
 
     async def ask(use: TableUse) -> None:
         try:
             await _look(client, service, system, use)
         except BridgeError as error:
-            found[use.table] = error
+            errors[use.table] = error
 
     await _each(system, ask)
-    return {use.table: found[use.table] for use in system.tables if use.table in found}
+    return {use.table: errors[use.table] for use in system.tables if use.table in errors}
 
 
 async def finer_times(
@@ -113,7 +113,7 @@ async def finer_times(
     """By table, the properties whose times are finer than microseconds in some of the first rows: of those
     that the metadata says may be, and one question for each set.
     """
-    found: dict[str, list[str]] = {}
+    names_by_table: dict[str, list[str]] = {}
 
     async def ask(use: TableUse) -> None:
         entity_set = service.sets.get(use.table)
@@ -132,15 +132,15 @@ async def finer_times(
         except BridgeError:
             return  # `refused` tells why
         rows = [row_values(entity_set, service.version, names, row) for row in page.rows]
-        texts = [[row[place] for row in rows] for place in range(len(names))]
-        found[use.table] = [
+        texts = [[row[index] for row in rows] for index in range(len(names))]
+        names_by_table[use.table] = [
             name
             for name, values in zip(names, texts, strict=True)
             if any(isinstance(value, str) and is_finer(value) for value in values)
         ]
 
     await _each(system, ask)
-    return found
+    return names_by_table
 
 
 async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:
@@ -149,11 +149,11 @@ async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list
     """
     room = asyncio.Semaphore(max(1, system.connections))
 
-    async def one(use: TableUse) -> T:
+    async def ask_in_turn(use: TableUse) -> T:
         async with room:
             return await ask(use)
 
-    answers = await asyncio.gather(*map(one, system.tables), return_exceptions=True)
+    answers = await asyncio.gather(*map(ask_in_turn, system.tables), return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
@@ -201,7 +201,7 @@ async def _look(
         if not mismatch or options.of(use.table).change_detection is not None:
             raise
         chosen = await choose_change_detection(
-            client, service, use, options, but=("delta", "changed")
+            client, service, use, options, except_methods=("delta", "changed")
         )
         return chosen, False
     return chosen, await poller.blind()
@@ -270,7 +270,7 @@ async def _table(
     where, options = f"system {system.name!r}", options_of(system.options)
     try:
         chosen, blind = await _look(client, service, system, use)
-        found = list(await _heeded(client, service, system, use))
+        findings = list(await _heeded(client, service, system, use))
     except BridgeError as error:
         text = str(error)
         failure = Finding(text if text.startswith(where) else f"{where}: {text}")
@@ -280,7 +280,7 @@ async def _table(
         set_place = f"{where}: entity set {use.table!r}"
         return [failure, _wants_filter(set_place, entity_set.required_filters)]
     if chosen.method == "listing" and options.of(use.table).change_detection is None:
-        found.append(
+        findings.append(
             Finding(
                 f"{where}: entity set {use.table!r} tracks no changes and tells no time of change, "
                 f"so all of its rows are read every {options.poll:g} s",
@@ -290,7 +290,7 @@ async def _table(
             )
         )
     if blind:
-        found.append(
+        findings.append(
             Finding(
                 f"{where}: rows of entity set {use.table!r} carry no {chosen.changed}; changes of "
                 f"them are found only by comparing with the log, every {options.reconcile:g} s",
@@ -298,4 +298,4 @@ async def _table(
                 fatal=False,
             )
         )
-    return found
+    return findings

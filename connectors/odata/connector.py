@@ -64,18 +64,18 @@ class ODataConnector:
             service = await client.metadata()
         finally:
             await client.close()
-        found, problems = {}, []
+        shapes, problems = {}, []
         for use in system.tables:
             try:
-                one = entity_set_of(service, use.table)
+                entity_set = entity_set_of(service, use.table)
             except ConfigurationError as error:
                 problems.append(str(error))
             else:
-                columns = columns_of(one, service.version)
-                found[use.table] = Shape(use.table, columns, Wire.PYTHON)
+                columns = columns_of(entity_set, service.version)
+                shapes[use.table] = Shape(use.table, columns, Wire.PYTHON)
         if problems:
             raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
-        return found
+        return shapes
 
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""

@@ -38,20 +38,22 @@ def draft(
     service `refused` to have read. `finer`: by entity set, properties whose times were seen to be finer
     than microseconds. Raises ConfigurationError, or what was refused, where none is left.
     """
-    chosen = {name: one for name, one in service.sets.items() if not wanted or name in wanted}
-    why = {name: _bad_key(one, service) for name, one in chosen.items()}
+    chosen = {name: entity for name, entity in service.sets.items() if not wanted or name in wanted}
+    why = {name: _bad_key(entity, service) for name, entity in chosen.items()}
     why |= {name: f"it can't be read: {_brief(error)}" for name, error in refused.items()}
-    entities = _named({name: one for name, one in chosen.items() if not why[name]})
-    why |= {name: said for name, said in service.left_out.items() if "/" not in name}
-    told = {name: said for name, said in why.items() if said and (not wanted or name in wanted)}
+    entities = _named({name: entity for name, entity in chosen.items() if not why[name]})
+    why |= {name: reason for name, reason in service.left_out.items() if "/" not in name}
+    left_out = {
+        name: reason for name, reason in why.items() if reason and (not wanted or name in wanted)
+    }
     if not entities:
-        raise next(iter(refused.values()), None) or _nothing(told)
+        raise next(iter(refused.values()), None) or _nothing(left_out)
     notes = _notes(service)
     lines = [*_capture(), "", "entities:"]
-    for one in entities.values():
-        fine = finer.get(one.set.name, ())
-        lines += _entity(one, entities, service, notes.get(one.set.name, {}), fine)
-    lines += left_out_lines(told)
+    for entity in entities.values():
+        fine = finer.get(entity.set.name, ())
+        lines += _entity(entity, entities, service, notes.get(entity.set.name, {}), fine)
+    lines += left_out_lines(left_out)
     lines += _commands(entities, service)
     return "\n".join(lines) + "\n"
 
@@ -61,23 +63,25 @@ def _brief(error: BridgeError) -> str:
     return _WHERE.sub("", str(error))
 
 
-def _nothing(told: Mapping[str, str]) -> ConfigurationError:
-    some = "; ".join(f"{name}: {said}" for name, said in itertools.islice(told.items(), 5))
-    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+def _nothing(left_out: Mapping[str, str]) -> ConfigurationError:
+    examples = "; ".join(
+        f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 5)
+    )
+    more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
     return ConfigurationError(
         "the service has no entity set that can be captured"
-        + (f" ({some}{more})" if told else ": its metadata lists none")
+        + (f" ({examples}{more})" if left_out else ": its metadata lists none")
     )
 
 
 def _notes(service: ODataService) -> dict[str, dict[str, str]]:
     """What was left out of each entity set."""
-    found: dict[str, dict[str, str]] = {}
+    notes: dict[str, dict[str, str]] = {}
     for name, why in service.left_out.items():
         of, slash, part = name.partition("/")
         if slash:
-            found.setdefault(of, {})[part] = why
-    return found
+            notes.setdefault(of, {})[part] = why
+    return notes
 
 
 def _capture() -> list[str]:
@@ -92,47 +96,47 @@ def _capture() -> list[str]:
 
 
 def _named(sets: dict[str, EntitySet]) -> dict[str, _DraftedEntity]:
-    found: dict[str, _DraftedEntity] = {}
+    entities: dict[str, _DraftedEntity] = {}
     names: set[str] = set()
-    for key, one in sets.items():
-        entity = _DraftedEntity(as_name(key, names), one)
+    for key, entity_set in sets.items():
+        entity = _DraftedEntity(as_name(key, names), entity_set)
         names.add(entity.name)
         fields: set[str] = set()
-        for name in one.properties:
+        for name in entity_set.properties:
             entity.fields[name] = as_name(name, fields)
             fields.add(entity.fields[name])
-        found[key] = entity
-    return found
+        entities[key] = entity
+    return entities
 
 
-def _bad_key(one: EntitySet, service: ODataService) -> str:
-    for name in one.key:
-        kind = field_type(one.properties[name], service.version)
+def _bad_key(entity_set: EntitySet, service: ODataService) -> str:
+    for name in entity_set.key:
+        kind = field_type(entity_set.properties[name], service.version)
         if kind is None or kind.name not in KEY_TYPES:
             return f"its key {name} is a {kind}, which can't be a key in the log"
     return ""
 
 
 def _entity(
-    one: _DraftedEntity,
+    entity: _DraftedEntity,
     entities: dict[str, _DraftedEntity],
     service: ODataService,
     left_out: Mapping[str, str],
     finer: Collection[str],
 ) -> Iterator[str]:
-    of = one.set
-    yield f"  {one.name}:"
+    of = entity.set
+    yield f"  {entity.name}:"
     yield f"    from: {yaml_scalar(of.name)}"
-    yield f"    key: [{', '.join(one.fields[name] for name in of.key)}]"
+    yield f"    key: [{', '.join(entity.fields[name] for name in of.key)}]"
     yield "    fields:"
-    for name, given in one.fields.items():
-        yield f"      {given}: {_field(of.properties[name], service, finer=name in finer)}"
+    for name, field_name in entity.fields.items():
+        yield f"      {field_name}: {_field(of.properties[name], service, finer=name in finer)}"
     for name, why in left_out.items():
         yield from comment_lines(f"{name}: left out, {why}", 6)
     version = _version(of)
     if version:
-        yield f"    version: {one.fields[version]}"
-    yield from _relations(one, entities)
+        yield f"    version: {entity.fields[version]}"
+    yield from _relations(entity, entities)
 
 
 def _field(p: Property, service: ODataService, *, finer: bool) -> str:
@@ -153,39 +157,45 @@ def _version(of: EntitySet) -> str | None:
     return locks[0] if len(locks) == 1 else of.changed
 
 
-def _relations(one: _DraftedEntity, entities: dict[str, _DraftedEntity]) -> Iterator[str]:
-    found = [(nav, *_relation(one, nav, entities)) for nav in one.set.navigations.values()]
-    if found:
-        yield "    relations:" if any(said for _, said, _ in found) else "    # relations:"
+def _relations(entity: _DraftedEntity, entities: dict[str, _DraftedEntity]) -> Iterator[str]:
+    candidates = [
+        (nav, *_relation(entity, nav, entities)) for nav in entity.set.navigations.values()
+    ]
+    if candidates:
+        yield (
+            "    relations:"
+            if any(declaration for _, declaration, _ in candidates)
+            else "    # relations:"
+        )
     taken: set[str] = set()
-    for nav, said, why in found:
-        guess = "" if said else _suggested(one, nav, entities)
-        if said or guess:
+    for nav, declaration, why in candidates:
+        guess = "" if declaration else _suggested(entity, nav, entities)
+        if declaration or guess:
             name = as_name(nav.name, taken)
             taken.add(name)
             hint = "  # by their names alone: uncomment it where it is right" if guess else ""
-            yield f"      {'# ' if guess else ''}{name}: {said or guess}{hint}"
+            yield f"      {'# ' if guess else ''}{name}: {declaration or guess}{hint}"
         else:
             yield from comment_lines(f"{nav.name}: left out, {why}", 6)
 
 
-def _suggested(one: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]) -> str:
+def _suggested(entity: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]) -> str:
     """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where the names
     of both sides do: the key of the one that there is once, and the other's property; "" otherwise.
     """
     to = entities.get(nav.target)
     if to is None or nav.by:
         return ""
-    owner, holder = (one, to) if nav.many else (to, one)
+    owner, holder = (entity, to) if nav.many else (to, entity)
     if len(owner.set.key) != 1:
         return ""
     [key] = owner.set.key
-    found = _referring(holder.set, owner.set.properties[key], nav)
-    if found is None:
+    p = _referring(holder.set, owner.set.properties[key], nav)
+    if p is None:
         return ""
-    by = ((key, found.name),) if nav.many else ((found.name, key),)
-    said, _ = _relation(one, replace(nav, by=by), entities)
-    return said
+    by = ((key, p.name),) if nav.many else ((p.name, key),)
+    declaration, _ = _relation(entity, replace(nav, by=by), entities)
+    return declaration
 
 
 def _referring(holder: EntitySet, key: Property, nav: Navigation) -> Property | None:
@@ -203,7 +213,7 @@ def _referring(holder: EntitySet, key: Property, nav: Navigation) -> Property | 
 
 
 def _relation(
-    one: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]
+    entity: _DraftedEntity, nav: Navigation, entities: dict[str, _DraftedEntity]
 ) -> tuple[str, str]:
     """What the relation is declared as, or why it is left out."""
     to = entities.get(nav.target)
@@ -214,23 +224,25 @@ def _relation(
         return "", "it goes by several fields" if nav.by else "the metadata doesn't say by what"
     ((own, other),) = nav.by
     if nav.many:
-        if one.set.key == (own,) and other in to.fields:
+        if entity.set.key == (own,) and other in to.fields:
             return f"{{entity: {to.name}, by: {to.fields[other]}}}", ""
-        return "", f"{to.name} doesn't hold the whole key of {one.name}"
-    if to.set.key == (other,) and own in one.fields:
-        return f"{{entity: {to.name}, from: {one.fields[own]}}}", ""
-    return "", f"{one.name} doesn't hold the whole key of {to.name}"
+        return "", f"{to.name} doesn't hold the whole key of {entity.name}"
+    if to.set.key == (other,) and own in entity.fields:
+        return f"{{entity: {to.name}, from: {entity.fields[own]}}}", ""
+    return "", f"{entity.name} doesn't hold the whole key of {to.name}"
 
 
 def _commands(entities: dict[str, _DraftedEntity], service: ODataService) -> Iterator[str]:
-    usable = [one for one in service.actions if not one.is_function and not one.bound_many]
-    usable = [one for one in usable if one.bound_to is None or one.bound_to in entities]
+    usable = [
+        action for action in service.actions if not action.is_function and not action.bound_many
+    ]
+    usable = [action for action in usable if action.bound_to is None or action.bound_to in entities]
     if not usable or not entities:
         return
     yield from commands_heading()
     names: set[str] = set()
-    for one in usable:
-        yield from _command(one, entities, service, names)
+    for action in usable:
+        yield from _command(action, entities, service, names)
 
 
 def _command(
@@ -248,8 +260,8 @@ def _command(
     values, args, unknown = _values(action, about, service)
     if args:
         yield "#     args:"
-    for given, p in args.items():
-        yield f"#       {given}: {_argument(p, service)}"
+    for argument, p in args.items():
+        yield f"#       {argument}: {_argument(p, service)}"
     if unknown:
         yield f"#     # without {', '.join(unknown)}: of types that no argument has"
     where = ""
@@ -262,25 +274,25 @@ def _values(
     action: Action, about: _DraftedEntity | None, service: ODataService
 ) -> tuple[str, dict[str, Property], list[str]]:
     """What the statement gives, what of it are arguments, and what no argument can be."""
-    known: dict[str, str] = {}
+    key_values: dict[str, str] = {}
     if about is not None and not action.bound_to:
         # V2 names the row by parameters that are called like its key.
         for name in about.set.key:
-            known[name] = ":key" if len(about.set.key) == 1 else f":key_{about.fields[name]}"
+            key_values[name] = ":key" if len(about.set.key) == 1 else f":key_{about.fields[name]}"
     args: dict[str, Property] = {}
     values, unknown = [], []
     for p in action.parameters:
-        if p.name in known:
-            values.append(f"{p.name}={known[p.name]}")
+        if p.name in key_values:
+            values.append(f"{p.name}={key_values[p.name]}")
         elif field_type(p, service.version) is None:
             unknown.append(f"{p.name} ({p.edm})")
         else:
-            given = as_name(p.name, args)
-            if given in {"id", "key"} or given.startswith("key_"):
+            argument = as_name(p.name, args)
+            if argument in {"id", "key"} or argument.startswith("key_"):
                 # These names are the command's own.
-                given = as_name(f"its {p.name}", args)
-            args[given] = p
-            values.append(f"{p.name}=:{given}")
+                argument = as_name(f"its {p.name}", args)
+            args[argument] = p
+            values.append(f"{p.name}=:{argument}")
     return ", ".join(values), args, unknown
 
 
@@ -292,9 +304,9 @@ def _key(about: _DraftedEntity) -> str:
 
 def _argument(p: Property, service: ODataService) -> str:
     kind = field_type(p, service.version)
-    said = [f"type: {json.dumps(str(kind))}"]
+    options = [f"type: {json.dumps(str(kind))}"]
     if p.max_length and kind is not None and kind.name == "string":
-        said.append(f"max_length: {p.max_length}")
+        options.append(f"max_length: {p.max_length}")
     if p.nullable:
-        said.append("required: false")
-    return f"{{{', '.join(said)}}}"
+        options.append("required: false")
+    return f"{{{', '.join(options)}}}"

@@ -45,14 +45,14 @@ class ChangeDetection:
         )
 
     def poller(
-        self, asks: PageReader, options: ODataOptions, monotonic: Callable[[], float]
+        self, reader: PageReader, options: ODataOptions, monotonic: Callable[[], float]
     ) -> Poller:
         """What notices the changes."""
         if self.method == "delta":
-            return DeltaPoller(asks, self.table, options.page)
+            return DeltaPoller(reader, self.table, options.page)
         if self.method == "changed":
             return ChangedPoller(
-                asks,
+                reader,
                 self.table,
                 self.changed,
                 self.created,
@@ -60,58 +60,65 @@ class ChangeDetection:
                 overlap=options.overlap,
                 monotonic=monotonic,
             )
-        return ListingPoller(asks, self.table, page=options.page, limit=options.max_listed_rows)
+        return ListingPoller(reader, self.table, page=options.page, limit=options.max_listed_rows)
 
 
 async def choose_change_detection(
-    asks: PageReader,
+    reader: PageReader,
     service: ODataService,
     use: TableUse,
     options: ODataOptions,
     *,
-    but: Collection[DetectionMethod] = (),
+    except_methods: Collection[DetectionMethod] = (),
 ) -> ChangeDetection:
-    """The way for a table; `but` are those that were tried in vain.
+    """The way for a table; `except_methods` are those that were tried in vain.
 
     Asks the service where its metadata doesn't announce change tracking, which not all do that
     have it. Raises ConfigurationError for options that don't fit.
     """
-    one, said = entity_set_of(service, use.table), options.of(use.table)
-    changed = said.changed or one.changed or ""
-    created = said.created or one.created
+    entity_set, set_options = entity_set_of(service, use.table), options.of(use.table)
+    changed = set_options.changed or entity_set.changed or ""
+    created = set_options.created or entity_set.created
     for name, what in ((changed, "changed"), (created, "created")):
-        if name and (name not in one.properties or one.properties[name].edm not in TIMESTAMP_TYPES):
+        if name and (
+            name not in entity_set.properties
+            or entity_set.properties[name].edm not in TIMESTAMP_TYPES
+        ):
             raise ConfigurationError(
-                f"entity set {one.name!r}: `{what}: {name}` under capture.sets is no property of "
+                f"entity set {entity_set.name!r}: `{what}: {name}` under capture.sets is no property of "
                 "type Edm.DateTimeOffset or Edm.DateTime"
             )
-    method = said.change_detection
-    if method is None and "delta" not in but and await has_change_tracking(asks, service, one, use):
+    method = set_options.change_detection
+    if (
+        method is None
+        and "delta" not in except_methods
+        and await has_change_tracking(reader, service, entity_set, use)
+    ):
         method = "delta"
     if method is None:
-        asks_by_time = changed and one.can_page_by(changed)
-        method = "changed" if asks_by_time and "changed" not in but else "listing"
+        asks_by_time = changed and entity_set.can_page_by(changed)
+        method = "changed" if asks_by_time and "changed" not in except_methods else "listing"
     if method != "changed":
         return ChangeDetection(method, build_table(service, use))
     if not changed:
         raise ConfigurationError(
-            f"entity set {one.name!r}: `change_detection: changed` needs `changed:`, the property that every "
+            f"entity set {entity_set.name!r}: `change_detection: changed` needs `changed:`, the property that every "
             "change raises"
         )
     return ChangeDetection(method, build_table(service, use, changed, created), changed, created)
 
 
 async def has_change_tracking(
-    asks: PageReader, service: ODataService, one: EntitySet, use: TableUse
+    reader: PageReader, service: ODataService, entity_set: EntitySet, use: TableUse
 ) -> bool:
     """Whether the service tracks changes of an entity set: announced, or granted when asked."""
-    if one.delta:
+    if entity_set.delta:
         return True
     if service.version == "v2":
         return False
     params = query_options(build_table(service, use), top=1)
     try:
-        answer = await asks.get(one.name, params, prefer="odata.track-changes")
+        answer = await reader.get(entity_set.name, params, prefer="odata.track-changes")
     except Rejected:
         return False
     applied = answer.headers.get("preference-applied", "")

@@ -36,9 +36,9 @@ def pack(saved: Callable[[int], Mapping[str, PollerState]], tables: int) -> Chec
 def unpack(checkpoint: Checkpoint) -> dict[str, PollerState]:
     """What `pack` was given. Raises ConfigurationError for another connector's checkpoint."""
     try:
-        found: Any = json.loads(zlib.decompress(checkpoint))
-        if found["format"] == FORMAT:
-            tables: dict[str, PollerState] = found["tables"]
+        document: Any = json.loads(zlib.decompress(checkpoint))
+        if document["format"] == FORMAT:
+            tables: dict[str, PollerState] = document["tables"]
             return tables
     except (zlib.error, ValueError, KeyError, TypeError):
         pass

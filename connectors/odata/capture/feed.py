@@ -121,23 +121,23 @@ class EntityFeed:
             self._compared = state["compared"]
             self._avoided = {*state.get("avoided", ()), *(("delta",) if state["vain"] else ())}
             self._retry_at = self._monotonic() + self._retry_wait_s
-        poller, table_stale = await self._made(service), ""
+        poller, table_stale = await self._choose_poller(service), ""
         if state is not None and state["means"] == poller.name and state["state"] is not None:
             poller.restore(state["state"])
         else:
-            poller = await self._begun(service, poller)
+            poller = await self._begin_poller(service, poller)
             table_stale = _why_stale(state, poller.name)
         self._poller, self._state, self._more = poller, None, False
         self.lacking = False
         return table_stale
 
-    async def _made(self, service: ODataService) -> Poller:
+    async def _choose_poller(self, service: ODataService) -> Poller:
         chosen = await choose_change_detection(
-            self._asks, service, self.use, self._options, but=self._avoided
+            self._asks, service, self.use, self._options, except_methods=self._avoided
         )
         return chosen.poller(self._asks, self._options, self._monotonic)
 
-    async def _begun(self, service: ODataService, poller: Poller) -> Poller:
+    async def _begin_poller(self, service: ODataService, poller: Poller) -> Poller:
         try:
             await poller.begin()
         except NoChangeTracking:
@@ -147,13 +147,13 @@ class EntityFeed:
                     "`change_detection:` for it under capture.sets"
                 ) from None
             self._avoided.add("delta")
-            return await self._begun(service, await self._made(service))
+            return await self._begin_poller(service, await self._choose_poller(service))
         except Rejected as error:
             # What is refused of one way, or not heeded, may not be asked by another one.
             heeded = not isinstance(error, AnswerMismatch) and not is_refusal(error)
             if heeded or not self._avoids(poller, error):
                 raise
-            return await self._begun(service, await self._made(service))
+            return await self._begin_poller(service, await self._choose_poller(service))
         return poller
 
     def _avoids(self, poller: Poller, error: Rejected) -> bool:
@@ -168,15 +168,15 @@ class EntityFeed:
         self._retry_at = self._monotonic() + self._retry_wait_s
         return True
 
-    async def _tried_again(self, service: ODataService) -> FeedPage | None:
+    async def _try_avoided(self, service: ODataService) -> FeedPage | None:
         """What follows from a way being taken again that the service didn't heed; None: it still
         doesn't. Each time is further from the one before.
         """
         self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, MAX_RETRY_AVOIDED_S)
         self._retry_at = self._monotonic() + self._retry_wait_s
-        but = self._avoided - {"changed"}
+        avoided = self._avoided - {"changed"}
         chosen = await choose_change_detection(
-            self._asks, service, self.use, self._options, but=but
+            self._asks, service, self.use, self._options, except_methods=avoided
         )
         poller = chosen.poller(self._asks, self._options, self._monotonic)
         if not isinstance(poller, ChangedPoller):
@@ -211,9 +211,9 @@ class EntityFeed:
         service = service or self._service
         retries = "changed" in self._avoided and not self._more
         if retries and service is not None and self._monotonic() >= self._retry_at:
-            found = await self._tried_again(service)
-            if found is not None:
-                return found
+            feed_page = await self._try_avoided(service)
+            if feed_page is not None:
+                return feed_page
         try:
             step = await self._poller.step()
         except AnswerMismatch as error:
@@ -249,11 +249,11 @@ class EntityFeed:
             for item in gone
             if item.key in self._hidden and now < self._hidden[item.key].again_at
         }
-        asked = [item.key for item in gone if item.key not in waiting]
+        keys = [item.key for item in gone if item.key not in waiting]
         present: set[Row] | None = None
         implausible = self.use.max_deletes.exceeded(len(gone) - len(waiting), poller.size)
-        if len(asked) <= MAX_KEYS_PER_PAGE and not implausible:
-            present = await present_keys(self._asks, poller.table, asked)
+        if len(keys) <= MAX_KEYS_PER_PAGE and not implausible:
+            present = await present_keys(self._asks, poller.table, keys)
         if present is None:
             self._hidden = {}
             for item in gone:
@@ -261,13 +261,13 @@ class EntityFeed:
             kept = [item for item in items if item.row is not None]
             return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
         # One that is there stays remembered: a later listing tells, or asking for it again.
-        known = self._hidden
-        self._hidden = {key: known[key] for key in waiting}
+        hidden = self._hidden
+        self._hidden = {key: hidden[key] for key in waiting}
         for key in present:
             wait = self._options.poll
-            if key in known:
+            if key in hidden:
                 longest = max(self._options.reconcile, wait)
-                wait = min(known[key].wait_s * RETRY_GROWTH, longest)
+                wait = min(hidden[key].wait_s * RETRY_GROWTH, longest)
             self._hidden[key] = _Hidden(now + wait, wait)
         return [item for item in items if item.row is not None or item.key not in self._hidden], ""
 
@@ -329,7 +329,7 @@ class EntityFeed:
 
     def saved(self, marks: int) -> PollerState:
         """The resume state."""
-        found: PollerState = {
+        feed_state: PollerState = {
             "means": "",
             "state": None,
             "compared": self._compared,
@@ -337,11 +337,11 @@ class EntityFeed:
             "avoided": sorted(self._avoided),
         }
         if self._poller is None:
-            return self._state or found
+            return self._state or feed_state
         state = self._poller.saved(marks)
         if self._poller.name == "listing" and state["rows"] is None:
-            return found | {"means": "listing"}
-        return found | {"means": self._poller.name, "state": state}
+            return feed_state | {"means": "listing"}
+        return feed_state | {"means": self._poller.name, "state": state}
 
 
 def _why_stale(state: PollerState | None, means: str) -> str:

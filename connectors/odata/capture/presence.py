@@ -15,19 +15,19 @@ MAX_KEYS_PER_PAGE = 100
 
 
 async def present_keys(
-    asks: PageReader, table: EntitySetTable, keys: Sequence[Row]
+    reader: PageReader, table: EntitySetTable, keys: Sequence[Row]
 ) -> set[Row] | None:
     """Which of these keys the service has rows of; None where it doesn't say.
 
     Only a 404 says that a row is gone, only the row itself that it is there. Raises RetryLater,
     ConfigurationError as the client.
     """
-    found: set[Row] = set()
-    names = [one.name for one in table.key]
+    present: set[Row] = set()
+    names = [p.name for p in table.key]
     for key in keys:
         try:
             path = row_path(table.set, table.version, dict(zip(names, key, strict=True)))
-            answer = await asks.get(path, {"$select": table.select})
+            answer = await reader.get(path, {"$select": table.select})
         except Rejected as error:
             if error.code == "not_found":
                 continue
@@ -35,5 +35,5 @@ async def present_keys(
         row = row_of(answer.body)
         if row is None or table.key_of(complete_row(table, row)) != key:
             return None
-        found.add(key)
-    return found
+        present.add(key)
+    return present

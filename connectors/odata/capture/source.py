@@ -60,7 +60,7 @@ class ODataSource:
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`. The first time, sets with delta links are read whole."""
         states = None if after is None else checkpoint.unpack(after)
-        service = await self._metadata(known=after is not None)
+        service = await self._metadata(was_read_before=after is not None)
         self._heard = self._monotonic()
         self._feeds = [
             EntityFeed(self._client, use, self._options, self._monotonic, self._clock)
@@ -71,13 +71,13 @@ class ODataSource:
         self._some_left(first=after is None)
         return self._checkpoint()
 
-    async def _metadata(self, *, known: bool) -> ODataService:
-        """`known`: the service was there before, so that where nothing is now it is away."""
+    async def _metadata(self, *, was_read_before: bool) -> ODataService:
+        """`was_read_before`: the service was there before, so that where nothing is now it is away."""
         try:
             return await self._client.metadata()
         except ConfigurationError as error:
             cause = error.__cause__
-            if known and isinstance(cause, Rejected) and cause.code == "not_found":
+            if was_read_before and isinstance(cause, Rejected) and cause.code == "not_found":
                 raise RetryLater(str(error)) from error
             raise
 
@@ -197,7 +197,9 @@ class ODataSource:
         stale, self._stale = self._stale, []
         if not (self._active or self._round or self._items):
             # One that is away will be looked at once it is back.
-            self._looks = self._rounds if not any(one.away for one in self._feeds) else self._looks
+            self._looks = (
+                self._rounds if not any(feed.away for feed in self._feeds) else self._looks
+            )
         now = self._monotonic()
         return Batch(
             changes,
@@ -207,14 +209,14 @@ class ODataSource:
             stale=stale,
             silent=now - self._heard if now < self._held else 0.0,
             polls=self._looks,
-            troubles={one.use.table: one.trouble for one in self._feeds if one.trouble},
-            remarks={one.use.table: one.remark for one in self._feeds if one.remark},
+            troubles={feed.use.table: feed.trouble for feed in self._feeds if feed.trouble},
+            remarks={feed.use.table: feed.remark for feed in self._feeds if feed.remark},
         )
 
     def _checkpoint(self) -> Checkpoint:
         if self._packed is None:
             self._packed = checkpoint.pack(
-                lambda marks: {one.use.table: one.saved(marks) for one in self._feeds},
+                lambda marks: {feed.use.table: feed.saved(marks) for feed in self._feeds},
                 len(self._feeds),
             )
         return self._packed

@@ -22,14 +22,14 @@ BIND_ANNOTATION = "@odata.bind"
 
 @dataclass(frozen=True, slots=True)
 class BoundRequest:
-    """A request of a command. `of` is the entity set of its row, `key` that row's (None: it makes
+    """A request of a command. `entity_set` is the one of its row, `key` that row's (None: it makes
     one, or calls an action of no row); `fields` what it sets, as
     row values by property; of an action at the root, its arguments.
     """
 
     statement: ODataStatement
     request: ODataRequest
-    of: EntitySet | None
+    entity_set: EntitySet | None
     key: Mapping[str, Any] | None
     fields: Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class BoundRequest:
 class StatementTarget:
     """What a statement is about, found by its names alone."""
 
-    of: EntitySet | None
+    entity_set: EntitySet | None
     action: Action | None
     key: Pairs | None
 
@@ -51,17 +51,19 @@ def statement_problems(text: str, service: ODataService, *, asks: bool = False) 
         statements = parse(text)
     except ConfigurationError as error:
         return [str(error)]
-    found = []
+    problem_texts = []
     for statement in statements:
         if asks and statement.verb != "GET":
-            found.append(f"{statement.verb} may change something: a probe asks by GET alone")
+            problem_texts.append(
+                f"{statement.verb} may change something: a probe asks by GET alone"
+            )
         elif not asks and statement.verb == "GET":
-            found.append("GET changes nothing: it belongs into `probe:`")
+            problem_texts.append("GET changes nothing: it belongs into `probe:`")
         try:
             resolve(statement, service)
         except ConfigurationError as error:
-            found.append(str(error))
-    return found
+            problem_texts.append(str(error))
+    return problem_texts
 
 
 def resolve(statement: ODataStatement, service: ODataService) -> StatementTarget:
@@ -70,23 +72,27 @@ def resolve(statement: ODataStatement, service: ODataService) -> StatementTarget
         action = root_action(service, statement.action)
         _arguments_fit(action, statement)
         return StatementTarget(None, action, None)
-    of = set_of(service, statement.set)
-    key = None if statement.key is None else _named_key(statement.key, of)
+    entity_set = set_of(service, statement.set)
+    key = None if statement.key is None else _named_key(statement.key, entity_set)
     if statement.verb == "CALL":
-        action = bound_action(service, of, statement.action)
+        action = bound_action(service, entity_set, statement.action)
         _arguments_fit(action, statement)
-        return StatementTarget(of, action, key)
-    allowed = {"POST": of.creatable, "PATCH": of.updatable, "DELETE": of.deletable}
+        return StatementTarget(entity_set, action, key)
+    allowed = {
+        "POST": entity_set.creatable,
+        "PATCH": entity_set.updatable,
+        "DELETE": entity_set.deletable,
+    }
     if not allowed.get(statement.verb, True):
         raise ConfigurationError(
-            f"entity set {of.name!r}: the service's metadata says that {statement.verb} is refused"
+            f"entity set {entity_set.name!r}: the service's metadata says that {statement.verb} is refused"
         )
     for name, _ in statement.fields:
         if statement.verb == "GET" or (
-            not name.endswith(BIND_ANNOTATION) and name not in of.navigations
+            not name.endswith(BIND_ANNOTATION) and name not in entity_set.navigations
         ):
-            property_of(of, name)
-    return StatementTarget(of, None, key)
+            property_of(entity_set, name)
+    return StatementTarget(entity_set, None, key)
 
 
 def bind(
@@ -96,25 +102,25 @@ def bind(
     (`bad_key`, `bad_value`) for values that it can't have.
     """
     target = resolve(statement, service)
-    of, action = target.of, target.action
+    entity_set, action = target.entity_set, target.action
     values = {name: _value(value, parameters) for name, value in statement.fields}
-    if of is None:
+    if entity_set is None:
         assert action is not None, "a statement is about a set or an action"  # noqa: S101
         return BoundRequest(statement, _root_request(action, service, values), None, None, values)
     key = None
     if target.key is not None:
         key = {name: _value(value, parameters) for name, value in target.key}
-    path = of.name if key is None else row_path(of, service.version, key)
+    path = entity_set.name if key is None else row_path(entity_set, service.version, key)
     if action is not None:
         body = _arguments(action, service, values)
         return BoundRequest(
-            statement, ODataRequest("POST", f"{path}/{action.name}", body), of, key, {}
+            statement, ODataRequest("POST", f"{path}/{action.name}", body), entity_set, key, {}
         )
     if statement.verb == "GET":
-        return BoundRequest(statement, ODataRequest("GET", path), of, key, values)
+        return BoundRequest(statement, ODataRequest("GET", path), entity_set, key, values)
     method = "MERGE" if statement.verb == "PATCH" and service.version == "v2" else statement.verb
-    content = None if statement.verb == "DELETE" else _body(of, service, values)
-    return BoundRequest(statement, ODataRequest(method, path, content), of, key, values)
+    content = None if statement.verb == "DELETE" else _body(entity_set, service, values)
+    return BoundRequest(statement, ODataRequest(method, path, content), entity_set, key, values)
 
 
 def set_of(service: ODataService, name: str) -> EntitySet:
@@ -128,73 +134,73 @@ def set_of(service: ODataService, name: str) -> EntitySet:
     return service.sets[name]
 
 
-def bound_action(service: ODataService, of: EntitySet, name: str) -> Action:
+def bound_action(service: ODataService, entity_set: EntitySet, name: str) -> Action:
     """The action of a row, by its qualified or its bare name. Raises ConfigurationError."""
-    there = [a for a in service.actions if a.bound_to == of.name and not a.bound_many]
-    for action in there:
+    actions = [a for a in service.actions if a.bound_to == entity_set.name and not a.bound_many]
+    for action in actions:
         if name in {action.name, action.name.rpartition(".")[2]}:
             if action.is_function:
                 raise ConfigurationError(f"{name!r} is a function, which changes nothing")
             return action
-    hint = did_you_mean(name, [action.name.rpartition(".")[2] for action in there], list_all=True)
+    hint = did_you_mean(name, [action.name.rpartition(".")[2] for action in actions], list_all=True)
     if service.version == "v2":
         hint = "; V2 knows no actions of rows: call the function import, with the key's properties"
-    raise ConfigurationError(f"entity set {of.name!r} has no action {name!r}{hint}")
+    raise ConfigurationError(f"entity set {entity_set.name!r} has no action {name!r}{hint}")
 
 
 def root_action(service: ODataService, name: str) -> Action:
     """The action or V2's function import at the root. Raises ConfigurationError."""
-    there = {action.name: action for action in service.actions if action.bound_to is None}
-    found = there.get(name)
-    if found is None:
+    actions = {action.name: action for action in service.actions if action.bound_to is None}
+    action = actions.get(name)
+    if action is None:
         raise ConfigurationError(
-            f"the service has no action {name!r}{did_you_mean(name, there, list_all=True)}"
+            f"the service has no action {name!r}{did_you_mean(name, actions, list_all=True)}"
         )
-    if found.is_function and service.version == "v4":
+    if action.is_function and service.version == "v4":
         raise ConfigurationError(f"{name!r} is a function, which changes nothing")
-    return found
+    return action
 
 
-def property_of(of: EntitySet, name: str) -> Property:
+def property_of(entity_set: EntitySet, name: str) -> Property:
     """The property. Raises ConfigurationError."""
-    found = of.properties.get(name)
-    if found is None:
-        there = [*of.properties, *of.navigations]
+    p = entity_set.properties.get(name)
+    if p is None:
+        names = [*entity_set.properties, *entity_set.navigations]
         raise ConfigurationError(
-            f"entity set {of.name!r} has no property {name!r}{did_you_mean(name, there, list_all=True)}"
+            f"entity set {entity_set.name!r} has no property {name!r}{did_you_mean(name, names, list_all=True)}"
         )
-    return found
+    return p
 
 
-def condition(of: EntitySet, service: ODataService, fields: Mapping[str, Any]) -> str:
+def condition(entity_set: EntitySet, service: ODataService, fields: Mapping[str, Any]) -> str:
     """A filter that these properties have these values. Raises Rejected (`bad_key`)."""
-    told = literals(of, service.version, list(fields), list(fields.values()))
-    return " and ".join(f"{name} eq {one}" for name, one in zip(fields, told, strict=True))
+    texts = literals(entity_set, service.version, list(fields), list(fields.values()))
+    return " and ".join(f"{name} eq {text}" for name, text in zip(fields, texts, strict=True))
 
 
 def _root_request(action: Action, service: ODataService, values: Mapping[str, Any]) -> ODataRequest:
     if service.version == "v4":
         return ODataRequest("POST", action.name, _arguments(action, service, values))
-    known = {one.name: one for one in action.parameters}
-    query = {name: literal(known[name], "v2", value) for name, value in values.items()}
+    parameters = {p.name: p for p in action.parameters}
+    query = {name: literal(parameters[name], "v2", value) for name, value in values.items()}
     # What a function import does is the service's own affair, by GET too. Without the content type
     # some servers (SAP's V2 adapter of CAP) don't look at the arguments.
     headers = {"Content-Type": "application/json"} if action.method == "POST" else {}
     return ODataRequest(action.method, with_query(action.name, query), None, headers, effect=True)
 
 
-def _named_key(pairs: Pairs, of: EntitySet) -> Pairs:
+def _named_key(pairs: Pairs, entity_set: EntitySet) -> Pairs:
     if len(pairs) == 1 and not pairs[0][0]:
-        if len(of.key) != 1:
+        if len(entity_set.key) != 1:
             raise ConfigurationError(
-                f"entity set {of.name!r} has the key {', '.join(of.key)}: name each, as in "
-                f"{of.name}({', '.join(f'{name}=:key_{name.lower()}' for name in of.key)})"
+                f"entity set {entity_set.name!r} has the key {', '.join(entity_set.key)}: name each, as in "
+                f"{entity_set.name}({', '.join(f'{name}=:key_{name.lower()}' for name in entity_set.key)})"
             )
-        return ((of.key[0], pairs[0][1]),)
+        return ((entity_set.key[0], pairs[0][1]),)
     names = [name for name, _ in pairs]
-    if sorted(names) != sorted(of.key):
+    if sorted(names) != sorted(entity_set.key):
         raise ConfigurationError(
-            f"entity set {of.name!r} has the key {', '.join(of.key)}, not {', '.join(names)}"
+            f"entity set {entity_set.name!r} has the key {', '.join(entity_set.key)}, not {', '.join(names)}"
         )
     return pairs
 
@@ -203,40 +209,42 @@ def _value(value: Value, parameters: Mapping[str, Any]) -> Any:
     return value.value_in(parameters) if isinstance(value, Parameter) else value
 
 
-def _body(of: EntitySet, service: ODataService, values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _body(
+    entity_set: EntitySet, service: ODataService, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
     body: dict[str, Any] = {}
     for name, value in values.items():
         if name.endswith(BIND_ANNOTATION):
             body[name] = str(value)
-        elif name in of.navigations:
-            body[name] = _together(of, name, value)
+        elif name in entity_set.navigations:
+            body[name] = _together(entity_set, name, value)
         else:
-            inner, found = body, property_of(of, name)
-            for step in found.path[:-1]:
+            inner, p = body, property_of(entity_set, name)
+            for step in p.path[:-1]:
                 inner = inner.setdefault(step, {})
-            inner[found.path[-1]] = payload(found, service.version, value)
+            inner[p.path[-1]] = payload(p, service.version, value)
     return body
 
 
-def _together(of: EntitySet, name: str, value: Any) -> Any:
+def _together(entity_set: EntitySet, name: str, value: Any) -> Any:
     """Rows that are made together with theirs, as JSON."""
     try:
         return parse_json(value, parse_float=float) if isinstance(value, str) else value
     except UnreadableAnswer:
         raise Rejected(
-            "bad_value", f"entity set {of.name!r}: {name!r} takes JSON, and this is none"
+            "bad_value", f"entity set {entity_set.name!r}: {name!r} takes JSON, and this is none"
         ) from None
 
 
 def _arguments_fit(action: Action, statement: ODataStatement) -> None:
-    known = {one.name: one for one in action.parameters}
-    given = [name for name, _ in statement.fields]
-    for name in given:
-        if name not in known:
+    parameters = {p.name: p for p in action.parameters}
+    argument_names = [name for name, _ in statement.fields]
+    for name in argument_names:
+        if name not in parameters:
             raise ConfigurationError(
-                f"action {action.name!r} has no parameter {name!r}{did_you_mean(name, known, list_all=True)}"
+                f"action {action.name!r} has no parameter {name!r}{did_you_mean(name, parameters, list_all=True)}"
             )
-    lacking = [one.name for one in action.parameters if not one.nullable and one.name not in given]
+    lacking = [p.name for p in action.parameters if not p.nullable and p.name not in argument_names]
     if lacking:
         raise ConfigurationError(
             f"action {action.name!r} wants {', '.join(lacking)}, which the statement doesn't give"
@@ -246,5 +254,7 @@ def _arguments_fit(action: Action, statement: ODataStatement) -> None:
 def _arguments(
     action: Action, service: ODataService, values: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    known = {one.name: one for one in action.parameters}
-    return {name: payload(known[name], service.version, value) for name, value in values.items()}
+    parameters = {p.name: p for p in action.parameters}
+    return {
+        name: payload(parameters[name], service.version, value) for name, value in values.items()
+    }

@@ -53,22 +53,23 @@ class ODataProbe:
             if effect.probe:
                 return await self._declared(effect)
             bounds = [
-                bind(one, self._service, effect.parameters) for one in parse(effect.statement)
+                bind(statement, self._service, effect.parameters)
+                for statement in parse(effect.statement)
             ]
             # Of a change set all happened or nothing: one of them that can be told is enough.
-            told = [one for one in bounds if _can_tell(one)]
-            if not told:
+            conclusive = [statement for statement in bounds if _can_tell(statement)]
+            if not conclusive:
                 raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
-            return await self._by_key(effect, told[0], len(bounds))
+            return await self._by_key(effect, conclusive[0], len(bounds))
 
     def _null_hint(self, effect: Effect) -> str:
         """What may be the matter where `probe:` asks for a null by `$filter`."""
-        bounds = [bind(one, self._service, effect.parameters) for one in parse(effect.probe)]
+        bounds = [bind(bound, self._service, effect.parameters) for bound in parse(effect.probe)]
         names = [
             name
-            for one in bounds
-            if one.key is None
-            for name, wanted in one.fields.items()
+            for bound in bounds
+            if bound.key is None
+            for name, wanted in bound.fields.items()
             if wanted is None
         ]
         if not names:
@@ -87,155 +88,169 @@ class ODataProbe:
     async def _all_hold(self, effect: Effect) -> Done | None:
         """Done where each row that `probe:` names is there and holds what it says."""
         statements = parse(effect.probe)
-        if any(one.verb != "GET" for one in statements):
+        if any(statement.verb != "GET" for statement in statements):
             raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by GET alone")
-        for one in [bind(each, self._service, effect.parameters) for each in statements]:
-            assert one.of is not None, "GET names an entity set"  # noqa: S101
-            if one.key is not None:
-                row = await self._row(one.of, one.key)
-                found = row is not None and row_holds(row, one, self._service)
+        for bound in [bind(each, self._service, effect.parameters) for each in statements]:
+            assert bound.entity_set is not None, "GET names an entity set"  # noqa: S101
+            if bound.key is not None:
+                row = await self._row(bound.entity_set, bound.key)
+                holds = row is not None and row_holds(row, bound, self._service)
             else:
-                found = await self._any(effect, one.of, one.fields)
-            if not found:
+                holds = await self._any(effect, bound.entity_set, bound.fields)
+            if not holds:
                 return None
         return Done(rows=1)
 
-    async def _by_key(self, effect: Effect, one: BoundRequest, count: int) -> Done | None:
-        assert one.of is not None, "what can be told names a row"  # noqa: S101
-        row = await self._row(one.of, _key_of(one))
-        verb = one.statement.verb
+    async def _by_key(self, effect: Effect, bound: BoundRequest, count: int) -> Done | None:
+        assert bound.entity_set is not None, "what can be told names a row"  # noqa: S101
+        row = await self._row(bound.entity_set, _key_of(bound))
+        verb = bound.statement.verb
         return conclude_from_row(
             effect,
-            row=one.request.path,
+            row=bound.request.path,
             deletes=verb == "DELETE",
             exists=row is not None,
-            holds=row is not None and row_holds(row, one, self._service),
+            holds=row is not None and row_holds(row, bound, self._service),
             repeatable=verb == "PATCH",
             done=Done(rows=count),
             advice=_HOW,
         )
 
-    async def _row(self, of: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        request = ODataRequest("GET", row_path(of, self._service.version, key))
+    async def _row(self, entity_set: EntitySet, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        request = ODataRequest("GET", row_path(entity_set, self._service.version, key))
         answer = await self._client.ask(request)
         if answer.status == 404:
             return None
         self._client.check(request, answer)
         row = row_of(answer.body)
         if row is None or any(
-            value_at(row, of.properties[name].path) in (None, MISSING) for name in of.key
+            value_at(row, entity_set.properties[name].path) in (None, MISSING)
+            for name in entity_set.key
         ):
-            raise OutcomeUnknown(f"{of.name}: what came for a row is none; it is asked for again")
-        if not is_row_of(of, self._service.version, key, row):
+            raise OutcomeUnknown(
+                f"{entity_set.name}: what came for a row is none; it is asked for again"
+            )
+        if not is_row_of(entity_set, self._service.version, key, row):
             raise Unsupported(
-                f"{of.name}: the service gives another row than the one with the key that is asked for, "
+                f"{entity_set.name}: the service gives another row than the one with the key that is asked for, "
                 "so that nothing can be told by it"
             )
         return row
 
-    async def _any(self, effect: Effect, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+    async def _any(self, effect: Effect, entity_set: EntitySet, fields: Mapping[str, Any]) -> bool:
         """Whether there is a row with these values. Raises Unsupported where the service doesn't heed
         `$filter`: a row that nobody asked for is no hit, and an empty answer no miss.
         """
-        rows = await self._filtered(of, fields)
-        if any(holds_fields(of, self._service.version, fields, row) for row in rows):
+        rows = await self._filtered(entity_set, fields)
+        if any(holds_fields(entity_set, self._service.version, fields, row) for row in rows):
             return True
         if rows:
             raise Unsupported(
-                self._ignored(effect, of, "gives rows that don't hold what was asked")
+                self._ignored(effect, entity_set, "gives rows that don't hold what was asked")
             )
-        if fields and not await self._filters(of, fields):
-            raise Unsupported(self._ignored(effect, of, "doesn't find a row that is there"))
+        if fields and not await self._filters(entity_set, fields):
+            raise Unsupported(self._ignored(effect, entity_set, "doesn't find a row that is there"))
         return False
 
-    def _ignored(self, effect: Effect, of: EntitySet, how: str) -> str:
+    def _ignored(self, effect: Effect, entity_set: EntitySet, how: str) -> str:
         return (
             f"command {effect.command_id!r}: `probe:` can't tell: the service doesn't heed `$filter` of "
-            f"{of.name}, and {how}. Ask for the row by its key in `probe:`, as in GET "
-            f"{of.name}(:key), or have the service answer its filters"
+            f"{entity_set.name}, and {how}. Ask for the row by its key in `probe:`, as in GET "
+            f"{entity_set.name}(:key), or have the service answer its filters"
         )
 
-    async def _filtered(self, of: EntitySet, fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        query = {"$top": "1", "$select": self._select(of, fields)}
+    async def _filtered(
+        self, entity_set: EntitySet, fields: Mapping[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        query = {"$top": "1", "$select": self._select(entity_set, fields)}
         if fields:
-            query["$filter"] = condition(of, self._service, fields)
-        page = await self._page(of, query)
+            query["$filter"] = condition(entity_set, self._service, fields)
+        page = await self._page(entity_set, query)
         rows = list(page.rows)
         # An empty page may stand in front of others.
         try:
             if not rows:
                 rows += [
-                    row async for one in self._client.further(page, of.name) for row in one.rows
+                    row
+                    async for later_page in self._client.further(page, entity_set.name)
+                    for row in later_page.rows
                 ]
         except HistoryLost as error:
             raise OutcomeUnknown(str(error)) from error
         return rows
 
-    def _select(self, of: EntitySet, fields: Mapping[str, Any]) -> str:
-        tops = (of.properties[name].path[0] for name in fields if name in of.properties)
-        return ",".join(dict.fromkeys([*of.key, *tops]))
+    def _select(self, entity_set: EntitySet, fields: Mapping[str, Any]) -> str:
+        tops = (
+            entity_set.properties[name].path[0] for name in fields if name in entity_set.properties
+        )
+        return ",".join(dict.fromkeys([*entity_set.key, *tops]))
 
-    async def _page(self, of: EntitySet, query: Mapping[str, str]) -> EntityPage:
-        request = ODataRequest("GET", with_query(of.name, query))
+    async def _page(self, entity_set: EntitySet, query: Mapping[str, str]) -> EntityPage:
+        request = ODataRequest("GET", with_query(entity_set.name, query))
         answer = await self._client.ask(request)
         self._client.check(request, answer)
         page = page_of(answer.body)
         if page is None:
-            raise OutcomeUnknown(f"{of.name}: what came for a list of rows is none")
+            raise OutcomeUnknown(f"{entity_set.name}: what came for a list of rows is none")
         return page
 
-    async def _filters(self, of: EntitySet, fields: Mapping[str, Any]) -> bool:
+    async def _filters(self, entity_set: EntitySet, fields: Mapping[str, Any]) -> bool:
         """Whether the same filter finds a row that is there by the values that it has; of an empty
         set, yes.
         """
-        return await finds_existing_rows(partial(self._overlooked, of, list(fields)), of.name)
+        return await finds_existing_rows(
+            partial(self._overlooked, entity_set, list(fields)), entity_set.name
+        )
 
-    async def _overlooked(self, of: EntitySet, names: list[str]) -> str | None:
+    async def _overlooked(self, entity_set: EntitySet, names: list[str]) -> str | None:
         """A row that is there, and that a filter by its own values doesn't find."""
         version = self._service.version
-        query = {"$top": str(MAX_CONTROL_ROWS), "$select": self._select(of, dict.fromkeys(names))}
-        page = await self._page(of, query)
+        query = {
+            "$top": str(MAX_CONTROL_ROWS),
+            "$select": self._select(entity_set, dict.fromkeys(names)),
+        }
+        page = await self._page(entity_set, query)
         if not page.rows:
             return None
-        values = [row_values(of, version, names, row) for row in page.rows]
+        values = [row_values(entity_set, version, names, row) for row in page.rows]
         whole = [
             index
-            for index, one in enumerate(values)
-            if not any(part in (None, MISSING) for part in one)
+            for index, row_parts in enumerate(values)
+            if not any(part in (None, MISSING) for part in row_parts)
         ]
         row = page.rows[whole[0] if whole else 0]
-        key = row_values(of, version, of.key, row)
+        key = row_values(entity_set, version, entity_set.key, row)
         # Where no row holds all of these, at least its own key must find one.
         by = (
             dict(zip(names, values[whole[0]], strict=True))
             if whole
-            else dict(zip(of.key, key, strict=True))
+            else dict(zip(entity_set.key, key, strict=True))
         )
-        return None if await self._filtered(of, by) else repr((key, by))
+        return None if await self._filtered(entity_set, by) else repr((key, by))
 
 
-def _key_of(one: BoundRequest) -> Mapping[str, Any]:
-    return one.fields if one.key is None else one.key
+def _key_of(bound: BoundRequest) -> Mapping[str, Any]:
+    return bound.fields if bound.key is None else bound.key
 
 
-def _can_tell(one: BoundRequest) -> bool:
-    if one.of is None or one.statement.verb == "CALL":
+def _can_tell(bound: BoundRequest) -> bool:
+    if bound.entity_set is None or bound.statement.verb == "CALL":
         return False
-    key = _key_of(one)
-    return all(key.get(name) is not None for name in one.of.key)
+    key = _key_of(bound)
+    return all(key.get(name) is not None for name in bound.entity_set.key)
 
 
-def row_holds(row: Mapping[str, Any], one: BoundRequest, service: ODataService) -> bool:
+def row_holds(row: Mapping[str, Any], bound: BoundRequest, service: ODataService) -> bool:
     """Whether the row holds what the statement names; values are compared as the service has them."""
-    assert one.of is not None, "only statements about rows are compared"  # noqa: S101
-    for name, wanted in one.fields.items():
-        known = one.of.properties.get(name)
-        if known is None:
+    assert bound.entity_set is not None, "only statements about rows are compared"  # noqa: S101
+    for name, wanted in bound.fields.items():
+        p = bound.entity_set.properties.get(name)
+        if p is None:
             continue
-        found: Any = row
-        for step in known.path:
-            found = found.get(step) if isinstance(found, Mapping) else None
-        as_written = row_value(known, service.version, payload(known, service.version, wanted))
-        if row_value(known, service.version, found) != as_written:
+        json: Any = row
+        for step in p.path:
+            json = json.get(step) if isinstance(json, Mapping) else None
+        as_written = row_value(p, service.version, payload(p, service.version, wanted))
+        if row_value(p, service.version, json) != as_written:
             return False
     return True

@@ -61,15 +61,15 @@ _PARTS = re.compile(r"((?:'(?:[^']|'')*'|[^';\n])*)[;\n]?")
 def parse(text: str) -> tuple[ODataStatement, ...]:
     """The statements of `run:`. Raises ConfigurationError that names the place."""
     parts = [part.strip() for part in _PARTS.findall(text)]
-    found = tuple(_ODataParser(part).statement() for part in parts if part)
-    if not found:
+    statements = tuple(_ODataParser(part).statement() for part in parts if part)
+    if not statements:
         raise ConfigurationError("a statement of OData is missing, such as PATCH Orders(:key) a=:a")
-    return found
+    return statements
 
 
 def parameters_of(text: str) -> frozenset[str]:
     """The `:parameters` that the statements name. Raises ConfigurationError."""
-    return frozenset().union(*(one.parameters for one in parse(text)))
+    return frozenset().union(*(statement.parameters for statement in parse(text)))
 
 
 class _ODataParser(StatementParser[Never]):

@@ -98,7 +98,7 @@ class ODataWriter:
             service = await self._client.metadata()
         except ConfigurationError as error:
             raise RetryLater(f"{error} (no command was sent)") from error
-        return await execute_in_order(effects, partial(self._one, service))
+        return await execute_in_order(effects, partial(self._execute, service))
 
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row's key."""
@@ -109,7 +109,7 @@ class ODataWriter:
         """Close the connections."""
         await self._client.close()
 
-    async def _one(self, service: ODataService, effect: Effect) -> Done:
+    async def _execute(self, service: ODataService, effect: Effect) -> Done:
         """Done, once more where somebody changed a row after it was read: whether what the command
         expects still holds is seen by reading it anew.
         """
@@ -137,10 +137,10 @@ class ODataWriter:
         else:
             answers = await self._client.batch(requests, changeset=True)
         # The one that failed tells why, not those that were given up because of it.
-        told = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
+        aligned = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
         undone = not any(answer.good for answer in answers)
-        for one, request, answer in told:
-            self._check(one, request, answer, undone=undone)
+        for bound, request, answer in aligned:
+            self._check(bound, request, answer, undone=undone)
         return _done(service, table, bounds, answers)
 
     async def _send(self, request: ODataRequest) -> ODataResponse:
@@ -153,10 +153,10 @@ class ODataWriter:
 
     def _bound(self, service: ODataService, effect: Effect) -> list[BoundRequest]:
         try:
-            bounds = [bind(one, service, effect.parameters) for one in parse(effect.statement)]
+            bounds = [bind(bound, service, effect.parameters) for bound in parse(effect.statement)]
         except ConfigurationError as error:
             raise Rejected("bad_statement", f"{self._where}: {error}") from None
-        if any(one.statement.verb == "GET" for one in bounds):
+        if any(bound.statement.verb == "GET" for bound in bounds):
             raise Rejected(
                 "bad_statement", f"{self._where}: GET changes nothing; it belongs into `probe:`"
             )
@@ -179,28 +179,36 @@ class ODataWriter:
         """
         rows: dict[str, CurrentRow | None] = {}
         if effect.guard is not None and effect.table in service.sets:
-            of = service.sets[effect.table]
-            rows[_path(service, of, effect.key)] = await self._read(service, of, effect.key)
-        for one in bounds:
-            blind = one.statement.verb == "PATCH" and one.of is not None and not one.of.concurrency
-            if not blind or one.of is None or one.key is None:
+            entity_set = service.sets[effect.table]
+            rows[_path(service, entity_set, effect.key)] = await self._read(
+                service, entity_set, effect.key
+            )
+        for bound in bounds:
+            blind = (
+                bound.statement.verb == "PATCH"
+                and bound.entity_set is not None
+                and not bound.entity_set.concurrency
+            )
+            if not blind or bound.entity_set is None or bound.key is None:
                 continue
-            path = _path(service, one.of, one.key)
+            path = _path(service, bound.entity_set, bound.key)
             if path in rows:
                 continue
-            found = await self._read(service, one.of, one.key)
-            if found is None:
-                raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+            current = await self._read(service, bound.entity_set, bound.key)
+            if current is None:
+                raise Rejected("not_found", f"{self._where}: {bound.request.path} is not there")
             # Where the metadata declares no versions, an ETag in the headers alone may be that of a web
             # server or proxy: of the answer, not of the row.
-            rows[path] = replace(found, etag=etag_of(found.row))
+            rows[path] = replace(current, etag=etag_of(current.row))
         return rows
 
     async def _read(
-        self, service: ODataService, of: EntitySet, key: Mapping[str, Any]
+        self, service: ODataService, entity_set: EntitySet, key: Mapping[str, Any]
     ) -> CurrentRow | None:
-        table = self._tables.of(service, of.name)
-        path = self._client.within(row_path(of, service.version, key), {"$select": table.select})
+        table = self._tables.of(service, entity_set.name)
+        path = self._client.within(
+            row_path(entity_set, service.version, key), {"$select": table.select}
+        )
         request = ODataRequest("GET", path)
         answer = await self._client.ask(request)
         if answer.status == 404:
@@ -209,12 +217,12 @@ class ODataWriter:
         row = row_of(answer.body)
         if row is None or not table.has_key(table.row(row)):
             raise RetryLater(
-                f"{self._where}: {of.name}: what came for a row is none; nothing was sent"
+                f"{self._where}: {entity_set.name}: what came for a row is none; nothing was sent"
             )
-        if not is_row_of(of, service.version, key, row):
+        if not is_row_of(entity_set, service.version, key, row):
             raise Rejected(
                 "answer_mismatch",
-                f"{self._where}: {of.name}: the service gives another row than the one with the key that "
+                f"{self._where}: {entity_set.name}: the service gives another row than the one with the key that "
                 "was asked for; nothing was sent",
             )
         return CurrentRow(row, etag_of(row, answer.headers))
@@ -231,54 +239,59 @@ class ODataWriter:
         """
         requests: list[ODataRequest] = []
         changed: set[str] = set()
-        for one in bounds:
-            path = self._changed_path(service, one, effect)
+        for bound in bounds:
+            path = self._changed_path(service, bound, effect)
             row = rows.get(path) if path and path not in changed else None
             changed.add(path)
-            requests.append(self._guarded(one, effect, row))
+            requests.append(self._guarded(bound, effect, row))
         return requests
 
-    def _changed_path(self, service: ODataService, one: BoundRequest, effect: Effect) -> str:
-        if one.of is not None:
-            return "" if one.key is None else _path(service, one.of, one.key)
-        if _calls_on(one, effect):
+    def _changed_path(self, service: ODataService, bound: BoundRequest, effect: Effect) -> str:
+        if bound.entity_set is not None:
+            return "" if bound.key is None else _path(service, bound.entity_set, bound.key)
+        if _calls_on(bound, effect):
             return _path(service, service.sets.get(effect.table), effect.key)
         return ""
 
-    def _guarded(self, one: BoundRequest, effect: Effect, row: CurrentRow | None) -> ODataRequest:
+    def _guarded(self, bound: BoundRequest, effect: Effect, row: CurrentRow | None) -> ODataRequest:
         """The request with the version of the row that it changes, where that was read."""
-        request = one.request
+        request = bound.request
         headers = {**request.headers}
         if row is not None and row.etag:
             headers["If-Match"] = row.etag
-        elif row is None and one.of is not None and one.key is not None and one.of.concurrency:
+        elif (
+            row is None
+            and bound.entity_set is not None
+            and bound.key is not None
+            and bound.entity_set.concurrency
+        ):
             headers["If-Match"] = ANY_VERSION
-        if one.statement.verb in {"POST", "PATCH"}:
+        if bound.statement.verb in {"POST", "PATCH"}:
             headers["Prefer"] = "return=representation"
         return replace(request, headers=headers, begin=effect.begin)
 
     def _check(
-        self, one: BoundRequest, request: ODataRequest, answer: ODataResponse, *, undone: bool
+        self, bound: BoundRequest, request: ODataRequest, answer: ODataResponse, *, undone: bool
     ) -> None:
         """Raise what is wrong; a precondition that failed tells what for. `undone`: nothing of the
         command was done, as far as its answers tell.
         """
         if answer.status == 412 and request.headers.get("If-Match") == ANY_VERSION:
-            raise Rejected("not_found", f"{self._where}: {one.request.path} is not there")
+            raise Rejected("not_found", f"{self._where}: {bound.request.path} is not there")
         if answer.status == 412 and "If-Match" in request.headers and undone:
             raise Overtaken(
                 "conflict",
-                f"{self._where}: {one.request.path} was changed by somebody else while the command "
+                f"{self._where}: {bound.request.path} was changed by somebody else while the command "
                 "was under way, again and again; nothing was done",
             )
         self._client.check(request, answer)
 
 
-def _path(service: ODataService, of: EntitySet | None, key: Mapping[str, Any]) -> str:
+def _path(service: ODataService, entity_set: EntitySet | None, key: Mapping[str, Any]) -> str:
     """The address of a row, by which rows are told apart; "" where the key isn't one of the set."""
-    if of is None or set(key) != set(of.key) or None in key.values():
+    if entity_set is None or set(key) != set(entity_set.key) or None in key.values():
         return ""
-    return row_path(of, service.version, key)
+    return row_path(entity_set, service.version, key)
 
 
 def _done(
@@ -289,19 +302,23 @@ def _done(
 ) -> Done:
     after = None
     results = []
-    for one, answer in zip(bounds, answers, strict=True):
+    for bound, answer in zip(bounds, answers, strict=True):
         row = row_of(answer.body)
-        key = _made_key(service, one, answer) if one.statement.verb == "POST" else {}
+        key = _made_key(service, bound, answer) if bound.statement.verb == "POST" else {}
         if row is not None or key:
             # The service's own words first; a key that it tells by address alone is added.
-            results.append({**_told(row or {}), **_told(_lacking(key, row))})
+            results.append({**_result_fields(row or {}), **_result_fields(_missing_key(key, row))})
         if row is None:
             continue
         # An action answers with whatever it likes, and PATCH with nothing at times.
-        if table is not None and one.of is not None and one.of.name == table.name:
-            told = table.row(row)
+        if (
+            table is not None
+            and bound.entity_set is not None
+            and bound.entity_set.name == table.name
+        ):
+            partial_row = table.row(row)
             complete = all(each.path[0] in row for each in table.properties)
-            after = complete_row(table, row) if complete and table.has_key(told) else None
+            after = complete_row(table, row) if complete and table.has_key(partial_row) else None
     return Done(
         rows=len(bounds),
         result=canonical_json(results) if results else None,
@@ -310,12 +327,14 @@ def _done(
     )
 
 
-def _made_key(service: ODataService, one: BoundRequest, answer: ODataResponse) -> Mapping[str, Any]:
+def _made_key(
+    service: ODataService, bound: BoundRequest, answer: ODataResponse
+) -> Mapping[str, Any]:
     """The key of the row that a POST made, from its address; nothing where that isn't told."""
     address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
-    if one.of is None or not address:
+    if bound.entity_set is None or not address:
         return {}
-    properties = [one.of.properties[name] for name in one.of.key]
+    properties = [bound.entity_set.properties[name] for name in bound.entity_set.key]
     key = key_of_entity_id(address, properties, service.version)
     if key is None or not all(map(is_value_of, properties, key)):
         return {}
@@ -324,33 +343,33 @@ def _made_key(service: ODataService, one: BoundRequest, answer: ODataResponse) -
     }
 
 
-def _lacking(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _missing_key(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {name: part for name, part in key.items() if row is None or row.get(name) is None}
 
 
-def _calls_on(one: BoundRequest, effect: Effect) -> bool:
+def _calls_on(bound: BoundRequest, effect: Effect) -> bool:
     """Whether a function import of V2 is about the command's row: its arguments hold the key."""
     return bool(effect.key) and all(
-        name in one.fields and one.fields[name] == value for name, value in effect.key.items()
+        name in bound.fields and bound.fields[name] == value for name, value in effect.key.items()
     )
 
 
-def _given_up(told: tuple[BoundRequest, ODataRequest, ODataResponse]) -> bool:
-    return told[2].status == 424
+def _given_up(attempt: tuple[BoundRequest, ODataRequest, ODataResponse]) -> bool:
+    return attempt[2].status == 424
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _result_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """What an answer says, without what only OData cares for; numbers as text where JSON's own
     would lose digits.
     """
-    told = {}
+    values = {}
     for name, value in row.items():
         if "@" in name or isinstance(value, (dict, list)):
             continue
         exact = isinstance(value, bool) or value is None
         small = isinstance(value, int) and abs(value) <= 2**53
-        told[_utf8(name)] = value if exact or small else _utf8(str(value))
-    return told
+        values[_utf8(name)] = value if exact or small else _utf8(str(value))
+    return values
 
 
 def _utf8(text: str) -> str:

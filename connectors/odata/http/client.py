@@ -77,7 +77,7 @@ class ODataClient:
         whole = with_query(path, params)
         if len(whole) <= self.room or "$select" not in params:
             return whole
-        return with_query(path, {name: one for name, one in params.items() if name != "$select"})
+        return with_query(path, {name: text for name, text in params.items() if name != "$select"})
 
     async def open(self) -> None:
         """Log in, by reading the metadata."""
@@ -155,7 +155,7 @@ class ODataClient:
         answer = await self._exchange.ask(request)
         if absolute and answer.status == 410:
             raise HistoryLost(
-                f"{self._exchange.place(request)}: the service can't tell any more what has "
+                f"{self._exchange.describe(request)}: the service can't tell any more what has "
                 "changed since (410)"
             )
         self._exchange.check(request, answer)
@@ -191,8 +191,8 @@ class ODataClient:
             )
         answers: list[ODataResponse] = []
         for at in range(0, len(requests), size):
-            some = [await self._dressed(one) for one in requests[at : at + size]]
-            answers += await self._batch(some, changeset=changeset)
+            chunk = [await self._dressed(request) for request in requests[at : at + size]]
+            answers += await self._batch(chunk, changeset=changeset)
         return answers
 
     def check(self, request: ODataRequest, answer: ODataResponse) -> None:
@@ -209,11 +209,11 @@ class ODataClient:
     ) -> EntityPage:
         """One page of a collection; as `get`."""
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
-        found = self.page_in(answer)
-        if found is None:
-            place = self._exchange.place(ODataRequest("GET", path))
-            raise ConfigurationError(f"{place}: no list of rows came; is it an entity set?")
-        return found
+        page = self.page_in(answer)
+        if page is None:
+            where = self._exchange.describe(ODataRequest("GET", path))
+            raise ConfigurationError(f"{where}: no list of rows came; is it an entity set?")
+        return page
 
     def page_in(self, answer: ODataResponse) -> EntityPage | None:
         """The page that an answer is, its links without what every request gets; None for no page."""
@@ -227,9 +227,9 @@ class ODataClient:
         are asked for; the service may give fewer, or more.
         """
         prefer = f"odata.maxpagesize={size}" if size else ""
-        found = await self.page(path, params, prefer=prefer)
-        yield found
-        async for later in self.further(found, path, prefer=prefer):
+        page = await self.page(path, params, prefer=prefer)
+        yield page
+        async for later in self.further(page, path, prefer=prefer):
             yield later
 
     async def further(
@@ -239,8 +239,8 @@ class ODataClient:
         followed: set[str] = set()
         while page.next_link:
             if page.next_link in followed:
-                place = self._exchange.place(ODataRequest("GET", path))
-                raise RetryLater(f"{place}: the pages go in a circle")
+                where = self._exchange.describe(ODataRequest("GET", path))
+                raise RetryLater(f"{where}: the pages go in a circle")
             followed.add(page.next_link)
             page = await self.page(page.next_link, prefer=prefer, absolute=True)
             yield page
@@ -279,19 +279,19 @@ class ODataClient:
                 continue
             self._exchange.check(whole, answer)
             try:
-                found = _answers(form, answer, len(requests), changeset=changeset)
+                responses = _answers(form, answer, len(requests), changeset=changeset)
             except ValueError:
-                raise broken_response(self._exchange.place(whole), writes=whole.writes) from None
+                raise broken_response(self._exchange.describe(whole), writes=whole.writes) from None
             self._form = form
-            return found
+            return responses
         raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
 
 
 def _whole(
     requests: Sequence[ODataRequest], form: batches.Format, version: Version, *, changeset: bool
 ) -> ODataRequest:
-    writes = any(one.writes for one in requests)
-    begin = next((one.begin for one in requests if one.begin is not None), None)
+    writes = any(request.writes for request in requests)
+    begin = next((request.begin for request in requests if request.begin is not None), None)
     headers = dict(_VERSION[version])
     if version == "v4" and not changeset:
         headers["Prefer"] = "odata.continue-on-error"

@@ -30,7 +30,7 @@ def service_error_text(body: Any) -> str:
         if isinstance(details, Mapping):  # as V2 writes lists
             details = details.get("results", details.get("errordetail"))
         words += (
-            [_detail(one) for one in details or [] if isinstance(one, Mapping)]
+            [_detail(detail) for detail in details or [] if isinstance(detail, Mapping)]
             if isinstance(details, list)
             else []
         )
@@ -45,9 +45,9 @@ def _joined(words: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(filter(None, map(one_line, words))))
     # A detail often repeats the message, with what it is about.
     distinct = [
-        one
-        for one in distinct
-        if not any(one != other and other.startswith(one) for other in distinct)
+        text
+        for text in distinct
+        if not any(text != other and other.startswith(text) for other in distinct)
     ]
     more = len(distinct) - MAX_DETAILS
     return "; ".join([*distinct[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
@@ -69,8 +69,8 @@ def _xml_words(body: bytes) -> list[str]:
         root = parse_xml(body)
     except UnreadableAnswer:
         return [first]
-    elements = [one for one in root.iter() if one.tag.rpartition("}")[2] == "message"]
-    return [first, *("".join(one.itertext()) for one in elements)]
+    elements = [element for element in root.iter() if element.tag.rpartition("}")[2] == "message"]
+    return [first, *("".join(element.itertext()) for element in elements)]
 
 
 def _text(error: Mapping[str, Any]) -> str:

@@ -228,34 +228,34 @@ class OAuth2Auth(httpx.Auth):
             raise RetryLater(f"{self._where} gave an answer that can't be read: {error}") from error
 
     def _keep(self, answer: httpx.Response) -> None:
-        told: Any = None
+        body: Any = None
         if "json" in answer.headers.get("content-type", ""):
             with suppress(UnreadableAnswer):
-                told = parse_json(answer.content)
-        token = told.get("access_token") if isinstance(told, dict) else None
-        if isinstance(told, dict):
+                body = parse_json(answer.content)
+        token = body.get("access_token") if isinstance(body, dict) else None
+        if isinstance(body, dict):
             for name, generations in self._handed_out.items():
-                if isinstance(handed_out := told.get(name), str):
+                if isinstance(handed_out := body.get(name), str):
                     generations.add(handed_out)
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
             after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
             raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
         if not answer.is_success or not isinstance(token, str) or not token:
-            said = service_error_text(told)
+            error_text = service_error_text(body)
             raise LoginRefused(
                 f"{self._where} hands out no token ({answer.status_code}"
-                f"{': ' + said if said else ''}); check `login.oauth2`"
+                f"{': ' + error_text if error_text else ''}); check `login.oauth2`"
             )
-        seconds = _seconds(told.get("expires_in"))
+        seconds = _seconds(body.get("expires_in"))
         self._token = token
         # Of a token that is good for a few seconds only, half of them are used.
         self._until = self._clock() + max(seconds - TOKEN_EXPIRY_MARGIN_S, seconds / 2)
 
 
-def _seconds(told: Any) -> float:
+def _seconds(expires_in: Any) -> float:
     """How long a token is good for; `UNTOLD` for what is no such number."""
     try:
-        seconds = float(told)
+        seconds = float(expires_in)
     except (TypeError, ValueError, OverflowError):
         return DEFAULT_TOKEN_LIFETIME_S
     return min(seconds, MAX_TOKEN_AGE_S) if seconds > 0 else DEFAULT_TOKEN_LIFETIME_S

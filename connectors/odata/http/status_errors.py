@@ -85,22 +85,22 @@ def response_error(
 
 
 def _refusal(answer: ODataResponse, where: str, *, writes: bool, now: datetime) -> BridgeError:
-    told = f"{where}: {answer.status}{_error_suffix(answer)}"
+    text = f"{where}: {answer.status}{_error_suffix(answer)}"
     if answer.status == 403:
         if writes:
-            return MissingRight("forbidden", f"{told}; the login has no right to do that")
-        return ConfigurationError(f"{told}; the login has no right to read that: give it one")
+            return MissingRight("forbidden", f"{text}; the login has no right to do that")
+        return ConfigurationError(f"{text}; the login has no right to read that: give it one")
     if answer.status in _AWAY:
-        return RetryLater(told, after=retry_after_seconds(answer.headers, now))
+        return RetryLater(text, after=retry_after_seconds(answer.headers, now))
     if answer.status in _CODES:
-        return Rejected(_CODES[answer.status], told)
+        return Rejected(_CODES[answer.status], text)
     if answer.status in _LOST or (answer.status >= 500 and not service_error_text(answer.body)):
         if writes:
-            return OutcomeUnknown(f"{told}; whether it was done is unknown")
-        return RetryLater(told, after=retry_after_seconds(answer.headers, now))
+            return OutcomeUnknown(f"{text}; whether it was done is unknown")
+        return RetryLater(text, after=retry_after_seconds(answer.headers, now))
     if answer.status >= 500:
-        return Rejected("legacy_error", told)
-    return Rejected("refused", told)
+        return Rejected("legacy_error", text)
+    return Rejected("refused", text)
 
 
 def _moved(answer: ODataResponse, where: str, *, writes: bool) -> BridgeError:

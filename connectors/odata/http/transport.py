@@ -107,7 +107,7 @@ class ODataTransport:
             answer = await self._once(request, headers)
             if needs_csrf_token(answer):
                 raise ConfigurationError(
-                    f"{self.place(request)}: the service refuses the x-csrf-token that it has "
+                    f"{self.describe(request)}: the service refuses the x-csrf-token that it has "
                     "just handed out; its cookies have to come along, which a proxy may prevent"
                 )
         return answer
@@ -116,7 +116,9 @@ class ODataTransport:
         """Raise what is wrong with an answer (`connectors.odata.http.status_errors`)."""
         if self._is_masked(request):
             answer = withhold_error_text(answer)
-        error = response_error(answer, self.place(request), writes=request.writes, now=self._now())
+        error = response_error(
+            answer, self.describe(request), writes=request.writes, now=self._now()
+        )
         if error is not None:
             raise error
 
@@ -140,7 +142,7 @@ class ODataTransport:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def place(self, request: ODataRequest) -> str:
+    def describe(self, request: ODataRequest) -> str:
         """What was asked where, for people: without the query, which may hold anything."""
         try:
             split = urlsplit(request.path)
@@ -154,7 +156,7 @@ class ODataTransport:
         request = ODataRequest("GET", "", headers={"X-CSRF-Token": "Fetch"})
         answer = await self._once(request, self._headers(request))
         token = answer.headers.get("x-csrf-token", "")
-        away = response_error(answer, self.place(request), writes=False, now=self._now())
+        away = response_error(answer, self.describe(request), writes=False, now=self._now())
         if isinstance(away, RetryLater):
             raise away
         if token.lower() in {"", "required", "fetch"}:
@@ -202,7 +204,7 @@ class ODataTransport:
         self._token, self._login_number = "", attempt.number
 
     async def _exchanged(self, request: ODataRequest, headers: Mapping[str, str]) -> ODataResponse:
-        url, place = self._url(request.path), self.place(request)
+        url, where = self._url(request.path), self.describe(request)
         try:
             async with self._http.stream(
                 request.method,
@@ -214,31 +216,31 @@ class ODataTransport:
                 content = await response.aread()
         except httpx.HTTPError as error:
             # The question for a token is an exchange of its own: the write was not sent yet.
-            asked = error.request.url
-            own = (asked.host, asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
+            url_asked = error.request.url
+            own = (url_asked.host, url_asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
             if not own:
-                place = f"{self._where}: the token's server {redacted_url(str(asked))}"
-            raise lost_exchange(error, place, writes=request.writes and own) from error
+                where = f"{self._where}: the token's server {redacted_url(str(url_asked))}"
+            raise lost_exchange(error, where, writes=request.writes and own) from error
         except AnswerTooLarge as error:
-            raise oversized_response(place, error, writes=request.writes) from None
+            raise oversized_response(where, error, writes=request.writes) from None
         except UnreadableAnswer:
-            raise broken_response(place, writes=request.writes) from None
+            raise broken_response(where, writes=request.writes) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
             # It was never sent. What is wrong with it may hold a secret.
-            raise Rejected("bad_request", f"{place}: its URL or a header can't be sent") from None
-        told = {name.lower(): value for name, value in response.headers.items()}
-        raw = ODataResponse(response.status_code, told, content or None)
+            raise Rejected("bad_request", f"{where}: its URL or a header can't be sent") from None
+        headers_by_name = {name.lower(): value for name, value in response.headers.items()}
+        raw = ODataResponse(response.status_code, headers_by_name, content or None)
         if is_web_page(raw):
             return raw
         try:
-            body = parse_body(told.get("content-type", ""), content)
+            body = parse_body(headers_by_name.get("content-type", ""), content)
         except UnreadableAnswer as error:
             if not raw.good:
                 return raw
             if isinstance(error, AnswerTooLarge):
-                raise oversized_response(place, error, writes=request.writes) from None
-            raise broken_response(place, writes=request.writes) from None
-        return ODataResponse(raw.status, told, body)
+                raise oversized_response(where, error, writes=request.writes) from None
+            raise broken_response(where, writes=request.writes) from None
+        return ODataResponse(raw.status, headers_by_name, body)
 
     def _headers(self, request: ODataRequest) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}

@@ -94,38 +94,38 @@ class ODataReader:
         """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch where the service ignores every
         form of the question.
         """
-        asked = distinct_keys(table, columns, keys, self.max_keys)
-        of = self._tables.of(await self._client.metadata(), table)
+        unique_keys = distinct_keys(table, columns, keys, self.max_keys)
+        entity_table = self._tables.of(await self._client.metadata(), table)
         for name in columns:
-            if name not in of.set.properties:
+            if name not in entity_table.set.properties:
                 raise self._bad(f"entity set {table!r} has no property {name!r}")
-        if columns and not asked:
-            return Rows(of.shape, [])
+        if columns and not unique_keys:
+            return Rows(entity_table.shape, [])
         if not columns:
-            rows = await self._complete.every_row(of, PAGE_ROWS, limit)
-            return Rows(of.shape, self._raw(of, rows, limit))
-        found = await self._find(of, columns, asked, limit)
-        return Rows(of.shape, self._raw(of, found, limit))
+            rows = await self._complete.every_row(entity_table, PAGE_ROWS, limit)
+            return Rows(entity_table.shape, self._raw(entity_table, rows, limit))
+        rows = await self._find(entity_table, columns, unique_keys, limit)
+        return Rows(entity_table.shape, self._raw(entity_table, rows, limit))
 
-    async def try_forms(self, of: EntitySetTable) -> list[str]:
+    async def try_forms(self, table: EntitySetTable) -> list[str]:
         """What is wrong with the questions that lookups of this table ask, each asked once; of a set
         without rows, nothing is known.
         """
-        key = tuple(of.set.key)
-        if not all(name in of.set.properties and of.set.can_filter(name) for name in key):
+        key = tuple(table.set.key)
+        if not all(name in table.set.properties and table.set.can_filter(name) for name in key):
             return []
         faults: list[str] = []
-        page = await self._client.page(of.name, {"$select": ",".join(key), "$top": "2"})
-        keys = [row_values(of.set, of.version, key, row) for row in page.rows[:2]]
+        page = await self._client.page(table.name, {"$select": ",".join(key), "$top": "2"})
+        keys = [row_values(table.set, table.version, key, row) for row in page.rows[:2]]
         if not keys:
             return faults
-        for form in forms_of(of.version):
-            if not form_fits(form, of, key):
+        for form in forms_of(table.version):
+            if not form_fits(form, table, key):
                 continue
             try:
-                rows = await self._by(of, form, key, keys[-1:], None)
+                rows = await self._by(table, form, key, keys[-1:], None)
                 if not rows and (
-                    await seen_again(partial(self._overlooked, of, form, key)) is not None
+                    await seen_again(partial(self._overlooked, table, form, key)) is not None
                 ):
                     faults.append(f"{IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there")
             except AnswerMismatch as error:
@@ -143,29 +143,29 @@ class ODataReader:
         return Rejected("bad_key", f"{self._where}: {words}")
 
     def _raw(
-        self, of: EntitySetTable, rows: Sequence[Mapping[str, Any]], limit: int | None
+        self, table: EntitySetTable, rows: Sequence[Mapping[str, Any]], limit: int | None
     ) -> list[tuple[Any, ...]]:
         """Raw rows, none of them twice: rows move between pages, and two filters may find one."""
-        unique = {of.key_of(raw): raw for raw in (complete_row(of, row) for row in rows)}
+        unique = {table.key_of(raw): raw for raw in (complete_row(table, row) for row in rows)}
         return list(unique.values())[:limit]
 
     # -- which form ------------------------------------------------------------------------
 
     async def _find(
         self,
-        of: EntitySetTable,
+        table: EntitySetTable,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
         """The rows, by the form that the service is known to take, or by the first that it does."""
-        asked = of.name, tuple(columns)
+        lookup = table.name, tuple(columns)
         refused: Rejected | None = None
-        for form in self._to_try(of, asked):
+        for form in self._to_try(table, lookup):
             try:
-                rows = await self._by(of, form, columns, keys, limit)
+                rows = await self._by(table, form, columns, keys, limit)
             except AnswerMismatch as error:
-                self._ignore(asked, form)
+                self._ignore(lookup, form)
                 refused = error
                 continue
             except Rejected as error:
@@ -175,74 +175,76 @@ class ODataReader:
                 continue
             # One that the service takes by its key says nothing about filters.
             if form != "single" or refused is not None:
-                self._forms[asked] = form
+                self._forms[lookup] = form
             return rows
         names = ", ".join(columns)
         if refused is None or isinstance(refused, AnswerMismatch):
             raise AnswerMismatch(
-                f"{self._where}: {of.name} can't be asked for by {names}: {self._what(of, asked)}. "
+                f"{self._where}: {table.name} can't be asked for by {names}: {self._what(table, lookup)}. "
                 "What came was not used. Have the service answer its filters, or ask by the whole "
-                f"key ({', '.join(of.set.key)})"
+                f"key ({', '.join(table.set.key)})"
             ) from refused
-        raise self._bad(f"{of.name} can't be asked for by {names}: {refused}") from refused
+        raise self._bad(f"{table.name} can't be asked for by {names}: {refused}") from refused
 
-    def _to_try(self, of: EntitySetTable, asked: _Lookup) -> Sequence[LookupForm]:
+    def _to_try(self, table: EntitySetTable, lookup: _Lookup) -> Sequence[LookupForm]:
         """The form that is known, or all that there are, the best first."""
-        known = self._forms.get(asked)
-        if known == "single":
-            self._poor[asked] += 1
-            if self._poor[asked] > MAX_SINGLE_LOOKUPS:
-                self._poor[asked], known = 0, None
-        if known is not None and not self._is_ignored(asked, known):
-            return [known]
-        forms = [form for form in forms_of(of.version) if form_fits(form, of, asked[1])]
-        return [form for form in forms if not self._is_ignored(asked, form)]
+        form = self._forms.get(lookup)
+        if form == "single":
+            self._poor[lookup] += 1
+            if self._poor[lookup] > MAX_SINGLE_LOOKUPS:
+                self._poor[lookup], form = 0, None
+        if form is not None and not self._is_ignored(lookup, form):
+            return [form]
+        forms = [form for form in forms_of(table.version) if form_fits(form, table, lookup[1])]
+        return [form for form in forms if not self._is_ignored(lookup, form)]
 
-    def _ignore(self, asked: _Lookup, form: LookupForm) -> None:
+    def _ignore(self, lookup: _Lookup, form: LookupForm) -> None:
         now = self._monotonic()
-        self._ignored[asked, form] = now
-        self._forms.pop(asked, None)
-        self._proven.discard((asked, form))
+        self._ignored[lookup, form] = now
+        self._forms.pop(lookup, None)
+        self._proven.discard((lookup, form))
         if form == "in":
             self._in_ignored = now
 
-    def _is_ignored(self, asked: _Lookup, form: LookupForm) -> bool:
-        times = [self._ignored.get((asked, form)), self._in_ignored if form == "in" else None]
+    def _is_ignored(self, lookup: _Lookup, form: LookupForm) -> bool:
+        times = [self._ignored.get((lookup, form)), self._in_ignored if form == "in" else None]
         return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
 
-    def _what(self, of: EntitySetTable, asked: _Lookup) -> str:
+    def _what(self, table: EntitySetTable, lookup: _Lookup) -> str:
         """What the service does, of the forms that were tried."""
-        forms = [form for form in forms_of(of.version) if self._is_ignored(asked, form)]
-        return "; ".join(IGNORED_FORM_TEXT[form] for form in forms if form_fits(form, of, asked[1]))
+        forms = [form for form in forms_of(table.version) if self._is_ignored(lookup, form)]
+        return "; ".join(
+            IGNORED_FORM_TEXT[form] for form in forms if form_fits(form, table, lookup[1])
+        )
 
     # -- one form --------------------------------------------------------------------------
 
     async def _by(
         self,
-        of: EntitySetTable,
+        table: EntitySetTable,
         form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
         """The rows that the service gives, held against the keys. Raises AnswerMismatch."""
-        asked = of.name, tuple(columns)
-        rows = await self._rows_of(of, form, columns, keys, limit)
-        if has_foreign(of.set, of.version, columns, keys, rows):
+        lookup = table.name, tuple(columns)
+        rows = await self._rows_of(table, form, columns, keys, limit)
+        if has_foreign(table.set, table.version, columns, keys, rows):
             raise AnswerMismatch(
-                f"{of.name}: {IGNORED_FORM_TEXT[form]}: rows came that nobody asked for"
+                f"{table.name}: {IGNORED_FORM_TEXT[form]}: rows came that nobody asked for"
             )
         if form == "single":
             return rows
         if rows:
-            self._proven.add((asked, form))
-        elif (asked, form) not in self._proven:
-            await self._control(of, form, columns)
+            self._proven.add((lookup, form))
+        elif (lookup, form) not in self._proven:
+            await self._control(table, form, columns)
         return rows
 
     async def _rows_of(
         self,
-        of: EntitySetTable,
+        table: EntitySetTable,
         form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
@@ -251,28 +253,28 @@ class ODataReader:
         """With the number of rows where there may be several: so what is cut short shows. Where the service
         refuses as many at once as `limit`, none is named: it pages by itself then, and is read that far.
         """
-        if len(keys) == 1 and set(columns) == set(of.set.key):
+        if len(keys) == 1 and set(columns) == set(table.set.key):
             limit = 1
-        most = self._client.top_limits.of(of.name)
+        most = self._client.top_limits.of(table.name)
         if form == "single" or limit is None or limit == 1 or most is not None:
-            return await self._with_top(of, form, columns, keys, limit, most=most)
+            return await self._with_top(table, form, columns, keys, limit, most=most)
         try:
-            return await self._with_top(of, form, columns, keys, limit)
+            return await self._with_top(table, form, columns, keys, limit)
         except AnswerMismatch:
             raise
         except Rejected as error:
             if not is_refusal(error):
                 raise
             # Whether so many rows are the reason shows by asking for them alone.
-            await self._client.get(of.name, {"$select": of.set.key[0], "$top": str(limit)})
-            most = self._client.top_limits.of(of.name)
+            await self._client.get(table.name, {"$select": table.set.key[0], "$top": str(limit)})
+            most = self._client.top_limits.of(table.name)
             if most is None:
                 raise
-            return await self._with_top(of, form, columns, keys, limit, most=most)
+            return await self._with_top(table, form, columns, keys, limit, most=most)
 
     async def _with_top(
         self,
-        of: EntitySetTable,
+        table: EntitySetTable,
         form: LookupForm,
         columns: Sequence[str],
         keys: Sequence[tuple[Any, ...]],
@@ -285,64 +287,66 @@ class ODataReader:
         counted = (
             form != "single"
             and limit != 1
-            and of.set.countable
-            and of.name not in self._uncounted
-            and not self._complete.links(of.name)
+            and table.set.countable
+            and table.name not in self._uncounted
+            and not self._complete.links(table.name)
         )
         room = self._client.room
         if counted:
             requests = lookup_requests(
-                of, form, columns, keys, longest=room, limit=top, counted=True
+                table, form, columns, keys, longest=room, limit=top, counted=True
             )
             try:
-                return await self._rows(of, requests, limit)
+                return await self._rows(table, requests, limit)
             except AnswerMismatch:
                 raise
             except Rejected:
                 # Perhaps because of the count alone, which the plainest form tells.
                 if form != "or":
                     raise
-                requests = lookup_requests(of, form, columns, keys, longest=room, limit=top)
-                rows = await self._rows(of, requests, limit)
-                self._uncounted.add(of.name)
+                requests = lookup_requests(table, form, columns, keys, longest=room, limit=top)
+                rows = await self._rows(table, requests, limit)
+                self._uncounted.add(table.name)
                 return rows
-        requests = lookup_requests(of, form, columns, keys, longest=room, limit=top)
-        return await self._rows(of, requests, limit)
+        requests = lookup_requests(table, form, columns, keys, longest=room, limit=top)
+        return await self._rows(table, requests, limit)
 
-    async def _control(self, of: EntitySetTable, form: LookupForm, columns: Sequence[str]) -> None:
+    async def _control(
+        self, table: EntitySetTable, form: LookupForm, columns: Sequence[str]
+    ) -> None:
         """A form that has found nothing yet must find a row that is there; of an empty set nothing is
         known. Raises AnswerMismatch.
         """
-        if await seen_again(partial(self._overlooked, of, form, columns)) is None:
+        if await seen_again(partial(self._overlooked, table, form, columns)) is None:
             return
         raise AnswerMismatch(
-            f"{of.name}: {IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there"
+            f"{table.name}: {IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there"
         )
 
     async def _overlooked(
-        self, of: EntitySetTable, form: LookupForm, columns: Sequence[str]
+        self, table: EntitySetTable, form: LookupForm, columns: Sequence[str]
     ) -> tuple[Any, ...] | None:
         """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
-        names = list(dict.fromkeys([*of.set.key, *columns]))
+        names = list(dict.fromkeys([*table.set.key, *columns]))
         params = {"$select": ",".join(names), "$top": str(MAX_CONTROL_ROWS)}
-        page = await self._client.page(of.name, params)
+        page = await self._client.page(table.name, params)
         for row in page.rows:
-            values = row_values(of.set, of.version, columns, row)
+            values = row_values(table.set, table.version, columns, row)
             if not all(map(_is_plain, values)):
                 continue
-            if await self._rows_of(of, form, columns, [values], 1):
-                self._proven.add(((of.name, tuple(columns)), form))
+            if await self._rows_of(table, form, columns, [values], 1):
+                self._proven.add(((table.name, tuple(columns)), form))
                 return None
-            key = row_values(of.set, of.version, of.set.key, row)
+            key = row_values(table.set, table.version, table.set.key, row)
             return tuple(map(repr, (*key, *values)))
         return None
 
     async def _rows(
-        self, of: EntitySetTable, requests: Sequence[ODataRequest], limit: int | None
+        self, table: EntitySetTable, requests: Sequence[ODataRequest], limit: int | None
     ) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = []
         for request, answer in zip(requests, await self._answers(requests), strict=True):
-            rows += await self._of(of, request, answer, limit)
+            rows += await self._of(table, request, answer, limit)
             if limit is not None and len(rows) >= limit:
                 break
         return rows
@@ -356,7 +360,7 @@ class ODataReader:
         return [await self._client.ask(request) for request in requests]
 
     async def _of(
-        self, of: EntitySetTable, request: ODataRequest, answer: ODataResponse, limit: int | None
+        self, table: EntitySetTable, request: ODataRequest, answer: ODataResponse, limit: int | None
     ) -> list[Mapping[str, Any]]:
         """The rows of one answer, with those of its further pages; none where it is a 404."""
         single = "$filter=" not in request.path
@@ -371,7 +375,7 @@ class ODataReader:
         page = page_of(answer.body)
         if page is None:
             raise ConfigurationError(f"{self._where}: {request.path[:60]}: no list of rows came")
-        return await self._complete.whole_answer(of, request.path, page, limit)
+        return await self._complete.whole_answer(table, request.path, page, limit)
 
 
 def _is_plain(value: Any) -> bool:

@@ -60,7 +60,7 @@ def lookup_requests(
         paths = [row_path(table.set, table.version, key) for key in named]
         return [ODataRequest("GET", with_query(path, select)) for path in paths]
     check_filterable(table.set, columns)
-    asked = [literals(table.set, table.version, columns, key) for key in keys]
+    literal_keys = [literals(table.set, table.version, columns, key) for key in keys]
     more = {} if limit is None else {"$top": str(limit)}
     if counted:
         more |= count_option(table.version)
@@ -68,7 +68,7 @@ def lookup_requests(
     select = _select(table, columns, longest)
     return [
         ODataRequest("GET", with_query(table.name, {**select, "$filter": text, **more}))
-        for text in _filters(table, form, columns, asked, longest=longest, select=select)
+        for text in _filters(table, form, columns, literal_keys, longest=longest, select=select)
     ]
 
 
@@ -86,7 +86,7 @@ def _filters(
     table: EntitySetTable,
     form: LookupForm,
     columns: Sequence[str],
-    asked: Sequence[tuple[str, ...]],
+    literal_keys: Sequence[tuple[str, ...]],
     *,
     longest: int,
     select: dict[str, str],
@@ -96,8 +96,8 @@ def _filters(
     empty = {**select, "$filter": _joined(form, columns, [])}
     room = longest - len(with_query(table.name, empty))
     left = room
-    for one in asked:
-        text = one[0] if form == "in" else _equal(columns, one)
+    for key in literal_keys:
+        text = key[0] if form == "in" else _equal(columns, key)
         # As it stands in the URL, with what joins it to the next one.
         size = len(with_query("", {"": text})) + (0 if form == "in" else len("%20or%20"))
         if chunk and (size > left or len(chunk) >= most):
@@ -110,7 +110,7 @@ def _filters(
 
 
 def _equal(columns: Sequence[str], values: Sequence[str]) -> str:
-    pairs = [f"{name} eq {one}" for name, one in zip(columns, values, strict=True)]
+    pairs = [f"{name} eq {value}" for name, value in zip(columns, values, strict=True)]
     return pairs[0] if len(pairs) == 1 else f"({' and '.join(pairs)})"
 
 

@@ -41,27 +41,31 @@ class SetAnnotations:
 
     def allows(self, term: str, part: str = "") -> bool:
         """False where a capability is refused."""
-        found = self.term(CAPABILITIES + term)
-        if isinstance(found, Mapping):
-            found = found.get(part)
-        return found is not False
+        capability = self.term(CAPABILITIES + term)
+        if isinstance(capability, Mapping):
+            capability = capability.get(part)
+        return capability is not False
 
     def supports(self, term: str) -> bool:
         """True where a capability is announced."""
-        found = self.term(CAPABILITIES + term)
-        return isinstance(found, Mapping) and found.get("Supported", True) is True
+        capability = self.term(CAPABILITIES + term)
+        return isinstance(capability, Mapping) and capability.get("Supported", True) is True
 
     def paths(self, term: str, part: str = "") -> list[str]:
         """Property paths that a term lists."""
-        found = self.term(term)
+        listed_paths = self.term(term)
         if part:
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return [str(path) for path in found] if isinstance(found, list) else []
+            listed_paths = listed_paths.get(part) if isinstance(listed_paths, Mapping) else None
+        return [str(path) for path in listed_paths] if isinstance(listed_paths, list) else []
 
     def equal_only(self) -> list[str]:
         """Property paths that a filter may ask for by `eq` alone."""
-        found = self.term(CAPABILITIES + "FilterRestrictions")
-        rules = found.get("FilterExpressionRestrictions") if isinstance(found, Mapping) else None
+        restrictions = self.term(CAPABILITIES + "FilterRestrictions")
+        rules = (
+            restrictions.get("FilterExpressionRestrictions")
+            if isinstance(restrictions, Mapping)
+            else None
+        )
         return [
             str(rule.get("Property", ""))
             for rule in (rules if isinstance(rules, list) else [])
@@ -70,11 +74,11 @@ class SetAnnotations:
 
     def required_filters(self) -> list[str]:
         """Property paths that must be filtered by; `""`: by some property."""
-        found = self.term(CAPABILITIES + "FilterRestrictions")
-        if not isinstance(found, Mapping):
+        restrictions = self.term(CAPABILITIES + "FilterRestrictions")
+        if not isinstance(restrictions, Mapping):
             return []
         listed = self.paths(CAPABILITIES + "FilterRestrictions", "RequiredProperties")
-        return listed or ([""] if found.get("RequiresFilter") is True else [])
+        return listed or ([""] if restrictions.get("RequiresFilter") is True else [])
 
 
 def timestamp_property(
@@ -85,7 +89,9 @@ def timestamp_property(
     created: bool = False,
 ) -> str | None:
     """The property that holds when a row was last changed (or created), if any is known."""
-    term, known = (_CREATED_AT, CREATED_AT_NAMES) if created else (_CHANGED_AT, CHANGED_AT_NAMES)
+    term, usual_names = (
+        (_CREATED_AT, CREATED_AT_NAMES) if created else (_CHANGED_AT, CHANGED_AT_NAMES)
+    )
     fitting = {
         name: p
         for name, p in properties.items()
@@ -95,4 +101,4 @@ def timestamp_property(
         if any(annotations.get(f"{kind}/{name}", {}).get(term) for kind in types):
             return name
     by_name = {name.replace("_", "").lower(): name for name in fitting}
-    return next((by_name[name] for name in known if name in by_name), None)
+    return next((by_name[name] for name in usual_names if name in by_name), None)

@@ -108,10 +108,10 @@ class _CsdlJsonSchema:
         )
 
     def _type(self, item: Mapping[str, Any], name: str) -> RawType:
-        found = RawType(name, self._names.whole(item.get("$BaseType") or ""))
-        found.has_stream = item.get("$HasStream") is True
+        raw_type = RawType(name, self._names.whole(item.get("$BaseType") or ""))
+        raw_type.has_stream = item.get("$HasStream") is True
         if isinstance(item.get("$Key"), list):
-            found.key = [
+            raw_type.key = [
                 (key, "") if isinstance(key, str) else (next(iter(key.values())), next(iter(key)))
                 for key in item["$Key"]
                 if key
@@ -119,7 +119,7 @@ class _CsdlJsonSchema:
         for member, value in _members(item):
             if value.get("$Kind") == "NavigationProperty":
                 by = value.get("$ReferentialConstraint") or {}
-                found.navigations.append(
+                raw_type.navigations.append(
                     RawNavigation(
                         member,
                         self._names.whole(value.get("$Type") or ""),
@@ -129,25 +129,28 @@ class _CsdlJsonSchema:
                     )
                 )
             else:
-                found.properties.append(self._property(member, value))
+                raw_type.properties.append(self._property(member, value))
                 self._model.annotate(f"{name}/{member}", self._terms(value))
         self._model.annotate(name, self._terms(item))
-        return found
+        return raw_type
 
     def _operation(self, item: Mapping[str, Any], name: str) -> RawOperation:
         function = item.get("$Kind") == "Function"
-        found = RawOperation(name, is_function=function, method="GET" if function else "POST")
-        found.parameters = [
-            self._property(one.get("$Name", ""), one) for one in _list(item.get("$Parameter"))
+        operation = RawOperation(name, is_function=function, method="GET" if function else "POST")
+        operation.parameters = [
+            self._property(parameter.get("$Name", ""), parameter)
+            for parameter in _list(item.get("$Parameter"))
         ]
-        if item.get("$IsBound") is True and found.parameters:
-            first = found.parameters.pop(0)
-            found.binding, found.binding_many = first.type, first.collection
+        if item.get("$IsBound") is True and operation.parameters:
+            first = operation.parameters.pop(0)
+            operation.binding, operation.binding_many = first.type, first.collection
         returns = item.get("$ReturnType")
         if isinstance(returns, dict):
             kind = self._names.whole(returns.get("$Type") or "Edm.String")
-            found.returns = f"Collection({kind})" if returns.get("$Collection") is True else kind
-        return found
+            operation.returns = (
+                f"Collection({kind})" if returns.get("$Collection") is True else kind
+            )
+        return operation
 
     def _container(self, container: Mapping[str, Any], name: str) -> None:
         for member, item in _members(container):
@@ -156,10 +159,10 @@ class _CsdlJsonSchema:
             if operation:
                 self._model.imports[member] = self._names.whole(operation)
             elif item.get("$Collection") is True:
-                found = RawSet(member, self._names.whole(item.get("$Type") or ""), target)
+                raw_set = RawSet(member, self._names.whole(item.get("$Type") or ""), target)
                 bindings = item.get("$NavigationPropertyBinding") or {}
-                found.bindings = {path: str(to) for path, to in bindings.items()}
-                self._model.sets.append(found)
+                raw_set.bindings = {path: str(to) for path, to in bindings.items()}
+                self._model.sets.append(raw_set)
             elif "$Type" in item:
                 self._model.singletons.append(member)
             self._model.annotate(target, self._terms(item))

@@ -84,14 +84,14 @@ class _CsdlXmlSchema:
         )
 
     def _type(self, element: Element, name: str) -> RawType:
-        found = RawType(name, self._names.whole(element.get("BaseType", "")))
-        found.has_stream = element.get("HasStream") == "true"
+        raw_type = RawType(name, self._names.whole(element.get("BaseType", "")))
+        raw_type.has_stream = element.get("HasStream") == "true"
         for key in children(element, "Key"):
-            found.key = [
+            raw_type.key = [
                 (ref.get("Name", ""), ref.get("Alias", "")) for ref in children(key, "PropertyRef")
             ]
         for item in children(element, "Property"):
-            found.properties.append(self._property(item))
+            raw_type.properties.append(self._property(item))
             self._model.annotate(f"{name}/{item.get('Name', '')}", self._terms(item))
         for item in children(element, "NavigationProperty"):
             kind, many = collection_of(self._names.whole(item.get("Type", "")))
@@ -99,32 +99,32 @@ class _CsdlXmlSchema:
                 (pair.get("Property", ""), pair.get("ReferencedProperty", ""))
                 for pair in children(item, "ReferentialConstraint")
             )
-            found.navigations.append(
+            raw_type.navigations.append(
                 RawNavigation(item.get("Name", ""), kind, many, item.get("Partner", ""), by)
             )
         self._model.annotate(name, self._terms(element))
-        return found
+        return raw_type
 
     def _operation(self, element: Element, name: str) -> RawOperation:
-        found = RawOperation(name, is_function=local_name(element) == "Function")
-        found.parameters = [self._property(item) for item in children(element, "Parameter")]
-        if element.get("IsBound") == "true" and found.parameters:
-            first = found.parameters.pop(0)
-            found.binding, found.binding_many = first.type, first.collection
+        operation = RawOperation(name, is_function=local_name(element) == "Function")
+        operation.parameters = [self._property(item) for item in children(element, "Parameter")]
+        if element.get("IsBound") == "true" and operation.parameters:
+            first = operation.parameters.pop(0)
+            operation.binding, operation.binding_many = first.type, first.collection
         for item in children(element, "ReturnType"):
-            found.returns = self._names.whole(item.get("Type", ""))
-        found.method = "GET" if found.is_function else "POST"
-        return found
+            operation.returns = self._names.whole(item.get("Type", ""))
+        operation.method = "GET" if operation.is_function else "POST"
+        return operation
 
     def _container(self, element: Element, name: str) -> None:
         for item in children(element, "EntitySet"):
             target = f"{name}/{item.get('Name', '')}"
-            found = RawSet(
+            raw_set = RawSet(
                 item.get("Name", ""), self._names.whole(item.get("EntityType", "")), target
             )
             for bound in children(item, "NavigationPropertyBinding"):
-                found.bindings[bound.get("Path", "")] = bound.get("Target", "")
-            self._model.sets.append(found)
+                raw_set.bindings[bound.get("Path", "")] = bound.get("Target", "")
+            self._model.sets.append(raw_set)
             self._model.annotate(target, self._terms(item))
         self._model.singletons += [item.get("Name", "") for item in children(element, "Singleton")]
         for item in children(element, "ActionImport", "FunctionImport"):

@@ -56,9 +56,11 @@ def unsupported_version(root: Element) -> str:
     if not version.startswith("1."):
         return "" if version.startswith("4.") or not version else f"version {version}"
     for services in children(root, "DataServices"):
-        said = attributes(services).get("m:DataServiceVersion", "").partition(";")[0].strip()
-        if said[:1] not in {"", "1", "2"}:
-            return f"V{said[:1]}"
+        service_version = (
+            attributes(services).get("m:DataServiceVersion", "").partition(";")[0].strip()
+        )
+        if service_version[:1] not in {"", "1", "2"}:
+            return f"V{service_version[:1]}"
         if any(schema.tag.startswith(V3_SCHEMA) for schema in children(services, "Schema")):
             return "V3"
     return ""

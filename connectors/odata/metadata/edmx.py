@@ -78,10 +78,10 @@ class _EdmxReader:
     def associations_of(self, schema: Element) -> None:
         space = schema.get("Namespace", "")
         for item in children(schema, "Association"):
-            found = self._associations[f"{space}.{item.get('Name', '')}"] = _Association()
+            association = self._associations[f"{space}.{item.get('Name', '')}"] = _Association()
             for end in children(item, "End"):
                 kind = self._names.whole(end.get("Type", ""))
-                found.ends[end.get("Role", "")] = (kind, end.get("Multiplicity", ""))
+                association.ends[end.get("Role", "")] = (kind, end.get("Multiplicity", ""))
             for constraint in children(item, "ReferentialConstraint"):
                 refs: dict[str, list[str]] = {"Principal": [], "Dependent": []}
                 for side in children(constraint, "Principal", "Dependent"):
@@ -89,8 +89,8 @@ class _EdmxReader:
                         r.get("Name", "") for r in children(side, "PropertyRef")
                     ]
                     if local_name(side) == "Principal":
-                        found.principal = side.get("Role", "")
-                found.pairs = tuple(zip(refs["Principal"], refs["Dependent"], strict=False))
+                        association.principal = side.get("Role", "")
+                association.pairs = tuple(zip(refs["Principal"], refs["Dependent"], strict=False))
         for container in children(schema, "EntityContainer"):
             for item in children(container, "AssociationSet"):
                 self._association_set(item)
@@ -136,14 +136,14 @@ class _EdmxReader:
         )
 
     def _type(self, element: Element, name: str) -> RawType:
-        found = RawType(name, self._names.whole(element.get("BaseType", "")))
-        found.has_stream = attributes(element).get("m:HasStream") == "true"
+        raw_type = RawType(name, self._names.whole(element.get("BaseType", "")))
+        raw_type.has_stream = attributes(element).get("m:HasStream") == "true"
         for key in children(element, "Key"):
-            found.key = [(ref.get("Name", ""), "") for ref in children(key, "PropertyRef")]
-        found.properties = [self._property(item) for item in children(element, "Property")]
+            raw_type.key = [(ref.get("Name", ""), "") for ref in children(key, "PropertyRef")]
+        raw_type.properties = [self._property(item) for item in children(element, "Property")]
         for item in children(element, "NavigationProperty"):
-            found.navigations.append(self._navigation(item))
-        return found
+            raw_type.navigations.append(self._navigation(item))
+        return raw_type
 
     def _navigation(self, item: Element) -> RawNavigation:
         name = self._names.whole(item.get("Relationship", ""))
@@ -164,12 +164,12 @@ class _EdmxReader:
         for item in children(container, "EntitySet"):
             own = attributes(item)
             target = f"{name}/{own.get('Name', '')}"
-            found = RawSet(
+            raw_set = RawSet(
                 own.get("Name", ""), self._names.whole(own.get("EntityType", "")), target
             )
             if own.get("sap:addressable") == "false":
-                found.refused = "it is reached through another entity set only (sap:addressable)"
-            self._model.sets.append(found)
+                raw_set.refused = "it is reached through another entity set only (sap:addressable)"
+            self._model.sets.append(raw_set)
             for attribute, (term, part) in _RESTRICTIONS.items():
                 if own.get(attribute) == "false":
                     self._restrict(target, term, {part: False} if part else False)
@@ -195,9 +195,9 @@ class _EdmxReader:
                 name,
                 is_function=method == "GET",
                 parameters=[
-                    self._property(one)
-                    for one in children(item, "Parameter")
-                    if one.get("Mode", "In") != "Out"
+                    self._property(parameter)
+                    for parameter in children(item, "Parameter")
+                    if parameter.get("Mode", "In") != "Out"
                 ],
                 returns=self._names.whole(own.get("ReturnType", "")),
                 method=method,

@@ -48,7 +48,7 @@ class _ServiceBuilder:
                 sets[item.name] = self._set(item)
         for name in raw.singletons:
             self._left_out[name] = "a singleton: one object, no set of rows"
-        sets = {name: self._known_targets(one, sets) for name, one in sets.items()}
+        sets = {name: self._known_targets(entity_set, sets) for name, entity_set in sets.items()}
         notes = tuple(f"{name}: {why}" for name, why in self._left_out.items())
         actions = tuple(self._actions(sets))
         return ODataService(raw.version, sets, actions, notes, dict(self._left_out))
@@ -69,42 +69,42 @@ class _ServiceBuilder:
             return "an entity without a key: its rows can't be told apart"
         if any("/" in path for path, _ in key):
             return "its key stands inside of a complex property"
-        found = {p.name: self._resolved(p) for p in self._properties(item.type)}
+        properties = {p.name: self._resolved(p) for p in self._properties(item.type)}
         for path, _ in key:
-            p = found.get(path)
+            p = properties.get(path)
             if p is None or field_type(p, self._raw.version) is None:
                 return f"its key {path} has {f'the type {p.edm}' if p else 'no property'}"
         return ""
 
     def _lineage(self, type_name: str) -> list[RawType]:
         """A type and what it is derived from, the root first."""
-        known = self._lineages.get(type_name)
-        if known is not None:
-            return known
-        found: list[RawType] = []
+        lineage = self._lineages.get(type_name)
+        if lineage is not None:
+            return lineage
+        types: list[RawType] = []
         base = type_name
-        while base in self._types and all(one.name != base for one in found):
-            found.insert(0, self._types[base])
+        while base in self._types and all(raw_type.name != base for raw_type in types):
+            types.insert(0, self._types[base])
             base = self._types[base].base
-        self._lineages[type_name] = found
-        return found
+        self._lineages[type_name] = types
+        return types
 
     def _key(self, type_name: str) -> list[tuple[str, str]]:
-        return next((one.key for one in self._lineage(type_name) if one.key), [])
+        return next((raw_type.key for raw_type in self._lineage(type_name) if raw_type.key), [])
 
     def _properties(self, type_name: str) -> Iterator[RawProperty]:
-        for one in self._lineage(type_name):
-            yield from one.properties
+        for raw_type in self._lineage(type_name):
+            yield from raw_type.properties
 
     def _set(self, item: RawSet) -> EntitySet:
-        said = SetAnnotations(self._raw.annotations, item.target)
+        annotations = SetAnnotations(self._raw.annotations, item.target)
         lineage = self._lineage(item.type)
-        types = [one.name for one in lineage]
+        types = [raw_type.name for raw_type in lineage]
         properties = dict(self._flat(item.name, item.type))
-        if any(one.has_stream for one in lineage):
+        if any(raw_type.has_stream for raw_type in lineage):
             self._left_out[f"{item.name}/$value"] = "a media stream, which the log doesn't hold"
         locks = tuple(p.name for p in self._properties(item.type) if p.concurrency)
-        listed = said.term(CORE + "OptimisticConcurrency")
+        listed = annotations.term(CORE + "OptimisticConcurrency")
         if isinstance(listed, list):
             locks = tuple(str(path) for path in listed) or ("",)
         elif listed is True:
@@ -114,41 +114,49 @@ class _ServiceBuilder:
             item.type,
             tuple(path for path, _ in self._key(item.type)),
             properties,
-            {nav.name: self._navigation(item, nav) for one in lineage for nav in one.navigations},
+            {
+                nav.name: self._navigation(item, nav)
+                for raw_type in lineage
+                for nav in raw_type.navigations
+            },
             concurrency=locks,
-            delta=said.supports("ChangeTracking"),
+            delta=annotations.supports("ChangeTracking"),
             changed=timestamp_property(properties, self._raw.annotations, types),
             created=timestamp_property(properties, self._raw.annotations, types, created=True),
-            creatable=said.allows("InsertRestrictions", "Insertable"),
-            updatable=said.allows("UpdateRestrictions", "Updatable"),
-            deletable=said.allows("DeleteRestrictions", "Deletable"),
-            filterable=said.allows("FilterRestrictions", "Filterable"),
-            sortable=said.allows("SortRestrictions", "Sortable"),
-            countable=said.allows("CountRestrictions", "Countable"),
-            toppable=said.allows("TopSupported"),
+            creatable=annotations.allows("InsertRestrictions", "Insertable"),
+            updatable=annotations.allows("UpdateRestrictions", "Updatable"),
+            deletable=annotations.allows("DeleteRestrictions", "Deletable"),
+            filterable=annotations.allows("FilterRestrictions", "Filterable"),
+            sortable=annotations.allows("SortRestrictions", "Sortable"),
+            countable=annotations.allows("CountRestrictions", "Countable"),
+            toppable=annotations.allows("TopSupported"),
             unfilterable=frozenset(
                 [
-                    *said.paths(CAPABILITIES + "FilterRestrictions", "NonFilterableProperties"),
+                    *annotations.paths(
+                        CAPABILITIES + "FilterRestrictions", "NonFilterableProperties"
+                    ),
                     *(p.name for p in self._properties(item.type) if not p.filterable),
                 ]
             ),
             uncomparable=frozenset(
                 [
-                    *said.equal_only(),
+                    *annotations.equal_only(),
                     *(p.name for p in self._properties(item.type) if not p.comparable),
                 ]
             ),
             unsortable=frozenset(
                 [
-                    *said.paths(CAPABILITIES + "SortRestrictions", "NonSortableProperties"),
-                    *said.paths(CAPABILITIES + "SortRestrictions", "DescendingOnlyProperties"),
+                    *annotations.paths(CAPABILITIES + "SortRestrictions", "NonSortableProperties"),
+                    *annotations.paths(
+                        CAPABILITIES + "SortRestrictions", "DescendingOnlyProperties"
+                    ),
                     *(p.name for p in self._properties(item.type) if not p.sortable),
                 ]
             ),
             required_filters=tuple(
                 dict.fromkeys(
                     [
-                        *said.required_filters(),
+                        *annotations.required_filters(),
                         *(p.name for p in self._properties(item.type) if p.required_in_filter),
                     ]
                 )
@@ -210,7 +218,7 @@ class _ServiceBuilder:
         target = nav.targets.get(item.name, "") or item.bindings.get(nav.name, "")
         if not target and self._raw.version == "v2":
             # Without an association set: the one set that has rows of that type.
-            fitting = [one.name for one in self._raw.sets if one.type == nav.type]
+            fitting = [raw_set.name for raw_set in self._raw.sets if raw_set.type == nav.type]
             target = fitting[0] if len(fitting) == 1 else ""
         by = nav.by
         if not by:
@@ -219,20 +227,20 @@ class _ServiceBuilder:
 
     def _partner(self, item: RawSet, nav: RawNavigation) -> tuple[tuple[str, str], ...]:
         """What the way back says: its constraint, read the other way round, is this one's."""
-        types = {one.name for one in self._lineage(item.type)}
-        for one in self._lineage(nav.type):
-            for back in one.navigations:
+        types = {raw_type.name for raw_type in self._lineage(item.type)}
+        for raw_type in self._lineage(nav.type):
+            for back in raw_type.navigations:
                 named = back.name == nav.partner or (back.partner == nav.name and not nav.partner)
                 if named and back.type in types and back.by:
                     return back.by
         return ()
 
-    def _known_targets(self, one: EntitySet, sets: dict[str, EntitySet]) -> EntitySet:
+    def _known_targets(self, entity_set: EntitySet, sets: dict[str, EntitySet]) -> EntitySet:
         navigations = {
             name: nav if nav.target in sets else replace(nav, target="")
-            for name, nav in one.navigations.items()
+            for name, nav in entity_set.navigations.items()
         }
-        return replace(one, navigations=navigations)
+        return replace(entity_set, navigations=navigations)
 
     def _actions(self, sets: dict[str, EntitySet]) -> Iterator[Action]:
         roots = {operation: name for name, operation in self._raw.imports.items()}
@@ -241,21 +249,23 @@ class _ServiceBuilder:
         for item in sets.values():
             for kind in self._lineage(item.type):
                 of_type.setdefault(kind.name, []).append(item)
-        for one in self._raw.operations:
-            parameters = tuple(self._resolved(p) for p in one.parameters)
-            if not one.binding:
-                if one.name in roots:
-                    about = _about(of_type.get(one.about, []), sets.get(one.answers), parameters)
+        for operation in self._raw.operations:
+            parameters = tuple(self._resolved(p) for p in operation.parameters)
+            if not operation.binding:
+                if operation.name in roots:
+                    about = _about(
+                        of_type.get(operation.about, []), sets.get(operation.answers), parameters
+                    )
                     yield Action(
-                        roots[one.name], None, one.is_function, parameters, one.returns,
-                        method=one.method, about=about,
+                        roots[operation.name], None, operation.is_function, parameters, operation.returns,
+                        method=operation.method, about=about,
                     )  # fmt: skip
                 continue
-            bound, _ = collection_of(one.binding)
+            bound, _ = collection_of(operation.binding)
             for item in of_type.get(bound, []):
                 yield Action(
-                    one.name, item.name, one.is_function, parameters, one.returns,
-                    one.binding_many, one.method,
+                    operation.name, item.name, operation.is_function, parameters, operation.returns,
+                    operation.binding_many, operation.method,
                 )  # fmt: skip
 
 
@@ -265,7 +275,9 @@ def _about(
     """The entity set whose row the parameters name: what V2's function import is declared for, else
     the set that it answers from.
     """
-    given = {p.name for p in parameters}
+    parameter_names = {p.name for p in parameters}
     likely = declared or ([answers] if answers else [])
-    fitting = [one.name for one in likely if given.issuperset(one.key)]
+    fitting = [
+        entity_set.name for entity_set in likely if parameter_names.issuperset(entity_set.key)
+    ]
     return fitting[0] if len(fitting) == 1 else ""

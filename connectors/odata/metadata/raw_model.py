@@ -105,9 +105,9 @@ class RawModel:
 
     def annotate(self, target: str, terms: Mapping[str, Any]) -> None:
         """Add annotations of one target; the first of a term stands."""
-        known = self.annotations.setdefault(target, {})
+        own_terms = self.annotations.setdefault(target, {})
         for term, value in terms.items():
-            known.setdefault(term, value)
+            own_terms.setdefault(term, value)
 
 
 def collection_of(type_name: str) -> tuple[str, bool]:

@@ -38,11 +38,11 @@ def children(element: Element, *names: str) -> Iterator[Element]:
 
 def attributes(element: Element) -> dict[str, str]:
     """Attributes by name, those of SAP and Microsoft with `sap:` and `m:` before them."""
-    found = {}
+    by_name = {}
     for name, value in element.attrib.items():
         space, _, last = name.lstrip("{").rpartition("}")
-        found[f"{_SPACES.get(space, space)}:{last}" if space else last] = value
-    return found
+        by_name[f"{_SPACES.get(space, space)}:{last}" if space else last] = value
+    return by_name
 
 
 def facet_number(text: str | None) -> int | None:

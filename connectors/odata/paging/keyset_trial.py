@@ -63,14 +63,14 @@ class KeysetTrial:
         or because its rows change that fast, it can't be known.
         """
         try:
-            shown = await contradiction(self._once)
+            shown_by = await contradiction(self._once)
         except _PagingRefused as error:
             self.refused = True
             return str(error)
         except (Rejected, RowsChange, _Undecidable):
             # It fails by one of the questions: whoever pages asks those that matter again.
             return None
-        return "" if shown is None else shown.fault
+        return "" if shown_by is None else shown_by.fault
 
     async def _once(self) -> PagingContradiction | None:
         try:
@@ -141,8 +141,8 @@ class KeysetTrial:
         moment that the service doesn't tell.
         """
         moment = self._properties[0].edm in TIMESTAMP_TYPES
-        keys = [one for text in filters for one in await self._keys(2, text)]
-        return [one for one in keys if one != key and not (moment and one[0] == key[0])]
+        keys = [other for text in filters for other in await self._keys(2, text)]
+        return [other for other in keys if other != key and not (moment and other[0] == key[0])]
 
     async def _keys(
         self, top: int, filtered: str = "", *, after: Row | None = None, descending: bool = False
@@ -155,7 +155,7 @@ class KeysetTrial:
             self._asks.page, params, after, filtered=all_of(self._filtered, filtered)
         )
         rows = [complete_row(self._table, json) for json in page.rows[:top]]
-        return [tuple(row[place] for place in self._places) for row in rows]
+        return [tuple(row[index] for index in self._places) for row in rows]
 
     def _is_exact(self, key: Row) -> bool:
         """Whether the key can be asked by."""

@@ -27,20 +27,20 @@ SKIPPED = ODataResponse(
 
 def json_body(requests: Sequence[ODataRequest], *, changeset: bool) -> Any:
     """The body of a JSON batch."""
-    told = []
+    items = []
     for at, request in enumerate(requests):
-        one: dict[str, Any] = {
+        item: dict[str, Any] = {
             "id": str(at + 1),
             "method": request.method.lower(),
             "url": request.path,
             "headers": {name.lower(): value for name, value in request.headers.items()},
         }
         if changeset:
-            one["atomicityGroup"] = "all"
+            item["atomicityGroup"] = "all"
         if request.body is not None:
-            one["body"] = request.body
-        told.append(one)
-    return {"requests": told}
+            item["body"] = request.body
+        items.append(item)
+    return {"requests": items}
 
 
 def json_responses(body: Any, count: int, *, changeset: bool) -> list[ODataResponse]:
@@ -48,65 +48,73 @@ def json_responses(body: Any, count: int, *, changeset: bool) -> list[ODataRespo
     responses = body.get("responses") if isinstance(body, dict) else None
     if not isinstance(responses, list):
         raise UnreadableAnswer("no `responses`")
-    found: dict[str, ODataResponse] = {}
-    for one in responses:
-        if not isinstance(one, dict):
+    responses_by_id: dict[str, ODataResponse] = {}
+    for item in responses:
+        if not isinstance(item, dict):
             raise UnreadableAnswer("a response that is no object")
-        content = one.get("body")
+        content = item.get("body")
         if isinstance(content, str):
             content = content.encode(errors="replace")
-        status = part_status(one.get("status"))
-        found[str(one.get("id"))] = ODataResponse(status, _headers(one.get("headers")), content)
-    aligned = [found.get(str(at + 1)) for at in range(count)]
-    return _filled(aligned, list(found.values()), changeset=changeset)
+        status = part_status(item.get("status"))
+        responses_by_id[str(item.get("id"))] = ODataResponse(
+            status, _headers(item.get("headers")), content
+        )
+    aligned = [responses_by_id.get(str(at + 1)) for at in range(count)]
+    return _filled(aligned, list(responses_by_id.values()), changeset=changeset)
 
 
-def _headers(told: Any) -> Headers:
+def _headers(headers: Any) -> Headers:
     """By their names in lower case; none where the service leaves them out. Raises UnreadableAnswer."""
-    if not told:
+    if not headers:
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(headers, dict):
         raise UnreadableAnswer("headers that are none")
-    if not all(isinstance(value, (str, int, float, Decimal)) for value in told.values()):
+    if not all(isinstance(value, (str, int, float, Decimal)) for value in headers.values()):
         raise UnreadableAnswer("a header that is no text")
-    return {name.lower(): str(value) for name, value in told.items()}
+    return {name.lower(): str(value) for name, value in headers.items()}
 
 
 def multipart_responses(
     content_type: str, content: bytes, count: int, *, changeset: bool
 ) -> list[ODataResponse]:
     """The same of a multipart batch."""
-    told = multipart.decode(content_type, content)
+    parts = multipart.decode(content_type, content)
     aligned: Sequence[ODataResponse | None]
     if changeset:
-        if len(told) != 1:
+        if len(parts) != 1:
             raise UnreadableAnswer("a change set has one answer")
-        whole = [told[0]] if isinstance(told[0], ODataResponse) else told[0]
+        whole = [parts[0]] if isinstance(parts[0], ODataResponse) else parts[0]
         aligned = _in_order(whole) if len(whole) == count else []
     else:
-        whole = [one if isinstance(one, ODataResponse) else (one or [SKIPPED])[0] for one in told]
+        whole = [
+            part if isinstance(part, ODataResponse) else (part or [SKIPPED])[0] for part in parts
+        ]
         aligned = whole
     return _filled([*aligned, *[None] * count][:count], whole, changeset=changeset)
 
 
-def _in_order(told: Sequence[ODataResponse]) -> list[ODataResponse]:
+def _in_order(responses: Sequence[ODataResponse]) -> list[ODataResponse]:
     """The answers of a change set come in any order, by the Content-ID of their requests, where the
     service tells it.
     """
-    numbers = {one.headers.get("content-id", ""): one for one in told}
-    wanted = [str(at + 1) for at in range(len(told))]
-    return [numbers[one] for one in wanted] if numbers.keys() == set(wanted) else list(told)
+    by_content_id = {response.headers.get("content-id", ""): response for response in responses}
+    content_ids = [str(at + 1) for at in range(len(responses))]
+    return (
+        [by_content_id[number] for number in content_ids]
+        if by_content_id.keys() == set(content_ids)
+        else list(responses)
+    )
 
 
 def _filled(
-    aligned: Sequence[ODataResponse | None], told: Sequence[ODataResponse], *, changeset: bool
+    aligned: Sequence[ODataResponse | None], responses: Sequence[ODataResponse], *, changeset: bool
 ) -> list[ODataResponse]:
     """Of a change set that failed there is one answer, which is that of all its requests. Raises
     UnreadableAnswer for one that succeeded and doesn't tell of all: then they happened all the same.
     """
     if None not in aligned or not changeset:
-        return [SKIPPED if one is None else one for one in aligned]
-    failed = next((one for one in told if not one.good), None)
+        return [SKIPPED if response is None else response for response in aligned]
+    failed = next((response for response in responses if not response.good), None)
     if failed is None:
         raise UnreadableAnswer("a change set without an answer for each request")
-    return [failed if one is None else one for one in aligned]
+    return [failed if response is None else response for response in aligned]

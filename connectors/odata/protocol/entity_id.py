@@ -31,20 +31,20 @@ def key_of_entity_id(
         )
     start = _opening(text)
     parts = list(_PART.finditer(text[start + 1 : -1]))
-    if len(parts) != len(key) or "".join(one[0] for one in parts) != text[start + 1 : -1]:
+    if len(parts) != len(key) or "".join(part[0] for part in parts) != text[start + 1 : -1]:
         return None
-    named = {one["name"]: one for one in parts}
-    found = []
+    named = {part["name"]: part for part in parts}
+    values = []
     for p in key:
-        one = parts[0] if len(key) == 1 else named.get(p.name)
-        if one is None:
+        part = parts[0] if len(key) == 1 else named.get(p.name)
+        if part is None:
             return None
-        quoted = one["quoted"]
+        quoted = part["quoted"]
         if quoted is not None:
-            found.append(row_value(p, version, quoted.replace("''", "'")))
+            values.append(row_value(p, version, quoted.replace("''", "'")))
         else:
-            found.append(row_value(p, version, _plain(p, version, one["bare"].strip())))
-    return tuple(found)
+            values.append(row_value(p, version, _plain(p, version, part["bare"].strip())))
+    return tuple(values)
 
 
 def _opening(text: str) -> int:

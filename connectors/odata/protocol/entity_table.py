@@ -41,7 +41,7 @@ class EntitySetTable:
     @property
     def key(self) -> tuple[Property, ...]:
         """The key's properties in order."""
-        return tuple(self.properties[place] for place in self.places)
+        return tuple(self.properties[index] for index in self.places)
 
     def row(self, json: Mapping[str, Any]) -> Row:
         """The raw row of a JSON object; what isn't in it is MISSING."""
@@ -49,14 +49,14 @@ class EntitySetTable:
 
     def only_key(self, key: Sequence[Any]) -> Row:
         """A raw row in which nothing but the key is set."""
-        found = [MISSING] * len(self.properties)
-        for place, part in zip(self.places, key, strict=True):
-            found[place] = part
-        return tuple(found)
+        row = [MISSING] * len(self.properties)
+        for index, part in zip(self.places, key, strict=True):
+            row[index] = part
+        return tuple(row)
 
     def key_of(self, row: Row) -> Row:
         """The key of a raw row."""
-        return tuple(row[place] for place in self.places)
+        return tuple(row[index] for index in self.places)
 
     def has_key(self, row: Row) -> bool:
         """Whether a raw row tells its whole key, in values of the key's types: anything else can be
@@ -88,15 +88,17 @@ def value_at(json: Any, path: Sequence[str]) -> Any:
     return json
 
 
-def columns_of(one: EntitySet, version: Version) -> tuple[Column, ...]:
+def columns_of(entity_set: EntitySet, version: Version) -> tuple[Column, ...]:
     """Every property as the catalogue's column."""
-    found = []
-    for p in one.properties.values():
+    columns = []
+    for p in entity_set.properties.values():
         kind = field_type(p, version)
         if kind is not None:
             native = p.enum or p.edm + (f"({p.max_length})" if p.max_length else "")
-            found.append(Column(p.name, native, kind, "python", p.nullable, p.name in one.key))
-    return tuple(found)
+            columns.append(
+                Column(p.name, native, kind, "python", p.nullable, p.name in entity_set.key)
+            )
+    return tuple(columns)
 
 
 def build_table(service: ODataService, use: TableUse, *more: str | None) -> EntitySetTable:
@@ -104,23 +106,31 @@ def build_table(service: ODataService, use: TableUse, *more: str | None) -> Enti
 
     Raises ConfigurationError for what the service doesn't have.
     """
-    one = entity_set_of(service, use.table)
-    if use.key and sorted(use.key) != sorted(one.key):
+    entity_set = entity_set_of(service, use.table)
+    if use.key and sorted(use.key) != sorted(entity_set.key):
         raise ConfigurationError(
-            f"entity set {one.name!r}: its key is {', '.join(one.key)}, not {', '.join(use.key)}"
+            f"entity set {entity_set.name!r}: its key is {', '.join(entity_set.key)}, not {', '.join(use.key)}"
         )
-    used = {*one.key, *use.columns, *filter(None, more)} if use.columns else {*one.properties}
-    problems = [_unknown(service, one, name) for name in use.columns if name not in one.properties]
+    used = (
+        {*entity_set.key, *use.columns, *filter(None, more)}
+        if use.columns
+        else {*entity_set.properties}
+    )
+    problems = [
+        _unknown(service, entity_set, name)
+        for name in use.columns
+        if name not in entity_set.properties
+    ]
     if problems:
         raise ConfigurationError("; ".join(problems))
-    columns = tuple(c for c in columns_of(one, service.version) if c.name in used)
+    columns = tuple(c for c in columns_of(entity_set, service.version) if c.name in used)
     names = [column.name for column in columns]
     return EntitySetTable(
-        one,
+        entity_set,
         service.version,
-        tuple(one.properties[name] for name in names),
-        Shape(one.name, columns, Wire.PYTHON),
-        tuple(names.index(name) for name in one.key),
+        tuple(entity_set.properties[name] for name in names),
+        Shape(entity_set.name, columns, Wire.PYTHON),
+        tuple(names.index(name) for name in entity_set.key),
     )
 
 
@@ -134,11 +144,11 @@ def entity_set_of(service: ODataService, name: str) -> EntitySet:
     raise ConfigurationError(f"entity set {name!r} is not in the service's metadata{hint}")
 
 
-def _unknown(service: ODataService, one: EntitySet, name: str) -> str:
-    why = service.left_out.get(f"{one.name}/{name}")
+def _unknown(service: ODataService, entity_set: EntitySet, name: str) -> str:
+    why = service.left_out.get(f"{entity_set.name}/{name}")
     if why:
-        return f"entity set {one.name!r}: property {name!r} can't be used: {why}"
-    return f"entity set {one.name!r} has no property {name!r}{did_you_mean(name, one.properties)}"
+        return f"entity set {entity_set.name!r}: property {name!r} can't be used: {why}"
+    return f"entity set {entity_set.name!r} has no property {name!r}{did_you_mean(name, entity_set.properties)}"
 
 
 def complete_row(table: EntitySetTable, row: Mapping[str, Any]) -> Row:
@@ -146,10 +156,10 @@ def complete_row(table: EntitySetTable, row: Mapping[str, Any]) -> Row:
 
     Raises RetryLater for one without its key, behind which no page could begin.
     """
-    found = tuple(None if one is MISSING else one for one in table.row(row))
-    if not table.has_key(found):
+    values = tuple(None if value is MISSING else value for value in table.row(row))
+    if not table.has_key(values):
         names = ", ".join(p.name for p in table.key)
         raise RetryLater(
             f"entity set {table.name!r}: a row came without its key, or with one of another type ({names})"
         )
-    return found
+    return values

@@ -14,17 +14,17 @@ class EntitySetTables:
     def __init__(self, system: System) -> None:
         self._where = f"system {system.name!r}"
         self._uses = {use.table: use for use in system.tables}
-        self._made: dict[str, EntitySetTable] = {}
+        self._by_name: dict[str, EntitySetTable] = {}
 
     def of(self, service: ODataService, name: str) -> EntitySetTable:
         """The table of that name; with all columns where the configuration names none. Raises
         ConfigurationError.
         """
-        table = self._made.get(name)
+        table = self._by_name.get(name)
         if table is None:
             try:
                 table = build_table(service, self._uses.get(name) or TableUse(name))
             except ConfigurationError as error:
                 raise ConfigurationError(f"{self._where}: {error}") from None
-            self._made[name] = table
+            self._by_name[name] = table
         return table

@@ -12,12 +12,10 @@ from connectors.odata.protocol.request import Headers
 def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | None:
     """The row's ETag, from its JSON or from the answer's headers. Raises Rejected (`bad_etag`)."""
     metadata = row.get("__metadata")
-    found = row.get("@odata.etag") or row.get("@etag")
-    if not found and isinstance(metadata, Mapping):
-        found = metadata.get("etag")
-    found = found or (headers or {}).get("etag") or None
-    if found is not None and not (
-        isinstance(found, str) and found.isascii() and found.isprintable()
-    ):
+    etag = row.get("@odata.etag") or row.get("@etag")
+    if not etag and isinstance(metadata, Mapping):
+        etag = metadata.get("etag")
+    etag = etag or (headers or {}).get("etag") or None
+    if etag is not None and not (isinstance(etag, str) and etag.isascii() and etag.isprintable()):
         raise Rejected("bad_etag", "the row's ETag is none that a request could carry")
-    return found
+    return etag

@@ -84,8 +84,8 @@ def _typed(p: Property, value: Any) -> Any:
     if p.edm in _TEXTS:
         return value if isinstance(value, str) else None
     if p.edm == "Edm.Boolean":
-        known = {"true": True, "false": False}
-        return value if isinstance(value, bool) else known[str(value).lower()]
+        words = {"true": True, "false": False}
+        return value if isinstance(value, bool) else words[str(value).lower()]
     if p.edm in INTEGER_TYPES:
         number = decimal_of(str(value).strip())
         return int(number) if not isinstance(value, bool) and number == int(number) else None

@@ -83,11 +83,11 @@ def decode(
 def _decoded(
     content_type: str, content: bytes, *, inside: bool
 ) -> list[ODataResponse | list[ODataResponse]]:
-    found = _BOUNDARY.search(content_type)
-    if found is None:
+    match = _BOUNDARY.search(content_type)
+    if match is None:
         raise UnreadableAnswer("no boundary")
     answers: list[ODataResponse | list[ODataResponse]] = []
-    for part in _split(content, found[1] or found[2]):
+    for part in _split(content, match[1] or match[2]):
         headers, body = _head(part)
         kind = headers.get("content-type", "")
         if not kind.lower().startswith("multipart/"):
@@ -96,7 +96,7 @@ def _decoded(
             raise UnreadableAnswer("a change set inside of a change set")
         else:
             inner = decode(kind, body, inside=True)
-            answers.append([one for one in inner if isinstance(one, ODataResponse)])
+            answers.append([response for response in inner if isinstance(response, ODataResponse)])
     return answers
 
 
@@ -134,8 +134,8 @@ def _answer(http: bytes, number: str) -> ODataResponse:
     # Its number stands before the answer, or (V2) among its headers.
     headers = {"content-id": number, **headers} if number else headers
     length = headers.get("content-length", "")
-    told = length.isdecimal() and int(length) <= len(body)
-    body = body[: int(length)] if told else body.strip()
+    is_whole = length.isdecimal() and int(length) <= len(body)
+    body = body[: int(length)] if is_whole else body.strip()
     return ODataResponse(
         part_status(int(words[1])), headers, parse_body(headers.get("content-type", ""), body)
     )

@@ -66,9 +66,9 @@ def _float(_: Property, json: Any) -> Any:
         return _FLOATS[json]
     if isinstance(json, bool) or not isinstance(json, (int, str, Decimal)):
         return json
-    found = float(json)
+    number = float(json)
     # Beyond a double: its plan refuses what it is, rather than taking it for infinite, or for zero.
-    return json if math.isinf(found) or (not found and not _is_zero(str(json))) else found
+    return json if math.isinf(number) or (not number and not _is_zero(str(json))) else number
 
 
 def _is_zero(text: str) -> bool:
@@ -98,10 +98,10 @@ def _instant(_: Property, json: Any) -> Any:
 
 
 def _local(p: Property, json: Any) -> Any:
-    found = local_timestamp(json) if isinstance(json, str) else json
-    if p.date_only and isinstance(found, datetime) and found.time() == time():
-        return found.date()
-    return found
+    timestamp = local_timestamp(json) if isinstance(json, str) else json
+    if p.date_only and isinstance(timestamp, datetime) and timestamp.time() == time():
+        return timestamp.date()
+    return timestamp
 
 
 def _time(_: Property, json: Any) -> Any:

@@ -59,7 +59,7 @@ def ranges_before(
 def _ranges(
     operator: str, table: EntitySetTable, properties: Sequence[Property], values: Sequence[Any]
 ) -> list[str]:
-    texts = [literal(p, table.version, one) for p, one in zip(properties, values, strict=True)]
+    texts = [literal(p, table.version, value) for p, value in zip(properties, values, strict=True)]
     names = [p.name for p in properties]
     equal = [f"{name} eq {text}" for name, text in zip(names, texts, strict=True)]
     return [
@@ -93,8 +93,8 @@ def condition_values(wanted: Any) -> Collection[Any]:
 
 def all_of(*filters: str) -> str:
     """All of these filters; empty ones don't count."""
-    found = [one for one in filters if one]
-    return found[0] if len(found) == 1 else " and ".join(f"({one})" for one in found)
+    texts = [text for text in filters if text]
+    return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
 
 
 def query_options(
@@ -107,18 +107,18 @@ def query_options(
     counted: bool = False,
 ) -> QueryOptions:
     """The query options."""
-    found: QueryOptions = {"$select": table.select if select is None else select}
+    options: QueryOptions = {"$select": table.select if select is None else select}
     if filtered:
-        found["$filter"] = filtered
+        options["$filter"] = filtered
     if order:
-        found["$orderby"] = ",".join(p.name for p in order)
+        options["$orderby"] = ",".join(p.name for p in order)
     if top is not None and table.set.toppable:
-        found["$top"] = str(top)
+        options["$top"] = str(top)
     if counted:
-        found |= count_option(table.version)
+        options |= count_option(table.version)
     if table.version == "v2":
-        found["$format"] = "json"
-    return found
+        options["$format"] = "json"
+    return options
 
 
 def count_option(version: Version) -> QueryOptions:

@@ -55,12 +55,12 @@ def parse_body(content_type: str, content: bytes) -> Any:
     return parse_json(content) if "json" in content_type.lower() else content
 
 
-def part_status(told: Any) -> int:
+def part_status(status: Any) -> int:
     """The status that an answer inside of a batch tells. Raises UnreadableAnswer for what is none."""
-    number = isinstance(told, (int, Decimal)) and not isinstance(told, bool)
-    if not number or not 100 <= told <= 599 or told != int(told):
+    number = isinstance(status, (int, Decimal)) and not isinstance(status, bool)
+    if not number or not 100 <= status <= 599 or status != int(status):
         raise UnreadableAnswer("an answer without a status")
-    return int(told)
+    return int(status)
 
 
 def page_of(body: Any) -> EntityPage | None:

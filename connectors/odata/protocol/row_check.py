@@ -15,9 +15,11 @@ from connectors.odata.protocol.property_values import row_value
 JsonRow = Mapping[str, Any]
 
 
-def row_values(of: EntitySet, version: Version, columns: Sequence[str], row: JsonRow) -> Any:
+def row_values(
+    entity_set: EntitySet, version: Version, columns: Sequence[str], row: JsonRow
+) -> Any:
     """The values of these properties of a row's JSON; MISSING for one that it doesn't tell."""
-    properties = [of.properties[name] for name in columns]
+    properties = [entity_set.properties[name] for name in columns]
     return tuple(row_value(p, version, value_at(row, p.path)) for p in properties)
 
 
@@ -30,10 +32,10 @@ def as_row_value(p: Property, version: Version, wanted: Any) -> Any:
 
 
 def asked_keys(
-    of: EntitySet, version: Version, columns: Sequence[str], keys: Sequence[Sequence[Any]]
+    entity_set: EntitySet, version: Version, columns: Sequence[str], keys: Sequence[Sequence[Any]]
 ) -> list[tuple[Any, ...]]:
     """Keys in the form in which rows hold them."""
-    properties = [of.properties[name] for name in columns]
+    properties = [entity_set.properties[name] for name in columns]
     return [
         tuple(as_row_value(p, version, part) for p, part in zip(properties, key, strict=True))
         for key in keys
@@ -41,28 +43,36 @@ def asked_keys(
 
 
 def has_foreign(
-    of: EntitySet,
+    entity_set: EntitySet,
     version: Version,
     columns: Sequence[str],
     keys: Sequence[Sequence[Any]],
     rows: Sequence[JsonRow],
 ) -> bool:
     """Whether a row came that none of the keys can have asked for."""
-    values = [row_values(of, version, columns, row) for row in rows]
-    return first_foreign(values, asked_keys(of, version, columns, keys)) is not None
+    values = [row_values(entity_set, version, columns, row) for row in rows]
+    return first_foreign(values, asked_keys(entity_set, version, columns, keys)) is not None
 
 
-def is_row_of(of: EntitySet, version: Version, key: Mapping[str, Any], row: JsonRow) -> bool:
+def is_row_of(
+    entity_set: EntitySet, version: Version, key: Mapping[str, Any], row: JsonRow
+) -> bool:
     """Whether this row may be the one with that key."""
-    [wanted] = asked_keys(of, version, of.key, [[key[name] for name in of.key]])
-    return AskedKeys([wanted]).accepts(row_values(of, version, of.key, row))
+    [wanted] = asked_keys(
+        entity_set, version, entity_set.key, [[key[name] for name in entity_set.key]]
+    )
+    return AskedKeys([wanted]).accepts(row_values(entity_set, version, entity_set.key, row))
 
 
-def holds_fields(of: EntitySet, version: Version, fields: Mapping[str, Any], row: JsonRow) -> bool:
+def holds_fields(
+    entity_set: EntitySet, version: Version, fields: Mapping[str, Any], row: JsonRow
+) -> bool:
     """Whether a row may have these values, as the service compares them."""
-    known = {name: wanted for name, wanted in fields.items() if name in of.properties}
-    values = row_values(of, version, list(known), row)
+    wanted_fields = {
+        name: wanted for name, wanted in fields.items() if name in entity_set.properties
+    }
+    values = row_values(entity_set, version, list(wanted_fields), row)
     return all(
-        may_equal(own, as_row_value(of.properties[name], version, wanted))
-        for own, (name, wanted) in zip(values, known.items(), strict=True)
+        may_equal(own, as_row_value(entity_set.properties[name], version, wanted))
+        for own, (name, wanted) in zip(values, wanted_fields.items(), strict=True)
     )

@@ -11,39 +11,43 @@ from connectors.odata.protocol.literal import literal
 from connectors.odata.protocol.request import path_segment
 
 
-def row_path(of: EntitySet, version: Version, key: Mapping[str, Any]) -> str:
+def row_path(entity_set: EntitySet, version: Version, key: Mapping[str, Any]) -> str:
     """The path of the row with this key, percent-encoded. Raises Rejected (`bad_key`)."""
-    lacking = [name for name in of.key if key.get(name) is None]
+    lacking = [name for name in entity_set.key if key.get(name) is None]
     if lacking:
-        raise Rejected("bad_key", f"entity set {of.name!r}: the key lacks {', '.join(lacking)}")
-    parts = literals(of, version, of.key, [key[name] for name in of.key])
+        raise Rejected(
+            "bad_key", f"entity set {entity_set.name!r}: the key lacks {', '.join(lacking)}"
+        )
+    parts = literals(entity_set, version, entity_set.key, [key[name] for name in entity_set.key])
     if len(parts) == 1:
-        return f"{of.name}({path_segment(parts[0])})"
-    named = (f"{name}={path_segment(part)}" for name, part in zip(of.key, parts, strict=True))
-    return f"{of.name}({','.join(named)})"
+        return f"{entity_set.name}({path_segment(parts[0])})"
+    named = (
+        f"{name}={path_segment(part)}" for name, part in zip(entity_set.key, parts, strict=True)
+    )
+    return f"{entity_set.name}({','.join(named)})"
 
 
 def literals(
-    of: EntitySet, version: Version, columns: Sequence[str], values: Sequence[Any]
+    entity_set: EntitySet, version: Version, columns: Sequence[str], values: Sequence[Any]
 ) -> tuple[str, ...]:
     """URL literals of values of these columns, not encoded. Raises Rejected (`bad_key`)."""
     try:
         return tuple(
-            literal(of.properties[name], version, one)
-            for name, one in zip(columns, values, strict=True)
+            literal(entity_set.properties[name], version, value)
+            for name, value in zip(columns, values, strict=True)
         )
     except Rejected as error:
-        raise Rejected(error.code, f"entity set {of.name!r}: {error}") from None
+        raise Rejected(error.code, f"entity set {entity_set.name!r}: {error}") from None
 
 
-def check_filterable(of: EntitySet, columns: Iterable[str]) -> None:
+def check_filterable(entity_set: EntitySet, columns: Iterable[str]) -> None:
     """Raises Rejected (`bad_key`) for a column that is not there or that no filter may name."""
     for name in columns:
-        if name not in of.properties:
-            raise Rejected("bad_key", f"entity set {of.name!r} has no property {name!r}")
-        if not of.can_filter(name):
+        if name not in entity_set.properties:
+            raise Rejected("bad_key", f"entity set {entity_set.name!r} has no property {name!r}")
+        if not entity_set.can_filter(name):
             raise Rejected(
                 "bad_key",
-                f"entity set {of.name!r} can't be asked for by {name!r}: the service's metadata "
+                f"entity set {entity_set.name!r} can't be asked for by {name!r}: the service's metadata "
                 "says that it may not be filtered by",
             )

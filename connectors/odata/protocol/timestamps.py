@@ -21,14 +21,14 @@ MICROSECOND_DIGITS = 6
 
 def _micros(text: str) -> str:
     """ISO text with at most six digits after the point; further ones must be zeros."""
-    found = _FRACTION.search(text)
-    if found is None:
+    fraction = _FRACTION.search(text)
+    if fraction is None:
         return text
-    digits = found[1]
+    digits = fraction[1]
     if digits[MICROSECOND_DIGITS:].strip("0"):
         raise ValueError("finer than microseconds")
     kept = digits[:MICROSECOND_DIGITS].ljust(MICROSECOND_DIGITS, "0")
-    return f"{text[: found.start(1)]}{kept}{text[found.end(1) :]}"
+    return f"{text[: fraction.start(1)]}{kept}{text[fraction.end(1) :]}"
 
 
 def _ticks(text: str) -> datetime | None:
@@ -37,11 +37,11 @@ def _ticks(text: str) -> datetime | None:
     With an offset the milliseconds count the local clock's time, as Microsoft's services and
     their clients have it.
     """
-    found = _TICKS.fullmatch(text)
-    if found is None:
+    match = _TICKS.fullmatch(text)
+    if match is None:
         return None
-    at = _EPOCH + timedelta(milliseconds=int(found[1]))
-    return at - timedelta(minutes=int(found[2])) if found[2] else at
+    at = _EPOCH + timedelta(milliseconds=int(match[1]))
+    return at - timedelta(minutes=int(match[2])) if match[2] else at
 
 
 def instant(text: str) -> datetime:
@@ -58,20 +58,20 @@ def finer_instant(text: str) -> str:
     """The text of an instant that is finer than microseconds, in UTC with all its digits, as
     `2026-01-31T10:00:00.1234567Z`. Raises ValueError for what is none.
     """
-    found = _FRACTION.search(text)
-    if found is None:
+    fraction = _FRACTION.search(text)
+    if fraction is None:
         raise ValueError("no fraction of a second")
     whole = instant(
-        f"{text[: found.start(1)]}{found[1][:MICROSECOND_DIGITS]}{text[found.end(1) :]}"
+        f"{text[: fraction.start(1)]}{fraction[1][:MICROSECOND_DIGITS]}{text[fraction.end(1) :]}"
     )
-    rest = found[1][MICROSECOND_DIGITS:].rstrip("0")
+    rest = fraction[1][MICROSECOND_DIGITS:].rstrip("0")
     return f"{whole.replace(tzinfo=None).isoformat(timespec='microseconds')}{rest}Z"
 
 
 def is_finer(text: str) -> bool:
     """Whether a moment has more digits than microseconds, and not zeros alone."""
-    found = _FRACTION.search(text)
-    return found is not None and bool(found[1][MICROSECOND_DIGITS:].strip("0"))
+    fraction = _FRACTION.search(text)
+    return fraction is not None and bool(fraction[1][MICROSECOND_DIGITS:].strip("0"))
 
 
 def local_timestamp(text: str) -> datetime:
@@ -88,16 +88,16 @@ def time_of_day(text: str) -> time:
     """`10:30:00.5`, or V2's `PT10H30M0.5S`, which must be less than a day."""
     if not text.lstrip("-").startswith("P"):
         return time.fromisoformat(_micros(text))
-    found = _DURATION.fullmatch(text)
-    if found is None or text.endswith(("P", "T")) or found["sign"]:
+    match = _DURATION.fullmatch(text)
+    if match is None or text.endswith(("P", "T")) or match["sign"]:
         raise ValueError("no time of day")
-    whole, _, fraction = (found["seconds"] or "0").partition(".")
+    whole, _, fraction = (match["seconds"] or "0").partition(".")
     if fraction[MICROSECOND_DIGITS:].strip("0"):
         raise ValueError("finer than microseconds")
     since = timedelta(
-        days=int(found["days"] or 0),
-        hours=int(found["hours"] or 0),
-        minutes=int(found["minutes"] or 0),
+        days=int(match["days"] or 0),
+        hours=int(match["hours"] or 0),
+        minutes=int(match["minutes"] or 0),
         seconds=int(whole),
         microseconds=int(fraction[:MICROSECOND_DIGITS].ljust(MICROSECOND_DIGITS, "0") or 0),
     )

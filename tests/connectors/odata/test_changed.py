@@ -169,7 +169,7 @@ async def test_a_row_is_created_where_it_was_not_told_since_it_was_made(cap: Cap
 def test_moments_without_a_zone_are_bounded_by_the_farthest_zone() -> None:
     date = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
     clock = ServiceClock(30, lambda: 0.0)
-    clock.told("Mon, 04 May 2026 12:00:00 GMT", 0.0, first=True)
+    clock.answered("Mon, 04 May 2026 12:00:00 GMT", 0.0, first=True)
     local = date.replace(tzinfo=None)
     clock.see(local + timedelta(hours=13))
     clock.see(local + timedelta(days=2))
@@ -179,7 +179,7 @@ def test_moments_without_a_zone_are_bounded_by_the_farthest_zone() -> None:
 
 def test_a_service_that_sends_no_date_bounds_nothing() -> None:
     clock = ServiceClock(30, lambda: 0.0)
-    clock.told("", 0.0, first=True)
+    clock.answered("", 0.0, first=True)
     at = datetime(2099, 1, 1, tzinfo=UTC)
     clock.see(at)
     assert clock.latest == at
@@ -196,7 +196,7 @@ def test_moments_at_the_end_of_time_are_reckoned_with(moment: datetime, date: st
     """`0001-01-01` is what many programs write for "never"; a set may hold nothing else."""
     clock = ServiceClock(30.0, lambda: 5.0)
     clock.forget()
-    clock.told(date, 0.0, first=True)
+    clock.answered(date, 0.0, first=True)
     clock.see(moment)
     start = clock.start(skip_latest=False)
     assert start is not None

@@ -80,7 +80,7 @@ class ChangedPoller:
         self._page = page
         self._clock = ServiceClock(overlap, monotonic)
         #: What was told from the start of the last poll on.
-        self._told = ReportedRows()
+        self._reported = ReportedRows()
         #: Every row that carries a later moment and was told is in `_told`; None: every one is.
         self._sure: datetime | None = None
         #: Behind which row the next page of the poll under way begins; the link where keys can't.
@@ -108,7 +108,7 @@ class ChangedPoller:
 
     async def begin(self) -> str:
         """Remembers what stands in the overlap by now, so that only what follows is told."""
-        self._told, self._sure, self._resumed = ReportedRows(), None, False
+        self._reported, self._sure, self._resumed = ReportedRows(), None, False
         self._cursor = self._link = None
         self._clock.forget()
         await self._try_null()
@@ -215,9 +215,9 @@ class ChangedPoller:
     def restore(self, state: PollerState) -> None:
         self._clock.restore(_moment(state["latest"]), state["behind"])
         # Their own moments are not kept: they are forgotten one overlap from now at the earliest.
-        self._told.restore(state["told"], self._clock.latest)
+        self._reported.restore(state["told"], self._clock.latest)
         self._sure = _moment(state["sure"])
-        self._cursor = [restored(one) for one in state["cursor"]] if state["cursor"] else None
+        self._cursor = [restored(part) for part in state["cursor"]] if state["cursor"] else None
         self._link = state["link"]
         self._from = _moment(state["from"])
         self._resumed = self._cursor is not None or self._link is not None
@@ -226,13 +226,13 @@ class ChangedPoller:
             self._cursor = None
 
     def saved(self, marks: int) -> PollerState:
-        sure = self._sure if len(self._told) <= marks else self._clock.latest
+        sure = self._sure if len(self._reported) <= marks else self._clock.latest
         return {
             "latest": _text(self._clock.latest),
             "behind": self._clock.behind,
-            "told": self._told.saved(marks),
+            "told": self._reported.saved(marks),
             "sure": _text(sure),
-            "cursor": [kept(one) for one in self._cursor] if self._cursor else None,
+            "cursor": [kept(part) for part in self._cursor] if self._cursor else None,
             "link": self._link,
             "from": _text(self._from),
         }
@@ -250,7 +250,7 @@ class ChangedPoller:
             rows = [complete_row(self.table, json) for json in page.rows]
             await self._hold(rows, page)
             items = [self._item(row) for row in rows]
-            items = [one for one in items if not self._told.has(one)]
+            items = [change for change in items if not self._reported.has(change)]
             following = await self._following(rows, page, fresh=bool(items))
             if following is not None:
                 break
@@ -272,8 +272,8 @@ class ChangedPoller:
             )
             if any(at is None or at < earliest for at in moments):
                 raise self._mismatch("rows came that are older than those that `$filter` asks for")
-        known = [(at,) for at in moments if at is not None]
-        if first_misplaced(known, distinct=False) is not None:
+        stamps = [(at,) for at in moments if at is not None]
+        if first_misplaced(stamps, distinct=False) is not None:
             raise self._mismatch("rows come in another order than `$orderby` asks for")
         first = self._cursor is None and self._link is None
         if rows or page.next_link or not first:
@@ -290,14 +290,14 @@ class ChangedPoller:
             self._resumed = False
             return self._from
         latest = self._clock.latest
-        many = latest is not None and self._told.at_least(latest) > self._page
+        many = latest is not None and self._reported.at_least(latest) > self._page
         return self._clock.start(skip_latest=many)
 
     def _poll_from(self, start: datetime | None) -> None:
         self._from, self._cursor, self._link = start, None, None
         self._cursors = set()
         if start is not None:
-            self._told.before(start)
+            self._reported.before(start)
             self._unsure(start)
 
     async def _read(self) -> EntityPage:
@@ -340,15 +340,15 @@ class ChangedPoller:
         absolute: bool = False,
     ) -> EntityPage:
         begun = self._clock.now()
-        answer = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
-        found = self._asks.page_in(answer)
-        if found is None:
+        response = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
+        page = self._asks.page_in(response)
+        if page is None:
             raise Rejected(
                 "refused", f"entity set {self.table.name!r}: no list of rows came; is it one?"
             )
         first = self._cursor is None and self._link is None
-        self._clock.told(answer.headers.get("date", ""), begun, first=first)
-        return found
+        self._clock.answered(response.headers.get("date", ""), begun, first=first)
+        return page
 
     async def _following(
         self, rows: list[Row], page: EntityPage, *, fresh: bool
@@ -404,11 +404,11 @@ class ChangedPoller:
         """Whether it was certainly not told since it was made: all that was told of it would carry a
         moment from which on everything is remembered.
         """
-        made = timestamp_of(row[self._created]) if self._created is not None else None
-        if made is None or (self._sure is not None and made <= self._sure):
+        created = timestamp_of(row[self._created]) if self._created is not None else None
+        if created is None or (self._sure is not None and created <= self._sure):
             return False
-        known, at = self._told.of(key)
-        return not known or (at is not None and at < made)
+        is_reported, at = self._reported.of(key)
+        return not is_reported or (at is not None and at < created)
 
     async def blind(self) -> bool:
         """Whether there are rows without a moment, which no look brings."""
@@ -433,10 +433,10 @@ class ChangedPoller:
         moment = timestamp_of(item.row[self._at]) if item.row else None
         if moment is None:
             return
-        self._told.add(item, moment)
+        self._reported.add(item, moment)
         self._clock.see(moment)
-        if len(self._told) > MAX_REMEMBERED_ROWS:
-            for forgotten in self._told.drop(1):
+        if len(self._reported) > MAX_REMEMBERED_ROWS:
+            for forgotten in self._reported.drop(1):
                 self._unsure(forgotten)
 
     def turn(self) -> None:

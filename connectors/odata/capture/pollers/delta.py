@@ -60,29 +60,32 @@ class DeltaPoller:
         self._following = ""
         self._followed = FollowedLinks()
         #: What was told of the page under way.
-        self._told = ReportedRows()
+        self._reported = ReportedRows()
         #: Marks of the keys that are there, as far as was told; None: not known.
-        self._there: set[bytes] | None = None
+        self._existing_keys: set[bytes] | None = None
         #: Where that isn't known, those that went since.
-        self._gone: dict[bytes, None] = {}
+        self._removed_keys: dict[bytes, None] = {}
 
     async def begin(self) -> str:
         """Reads the set to its end, because the link comes with the last page; keeps keys alone."""
         prefer = f"odata.track-changes,{self._prefer}"
         page = await self._asks.page(self.table.name, query_options(self.table), prefer=prefer)
         # Some services hand out a link with each page; the first one misses nothing.
-        link, there = page.delta_link, self._keys(page)
+        link, existing = page.delta_link, self._keys(page)
         followed = FollowedLinks()
-        while page.next_link and (not link or len(there) <= MAX_REMEMBERED_KEYS):
+        while page.next_link and (not link or len(existing) <= MAX_REMEMBERED_KEYS):
             self._lead_on(followed, page.next_link)
             page = await self._asks.page(page.next_link, prefer=self._prefer, absolute=True)
             link = link or page.delta_link
-            if len(there) <= MAX_REMEMBERED_KEYS:
-                there |= self._keys(page)
+            if len(existing) <= MAX_REMEMBERED_KEYS:
+                existing |= self._keys(page)
         if not link:
             raise NoChangeTracking
-        self._there, self._gone = there if len(there) <= MAX_REMEMBERED_KEYS else None, {}
-        self._link, self._told = link, ReportedRows()
+        self._existing_keys, self._removed_keys = (
+            existing if len(existing) <= MAX_REMEMBERED_KEYS else None,
+            {},
+        )
+        self._link, self._reported = link, ReportedRows()
         return ""
 
     def _lead_on(self, followed: FollowedLinks, link: str) -> None:
@@ -97,19 +100,25 @@ class DeltaPoller:
 
     def restore(self, state: PollerState) -> None:
         self._link = state["link"]
-        self._told.restore(state["told"])
-        there = state["there"]
-        self._there = None if there is None else set(unpack_digests(there, DIGEST_BYTES))
-        self._gone = dict.fromkeys(unpack_digests(state["gone"], DIGEST_BYTES))
+        self._reported.restore(state["told"])
+        existing = state["there"]
+        self._existing_keys = (
+            None if existing is None else set(unpack_digests(existing, DIGEST_BYTES))
+        )
+        self._removed_keys = dict.fromkeys(unpack_digests(state["gone"], DIGEST_BYTES))
 
     def saved(self, marks: int) -> PollerState:
-        room = max(0, marks - len(self._told))
-        there = self._there if self._there is not None and len(self._there) <= room else None
+        room = max(0, marks - len(self._reported))
+        existing = (
+            self._existing_keys
+            if self._existing_keys is not None and len(self._existing_keys) <= room
+            else None
+        )
         return {
             "link": self._link,
-            "told": self._told.saved(marks),
-            "there": None if there is None else pack_digests(sorted(there)),
-            "gone": pack_digests(list(self._gone)[-room:] if room else []),
+            "told": self._reported.saved(marks),
+            "there": None if existing is None else pack_digests(sorted(existing)),
+            "gone": pack_digests(list(self._removed_keys)[-room:] if room else []),
         }
 
     async def step(self) -> PollPage:
@@ -148,19 +157,21 @@ class DeltaPoller:
         for json in page.rows:
             if is_link(json):
                 continue
-            found = await self._item(json)
-            if found is None:
+            change = await self._item(json)
+            if change is None:
                 return await self._anew("a row came without its key")
-            items.pop(found.key, None)
-            if found.row is None or MISSING not in found.row:
-                items[found.key] = found
-        left = [found for found in items.values() if not self._told.has(found)]
+            items.pop(change.key, None)
+            if change.row is None or MISSING not in change.row:
+                items[change.key] = change
+        left = [change for change in items.values() if not self._reported.has(change)]
         return PollPage(left, more=bool(page.next_link))
 
     async def _item(self, json: Mapping[str, Any]) -> RowChange | None:
         address = removed_id(json)
         if address is not None and is_deleted_entity(json):
-            json = {name: one for name, one in json.items() if name not in DELETED_ENTITY_CONTROLS}
+            json = {
+                name: value for name, value in json.items() if name not in DELETED_ENTITY_CONTROLS
+            }
         row = self.table.row(json)
         if address is None:
             if MISSING in row:
@@ -171,10 +182,10 @@ class DeltaPoller:
             return RowChange(CREATE if self._is_new(key) else UPDATE, key, row, digest_of(row))
         key = self.table.key_of(row)
         if not self.table.has_key(row):
-            found = key_of_entity_id(address, self.table.key, self.table.version)
-            if found is None:
+            key_of_address = key_of_entity_id(address, self.table.key, self.table.version)
+            if key_of_address is None:
                 return None
-            key = found
+            key = key_of_address
         return RowChange(DELETE, key, None, digest_of(("removed", key)))
 
     async def _whole(self, row: Row) -> Row:
@@ -195,20 +206,24 @@ class DeltaPoller:
 
     def _is_new(self, key: Row) -> bool:
         mark = digest_of(key)
-        return mark in self._gone if self._there is None else mark not in self._there
+        return (
+            mark in self._removed_keys
+            if self._existing_keys is None
+            else mark not in self._existing_keys
+        )
 
     def took(self, item: RowChange) -> None:
-        self._told.add(item)
-        mark, there = digest_of(item.key), item.row is not None
-        if self._there is not None:
-            (self._there.add if there else self._there.discard)(mark)
-            if len(self._there) > MAX_REMEMBERED_KEYS:
-                self._there = None
-        self._gone.pop(mark, None)
-        if not there:
-            self._gone[mark] = None
-            if len(self._gone) > MAX_REMEMBERED_KEYS:
-                del self._gone[next(iter(self._gone))]
+        self._reported.add(item)
+        mark, exists = digest_of(item.key), item.row is not None
+        if self._existing_keys is not None:
+            (self._existing_keys.add if exists else self._existing_keys.discard)(mark)
+            if len(self._existing_keys) > MAX_REMEMBERED_KEYS:
+                self._existing_keys = None
+        self._removed_keys.pop(mark, None)
+        if not exists:
+            self._removed_keys[mark] = None
+            if len(self._removed_keys) > MAX_REMEMBERED_KEYS:
+                del self._removed_keys[next(iter(self._removed_keys))]
 
     def turn(self) -> None:
-        self._link, self._told = self._following, ReportedRows()
+        self._link, self._reported = self._following, ReportedRows()

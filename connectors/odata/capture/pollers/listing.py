@@ -65,8 +65,8 @@ class ListingPoller:
         self._asks = asks
         self._page = page
         self._limit = limit
-        self._known: dict[Row, bytes] = {}
-        self._met: set[Row] = set()
+        self._remembered: dict[Row, bytes] = {}
+        self._listed: set[Row] = set()
         self._cursor: Row | None = None
         self._link: str | None = None
         self._followed = FollowedLinks()
@@ -93,7 +93,7 @@ class ListingPoller:
 
     async def begin(self) -> str:
         """Remembers what is there by now."""
-        self._known, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
+        self._remembered, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
         more = True
         while more and self.whole:
             step = await self.step()
@@ -111,13 +111,15 @@ class ListingPoller:
             for key, mark in codec.loads(text)
         }
         # Earlier releases remembered rows whose key was of another type; no event told of those.
-        self._known = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
+        self._remembered = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
 
     def saved(self, marks: int) -> PollerState:
         # A key takes about as much room as a mark.
-        if not self.whole or len(self._known) * 2 > marks:
+        if not self.whole or len(self._remembered) * 2 > marks:
             return {"rows": None}
-        rows = [[[packed(part) for part in key], mark.hex()] for key, mark in self._known.items()]
+        rows = [
+            [[packed(part) for part in key], mark.hex()] for key, mark in self._remembered.items()
+        ]
         text = b85encode(zlib.compress(codec.dumps(rows).encode())).decode()
         return {"rows": text if len(text) <= marks * FINGERPRINT_BYTES else None}
 
@@ -125,7 +127,7 @@ class ListingPoller:
         if not self.whole:
             return PollPage([], more=False)
         if self._phase is _Phase.IDLE:
-            self._phase, self._met = _Phase.READING, set()
+            self._phase, self._listed = _Phase.READING, set()
             self._cursor, self._link = None, None
             self._total, self._read_rows, self._links = None, 0, 0
             self._walks, self._counted_short = not self._looks_left, False
@@ -138,17 +140,17 @@ class ListingPoller:
         rows = [complete_row(self.table, json) for json in page.rows]
         items = []
         self._next = await self._following(rows, page)
-        self._met.update(self.table.key_of(row) for row in rows)
+        self._listed.update(self.table.key_of(row) for row in rows)
         for row in rows:
             key, mark = self.table.key_of(row), digest_of(row)
-            known = self._known.get(key)
-            if known != mark:
-                items.append(RowChange(CREATE if known is None else UPDATE, key, row, mark))
+            digest = self._remembered.get(key)
+            if digest != mark:
+                items.append(RowChange(CREATE if digest is None else UPDATE, key, row, mark))
         return PollPage(items, more=True)
 
     def _gone(self) -> PollPage:
         """The last step of a poll: what was there and was not met."""
-        gone = [key for key in self._known if key not in self._met]
+        gone = [key for key in self._remembered if key not in self._listed]
         return PollPage([RowChange(DELETE, key, None, digest_of(key)) for key in gone], more=False)
 
     async def _try(self) -> None:
@@ -227,7 +229,7 @@ class ListingPoller:
         self._counted_short = page.total <= len(rows)
         self._counted_after = self._cursor
         if self._counted_short and not self._walks:
-            unmet = self._known.keys() - self._met - set(keys)
+            unmet = self._remembered.keys() - self._listed - set(keys)
             return (keys[-1], None) if unmet else None
         return keys[-1], None
 
@@ -291,15 +293,15 @@ class ListingPoller:
     @property
     def size(self) -> int:
         """How many rows are remembered."""
-        return len(self._known)
+        return len(self._remembered)
 
     def took(self, item: RowChange) -> None:
         if item.row is None:
-            self._known.pop(item.key, None)
+            self._remembered.pop(item.key, None)
             return
-        self._known[item.key] = item.mark
-        if len(self._known) > self._limit:
-            self._known, self.whole, self._phase = {}, False, _Phase.IDLE
+        self._remembered[item.key] = item.mark
+        if len(self._remembered) > self._limit:
+            self._remembered, self.whole, self._phase = {}, False, _Phase.IDLE
 
     def turn(self) -> None:
         if self._phase is _Phase.CLOSING:

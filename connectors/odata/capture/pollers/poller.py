@@ -86,13 +86,13 @@ class ReportedRows:
 
     def has(self, item: RowChange) -> bool:
         """Whether it is what was told last of its key."""
-        found = self._last.get(digest_of(item.key)[:SHORT_DIGEST_BYTES])
-        return found is not None and found[0] == item.mark[:SHORT_DIGEST_BYTES]
+        entry = self._last.get(digest_of(item.key)[:SHORT_DIGEST_BYTES])
+        return entry is not None and entry[0] == item.mark[:SHORT_DIGEST_BYTES]
 
     def of(self, key: Row) -> tuple[bool, datetime | None]:
         """Whether anything is remembered of a key, and the moment that it carries."""
-        found = self._last.get(digest_of(key)[:SHORT_DIGEST_BYTES])
-        return found is not None, found[1] if found else None
+        entry = self._last.get(digest_of(key)[:SHORT_DIGEST_BYTES])
+        return entry is not None, entry[1] if entry else None
 
     def add(self, item: RowChange, at: datetime | None = None) -> None:
         """It was told."""
@@ -108,7 +108,7 @@ class ReportedRows:
     def before(self, start: datetime) -> None:
         """Forget what carries an earlier moment."""
         self._last = {
-            key: told for key, told in self._last.items() if told[1] is None or told[1] >= start
+            key: entry for key, entry in self._last.items() if entry[1] is None or entry[1] >= start
         }
 
     def at_least(self, moment: datetime) -> int:

@@ -67,7 +67,7 @@ class ServiceClock:
         """Seconds from the beginning of the last whole poll until the latest moment was seen."""
         return max(0.0, self._since - self._polled)
 
-    def told(self, date: str, begun: float, *, first: bool) -> None:
+    def answered(self, date: str, begun: float, *, first: bool) -> None:
         """An answer came, with that `Date` header; its request was made at `begun`. `first`: it is
         the first one of a poll.
         """
@@ -140,9 +140,9 @@ def _earlier(moment: datetime, by: timedelta) -> datetime:
 def timestamp_of(value: Any) -> datetime | None:
     """A moment, also one finer than microseconds (which a row keeps as text), cut down to them."""
     if isinstance(value, str):
-        found = _FINER.sub(r"\1", value)
+        text = _FINER.sub(r"\1", value)
         try:
-            return instant(found)
+            return instant(text)
         except (ValueError, OverflowError):
             return None
     return value if isinstance(value, datetime) else None
