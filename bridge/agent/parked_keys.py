@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from bridge.log.port import Consumer, Log, TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.port import Consumer, Log, Record, TopicPartition
+from bridge.log.read_to_end import read_until
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.errors import RetryLater
 from bridge.model.system_records import RELEASED, DeadLetter
 
 POLL_EVERY_S = 1.0
-READ_TIMEOUT_S = 0.5
-MAX_SILENCE_S = 30.0
-"""Seconds without a record after which letters that have to be there are waited for no longer."""
 
 
 class ParkedKeys:
@@ -90,27 +87,28 @@ class ParkedKeys:
     async def _catch_up(self) -> None:
         """Read what stands in the log now, to its end. Raises RetryLater where that stays away."""
         assert self._reader is not None, "open comes first"  # noqa: S101
-        self._looked = since = self._clock()
+        self._looked = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())
-        while any(self._reader.position(place) < end for place, end in ends.items()):
-            records = await read_past_markers(self._reader, ends, 1000, READ_TIMEOUT_S)
-            if records:
-                since = self._clock()
-            elif self._clock() - since > MAX_SILENCE_S:
-                raise RetryLater(
-                    f"agent {self._agent!r}: the dead letters can't be read to their end, so that "
-                    "nobody knows which keys are parked"
-                )
-            for record in records:
-                if record.value is None:
-                    continue
-                try:
-                    letter = await self._codec.decode("dead", record.value)
-                except ValueError:
-                    # Somebody else's record parks nothing; `bridgectl dead` shows it.
-                    continue
-                if isinstance(letter, DeadLetter):
-                    self._note(letter)
+        try:
+            async for records in read_until(self._log, self._reader, ends, clock=self._clock):
+                for record in records:
+                    await self._take(record)
+        except RetryLater as error:
+            raise RetryLater(
+                f"agent {self._agent!r}: the dead letters can't be read to their end, so that "
+                f"nobody knows which keys are parked: {error}"
+            ) from error
+
+    async def _take(self, record: Record) -> None:
+        if record.value is None:
+            return
+        try:
+            letter = await self._codec.decode("dead", record.value)
+        except ValueError:
+            # Somebody else's record parks nothing; `bridgectl dead` shows it.
+            return
+        if isinstance(letter, DeadLetter):
+            self._note(letter)
 
     def _note(self, letter: DeadLetter) -> None:
         if letter.source != self._agent or letter.kind != "event" or not letter.topic:

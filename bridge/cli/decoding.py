@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.cli.given.start import Start, offsets
-from bridge.cli.reading import history, partitions_of
+from bridge.cli.reading import partitions_of, read_by_time
 from bridge.cli.shown import records
 from bridge.log.port import Record
 from bridge.model import framing
@@ -109,7 +109,7 @@ async def fixed_history(
     topics = [topic for name in names if (topic := system_topic(bridge.name, name)) in there]
     places = await offsets(bridge.log, await partitions_of(bridge.log, topics), start)
     decoding = Decoding(bridge)
-    async with contextlib.aclosing(history(bridge.log, places)) as batches:
+    async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:
         async for batch in batches:
             for record in batch:
                 yield await decoding.decode(record)

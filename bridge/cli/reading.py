@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from bridge.log.port import Log, Record, TopicPartition
-from bridge.log.read_to_end import history, merge_by_time
+from bridge.log.read_to_end import merge_by_time, read_by_time
 
-__all__ = ["following", "history", "partitions_of"]
+__all__ = ["following", "partitions_of", "read_by_time"]
 
 BATCH = 1000
 #: Waiting is cheap and woken up by commits, so this only bounds how late a wait is cut short.

@@ -82,7 +82,7 @@ async def _recent_records(
     are all there (None: from the beginning). Raises TimeoutError.
     """
     from bridge.cli.decoding import Decoding
-    from bridge.cli.reading import history, partitions_of
+    from bridge.cli.reading import partitions_of, read_by_time
     from bridge.log.recent_offsets import recent_starts
 
     log = bridge.log
@@ -93,7 +93,7 @@ async def _recent_records(
         recent = await recent_starts(log, places, max_records, now_ms)
         decoding = Decoding(bridge)
         decoded: list[Decoded] = []
-        async with contextlib.aclosing(history(log, recent.starts)) as batches:
+        async with contextlib.aclosing(read_by_time(log, recent.starts)) as batches:
             async for batch in batches:
                 decoded += [_slim(await decoding.decode(record)) for record in batch]
     since = None if recent.since is None else datetime.fromtimestamp(recent.since / 1000, UTC)

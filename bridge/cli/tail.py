@@ -130,12 +130,12 @@ def command(
 async def _records(
     bridge: Bridge, names: tuple[str, ...], begin: Start, *, follow: bool
 ) -> AsyncGenerator[list[Record]]:
-    from bridge.cli.reading import following, history, partitions_of
+    from bridge.cli.reading import following, partitions_of, read_by_time
 
     there = await bridge.log.topics()
     topics = chosen(bridge.name, names, list(bridge.entities), there)
     places = await offsets(bridge.log, await partitions_of(bridge.log, topics), begin)
-    source = following(bridge.log, places) if follow else history(bridge.log, places)
+    source = following(bridge.log, places) if follow else read_by_time(bridge.log, places)
     async with contextlib.aclosing(source) as batches:
         async for batch in batches:
             yield batch

@@ -37,12 +37,12 @@ from bridge.log.port import (
     TopicInfo,
     TopicPartition,
 )
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import RetryLater
+from bridge.log.read_to_end import read_until
 from bridge.model.names import DEAD, system_topic
 from bridge.plan.execute import partition as partition_of
 
-PATIENCE = 10.0
+FIRST_READ_RECORDS = 500
+"""Later reads are as large as the records before allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class _Copy:
         self._producer = producer
         self._ids = ids
         self._records = 0
+        self._read_records = FIRST_READ_RECORDS
 
     async def run(
         self,
@@ -220,20 +221,15 @@ class _Copy:
         """The records of a range in batches, each with the offset up to which it goes."""
         place = TopicPartition(topic, part.partition)
         reader = await self._source.reader({place: part.start})
-        limit = 500
+        self._read_records = FIRST_READ_RECORDS
+        ends = {place: part.stop}
         try:
-            while (at := reader.position(place)) < part.stop:
-                batch = await read_past_markers(reader, [place], limit, PATIENCE)
+            batches = read_until(self._source, reader, ends, limit=lambda: self._read_records)
+            async for batch in batches:
                 records = [record for record in batch if record.offset < part.stop]
-                upto = min(reader.position(place), part.stop)
-                if not records and upto == at:
-                    raise RetryLater(
-                        f"{self._source.name}: {topic} {part.partition} can't be read from {at} "
-                        f"to {part.stop}"
-                    )
                 size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
-                limit = next_limit(size, len(records), limit)
-                yield records, upto
+                self._read_records = next_limit(size, len(records), self._read_records)
+                yield records, min(reader.position(place), part.stop)
         finally:
             await reader.close()
 

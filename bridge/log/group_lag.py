@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.log.port import Log, TopicPartition
-from bridge.log.read_to_end import history
+from bridge.log.read_to_end import read_to_end
 
 COUNTED_OFFSETS: Final = 100
 """A lag of up to so many offsets of a partition is counted record by record."""
@@ -117,7 +117,7 @@ async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -
     begin: dict[TopicPartition, int] = {}
     for place, start, _ in counts:
         begin[place] = min(start, begin.get(place, start))
-    async for records in history(log, begin):
+    async for records in read_to_end(log, begin):
         for record in records:
             place = TopicPartition(record.topic, record.partition)
             for span in counts:

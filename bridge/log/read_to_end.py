@@ -1,9 +1,17 @@
-"""Reading partitions from where one wants to what is their end now."""
+"""Reading partitions to their end: the one loop that does it.
+
+The end is fixed when reading begins. Offsets before it may hold no record any more, or never held
+one: on Kafka markers of transactions and aborted records take offsets, too, and records may be
+removed while they are read. Reading passes all of these without waiting for a record. Where neither
+a record comes nor a position moves for READ_TIMEOUT_S although the end lies ahead, the log is taken
+to be away: RetryLater.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
 
@@ -12,62 +20,112 @@ from bridge.model.errors import RetryLater
 
 BATCH_RECORDS: Final = 1000
 READ_WAIT_S: Final = 0.1
+"""How long a read waits before positions are compared again."""
 READ_TIMEOUT_S: Final = 30.0
-"""Longer than that without a record although the log says there is one, and it is away."""
 
 
-async def read_past_markers(
-    reader: Consumer, partitions: Iterable[TopicPartition], limit: int, timeout: float
-) -> list[Record]:
-    """As `reader.read`, but returns as soon as a position has moved, too. On Kafka what is left
-    may be marks of transactions, or records of one that was aborted: no read returns for those.
+async def read_to_end(
+    log: Log,
+    offsets: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int] | None = None,
+    *,
+    limit: int = BATCH_RECORDS,
+    advance: Callable[[int, int], Any] | None = None,
+) -> AsyncGenerator[list[Record]]:
+    """Batches of the records from `offsets` on, each partition in its order, none of them empty.
+
+    ends: where to stop, by partition; None: at the ends as of now
+    limit: the most records of one batch
+    advance: called after each batch with how many offsets are done, and of how many
+
+    Nothing is read beyond an end. Raises RetryLater when the log stops answering. Close the
+    generator (`contextlib.aclosing`) where it isn't read to its own end.
     """
-    places = list(partitions)
-    before = [reader.position(place) for place in places]
-    deadline = monotonic() + timeout
-    while True:
-        left = deadline - monotonic()
-        records = await reader.read(limit, max(0.0, min(left, READ_WAIT_S)))
-        moved = before != [reader.position(place) for place in places]
-        if records or moved or left <= READ_WAIT_S:
-            return records
+    if ends is None:
+        ends = await log.end_offsets(offsets)
+    unread = {place: offset for place, offset in offsets.items() if offset < ends[place]}
+    if not unread:
+        return
+    total = sum(ends[place] - offset for place, offset in unread.items())
+    reader = await log.reader(unread)
+    try:
+        async for batch in read_until(log, reader, {at: ends[at] for at in unread}, limit=limit):
+            for place in list(unread):
+                if reader.position(place) >= ends[place]:
+                    del unread[place]
+                    reader.pause([place])
+            if advance is not None:
+                left = sum(ends[place] - reader.position(place) for place in unread)
+                advance(total - left, total)
+            records = [r for r in batch if r.offset < ends[TopicPartition(r.topic, r.partition)]]
+            if records:
+                yield records
+    finally:
+        await reader.close()
 
 
-async def history(
+async def read_by_time(
     log: Log,
     offsets: Mapping[TopicPartition, int],
     advance: Callable[[int, int], Any] | None = None,
 ) -> AsyncGenerator[list[Record]]:
-    """Batches of records from `offsets` up to what is the end now, each in order of time as far
-    as the order of partitions allows. `advance` is told how many offsets are done, and of how
-    many. Raises RetryLater when the log stops answering.
+    """As `read_to_end`, each batch in order of time as far as the partitions' order allows."""
+    async with aclosing(read_to_end(log, offsets, advance=advance)) as batches:
+        async for records in batches:
+            yield merge_by_time(records)
+
+
+async def read_until(
+    log: Log,
+    reader: Consumer,
+    ends: Mapping[TopicPartition, int],
+    *,
+    limit: int | Callable[[], int] = BATCH_RECORDS,
+    timeout_s: float | None = None,
+    clock: Callable[[], float] = monotonic,
+) -> AsyncGenerator[list[Record]]:
+    """Batches of what `reader` delivers until it stands at or beyond each of `ends`.
+
+    limit: the most records of one batch, asked for before each read
+    timeout_s: without a record and without a move; None: READ_TIMEOUT_S
+    clock: seconds
+
+    For a reader that is kept: what was appended since `ends` were asked for may be in the last
+    batch, and a batch is empty where only positions have moved. Raises RetryLater.
     """
-    ends = await log.end_offsets(offsets)
-    open_ = {place for place, offset in offsets.items() if offset < ends[place]}
-    total = sum(ends[place] - offsets[place] for place in open_)
-    if not open_:
-        return
-    reader = await log.reader({place: offsets[place] for place in open_})
-    try:
-        while open_:
-            before = {place: reader.position(place) for place in open_}
-            records = await read_past_markers(reader, before, BATCH_RECORDS, READ_TIMEOUT_S)
-            for place in list(open_):
-                if reader.position(place) >= ends[place]:
-                    open_.discard(place)
-                    reader.pause([place])
-            if advance is not None:
-                left = sum(ends[place] - reader.position(place) for place in open_)
-                advance(total - left, total)
-            if records:
-                yield merge_by_time(
-                    [r for r in records if r.offset < ends[TopicPartition(r[0], r[1])]]
-                )
-            elif open_ and all(reader.position(place) == before[place] for place in open_):
-                stuck = ", ".join(f"{place.topic}-{place.partition}" for place in sorted(open_))
-                raise RetryLater(f"{log.name}: no answer within {READ_TIMEOUT_S:.0f} s for {stuck}")
-    finally:
-        await reader.close()
+    timeout_s = READ_TIMEOUT_S if timeout_s is None else timeout_s
+    while unread := [place for place, end in ends.items() if reader.position(place) < end]:
+        before = {place: reader.position(place) for place in ends}
+        most = limit if isinstance(limit, int) else limit()
+        records = await read_past_markers(reader, ends, most, timeout_s, clock)
+        if not records and all(reader.position(place) == at for place, at in before.items()):
+            stuck = ", ".join(
+                f"{place.topic}-{place.partition} at offset {before[place]} of {ends[place]}"
+                for place in sorted(unread)
+            )
+            raise RetryLater(
+                f"{log.name} could not be read to its end within {timeout_s:.0f} s: {stuck}"
+            )
+        yield records
+
+
+async def read_past_markers(
+    reader: Consumer,
+    partitions: Iterable[TopicPartition],
+    limit: int,
+    timeout: float,
+    clock: Callable[[], float] = monotonic,
+) -> list[Record]:
+    """As `reader.read`, but returns as soon as a position has moved, too."""
+    places = list(partitions)
+    before = [reader.position(place) for place in places]
+    deadline = clock() + timeout
+    while True:
+        left = deadline - clock()
+        records = await reader.read(limit, max(0.0, min(left, READ_WAIT_S)))
+        moved = before != [reader.position(place) for place in places]
+        if records or moved or left <= READ_WAIT_S:
+            return records
 
 
 def merge_by_time(records: list[Record]) -> list[Record]:

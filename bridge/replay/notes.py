@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.log.port import Log, TopicPartition
-from bridge.log.read_to_end import history
+from bridge.log.read_to_end import read_to_end
 from bridge.model.names import internal_topic
 
 FINISHED: Final = "finished"
@@ -29,7 +29,7 @@ async def replay_notes(log: Log, partition: TopicPartition) -> dict[str, Mapping
     RetryLater when they can't be read to their end.
     """
     notes: dict[str, Mapping[str, Any]] = {}
-    async for records in history(log, await log.beginning_offsets([partition])):
+    async for records in read_to_end(log, await log.beginning_offsets([partition])):
         for record in records:
             note = _note_of(record.value)
             if note is not None and record.key is not None:

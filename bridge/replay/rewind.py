@@ -8,26 +8,23 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bridge.log.port import Consumer, Log, Record, TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.port import Log, Record, TopicPartition
+from bridge.log.read_to_end import read_to_end
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.ports.event_decoder import EventDecoder
 from bridge.replay.contract import SelectedRecord, Sink
 from bridge.replay.select import Selection, incomplete_reason, row_of
 
-MAX_RECORDS_PER_READ = 1000
 #: With a rate, so often a second events are handed over.
 SLICES_PER_SECOND = 10
-#: Longer than that without a record although the log says there is one, and it is away.
-MAX_SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +121,15 @@ async def _begin(
 async def _batches(
     log: Log, ahead: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> AsyncIterator[list[Record]]:
-    if not ahead:
-        return
-    reader: Consumer = await log.reader(ahead)
+    # What came in since the start is not of this replay.
     try:
-        while any(reader.position(place) < ends[place] for place in ahead):
-            before = dict(_positions(reader, ahead))
-            records = await read_past_markers(reader, ahead, MAX_RECORDS_PER_READ, MAX_SILENCE_S)
-            if not records and before == (now := dict(_positions(reader, ahead))):
-                stuck = sorted(place for place in ahead if now[place] < ends[place])
-                raise RetryLater(
-                    f"{log.name}: no answer within {MAX_SILENCE_S:.0f} s for "
-                    f"{', '.join(f'{place.topic}-{place.partition}' for place in stuck)}; start "
-                    "the replay again: it goes on where it stopped"
-                )
-            # What came in since the start is not of this replay.
-            kept = [r for r in records if r.offset < ends[TopicPartition(r.topic, r.partition)]]
-            if kept:
-                yield kept
-    finally:
-        await reader.close()
-
-
-def _positions(
-    reader: Consumer, places: Iterable[TopicPartition]
-) -> Iterator[tuple[TopicPartition, int]]:
-    return ((place, reader.position(place)) for place in places)
+        async with aclosing(read_to_end(log, ahead, ends)) as batches:
+            async for records in batches:
+                yield records
+    except RetryLater as error:
+        raise RetryLater(
+            f"{error}; start the replay again: it continues where it stopped"
+        ) from error
 
 
 class ReplaySlice(NamedTuple):

@@ -14,8 +14,7 @@ from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, Log, Record, TopicPartition
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import RetryLater
+from bridge.log.read_to_end import read_to_end
 from bridge.model.names import change_topic
 from bridge.wiring.logs import make_log, make_registry
 
@@ -109,16 +108,7 @@ async def _offsets(log: Log, place: TopicPartition) -> tuple[list[int], int]:
     """The offsets of all records of a small partition, and its end."""
     if place.topic not in await log.topics():
         return [], 0
-    end = (await log.end_offsets([place]))[place]
-    begin = (await log.beginning_offsets([place]))[place]
-    found: list[int] = []
-    reader = await log.reader({place: begin})
-    try:
-        while (at := reader.position(place)) < end:
-            records = await read_past_markers(reader, [place], 1000, PATIENCE)
-            if not records and reader.position(place) == at:
-                raise RetryLater(f"{log.name}: {place.topic} can't be read from {at} to {end}")
-            found.extend(record.offset for record in records if record.offset < end)
-    finally:
-        await reader.close()
-    return found, end
+    ends = await log.end_offsets([place])
+    batches = read_to_end(log, await log.beginning_offsets([place]), ends)
+    offsets = [record.offset async for records in batches for record in records]
+    return offsets, ends[place]

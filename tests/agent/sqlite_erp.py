@@ -14,6 +14,7 @@ from bridge.agent.contract import CommandTarget
 from bridge.connector import Change, Column, Shape, SourceTransaction, System, TableUse
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Log, Record, RegisteredSchema, TopicPartition, TopicSpec
+from bridge.log.read_to_end import read_to_end
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import Rejected
@@ -222,15 +223,8 @@ class ErpHarness:
     async def raw(self, topic: str) -> list[Record]:
         count = (await self.log.topics())[topic].partitions
         places = [TopicPartition(topic, number) for number in range(count)]
-        ends = await self.log.end_offsets(places)
-        reader = await self.log.reader(await self.log.beginning_offsets(places))
-        found: list[Record] = []
-        try:
-            while any(reader.position(place) < ends[place] for place in places):
-                found += await reader.read(1000, 1.0)
-        finally:
-            await reader.close()
-        return found
+        batches = read_to_end(self.log, await self.log.beginning_offsets(places))
+        return [record async for records in batches for record in records]
 
 
 def system_of(folder: Path) -> System:

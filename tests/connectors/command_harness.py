@@ -16,6 +16,7 @@ from bridge.commands import CommandExecutor
 from bridge.connector import Writer
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import TopicPartition, TopicSpec
+from bridge.log.read_to_end import read_to_end
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.receipt import Receipt
@@ -58,16 +59,10 @@ class CommandHarness:
 
     async def _all(self) -> list[Receipt]:
         place = TopicPartition(self.codec.topic("receipt"), 0)
-        end = (await self.log.end_offsets([place]))[place]
-        reader = await self.log.reader(await self.log.beginning_offsets([place]))
-        found: list[Any] = []
-        try:
-            while reader.position(place) < end:
-                records = await reader.read(1000, 1.0)
-                found += [await self.codec.decode("receipt", one.value or b"") for one in records]
-        finally:
-            await reader.close()
-        return found
+        receipts: list[Any] = []
+        async for records in read_to_end(self.log, await self.log.beginning_offsets([place])):
+            receipts += [await self.codec.decode("receipt", each.value or b"") for each in records]
+        return receipts
 
 
 def sleep_until_settled(settled: Callable[[], bool]) -> Callable[[float], Awaitable[None]]:

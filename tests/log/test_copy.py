@@ -25,6 +25,7 @@ from bridge.log.port import (
     TopicSpec,
     Transaction,
 )
+from bridge.log.read_to_end import read_to_end
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.http import HttpRegistry
 from bridge.log.system_topics import SystemTopicCodec
@@ -73,12 +74,8 @@ class Side:
     async def between(
         self, start: dict[TopicPartition, int], ends: dict[TopicPartition, int]
     ) -> list[Record]:
-        reader = await self.log.reader(start)
-        got: list[Record] = []
-        while any(reader.position(place) < end for place, end in ends.items()):
-            got += await reader.read(1000, 1.0)
-        await reader.close()
-        return got
+        batches = read_to_end(self.log, start, ends)
+        return [record async for records in batches for record in records]
 
     async def unhandled(self, group: str, topic: str) -> list[Record]:
         """What a group has still to read."""

@@ -12,9 +12,9 @@ import pytest
 from bridge.capture.checkpoint.store import between
 from bridge.cli.log.skip_record import _next_records
 from bridge.cli.shared import NothingFound
-from bridge.log import read_to_end as history_module
+from bridge.log import read_to_end as module
 from bridge.log.port import GroupInfo, Record, TopicPartition
-from bridge.log.read_to_end import history
+from bridge.log.read_to_end import read_to_end
 from bridge.model.errors import RetryLater
 from bridge.replay.rewind import _batches
 
@@ -66,8 +66,8 @@ class MarkedLog:
         """Nothing is open."""
 
 
-async def read_history(log: Any) -> None:
-    assert [batch async for batch in history(log, {PLACE: END - 1})] == []
+async def read_all(log: Any) -> None:
+    assert [batch async for batch in read_to_end(log, {PLACE: END - 1})] == []
 
 
 async def replay_on(log: Any) -> None:
@@ -84,7 +84,7 @@ async def read_between(log: Any) -> None:
     assert await between(log, PLACE, END - 1) == []
 
 
-@pytest.mark.parametrize("read_to_the_end", [read_history, replay_on, skip_records, read_between])
+@pytest.mark.parametrize("read_to_the_end", [read_all, replay_on, skip_records, read_between])
 async def test_a_mark_of_a_transaction_is_read_past_without_waiting_for_a_record(
     read_to_the_end: Any,
 ) -> None:
@@ -94,17 +94,22 @@ async def test_a_mark_of_a_transaction_is_read_past_without_waiting_for_a_record
     assert 0 < log.waited < 1
 
 
-def test_whoever_reads_up_to_an_end_reads_past_marks() -> None:
-    """A read of its own would wait for a record that never comes."""
-    files = sorted((Path(__file__).parents[2] / "bridge").rglob("*.py"))
-    texts = {file: file.read_text() for file in files if "kit" not in file.parts}
-    reading = {file.name for file, text in texts.items() if _READ_TO_AN_END.search(text)}
+def test_one_function_reads_up_to_an_end() -> None:
+    """A loop of its own would wait for a record that never comes, or never end."""
+    root = Path(__file__).parents[2]
+    files = [file for folder in ("bridge", "connectors") for file in (root / folder).rglob("*.py")]
+    texts = {file: file.read_text() for file in files}
+    reading = {
+        file.name
+        for file, text in texts.items()
+        if "kit" not in file.parts and _READ_TO_AN_END.search(text)
+    }
     assert len(texts) > 200
     assert reading == {"read_to_end.py"}
 
 
 async def test_a_log_that_answers_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "READ_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(module, "READ_TIMEOUT_S", 0.0)
     log: Any = MarkedLog(moves=False)
-    with pytest.raises(RetryLater, match="no answer"):
-        await read_history(log)
+    with pytest.raises(RetryLater, match="could not be read to its end"):
+        await read_all(log)

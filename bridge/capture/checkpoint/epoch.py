@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import load
-from bridge.capture.checkpoint.store import BATCH, PATIENCE
 from bridge.log.port import Consumer, Log, TopicPartition
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import RetryLater
+from bridge.log.read_to_end import read_until
 
 
 class Epoch:
@@ -44,16 +42,11 @@ class Epoch:
         return await self._log.reader({self._place: end})
 
     async def _catch_up(self, reader: Consumer) -> None:
-        end = (await self._log.end_offsets([self._place]))[self._place]
-        while (at := reader.position(self._place)) < end:
-            for record in await read_past_markers(reader, [self._place], BATCH, PATIENCE):
+        ends = await self._log.end_offsets([self._place])
+        async for records in read_until(self._log, reader, ends):
+            for record in records:
                 if record.key == self._source.encode():
                     self._take(record.value)
-            if reader.position(self._place) == at:
-                raise RetryLater(
-                    f"{self._log.name}: {self._place.topic} could not be read to its end within "
-                    f"{PATIENCE:.0f} s"
-                )
 
     def _take(self, value: bytes | None) -> None:
         if value is not None:

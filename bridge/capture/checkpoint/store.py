@@ -7,8 +7,7 @@ from typing import Final
 from bridge.capture.checkpoint.codec import load
 from bridge.capture.checkpoint.record import CaptureProgress
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import RetryLater
+from bridge.log.read_to_end import read_to_end
 from bridge.model.names import POSITIONS, internal_topic
 
 #: Compaction never touches a topic's newest segment, which may hold days of records; so the tail
@@ -16,7 +15,6 @@ from bridge.model.names import POSITIONS, internal_topic
 TAIL: Final = 2_000
 GROWTH: Final = 16
 BATCH: Final = 5_000
-PATIENCE: Final = 30.0
 
 
 def topic(bridge: str) -> TopicSpec:
@@ -61,19 +59,5 @@ async def between(
     start = max(start, begin)
     if end is None:
         end = (await log.end_offsets([place]))[place]
-    found: list[Record] = []
-    if start >= end:
-        return found
-    reader = await log.reader({place: start})
-    try:
-        while (at := reader.position(place)) < end:
-            records = await read_past_markers(reader, [place], BATCH, PATIENCE)
-            if not records and reader.position(place) == at:
-                raise RetryLater(
-                    f"{log.name}: {place.topic} could not be read from offset {at} to its end "
-                    f"{end} within {PATIENCE:.0f} s"
-                )
-            found.extend(record for record in records if record.offset < end)
-    finally:
-        await reader.close()
-    return found
+    batches = read_to_end(log, {place: start}, {place: end}, limit=BATCH)
+    return [record async for records in batches for record in records]

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from bridge.capture.checkpoint.record import SnapshotJob
 from bridge.capture.snapshot.key_set import KeySet
 from bridge.log.port import Log, Record, TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_to_end
 from bridge.model import headers
-from bridge.model.errors import RetryLater
 
 BATCH = 5_000
-PATIENCE = 30.0
 #: More keys than these are not kept in the checkpoint record.
 MOST_SPARED = 1_000
 
@@ -31,38 +30,22 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
     """
     places = [TopicPartition(topic, number) for number in range(partitions)]
     begin = await log.beginning_offsets(places)
-    end = await log.end_offsets(places)
-    start = {place: begin[place] for place in places if begin[place] < end[place]}
-    if not start:
-        return 0
     read = 0
-    reader = await log.reader(start)
-    try:
-        while any(reader.position(place) < end[place] for place in start):
-            before = [reader.position(place) for place in start]
-            records = await read_past_markers(reader, start, BATCH, PATIENCE)
-            if not records and before == [reader.position(place) for place in start]:
-                raise RetryLater(
-                    f"{log.name}: {topic} could not be read to its end within {PATIENCE:.0f} s"
-                )
-            there = [
-                record
-                for record in records
-                if record.offset < end[TopicPartition(topic, record.partition)]
-            ]
+    async with aclosing(read_to_end(log, begin, limit=BATCH)) as batches:
+        async for records in batches:
             written = keys.scanned(
-                (record.key, record.value is not None) for record in there if record.key is not None
+                (record.key, record.value is not None)
+                for record in records
+                if record.key is not None
             )
             keys.touched(
                 record.key
-                for record in there
+                for record in records
                 if record.key is not None and position_of(record) > since
             )
             # Not cancelled with whoever waits: the file goes on with what it was told.
             await asyncio.shield(asyncio.wrap_future(written))
             read += len(records)
-    finally:
-        await reader.close()
     return read
 
 

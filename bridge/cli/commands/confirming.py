@@ -9,7 +9,7 @@ from typing import Any
 from bridge.capture.report.confirmations import confirmed
 from bridge.cli.commands.story import Story
 from bridge.cli.given.start import Start, offsets
-from bridge.cli.reading import history, partitions_of
+from bridge.cli.reading import partitions_of, read_by_time
 from bridge.model.names import change_topic
 from bridge.wiring import Bridge
 
@@ -31,7 +31,7 @@ async def confirming_change(bridge: Bridge, story: Story) -> dict[str, Any] | No
         return None
     start = Start("time", int((story.at - MARGIN).timestamp() * 1000))
     places = await offsets(bridge.log, await partitions_of(bridge.log, [topic]), start)
-    async with contextlib.aclosing(history(bridge.log, places)) as batches:
+    async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:
         async for batch in batches:
             for record in batch:
                 told = confirmed(record.headers) if record.value is not None else None

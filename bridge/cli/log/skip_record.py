@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from bridge.cli.given.topics import topic_of
 from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
 from bridge.cli.shown.rows import print_json
 from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_to_end
 from bridge.log.system_topics import ENTRY_OVERHEAD
 from bridge.model import headers
 from bridge.model.names import COMMANDS, system_topic
@@ -103,18 +104,13 @@ async def _next_records(
     if info is None:
         raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
     begin = (await log.beginning_offsets([place]))[place]
-    end = (await log.end_offsets([place]))[place]
     start = max(info.committed.get(place, begin), begin)
     records: list[Record] = []
-    reader = await log.reader({place: start})
-    try:
-        while len(records) < count and (at := reader.position(place)) < end:
-            batch = await read_past_markers(reader, [place], count - len(records), READ_TIMEOUT_S)
-            if not batch and reader.position(place) == at:
-                break
+    async with aclosing(read_to_end(log, {place: start}, limit=count)) as batches:
+        async for batch in batches:
             records += batch
-    finally:
-        await reader.close()
+            if len(records) >= count:
+                break
     if not records:
         raise NothingFound(
             f"group {group!r} has nothing left to read in {place.topic}-{place.partition}"

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from bridge.cli.story.screen import OUTCOMES
 from bridge.cli.story.tally import Tally
 from bridge.log.port import TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_to_end
 from bridge.model.canonical import canonical_json
 from bridge.model.names import change_topic, split_entity
 from bridge.wiring import Bridge
@@ -36,22 +36,18 @@ async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]
     topic = change_topic(bridge.name, *split_entity(entity))
     info = (await bridge.log.topics())[topic]
     places = [TopicPartition(topic, number) for number in range(info.partitions)]
-    ends = await bridge.log.end_offsets(places)
-    reader = await bridge.log.reader(dict(await bridge.log.beginning_offsets(places)))
+    begins = await bridge.log.beginning_offsets(places)
     rows: dict[str, dict[str, Any]] = {}
-    try:
-        while any(reader.position(place) < ends[place] for place in places):
-            for record in await read_past_markers(reader, places, 1000, 1.0):
-                event = await bridge.events.decode(record)
-                if event is None:
-                    continue
-                key = canonical_json(dict(event.key))
-                if event.op == "delete":
-                    rows.pop(key, None)
-                else:
-                    rows[key] = as_dict(event.after)
-    finally:
-        await reader.close()
+    async for records in read_to_end(bridge.log, begins):
+        for record in records:
+            event = await bridge.events.decode(record)
+            if event is None:
+                continue
+            key = canonical_json(dict(event.key))
+            if event.op == "delete":
+                rows.pop(key, None)
+            else:
+                rows[key] = as_dict(event.after)
     return rows
 
 

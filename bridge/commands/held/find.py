@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import aclosing
 
 from bridge.commands.incoming import CommandDecoder, IncomingCommand
 from bridge.commands.receipts.index import HeldRecord
 from bridge.log.port import Log, TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_to_end
 from bridge.model import framing, headers
-from bridge.model.errors import RetryLater
 
 MAX_RECORDS_PER_READ = 2000
-READ_TIMEOUT_S = 30.0
 
 
 async def find_held(
@@ -28,17 +27,9 @@ async def find_held(
         return []
     since = min(record.timestamp for record in held.values())
     offsets = dict(await log.offsets_at(partitions, since))
-    ends = await log.end_offsets(partitions)
     commands: list[IncomingCommand] = []
-    reader = await log.reader(offsets)
-    try:
-        while any(reader.position(partition) < end for partition, end in ends.items()):
-            before = {partition: reader.position(partition) for partition in partitions}
-            records = await read_past_markers(
-                reader, partitions, MAX_RECORDS_PER_READ, READ_TIMEOUT_S
-            )
-            if not records and all(reader.position(at) == start for at, start in before.items()):
-                raise RetryLater(f"{log.name}: held commands could not be read again")
+    async with aclosing(read_to_end(log, offsets, limit=MAX_RECORDS_PER_READ)) as batches:
+        async for records in batches:
             for record in records:
                 command_id = dict(record.headers).get(headers.ID, b"").decode(errors="replace")
                 if command_id not in held:
@@ -46,8 +37,6 @@ async def find_held(
                 command = await decoder.command_of(record)
                 if command is not None and _is_same(command, held[command_id]):
                     commands.append(command)
-    finally:
-        await reader.close()
     return commands
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bridge.commands.receipts.outcome_table import OutcomeTable, RecordedOutcome, recorded_outcome
 from bridge.log.port import Consumer, Log, Record, TopicPartition
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_until
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import headers
 from bridge.model.errors import RetryLater
@@ -147,8 +147,11 @@ class ReceiptIndex:
         if self._reader is None:
             self._reader = await self._log.reader(self._next_offsets)
         try:
-            while self._is_behind(ends):
-                await self._read(self._reader)
+            batches = read_until(self._log, self._reader, ends, limit=MAX_RECORDS_PER_READ)
+            async for records in batches:
+                for record in records:
+                    self._apply(record)
+                self._next_offsets = {at: self._reader.position(at) for at in ends}
         except BaseException:
             await self.close()
             raise
@@ -161,18 +164,6 @@ class ReceiptIndex:
 
     def _is_behind(self, ends: Mapping[TopicPartition, int]) -> bool:
         return any(self._next_offsets[partition] < end for partition, end in ends.items())
-
-    async def _read(self, reader: Consumer) -> None:
-        before = dict(self._next_offsets)
-        records = await read_past_markers(reader, before, MAX_RECORDS_PER_READ, READ_TIMEOUT_S)
-        for record in records:
-            self._apply(record)
-        self._next_offsets = {partition: reader.position(partition) for partition in before}
-        if not records and self._next_offsets == before:
-            raise RetryLater(
-                f"{self._log.name}: {self._topic} could not be read to its end within "
-                f"{READ_TIMEOUT_S:.0f} s"
-            )
 
     def _apply(self, record: Record) -> None:
         record_headers = dict(record.headers)

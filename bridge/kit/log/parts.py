@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Consumer, Log, Record, TopicPartition, TopicSpec
+from bridge.log.read_to_end import read_to_end
 
 PATIENCE = 60.0
 """Seconds after which something that should have come isn't expected any more: the machine may be
@@ -73,20 +74,9 @@ async def read_count(consumer: Consumer, count: int, *, patience: float = PATIEN
 
 async def read_all(log: Log, partitions: Iterable[TopicPartition]) -> list[Record]:
     """Everything that a `read_committed` reader can reach now, each partition in its order."""
-    wanted = list(partitions)
-    ends = await log.end_offsets(wanted)
-    starts = await log.beginning_offsets(wanted)
-    reader = await log.reader(starts)
-    try:
-        got: list[Record] = []
-        end = time.monotonic() + PATIENCE
-        while any(reader.position(each) < ends[each] for each in wanted):
-            if time.monotonic() > end:
-                pytest.fail(f"reading to the end takes longer than {PATIENCE} s")
-            got += await reader.read(5000, 1.0)
-        return got
-    finally:
-        await reader.close()
+    starts = await log.beginning_offsets(partitions)
+    batches = read_to_end(log, starts, limit=5000)
+    return [record async for records in batches for record in records]
 
 
 async def assigned_to(consumer: Consumer, count: int, *, patience: float = PATIENCE) -> None:

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec, Transaction
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.log.read_to_end import read_to_end
+from bridge.model.errors import ConfigurationError
 from bridge.model.names import internal_topic
 
 COPIED = "copied"
-_BATCH = 1_000
-_PATIENCE = 10.0
 
 
 class CopyState:
@@ -104,19 +102,11 @@ def _entry(key: str, value: Any) -> Entry:
 async def _newest(log: Log, place: TopicPartition) -> dict[str, Any]:
     """The last value of each key."""
     found: dict[str, Any] = {}
-    end = (await log.end_offsets([place]))[place]
-    reader = await log.reader(await log.beginning_offsets([place]))
-    try:
-        while (at := reader.position(place)) < end:
-            records = await read_past_markers(reader, [place], _BATCH, _PATIENCE)
-            if not records and reader.position(place) == at:
-                raise RetryLater(f"{log.name}: {place.topic} can't be read to its end")
-            for record in records:
-                key = (record.key or b"").decode()
-                if record.value is None:
-                    found.pop(key, None)
-                else:
-                    found[key] = json.loads(record.value)
-    finally:
-        await reader.close()
+    async for records in read_to_end(log, await log.beginning_offsets([place])):
+        for record in records:
+            key = (record.key or b"").decode()
+            if record.value is None:
+                found.pop(key, None)
+            else:
+                found[key] = json.loads(record.value)
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from bridge.log.copying.state import COPIED, CopyState
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
-from bridge.log.read_to_end import read_past_markers
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.log.read_to_end import read_to_end
+from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.names import POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic
 
 
@@ -94,18 +95,7 @@ async def check_untouched(
 
 async def _anything(log: Log, since: Mapping[TopicPartition, int]) -> bool:
     """Whether there is a record at or after these offsets."""
-    ends = await log.end_offsets(since)
-    behind = {place: at for place, at in since.items() if at < ends[place]}
-    if not behind:
-        return False
-    reader = await log.reader(behind)
-    try:
-        while any(reader.position(place) < ends[place] for place in behind):
-            before = [reader.position(place) for place in behind]
-            if await read_past_markers(reader, behind, 1, 1.0):
-                return True
-            if before == [reader.position(place) for place in behind]:
-                raise RetryLater(f"{log.name} can't be read to its end")
-        return False
-    finally:
-        await reader.close()
+    async with aclosing(read_to_end(log, since, limit=1)) as batches:
+        async for _ in batches:
+            return True
+    return False

@@ -24,7 +24,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_until
 from bridge.log.registry.kept import check_kept
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
@@ -136,14 +136,8 @@ class EmbeddedRegistry:
         reader = self._reader
         if reader is None:
             raise RetryLater(f"the registry {self.name} is not open")
-        end = (await self._log.end_offsets([self._place]))[self._place]
-        while (at := reader.position(self._place)) < end:
-            records = await read_past_markers(reader, [self._place], _READ, _WAIT)
-            if not records and reader.position(self._place) == at:
-                raise RetryLater(
-                    f"the registry {self.name} could not be read from offset {at} to its end "
-                    f"{end} within {_WAIT:.0f} s"
-                )
+        ends = await self._log.end_offsets([self._place])
+        async for records in read_until(self._log, reader, ends):
             for record in records:
                 self._take(record)
 

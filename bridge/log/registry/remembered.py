@@ -24,7 +24,7 @@ from bridge.log.port import (
     TopicPartition,
     TopicSpec,
 )
-from bridge.log.read_to_end import read_past_markers
+from bridge.log.read_to_end import read_to_end
 from bridge.log.registry.kept import check_kept
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, RetryLater
@@ -32,9 +32,6 @@ from bridge.model.names import SCHEMA_IDS, internal_topic
 from bridge.model.redaction import redact_cut
 from bridge.single_flight import CoalescedRun
 
-READ_LIMIT: Final = 1000
-#: Seconds in which a read has to move on, while there is something to be read.
-READ_TIMEOUT_S: Final = 30.0
 #: Ids that one look compares: the newest ones, and others in turn.
 NEWEST_IDS: Final = 4
 OTHER_IDS: Final = 6
@@ -232,22 +229,11 @@ class RememberedRegistry:
         partition = self._partition
         if self._next_offset is None:
             self._next_offset = (await self._log.beginning_offsets([partition]))[partition]
-        end = (await self._log.end_offsets([partition]))[partition]
-        if self._next_offset >= end:
-            return
-        reader = await self._log.reader({partition: self._next_offset})
-        try:
-            while (offset := reader.position(partition)) < end:
-                records = await read_past_markers(reader, [partition], READ_LIMIT, READ_TIMEOUT_S)
-                if not records and reader.position(partition) == offset:
-                    raise RetryLater(
-                        f"{self._log.name}: {partition.topic} could not be read from offset "
-                        f"{offset} to its end {end} within {READ_TIMEOUT_S:.0f} s"
-                    )
-                self._take(records)
-                self._next_offset = reader.position(partition)
-        finally:
-            await reader.close()
+        ends = await self._log.end_offsets([partition])
+        async for records in read_to_end(self._log, {partition: self._next_offset}, ends):
+            self._take(records)
+            self._next_offset = records[-1].offset + 1
+        self._next_offset = max(self._next_offset, ends[partition])
 
     def _take(self, records: Iterable[Record]) -> None:
         """The first word on an id counts; what is no record of ours says nothing."""
