@@ -17,10 +17,10 @@ from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 MAX_ERROR_BODY_BYTES: Final = 2**20
-"""Of what a service says when it refuses, the rest is left out."""
+"""Of a refusal, whose rest is left out."""
 MAX_BODY_S: Final = 600.0
-"""The time-outs of httpx begin anew with each byte."""
-MAX_RATIO: Final = 500
+"""The time-outs of httpx begin again with each byte."""
+MAX_COMPRESSION_RATIO: Final = 500
 RATIO_FROM_BYTES: Final = 8 * 2**20
 """What is compressed more than so many times is no data; below this size it does no harm."""
 ACCEPT_ENCODING: Final = "gzip, deflate"
@@ -87,7 +87,7 @@ class _BoundedStream(httpx.AsyncByteStream):
                         yield part[: len(part) - (size - self._max_bytes)]
                         return
                     raise AnswerTooLarge(f"more than {self._max_bytes // 2**20} MB")
-                if size > RATIO_FROM_BYTES and size > MAX_RATIO * received:
+                if size > RATIO_FROM_BYTES and size > MAX_COMPRESSION_RATIO * received:
                     raise AnswerTooLarge(
                         f"{received} compressed bytes, which become more than {size}"
                     )
@@ -118,7 +118,7 @@ class _Plain:
         yield raw
 
     def end(self) -> None:
-        """Whoever sends it says how long it is, which httpx checks."""
+        """Nothing to check: httpx compares the length with the header's."""
 
 
 class _Inflating:

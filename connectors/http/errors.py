@@ -1,10 +1,10 @@
-"""The one error of everything that is decoded here."""
+"""The errors of decoding an answer."""
 
 from __future__ import annotations
 
 
 class UnreadableAnswer(ValueError):
-    """An answer breaks off, is not what it says it is, or would take too much to be read."""
+    """An answer breaks off, is not what its headers say, or would take too much to be read."""
 
 
 class AnswerTooLarge(UnreadableAnswer):

@@ -20,25 +20,25 @@ MAX_VALUES: Final = 4_000_000
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,1000})?(?:\.([0-9]{0,1000}))?(?:[eE]([+-]?[0-9]{1,6}))?")
 _SPECIAL = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
-_SHORT: Final = 40
+_SHORT_NUMBER_CHARACTERS: Final = 40
 _CONTAINERS: Final = (dict, list)
 
 Hook = Callable[[dict[str, Any]], Any]
 
 
 def decimal_of(text: str) -> Decimal:
-    """The number that a text says. Raises UnreadableAnswer for one that is none, or is so large, so
+    """The number that a text is. Raises UnreadableAnswer for one that is none, or is so large, so
     small or so exact that working with it would take long.
     """
-    found = _NUMBER.fullmatch(text)
-    if found is None or not (found[1] or found[2]):
+    match = _NUMBER.fullmatch(text)
+    if match is None or not (match[1] or match[2]):
         if _SPECIAL.fullmatch(text):
             return Decimal(text)
         raise UnreadableAnswer("it is no number, or one of too many digits")
-    if len(found[1] or "") + len(found[2] or "") > MAX_DIGITS:
+    if len(match[1] or "") + len(match[2] or "") > MAX_DIGITS:
         raise UnreadableAnswer(f"a number of more than {MAX_DIGITS} digits")
     number = Decimal(text)
-    exponent = abs(int(found[3] or 0))
+    exponent = abs(int(match[3] or 0))
     if max(exponent, abs(number.adjusted()) if number else 0) > MAX_EXPONENT:
         raise UnreadableAnswer("a number beyond 1e6144")
     return number
@@ -46,7 +46,7 @@ def decimal_of(text: str) -> Decimal:
 
 def _fraction(text: str) -> Decimal | str:
     """Of a number as JSON writes it; nearly all of them are short."""
-    if len(text) <= _SHORT and "e" not in text and "E" not in text:
+    if len(text) <= _SHORT_NUMBER_CHARACTERS and "e" not in text and "E" not in text:
         return Decimal(text)
     try:
         return decimal_of(text)
@@ -68,8 +68,8 @@ def parse_json(
     its text, so that only the row that holds it is refused. Raises UnreadableAnswer (AnswerTooLarge
     for too many values), whatever the content is, and whatever `object_hook` raises on account of it.
     """
-    marks = (b",", b"[", b"{") if isinstance(content, bytes) else (",", "[", "{")
-    if sum(map(content.count, marks)) > MAX_VALUES:  # type: ignore[arg-type]
+    separators = (b",", b"[", b"{") if isinstance(content, bytes) else (",", "[", "{")
+    if sum(map(content.count, separators)) > MAX_VALUES:  # type: ignore[arg-type]
         raise AnswerTooLarge(f"more than {MAX_VALUES} values")
     try:
         try:

@@ -15,7 +15,7 @@ def plain_login(url: str, where: tuple[str, ...]) -> Iterator[TransportRisk]:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        return  # It is told as no address by whoever opens it.
+        return  # Whoever connects to it reports that it is no address.
     if parts.scheme == "http" and host and not is_loopback(host):
         yield TransportRisk(
             where,

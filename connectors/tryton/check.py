@@ -1,4 +1,4 @@
-"""What is missing or dangerous, and by what means each model's changes are noticed."""
+"""What is missing or dangerous, and how each model's changes are detected."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ async def check(system: System) -> list[Finding]:
     try:
         async with TrytonClient(system) as client:
             await client.log_in()
-            found = list(_contexts(client, system))
+            findings = list(_unused_contexts(client, system))
             for use in system.tables:
-                found += [finding async for finding in _table(client, system, use)]
-            return [*found, *[finding async for finding in _deletions(client, system)]]
+                findings += [finding async for finding in _check_table(client, system, use)]
+            findings += [finding async for finding in _check_deletions(client, system)]
+            return findings
     except BridgeError as error:
         return [Finding(str(error))]
 
@@ -51,7 +52,7 @@ async def describe_change_detection(system: System) -> Mapping[str, str]:
 def _phrase(options: TrytonOptions, *, logged: bool) -> str:
     deletions = f"by comparing ids every {options.reconcile:g} s"
     if logged:
-        deletions = f"as ir.model.log tells, and {deletions}"
+        deletions = f"by ir.model.log, and {deletions}"
     return (
         f"create_date and write_date with {options.overlap:g} s overlap, every "
         f"{options.poll:g} s; deletions {deletions}"
@@ -67,7 +68,7 @@ async def reads_log(client: TrytonClient) -> bool:
     return True
 
 
-def _contexts(client: TrytonClient, system: System) -> Iterator[Finding]:
+def _unused_contexts(client: TrytonClient, system: System) -> Iterator[Finding]:
     for name in client.options.contexts:
         if name not in {use.table for use in system.tables}:
             yield Finding(
@@ -75,16 +76,18 @@ def _contexts(client: TrytonClient, system: System) -> Iterator[Finding]:
             )
 
 
-async def _table(client: TrytonClient, system: System, use: TableUse) -> AsyncIterator[Finding]:
+async def _check_table(
+    client: TrytonClient, system: System, use: TableUse
+) -> AsyncIterator[Finding]:
     where = f"system {system.name!r}"
     try:
         model = await read_model(client, use.table, where)
     except (Rejected, ConfigurationError) as error:
-        yield Finding(_said(where, error))
+        yield Finding(_with_system(where, error))
         return
     table = ModelTable(model, use)
-    for why in column_problems(table, use):
-        yield Finding(f"{where}: model {use.table!r}: {why}")
+    for problem in column_problems(table, use):
+        yield Finding(f"{where}: model {use.table!r}: {problem}")
     computed = [
         field.name for field in table.fields if field.computed and field.name in use.columns
     ]
@@ -97,38 +100,38 @@ async def _table(client: TrytonClient, system: System, use: TableUse) -> AsyncIt
         )
     try:
         await client.search_read(use.table, [], [*table.names, CREATED], limit=1)
-        await _heeded(client, use.table)
+        await _check_conditions(client, use.table)
     except AnswerMismatch as error:
-        yield Finding(_said(where, error))
+        yield Finding(_with_system(where, error))
     except Rejected as error:
         yield Finding(
-            _said(where, error),
+            _with_system(where, error),
             f"give a group of the bridge's user the right to read {use.table} in Tryton: "
             "Administration > Models > Access Rights",
         )
 
 
-async def _heeded(client: TrytonClient, model: str) -> None:
+async def _check_conditions(client: TrytonClient, model: str) -> None:
     """Ask each question once that capture and reads ask of a model. Raises AnswerMismatch."""
-    unheeded = await seen_again(partial(_unheeded, client, model))
-    if unheeded is not None:
+    overlooked = await seen_again(partial(_overlooked, client, model))
+    if overlooked is not None:
         raise AnswerMismatch(
-            f"model {model!r}: the condition on {unheeded[0]} doesn't find a row that is there"
+            f"model {model!r}: the condition on {overlooked[0]} doesn't find a row that is there"
         )
 
 
-async def _unheeded(client: TrytonClient, model: str) -> tuple[str, ...] | None:
-    """What a condition names that doesn't find the second row, and what it was asked by."""
+async def _overlooked(client: TrytonClient, model: str) -> tuple[str, ...] | None:
+    """The fields of a condition that doesn't find the second row, and what was asked."""
     ids = await client.search(model, [], limit=2)
     rows = await client.search_read(model, [], [CREATED], limit=2)
     if len(ids) < 2 or len(rows) < 2:
         return None
-    at = micros_of(rows[1][CREATED]) if rows[1][CREATED] else 0
+    created = micros_of(rows[1][CREATED]) if rows[1][CREATED] else 0
     for domain in (
         [[ID, ">", ids[0]]],
         [[ID, "in", ids[1:]]],
         [[ID, "=", ids[1]]],
-        changed_since(at),
+        changed_since(created),
     ):
         if (
             not await client.search_read(model, domain, [ID], limit=2)
@@ -138,7 +141,7 @@ async def _unheeded(client: TrytonClient, model: str) -> tuple[str, ...] | None:
     return None
 
 
-async def _deletions(client: TrytonClient, system: System) -> AsyncIterator[Finding]:
+async def _check_deletions(client: TrytonClient, system: System) -> AsyncIterator[Finding]:
     if not await reads_log(client):
         yield Finding(
             f"system {system.name!r}: this user may not read {DELETION_LOG_MODEL}, so deletions are only found by "
@@ -158,6 +161,6 @@ async def _deletions(client: TrytonClient, system: System) -> AsyncIterator[Find
             )
 
 
-def _said(where: str, error: BridgeError) -> str:
+def _with_system(where: str, error: BridgeError) -> str:
     text = str(error)
     return text if where in text else f"{where}: {text}"

@@ -42,7 +42,7 @@ class TrytonConnector:
     speaks_http = True
 
     def capabilities(self) -> Capabilities:
-        """Polling tells neither old rows, nor every change, nor transactions."""
+        """Polling sees neither old rows, nor every change, nor transactions."""
         return Capabilities(
             positions="assigned", deletes="per_table", snapshot=True, read=True, write=True
         )
@@ -52,15 +52,15 @@ class TrytonConnector:
         async with TrytonClient(system) as client:
             await client.log_in()
             tables = ModelTables(system, client)
-            found, problems = {}, []
+            shapes, problems = {}, []
             for use in system.tables:
                 try:
-                    found[use.table] = (await tables.table(use.table)).shape
+                    shapes[use.table] = (await tables.table(use.table)).shape
                 except ConfigurationError as error:
                     problems.append(str(error).removeprefix(f"system {system.name!r}: "))
         if problems:
             raise ConfigurationError(f"system {system.name!r}: {'; '.join(problems)}")
-        return found
+        return shapes
 
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""
@@ -107,7 +107,7 @@ class TrytonConnector:
         return TrytonReader(system)
 
     async def writer(self, system: System) -> Writer:
-        """A writer without a ledger: what was lost is probed for."""
+        """A writer without a ledger: commands whose answer was lost are probed."""
         return TrytonWriter(system)
 
 

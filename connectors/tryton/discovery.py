@@ -1,4 +1,4 @@
-"""What the ERP has that a systems file could declare: models that can be read, and their buttons."""
+"""What a system file could declare of the ERP: models that can be read, and their buttons."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ models the others are settings, links and reports.
 
 @dataclass(frozen=True, slots=True)
 class DescribedModel:
-    """A model, and its buttons with what stands on them."""
+    """A model, and the labels of its buttons by their names."""
 
     model: TrytonModel
     buttons: Mapping[str, str]
@@ -46,7 +46,7 @@ class DescribedModel:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredModels:
-    """`refused`: models that this user may not read, and the ERP's words."""
+    """`models` that can be read; `refused`: those that this user may not read, and why."""
 
     models: Mapping[str, DescribedModel]
     refused: Mapping[str, str]
@@ -54,15 +54,15 @@ class DiscoveredModels:
 
 async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> DiscoveredModels:
     """These models, or the usual ones. Raises ConfigurationError for one that isn't there."""
-    there = {
+    existing = {
         name.removeprefix("model.").removesuffix(".search_read")
         for name in await client.remote_methods()
         if name.startswith("model.") and name.endswith(".search_read")
     }
-    problems = [unknown_model(name, there) for name in wanted if name not in there]
+    problems = [unknown_model(name, existing) for name in wanted if name not in existing]
     if problems:
         raise ConfigurationError(f"{where}: {'; '.join(problems)}")
-    names = list(wanted) or [name for name in USUAL_MODELS if name in there]
+    names = list(wanted) or [name for name in USUAL_MODELS if name in existing]
     buttons = await _buttons(client, names)
     models: dict[str, DescribedModel] = {}
     refused: dict[str, str] = {}
@@ -75,16 +75,19 @@ async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> D
             models.pop(name, None)
             refused[name] = str(error).removeprefix(f"{where}, ").removeprefix(f"{where}: ")
     if not models:
-        why = "; ".join(f"{name}: {said}" for name, said in refused.items()) or "none of the usual"
+        reasons = (
+            "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+            or "none of the usual"
+        )
         raise ConfigurationError(
-            f"{where}: no model can be read ({why}); name them with --entities"
+            f"{where}: no model can be read ({reasons}); name them with --entities"
         )
     return DiscoveredModels(models, refused)
 
 
-def unknown_model(name: str, there: set[str]) -> str:
-    """That there is no such model, and what may have been meant."""
-    return f"Tryton has no model {name!r}{did_you_mean(name, there)}"
+def unknown_model(name: str, existing: set[str]) -> str:
+    """The message for a model that doesn't exist, with those that may be meant."""
+    return f"Tryton has no model {name!r}{did_you_mean(name, existing)}"
 
 
 async def _buttons(client: TrytonClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -95,8 +98,8 @@ async def _buttons(client: TrytonClient, names: Sequence[str]) -> dict[str, dict
         )
     except Rejected:
         return {}
-    found: dict[str, dict[str, str]] = {}
+    buttons: dict[str, dict[str, str]] = {}
     for row in rows:
         label = " ".join(str(row["string"] or "").split())
-        found.setdefault(row["model"], {})[row["name"]] = label
-    return found
+        buttons.setdefault(row["model"], {})[row["name"]] = label
+    return buttons

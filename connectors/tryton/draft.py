@@ -1,4 +1,4 @@
-"""Writes a systems file from what the ERP has. Pure: YAML text, what is left out in comments."""
+"""Writes a system file from what the ERP has. Pure: YAML text, what is left out in comments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from bridge.model.names import as_name
 from connectors.erp.yaml_text import commands_heading, comment_lines, left_out_lines, yaml_scalar
 from connectors.tryton.discovery import DescribedModel, DiscoveredModels
-from connectors.tryton.metadata.model import ID, VERSION, ModelField
+from connectors.tryton.metadata.model import ID, VERSION, ModelField, ModelList, TrytonModel
 
-_BESIDE = frozenset({"rec_name", "xml_id", "last_modified_at", "create_uid", "write_uid"})
+_UNUSED_FIELDS = frozenset({"rec_name", "xml_id", "last_modified_at", "create_uid", "write_uid"})
 """Of every model, and of use to hardly anybody."""
 _MOST_CHOICES = 8
 _VERSION = "version"
-_AFTER: Mapping[tuple[str, str], Sequence[str]] = {
+_STATES_AFTER: Mapping[tuple[str, str], Sequence[str]] = {
     ("sale.sale", "quote"): ("quotation", "confirmed", "processing", "done"),
     ("sale.sale", "confirm"): ("confirmed", "processing", "done"),
     ("sale.sale", "process"): ("processing", "done"),
@@ -32,67 +32,69 @@ _AFTER: Mapping[tuple[str, str], Sequence[str]] = {
     ("account.invoice", "post"): ("posted", "paid"),
     ("account.invoice", "cancel"): ("cancelled",),
 }
-"""States in which one finds a row whose button was pressed: by them a lost answer is settled."""
+"""States in which one finds a row whose button was pressed: by them a lost answer is probed."""
 
 
 @dataclass(slots=True)
 class _DraftedModel:
-    """A model under the names that it gets."""
+    """A model under the names that it gets: `fields` by the model's own."""
 
     name: str
-    of: DescribedModel
+    described: DescribedModel
     fields: dict[str, str] = field(default_factory=dict)
 
     def stored(self) -> list[ModelField]:
-        """The fields that are declared."""
-        return [self.of.model.fields[name] for name in self.fields if name != VERSION]
+        """The fields that are declared, or stand in a comment."""
+        return [self.described.model.fields[name] for name in self.fields if name != VERSION]
 
     def declares(self, name: str) -> bool:
-        """Whether the field stands in the file, and not in a comment."""
-        each = self.of.model.fields.get(name)
-        return name in self.fields and each is not None and not (each.computed or _large(each))
+        """Whether the field is in the file, and not in a comment."""
+        model_field = self.described.model.fields.get(name)
+        if name not in self.fields or model_field is None:
+            return False
+        return not (model_field.computed or _is_large(model_field))
 
 
-def _large(each: ModelField) -> bool:
-    return each.kind == "binary"
+def _is_large(model_field: ModelField) -> bool:
+    return model_field.tryton_type == "binary"
 
 
-def draft(survey: DiscoveredModels) -> str:
+def draft(discovered: DiscoveredModels) -> str:
     """The file from `capture:` on."""
-    entities = _named(survey)
+    models = _named(discovered)
     lines = [*_capture(), "", "entities:"]
-    for one in entities.values():
-        lines += _entity(one, entities)
-    lines += left_out_lines(survey.refused)
-    lines += _commands(entities)
+    for drafted in models.values():
+        lines += _entity(drafted, models)
+    lines += left_out_lines(discovered.refused)
+    lines += _commands(models)
     return "\n".join(lines) + "\n"
 
 
 def _capture() -> list[str]:
     return [
-        "# How changes are noticed: Tryton keeps for each row when it was made and last written.",
+        "# How changes are noticed: Tryton keeps for each row when it was created and last written.",
         "capture:",
-        "  poll: 2         # seconds between two looks for changes",
+        "  poll: 2         # seconds between two polls",
         "  overlap: 300    # seconds that a transaction of the ERP may last",
-        "  reconcile: 600  # seconds between two looks for deletions that nothing tells",
+        "  reconcile: 600  # seconds between two listings of all ids, for deletions that no log has",
     ]
 
 
-def _named(survey: DiscoveredModels) -> dict[str, _DraftedModel]:
-    found: dict[str, _DraftedModel] = {}
-    names: set[str] = set()
-    for key, one in survey.models.items():
-        entity = _DraftedModel(as_name(_short(key), names), one)
-        names.add(entity.name)
+def _named(discovered: DiscoveredModels) -> dict[str, _DraftedModel]:
+    models: dict[str, _DraftedModel] = {}
+    entity_names: set[str] = set()
+    for model_name, described in discovered.models.items():
+        drafted = _DraftedModel(as_name(_short(model_name), entity_names), described)
+        entity_names.add(drafted.name)
         taken = {"id", _VERSION}
-        for name in one.model.fields:
-            if name in _BESIDE:
+        for name in described.model.fields:
+            if name in _UNUSED_FIELDS:
                 continue
             fixed = {ID: "id", VERSION: _VERSION}.get(name)
-            entity.fields[name] = fixed or as_name(name, taken)
-            taken.add(entity.fields[name])
-        found[key] = entity
-    return found
+            drafted.fields[name] = fixed or as_name(name, taken)
+            taken.add(drafted.fields[name])
+        models[model_name] = drafted
+    return models
 
 
 def _short(model: str) -> str:
@@ -104,90 +106,111 @@ def _short(model: str) -> str:
 # -- entities ------------------------------------------------------------------------------
 
 
-def _entity(one: _DraftedModel, entities: Mapping[str, _DraftedModel]) -> Iterator[str]:
-    yield f"  {one.name}:"
-    yield f"    from: {yaml_scalar(one.of.model.name)}"
+def _entity(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> Iterator[str]:
+    yield f"  {drafted.name}:"
+    yield f"    from: {yaml_scalar(drafted.described.model.name)}"
     yield "    key: [id]"
     yield "    fields:"
-    for each in one.stored():
-        if one.declares(each.name):
-            yield _field(one, each)
+    for model_field in drafted.stored():
+        if drafted.declares(model_field.name):
+            yield _field(drafted, model_field)
     yield f"      {_VERSION}: {{from: {VERSION}, type: string}}  # raised by every change of the row"
-    yield from _aside("Computed, so a change of these alone is not noticed:", one, computed=True)
-    yield from _aside("Files, which may be larger than the log takes:", one, computed=False)
-    for why, names in _left_out(one.of).items():
-        yield from comment_lines(f"Left out, {why}: {', '.join(names)}", 6)
+    yield from _commented_fields(
+        "Computed, so a change of these alone is not noticed:", drafted, computed=True
+    )
+    yield from _commented_fields(
+        "Files, which may be larger than the log takes:", drafted, computed=False
+    )
+    for reason, names in _left_out(drafted.described).items():
+        yield from comment_lines(f"Left out, {reason}: {', '.join(names)}", 6)
     yield f"    version: {_VERSION}"
-    yield from _relations(one, entities)
+    yield from _relations(drafted, models)
 
 
-def _aside(why: str, one: _DraftedModel, *, computed: bool) -> Iterator[str]:
-    """Fields that stand there to be uncommented."""
-    kept = [each for each in one.stored() if each.computed == computed]
-    found = [each for each in kept if not one.declares(each.name)]
-    if found:
-        yield f"      # {why}"
-    for each in found:
-        yield f"      # {_field(one, each).lstrip()}"
+def _commented_fields(heading: str, drafted: _DraftedModel, *, computed: bool) -> Iterator[str]:
+    """Fields that are there to be uncommented."""
+    commented = [
+        model_field
+        for model_field in drafted.stored()
+        if model_field.computed == computed and not drafted.declares(model_field.name)
+    ]
+    if commented:
+        yield f"      # {heading}"
+    for model_field in commented:
+        yield f"      # {_field(drafted, model_field).lstrip()}"
 
 
-def _left_out(of: DescribedModel) -> dict[str, list[str]]:
-    """Fields by the reason why the bridge can't use them; lists stand among the relations."""
-    found: dict[str, list[str]] = {}
-    for name, why in of.model.left_out.items():
-        if name not in _BESIDE and name not in of.model.lists:
-            found.setdefault(why, []).append(name)
-    return found
+def _left_out(described: DescribedModel) -> dict[str, list[str]]:
+    """Fields by the reason why the bridge can't use them; lists are among the relations."""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in described.model.left_out.items():
+        if name not in _UNUSED_FIELDS and name not in described.model.lists:
+            names_by_reason.setdefault(reason, []).append(name)
+    return names_by_reason
 
 
-def _field(one: _DraftedModel, each: ModelField) -> str:
-    kind = str(each.type)
-    quoted = json.dumps(kind) if "(" in kind else kind
-    told = [each.label, f"({each.native})"]
-    if each.choices:
-        told.append(", ".join(each.choices[:_MOST_CHOICES]))
-        told[-1] += ", ..." if len(each.choices) > _MOST_CHOICES else ""
-    said = " ".join(part for part in " ".join(told).split() if part)
-    return f"      {one.fields[each.name]}: {{from: {yaml_scalar(each.name)}, type: {quoted}}}  # {said}"
+def _field(drafted: _DraftedModel, model_field: ModelField) -> str:
+    type_text = str(model_field.type)
+    quoted = json.dumps(type_text) if "(" in type_text else type_text
+    notes = [model_field.label, f"({model_field.native})"]
+    if model_field.choices:
+        notes.append(", ".join(model_field.choices[:_MOST_CHOICES]))
+        notes[-1] += ", ..." if len(model_field.choices) > _MOST_CHOICES else ""
+    comment = " ".join(" ".join(notes).split())
+    name, source = drafted.fields[model_field.name], yaml_scalar(model_field.name)
+    return f"      {name}: {{from: {source}, type: {quoted}}}  # {comment}"
 
 
-def _relations(one: _DraftedModel, entities: Mapping[str, _DraftedModel]) -> Iterator[str]:
-    found: dict[str, str] = {}
-    elsewhere: set[str] = set()
-    for each in one.stored():
-        if each.kind not in {"many2one", "one2one"} or not one.declares(each.name):
+def _relations(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> Iterator[str]:
+    relations: dict[str, str] = {}
+    undeclared: set[str] = set()
+    for model_field in drafted.stored():
+        leads_on = model_field.tryton_type in {"many2one", "one2one"}
+        if not leads_on or not drafted.declares(model_field.name):
             continue
-        if each.relation in entities:
-            to = entities[each.relation].name
-            found[as_name(each.name, found)] = f"{{entity: {to}, from: {one.fields[each.name]}}}"
+        if model_field.relation in models:
+            target = models[model_field.relation].name
+            source = drafted.fields[model_field.name]
+            name = as_name(model_field.name, relations)
+            relations[name] = f"{{entity: {target}, from: {source}}}"
         else:
-            elsewhere.add(each.relation)
+            undeclared.add(model_field.relation)
     # Several lists of the same rows: the others are a part of them.
-    for of in sorted(one.of.model.lists.values(), key=lambda of: (len(of.name), of.name)):
-        other = entities.get(of.relation)
-        back = other.of.model.fields.get(of.by) if other and of.by else None
-        if other is None or back is None or back.kind != "many2one" or not other.declares(of.by):
-            continue
-        said = f"{{entity: {other.name}, by: {other.fields[of.by]}}}"
-        if said not in found.values():
-            found[as_name(of.name, found)] = said
-    if found:
+    lists = drafted.described.model.lists.values()
+    for list_field in sorted(lists, key=lambda each: (len(each.name), each.name)):
+        relation = _list_relation(list_field, models)
+        if relation and relation not in relations.values():
+            relations[as_name(list_field.name, relations)] = relation
+    if relations:
         yield "    relations:"
-    for name, said in found.items():
-        yield f"      {name}: {said}"
-    if elsewhere:
+    for name, relation in relations.items():
+        yield f"      {name}: {relation}"
+    if undeclared:
         yield from comment_lines(
-            f"Other models that it leads to: {', '.join(sorted(elsewhere))}. Name them with "
+            f"Other models that it leads to: {', '.join(sorted(undeclared))}. Name them with "
             "--entities to have them here.",
-            6 if found else 4,
+            6 if relations else 4,
         )
+
+
+def _list_relation(list_field: ModelList, models: Mapping[str, _DraftedModel]) -> str:
+    """The relation to the rows of a list, by their field that leads back; empty where that isn't
+    declared.
+    """
+    target = models.get(list_field.relation)
+    if target is None or not list_field.back_field:
+        return ""
+    back = target.described.model.fields.get(list_field.back_field)
+    if back is None or back.tryton_type != "many2one" or not target.declares(back.name):
+        return ""
+    return f"{{entity: {target.name}, by: {target.fields[back.name]}}}"
 
 
 # -- commands ------------------------------------------------------------------------------
 
 
-def _commands(entities: Mapping[str, _DraftedModel]) -> Iterator[str]:
-    lines = [line for one in entities.values() for line in _of(one, entities)]
+def _commands(models: Mapping[str, _DraftedModel]) -> Iterator[str]:
+    lines = [line for drafted in models.values() for line in _commands_of(drafted, models)]
     if not lines:
         return
     yield from commands_heading(
@@ -197,31 +220,31 @@ def _commands(entities: Mapping[str, _DraftedModel]) -> Iterator[str]:
     yield from lines
 
 
-def _of(one: _DraftedModel, entities: Mapping[str, _DraftedModel]) -> Iterator[str]:
-    model = one.of.model
-    if model.name == "sale.sale" and "party.party" in entities:
+def _commands_of(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> Iterator[str]:
+    model, buttons = drafted.described.model, drafted.described.buttons
+    if model.name == "sale.sale" and "party.party" in models:
         yield "#   order_for_party:"
-        yield f"#     entity: {entities['party.party'].name}"
+        yield f"#     entity: {models['party.party'].name}"
         yield "#     args:"
         yield '#       comment: {type: "string", required: false}'
         yield '#     run: "CREATE sale.sale party=:key, reference=:id, comment=:comment"'
         yield '#     probe: "FIND sale.sale reference=:id"'
-    if "comment" in model.fields and one.of.buttons:
-        yield f"#   note_{one.name}:"
-        yield f"#     entity: {one.name}"
+    if "comment" in model.fields and buttons:
+        yield f"#   note_{drafted.name}:"
+        yield f"#     entity: {drafted.name}"
         yield "#     args:"
         yield '#       comment: {type: "string"}'
         yield f'#     run: "WRITE {model.name}(:key) comment=:comment"'
-    for button, label in one.of.buttons.items():
-        yield f"#   {as_name(f'{button}_{one.name}')}:  # {label}".rstrip(" #")
-        yield f"#     entity: {one.name}"
+    for button, label in buttons.items():
+        yield f"#   {as_name(f'{button}_{drafted.name}')}:  # {label}".rstrip(" #")
+        yield f"#     entity: {drafted.name}"
         yield f'#     run: "BUTTON {model.name}(:key)/{button}"'
-        after = _after(one, button)
-        if after:
-            yield f'#     probe: "FIND {model.name}(:key) state=[{after}]"'
+        states = _states_after(model, button)
+        if states:
+            yield f'#     probe: "FIND {model.name}(:key) state=[{states}]"'
 
 
-def _after(one: _DraftedModel, button: str) -> str:
-    state = one.of.model.fields.get("state")
-    states = _AFTER.get((one.of.model.name, button), ())
+def _states_after(model: TrytonModel, button: str) -> str:
+    state = model.fields.get("state")
+    states = _STATES_AFTER.get((model.name, button), ())
     return ", ".join(f"'{name}'" for name in states if state and name in state.choices)

@@ -20,14 +20,14 @@ from connectors.tryton.protocol.domain import Domain, domain_of_keys
 
 
 class TrytonReader:
-    """`bridge.connector.Reader`. Answers tell no visibility: they are as of when they were asked."""
+    """`bridge.connector.Reader`. Answers claim no visibility: they are as of when they were asked for."""
 
     max_keys = 1000
 
     def __init__(self, system: System) -> None:
         self._client = TrytonClient(system)
         self._tables = ModelTables(system, self._client)
-        #: Conditions that have found a row: that they find none means that there is none.
+        #: Tables and columns by which a row was found: where none is found, none exists.
         self._proven: set[tuple[str, tuple[str, ...]]] = set()
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
@@ -39,73 +39,73 @@ class TrytonReader:
         limit: int | None = None,
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        asked = distinct_keys(table, columns, keys, self.max_keys)
+        distinct = distinct_keys(table, columns, keys, self.max_keys)
         try:
-            known = await self._tables.table(table)
+            model_table = await self._tables.table(table)
         except NoSession:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
-        domain: Domain = domain_of_keys(known, columns, asked) if columns else []
-        most = len(asked) if tuple(columns) == (ID,) else None
+        domain: Domain = domain_of_keys(model_table, columns, distinct) if columns else []
+        max_rows = len(distinct) if tuple(columns) == (ID,) else None
         try:
-            rows = await self._rows(known, domain, limit=limit, most=most)
+            rows = await self._rows(model_table, domain, limit=limit, max_rows=max_rows)
             if rows:
                 self._proven.add((table, tuple(columns)))
-            elif asked and (table, tuple(columns)) not in self._proven:
-                await self._control(known, columns)
+            elif distinct and (table, tuple(columns)) not in self._proven:
+                await self._check_condition(model_table, columns)
         except CallRefused as error:
             raise Rejected("bad_key", f"model {table!r} can't be read: {error}") from error
-        return Rows(known.shape, [known.row(row) for row in rows])
+        return Rows(model_table.shape, [model_table.row(row) for row in rows])
 
-    async def _control(self, known: ModelTable, columns: Sequence[str]) -> None:
+    async def _check_condition(self, table: ModelTable, columns: Sequence[str]) -> None:
         """Conditions that have found nothing yet must find a row that is there; of a model without rows
         nothing is known. Raises AnswerMismatch.
         """
-        name = known.model.name
-        if await seen_again(partial(self._overlooked, known, columns)) is None:
+        model = table.model.name
+        if await seen_again(partial(self._overlooked, table, columns)) is None:
             return
         raise AnswerMismatch(
-            f"{self._client.where}: model {name!r}: the condition on {', '.join(columns)} doesn't find a "
+            f"{self._client.where}: model {model!r}: the condition on {', '.join(columns)} doesn't find a "
             "row that is there; an empty answer means nothing"
         )
 
-    async def _overlooked(self, known: ModelTable, columns: Sequence[str]) -> str | None:
+    async def _overlooked(self, table: ModelTable, columns: Sequence[str]) -> str | None:
         """A row that is there, by its id and values, where a condition on these doesn't find it."""
-        name = known.model.name
-        rows = await self._client.search_read(name, [], [ID, *columns], limit=MAX_CONTROL_ROWS)
+        model = table.model.name
+        rows = await self._client.search_read(model, [], [ID, *columns], limit=MAX_CONTROL_ROWS)
         for row in rows:
             key = tuple(row[column] for column in columns)
             if None in key:
                 continue
-            if await self._client.search(name, domain_of_keys(known, columns, [key]), limit=1):
-                self._proven.add((name, tuple(columns)))
+            if await self._client.search(model, domain_of_keys(table, columns, [key]), limit=1):
+                self._proven.add((model, tuple(columns)))
                 return None
             return repr((row[ID], key))
         return None
 
     async def _rows(
-        self, known: ModelTable, domain: Domain, *, limit: int | None, most: int | None
+        self, table: ModelTable, domain: Domain, *, limit: int | None, max_rows: int | None
     ) -> list[dict[str, Any]]:
-        """The rows that a domain finds, up to `limit`; `most`: there can't be more. Where an answer is
+        """The rows that a domain finds, up to `limit`; `max_rows`: there can't be more. Where an answer is
         larger than any before it, it is asked whether it was cut short.
         """
-        name = known.model.name
+        model = table.model.name
         rows: list[dict[str, Any]] = []
         while True:
             left = None if limit is None else limit - len(rows)
-            behind = [[ID, ">", rows[-1][ID]]] if rows else []
-            more = await self._client.search_read(
-                name,
-                [*([domain] if domain else []), *behind],
-                known.names,
+            after = [[ID, ">", rows[-1][ID]]] if rows else []
+            answer = await self._client.search_read(
+                model,
+                [*([domain] if domain else []), *after],
+                table.names,
                 limit=left,
             )
-            rows += more
-            if not more or (most is not None and len(rows) >= most):
+            rows += answer
+            if not answer or (max_rows is not None and len(rows) >= max_rows):
                 return rows
-            if (left is not None and len(more) >= left) or not self._sizes[name].may_be_cut(
-                len(more)
+            if (left is not None and len(answer) >= left) or not self._sizes[model].may_be_cut(
+                len(answer)
             ):
                 return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, Final
 
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.suggestions import did_you_mean
@@ -19,22 +19,16 @@ from connectors.tryton.commands.statement import (
     TrytonStatement,
     Value,
 )
-from connectors.tryton.metadata.model import (
-    ID,
-    VERSION,
-    ModelField,
-    ModelList,
-    TrytonModel,
-    to_tryton,
-)
+from connectors.tryton.metadata.field_values import to_tryton
+from connectors.tryton.metadata.model import ID, VERSION, ModelField, ModelList, TrytonModel
 
 FindModel = Callable[[str], Awaitable[TrytonModel]]
 """A model by its name. Raises ConfigurationError for an unknown one."""
 
-READ_ONLY_FIELDS = frozenset(
+READ_ONLY_FIELDS: Final = frozenset(
     {VERSION, "create_date", "create_uid", "write_date", "write_uid", "rec_name"}
 )
-"""Fields that Tryton fills in itself."""
+"""Tryton fills them in itself."""
 
 _TEMPORAL: Mapping[str, Callable[[str], Any]] = {
     "date": date.fromisoformat,
@@ -42,14 +36,18 @@ _TEMPORAL: Mapping[str, Callable[[str], Any]] = {
     "datetime": datetime.fromisoformat,
     "timestamp": datetime.fromisoformat,
 }
-_TEXTS = ("char", "text", "fulltext", "selection", "reference")
-_NUMBERS = ("integer", "biginteger", "many2one", "one2one", "float", "numeric", "timedelta")
+_TEXTS: Final = ("char", "text", "fulltext", "selection", "reference")
+_NUMBERS: Final = (
+    *("integer", "biginteger", "many2one", "one2one", "float", "numeric", "timedelta"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class BoundStatement:
-    """`key`: fields that name the row; `values`: of CREATE and WRITE as they are sent, of FIND what
-    the row must hold, a list for any of.
+    """A statement that can be executed.
+
+    - `key`: the fields that name the row; None where it creates one, or finds rows by `values` alone.
+    - `values`: of CREATE and WRITE as they are sent; of FIND what the row must hold, a list for any of.
     """
 
     statement: TrytonStatement
@@ -60,7 +58,7 @@ class BoundStatement:
     @property
     def where(self) -> list[Any]:
         """The domain of what the statement is about."""
-        return [*domain(self.key or {}), *(domain(self.values) if self.finds else [])]
+        return [*_domain(self.key or {}), *(_domain(self.values) if self.finds else [])]
 
     @property
     def finds(self) -> bool:
@@ -70,110 +68,126 @@ class BoundStatement:
     @property
     def row(self) -> str:
         """The row for people: `sale.sale(7)`."""
-        parts = [str(v) if n == ID else f"{n}={v}" for n, v in (self.key or {}).items()]
+        parts = [
+            str(value) if name == ID else f"{name}={value}"
+            for name, value in (self.key or {}).items()
+        ]
         return f"{self.statement.model}({', '.join(parts)})"
 
 
-def domain(values: Mapping[str, Any]) -> list[Any]:
-    """Rows that hold these; any of a list."""
-    return [[name, "in" if isinstance(v, list) else "=", v] for name, v in values.items()]
+def _domain(values: Mapping[str, Any]) -> list[Any]:
+    """Rows that hold these values; any of a list."""
+    return [
+        [name, "in" if isinstance(value, list) else "=", value] for name, value in values.items()
+    ]
 
 
 async def bind(
-    statement: TrytonStatement, models: FindModel, given: Mapping[str, Any]
+    statement: TrytonStatement, find_model: FindModel, arguments: Mapping[str, Any]
 ) -> BoundStatement:
     """Raises ConfigurationError for what the model doesn't have, Rejected (`bad_value`)."""
-    model = await models(statement.model)
+    model = await find_model(statement.model)
     key = None
     if statement.key is not None:
-        named = [(name or ID, _given(value, given)) for name, value in statement.key]
+        named = [(name or ID, _filled_in(value, arguments)) for name, value in statement.key]
         key = {name: payload(field_of(model, name), value) for name, value in named}
     if statement.verb == "FIND":
-        values = {name: _any(field_of(model, name), v, given) for name, v in statement.fields}
+        values = {
+            name: _wanted(field_of(model, name), value, arguments)
+            for name, value in statement.fields
+        }
     else:
-        pairs = _unbound(statement.fields, given)
-        values = await _values(model, models, pairs, new=statement.verb == "CREATE")
+        pairs = _filled_in_pairs(statement.fields, arguments)
+        values = await _values(model, find_model, pairs, new=statement.verb == "CREATE")
     return BoundStatement(statement, model, key, values)
 
 
-def _any(field: ModelField, value: Value, given: Mapping[str, Any]) -> Any:
+def _wanted(field: ModelField, value: Value, arguments: Mapping[str, Any]) -> Any:
     if isinstance(value, ListLiteral):
-        return [payload(field, _given(one, given)) for one in value.items]
-    return payload(field, _given(value, given))
+        return [payload(field, _filled_in(item, arguments)) for item in value.items]
+    return payload(field, _filled_in(value, arguments))
 
 
 # -- what is written -----------------------------------------------------------------------
 
 
 async def _values(
-    model: TrytonModel, models: FindModel, pairs: Iterable[tuple[str, Any]], *, new: bool
+    model: TrytonModel, find_model: FindModel, pairs: Iterable[tuple[str, Any]], *, new: bool
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in pairs:
         if name in model.lists:
-            of = model.lists[name]
-            found[name] = await _list(model, of, models, _rows(model, name, value), new=new)
+            items = _list_items(model, name, value)
+            values[name] = await _list_actions(model, model.lists[name], find_model, items, new=new)
         else:
-            found[name] = payload(writable(model, name), value)
-    return found
+            values[name] = payload(writable_field(model, name), value)
+    return values
 
 
-async def _list(
-    model: TrytonModel, of: ModelList, models: FindModel, items: Sequence[Any], *, new: bool
+async def _list_actions(
+    model: TrytonModel,
+    list_field: ModelList,
+    find_model: FindModel,
+    items: Sequence[Any],
+    *,
+    new: bool,
 ) -> list[Any]:
     """The actions of a one2many or many2many."""
-    if of.kind == "many2many":
-        # Tryton links what stands there twice twice.
-        return [["add", list(dict.fromkeys(_id(model, of.name, one) for one in items))]]
-    made, actions = [], list[Any]()
-    inner = await models(of.relation)
-    for one in items:
-        if not isinstance(one, Mapping):
-            raise _bad(model, of.name, f"{one!r:.60} is no row: it should be (field=value, ...)")
-        pairs = [(name, value) for name, value in one.items() if name != ID]
-        if ID not in one:
-            made.append(await _values(inner, models, pairs, new=True))
+    name = list_field.name
+    if list_field.tryton_type == "many2many":
+        # Tryton links an id twice that is given twice.
+        return [["add", list(dict.fromkeys(_row_id(model, name, item) for item in items))]]
+    created, actions = [], list[Any]()
+    item_model = await find_model(list_field.relation)
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise _bad_value(
+                model, name, f"{item!r:.60} is no row: it should be (field=value, ...)"
+            )
+        pairs = [(field, value) for field, value in item.items() if field != ID]
+        if ID not in item:
+            created.append(await _values(item_model, find_model, pairs, new=True))
         elif new:
-            raise _bad(model, of.name, "its rows are new, so they have no id yet")
+            raise _bad_value(model, name, "its rows are new, so they have no id yet")
         else:
-            values = await _values(inner, models, pairs, new=False)
-            actions.append(["write", [_id(model, of.name, one[ID])], values])
-    return [*actions, *([["create", made]] if made else [])]
+            values = await _values(item_model, find_model, pairs, new=False)
+            actions.append(["write", [_row_id(model, name, item[ID])], values])
+    return [*actions, *([["create", created]] if created else [])]
 
 
-def _rows(model: TrytonModel, name: str, value: Any) -> Sequence[Any]:
-    """The items of a list: as they stand there, or as JSON."""
+def _list_items(model: TrytonModel, name: str, value: Any) -> Sequence[Any]:
+    """The items of a list: as they are in the statement, or in JSON."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
         except UnreadableAnswer as error:
-            raise _bad(model, name, f"this is no JSON: {error}") from None
+            raise _bad_value(model, name, f"this is no JSON: {error}") from None
     if not isinstance(value, list):
-        raise _bad(model, name, "it wants a list, such as [(product=:product, quantity=1)]")
+        raise _bad_value(model, name, "it wants a list, such as [(product=:product, quantity=1)]")
     return value
 
 
-def _id(model: TrytonModel, name: str, value: Any) -> int:
+def _row_id(model: TrytonModel, name: str, value: Any) -> int:
     try:
         if isinstance(value, bool):
-            raise ValueError(value)  # noqa: TRY301, TRY004 - told as any other value that is no id
+            raise ValueError(value)  # noqa: TRY301, TRY004 - reported as any other value that is no id
         return int(value)
     except (TypeError, ValueError):
-        raise _bad(model, name, f"{value!r:.60} is no row's id") from None
+        raise _bad_value(model, name, f"{value!r:.60} is no row's id") from None
 
 
-def _unbound(pairs: Pairs, given: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, _given(value, given)) for name, value in pairs]
+def _filled_in_pairs(pairs: Pairs, arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, _filled_in(value, arguments)) for name, value in pairs]
 
 
-def _given(value: Value | RowLiteral, given: Mapping[str, Any]) -> Any:
+def _filled_in(value: Value | RowLiteral, arguments: Mapping[str, Any]) -> Any:
     """The value with its parameters filled in."""
     if isinstance(value, Parameter):
-        return value.value_in(given)
+        return value.value_in(arguments)
     if isinstance(value, RowLiteral):
-        return dict(_unbound(value.pairs, given))
+        return dict(_filled_in_pairs(value.pairs, arguments))
     if isinstance(value, ListLiteral):
-        return [_given(one, given) for one in value.items]
+        return [_filled_in(item, arguments) for item in value.items]
     return value
 
 
@@ -183,7 +197,7 @@ def _given(value: Value | RowLiteral, given: Mapping[str, Any]) -> Any:
 def payload(field: ModelField, value: Any) -> Any:
     """A value as Tryton wants it. Raises Rejected (`bad_value`) for one that doesn't fit."""
     try:
-        return _fitting(field, value)
+        return _converted(field, value)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise Rejected(
             "bad_value",
@@ -191,34 +205,35 @@ def payload(field: ModelField, value: Any) -> Any:
         ) from None
 
 
-def _fitting(field: ModelField, value: Any) -> Any:
+def _converted(field: ModelField, value: Any) -> Any:
     if value is None:
         return None
-    kind = field.kind
-    if (kind == "boolean") != isinstance(value, bool):
+    tryton_type = field.tryton_type
+    if (tryton_type == "boolean") != isinstance(value, bool):
         raise ValueError(
-            "it wants true or false" if kind == "boolean" else "it wants no truth value"
+            "it wants true or false" if tryton_type == "boolean" else "it wants no truth value"
         )
-    if isinstance(value, str) and kind in _TEMPORAL:
-        return _TEMPORAL[kind](value)
-    if kind in _TEXTS:
-        return _chosen(field, value if isinstance(value, str) else str(value))
-    if kind in _NUMBERS and isinstance(value, (list, dict)):
+    if isinstance(value, str) and tryton_type in _TEMPORAL:
+        return _TEMPORAL[tryton_type](value)
+    if tryton_type in _TEXTS:
+        return _checked_choice(field, value if isinstance(value, str) else str(value))
+    if tryton_type in _NUMBERS and isinstance(value, (list, dict)):
         raise ValueError("it wants one number")
     return to_tryton(field, value)
 
 
-def _chosen(field: ModelField, text: str) -> str:
+def _checked_choice(field: ModelField, text: str) -> str:
     """A text that is one of the field's choices; a reference chooses among models."""
-    choice, comma, number = text.partition(",") if field.kind == "reference" else (text, "", "")
+    is_reference = field.tryton_type == "reference"
+    choice, comma, number = text.partition(",") if is_reference else (text, "", "")
     if field.choices and choice not in field.choices:
         raise ValueError(f"it is one of {', '.join(field.choices)}")
-    if field.kind == "reference" and not (comma and number.isdigit()):
+    if is_reference and not (comma and number.isdigit()):
         raise ValueError("it wants MODEL,ID")
     return text
 
 
-def writable(model: TrytonModel, name: str) -> ModelField:
+def writable_field(model: TrytonModel, name: str) -> ModelField:
     """A field that may be written. Raises ConfigurationError."""
     if name in READ_ONLY_FIELDS or name == ID:
         raise ConfigurationError(f"model {model.name!r}: Tryton fills in {name!r} itself")
@@ -227,19 +242,19 @@ def writable(model: TrytonModel, name: str) -> ModelField:
 
 def field_of(model: TrytonModel, name: str) -> ModelField:
     """A field of the model. Raises ConfigurationError."""
-    found = model.fields.get(name)
-    if found is not None:
-        return found
-    raise ConfigurationError(unknown_field(model, name))
+    field = model.fields.get(name)
+    if field is None:
+        raise ConfigurationError(unknown_field(model, name))
+    return field
 
 
 def unknown_field(model: TrytonModel, name: str) -> str:
-    """That there is no such field, and what may have been meant."""
+    """The message for a field that the model doesn't have, with those that may be meant."""
     if name in model.left_out:
         return f"model {model.name!r}, field {name!r} can't be used here: {model.left_out[name]}"
     hint = did_you_mean(name, [*model.fields, *model.lists])
     return f"model {model.name!r} has no field {name!r}{hint}"
 
 
-def _bad(model: TrytonModel, name: str, why: str) -> Rejected:
-    return Rejected("bad_value", f"model {model.name!r}, field {name!r}: {why}")
+def _bad_value(model: TrytonModel, name: str, reason: str) -> Rejected:
+    return Rejected("bad_value", f"model {model.name!r}, field {name!r}: {reason}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from bridge.connector import StatementProblem
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.specs import CommandSpec
 from connectors.erp.statement_parser import Parameter
-from connectors.tryton.commands.binding import field_of, payload, unknown_field, writable
+from connectors.tryton.commands.binding import field_of, payload, unknown_field, writable_field
 from connectors.tryton.commands.definitions import ErpDefinitions
 from connectors.tryton.commands.statement import (
     ListLiteral,
@@ -17,12 +18,13 @@ from connectors.tryton.commands.statement import (
     RowLiteral,
     TrytonStatement,
     Value,
+    Verb,
     parse,
 )
 from connectors.tryton.http.errors import NoSession
 from connectors.tryton.metadata.model import ID, ModelField, TrytonModel
 
-RIGHTS = {
+RIGHTS: Final[Mapping[Verb, str]] = {
     "CREATE": "create",
     "WRITE": "write",
     "DELETE": "delete",
@@ -35,14 +37,14 @@ async def command_problems(
     commands: Sequence[CommandSpec], erp: ErpDefinitions
 ) -> list[StatementProblem]:
     """All that is wrong with these commands."""
-    found: list[StatementProblem] = []
+    problems: list[StatementProblem] = []
     for command in commands:
-        told = await statement_problems(command.run, erp, asks=False)
-        found += [StatementProblem(command.name, "run", what) for what in told]
+        texts = await statement_problems(command.run, erp, asks=False)
+        problems += [StatementProblem(command.name, "run", text) for text in texts]
         if command.probe:
-            told = await statement_problems(command.probe, erp, asks=True)
-            found += [StatementProblem(command.name, "probe", what) for what in told]
-    return found
+            texts = await statement_problems(command.probe, erp, asks=True)
+            problems += [StatementProblem(command.name, "probe", text) for text in texts]
+    return problems
 
 
 async def statement_problems(text: str, erp: ErpDefinitions, *, asks: bool) -> list[str]:
@@ -58,66 +60,73 @@ async def statement_problems(text: str, erp: ErpDefinitions, *, asks: bool) -> l
         return [
             "`probe:` asks by FIND alone" if asks else "FIND changes nothing: it goes into `probe:`"
         ]
-    found = [*_named(model, statement), *await _refused(statement, erp)]
+    problems = [*_condition_problems(model, statement), *await _right_problems(statement, erp)]
     if statement.button:
         try:
             await erp.check_button(model.name, statement.button)
         except ConfigurationError as error:
-            found.append(str(error))
+            problems.append(str(error))
     if not asks:
-        found += await _written(model, statement.fields, erp, new=statement.verb == "CREATE")
-    return found
+        is_new = statement.verb == "CREATE"
+        problems += await _value_problems(model, statement.fields, erp, new=is_new)
+    return problems
 
 
-async def _refused(statement: TrytonStatement, erp: ErpDefinitions) -> list[str]:
+async def _right_problems(statement: TrytonStatement, erp: ErpDefinitions) -> list[str]:
     """What this user may not do. Buttons have groups of their own, which Tryton doesn't tell."""
     right = RIGHTS[statement.verb]
     if (await erp.rights(statement.model)).get(right, True):
         return []
-    what = f"this user may not {right} rows of {statement.model!r}"
-    return [f"{what}: give it that right in Tryton, under Administration > Models > Access Rights"]
+    missing = f"this user may not {right} rows of {statement.model!r}"
+    return [
+        f"{missing}: give it that right in Tryton, under Administration > Models > Access Rights"
+    ]
 
 
-def _named(model: TrytonModel, statement: TrytonStatement) -> Iterator[str]:
-    """The key, and what FIND asks for."""
-    asked = statement.fields if statement.verb == "FIND" else ()
-    for name, value in (*(statement.key or ()), *asked):
-        each = value.items if isinstance(value, ListLiteral) else (value,)
-        yield from _one(partial(field_of, model, name or ID), each)
+def _condition_problems(model: TrytonModel, statement: TrytonStatement) -> Iterator[str]:
+    """Of the key, and of what FIND asks for."""
+    conditions = statement.fields if statement.verb == "FIND" else ()
+    for name, value in (*(statement.key or ()), *conditions):
+        values = value.items if isinstance(value, ListLiteral) else (value,)
+        yield from _field_problems(partial(field_of, model, name or ID), values)
 
 
-async def _written(
+async def _value_problems(
     model: TrytonModel, pairs: Pairs, erp: ErpDefinitions, *, new: bool
 ) -> list[str]:
-    found: list[str] = []
+    problems: list[str] = []
     for name, value in pairs:
-        of = model.lists.get(name)
-        if of is None:
-            whole = isinstance(value, ListLiteral)
-            found += _one(partial(writable, model, name), () if whole else (value,))
+        list_field = model.lists.get(name)
+        if list_field is None:
+            values = () if isinstance(value, ListLiteral) else (value,)
+            problems += _field_problems(partial(writable_field, model, name), values)
         elif isinstance(value, ListLiteral):
-            if of.kind == "many2many" and any(isinstance(one, RowLiteral) for one in value.items):
-                found.append(f"{unknown_field(model, name)}: it takes ids alone")
+            has_rows = any(isinstance(item, RowLiteral) for item in value.items)
+            if list_field.tryton_type == "many2many" and has_rows:
+                problems.append(f"{unknown_field(model, name)}: it takes ids alone")
                 continue
-            for row in value.items:
-                if isinstance(row, RowLiteral):
-                    inner = tuple(one for one in row.pairs if new or one[0] != ID)
-                    found += await _written(await erp.model(of.relation), inner, erp, new=new)
-                elif of.kind == "one2many":
-                    found.append(f"model {model.name!r}, field {name!r}: a row is (field=value)")
+            for item in value.items:
+                if isinstance(item, RowLiteral):
+                    item_model = await erp.model(list_field.relation)
+                    item_pairs = tuple(pair for pair in item.pairs if new or pair[0] != ID)
+                    problems += await _value_problems(item_model, item_pairs, erp, new=new)
+                elif list_field.tryton_type == "one2many":
+                    problems.append(f"model {model.name!r}, field {name!r}: a row is (field=value)")
         elif not isinstance(value, Parameter):
-            found.append(f"model {model.name!r}, field {name!r}: it wants a list, [...]")
-    return found
+            problems.append(f"model {model.name!r}, field {name!r}: it wants a list, [...]")
+    return problems
 
 
-def _one(field: Callable[[], ModelField], values: Sequence[Value | RowLiteral]) -> Iterator[str]:
-    """Whether there is such a field, and the values that stand in the statement fit."""
+def _field_problems(
+    find_field: Callable[[], ModelField], values: Sequence[Value | RowLiteral]
+) -> Iterator[str]:
+    """Whether the field exists, and the values that are in the statement fit it."""
     try:
-        found = field()
+        field = find_field()
         for value in values:
             if isinstance(value, RowLiteral):
-                raise ConfigurationError(f"field {found.name!r} is no list of rows")  # noqa: TRY301
+                raise ConfigurationError(f"field {field.name!r} is no list of rows")  # noqa: TRY301
             if not isinstance(value, (Parameter, ListLiteral)):
-                payload(found, value)
+                payload(field, value)
     except (ConfigurationError, Rejected) as error:
         yield str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from bridge.model.errors import ConfigurationError
 from bridge.model.suggestions import did_you_mean
@@ -11,7 +12,7 @@ from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.metadata.model import TrytonModel
 from connectors.tryton.metadata.model_table import read_model
 
-_COMMON = (
+_COMMON_METHODS: Final = (
     *("autocomplete", "copy", "create", "default_get", "delete", "export_data", "import_data"),
     *("export_data_domain", "fields_get", "fields_view_get", "history_revisions", "pre_validate"),
     *("read", "resources", "search", "search_count", "search_read", "view_toolbar_get", "write"),
@@ -32,41 +33,41 @@ class ErpDefinitions:
 
     async def model(self, name: str) -> TrytonModel:
         """Raises ConfigurationError where there is no such model."""
-        known = self._models.get(name)
-        if known is None:
-            known = self._models[name] = await self._model_flights.result(
+        model = self._models.get(name)
+        if model is None:
+            model = self._models[name] = await self._model_flights.result(
                 name, lambda: read_model(self._client, name, self._where)
             )
-        return known
+        return model
 
     async def check_button(self, model: str, button: str) -> None:
         """Raises ConfigurationError where the model has no such button."""
         if self._methods is None:
             self._methods = await self._method_flights.result("", self._client.remote_methods)
-        there = _buttons(self._methods, model)
-        if button not in there:
-            hint = did_you_mean(button, there, list_all=True)
+        buttons = _buttons(self._methods, model)
+        if button not in buttons:
+            hint = did_you_mean(button, buttons, list_all=True)
             raise ConfigurationError(f"model {model!r} has no button {button!r}{hint}")
 
     async def rights(self, model: str) -> Mapping[str, bool]:
-        """Whether this user may `read`, `write`, `create` and `delete` rows of the model; where the
-        ERP doesn't tell, that is left out.
+        """Whether this user may `read`, `write`, `create` and `delete` rows of the model; without those
+        of which the ERP says nothing.
         """
-        told = await self._client.call("model.ir.model.access.get_access", [model])
-        found = told.get(model) if isinstance(told, dict) else None
-        return found if isinstance(found, dict) else {}
+        answer = await self._client.call("model.ir.model.access.get_access", [model])
+        rights = answer.get(model) if isinstance(answer, dict) else None
+        return rights if isinstance(rights, dict) else {}
 
     def forget(self) -> None:
-        """Ask anew."""
+        """Ask for everything again."""
         self._models.clear()
         self._methods = None
 
 
 def _buttons(methods: frozenset[str], model: str) -> list[str]:
-    start = f"model.{model}."
-    names = [name.removeprefix(start) for name in methods if name.startswith(start)]
+    prefix = f"model.{model}."
+    names = [name.removeprefix(prefix) for name in methods if name.startswith(prefix)]
     return sorted(
         name
         for name in names
-        if "." not in name and name not in _COMMON and not name.startswith(("on_", "get_"))
+        if "." not in name and name not in _COMMON_METHODS and not name.startswith(("on_", "get_"))
     )

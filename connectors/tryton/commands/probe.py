@@ -1,4 +1,4 @@
-"""Whether a command has happened whose answer was lost."""
+"""Whether a command whose answer was lost took effect."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.http.errors import NoSession
 from connectors.tryton.metadata.model import ID
 
-_HOW = "declare a `probe:` that finds it, such as FIND sale.sale reference=:id"
+_ADVICE = "declare a `probe:` that finds it, such as FIND sale.sale reference=:id"
 
 
 class TrytonProbe:
     """Asks the ERP, by the command's `probe:`; without one by what the command itself says.
 
-    - CREATE and BUTTON: can't be told.
-    - DELETE: whether the row is gone.
+    - CREATE and BUTTON: can't be probed.
+    - DELETE: whether the row is deleted.
     - WRITE: whether the row holds what was to be set. Where it doesn't, a guarded command may be
-      sent again, because its guard decides then; whether another one did happen can't be told.
+      sent again, because its guard decides then; of another one the outcome stays unknown.
     """
 
-    def __init__(self, client: TrytonClient, models: FindModel) -> None:
+    def __init__(self, client: TrytonClient, find_model: FindModel) -> None:
         self._client = client
-        self._models = models
+        self._find_model = find_model
 
     async def ask(self, effect: Effect) -> Done | None:
-        """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
-        the question was refused, RetryLater.
+        """Done, or None when it certainly did not take effect. Raises as
+        `connectors.erp.probe.probe_errors`.
         """
         with probe_errors(effect):
             if effect.probe:
-                return await self._declared(effect)
-            return await self._itself(effect)
+                return await self._by_probe(effect)
+            return await self._by_statement(effect)
 
-    async def _declared(self, effect: Effect) -> Done | None:
+    async def _by_probe(self, effect: Effect) -> Done | None:
         bound = await self._bound(effect, effect.probe)
         if not bound.finds:
             raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by FIND alone")
-        found = await self._find(bound, bound.where)
-        if not found:
-            await self._control(bound, [*bound.values, *(bound.key or {})])
-        return Done(rows=len(found)) if found else None
+        rows = await self._find(bound)
+        if not rows:
+            await self._check_condition(bound, [*bound.values, *(bound.key or {})])
+        return Done(rows=len(rows)) if rows else None
 
-    async def _itself(self, effect: Effect) -> Done | None:
+    async def _by_statement(self, effect: Effect) -> Done | None:
         bound = await self._bound(effect, effect.statement)
         verb = bound.statement.verb
         if verb not in {"WRITE", "DELETE"} or not bound.key:
-            raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
-        rows = await self._find(bound, bound.where)
+            raise Unsupported(f"command {effect.command_id!r} can't be probed: {_ADVICE}")
+        rows = await self._find(bound)
         if not rows:
-            await self._control(bound, list(bound.key))
+            await self._check_condition(bound, list(bound.key))
         # Rows that a list holds are not compared.
         comparable = verb == "DELETE" or not any(name in bound.model.lists for name in bound.values)
         return conclude_from_row(
@@ -73,18 +73,18 @@ class TrytonProbe:
             holds=comparable and all(holds(row, bound) for row in rows),
             repeatable=comparable,
             done=Done(rows=1 if verb == "DELETE" else len(rows)),
-            advice=_HOW,
+            advice=_ADVICE,
         )
 
     async def _bound(self, effect: Effect, text: str) -> BoundStatement:
         try:
-            return await bind(parse(text), self._models, effect.parameters)
+            return await bind(parse(text), self._find_model, effect.parameters)
         except NoSession:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_statement", str(error)) from error
 
-    async def _control(self, bound: BoundStatement, names: list[str]) -> None:
+    async def _check_condition(self, bound: BoundStatement, names: list[str]) -> None:
         """That nothing is found means something only where the same condition finds a row that is
         there. Raises AnswerMismatch; of a model without rows nothing is known.
         """
@@ -102,24 +102,24 @@ class TrytonProbe:
         if not rows:
             return None
         whole = [row for row in rows if not any(row[name] is None for name in names)]
-        row, by = (whole[0], names) if whole else (rows[0], [ID])
-        domain = [[name, "=", row[name]] for name in by]
-        found = await self._client.search_read(model, domain, [ID], limit=1)
-        return None if found else repr((row[ID], domain))
+        row, columns = (whole[0], names) if whole else (rows[0], [ID])
+        domain = [[name, "=", row[name]] for name in columns]
+        matching = await self._client.search_read(model, domain, [ID], limit=1)
+        return None if matching else repr((row[ID], domain))
 
-    async def _find(self, bound: BoundStatement, where: list[Any]) -> list[dict[str, Any]]:
+    async def _find(self, bound: BoundStatement) -> list[dict[str, Any]]:
         fields = [name for name in bound.values if name in bound.model.fields]
-        return await self._client.search_read(bound.model.name, where, [ID, *fields], limit=2)
+        return await self._client.search_read(bound.model.name, bound.where, [ID, *fields], limit=2)
 
 
 def holds(row: dict[str, Any], bound: BoundStatement) -> bool:
-    """Whether the row holds what the command sets; Tryton strips texts and keeps moments in UTC."""
-    return all(_same(row.get(name), value) for name, value in bound.values.items())
+    """Whether the row holds what the command sets; Tryton strips texts and keeps timestamps in UTC."""
+    return all(_equals(row.get(name), value) for name, value in bound.values.items())
 
 
-def _same(found: Any, value: Any) -> bool:
-    if isinstance(found, str) and isinstance(value, str):
-        return found.strip() == value.strip()
+def _equals(current: Any, value: Any) -> bool:
+    if isinstance(current, str) and isinstance(value, str):
+        return current.strip() == value.strip()
     if isinstance(value, datetime) and value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
-    return bool(found == value)
+    return bool(current == value)

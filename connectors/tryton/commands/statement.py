@@ -8,9 +8,8 @@ BUTTON sale.sale(:key)/confirm despite 'check_move_quantity'
 FIND sale.sale(:key) state=['confirmed', 'processing']     in `probe:`: is there such a row?
 ```
 
-They have the form of OData's, with Tryton's own verbs. A value is a `:parameter`, 'text' (a quote is
-doubled), a number, `true`, `false` or `null`. Rows of a one2many stand in brackets, or come as a
-parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
+Values are those of `connectors.erp.statement_parser`. Rows of a one2many stand in brackets, or come as
+a parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
 its id, or by fields that only it has: `party.party(code=:key)`. `despite` names the warnings that
 are passed; any other one refuses the command.
 
@@ -49,7 +48,13 @@ Pairs = tuple[tuple[str, Value], ...]
 
 @dataclass(frozen=True, slots=True)
 class TrytonStatement:
-    """One call. `key` pairs have the name "" where only a value is given. `button`: of BUTTON."""
+    """One call.
+
+    - `key`: names the row; the name is "" where only a value is given.
+    - `button`: of BUTTON; else empty.
+    - `fields`: of CREATE and WRITE what is set, of FIND what the row must hold.
+    - `despite`: the warnings that are passed.
+    """
 
     verb: Verb
     model: str
@@ -68,14 +73,14 @@ def parse(text: str) -> TrytonStatement:
         raise ConfigurationError(
             "a statement for Tryton is missing, such as WRITE sale.sale(:key) comment=:comment"
         )
-    return _TrytonParser(text.strip()).statement()
+    return _TrytonParser(text.strip()).parse()
 
 
 class _TrytonParser(StatementParser[ListLiteral]):
     token = token_pattern(r"[A-Za-z_][\w.-]*", r"[()\[\],=/]")
     field_word = "a field"
 
-    def statement(self) -> TrytonStatement:
+    def parse(self) -> TrytonStatement:
         verb = VERBS.get(self._read_name("a verb").upper())
         if verb is None:
             raise self._error(f"it should begin with one of {', '.join(VERBS)}")
@@ -85,10 +90,10 @@ class _TrytonParser(StatementParser[ListLiteral]):
             key = self._read_pairs(")", bare=True)
             if not key:
                 raise self._error(f"the row has no name: {model}(:key)")
-        button = self._button(verb, model, key)
-        self._fitting(verb, model, key)
+        button = self._read_button(verb, model, key)
+        self._check_key(verb, model, key)
         fields = self._read_pairs("", bare=False)
-        despite = self._despite(verb)
+        despite = self._read_despite(verb)
         if verb == "WRITE" and not fields:
             raise self._error("WRITE changes at least one field: comment=:comment")
         if verb in {"DELETE", "BUTTON"} and fields:
@@ -97,7 +102,7 @@ class _TrytonParser(StatementParser[ListLiteral]):
             raise self._error(f"FIND names a row, or what it holds: FIND {model} reference=:id")
         return TrytonStatement(verb, model, key, button, fields, despite)
 
-    def _button(self, verb: Verb, model: str, key: Pairs | None) -> str:
+    def _read_button(self, verb: Verb, model: str, key: Pairs | None) -> str:
         if verb == "BUTTON":
             if key is None or not self._take("/"):
                 raise self._error(
@@ -108,26 +113,26 @@ class _TrytonParser(StatementParser[ListLiteral]):
             raise self._error(f"a button is pressed by BUTTON {model}(:key)/confirm")
         return ""
 
-    def _fitting(self, verb: Verb, model: str, key: Pairs | None) -> None:
+    def _check_key(self, verb: Verb, model: str, key: Pairs | None) -> None:
         if verb in {"WRITE", "DELETE"} and key is None:
             raise self._error(f"{verb} names its row: {verb} {model}(:key)")
         if verb == "CREATE" and key is not None:
-            raise self._error("CREATE makes a new row: what it holds stands behind the model")
+            raise self._error("CREATE makes a new row: what it holds comes after the model")
 
-    def _despite(self, verb: Verb) -> frozenset[str]:
-        found: set[str] = set()
+    def _read_despite(self, verb: Verb) -> frozenset[str]:
+        names: set[str] = set()
         if self._next_index < len(self._tokens):
             self._read_token("")
             if verb == "FIND":
                 raise self._error("FIND changes nothing, so nothing warns")
-            while not found or self._take(","):
+            while not names or self._take(","):
                 kind, text = self._read_token("a warning's name")
                 if kind != "text":
                     raise self._error(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
-                found.add(text[1:-1].replace("''", "'"))
+                names.add(text[1:-1].replace("''", "'"))
             if self._next_index < len(self._tokens):
                 raise self._error(f"{self._tokens[self._next_index][1]!r} is too much at its end")
-        return frozenset(found)
+        return frozenset(names)
 
     def _is_over(self, end: str) -> bool:
         if super()._is_over(end):
@@ -138,17 +143,16 @@ class _TrytonParser(StatementParser[ListLiteral]):
         return following[:1] == [("name", DESPITE)] and following[1:] != [("sign", "=")]
 
     def _read_list(self) -> ListLiteral:
-        found: list[RowLiteral | Value] = []
+        items: list[RowLiteral | Value] = []
         while not self._take("]"):
-            if found and not self._take(","):
+            if items and not self._take(","):
                 raise self._error("a comma is missing")
-            found.append(
-                RowLiteral(self._read_pairs(")", bare=False))
-                if self._take("(")
-                else self._read_scalar()
-            )
-        return ListLiteral(tuple(found))
+            if self._take("("):
+                items.append(RowLiteral(self._read_pairs(")", bare=False)))
+            else:
+                items.append(self._read_scalar())
+        return ListLiteral(tuple(items))
 
     def _unreadable(self, rest: str) -> ConfigurationError:
-        why = "; a command is one statement" if rest.startswith(";") else ""
-        return self._error(f"{rest!r} can't be read{why}")
+        hint = "; a command is one statement" if rest.startswith(";") else ""
+        return self._error(f"{rest!r} can't be read{hint}")

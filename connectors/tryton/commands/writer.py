@@ -1,7 +1,7 @@
 """Commands into Tryton: new rows, changes, deletions and buttons, one call each.
 
 Tryton keeps no ledger, so a command whose answer is lost is never sent again from here: the executor
-probes whether it has happened (`connectors.tryton.commands.probe`).
+probes whether it took effect (`connectors.tryton.commands.probe`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TrytonWriter:
     Before a command its row is read. A guard is asked about it, and the call carries the row's
     `_timestamp`: Tryton refuses the call as soon as it comes to write that row, and takes back all
     of it, where somebody else has changed the row in between. A button that never writes its row
-    leaves that moment open.
+    leaves a gap between the two.
     """
 
     def __init__(self, system: System) -> None:
@@ -62,15 +62,15 @@ class TrytonWriter:
 
     @property
     def in_doubt_timeout(self) -> float:
-        """As `bridge.connector.Writer.in_doubt_timeout`: a call that nobody listens to any more may still wait
-        for a row that another transaction holds.
+        """As `bridge.connector.Writer.in_doubt_timeout`: a call whose answer nobody awaits any more may
+        still wait for a row that another transaction has locked.
         """
         options = self._client.options
         return options.overlap if options.in_doubt_timeout is None else options.in_doubt_timeout
 
     async def prepare(self) -> None:
-        """As `bridge.connector.Writer.prepare`: logs in; later, whether the ERP answers. What was
-        right before may be so again.
+        """As `bridge.connector.Writer.prepare`: logs in; later, finds out whether the ERP answers. Then a
+        refused login is RetryLater: what was right before may be so again.
         """
         try:
             await self._client.check_reachable()
@@ -88,22 +88,20 @@ class TrytonWriter:
 
     async def _execute(self, effect: Effect) -> Done:
         try:
-            return await self._one(effect)
+            return await self._execute_statement(effect)
         except CallRefused as error:
-            raise await self._with_reason(effect, error) from error
+            if error.fault.exception == USER_ERROR and await self._lacks_right(effect):
+                # Tryton words both in the same form.
+                raise MissingRight(error.code, str(error)) from error
+            raise
 
-    async def _with_reason(self, effect: Effect, refused: CallRefused) -> Rejected:
-        """The refusal, as a missing right where this user lacks one on the model: Tryton says both in
-        the same form.
-        """
-        if refused.fault.kind != USER_ERROR:
-            return refused
+    async def _lacks_right(self, effect: Effect) -> bool:
+        """Whether this user may not do that to the model; False where the ERP doesn't say."""
         with suppress(BridgeError):
             statement = parse(effect.statement)
             rights = await self._definitions.rights(statement.model)
-            if not rights.get(RIGHTS[statement.verb], True):
-                return MissingRight(refused.code, str(refused))
-        return refused
+            return not rights.get(RIGHTS[statement.verb], True)
+        return False
 
     async def probe(self, effect: Effect) -> Done | None:
         """As `bridge.connector.Writer.probe`: by the command's own question, or by the row."""
@@ -115,25 +113,26 @@ class TrytonWriter:
 
     # -- one command -------------------------------------------------------------------------
 
-    async def _one(self, effect: Effect) -> Done:
+    async def _execute_statement(self, effect: Effect) -> Done:
         bound = await self._bound(effect)
-        locks: dict[str, str] = {}
+        versions: dict[str, str] = {}
         if effect.guard is not None:
-            locks = await self._guarded(effect)
+            versions = await self._guarded_versions(effect)
         if bound.key is None:
-            found = await self._send("create", [[bound.values]], bound, locks, effect.begin)
-            return Done(rows=1, result=canonical_json([{ID: one} for one in found]))
+            created = await self._send("create", [[bound.values]], bound, versions, effect.begin)
+            return Done(rows=1, result=canonical_json([{ID: key} for key in created]))
         ids = await self._ids(bound, many=effect.many)
-        told = await self._send(*_call(bound, ids), bound, locks, effect.begin)
+        result = await self._send(*_call(bound, ids), bound, versions, effect.begin)
         # Some buttons open a window in a person's client, and do little else.
-        opened = {"action": told} if bound.statement.button and isinstance(told, int) else {}
-        return Done(rows=len(ids), result=canonical_json([{ID: one, **opened} for one in ids]))
+        opens_window = bound.statement.button and isinstance(result, int)
+        action = {"action": result} if opens_window else {}
+        return Done(rows=len(ids), result=canonical_json([{ID: key, **action} for key in ids]))
 
     async def _bound(self, effect: Effect) -> BoundStatement:
         try:
             statement = parse(effect.statement)
             if statement.verb == "FIND":
-                raise ConfigurationError("FIND changes nothing; it belongs into `probe:`")  # noqa: TRY301
+                raise ConfigurationError("FIND changes nothing; it belongs in `probe:`")  # noqa: TRY301
             try:
                 return await self._bind(statement, effect)
             except NoSession:
@@ -153,8 +152,8 @@ class TrytonWriter:
             await self._definitions.check_button(bound.model.name, statement.button)
         return bound
 
-    async def _guarded(self, effect: Effect) -> dict[str, str]:
-        """Ask the guard about the row as it is now; the lock on that version of it."""
+    async def _guarded_versions(self, effect: Effect) -> dict[str, str]:
+        """Ask the guard about the row as it is now; returns the version of it, with which it is locked."""
         assert effect.guard is not None, "only guarded effects are asked about"  # noqa: S101
         table = await self._table(effect.table)
         names = list(dict.fromkeys((*table.names, VERSION)))
@@ -192,11 +191,11 @@ class TrytonWriter:
         method: str,
         params: list[Any],
         bound: BoundStatement,
-        locks: Mapping[str, str],
+        versions: Mapping[str, str],
         begin: Callable[[], None] | None,
     ) -> Any:
         """The call, once more for each warning that the command passes."""
-        context = {"_timestamp": dict(locks)} if locks else {}
+        context = {VERSION: dict(versions)} if versions else {}
         passed: set[str] = set()
         try:
             while True:
@@ -222,14 +221,14 @@ class TrytonWriter:
         except OutcomeUnknown:
             raise
         except BridgeError:
-            await self._unanswer(passed)
+            await self._withdraw_answers(passed)
             raise
 
-    async def _unanswer(self, passed: set[str]) -> None:
-        """Take answers back that no call has used up: the next command may not pass the warning."""
+    async def _withdraw_answers(self, passed: set[str]) -> None:
+        """Take back answers that no call has used up: the next command may not pass the warning."""
         if not passed:
             return
-        # What is told is why the command failed, not that this did.
+        # What is reported is why the command failed, not that this did.
         with suppress(BridgeError):
             names = [["name", "in", sorted(passed)]]
             if left := await self._client.call_model(WARNING_MODEL, "search", names, 0, None, None):

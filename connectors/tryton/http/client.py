@@ -92,7 +92,7 @@ class TrytonClient:
             try:
                 return await self._call(method, params, context or {})
             except CallRefused as error:
-                if error.fault.kind != "UserError":
+                if error.fault.exception != "UserError":
                     raise
         return await self._call(method, params, context or {}, changes=changes, begin=begin)
 

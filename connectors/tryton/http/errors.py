@@ -1,4 +1,4 @@
-"""What Tryton says when it says no, named by what the caller should do. Pure.
+"""Refusals of the ERP as errors that say what the caller should do. Pure.
 
 An error inside an answer means that the transaction was rolled back: nothing happened.
 """
@@ -17,17 +17,20 @@ from bridge.model.withheld import WITHHELD
 
 @dataclass(frozen=True, slots=True)
 class TrytonFault:
-    """`kind` is Tryton's exception (`UserError`, `UserWarning`, `ConcurrencyException`, ...; empty
-    for any other), `name` that of a warning, `text` what it says to people.
+    """An error inside an answer.
+
+    - `exception`: Tryton's own (`UserError`, `UserWarning`, `ConcurrencyException`, ...); empty for others.
+    - `text`: its words, for people.
+    - `name`: of a warning.
     """
 
-    kind: str
+    exception: str
     text: str
     name: str = ""
 
 
 class NoSession(ConfigurationError):
-    """No session is to be had: the address or the login is wrong, whatever was asked for."""
+    """The address or the login is wrong, so that no call can be made."""
 
 
 class UserRefused(NoSession, LoginRefused):
@@ -35,7 +38,7 @@ class UserRefused(NoSession, LoginRefused):
 
 
 class CallRefused(Rejected):
-    """Tryton refused a call; `fault` is what it said."""
+    """Tryton refused a call, whose transaction was rolled back; `fault` is its answer."""
 
     def __init__(self, code: str, message: str, fault: TrytonFault) -> None:
         super().__init__(code, message)
@@ -55,19 +58,19 @@ EXCEPTIONS = ("UserError", "UserWarning", "ConcurrencyException", "LoginExceptio
 
 
 def fault_of(error: Any) -> TrytonFault:
-    """The error of an answer: `[kind, details]` of a known exception, else `[text, traceback]`."""
+    """The error of an answer: `[exception, details]` of a known one, else `[text, traceback]`."""
     if not isinstance(error, list) or not error:
-        return TrytonFault("", _line(error))
-    kind, details = error[0], error[1] if len(error) > 1 else ""
-    if kind not in EXCEPTIONS:
-        return TrytonFault("", _line(kind))
+        return TrytonFault("", _first_line(error))
+    exception, details = error[0], error[1] if len(error) > 1 else ""
+    if exception not in EXCEPTIONS:
+        return TrytonFault("", _first_line(exception))
     parts = [part for part in details if isinstance(part, str)] if isinstance(details, list) else []
-    if kind == "UserWarning":
-        name, *said = parts or [""]
-        return TrytonFault(kind, _sentence(said), name)
-    if kind == "ConcurrencyException":
-        return TrytonFault(kind, _line(details))
-    return TrytonFault(kind, _sentence(parts))
+    if exception == "UserWarning":
+        name, *sentences = parts or [""]
+        return TrytonFault(exception, _joined(sentences), name)
+    if exception == "ConcurrencyException":
+        return TrytonFault(exception, _first_line(details))
+    return TrytonFault(exception, _joined(parts))
 
 
 def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeError:
@@ -75,33 +78,33 @@ def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeE
     words may quote a masked column.
     """
     words = f"{WITHHELD}." if masked and fault.text else fault.text
-    if fault.kind == "UserWarning":
+    if fault.exception == "UserWarning":
         return CallRefused(
             "warning",
             f"{where}: the ERP warns: {words} Nothing was done; a command that may pass this "
             f"warning says so at the end of its `run:`: despite '{warning_kind(fault.name)}'",
             fault,
         )
-    if fault.kind == "ConcurrencyException":
+    if fault.exception == "ConcurrencyException":
         return CallRefused(
             "conflict", f"{where}: somebody else changed the row meanwhile ({words})", fault
         )
-    if fault.kind == "LoginException":
+    if fault.exception == "LoginException":
         return UserRefused(
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
             "user of its own that needs none of that"
         )
-    if not fault.kind and (why := rollback_reason(fault.text)):
-        return RetryLater(f"{where}: the ERP's database is busy ({why})")
+    if not fault.exception and (reason := rollback_reason(fault.text)):
+        return RetryLater(f"{where}: the ERP's database is busy ({reason})")
     return CallRefused("legacy_error", f"{where}: {words or 'the ERP failed'}", fault)
 
 
-def rollback_reason(said: str) -> str:
+def rollback_reason(text: str) -> str:
     """Why a call was rolled back by the ERP's database, in its words; empty where that isn't sure.
-    `said`: a fault's text, or the page of a 503, by which Tryton tells what its database refused.
+    `text`: a fault's, or the page of a 503, by which Tryton reports what its database refused.
     """
-    found = _BUSY.search(unescape(said))
-    return found.group() if found else ""
+    match = _BUSY.search(unescape(text))
+    return match.group() if match else ""
 
 
 def warning_kind(warning: str) -> str:
@@ -131,12 +134,12 @@ def status_error(status: int, where: str, after: float | None = None) -> BridgeE
     return None
 
 
-def _sentence(parts: list[str]) -> str:
+def _joined(parts: list[str]) -> str:
     texts = [redact(part).strip() for part in parts]
     return " - ".join(text for text in texts if text).replace("\n", "; ")
 
 
-def _line(value: Any) -> str:
+def _first_line(value: Any) -> str:
     # A secret may have several lines, of which the first must not be left.
     lines = redact(str(value or "")).strip().splitlines()
     return lines[0] if lines else ""

@@ -1,7 +1,7 @@
-"""Rows of the ERP against the domain that they were asked for by. Pure.
+"""Whether rows fit the domain that they were asked for by. Pure.
 
-Tryton heeds domains; the searcher of a function field, a module of one's own or a proxy may not. Only
-what certainly doesn't fit is told: fields of other models, and what isn't in the row, count as fitting.
+Tryton respects domains; the searcher of a function field, a custom module or a proxy may not. Only what
+certainly doesn't fit is reported: fields of other models, and what isn't in the row, count as fitting.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from bridge.connector.answer_check import AnswerMismatch, first_misplaced, may_equal
 
 TIMESTAMP_TOLERANCE = timedelta(seconds=1)
-"""Databases round moments, some to seconds."""
+"""Databases round timestamps, some to seconds."""
 RowCheck = Callable[[Mapping[str, Any]], bool]
 ExactKeys = tuple[tuple[str, ...], set[tuple[Any, ...]]]
 """Fields, and the values of them that are asked for."""
 _EMPTY = (None, False, "")
-"""What Tryton's conditions take for one another in some fields."""
+"""Tryton's conditions take them for one another in some fields."""
 
 
 def names_in(domain: Sequence[Any]) -> list[str]:
@@ -107,7 +107,7 @@ def _fits(row: Mapping[str, Any], name: str, operator: str, wanted: Any) -> bool
     if operator == "=":
         return _equal(value, wanted)
     if operator == "in":
-        return any(_equal(value, one) for one in wanted)
+        return any(_equal(value, choice) for choice in wanted)
     if operator == "!=":
         return wanted is not None or value is not None
     if value is None:
@@ -122,7 +122,7 @@ def _equal(value: Any, wanted: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Moments as Tryton has them: in UTC, without a zone."""
+    """Timestamps as Tryton has them: in UTC, without a zone."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
     return value
@@ -155,7 +155,9 @@ def check_rows(
     ordered: bool,
     where: str,
 ) -> None:
-    """Rows against the domain, and (`ordered`) against the order of ids. Raises AnswerMismatch."""
+    """Raise AnswerMismatch where a row doesn't fit the domain, or (`ordered`) rows are not in the order of
+    their ids.
+    """
     fits = _check_of(domain)
     for row in rows:
         if not fits(row):

@@ -19,33 +19,33 @@ _DATE = ("year", "month", "day")
 _TIME = ("hour", "minute", "second", "microsecond")
 
 
-def _parts(found: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
-    parts = [found[name] for name in names]
+def _parts(packed: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
+    parts = [packed[name] for name in names]
     if not all(type(part) is int for part in parts):
-        raise TypeError("a part of a moment that is no whole number")
+        raise TypeError("a part of a timestamp that is no whole number")
     return parts
 
 
 _DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "datetime": lambda found: datetime(*_parts(found, _DATE + _TIME)),  # type: ignore[arg-type]  # noqa: DTZ001 - the ERP's local form
-    "date": lambda found: date(*_parts(found, _DATE)),
-    "time": lambda found: time(*_parts(found, _TIME)),  # type: ignore[arg-type]
-    "timedelta": lambda found: timedelta(seconds=found["seconds"]),
-    "bytes": lambda found: b64decode(found["base64"]),
-    "Decimal": lambda found: decimal_of(found["decimal"]),
+    "datetime": lambda packed: datetime(*_parts(packed, _DATE + _TIME)),  # type: ignore[arg-type]  # noqa: DTZ001 - the ERP's local form
+    "date": lambda packed: date(*_parts(packed, _DATE)),
+    "time": lambda packed: time(*_parts(packed, _TIME)),  # type: ignore[arg-type]
+    "timedelta": lambda packed: timedelta(seconds=packed["seconds"]),
+    "bytes": lambda packed: b64decode(packed["base64"]),
+    "Decimal": lambda packed: decimal_of(packed["decimal"]),
 }
 
 
-def _decoded(found: dict[str, Any]) -> Any:
+def _decoded(packed: dict[str, Any]) -> Any:
     """What is no value of its class stays as it came, so that only the row that holds it is refused."""
-    kind = found.get("__class__")
-    decode = _DECODERS.get(kind) if isinstance(kind, str) else None
+    class_name = packed.get("__class__")
+    decode = _DECODERS.get(class_name) if isinstance(class_name, str) else None
     if decode is None:
-        return found
+        return packed
     try:
-        return decode(found)
+        return decode(packed)
     except (ValueError, TypeError, LookupError, ArithmeticError):
-        return found
+        return packed
 
 
 def _encoded(value: Any) -> Any:
@@ -68,10 +68,10 @@ def _encoded(value: Any) -> Any:
 
 
 def loads(text: bytes | str) -> Any:
-    """What an answer holds. Raises UnreadableAnswer."""
+    """The value of an answer. Raises UnreadableAnswer."""
     return parse_json(text, parse_float=float, object_hook=_decoded)
 
 
 def dumps(value: Any) -> bytes:
-    """What is sent. Instants with a zone are sent in UTC, as Tryton keeps them."""
+    """The content of a call. Timestamps with a zone are sent in UTC, as Tryton keeps them."""
     return json.dumps(value, default=_encoded, separators=(",", ":")).encode()

@@ -6,27 +6,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def _ids(value: Any) -> bool:
-    return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**63 for one in value)
-
-
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def _rows(value: Any) -> bool:
+def _is_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
+def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
-def _fields(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(says, dict) for says in value.values())
+def _is_descriptions(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(description, dict) for description in value.values()
+    )
 
 
 _OF_METHOD: Mapping[str, Callable[[Any], bool]] = {
-    "search": _ids,
-    "search_count": _number,
-    "search_read": _rows,
-    "fields_get": _fields,
+    "search": _is_ids,
+    "search_count": _is_number,
+    "search_read": _is_rows,
+    "fields_get": _is_descriptions,
 }
 
 
@@ -39,4 +41,4 @@ def is_answer_of(method: str, value: Any) -> bool:
 def has_fields(rows: list[Any], names: list[str]) -> bool:
     """Whether each row has its id and these fields."""
     wanted = {"id", *names}
-    return all(wanted <= row.keys() for row in rows) and _ids([row["id"] for row in rows])
+    return all(wanted <= row.keys() for row in rows) and _is_ids([row["id"] for row in rows])

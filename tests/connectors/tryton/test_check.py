@@ -22,7 +22,7 @@ async def test_nothing_is_wrong_where_everything_can_be_read(tryton: Tryton) -> 
     assert await told(tryton.url) == []
     means = await connector.describe_change_detection(system(tryton.url))
     assert means["sale.sale"] == (
-        "create_date and write_date with 300 s overlap, every 2 s; deletions as ir.model.log tells, "
+        "create_date and write_date with 300 s overlap, every 2 s; deletions by ir.model.log, "
         "and by comparing ids every 600 s"
     )
 

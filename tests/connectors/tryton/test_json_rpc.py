@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bridge.model.types import parse_type
 from connectors.http.errors import UnreadableAnswer
-from connectors.tryton.metadata.model import decoder_of, field_type, model_of, to_tryton
+from connectors.tryton.metadata.field_values import decoder_of, to_tryton
+from connectors.tryton.metadata.model import field_type, model_of
 from connectors.tryton.protocol.json_rpc import dumps, loads
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False).filter(

@@ -263,7 +263,7 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
             "no button 'confrim'; did you mean 'confirm'",
         ),
         "BUTTON sale.sale(:key)/read": ("bad_statement", "no button 'read'"),
-        "FIND sale.sale(:key) state='draft'": ("bad_statement", "belongs into `probe:`"),
+        "FIND sale.sale(:key) state='draft'": ("bad_statement", "belongs in `probe:`"),
         "PATCH sale.sale(:key) state='x'": ("bad_statement", "CREATE, WRITE, DELETE, BUTTON"),
     }
     async with writing(tryton.url) as writer:
