@@ -39,17 +39,17 @@ class BusyService(LyingService):
         """From now on."""
         self.stayed = {row["order_no"] for row in self.sets["Plains"]}
 
-    def answer(self, asked: Asked) -> Say:
-        if self.busy and "$metadata" not in asked.path:
+    def answer(self, request: Asked) -> Say:
+        if self.busy and "$metadata" not in request.path:
             for table in self.sets:
                 for _ in range(self._dice.randint(0, self._most)):
                     self._act(table)
-        return super().answer(asked)
+        return super().answer(request)
 
     def _act(self, table: str) -> None:
         key = self._dice.choice(self._keys)
-        there = self._row(table, key) is not None
-        if there and self._dice.random() < 0.5:
+        exists = self._row(table, key) is not None
+        if exists and self._dice.random() < 0.5:
             self.delete(table, key)
             if table == "Plains":
                 self.stayed.discard(key)

@@ -99,11 +99,11 @@ class ODataLegacy:
         rows, link = [], f"{self.table}?$orderby={KEY}"
         while link:
             answer = self._client.get(link, headers={"Accept": EXACT}).raise_for_status()
-            told = answer.json(parse_float=Decimal)
+            document = answer.json(parse_float=Decimal)
             rows += [
-                {name: _value(name, row.get(name)) for name in COLUMNS} for row in told["value"]
+                {name: _value(name, row.get(name)) for name in COLUMNS} for row in document["value"]
             ]
-            link = told.get("@odata.nextLink", "")
+            link = document.get("@odata.nextLink", "")
         return rows
 
     def typed(self, name: str, cases: Sequence[TypeCase]) -> None:

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 Client = Callable[[], httpx.Client]
 
 
-class Erp:
+class EntitySetUser:
     """One entity set, as its users' own program sees it. Waits where the service is away."""
 
     def __init__(self, client: httpx.Client, table: str) -> None:
@@ -45,21 +45,21 @@ class Erp:
 
     def row(self, key: str) -> Row | None:
         """The row as it is, or None."""
-        answer = self._asked(f"{self._table}('{key}')")
+        answer = self._get(f"{self._table}('{key}')")
         return None if answer.status_code == 404 else plain(answer.text)
 
     def rows(self) -> dict[str, Row]:
         """Every row, by key."""
-        found: dict[str, Row] = {}
+        rows_by_key: dict[str, Row] = {}
         link = self._table
         while link:
-            told = json.loads(self._asked(link).text, parse_float=Decimal)
-            rows = [plain(json.dumps(row, default=str)) for row in told["value"]]
-            found |= {row[KEY]: row for row in rows}
-            link = told.get("@odata.nextLink", "")
-        return found
+            document = json.loads(self._get(link).text, parse_float=Decimal)
+            rows = [plain(json.dumps(row, default=str)) for row in document["value"]]
+            rows_by_key |= {row[KEY]: row for row in rows}
+            link = document.get("@odata.nextLink", "")
+        return rows_by_key
 
-    def _asked(self, path: str) -> httpx.Response:
+    def _get(self, path: str) -> httpx.Response:
         until, why = time.monotonic() + 60, ""
         while time.monotonic() < until:
             try:
@@ -75,8 +75,8 @@ class Erp:
 
 def plain(text: str) -> Row:
     """A row of JSON as the log should have it, by the properties' names."""
-    told: Row = json.loads(text, parse_float=Decimal)
-    row = {name: value for name, value in told.items() if not name.startswith("@")}
+    row: Row = json.loads(text, parse_float=Decimal)
+    row = {name: value for name, value in row.items() if not name.startswith("@")}
     if row.get("price") is not None:
         row["price"] = Decimal(str(row["price"])).quantize(Decimal("0.01"))
     for name in ("createdAt", "modifiedAt"):
@@ -85,7 +85,7 @@ def plain(text: str) -> Row:
     return row
 
 
-class Load(threading.Thread):
+class ODataWriteLoad(threading.Thread):
     """Creates, changes and deletes rows with keys from `first` on, until it is told to end.
 
     Nobody else writes these keys, so `states` is each one's whole history: None where it was gone.
@@ -107,7 +107,7 @@ class Load(threading.Thread):
     def run(self) -> None:
         try:
             with self._client() as client:
-                erp = Erp(client, self._table)
+                erp = EntitySetUser(client, self._table)
                 while not self._over.wait(self._dice.choice([0, 0.02, 0.05, 0.2])):
                     self._act(erp)
         except BaseException as error:  # noqa: BLE001 - told by `end`
@@ -121,10 +121,10 @@ class Load(threading.Thread):
         if self._error is not None:
             raise self._error
 
-    def _act(self, erp: Erp) -> None:
+    def _act(self, erp: EntitySetUser) -> None:
         key, kind = self._dice.choice(self._keys), self._dice.random()
-        there = self.states[key] and self.states[key][-1] is not None
-        if not there:
+        exists = self.states[key] and self.states[key][-1] is not None
+        if not exists:
             self._write(erp, "POST", key, {KEY: key, **self._values()})
         elif kind < 0.7:
             self._write(erp, "PATCH", key, self._values())
@@ -134,7 +134,7 @@ class Load(threading.Thread):
                 # The same key again, mostly before anybody has looked.
                 self._write(erp, "POST", key, {KEY: key, **self._values()})
 
-    def _write(self, erp: Erp, method: str, key: str, row: Row | None) -> None:
+    def _write(self, erp: EntitySetUser, method: str, key: str, row: Row | None) -> None:
         erp.send(method, key, row)
         # An answer that was lost leaves it open what happened; the row tells.
         now = erp.row(key)

@@ -63,7 +63,7 @@ class LyingService:
     @property
     def paths(self) -> list[str]:
         """What was asked of the sets, decoded."""
-        paths = [unquote(asked.path) for asked in self.between.asked]
+        paths = [unquote(request.path) for request in self.between.asked]
         return [path.removeprefix("/erp/") for path in paths if "$metadata" not in path]
 
     def write(self, table: str, *rows: Mapping[str, Any]) -> None:
@@ -85,9 +85,9 @@ class LyingService:
 
     # -- HTTP ------------------------------------------------------------------------------
 
-    def answer(self, asked: Asked) -> Say:
+    def answer(self, request: Asked) -> Say:
         """As `tests.between.Rule`."""
-        split = urlsplit(asked.path)
+        split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]
         options = dict(parse_qsl(split.query, keep_blank_values=True))
         if path in {"", "$metadata"}:
@@ -95,25 +95,25 @@ class LyingService:
         table, _, inside = path.partition("(")
         if table not in SETS:
             return _error(501 if table == "$batch" else 404, "no such set")
-        if not inside and asked.method == "POST":
-            self.write(table, _exact(asked.body))
-            return _say(201, self._one(self.sets[table][-1]))
+        if not inside and request.method == "POST":
+            self.write(table, _exact(request.body))
+            return _say(201, self._row_json(self.sets[table][-1]))
         if not inside:
-            return self._listed(table, options, asked.headers)
-        return self._single(table, inside.rstrip(")").strip("'").replace("''", "'"), asked)
+            return self._listed(table, options, request.headers)
+        return self._single(table, inside.rstrip(")").strip("'").replace("''", "'"), request)
 
-    def _single(self, table: str, key: str, asked: Asked) -> Say:
+    def _single(self, table: str, key: str, request: Asked) -> Say:
         row = self._row(table, key)
-        if "key" in self.lies and asked.method == "GET":
+        if "key" in self.lies and request.method == "GET":
             row = next(iter(self.sets[table]), None)
         if row is None:
             return _error(404, "not found")
-        if asked.method == "DELETE":
+        if request.method == "DELETE":
             self.delete(table, key)
             return Say(204)
-        if asked.method in {"PATCH", "MERGE"}:
-            self.write(table, {KEY: key, **_exact(asked.body)})
-        return _say(200, self._one(row))
+        if request.method in {"PATCH", "MERGE"}:
+            self.write(table, {KEY: key, **_exact(request.body)})
+        return _say(200, self._row_json(row))
 
     def _listed(self, table: str, options: Mapping[str, str], headers: Mapping[str, str]) -> Say:
         rows = list(self.sets[table])
@@ -153,20 +153,22 @@ class LyingService:
         body |= {"@odata.count": count} if count is not None else {}
         return _say(200, body)
 
-    def _one(self, row: Row) -> Row:
+    def _row_json(self, row: Row) -> Row:
         return {"d": self._json(row)} if self._version == "v2" else self._json(row)
 
     def _json(self, row: Row) -> Row:
-        return {name: str(one) if isinstance(one, Decimal) else one for name, one in row.items()}
+        return {
+            name: str(value) if isinstance(value, Decimal) else value for name, value in row.items()
+        }
 
     def _sorted(self, rows: Sequence[Row], order: str) -> list[Row]:
         ordered = list(rows)
         for part in reversed(order.split(",")):
             name, _, direction = part.strip().partition(" ")
-            ordered.sort(key=partial(self._place, name), reverse=direction == "desc")
+            ordered.sort(key=partial(self._sort_key, name), reverse=direction == "desc")
         return ordered
 
-    def _place(self, name: str, row: Row) -> Any:
+    def _sort_key(self, name: str, row: Row) -> Any:
         value = row[name]
         return (value is not None, self.collate(value) if name == KEY else value)
 
@@ -232,7 +234,9 @@ class _Filter:
     """`$filter` as far as the connector uses it."""
 
     def __init__(self, text: str, lies: set[str]) -> None:
-        self._tokens = [(one.lastgroup, one[one.lastgroup or 0]) for one in TOKEN.finditer(text)]
+        self._tokens = [
+            (match.lastgroup, match[match.lastgroup or 0]) for match in TOKEN.finditer(text)
+        ]
         self._lies = lies
 
     def test(self) -> Test:
@@ -253,12 +257,12 @@ class _Filter:
         return lambda row: any(test(row) for test in tests)
 
     def _all(self) -> Test:
-        tests = [self._one()]
+        tests = [self._comparison()]
         while self._take("and"):
-            tests.append(self._one())
+            tests.append(self._comparison())
         return lambda row: all(test(row) for test in tests)
 
-    def _one(self) -> Test:
+    def _comparison(self) -> Test:
         if self._take("("):
             test = self._any()
             assert self._take(")")
@@ -284,10 +288,10 @@ class _Filter:
         if operator == "gt" and "greater" in self._lies:
             operator = "ge"
         holds: dict[str, Callable[[Any], bool]] = {
-            "gt": lambda one: one > value,
-            "ge": lambda one: one >= value,
-            "lt": lambda one: one < value,
-            "le": lambda one: one <= value,
+            "gt": lambda operand: operand > value,
+            "ge": lambda operand: operand >= value,
+            "lt": lambda operand: operand < value,
+            "le": lambda operand: operand <= value,
         }
         return lambda row: row[name] is not None and holds[operator](row[name])
 

@@ -52,9 +52,9 @@ class LyingODataLegacy:
 
     def system(self, *tables: str) -> System:
         """As `Legacy.system`."""
-        made = ODataOptions.model_validate({"poll": 0.05, "overlap": 2, "reconcile": 600})
+        options = ODataOptions.model_validate({"poll": 0.05, "overlap": 2, "reconcile": 600})
         uses = tuple(TableUse(table) for table in tables or (self.table,))
-        return System("kit", "legacy", self._service.url, "http://service/", made, uses, 2)
+        return System("kit", "legacy", self._service.url, "http://service/", options, uses, 2)
 
     def start(self) -> None:
         """As `Legacy.start`."""

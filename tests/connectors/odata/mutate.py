@@ -119,12 +119,12 @@ class Mutating(Between):
         self.seed = seed
         self._drawn = random.Random(seed)  # noqa: S311 - to be repeated
 
-    async def _forward(self, asked: Asked) -> Say:
-        if "$metadata" in asked.path:
-            if asked.path not in self._kept:
-                self._kept[asked.path] = await super()._forward(asked)
-            return self._kept[asked.path]
-        answer = await super()._forward(asked)
+    async def _forward(self, request: Asked) -> Say:
+        if "$metadata" in request.path:
+            if request.path not in self._kept:
+                self._kept[request.path] = await super()._forward(request)
+            return self._kept[request.path]
+        answer = await super()._forward(request)
         # Some answers stay as they are, so that later ones of an exchange are met.
         if self.seed is None or self._drawn.random() < 0.3:
             return answer
@@ -148,42 +148,42 @@ def _json(answer: Say, drawn: random.Random) -> Say:
         return _bytes(answer, drawn)
     start = drawn.choice(places)
     try:
-        found, end = json.JSONDecoder().raw_decode(text, start)
+        document, end = json.JSONDecoder().raw_decode(text, start)
     except ValueError:
         return _bytes(answer, drawn)
-    places_of = list(spots(found))
+    places_of = list(spots(document))
     if not places_of:
         return _bytes(answer, drawn)
     spoil(*drawn.choice(places_of), drawn)
-    written = json.dumps(found)
+    written = json.dumps(document)
     return Say(
         answer.status, (text[:start] + written + text[end:]).encode("latin-1"), answer.headers
     )
 
 
-def spots(found: Any) -> Iterator[tuple[Any, Any]]:
+def spots(document: Any) -> Iterator[tuple[Any, Any]]:
     """Each container with each of its places."""
-    if isinstance(found, MutableMapping):
-        for name, inner in found.items():
-            yield found, name
+    if isinstance(document, MutableMapping):
+        for name, inner in document.items():
+            yield document, name
             yield from spots(inner)
-    elif isinstance(found, MutableSequence):
-        for at, inner in enumerate(found):
-            yield found, at
+    elif isinstance(document, MutableSequence):
+        for at, inner in enumerate(document):
+            yield document, at
             yield from spots(inner)
 
 
-def spoil(inside: Any, place: Any, drawn: random.Random) -> None:
+def spoil(inside: Any, key: Any, drawn: random.Random) -> None:
     """One place of a container becomes something odd, goes, or moves."""
     how = drawn.choice(("odd", "odd", "odd", "odd", "gone", "twice", "case"))
     if how == "gone":
-        del inside[place]
+        del inside[key]
     elif how == "twice" and isinstance(inside, list):
-        inside.append(inside[place])
+        inside.append(inside[key])
     elif how == "case" and isinstance(inside, dict):
-        inside[place.upper()] = inside.pop(place)
+        inside[key.upper()] = inside.pop(key)
     else:
-        inside[place] = drawn.choice(ODD)
+        inside[key] = drawn.choice(ODD)
 
 
 def _bytes(answer: Say, drawn: random.Random) -> Say:
@@ -195,7 +195,7 @@ def _bytes(answer: Say, drawn: random.Random) -> Say:
 
 def _header(answer: Say, drawn: random.Random) -> Say:
     name, value = drawn.choice(HEADERS)
-    kept = {known: told for known, told in answer.headers.items() if known.lower() != name}
+    kept = {header: text for header, text in answer.headers.items() if header.lower() != name}
     return Say(answer.status, answer.body, {**kept, name: value})
 
 

@@ -175,15 +175,15 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 _MOMENT = {"v4": "Edm.DateTimeOffset", "v2": "Edm.DateTime"}
 
 
-def answer(asked: Asked, version: str, document: bytes) -> Say:
+def answer(request: Asked, version: str, document: bytes) -> Say:
     """What the service answers, whatever host it stands on; its root is the first path segment."""
-    split = urlsplit(asked.path)
+    split = urlsplit(request.path)
     name = unquote(split.path.strip("/").partition("/")[2])
     if name == "$metadata":
         return Say(200, document, {"Content-Type": "application/xml"})
-    if name and name not in {one.set for one in TYPES}:
-        told = {"error": {"code": "", "message": f"Resource not found for the segment '{name}'."}}
-        return _json(404, told)
+    if name and name not in {entity_type.set for entity_type in TYPES}:
+        error = {"error": {"code": "", "message": f"Resource not found for the segment '{name}'."}}
+        return _json(404, error)
     options = dict(parse_qsl(split.query))
     rows = list(ROWS.get(name, []))[: int(options.get("$top", "1000"))]
     return _json(200, {"value": rows} if version == "v4" else {"d": {"results": rows}})
@@ -193,20 +193,20 @@ def _json(status: int, body: Any) -> Say:
     return Say(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def _one(of: str) -> str:
+def _type_name(of: str) -> str:
     return "Category" if of == "Categories" else of.removesuffix("s")
 
 
-def _property(name: str, said: str, version: str) -> str:
-    kind, *facets = said.split()
+def _property(name: str, facets_text: str, version: str) -> str:
+    kind, *facets = facets_text.split()
     edm = _MOMENT[version] if kind.rstrip("!") == "Moment" else f"Edm.{kind.rstrip('!')}"
     nullable = ' Nullable="false"' if kind.endswith("!") else ""
-    told = "".join(f' {facet.replace("=", chr(61) + chr(34))}"' for facet in facets)
-    return f'<Property Name="{name}" Type="{edm}"{nullable}{told}/>'
+    attributes = "".join(f' {facet.replace("=", chr(61) + chr(34))}"' for facet in facets)
+    return f'<Property Name="{name}" Type="{edm}"{nullable}{attributes}/>'
 
 
-def _head(one: Type) -> str:
-    refs = "".join(f'<PropertyRef Name="{name}"/>' for name in one.key)
+def _head(entity_type: Type) -> str:
+    refs = "".join(f'<PropertyRef Name="{name}"/>' for name in entity_type.key)
     return f"<Key>{refs}</Key>" if refs else ""
 
 
@@ -218,41 +218,46 @@ def v4() -> bytes:
         '<edmx:DataServices><Schema Namespace="TradersModel"',
         ' xmlns="http://docs.oasis-open.org/odata/ns/edm">',
     ]
-    for one in TYPES:
-        stream = ' HasStream="true"' if one.stream else ""
-        out += [f'<EntityType Name="{_one(one.set)}"{stream}>', _head(one)]
-        out += [_property(name, said, "v4") for name, said in one.properties.items()]
-        for name, (to, by) in one.to.items():
+    for entity_type in TYPES:
+        stream = ' HasStream="true"' if entity_type.stream else ""
+        out += [f'<EntityType Name="{_type_name(entity_type.set)}"{stream}>', _head(entity_type)]
+        out += [
+            _property(name, facets_text, "v4")
+            for name, facets_text in entity_type.properties.items()
+        ]
+        for name, (to, by) in entity_type.to.items():
             target = next(other for other in TYPES if other.set == to)
             pairs = zip(by, target.key, strict=True)
             out.append(
-                f'<NavigationProperty Name="{name}" Type="TradersModel.{_one(to)}"'
-                f' Partner="{_back(one, name)}">'
+                f'<NavigationProperty Name="{name}" Type="TradersModel.{_type_name(to)}"'
+                f' Partner="{_back(entity_type, name)}">'
                 + "".join(
                     f'<ReferentialConstraint Property="{own}" ReferencedProperty="{other}"/>'
                     for own, other in pairs
                 )
                 + "</NavigationProperty>"
             )
-        for other, name in _towards(one):
+        for other, name in _towards(entity_type):
             out.append(
                 f'<NavigationProperty Name="{_back(other, name)}"'
-                f' Type="Collection(TradersModel.{_one(other.set)})" Partner="{name}"/>'
+                f' Type="Collection(TradersModel.{_type_name(other.set)})" Partner="{name}"/>'
             )
         out.append("</EntityType>")
     out += [
         '</Schema><Schema Namespace="TradersWeb" xmlns="http://docs.oasis-open.org/odata/ns/edm">',
         '<EntityContainer Name="TradersEntities">',
     ]
-    for one in TYPES:
-        out.append(f'<EntitySet Name="{one.set}" EntityType="TradersModel.{_one(one.set)}">')
+    for entity_type in TYPES:
+        out.append(
+            f'<EntitySet Name="{entity_type.set}" EntityType="TradersModel.{_type_name(entity_type.set)}">'
+        )
         out += [
             f'<NavigationPropertyBinding Path="{name}" Target="{to}"/>'
-            for name, (to, _) in one.to.items()
+            for name, (to, _) in entity_type.to.items()
         ]
         out += [
             f'<NavigationPropertyBinding Path="{_back(other, name)}" Target="{other.set}"/>'
-            for other, name in _towards(one)
+            for other, name in _towards(entity_type)
         ]
         out.append("</EntitySet>")
     return "\n".join([*out, "</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"]).encode()
@@ -268,38 +273,44 @@ def v2() -> bytes:
         '<Schema Namespace="TradersModel" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">',
     ]
     ends: list[str] = []
-    for one in TYPES:
-        stream = ' m:HasStream="true"' if one.stream else ""
-        out += [f'<EntityType Name="{_one(one.set)}"{stream}>', _head(one)]
-        out += [_property(name, said, "v2") for name, said in one.properties.items()]
-        for name in one.to:
-            out.append(_leads(name, one, name, "Many", "One"))
-        for other, name in _towards(one):
+    for entity_type in TYPES:
+        stream = ' m:HasStream="true"' if entity_type.stream else ""
+        out += [f'<EntityType Name="{_type_name(entity_type.set)}"{stream}>', _head(entity_type)]
+        out += [
+            _property(name, facets_text, "v2")
+            for name, facets_text in entity_type.properties.items()
+        ]
+        for name in entity_type.to:
+            out.append(_leads(name, entity_type, name, "Many", "One"))
+        for other, name in _towards(entity_type):
             out.append(_leads(_back(other, name), other, name, "One", "Many"))
         out.append("</EntityType>")
-    for one in TYPES:
-        for name, (to, by) in one.to.items():
+    for entity_type in TYPES:
+        for name, (to, by) in entity_type.to.items():
             target = next(other for other in TYPES if other.set == to)
             out += [
-                f'<Association Name="FK_{one.set}_{name}">',
-                f'<End Role="One" Type="TradersModel.{_one(to)}" Multiplicity="0..1"/>',
-                f'<End Role="Many" Type="TradersModel.{_one(one.set)}" Multiplicity="*"/>',
+                f'<Association Name="FK_{entity_type.set}_{name}">',
+                f'<End Role="One" Type="TradersModel.{_type_name(to)}" Multiplicity="0..1"/>',
+                f'<End Role="Many" Type="TradersModel.{_type_name(entity_type.set)}" Multiplicity="*"/>',
                 "<ReferentialConstraint>",
                 _side("Principal", "One", target.key),
                 _side("Dependent", "Many", by),
                 "</ReferentialConstraint></Association>",
             ]
             ends += [
-                f'<AssociationSet Name="FK_{one.set}_{name}"',
-                f' Association="TradersModel.FK_{one.set}_{name}">',
-                f'<End Role="One" EntitySet="{to}"/><End Role="Many" EntitySet="{one.set}"/>',
+                f'<AssociationSet Name="FK_{entity_type.set}_{name}"',
+                f' Association="TradersModel.FK_{entity_type.set}_{name}">',
+                f'<End Role="One" EntitySet="{to}"/><End Role="Many" EntitySet="{entity_type.set}"/>',
                 "</AssociationSet>",
             ]
     out += [
         '</Schema><Schema Namespace="TradersWeb"',
         ' xmlns="http://schemas.microsoft.com/ado/2008/09/edm">',
         '<EntityContainer Name="TradersEntities" m:IsDefaultEntityContainer="true">',
-        *(f'<EntitySet Name="{x.set}" EntityType="TradersModel.{_one(x.set)}"/>' for x in TYPES),
+        *(
+            f'<EntitySet Name="{x.set}" EntityType="TradersModel.{_type_name(x.set)}"/>'
+            for x in TYPES
+        ),
         *ends,
     ]
     return "\n".join([*out, "</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"]).encode()
@@ -317,11 +328,16 @@ def _leads(name: str, owner: Type, relation: str, own: str, to: str) -> str:
     )
 
 
-def _towards(one: Type) -> list[tuple[Type, str]]:
+def _towards(entity_type: Type) -> list[tuple[Type, str]]:
     """The types that lead to this one, and by what."""
-    return [(other, name) for other in TYPES for name, (to, _) in other.to.items() if to == one.set]
+    return [
+        (other, name)
+        for other in TYPES
+        for name, (to, _) in other.to.items()
+        if to == entity_type.set
+    ]
 
 
-def _back(one: Type, name: str) -> str:
+def _back(entity_type: Type, name: str) -> str:
     """What the way back of a relation is called."""
-    return "Employees1" if name == "Employee1" else one.set
+    return "Employees1" if name == "Employee1" else entity_type.set

@@ -53,9 +53,11 @@ def system(
 ) -> System:
     """A system as the configuration would have it."""
     scheme, _, rest = url.partition("://")
-    shown = f"{scheme}://{rest.rpartition('@')[2]}"
-    made = ODataOptions.model_validate(options or {})
-    return System("acme", "erp", url, shown, made, USES, connections, login=login, tls=tls)
+    shown_url = f"{scheme}://{rest.rpartition('@')[2]}"
+    parsed_options = ODataOptions.model_validate(options or {})
+    return System(
+        "acme", "erp", url, shown_url, parsed_options, USES, connections, login=login, tls=tls
+    )
 
 
 async def shapes(of: System) -> dict[str, Shape]:
@@ -68,9 +70,11 @@ async def shapes(of: System) -> dict[str, Shape]:
 
 async def tables(of: System, specs: Sequence[EntitySpec] = SPECS) -> dict[str, EntityTable]:
     """The entities over their tables, as wiring makes them."""
-    found = await shapes(of)
+    shapes_by_table = await shapes(of)
     return {
-        spec.name: EntityTable(spec, entity_type(spec, found[spec.table]), found[spec.table])
+        spec.name: EntityTable(
+            spec, entity_type(spec, shapes_by_table[spec.table]), shapes_by_table[spec.table]
+        )
         for spec in specs
     }
 
@@ -78,8 +82,8 @@ async def tables(of: System, specs: Sequence[EntitySpec] = SPECS) -> dict[str, E
 @asynccontextmanager
 async def gateway(of: System, observer: Callable[[Notice], None]) -> AsyncIterator[Gateway]:
     """A gateway with a reader of its own, which has asked for nothing yet."""
-    made = await tables(of)
-    door = Gateway("erp", ODataReader(of), made, SystemLimits(), observer=observer)
+    entity_tables = await tables(of)
+    door = Gateway("erp", ODataReader(of), entity_tables, SystemLimits(), observer=observer)
     try:
         yield door
     finally:

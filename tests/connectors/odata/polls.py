@@ -17,12 +17,12 @@ from connectors.odata.http.client import ODataClient
 from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of
 
 WORDS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
-Told = tuple[str, str, Any]
+ReportedChange = tuple[str, str, Any]
 """Operation, key, and what `Polls.column` holds."""
 
 
 @dataclass
-class Bent:
+class BentReader:
     """`connectors.odata.paging.page_reader.PageReader` over the real client: its answers may be bent."""
 
     client: ODataClient
@@ -32,7 +32,7 @@ class Bent:
     bend: Callable[[Any], Any] = lambda body: body
     #: The query option that the service ignores.
     ignores: str = ""
-    asked: list[Mapping[str, str]] = field(default_factory=list)
+    queries: list[Mapping[str, str]] = field(default_factory=list)
     #: What a feed's monotonic clock shows.
     now: float = 0.0
 
@@ -44,7 +44,7 @@ class Bent:
         prefer: str = "",
         absolute: bool = False,
     ) -> ODataResponse:
-        self.asked.append(params or {})
+        self.queries.append(params or {})
         kept = {name: text for name, text in (params or {}).items() if name != self.ignores}
         answer = await self.client.get(path, kept or None, prefer=prefer, absolute=absolute)
         headers = dict(answer.headers)
@@ -64,16 +64,16 @@ class Bent:
         absolute: bool = False,
     ) -> EntityPage:
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
-        found = page_of(answer.body)
-        assert found is not None
-        return found
+        page = page_of(answer.body)
+        assert page is not None
+        return page
 
 
 class Polls:
     """One poller; `now` is its monotonic clock."""
 
-    def __init__(self, asks: Bent, options: ODataOptions, table: str, column: str) -> None:
-        self.asks = asks
+    def __init__(self, reader: BentReader, options: ODataOptions, table: str, column: str) -> None:
+        self.reader = reader
         self.now = 1000.0
         self.stale: list[str] = []
         self.poller: Poller
@@ -83,10 +83,10 @@ class Polls:
 
     async def make(self) -> None:
         """A poller that has seen nothing."""
-        service = await self.asks.client.metadata()
+        service = await self.reader.client.metadata()
         use = TableUse(self._table)
-        chosen = await choose_change_detection(self.asks, service, use, self._options)
-        self.poller = chosen.poller(self.asks, self._options, lambda: self.now)
+        chosen = await choose_change_detection(self.reader, service, use, self._options)
+        self.poller = chosen.poller(self.reader, self._options, lambda: self.now)
 
     async def restart(self, room: int = 1000) -> None:
         """Another process goes on where this one is; the checkpoint has room for so many marks."""
@@ -94,28 +94,28 @@ class Polls:
         await self.make()
         self.poller.restore(state)
 
-    async def page(self) -> tuple[list[Told], bool]:
+    async def page(self) -> tuple[list[ReportedChange], bool]:
         """One page of a poll, and whether there are more."""
         step: PollPage = await self.poller.step()
         if step.stale:
             self.stale.append(step.stale)
         names = [p.name for p in self.poller.table.properties]
-        told = []
+        changes = []
         for item in step.items:
             row = dict(zip(names, item.row, strict=True)) if item.row else {}
-            told.append((WORDS[item.op], str(item.key[0]), row.get(self._column)))
+            changes.append((WORDS[item.op], str(item.key[0]), row.get(self._column)))
             self.poller.took(item)
         self.poller.turn()
-        return told, step.more
+        return changes, step.more
 
-    async def poll(self, seconds: float = 5.0) -> list[Told]:
+    async def poll(self, seconds: float = 5.0) -> list[ReportedChange]:
         """A whole poll, so many seconds after the one before."""
         self.now += seconds
-        told, more = await self.page()
+        changes, more = await self.page()
         while more:
-            some, more = await self.page()
-            told += some
-        return told
+            page_changes, more = await self.page()
+            changes += page_changes
+        return changes
 
 
 def short(rows: int) -> Callable[[Any], Any]:
@@ -132,9 +132,11 @@ async def polling(
     url: str, table: str, *, column: str = "qty", begin: bool = True, **options: Any
 ) -> AsyncIterator[Polls]:
     """Polls of a table; `options` as under `capture:`."""
-    made = ODataOptions.model_validate({"overlap": 30, **options})
-    client = ODataClient(System("kit", "erp", url, "http://erp/", made, (TableUse(table),), 2))
-    polls = Polls(Bent(client), made, table, column)
+    parsed_options = ODataOptions.model_validate({"overlap": 30, **options})
+    client = ODataClient(
+        System("kit", "erp", url, "http://erp/", parsed_options, (TableUse(table),), 2)
+    )
+    polls = Polls(BentReader(client), parsed_options, table, column)
     await polls.make()
     if begin:
         await polls.poller.begin()
@@ -144,9 +146,9 @@ async def polling(
         await client.close()
 
 
-def keys(told: Sequence[Told]) -> list[str]:
+def keys(changes: Sequence[ReportedChange]) -> list[str]:
     """The keys that were told, in order."""
-    return [key for _, key, _ in told]
+    return [key for _, key, _ in changes]
 
 
 def now() -> datetime:

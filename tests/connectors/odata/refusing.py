@@ -83,9 +83,9 @@ class RefusingService:
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, asked: Asked) -> Say:
+    def answer(self, request: Asked) -> Say:
         """As `tests.between.Rule`."""
-        split = urlsplit(asked.path)
+        split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]
         options = dict(parse_qsl(split.query, keep_blank_values=True))
         if path in {"", "$metadata"}:
@@ -100,7 +100,7 @@ class RefusingService:
         if fault:
             self.refused.append(fault)
             return error(400, f"The query specified in the URI is not valid: {fault}")
-        return self._listed(name, options, part, asked.headers)
+        return self._listed(name, options, part, request.headers)
 
     def _fault(self, options: Mapping[str, str], part: str) -> str:
         words, text = self.refusals, options.get("$filter", "")
@@ -200,15 +200,15 @@ def _test(text: str) -> Callable[[Row], bool]:
     if not text:
         return lambda _: True
 
-    def compared(found: re.Match[str]) -> str:
-        name, operator, value = found.groups()
+    def compared(match: re.Match[str]) -> str:
+        name, operator, value = match.groups()
         literal = _literal(value)
         if operator == "in":
-            values = [_literal(one.strip()) for one in value.strip("()").split(",")]
+            values = [_literal(text.strip()) for text in value.strip("()").split(",")]
             return f"(row[{name!r}] in {values!r})"
         python = {"eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}[operator]
-        known = f"row[{name!r}] is not None and " if operator[0] in "gl" else ""
-        return f"({known}comparable(row[{name!r}]) {python} {comparable(literal)!r})"
+        null_check = f"row[{name!r}] is not None and " if operator[0] in "gl" else ""
+        return f"({null_check}comparable(row[{name!r}]) {python} {comparable(literal)!r})"
 
     code = compile(_COMPARED.sub(compared, text), "filter", "eval")
     return lambda row: bool(eval(code, {"row": row, "comparable": comparable}))  # noqa: S307 - of the connector alone

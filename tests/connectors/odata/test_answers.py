@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MIXED = "multipart/mixed; boundary="
 
 
-def told(answer: ODataResponse, *, writes: bool = False) -> Exception | None:
+def error_of(answer: ODataResponse, *, writes: bool = False) -> Exception | None:
     return response_error(answer, "here", writes=writes, now=NOW)
 
 
@@ -36,8 +36,8 @@ def told(answer: ODataResponse, *, writes: bool = False) -> Exception | None:
 )
 def test_a_row_that_has_an_error_is_a_row(body: Any) -> None:
     """A write that is done must not be told as failed because of what its row holds."""
-    assert told(ODataResponse(200, {}, body)) is None
-    assert told(ODataResponse(201, {}, body), writes=True) is None
+    assert error_of(ODataResponse(200, {}, body)) is None
+    assert error_of(ODataResponse(201, {}, body), writes=True) is None
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_a_row_that_has_an_error_is_a_row(body: Any) -> None:
     ],
 )
 def test_an_error_that_says_it_is_good_is_an_error(body: Any) -> None:
-    found = told(ODataResponse(200, {}, body), writes=True)
-    assert isinstance(found, Rejected)
-    assert "Locked" in str(found)
+    error = error_of(ODataResponse(200, {}, body), writes=True)
+    assert isinstance(error, Rejected)
+    assert "Locked" in str(error)
 
 
 def test_what_may_have_been_done_is_not_told_as_refused() -> None:
     page = ODataResponse(200, {"content-type": "text/html"}, b"<html><title>Thanks</title></html>")
-    assert isinstance(told(page), ConfigurationError)
-    assert isinstance(told(page, writes=True), OutcomeUnknown)
+    assert isinstance(error_of(page), ConfigurationError)
+    assert isinstance(error_of(page, writes=True), OutcomeUnknown)
     see = ODataResponse(303, {"location": "/orders/1"}, None)
-    assert isinstance(told(see), ConfigurationError)
-    assert isinstance(told(see, writes=True), OutcomeUnknown)
+    assert isinstance(error_of(see), ConfigurationError)
+    assert isinstance(error_of(see, writes=True), OutcomeUnknown)
     assert isinstance(
-        told(ODataResponse(302, {"location": "/login"}, None), writes=True), ConfigurationError
+        error_of(ODataResponse(302, {"location": "/login"}, None), writes=True), ConfigurationError
     )
 
 
@@ -72,7 +72,7 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     assert retry_after_seconds(headers, NOW) == 3 * 3600 + 20
     ahead = {**headers, "date": "Sun, 22 Nov 2026 15:00:00 GMT"}
     assert retry_after_seconds(ahead, NOW) == 20
-    away = told(ODataResponse(429, ahead, None), writes=True)
+    away = error_of(ODataResponse(429, ahead, None), writes=True)
     assert isinstance(away, RetryLater)
     assert away.after == 20
     assert retry_after_seconds({"retry-after": "soon"}, NOW) is None
@@ -82,8 +82,8 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
     "given",
     ["9" * 400, "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
 )
-def test_a_time_to_wait_that_never_ends_is_a_day(given: str) -> None:
-    assert retry_after_seconds({"retry-after": given}, NOW) == 86_400
+def test_a_time_to_wait_that_never_ends_is_a_day(retry_after: str) -> None:
+    assert retry_after_seconds({"retry-after": retry_after}, NOW) == 86_400
 
 
 def test_json_that_is_nested_too_deeply_can_not_be_read() -> None:
@@ -97,9 +97,9 @@ def test_change_sets_inside_of_change_sets_can_not_be_read() -> None:
         batch.multipart_responses(MIXED + "out", changeset(inner), 1, changeset=True)
 
 
-@pytest.mark.parametrize("place", ["http://[", "//[::1/", "\x00"])
-def test_addresses_that_are_none_can_be_shown(place: str) -> None:
-    assert isinstance(redacted_url(place), str)
+@pytest.mark.parametrize("address", ["http://[", "//[::1/", "\x00"])
+def test_addresses_that_are_none_can_be_shown(address: str) -> None:
+    assert isinstance(redacted_url(address), str)
 
 
 def part(status: int, body: str, before: str = "", inside: str = "") -> str:
@@ -110,24 +110,26 @@ def part(status: int, body: str, before: str = "", inside: str = "") -> str:
 
 
 def changeset(*parts: str, inner: str = "in+(1)?") -> bytes:
-    inside = "".join(f"--{inner}\r\n{one}" for one in parts)
+    inside = "".join(f"--{inner}\r\n{part}" for part in parts)
     return (
         f'before\r\n--out\r\nContent-Type: Multipart/Mixed; charset=x; boundary="{inner}"\r\n\r\n'
         f"{inside}--{inner}--\r\n--out--\r\nbehind"
     ).encode()
 
 
-@pytest.mark.parametrize("place", ["before", "inside"])
-def test_answers_of_a_change_set_in_another_order_are_put_in_order(place: str) -> None:
-    parts = [part(201, f'{{"n": {n}}}', **{place: f"Content-ID: {n}\r\n"}) for n in (2, 1)]
-    found = batch.multipart_responses(MIXED + "out", changeset(*parts), 2, changeset=True)
-    assert [one.body for one in found] == [{"n": 1}, {"n": 2}]
+@pytest.mark.parametrize("content_id_header", ["before", "inside"])
+def test_answers_of_a_change_set_in_another_order_are_put_in_order(content_id_header: str) -> None:
+    parts = [
+        part(201, f'{{"n": {n}}}', **{content_id_header: f"Content-ID: {n}\r\n"}) for n in (2, 1)
+    ]
+    responses = batch.multipart_responses(MIXED + "out", changeset(*parts), 2, changeset=True)
+    assert [response.body for response in responses] == [{"n": 1}, {"n": 2}]
 
 
 def test_answers_of_a_json_batch_in_another_order_are_put_in_order() -> None:
-    responses = [{"id": str(n), "status": 200, "body": {"n": n}} for n in (3, 1, 2)]
-    found = batch.json_responses({"responses": responses}, 3, changeset=False)
-    assert [one.body["n"] for one in found] == [1, 2, 3]
+    items = [{"id": str(n), "status": 200, "body": {"n": n}} for n in (3, 1, 2)]
+    responses = batch.json_responses({"responses": items}, 3, changeset=False)
+    assert [response.body["n"] for response in responses] == [1, 2, 3]
 
 
 def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_doubt() -> None:
@@ -139,8 +141,8 @@ def test_a_change_set_that_tells_of_some_of_its_requests_only_leaves_them_in_dou
     with pytest.raises(UnreadableAnswer):
         batch.json_responses({"responses": [{"id": "1", "status": 204}]}, 2, changeset=True)
     failed = changeset(part(409, '{"error": {"message": "no"}}'))
-    found = batch.multipart_responses(MIXED + "out", failed, 2, changeset=True)
-    assert [one.status for one in found] == [409, 409]
+    responses = batch.multipart_responses(MIXED + "out", failed, 2, changeset=True)
+    assert [response.status for response in responses] == [409, 409]
 
 
 def test_boundaries_may_hold_what_means_something_to_patterns_and_lines_may_end_short() -> None:
@@ -160,9 +162,9 @@ def test_keys_and_values_stay_in_their_place_in_a_url() -> None:
 
 def test_a_header_that_can_not_be_sent_is_told_without_what_it_holds() -> None:
     error = httpx.LocalProtocolError("Illegal header value b's3cret\\n'")
-    found = lost_exchange(error, "here", writes=True)
-    assert isinstance(found, ConfigurationError)
-    assert "s3cret" not in str(found)
+    responses = lost_exchange(error, "here", writes=True)
+    assert isinstance(responses, ConfigurationError)
+    assert "s3cret" not in str(responses)
 
 
 @pytest.mark.parametrize("kind", [httpx.ReadError, httpx.RemoteProtocolError])
@@ -170,6 +172,6 @@ def test_a_connection_that_ends_may_want_a_certificate(kind: type[httpx.Transpor
     """The server's alert is often overtaken by the end of its connection, in either form."""
     for scheme, hint in (("https", True), ("http", False)):
         error = kind("ended", request=httpx.Request("GET", f"{scheme}://erp/x/"))
-        found = lost_exchange(error, "here", writes=False)
-        assert isinstance(found, RetryLater)
-        assert ("see `certificate` under `tls:`" in str(found)) is hint
+        responses = lost_exchange(error, "here", writes=False)
+        assert isinstance(responses, RetryLater)
+        assert ("see `certificate` under `tls:`" in str(responses)) is hint

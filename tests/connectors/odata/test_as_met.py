@@ -54,7 +54,7 @@ def prop(name: str, edm: str = "Edm.String", facets: str = "") -> str:
     return f'<Property Name="{name}" Type="{edm}" {facets}/>'
 
 
-class Fixed:
+class FixedAnswers:
     """A service that answers by `answers`: the first whose method and path begin so; bodies are JSON."""
 
     def __init__(self, metadata: bytes, answers: Mapping[str, Say | tuple[int, Any]]) -> None:
@@ -66,14 +66,14 @@ class Fixed:
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, asked: Asked) -> Say:
+    def answer(self, request: Asked) -> Say:
         """As `tests.between.Rule`."""
-        path = asked.path.removeprefix("/erp/")
+        path = request.path.removeprefix("/erp/")
         if path == "$metadata":
             return Say(200, self._metadata, {"Content-Type": "application/xml"})
         for begin, answer in self.answers.items():
             method, _, start = begin.partition(" ")
-            if method == asked.method and path.startswith(start):
+            if method == request.method and path.startswith(start):
                 if isinstance(answer, Say):
                     return answer
                 body = json.dumps(answer[1]).encode()
@@ -149,7 +149,7 @@ async def test_a_property_may_have_any_name(name: str, version: str) -> None:
     listed: Any = {"value": [row]} if version == "v4" else {"d": {"results": [row]}}
     if version == "v4":
         body = {"@odata.context": "$metadata#Things/$entity", **row}
-    service = Fixed(
+    service = FixedAnswers(
         document(prop("key") + prop(name), "key", version=version),
         {"GET Things(": (200, body), "GET Things": (200, listed)},
     )
@@ -228,7 +228,7 @@ def effect(
 async def test_the_key_that_a_service_gave_a_new_row_is_in_the_receipt(
     status: int, headers: dict[str, str]
 ) -> None:
-    service = Fixed(document(ID + prop("note")), {"POST Things": Say(status, b"", headers)})
+    service = FixedAnswers(document(ID + prop("note")), {"POST Things": Say(status, b"", headers)})
     async with service.between.serving():
         writer = ODataWriter(service.system())
         [done] = await writer.execute([effect("POST Things note='x'")])
@@ -239,7 +239,7 @@ async def test_the_key_that_a_service_gave_a_new_row_is_in_the_receipt(
 
 async def test_an_answer_without_any_key_leaves_the_result_empty() -> None:
     answers = {"POST Things": Say(204, b"", {"Location": "http://erp/elsewhere/"})}
-    service = Fixed(document(prop("id", "Edm.Guid") + prop("note")), answers)
+    service = FixedAnswers(document(prop("id", "Edm.Guid") + prop("note")), answers)
     async with service.between.serving():
         writer = ODataWriter(service.system())
         [done] = await writer.execute([effect("POST Things note='x'")])
@@ -258,7 +258,7 @@ async def test_a_row_that_was_read_with_an_etag_is_changed_under_it(
 ) -> None:
     """Nothing in the metadata says that there are ETags; and the key may be written in several ways."""
     row = {"id": own if edm == "Edm.String" else 5, "note": "a", "@odata.etag": 'W/"1"'}
-    service = Fixed(
+    service = FixedAnswers(
         document(prop("id", edm) + prop("note")),
         {"GET Things(": (200, row), "PATCH Things(": Say(204), "POST $batch": Say(501)},
     )
@@ -268,16 +268,16 @@ async def test_a_row_that_was_read_with_an_etag_is_changed_under_it(
 
     async with service.between.serving():
         writer = ODataWriter(service.system())
-        one = effect(
+        command = effect(
             f"PATCH Things({statement}) note='b'",
             guard if guarded else None,
             {"id": own},
             key=5 if edm == "Edm.Int32" else "5",
         )
-        [done] = await writer.execute([one])
+        [done] = await writer.execute([command])
         await writer.close()
         assert isinstance(done, Done), done
-        [patch] = [asked for asked in service.between.asked if asked.method == "PATCH"]
+        [patch] = [request for request in service.between.asked if request.method == "PATCH"]
         assert patch.headers["if-match"] == 'W/"1"'
 
 
@@ -311,7 +311,7 @@ def test_seven_digits_of_a_second_are_kept(text: str, expected: Any) -> None:
 async def test_times_are_drafted_as_what_the_rows_hold(times: list[str], field_type: str) -> None:
     """S/4 and CAP both declare seven digits; CAP's are milliseconds, and zeros."""
     rows = [{"id": str(number), "at": text} for number, text in enumerate(times)]
-    service = Fixed(document(FINE), {"GET Things": (200, {"value": rows})})
+    service = FixedAnswers(document(FINE), {"GET Things": (200, {"value": rows})})
     async with service.between.serving():
         text = await connector.draft(service.system())
     entities = YAML(typ="safe").load(text)["entities"]
@@ -491,21 +491,21 @@ class _Versions:
     def _etag(self) -> str:
         return f'W/"{self._version}"'
 
-    def __call__(self, asked: Asked) -> Say:
-        path = asked.path.removeprefix("/erp/")
+    def __call__(self, request: Asked) -> Say:
+        path = request.path.removeprefix("/erp/")
         if path == "$metadata":
             properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
             return Say(200, document(properties), {"Content-Type": "application/xml"})
-        if asked.method == "GET":
+        if request.method == "GET":
             body = json.dumps({**self.row, "@odata.etag": self._etag}).encode()
             if self._left:
                 self._left -= 1
                 self._version += 1
                 self.row["state"] = f"changed, {self._left} to come"
             return Say(200, body, {"Content-Type": "application/json"})
-        if asked.headers.get("if-match") not in {self._etag, "*"}:
+        if request.headers.get("if-match") not in {self._etag, "*"}:
             return Say(412)
-        self.row |= json.loads(asked.body)
+        self.row |= json.loads(request.body)
         self._version += 1
         return Say(204)
 
@@ -528,8 +528,8 @@ async def test_a_row_that_somebody_changes_meanwhile_is_read_anew(
         writer = ODataWriter(
             System("acme", "erp", url, url, ODataOptions(), (TableUse("Things"),), 2)
         )
-        one = effect("PATCH Things(5) note='b'", guard if guarded else None, {"id": 5})
-        [done] = await writer.execute([one])
+        command = effect("PATCH Things(5) note='b'", guard if guarded else None, {"id": 5})
+        [done] = await writer.execute([command])
         await writer.close()
     if outcome == "done":
         assert isinstance(done, Done), done
@@ -545,13 +545,15 @@ async def test_of_two_changes_of_one_row_the_first_alone_names_its_version() -> 
     """The first of them gives the row another version, under which the second would be refused."""
     properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
     row = {"id": 5, "note": "a", "state": "open", "@odata.etag": 'W/"1"'}
-    service = Fixed(document(properties), {"GET Things(": (200, row), "POST $batch": Say(501)})
+    service = FixedAnswers(
+        document(properties), {"GET Things(": (200, row), "POST $batch": Say(501)}
+    )
     async with service.between.serving():
         writer = ODataWriter(service.system())
-        one = effect("PATCH Things(5) note='b'; PATCH Things(5) state='c'", None, {"id": 5})
-        await writer.execute([one])
+        command = effect("PATCH Things(5) note='b'; PATCH Things(5) state='c'", None, {"id": 5})
+        await writer.execute([command])
         await writer.close()
-    batches = [asked.body for asked in service.between.asked if asked.path.endswith("$batch")]
+    batches = [request.body for request in service.between.asked if request.path.endswith("$batch")]
     assert batches
     assert {body.lower().count(b"if-match") for body in batches} == {1}
 
@@ -561,11 +563,11 @@ async def test_the_etag_of_an_answer_is_none_of_the_row() -> None:
     row = json.dumps({"id": 5, "note": "a"}).encode()
     headers = {"Content-Type": "application/json", "ETag": 'W/"1d-gzip"'}
 
-    class Proxied(Fixed):
-        def answer(self, asked: Asked) -> Say:
-            if asked.method == "PATCH":
-                return Say(412 if "if-match" in asked.headers else 204)
-            return super().answer(asked)
+    class Proxied(FixedAnswers):
+        def answer(self, request: Asked) -> Say:
+            if request.method == "PATCH":
+                return Say(412 if "if-match" in request.headers else 204)
+            return super().answer(request)
 
     metadata = document(prop("id", "Edm.Int32") + prop("note"))
     service = Proxied(metadata, {"GET Things(": Say(200, row, headers)})

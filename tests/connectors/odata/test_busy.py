@@ -42,9 +42,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         ) -> ODataResponse:
             split = urlsplit(exchange._url(request.path))
             small = {name.lower(): text for name, text in headers.items()}
-            asked = Asked(request.method, f"{split.path}?{split.query}", small, b"")
-            service.between.asked.append(asked)
-            say = service.answer(asked)
+            received = Asked(request.method, f"{split.path}?{split.query}", small, b"")
+            service.between.asked.append(received)
+            say = service.answer(received)
             names = {name.lower(): text for name, text in say.headers.items()}
             return ODataResponse(
                 say.status, names, parse_body(names.get("content-type", ""), say.body)
@@ -65,7 +65,7 @@ async def test_a_trial_of_keys_finds_no_fault(serve: Serve, numbers: int) -> Non
         metadata = await client.metadata()
         for name, moment in (("Plains", ""), ("Suites", "modifiedAt")):
             table = build_table(metadata, TableUse(name))
-            order = [one for one in table.properties if one.name == moment] + [*table.key]
+            order = [p for p in table.properties if p.name == moment] + [*table.key]
             for _ in range(12):
                 fault = await KeysetTrial(client, table, KeysetPages(table, order)).run()
                 assert not fault, (seed, name)

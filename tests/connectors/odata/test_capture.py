@@ -23,7 +23,7 @@ from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.conftest import PrivateCap
-from tests.connectors.odata.load import Erp, Load, Row
+from tests.connectors.odata.load import EntitySetUser, ODataWriteLoad, Row
 from tests.connectors.odata.polls import now
 from tests.connectors.odata.promise import LogFile, check
 from tests.services.cap import Cap
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(300)
 SECOND = timedelta(seconds=1)
 
 
-class Service:
+class LoadedService:
     """A rig's legacy system: what its URL leads to, by this connector."""
 
     def __init__(self, url: str, **options: Any) -> None:
@@ -44,8 +44,8 @@ class Service:
 
     def system(self, tables: list[str]) -> System:
         uses = tuple(TableUse(table, (), PLAIN) for table in tables)
-        made = ODataOptions.model_validate(self._options)
-        return System(BRIDGE, "erp", self._url, "http://erp/", made, uses, 2)
+        options = ODataOptions.model_validate(self._options)
+        return System(BRIDGE, "erp", self._url, "http://erp/", options, uses, 2)
 
     def run(self, *statements: str) -> None:
         raise NotImplementedError(f"no SQL here: {statements}")
@@ -62,7 +62,7 @@ async def rig_of(
     folder: Path, url: str, *tables: str, **options: Any
 ) -> AsyncIterator[CaptureHarness]:
     """A rig whose entities are `suite` over the first table and `plain` over the second."""
-    async with open_harness(folder, Service(url, **options)) as rig:
+    async with open_harness(folder, LoadedService(url, **options)) as rig:
         names = ("suite", "plain")
         specs = [EntitySpec("erp", name, table) for name, table in zip(names, tables, strict=False)]
         await rig.declare(*specs)
@@ -72,42 +72,44 @@ async def rig_of(
 async def same(rig: CaptureHarness, service: Cap | Odatapy, entity: str, table: str) -> None:
     """Wait until the log says of a table what the service does, asked for without the bridge."""
 
-    def there() -> dict[str, Row]:
+    def service_rows() -> dict[str, Row]:
         with service.client() as client:
-            rows = Erp(client, table).rows()
+            rows = EntitySetUser(client, table).rows()
         return {key: {name: row.get(name) for name in PLAIN} for key, row in rows.items()}
 
     async def equal() -> bool:
-        told = await rig.state(entity, "order_no")
-        found = {key: {name: row[name] for name in PLAIN} for key, row in told.items()}
-        return found == await asyncio.to_thread(there)
+        log_state = await rig.state(entity, "order_no")
+        plain_rows = {key: {name: row[name] for name in PLAIN} for key, row in log_state.items()}
+        return plain_rows == await asyncio.to_thread(service_rows)
 
     await until(equal, 90)
 
 
-async def kept(folder: Path, load: Load) -> None:
+async def kept(folder: Path, load: ODataWriteLoad) -> None:
     """The weaker promise, exactly."""
     truth = {
         key: [state and {name: state.get(name) for name in PLAIN} for state in states]
         for key, states in load.states.items()
     }
-    told = LogFile(folder / "bridge.db").told()
-    for one in (one for records in told.values() for one in records):
-        if one.change and one.change["after"]:
-            one.change["after"] = {name: one.change["after"][name] for name in PLAIN}
-    check(told, truth)
+    records_by_key = LogFile(folder / "bridge.db").records_by_key()
+    for record in (record for records in records_by_key.values() for record in records):
+        if record.change and record.change["after"]:
+            record.change["after"] = {name: record.change["after"][name] for name in PLAIN}
+    check(records_by_key, truth)
 
 
 async def troubles(rig: CaptureHarness) -> Mapping[str, str]:
     """What `bridgectl status` would say of single entities."""
-    found = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
-    return {} if found is None else found.troubles
+    status = (await status_record.statuses(rig.log, BRIDGE)).get("erp")
+    return {} if status is None else status.troubles
 
 
 @asynccontextmanager
-async def under_load(service: Cap | Odatapy, table: str, seed: int) -> AsyncIterator[Load]:
+async def under_load(
+    service: Cap | Odatapy, table: str, seed: int
+) -> AsyncIterator[ODataWriteLoad]:
     """A load beside the block; it ends with it."""
-    load = Load(service.client, table, seed, 1000)
+    load = ODataWriteLoad(service.client, table, seed, 1000)
     load.start()
     try:
         yield load
@@ -124,7 +126,7 @@ async def test_links_that_expire_in_mid_load_lose_nothing(tmp_path: Path, odatap
                 await asyncio.to_thread(odatapy.expire)
         await same(rig, odatapy, "suite", "Suites")
         status = (await status_record.statuses(rig.log, BRIDGE))["erp"]
-        assert [one for one in status.results if one["id"].startswith("stale-suite")]
+        assert [result for result in status.results if result["id"].startswith("stale-suite")]
     await kept(tmp_path, load)
 
 
@@ -139,8 +141,8 @@ async def test_what_becomes_visible_late_is_in_the_log(tmp_path: Path, cap: Cap)
                 row = {"order_no": f"L{number}", "qty": number, "modifiedAt": late}
                 await asyncio.to_thread(cap.write, "Suites", row)
         await same(rig, cap, "suite", "Suites")
-    told = LogFile(tmp_path / "bridge.db").told()
-    assert {f"L{number}" for number in range(8)} <= set(told)
+    records_by_key = LogFile(tmp_path / "bridge.db").records_by_key()
+    assert {f"L{number}" for number in range(8)} <= set(records_by_key)
 
 
 async def test_hundreds_of_rows_of_one_moment_in_small_pages_are_in_the_log(
@@ -159,8 +161,8 @@ def harms(dice: random.Random, table: str) -> Any:
     """A rule that breaks every fifth answer about a table, in one of the ways that there are."""
     half = b'{"@odata.context": "$metadata#X", "value": [{"order_no": "001001", "qty": 5'
 
-    def rule(asked: Asked) -> Say | str | None:
-        if f"/{table}" not in asked.path or dice.random() > 0.2:
+    def rule(request: Asked) -> Say | str | None:
+        if f"/{table}" not in request.path or dice.random() > 0.2:
             return None
         json = {"Content-Type": "application/json"}
         ways: list[Say | str] = [
@@ -221,11 +223,11 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
     refused_at: list[float] = []
     early: list[float] = []
 
-    def rule(asked: Asked) -> Say | None:
+    def rule(request: Asked) -> Say | None:
         at = loop.time()
         if refused_at and at - refused_at[0] < 1.5:
             early.append(at - refused_at[0])
-        if "/Suites" in asked.path and not refused_at:
+        if "/Suites" in request.path and not refused_at:
             refused_at.append(at)
             return Say(429, b"", {"Retry-After": "2"})
         return None
@@ -234,8 +236,8 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
         url = between.url(cap.url)
         # No comparisons: those are reads beside the polls.
         tables = ("Suites", "Plains")
-        made = rig_of(tmp_path, url, *tables, reconcile=600)
-        async with made as rig, rig.capturing() as capture:
+        rig_context = rig_of(tmp_path, url, *tables, reconcile=600)
+        async with rig_context as rig, rig.capturing() as capture:
             await until(lambda: not capture.stats.progress.jobs)
             between.rule = rule
             await until(lambda: refused_at)
@@ -262,7 +264,7 @@ async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
     async with Between(cap.address).serving() as between:
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites", "Plains") as rig, rig.capturing() as capture:
-            between.rule = lambda asked: REFUSALS[kind] if "/Plains" in asked.path else None
+            between.rule = lambda request: REFUSALS[kind] if "/Plains" in request.path else None
             await until(lambda: capture.stats.troubles)
             with cap.client() as erp:
                 for path in ("Plains('3')", "Plains('4')"):
@@ -272,11 +274,11 @@ async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
             await same(rig, cap, "suite", "Suites")
             await until(lambda: capture.stats.state == "streaming")
 
-            async def told() -> bool:
-                found = await troubles(rig)
-                return set(found) == {"plain"} and "Plains" in found["plain"]
+            async def is_reported() -> bool:
+                set_troubles = await troubles(rig)
+                return set(set_troubles) == {"plain"} and "Plains" in set_troubles["plain"]
 
-            await until(told)
+            await until(is_reported)
             between.rule = lambda _: None
             await same(rig, cap, "plain", "Plains")
             await until(lambda: not capture.stats.troubles)
@@ -288,13 +290,15 @@ async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
     """As where a service is changed, and its new version comes later than the configuration."""
     cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(5)))
 
-    def lacking(asked: Asked) -> Say | None:
-        if "/$metadata" in asked.path:
-            login = {"Authorization": asked.headers["authorization"]}
-            told = httpx.get(cap.address + asked.path, headers=login, trust_env=False, timeout=60)
-            text = re.sub(r'<EntitySet Name="Plains"[^>]*?(/>|>.*?</EntitySet>)', "", told.text)
+    def lacking(request: Asked) -> Say | None:
+        if "/$metadata" in request.path:
+            login = {"Authorization": request.headers["authorization"]}
+            response = httpx.get(
+                cap.address + request.path, headers=login, trust_env=False, timeout=60
+            )
+            text = re.sub(r'<EntitySet Name="Plains"[^>]*?(/>|>.*?</EntitySet>)', "", response.text)
             return Say(200, text.encode(), {"Content-Type": "application/xml"})
-        return Say(404) if "/Plains" in asked.path else None
+        return Say(404) if "/Plains" in request.path else None
 
     async with Between(cap.address).serving() as between:
         between.rule = lacking
@@ -320,7 +324,7 @@ async def test_where_no_set_can_be_read_capture_goes_on_once_one_can(
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites") as rig, rig.capturing() as capture:
             for rule in (
-                lambda asked: Say(404) if "/Suites" in asked.path else None,
+                lambda request: Say(404) if "/Suites" in request.path else None,
                 lambda _: Say(404),
             ):
                 between.rule = rule

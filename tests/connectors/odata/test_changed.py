@@ -14,9 +14,9 @@ from tests.services.cap import Cap
 SECOND = timedelta(seconds=1)
 
 
-def suite(key: str, qty: int, at: datetime, made: datetime | None = None) -> dict[str, Any]:
+def suite(key: str, qty: int, at: datetime, created: datetime | None = None) -> dict[str, Any]:
     """A row of `Suites` as it stands in the ERP's database."""
-    stamps = {"modifiedAt": at.isoformat(), "createdAt": (made or at).isoformat()}
+    stamps = {"modifiedAt": at.isoformat(), "createdAt": (created or at).isoformat()}
     return {"order_no": key, "qty": qty, **stamps}
 
 
@@ -38,15 +38,15 @@ async def test_what_becomes_visible_behind_the_pages_of_a_long_look_is_told(cap:
     async with polling(cap.url, "Suites", page=3) as polls:
         begun = now() - 100 * SECOND
         cap.write("Suites", *(suite(f"A{n}", 1, begun + n * SECOND) for n in range(6)))
-        told, more = await polls.page()
+        changes, more = await polls.page()
         assert more
         polls.now += 60
         cap.write("Suites", suite("late", 1, begun - 20 * SECOND))
         cap.write("Suites", suite("Z", 1, begun + 60 * SECOND))
         while more:
-            some, more = await polls.page()
-            told += some
-        assert keys(told) == ["A0", "A1", "A2", "A3", "A4", "A5", "Z"]
+            page_changes, more = await polls.page()
+            changes += page_changes
+        assert keys(changes) == ["A0", "A1", "A2", "A3", "A4", "A5", "Z"]
         assert keys(await polls.poll()) == ["late"]
 
 
@@ -98,14 +98,14 @@ async def test_a_clock_that_was_set_back_hides_no_change_and_raises_doubts(cap: 
         # Between two looks, 50 s apart, it is set back by an hour; 45 s later comes the look.
         back = now() - timedelta(hours=1)
         cap.write("Suites", suite("B", 1, back))
-        polls.asks.date = back + 45 * SECOND
+        polls.reader.date = back + 45 * SECOND
         assert keys(await polls.poll(50)) == ["B"]
         assert [text.split(" by ")[0] for text in polls.stale] == [
             "the service's clock was set back"
         ]
         for number in range(5):
-            polls.asks.date += 5 * SECOND
-            cap.write("Suites", suite("B", number + 2, polls.asks.date))
+            polls.reader.date += 5 * SECOND
+            cap.write("Suites", suite("B", number + 2, polls.reader.date))
             assert ("update", "B", number + 2) in await polls.poll()
         assert len(polls.stale) == 1
 
@@ -113,8 +113,8 @@ async def test_a_clock_that_was_set_back_hides_no_change_and_raises_doubts(cap: 
 async def test_servers_whose_clocks_differ_by_seconds_raise_no_doubts(cap: Cap) -> None:
     async with polling(cap.url, "Suites") as polls:
         for number in range(6):
-            polls.asks.date = now() - (number % 2) * 10 * SECOND
-            cap.write("Suites", suite("A", number, polls.asks.date))
+            polls.reader.date = now() - (number % 2) * 10 * SECOND
+            cap.write("Suites", suite("A", number, polls.reader.date))
             assert keys(await polls.poll()) == ["A"]
         assert not polls.stale
 
@@ -127,20 +127,20 @@ async def test_many_rows_of_one_moment_over_page_borders_are_told_once_each(cap:
         assert await polls.poll() == []
         # Some of them change while the pages are read.
         cap.write("Suites", *(suite(f"{n:02}", 2, at) for n in range(30)))
-        told, more = await polls.page()
+        changes, more = await polls.page()
         cap.write("Suites", suite("00", 3, at), suite("20", 3, at), suite("03", 3, at + SECOND))
         while more:
-            some, more = await polls.page()
-            told += some
-        told += await polls.poll()
-        last = {key: qty for _, key, qty in told}
+            page_changes, more = await polls.page()
+            changes += page_changes
+        changes += await polls.poll()
+        last = {key: qty for _, key, qty in changes}
         assert last == {f"{n:02}": 3 if n in {0, 3, 20} else 2 for n in range(30)}
 
 
 async def test_short_pages_without_a_link_end_no_look(cap: Cap) -> None:
     """Some services give fewer rows than they are asked for, and don't say so."""
     async with polling(cap.url, "Suites", page=10) as polls:
-        polls.asks.bend = short(3)
+        polls.reader.bend = short(3)
         at = now()
         cap.write("Suites", *(suite(f"{n:02}", 1, at) for n in range(8)))
         cap.write("Suites", *(suite(f"{n:02}", 1, at + SECOND) for n in range(8, 12)))
@@ -150,19 +150,19 @@ async def test_short_pages_without_a_link_end_no_look(cap: Cap) -> None:
 
 async def test_a_row_is_created_where_it_was_not_told_since_it_was_made(cap: Cap) -> None:
     async with polling(cap.url, "Suites") as polls:
-        made = now()
-        cap.write("Suites", suite("A", 1, made), suite("B", 1, made))
+        created = now()
+        cap.write("Suites", suite("A", 1, created), suite("B", 1, created))
         assert [op for op, _, _ in await polls.poll()] == ["create", "create"]
-        cap.write("Suites", suite("A", 2, made + SECOND, made))
+        cap.write("Suites", suite("A", 2, created + SECOND, created))
         # B went, and came again; both were told by nobody.
-        cap.write("Suites", suite("B", 2, made + SECOND))
+        cap.write("Suites", suite("B", 2, created + SECOND))
         assert sorted(await polls.poll()) == [("create", "B", 2), ("update", "A", 2)]
         # Made before A changed, visible only now.
-        cap.write("Suites", suite("late", 1, made - 9 * SECOND))
+        cap.write("Suites", suite("late", 1, created - 9 * SECOND))
         assert await polls.poll() == [("create", "late", 1)]
         await polls.restart()
-        cap.write("Suites", suite("A", 3, made + 2 * SECOND, made))
-        cap.write("Suites", suite("C", 1, made + 3 * SECOND))
+        cap.write("Suites", suite("A", 3, created + 2 * SECOND, created))
+        cap.write("Suites", suite("C", 1, created + 3 * SECOND))
         assert sorted(await polls.poll()) == [("create", "C", 1), ("update", "A", 3)]
 
 

@@ -35,9 +35,9 @@ LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log on\n to ERP</title></head><
 @asynccontextmanager
 async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, ODataClient]]:
     """A client that has the metadata, with everything in between still to be broken."""
-    one = Between(cap.address)
-    async with one.serving():
-        client = ODataClient(system(one.url(cap.url), options=options))
+    proxy = Between(cap.address)
+    async with proxy.serving():
+        client = ODataClient(system(proxy.url(cap.url), options=options))
 
         async def opened() -> bool:
             """A slow service may answer later than the client waits."""
@@ -48,7 +48,7 @@ async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, OD
 
         try:
             await until(opened)
-            yield one, client
+            yield proxy, client
         finally:
             await client.close()
 
@@ -57,7 +57,7 @@ def always(answer: Say | str) -> Rule:
     return lambda _: answer
 
 
-async def told(url: str, **options: float) -> str:
+async def error_text_of(url: str, **options: float) -> str:
     """What is said of a service that can't be opened."""
     client = ODataClient(system(url, options=options))
     with pytest.raises(ConfigurationError) as caught:
@@ -69,9 +69,9 @@ async def told(url: str, **options: float) -> str:
 
 async def test_a_wrong_password_is_told_without_it(cap: Cap) -> None:
     wrong = cap.url.replace(PASSWORD, "Wr0ng&secret")
-    said = await told(wrong)
-    assert said.startswith("system 'erp': GET $metadata: the login was refused (401)")
-    assert "Wr0ng" not in said
+    error_text = await error_text_of(wrong)
+    assert error_text.startswith("system 'erp': GET $metadata: the login was refused (401)")
+    assert "Wr0ng" not in error_text
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x/", "no url", "https://", "http://host:port/"])
@@ -81,7 +81,9 @@ async def test_an_address_that_is_none_is_told(url: str) -> None:
 
 
 async def test_another_page_of_the_right_server_is_told(cap: Cap) -> None:
-    assert "should be the root of the service" in await told(cap.url.replace("/erp/", "/nope/"))
+    assert "should be the root of the service" in await error_text_of(
+        cap.url.replace("/erp/", "/nope/")
+    )
 
 
 async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
@@ -109,18 +111,18 @@ async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
 async def test_what_is_no_service_is_told_with_the_way_out(
     cap: Cap, answer: Say, words: str
 ) -> None:
-    one = Between(cap.address)
-    async with one.serving():
-        one.rule = always(answer)
-        said = await told(one.url(cap.url))
-    assert words in said
-    assert "token=" not in said
+    proxy = Between(cap.address)
+    async with proxy.serving():
+        proxy.rule = always(answer)
+        error_text = await error_text_of(proxy.url(cap.url))
+    assert words in error_text
+    assert "token=" not in error_text
 
 
 async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
     error = {"error": {"code": "X", "message": "The posting period is closed", "details": []}}
-    async with between(cap) as (one, client):
-        one.rule = always(Say(200, json.dumps(error).encode(), JSON))
+    async with between(cap) as (proxy, client):
+        proxy.rule = always(Say(200, json.dumps(error).encode(), JSON))
         with pytest.raises(Rejected, match="The posting period is closed"):
             await client.get("Orders")
         with pytest.raises(Rejected, match="The posting period is closed"):
@@ -142,8 +144,8 @@ async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
 async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_unknown(
     cap: Cap, answer: Say | str
 ) -> None:
-    async with between(cap, timeout=3 if answer == HANG else 60) as (one, client):
-        one.rule = always(answer)
+    async with between(cap, timeout=3 if answer == HANG else 60) as (proxy, client):
+        proxy.rule = always(answer)
         with pytest.raises(RetryLater):
             await client.get("Orders")
         with pytest.raises(OutcomeUnknown):
@@ -151,22 +153,22 @@ async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_u
 
 
 async def test_a_busy_service_says_when_to_come_back(cap: Cap) -> None:
-    async with between(cap) as (one, client):
+    async with between(cap) as (proxy, client):
         for status in (429, 503):
-            one.rule = always(Say(status, b"", {"Retry-After": "12"}))
+            proxy.rule = always(Say(status, b"", {"Retry-After": "12"}))
             for asking in (client.get("Orders"), client.send("POST", "Orders", body={})):
                 with pytest.raises(RetryLater) as caught:
                     await asking
                 assert caught.value.after == 12
-        one.rule = always(Say(503, b"", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))
+        proxy.rule = always(Say(503, b"", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))
         with pytest.raises(RetryLater) as caught:
             await client.get("Orders")
         assert caught.value.after == 0
 
 
 async def test_a_link_that_has_expired_is_lost_history_and_any_other_410_is_not(cap: Cap) -> None:
-    async with between(cap) as (one, client):
-        one.rule = always(Say(410))
+    async with between(cap) as (proxy, client):
+        proxy.rule = always(Say(410))
         with pytest.raises(HistoryLost, match="what has changed since"):
             await client.get("Orders?$deltatoken=1", absolute=True)
         with pytest.raises(Rejected):
@@ -182,12 +184,12 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
         link = f"http://{host}{path}Orders?$skiptoken=2"
         page = {"value": [{"ID": "1"}], "@odata.nextLink": link}
 
-        def elsewhere(asked: Asked, page: object = page) -> Say | None:
-            first = asked.path.endswith("/Orders")
+        def elsewhere(request: Asked, page: object = page) -> Say | None:
+            first = request.path.endswith("/Orders")
             return Say(200, json.dumps(page).encode(), JSON) if first else None
 
-        async with between(cap) as (one, client):
-            one.rule = elsewhere
+        async with between(cap) as (proxy, client):
+            proxy.rule = elsewhere
             pages = client.pages("Orders")
             assert len((await anext(pages)).rows) == 1
             if host == "evil.example":
@@ -201,27 +203,27 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
 
 async def test_pages_that_go_in_a_circle_end(cap: Cap) -> None:
     page = {"value": [{"ID": "1"}], "@odata.nextLink": "Orders?$skiptoken=1"}
-    async with between(cap) as (one, client):
-        one.rule = always(Say(200, json.dumps(page).encode(), JSON))
+    async with between(cap) as (proxy, client):
+        proxy.rule = always(Say(200, json.dumps(page).encode(), JSON))
         with pytest.raises(RetryLater, match="go in a circle"):
             async for _ in client.pages("Orders"):
                 pass
 
 
 async def test_a_query_in_the_url_goes_with_every_request(cap: Cap) -> None:
-    one = Between(cap.address)
-    async with one.serving():
-        client = ODataClient(system(one.url(cap.url) + "?sap-client=100"))
+    proxy = Between(cap.address)
+    async with proxy.serving():
+        client = ODataClient(system(proxy.url(cap.url) + "?sap-client=100"))
         await client.page("Orders", {"$top": "1"})
         await client.close()
-    assert all("sap-client=100" in asked.path for asked in one.asked)
-    assert one.asked[1].path.endswith("/Orders?$top=1&sap-client=100")
+    assert all("sap-client=100" in request.path for request in proxy.asked)
+    assert proxy.asked[1].path.endswith("/Orders?$top=1&sap-client=100")
 
 
 async def test_a_service_that_repeats_the_password_does_not_get_it_into_messages(cap: Cap) -> None:
     error = {"error": {"code": "X", "message": f"user bridge with {PASSWORD} is locked"}}
-    async with between(cap) as (one, client):
-        one.rule = always(Say(400, json.dumps(error).encode(), JSON))
+    async with between(cap) as (proxy, client):
+        proxy.rule = always(Say(400, json.dumps(error).encode(), JSON))
         with pytest.raises(Rejected) as caught:
             await client.get("Orders")
     assert "user bridge with *** is locked" in str(caught.value)
@@ -229,7 +231,7 @@ async def test_a_service_that_repeats_the_password_does_not_get_it_into_messages
 
 async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
     """Whatever numbers its annotations hold."""
-    told = {
+    document = {
         "$Version": "4.01",
         "Own": {
             "One": {"$Kind": "EntityType", "$Key": ["ID"], "ID": {"@Own.Weight": 0.5}},
@@ -238,14 +240,14 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
         "$EntityContainer": "Own.All",
     }
 
-    def only_json(asked: Asked) -> Say:
-        wanted = "json" in asked.headers["accept"]
-        return Say(200, json.dumps(told).encode(), JSON) if wanted else Say(406, b"no XML here")
+    def only_json(request: Asked) -> Say:
+        wanted = "json" in request.headers["accept"]
+        return Say(200, json.dumps(document).encode(), JSON) if wanted else Say(406, b"no XML here")
 
-    one = Between(cap.address)
-    one.rule = only_json
-    async with one.serving():
-        client = ODataClient(system(one.url(cap.url)))
+    proxy = Between(cap.address)
+    proxy.rule = only_json
+    async with proxy.serving():
+        client = ODataClient(system(proxy.url(cap.url)))
         assert list((await client.metadata()).sets) == ["Ones"]
         await client.close()
 
@@ -253,23 +255,23 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
 async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_messages(
     cap: Cap,
 ) -> None:
-    async with between(cap) as (one, client):
-        said = {"error": {"message": f"what is {PASSWORD}?"}}
-        one.rule = always(Say(400, json.dumps(said).encode(), JSON))
-        with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as told:
+    async with between(cap) as (proxy, client):
+        refusal = {"error": {"message": f"what is {PASSWORD}?"}}
+        proxy.rule = always(Say(400, json.dumps(refusal).encode(), JSON))
+        with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as raised:
             await client.batch([ODataRequest("GET", "Orders"), ODataRequest("GET", "Lines")])
-        assert PASSWORD not in str(told.value)
+        assert PASSWORD not in str(raised.value)
 
 
 async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
     cap: Cap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that knows no pages answers with the whole set, compressed to almost nothing."""
-    one = Between(cap.address)
-    async with one.serving():
+    proxy = Between(cap.address)
+    async with proxy.serving():
         large = gzip.compress(b'{"value": []' + b" " * 5 * 2**20 + b"}")
-        one.rule = always(Say(200, large, {**JSON, "Content-Encoding": "gzip"}))
-        exchange = ODataTransport(system(one.url(cap.url)), largest=2**20)
+        proxy.rule = always(Say(200, large, {**JSON, "Content-Encoding": "gzip"}))
+        exchange = ODataTransport(system(proxy.url(cap.url)), largest=2**20)
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 1 MB"):
             await exchange.ask(ODataRequest("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 1 MB"):
@@ -277,11 +279,11 @@ async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
         # So are values, each of which takes more than its few bytes: to ask again helps nobody.
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
         many = json.dumps({"value": list(range(200))}).encode()
-        one.rule = always(Say(200, many, JSON))
+        proxy.rule = always(Say(200, many, JSON))
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 100 v"):
             await exchange.ask(ODataRequest("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 100 v"):
             await exchange.ask(ODataRequest("POST", "Orders", {"ID": "1"}))
-        one.rule = always(Say(200, b"{}", JSON))
+        proxy.rule = always(Say(200, b"{}", JSON))
         assert (await exchange.ask(ODataRequest("GET", "Orders"))).body == {}
         await exchange.close()

@@ -64,13 +64,13 @@ async def serving(
 
 def orders(cap: Cap) -> list[Mapping[str, Any]]:
     with cap.client() as client:
-        found: list[Mapping[str, Any]] = client.get("Orders", params={"$orderby": "ID"}).json()[
+        rows: list[Mapping[str, Any]] = client.get("Orders", params={"$orderby": "ID"}).json()[
             "value"
         ]
-    return found
+    return rows
 
 
-class Once:
+class FirstPostReaction:
     """Reacts to the first request that fits, and to no other."""
 
     def __init__(self, reaction: str, fits: str) -> None:
@@ -78,8 +78,8 @@ class Once:
         self._fits = fits
         self.posts = 0
 
-    def __call__(self, asked: Asked) -> str | None:
-        if asked.method != "POST" or self._fits not in asked.path:
+    def __call__(self, request: Asked) -> str | None:
+        if request.method != "POST" or self._fits not in request.path:
             return None
         self.posts += 1
         return self._reaction if self.posts == 1 else None
@@ -93,14 +93,14 @@ async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
     """Found by the key that the command gave it, or by its own question; sent again only when it
     certainly never arrived.
     """
-    one = command(name, order_id(1), number="7")
+    message = command(name, order_id(1), number="7")
     timeout = 3 if reaction == HANG else 60
     async with Between(cap.address).serving() as between:
-        between.rule = rule = Once(reaction, "/Orders")
+        between.rule = rule = FirstPostReaction(reaction, "/Orders")
         url = between.url(cap.url)
         async with serving(tmp_path, url, lambda: between.quiet, timeout) as here:
-            await here.send(one)
-            receipt = await here.receipt(one)
+            await here.send(message)
+            receipt = await here.receipt(message)
     assert receipt.outcome == "succeeded", receipt
     assert receipt.code == ("reconciled" if posts == 1 else None)
     assert [row["number"] for row in orders(cap)] == ["7"]
@@ -112,14 +112,14 @@ async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
     cap: Cap, tmp_path: Path, reaction: str | None
 ) -> None:
     cap.fill(orders=2)
-    one = command("confirm", order_id(1))
+    message = command("confirm", order_id(1))
     async with Between(cap.address).serving() as between:
         if reaction is not None:
-            between.rule = Once(reaction, "confirm")
+            between.rule = FirstPostReaction(reaction, "confirm")
         async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
-            await here.send(one, one)
-            first = await here.receipt(one)
-            await here.send(one)
+            await here.send(message, message)
+            first = await here.receipt(message)
+            await here.send(message)
             last = command("hold", order_id(0))
             await here.send(last)
             assert (await here.receipt(last)).outcome == "succeeded"
@@ -141,12 +141,12 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
     cap: Cap, tmp_path: Path
 ) -> None:
     cap.fill(orders=1)
-    one = command("hold", order_id(0))
+    message = command("hold", order_id(0))
     async with Between(cap.address).serving() as between:
-        between.rule = rule = Once(CUT, "hold")
+        between.rule = rule = FirstPostReaction(CUT, "hold")
         async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
-            await here.send(one)
-            receipt = await here.receipt(one)
+            await here.send(message)
+            receipt = await here.receipt(message)
     assert receipt.outcome == "unknown_outcome"
     assert "declare a `probe:`" in (receipt.message or "")
     assert rule.posts == 1

@@ -102,7 +102,7 @@ async def test_of_a_key_that_a_page_holds_twice_the_last_state_is_told(
             gone = {"@odata.context": "#Suites/$deletedEntity", "id": "Suites('a')"}
             return {**body, "value": [*body["value"], gone, *body["value"]]}
 
-        polls.asks.bend = twice
+        polls.reader.bend = twice
         assert await polls.poll() == [("update", "a", 2)]
 
 
@@ -117,13 +117,13 @@ async def test_a_row_told_in_part_is_read_whole(odatapy: Odatapy, erp: httpx.Cli
             kept = [{k: v for k, v in row.items() if k != "qty"} for row in body["value"]]
             return {**body, "value": kept}
 
-        polls.asks.bend = parts
+        polls.reader.bend = parts
         put(erp, "a", 7)
         put(erp, "b", 8)
         drop(erp, "b")
-        told = await polls.poll()
-        assert ("update", "a", 7) in told
-        assert [op for op, key, _ in told if key == "b"] in ([], ["delete"])
+        changes = await polls.poll()
+        assert ("update", "a", 7) in changes
+        assert [op for op, key, _ in changes if key == "b"] in ([], ["delete"])
 
 
 async def test_pages_of_changes_are_followed_by_their_links(
@@ -133,14 +133,14 @@ async def test_pages_of_changes_are_followed_by_their_links(
     async with polling(odatapy.url, "Suites") as polls:
         assert isinstance(polls.poller, DeltaPoller)
         put(erp, "a", 1)
-        polls.asks.bend = lambda body: {
+        polls.reader.bend = lambda body: {
             name: part
             for name, part in body.items()
             if name != "@odata.deltaLink" or "$delta" not in body.get("@odata.context", "")
         }
         assert await polls.poll() == []
         assert "without a link" in polls.stale[0]
-        polls.asks.bend = lambda body: body
+        polls.reader.bend = lambda body: body
         put(erp, "b", 1)
         assert await polls.poll() == [("create", "b", 1)]
 
@@ -151,7 +151,7 @@ async def test_a_service_that_stops_tracking_is_told_with_the_way_out(
     put(erp, "a", 1)
     async with polling(odatapy.url, "Suites") as polls:
         odatapy.expire()
-        polls.asks.bend = lambda body: {k: v for k, v in body.items() if k != "@odata.deltaLink"}
+        polls.reader.bend = lambda body: {k: v for k, v in body.items() if k != "@odata.deltaLink"}
         with pytest.raises(Rejected, match="change_detection: changed"):
             await polls.poll()
 

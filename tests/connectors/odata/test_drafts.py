@@ -16,7 +16,7 @@ from tests.services.odatapy import Odatapy
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Place:
     """A bridge without any system."""
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: systems/*.yaml\n"
@@ -24,11 +24,11 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
-def imported(place: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
+def imported(workspace: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
     """What the import writes: its text and what it says."""
-    file = place.folder / "systems" / "erp.yaml"
+    file = workspace.folder / "systems" / "erp.yaml"
     url = url.replace(PASSWORD, "${env:ERP_PASSWORD}")
-    done = place.inside("schema", "import", "odata", url, "-o", str(file), *words)
+    done = workspace.inside("schema", "import", "odata", url, "-o", str(file), *words)
     assert done.code == 0, done
     written = file.read_text()
     assert not words or written.count(PASSWORD) == 0
@@ -37,19 +37,19 @@ def imported(place: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
     return written, read
 
 
-def passes(place: Place) -> Answer:
+def passes(workspace: Place) -> Answer:
     """`check`, against the service too; it changes nothing."""
-    before = (place.folder / "systems" / "erp.yaml").read_text()
-    done = place.inside("check")
+    before = (workspace.folder / "systems" / "erp.yaml").read_text()
+    done = workspace.inside("check")
     assert done.code == 0, done
-    assert (place.folder / "systems" / "erp.yaml").read_text() == before
-    place.stores_no_secret()
+    assert (workspace.folder / "systems" / "erp.yaml").read_text() == before
+    workspace.stores_no_secret()
     return done
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
-def test_the_bookshop_as_visitors_see_it(cap: Cap, place: Place, version: str) -> None:
-    written, read = imported(place, service(cap, "catalog", version))
+def test_the_bookshop_as_visitors_see_it(cap: Cap, workspace: Place, version: str) -> None:
+    written, read = imported(workspace, service(cap, "catalog", version))
     assert set(read["entities"]) == {"books", "list_of_books", "genres", "currencies"}
     books = read["entities"]["books"]
     assert books["key"] == ["id"]
@@ -63,12 +63,14 @@ def test_the_bookshop_as_visitors_see_it(cap: Cap, place: Place, version: str) -
     # The metadata lists the translations, and the service refuses to have them read.
     assert "# Books_texts: it can't be read: GET Books_texts: 405: Entity" in written
     assert "CALL submitOrder book=:book, quantity=:quantity" in written
-    assert "books is captured by modifiedAt" in passes(place).said
+    assert "books is captured by modifiedAt" in passes(workspace).said
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
-def test_the_bookshop_with_drafts_and_compositions(cap: Cap, place: Place, version: str) -> None:
-    written, read = imported(place, service(cap, "admin", version))
+def test_the_bookshop_with_drafts_and_compositions(
+    cap: Cap, workspace: Place, version: str
+) -> None:
+    written, read = imported(workspace, service(cap, "admin", version))
     assert set(read["entities"]) == {"books", "authors", "genres", "currencies", "chapters"}
     assert read["entities"]["books"]["key"] == ["id", "is_active_entity"]
     assert read["entities"]["authors"]["relations"] == {
@@ -83,27 +85,27 @@ def test_the_bookshop_with_drafts_and_compositions(cap: Cap, place: Place, versi
         "PreserveChanges=:preserve_changes",
     }
     assert edit[version] in written
-    passes(place)
+    passes(workspace)
 
 
-def test_cap_s_erp(cap: Cap, place: Place) -> None:
-    _, read = imported(place, cap.url)
+def test_cap_s_erp(cap: Cap, workspace: Place) -> None:
+    _, read = imported(workspace, cap.url)
     assert len(read["entities"]) == 8
-    assert "orders is captured by modifiedAt" in passes(place).said
+    assert "orders is captured by modifiedAt" in passes(workspace).said
 
 
-def test_odatapy_s_model(odatapy: Odatapy, place: Place) -> None:
-    _, read = imported(place, odatapy.url)
+def test_odatapy_s_model(odatapy: Odatapy, workspace: Place) -> None:
+    _, read = imported(workspace, odatapy.url)
     assert len(read["entities"]) == 5
-    assert "orders is captured by delta links" in passes(place).said
+    assert "orders is captured by delta links" in passes(workspace).said
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
-def test_a_company_in_the_shape_of_northwind(place: Place, version: str) -> None:
+def test_a_company_in_the_shape_of_northwind(workspace: Place, version: str) -> None:
     document = {"v4": northwind.v4, "v2": northwind.v2}[version]()
-    between = alone(lambda asked: northwind.answer(asked, version, document))
+    between = alone(lambda request: northwind.answer(request, version, document))
     with standing(between):
-        written, read = imported(place, f"{between.address}/traders/")
+        written, read = imported(workspace, f"{between.address}/traders/")
         assert set(read["entities"]) == {
             "categories",
             "suppliers",
@@ -126,13 +128,13 @@ def test_a_company_in_the_shape_of_northwind(place: Place, version: str) -> None
             "orders": {"entity": "orders", "by": "employee_id"},
         }
         assert read["entities"]["categories"]["fields"]["picture"]["type"] == "bytes"
-        for said in (
+        for expected_text in (
             "# $value: left out, a media stream, which the log doesn't hold",
             "# Order_Details_Extendeds: its key Discount is a float, which can't be a key",
             "# Sales_Totals_by_Amounts: an entity without a key: its rows can't be told apart",
         ):
-            assert said in written
-        passes(place)
+            assert expected_text in written
+        passes(workspace)
 
 
 def service(cap: Cap, name: str, version: str) -> str:

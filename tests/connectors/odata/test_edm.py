@@ -98,8 +98,8 @@ def test_a_type_that_the_log_does_not_know_has_none(edm: str) -> None:
 def test_values_of_both_versions_are_read_exactly(p: Property, json: Any, row: Any) -> None:
     versions: tuple[Version, ...] = ("v2", "v4")
     for version in versions:
-        found = row_value(p, version, json)
-        assert (type(found), found) == (type(row), row)
+        read = row_value(p, version, json)
+        assert (type(read), read) == (type(row), row)
         assert row_value(p, version, None) is None
 
 

@@ -87,14 +87,14 @@ def test_v2_s_entities_have_keys_types_relations_and_versions() -> None:
     assert orders.relations["order_details"].by == "order_id"
     assert model.entities["order_details"].key == ["order_id", "product_id"]
     assert set(model.entities) == {"customers", "orders", "order_details", "employees"}
-    for said in (
+    for expected_text in (
         "# Alphabetical_lists: an entity without a key",
         "# Shippers: it is reached through",
         "# Shipper: left out, it leads to no entity set",
         "# Desk: left out, the type Edm.GeographyPoint",
         "#   release:",
     ):
-        assert said in written
+        assert expected_text in written
 
 
 def test_v4_s_key_that_no_log_can_have_is_left_out_with_its_reason() -> None:
@@ -114,7 +114,7 @@ def test_only_what_is_wanted_is_drafted_and_relations_to_the_rest_are_named() ->
 
 def test_texts_of_a_service_can_not_leave_their_place() -> None:
     """Names come from outside: they are quoted, and comments stay comments."""
-    assert [yaml_scalar(one) for one in ("Orders", "no", "a: b", "x#", "1e3", "")] == [
+    assert [yaml_scalar(text) for text in ("Orders", "no", "a: b", "x#", "1e3", "")] == [
         "Orders",
         '"no"',
         '"a: b"',
@@ -132,10 +132,10 @@ async def test_cap_s_erp_is_drafted_by_the_connector(
 ) -> None:
     url = cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}")
     url = url if version == "v4" else url.replace("/v4/", "/v2/")
-    asked = Asked("erp", "odata", url, tmp_path)
+    draft_request = Asked("erp", "odata", url, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERP_PASSWORD", PASSWORD)
-        written, count = await drafted(asked, "erp.yaml")
+        written, count = await drafted(draft_request, "erp.yaml")
     assert count == 8
     assert PASSWORD not in written
     assert "lines: {entity: lines, by: order_id}" in written
@@ -152,6 +152,6 @@ async def test_odatapy_s_service_is_drafted_by_the_connector(
 
 
 async def test_a_set_that_is_not_there_is_named(odatapy: Odatapy, tmp_path: Path) -> None:
-    asked = Asked("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
+    draft_request = Asked("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
     with pytest.raises(ConfigurationError, match=r"'Ordes' is not.*did you mean 'Orders'"):
-        await drafted(asked, "erp.yaml")
+        await drafted(draft_request, "erp.yaml")

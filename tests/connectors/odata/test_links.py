@@ -44,18 +44,18 @@ class Things:
     def expire(self) -> None:
         self._age += 1
 
-    def __call__(self, asked: Asked) -> Say:
-        if "$metadata" in asked.path:
+    def __call__(self, request: Asked) -> Say:
+        if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
-        token = re.search(r"skiptoken=(\d+)-(\d+)", asked.path)
+        token = re.search(r"skiptoken=(\d+)-(\d+)", request.path)
         age, at = (int(token[1]), int(token[2])) if token else (self._age, 0)
         if age != self._age:
             return Say(self._status)
         rows = [{"ID": key, "name": name} for key, name in sorted(self.rows.items())]
-        told: dict[str, object] = {"value": rows[at : at + 2]}
+        body: dict[str, object] = {"value": rows[at : at + 2]}
         if at + 2 < len(rows):
-            told["@odata.nextLink"] = f"Things?$skiptoken={age}-{at + 2}"
-        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+            body["@odata.nextLink"] = f"Things?$skiptoken={age}-{at + 2}"
+        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @asynccontextmanager
@@ -65,8 +65,8 @@ async def served(things: Things) -> AsyncIterator[str]:
 
 
 def system(url: str, **options: object) -> System:
-    made = ODataOptions.model_validate({"poll": 0.01, "page": 2, **options})
-    return System("kit", "erp", url, "http://erp/", made, (TableUse("Things"),), 2)
+    parsed_options = ODataOptions.model_validate({"poll": 0.01, "page": 2, **options})
+    return System("kit", "erp", url, "http://erp/", parsed_options, (TableUse("Things"),), 2)
 
 
 @EXPIRED
@@ -91,21 +91,21 @@ async def test_a_link_that_expired_is_no_lost_history(status: int) -> None:
     async with served(things) as url:
         source = ODataSource(system(url, **LISTED))
         await source.open(None)
-        told: list[Change] = []
+        changes: list[Change] = []
 
         async def until(*row: object) -> None:
             deadline = time.monotonic() + 20
-            while not any(one.new == row for one in told):
-                assert time.monotonic() < deadline, told
+            while not any(change.new == row for change in changes):
+                assert time.monotonic() < deadline, changes
                 with suppress(RetryLater):  # as for a service of which nothing can be read
-                    told.extend((await source.read(1, 0.05)).changes)
+                    changes.extend((await source.read(1, 0.05)).changes)
 
         for name in ("b", "c", "d"):
             things.rows |= {1: name, 7: name}
             await until(1, name)
             things.expire()
             await until(7, name)
-        assert not [one for one in told if one.op == DELETE]
+        assert not [change for change in changes if change.op == DELETE]
         await source.close()
 
 
@@ -126,13 +126,13 @@ async def test_a_snapshot_whose_link_expired_is_taken_from_the_beginning(status:
         await snapshot.close()
 
 
-def empty(asked: Asked) -> Say | None:
+def empty(request: Asked) -> Say | None:
     """First a page without rows, and a link to what stands behind it."""
-    if "/Plains" not in asked.path or "behind=" in asked.path:
+    if "/Plains" not in request.path or "behind=" in request.path:
         return None
-    more = "&" if "?" in asked.path else "?"
-    told = {"value": [], "@odata.nextLink": f"{asked.path}{more}behind=1"}
-    return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+    more = "&" if "?" in request.path else "?"
+    body = {"value": [], "@odata.nextLink": f"{request.path}{more}behind=1"}
+    return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
@@ -164,10 +164,10 @@ async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
 
 
 async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None:
-    def circle(asked: Asked) -> Say | None:
-        told = {"value": [], "@odata.nextLink": asked.path}
-        say = Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
-        return say if "/Plains" in asked.path else None
+    def circle(request: Asked) -> Say | None:
+        body = {"value": [], "@odata.nextLink": request.path}
+        say = Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return say if "/Plains" in request.path else None
 
     between = Between(cap.address)
     async with between.serving(), polling(between.url(cap.url), "Plains", page=3) as polls:
@@ -179,12 +179,12 @@ async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None
 @pytest.mark.parametrize("rows", [[], [{"ID": 1, "name": "a"}]])
 async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[str, Any]]) -> None:
     """Followed for ever, with rows or without, the snapshot would neither end nor tell why."""
-    told = {"value": rows, "@odata.nextLink": "Things?$skiptoken=1"}
+    body = {"value": rows, "@odata.nextLink": "Things?$skiptoken=1"}
 
-    def circle(asked: Asked) -> Say:
-        if "$metadata" in asked.path:
+    def circle(request: Asked) -> Say:
+        if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
-        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     between = alone(circle)
     async with between.serving():
@@ -202,15 +202,15 @@ async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[st
 
 
 async def test_very_many_empty_pages_are_followed_to_their_end() -> None:
-    def far(asked: Asked) -> Say:
-        if "$metadata" in asked.path:
+    def far(request: Asked) -> Say:
+        if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
-        found = re.search(r"skiptoken=(\d+)", asked.path)
-        at = int(found[1]) if found else 0
-        told: dict[str, object] = {"value": [], "@odata.nextLink": f"Things?$skiptoken={at + 1}"}
+        match = re.search(r"skiptoken=(\d+)", request.path)
+        at = int(match[1]) if match else 0
+        body: dict[str, object] = {"value": [], "@odata.nextLink": f"Things?$skiptoken={at + 1}"}
         if at == 400:
-            told = {"value": [{"ID": 1, "name": "a"}]}
-        return Say(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+            body = {"value": [{"ID": 1, "name": "a"}]}
+        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     between = alone(far)
     async with between.serving():
@@ -226,10 +226,10 @@ class Ring:
     def __init__(self, pages: int, back_to: int, *, rows: bool) -> None:
         self._pages, self._back_to, self._rows = pages, back_to, rows
 
-    def __call__(self, asked: Asked) -> Say:
-        if "$metadata" in asked.path:
+    def __call__(self, request: Asked) -> Say:
+        if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
-        token = re.search(r"skiptoken=(\d+)", asked.path)
+        token = re.search(r"skiptoken=(\d+)", request.path)
         at = int(token[1]) if token else 0
         following = at + 1 if at + 1 < self._pages else self._back_to
         body = {

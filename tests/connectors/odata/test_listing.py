@@ -50,18 +50,18 @@ async def test_a_set_of_more_rows_than_are_remembered_is_left_to_comparisons_wit
     async with polling(cap.url, "Plains", page=3, max_listed_rows=5) as polls:
         assert isinstance(polls.poller, ListingPoller)
         assert not polls.poller.whole
-        polls.asks.asked.clear()
+        polls.reader.queries.clear()
         cap.write("Plains", plain("02", 2))
         assert await polls.poll() == []
-        assert not polls.asks.asked
+        assert not polls.reader.queries
 
 
 async def test_a_set_that_grows_beyond_what_is_remembered_tells_nothing_gone(cap: Cap) -> None:
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4)))
     async with polling(cap.url, "Plains", page=3, max_listed_rows=5) as polls:
         cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(4, 9)))
-        told = await polls.poll()
-        assert {op for op, _, _ in told} == {"create"}
+        changes = await polls.poll()
+        assert {op for op, _, _ in changes} == {"create"}
         assert await polls.poll() == []
 
 
@@ -69,7 +69,7 @@ async def test_rows_that_a_short_page_hides_are_not_taken_for_deleted(cap: Cap) 
     """Some services give fewer rows than they are asked for, and no link to the others."""
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
     async with polling(cap.url, "Plains", page=5) as polls:
-        polls.asks.bend = short(2)
+        polls.reader.bend = short(2)
         assert await polls.poll() == []
         cap.write("Plains", plain("08", 2))
         assert await polls.poll() == [("update", "08", 2)]
@@ -84,10 +84,10 @@ async def test_a_key_of_another_type_is_neither_taken_nor_remembered(cap: Cap, k
         return {**body, "value": [{**row, "order_no": key} for row in body["value"]]}
 
     async with polling(cap.url, "Plains", page=5) as polls:
-        polls.asks.bend, honest = bend, polls.asks.bend
+        polls.reader.bend, honest = bend, polls.reader.bend
         with pytest.raises((RetryLater, AnswerMismatch)):
             await polls.poll()
-        polls.asks.bend = honest
+        polls.reader.bend = honest
         cap.write("Plains", plain("02", 2))
         assert await polls.poll() == [("update", "02", 2)]
         state = polls.poller.saved(1_000)
@@ -99,15 +99,15 @@ async def test_a_key_of_another_type_is_neither_taken_nor_remembered(cap: Cap, k
 async def test_a_quiet_look_costs_one_request(cap: Cap) -> None:
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
     async with polling(cap.url, "Plains") as polls:
-        polls.asks.asked.clear()
+        polls.reader.queries.clear()
         await polls.poll()
-        assert len(polls.asks.asked) == 1
+        assert len(polls.reader.queries) == 1
 
 
 async def test_a_service_that_ignores_filters_is_read_by_its_own_links(cap: Cap) -> None:
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
     async with polling(cap.url, "Plains", page=3, begin=False) as polls:
-        polls.asks.ignores = "$filter"
+        polls.reader.ignores = "$filter"
         await polls.poller.begin()
         cap.write("Plains", plain("08", 2), plain("99", 1))
         assert await polls.poll() == [("update", "08", 2), ("create", "99", 1)]
@@ -117,13 +117,13 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
     """What a reconcile doesn't meet, it deletes from the log."""
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
 
-    def shorter(asked: Asked) -> Say | None:
-        if "/Plains" not in asked.path:
+    def shorter(request: Asked) -> Say | None:
+        if "/Plains" not in request.path:
             return None
-        login = {"Authorization": asked.headers["authorization"]}
-        path = asked.path if filters else re.sub(r"&?\$filter=[^&]*", "", asked.path)
-        told = httpx.get(cap.address + path, headers=login, trust_env=False, timeout=60).json()
-        body = json.dumps({"value": told["value"][:2]}).encode()
+        login = {"Authorization": request.headers["authorization"]}
+        path = request.path if filters else re.sub(r"&?\$filter=[^&]*", "", request.path)
+        changes = httpx.get(cap.address + path, headers=login, trust_env=False, timeout=60).json()
+        body = json.dumps({"value": changes["value"][:2]}).encode()
         return Say(200, body, {"Content-Type": "application/json"})
 
     filters = True

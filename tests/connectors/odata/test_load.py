@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from tests.conftest import available
-from tests.connectors.odata.load import Erp, Load, Row
+from tests.connectors.odata.load import EntitySetUser, ODataWriteLoad, Row
 from tests.connectors.odata.promise import LogFile, check
 from tests.services import provide
 from tests.services.cap import Cap
@@ -36,7 +36,7 @@ FIELDS = {"createdAt": "created_at", "modifiedAt": "modified_at"}
 
 
 @dataclass(frozen=True)
-class Form:
+class LoadScenario:
     """A way to capture, and the service for it."""
 
     url: str
@@ -54,28 +54,30 @@ class Form:
         return {FIELDS.get(name, name): row.get(name) for name in self.properties}
 
 
-class Bridge:
+class ODataCaptureProcess:
     """`bridgectl run --only capture` over a folder."""
 
-    def __init__(self, folder: Path, form: Form) -> None:
+    def __init__(self, folder: Path, scenario: LoadScenario) -> None:
         self._folder = folder
         self.log = LogFile(folder / "bridge.db")
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "systems").mkdir()
         (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
-        fields = "".join(f"      {FIELDS.get(name, name)}: {name}\n" for name in form.properties)
+        fields = "".join(
+            f"      {FIELDS.get(name, name)}: {name}\n" for name in scenario.properties
+        )
         (folder / "systems" / "erp.yaml").write_text(
-            f"system: erp\nconnector: odata\nurl: {form.url}\n"
+            f"system: erp\nconnector: odata\nurl: {scenario.url}\n"
             "capture: {poll: 0.1, overlap: 2, reconcile: 1, page: 20}\n"
-            f"entities:\n  suite:\n    from: {form.table}\n    fields:\n{fields}"
+            f"entities:\n  suite:\n    from: {scenario.table}\n    fields:\n{fields}"
         )
 
     def start(self) -> None:
-        with (self._folder / "run.log").open("ab") as told:
+        with (self._folder / "run.log").open("ab") as log_file:
             self._process = subprocess.Popen(
                 [PROGRAM, "-c", self._folder / "bridge.yaml", "run", "--only", "capture"],
-                stdout=told,
-                stderr=told,
+                stdout=log_file,
+                stderr=log_file,
             )
 
     def kill(self) -> None:
@@ -127,25 +129,28 @@ class TestLoad:
     """One load for each way to notice changes."""
 
     def test_delta_links(self, tmp_path: Path, kept: Odatapy) -> None:
-        endure(tmp_path, Form(kept.url, "Suites", PLAIN, kept, keeps=True))
+        endure(tmp_path, LoadScenario(kept.url, "Suites", PLAIN, kept, keeps=True))
 
     def test_a_time_of_change(self, tmp_path: Path, own: Cap) -> None:
-        endure(tmp_path, Form(own.url, "Suites", MANAGED, own))
+        endure(tmp_path, LoadScenario(own.url, "Suites", MANAGED, own))
 
     def test_a_time_of_change_by_v2(self, tmp_path: Path, own: Cap) -> None:
         own.empty()
-        endure(tmp_path, Form(own.v2, "Suites", MANAGED, own))
+        endure(tmp_path, LoadScenario(own.v2, "Suites", MANAGED, own))
 
     def test_comparing(self, tmp_path: Path, own: Cap) -> None:
-        endure(tmp_path, Form(own.url, "Plains", PLAIN, own))
+        endure(tmp_path, LoadScenario(own.url, "Plains", PLAIN, own))
 
 
-def endure(folder: Path, form: Form) -> None:
+def endure(folder: Path, scenario: LoadScenario) -> None:
     """Load, kills and restarts; then the log is held against the service."""
     dice = random.Random(SEED)  # noqa: S311 - seeded, so that a failure can be repeated
     print(f"seed {SEED}, rounds {ROUNDS}")  # noqa: T201 - shown when it fails
-    bridge = Bridge(folder, form)
-    loads = [Load(form.client, form.table, SEED + number, 1000 * number) for number in (1, 2)]
+    bridge = ODataCaptureProcess(folder, scenario)
+    loads = [
+        ODataWriteLoad(scenario.client, scenario.table, SEED + number, 1000 * number)
+        for number in (1, 2)
+    ]
     with ExitStack() as stack:
         stack.callback(bridge.kill)
         for load in loads:
@@ -160,38 +165,41 @@ def endure(folder: Path, form: Form) -> None:
                 time.sleep(dice.uniform(0, 0.5))
                 bridge.start()
             else:
-                restart(form, dice)
+                restart(scenario, dice)
         bridge.moved()
         for load in loads:
             load.end()
-        judge(bridge, form, loads)
+        judge(bridge, scenario, loads)
 
 
-def restart(form: Form, dice: random.Random) -> None:
+def restart(scenario: LoadScenario, dice: random.Random) -> None:
     """The service goes away for a while, in order or not."""
-    if form.keeps and dice.random() < 0.7:
-        form.service.kill()
+    if scenario.keeps and dice.random() < 0.7:
+        scenario.service.kill()
     else:
-        form.service.stop()
+        scenario.service.stop()
     time.sleep(dice.uniform(0, 0.5))
-    form.service.start()
+    scenario.service.start()
 
 
-def judge(bridge: Bridge, form: Form, loads: list[Load]) -> None:
+def judge(bridge: ODataCaptureProcess, scenario: LoadScenario, loads: list[ODataWriteLoad]) -> None:
     """The log is given time to catch up; then it is held against what was."""
-    with form.client() as client:
-        there = {key: form.renamed(row) for key, row in Erp(client, form.table).rows().items()}
+    with scenario.client() as client:
+        service_rows = {
+            key: scenario.renamed(row)
+            for key, row in EntitySetUser(client, scenario.table).rows().items()
+        }
     truth = {
-        key: [None if state is None else form.renamed(state) for state in states]
+        key: [None if state is None else scenario.renamed(state) for state in states]
         for load in loads
         for key, states in load.states.items()
     }
-    assert there == {key: states[-1] for key, states in truth.items() if states[-1]}
+    assert service_rows == {key: states[-1] for key, states in truth.items() if states[-1]}
 
     try:
-        bridge.until(lambda: bridge.log.rows() == there)
+        bridge.until(lambda: bridge.log.rows() == service_rows)
     finally:
-        check(bridge.log.told(), truth)
-    told = sum(len(records) for records in bridge.log.told().values())
+        check(bridge.log.records_by_key(), truth)
+    record_count = sum(len(records) for records in bridge.log.records_by_key().values())
     done = sum(load.done for load in loads)
-    print(f"{done} writes, {told} records of {len(truth)} keys")  # noqa: T201 - as above
+    print(f"{done} writes, {record_count} records of {len(truth)} keys")  # noqa: T201 - as above

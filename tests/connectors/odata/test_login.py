@@ -32,7 +32,7 @@ from tests.services.cap import PASSWORD, Cap
 CLIENT = {"client_id": "client", "client_secret": secret("client")}
 
 
-class Clock:
+class TokenClock:
     """Seconds that pass when the test says so."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def client_of(
 
 
 def tokens(between: Between) -> int:
-    return sum(asked.path == "/-/token" for asked in between.asked)
+    return sum(request.path == "/-/token" for request in between.asked)
 
 
 @pytest.mark.parametrize("send", ["header", "form"])
@@ -61,7 +61,7 @@ async def test_a_token_is_asked_for_once_and_again_before_it_expires(
     private_cap: PrivateCap, send: str
 ) -> None:
     cap = private_cap("oauth", token_seconds=100)
-    clock, between = Clock(), Between(cap.address)
+    clock, between = TokenClock(), Between(cap.address)
     async with between.serving():
         oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token", "send": send}
         client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
@@ -94,9 +94,9 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
     client = client_of(cap.bare, oauth2=oauth2)
     with pytest.raises(
         ConfigurationError, match=r"hands out no token \(401: invalid_client\)"
-    ) as told:
+    ) as raised:
         await client.open()
-    assert "Wr0ng" not in str(told.value)
+    assert "Wr0ng" not in str(raised.value)
     await client.close()
 
 
@@ -104,9 +104,11 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
 async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messages(
     send: str,
 ) -> None:
-    def repeating(asked: Asked) -> Say:
-        said = f"no: {asked.headers.get('authorization')} {unquote_plus(asked.body.decode())}"
-        body = json.dumps({"error": said}).encode()
+    def repeating(request: Asked) -> Say:
+        error_text = (
+            f"no: {request.headers.get('authorization')} {unquote_plus(request.body.decode())}"
+        )
+        body = json.dumps({"error": error_text}).encode()
         return Say(400, body, {"Content-Type": "application/json"})
 
     between = alone(repeating)
@@ -118,13 +120,13 @@ async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messa
             "send": send,
         }
         client = client_of(f"{between.address}/erp/", oauth2=oauth2)
-        with pytest.raises(ConfigurationError, match="hands out no token") as told:
+        with pytest.raises(ConfigurationError, match="hands out no token") as raised:
             await client.open()
         await client.close()
-    said = str(told.value)
-    assert "***" in said
-    assert "s3cr" not in said
-    assert not leak_in(said)
+    error_text = str(raised.value)
+    assert "***" in error_text
+    assert "s3cr" not in error_text
+    assert not leak_in(error_text)
 
 
 async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
@@ -133,9 +135,9 @@ async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
     cap = private_cap("oauth", token_seconds=100)
 
     def away(reaction: Say | str) -> Rule:
-        return lambda asked: reaction if asked.path == "/-/token" else None
+        return lambda request: reaction if request.path == "/-/token" else None
 
-    between, clock = Between(cap.address), Clock()
+    between, clock = Between(cap.address), TokenClock()
     async with between.serving():
         oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token"}
         client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
@@ -155,9 +157,9 @@ async def test_an_api_key_goes_with_every_request(private_cap: PrivateCap) -> No
     await client.page("Orders")
     await client.close()
     wrong = client_of(cap.bare, api_key={"value": "Wr0ng"})
-    with pytest.raises(ConfigurationError, match="the login was refused") as told:
+    with pytest.raises(ConfigurationError, match="the login was refused") as raised:
         await wrong.open()
-    assert "Wr0ng" not in str(told.value)
+    assert "Wr0ng" not in str(raised.value)
     await wrong.close()
 
 
@@ -175,9 +177,9 @@ async def test_a_client_certificate_is_shown_where_it_is_wanted(cap: Cap, tmp_pa
     between = Between(cap.address)
     async with between.serving(tls):
         url = between.url(cap.url)
-        known = client_of(url, tls=TlsFiles(str(ca), str(mine)))
-        await known.page("Orders")
-        await known.close()
+        trusted_client = client_of(url, tls=TlsFiles(str(ca), str(mine)))
+        await trusted_client.page("Orders")
+        await trusted_client.close()
 
         stranger = client_of(url, tls=TlsFiles(str(ca)))
         refused = (ConfigurationError, RetryLater)
@@ -224,7 +226,7 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
     root = ec.generate_private_key(ec.SECP256R1())
     names = {"ca": root, "server": ec.generate_private_key(ec.SECP256R1())}
     names["client"] = ec.generate_private_key(ec.SECP256R1())
-    made = []
+    paths = []
     for name, key in names.items():
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
@@ -252,8 +254,8 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
         )
         path = folder / f"{name}.pem"
         path.write_bytes(pem)
-        made.append(path)
-    return made[0], made[1], made[2]
+        paths.append(path)
+    return paths[0], paths[1], paths[2]
 
 
 @pytest.mark.parametrize(
@@ -263,19 +265,19 @@ async def test_a_token_server_that_fails_is_asked_once_by_all_who_wait(
     status: int | None, error: type[Exception]
 ) -> None:
     """Each of them waited for the one before and then asked again."""
-    asked = 0
+    requests = 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
+        nonlocal requests
         assert request.url.path == "/token", "nothing is asked without a token"
-        asked += 1
+        requests += 1
         await asyncio.sleep(0)
         if status is None:
             raise httpx.ConnectError("refused")
         return httpx.Response(status, json={"error": "no"})
 
     login = OAuth2.model_validate({**CLIENT, "token_url": "https://login.example/token"})
-    auth = OAuth2Auth(login, "system 'erp'", Clock())
+    auth = OAuth2Auth(login, "system 'erp'", TokenClock())
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), auth=auth) as client:
         for rounds in (1, 2):
             results = await asyncio.gather(
@@ -283,4 +285,4 @@ async def test_a_token_server_that_fails_is_asked_once_by_all_who_wait(
             )
             kinds = {type(each) for each in results}
             assert kinds <= {error, httpx.ConnectError}
-            assert asked == rounds
+            assert requests == rounds

@@ -39,8 +39,10 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 
 def system_of(service: LyingService, *tables: str, **options: Any) -> System:
     uses = tuple(TableUse(table) for table in tables or ("Suites",))
-    made = ODataOptions.model_validate({"poll": 0.01, "overlap": 0.2, "reconcile": 0.3, **options})
-    return System("acme", "erp", service.url, service.url, made, uses, 2)
+    parsed_options = ODataOptions.model_validate(
+        {"poll": 0.01, "overlap": 0.2, "reconcile": 0.3, **options}
+    )
+    return System("acme", "erp", service.url, service.url, parsed_options, uses, 2)
 
 
 class Ticking:
@@ -73,8 +75,8 @@ async def numbers(
 ) -> list[int]:
     """The rows of a lookup, by their `qty`."""
     rows = await reader.fetch("Suites", columns, keys, limit)
-    place = [column.name for column in rows.shape.columns].index("qty")
-    return sorted(raw[place] for raw in rows.rows)
+    index = [column.name for column in rows.shape.columns].index("qty")
+    return sorted(raw[index] for raw in rows.rows)
 
 
 HALF = [(key(number),) for number in range(0, 30, 2)]
@@ -200,9 +202,9 @@ async def test_a_post_that_never_happened_is_not_found_by_a_row_that_nobody_aske
         assert isinstance(await probed(service, POST, PROBE, customer="C1"), Done)
         for lie in ("filter", "filter finds nothing"):
             service.lies = {lie}
-            told = await probed(service, POST, PROBE)
-            assert isinstance(told, str)
-            assert "doesn't heed `$filter` of Plains" in told
+            outcome = await probed(service, POST, PROBE)
+            assert isinstance(outcome, str)
+            assert "doesn't heed `$filter` of Plains" in outcome
         service.lies = {"filter finds nothing"}
         service.sets["Plains"].clear()
         assert await probed(service, POST, PROBE) is None
@@ -228,7 +230,7 @@ async def test_a_guard_is_not_asked_about_another_row() -> None:
         await writer.close()
         assert isinstance(outcome, Rejected)
         assert outcome.code == "answer_mismatch"
-        assert (rows, [asked.method for asked in service.between.asked]) == ([], ["GET"] * 2)
+        assert (rows, [request.method for request in service.between.asked]) == ([], ["GET"] * 2)
 
 
 # -- V3 --------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ async def walked(
                 chunk = await snapshot.keys(table, after, limit)
             else:
                 chunk = await snapshot.chunk(table, where or None, after, limit)
-            place = [column.name for column in chunk.shape.columns].index("order_no")
-            rows |= {raw[place]: None for raw in chunk.rows}
+            index = [column.name for column in chunk.shape.columns].index("order_no")
+            rows |= {raw[index]: None for raw in chunk.rows}
             if chunk.last is None:
                 return sorted(rows)
             after = chunk.last
@@ -122,7 +122,7 @@ async def test_a_service_that_sorts_in_another_way_than_it_compares_is_seen_by_i
         assert any("$skiptoken" in path for path in service.paths)
 
 
-class Told:
+class CapturedSet:
     """What a source tells of one set, and why it could not be read."""
 
     def __init__(self, service: LyingService, table: str, **options: Any) -> None:
@@ -159,8 +159,8 @@ class Told:
         for change in batch.changes:
             raw = change.new if change.new is not None else change.old
             names = [column.name for column in change.shape.columns]
-            told = dict(zip(names, raw, strict=True))
-            self.last[told["order_no"]] = None if change.op == DELETE else told["qty"]
+            row = dict(zip(names, raw, strict=True))
+            self.last[row["order_no"]] = None if change.op == DELETE else row["qty"]
             assert change.op in {CREATE, UPDATE, DELETE}
 
     async def close(self) -> None:
@@ -175,33 +175,33 @@ async def test_no_lie_makes_capture_miss_a_row(lie: str, table: str, version: st
     cut short: later rows were never learnt of.
     """
     async with lying(lie, version=version) as service:
-        told = Told(service, table, page=8)
-        await told.open()
+        capture = CapturedSet(service, table, page=8)
+        await capture.open()
         service.write(table, row(40), row(41), row(5, qty=55), row(29, qty=56))
         wanted = {key(40): 40, key(41): 41, key(5): 55, key(29): 56}
         seen: dict[str, Any] = {}
         for _ in range(4):
-            seen |= await told.look(1)
-        await told.close()
+            seen |= await capture.look(1)
+        await capture.close()
         if lie == "links" and table == "Plains":
-            assert {one for one in wanted if one in seen} or told.troubles
-        assert {one: seen.get(one) for one in wanted} == wanted or told.troubles, told.stale
-        assert not [one for one, qty in seen.items() if qty is None], "nothing was deleted"
-        if not told.troubles:
+            assert {key for key in wanted if key in seen} or capture.troubles
+        assert {key: seen.get(key) for key in wanted} == wanted or capture.troubles, capture.stale
+        assert not [key for key, qty in seen.items() if qty is None], "nothing was deleted"
+        if not capture.troubles:
             assert seen == wanted, "nothing else was told"
 
 
 @pytest.mark.parametrize("lie", ["filter", "order", "filter finds nothing"])
 async def test_a_set_whose_times_of_change_cannot_be_asked_for_is_listed(lie: str) -> None:
     async with lying(lie) as service:
-        told = Told(service, "Suites")
-        await told.open()
+        capture = CapturedSet(service, "Suites")
+        await capture.open()
         service.write("Suites", row(40))
         service.delete("Suites", key(3))
-        assert await told.look() == {key(40): 40, key(3): None}
-        await told.close()
-        again = Told(service, "Suites")
-        await again.open(told.checkpoint)
+        assert await capture.look() == {key(40): 40, key(3): None}
+        await capture.close()
+        again = CapturedSet(service, "Suites")
+        await again.open(capture.checkpoint)
         service.write("Suites", row(41))
         assert await again.look() == {key(41): 41}
         assert (again.stale, again.troubles) == (set(), set()), "it remembers the way"
@@ -213,20 +213,20 @@ async def test_a_service_that_begins_to_lie_is_captured_in_another_way_and_compa
     lie: str,
 ) -> None:
     async with lying() as service:
-        told = Told(service, "Suites")
-        await told.open()
+        capture = CapturedSet(service, "Suites")
+        await capture.open()
         service.write("Suites", row(40))
-        assert await told.look() == {key(40): 40}
+        assert await capture.look() == {key(40): 40}
         service.lies = {lie}
         # In the order of time, which is not that in which the service keeps them.
         service.clock = Ticking(datetime.now(UTC))
         service.write("Suites", *(row(number, qty=number + 1) for number in range(30)))
         for _ in range(5):
-            await told.look(1)
-        await told.close()
+            await capture.look(1)
+        await capture.close()
         if lie != "order of pages":
-            assert any("can't be asked for by modifiedAt" in one for one in told.troubles)
-            assert any("could not be read until now" in one for one in told.stale)
+            assert any("can't be asked for by modifiedAt" in text for text in capture.troubles)
+            assert any("could not be read until now" in text for text in capture.stale)
 
 
 async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldom() -> None:
@@ -272,7 +272,11 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
         for _ in range(2):
             now += RETRY_AVOIDED_S
             while True:
-                stale += [one.reason for one in (await feed.step()).stale if not one.deletes_only]
+                stale += [
+                    stale_table.reason
+                    for stale_table in (await feed.step()).stale
+                    if not stale_table.deletes_only
+                ]
                 if not feed.turn():
                     break
         assert stale == ["its changes are noticed by changed from now on"]
@@ -284,21 +288,21 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
 async def test_a_first_row_is_noticed_though_the_service_knows_no_ne_null() -> None:
     async with lying("not null") as service:
         service.sets["Suites"].clear()
-        told = Told(service, "Suites")
-        await told.open()
-        assert await told.look() == {}
+        capture = CapturedSet(service, "Suites")
+        await capture.open()
+        assert await capture.look() == {}
         service.write("Suites", row(1), row(2))
-        assert await told.look() == {key(1): 1, key(2): 2}
+        assert await capture.look() == {key(1): 1, key(2): 2}
         assert any("ge 1900-01-01" in path for path in service.paths)
-        await told.close()
+        await capture.close()
 
 
 async def test_what_a_set_says_of_its_means_holds_against_a_lie() -> None:
     async with lying("order") as service:
-        told = Told(service, "Suites", sets={"Suites": {"change_detection": "changed"}})
+        capture = CapturedSet(service, "Suites", sets={"Suites": {"change_detection": "changed"}})
         with pytest.raises(Exception, match="say `change_detection: listing`"):
-            await told.open()
-        await told.close()
+            await capture.open()
+        await capture.close()
 
 
 @pytest.mark.parametrize(
@@ -320,10 +324,10 @@ async def test_check_asks_every_question_once(lies: list[str], words: list[str])
     async with lying(*lies) as service:
         findings = await connector.check(system_of(service, "Suites", "Plains"))
         for table in ("Suites", "Plains"):
-            about = [one for one in findings if f"'{table}'" in one.what]
-            texts = [one.what for one in about if "tracks no changes" not in one.what]
+            about = [finding for finding in findings if f"'{table}'" in finding.what]
+            texts = [finding.what for finding in about if "tracks no changes" not in finding.what]
             for word in words:
                 assert any(word in text for text in texts), (word, texts)
             assert bool(texts) == bool(words)
-            fatal = [one.what for one in about if one.fatal]
+            fatal = [finding.what for finding in about if finding.fatal]
             assert bool(fatal) == ("pages cut" in lies)

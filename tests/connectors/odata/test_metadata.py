@@ -25,8 +25,8 @@ from tests.services.odatapy import Odatapy
 
 def kinds(service: ODataService, name: str) -> dict[str, str]:
     """The field types of a set's properties."""
-    found = service.sets[name].properties.values()
-    return {p.name: str(field_type(p, service.version)) for p in found}
+    properties = service.sets[name].properties.values()
+    return {p.name: str(field_type(p, service.version)) for p in properties}
 
 
 def test_v4_types_are_resolved_through_definitions_bases_and_complex_types() -> None:
@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_left_out_with_a_reason_and_the_rest_stays() -> N
 
 
 def test_actions_are_named_as_their_addresses_want_it() -> None:
-    actions = {one.name: one for one in parse_metadata(V4).actions}
+    actions = {action.name: action for action in parse_metadata(V4).actions}
     assert set(actions) == {"Trade.Model.Confirm", "Trade.Model.ConfirmAll", "CloseDay"}
     confirm = actions["Trade.Model.Confirm"]
     assert (confirm.bound_to, confirm.bound_many) == ("Orders", False)
@@ -118,7 +118,7 @@ def test_csdl_json_has_defaults_of_its_own() -> None:
     assert orders.concurrency == ("",)
     assert service.sets["Customers"].delta
     assert service.sets["Customers"].navigations["Orders"].by == (("Id", "CustomerId"),)
-    assert [one.name for one in service.actions] == ["Trade.Model.Confirm"]
+    assert [action.name for action in service.actions] == ["Trade.Model.Confirm"]
     assert set(service.left_out) == {"Orders/Photo", "Orders/Tags", "Me"}
 
 
@@ -157,12 +157,12 @@ def test_v2_is_read_with_its_associations_and_sap_s_attributes() -> None:
         "Alphabetical_lists",
         "Shippers",
     }
-    actions = {one.name: one for one in service.actions}
+    actions = {action.name: action for action in service.actions}
     assert (actions["Release"].method, actions["Cheapest"].is_function) == ("POST", True)
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "advice"),
     [
         (b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", "DOCTYPE"),
         (b"<html><body>Welcome</body></html>", "<html>"),
@@ -174,8 +174,8 @@ def test_v2_is_read_with_its_associations_and_sap_s_attributes() -> None:
         (b"Not Found", "neither XML nor JSON"),
     ],
 )
-def test_what_is_no_metadata_is_told_with_a_way_out(document: bytes, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_what_is_no_metadata_is_told_with_a_way_out(document: bytes, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
         parse_metadata(document)
 
 
@@ -206,9 +206,9 @@ def test_cap_s_metadata_is_the_same_in_xml_and_in_json(cap: Cap) -> None:
     assert first.sets.keys() == second.sets.keys()
     assert first.actions == second.actions
     assert first.left_out == second.left_out
-    for name, one in first.sets.items():
+    for name, entity_set in first.sets.items():
         assert kinds(first, name) == kinds(second, name)
-        assert one.navigations == second.sets[name].navigations
+        assert entity_set.navigations == second.sets[name].navigations
     assert first.sets["Orders"].changed == "modifiedAt"
     assert first.sets["Orders"].navigations["lines"].by == (("ID", "order_ID"),)
     assert "stream" in first.left_out["Kinds/photo"]
@@ -220,8 +220,8 @@ def test_cap_s_v2_has_the_same_sets(cap: Cap) -> None:
         v2 = parse_metadata(httpx.get(f"{cap.v2}$metadata", trust_env=False, timeout=30).content)
     assert v2.version == "v2"
     assert v2.sets.keys() == v4.sets.keys()
-    assert {name: one.key for name, one in v2.sets.items()} == {
-        name: one.key for name, one in v4.sets.items()
+    assert {name: entity_set.key for name, entity_set in v2.sets.items()} == {
+        name: entity_set.key for name, entity_set in v4.sets.items()
     }
 
 
@@ -229,7 +229,7 @@ def test_odatapy_s_metadata_announces_its_change_tracking(odatapy: Odatapy) -> N
     with odatapy.client() as client:
         answer = client.get("$metadata", headers={"Accept": "application/xml"})
     service = parse_metadata(answer.content, answer.headers["content-type"])
-    assert all(one.delta for one in service.sets.values())
+    assert all(entity_set.delta for entity_set in service.sets.values())
     assert service.sets["Orders"].concurrency == ("",)
     assert kinds(service, "Kinds")["span"] == "string"
     assert set(service.left_out) >= {"Kinds/photo", "Kinds/tags"}
@@ -295,23 +295,23 @@ def test_metadata_that_is_nested_without_end_is_told() -> None:
 def test_metadata_that_is_a_little_wrong_is_read_or_told(document: str) -> None:
     whole: bytes = {"V4": V4, "V2": V2, "JSON": JSON}[document]
     drawn = random.Random(7)  # noqa: S311 - to be repeated
-    read = told = 0
+    read = refused = 0
     for _ in range(300):
         try:
             parse_metadata(_spoiled(whole, drawn))
             read += 1
         except ConfigurationError:
-            told += 1
+            refused += 1
     assert read
-    assert told
+    assert refused
 
 
 def _spoiled(whole: bytes, drawn: random.Random) -> bytes:
     if whole.startswith(b"{"):
-        found = json.loads(whole)
-        spoil(*drawn.choice(list(spots(found))), drawn)
-        return json.dumps(found).encode()
-    pieces = [one.span() for one in re.finditer(rb'"[^"]*"|<[^>]*>|[A-Za-z.]+', whole)]
+        document = json.loads(whole)
+        spoil(*drawn.choice(list(spots(document))), drawn)
+        return json.dumps(document).encode()
+    pieces = [match.span() for match in re.finditer(rb'"[^"]*"|<[^>]*>|[A-Za-z.]+', whole)]
     (start, end), (other, upto) = drawn.choice(pieces), drawn.choice(pieces)
     return whole[:start] + whole[other:upto] + whole[end:]
 

@@ -60,14 +60,14 @@ def test_whatever_a_json_batch_answers_is_answers_or_unreadable(
     responses: Any, *, changeset: bool
 ) -> None:
     try:
-        found = batch.json_responses({"responses": responses}, 2, changeset=changeset)
+        aligned = batch.json_responses({"responses": responses}, 2, changeset=changeset)
     except UnreadableAnswer:
         return
-    assert len(found) == 2
-    for one in found:
-        assert isinstance(one, ODataResponse)
-        assert 100 <= one.status <= 599
-        assert all(isinstance(text, str) for pair in one.headers.items() for text in pair)
+    assert len(aligned) == 2
+    for response in aligned:
+        assert isinstance(response, ODataResponse)
+        assert 100 <= response.status <= 599
+        assert all(isinstance(text, str) for pair in response.headers.items() for text in pair)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_headers_of_a_json_batch_that_are_none_are_an_answer_that_can_not_be_rea
 @pytest.mark.parametrize("headers", [None, {}, {"ETag": 'W/"1"'}, {"ETAG": 'W/"1"', "x-count": 5}])
 def test_headers_of_a_json_batch_may_be_missing_and_written_in_any_case(headers: Any) -> None:
     responses = [{"id": "1", "status": 200, "headers": headers, "body": {}}]
-    [found] = batch.json_responses({"responses": responses}, 1, changeset=False)
-    assert found.headers.get("etag") == ('W/"1"' if headers else None)
+    [response] = batch.json_responses({"responses": responses}, 1, changeset=False)
+    assert response.headers.get("etag") == ('W/"1"' if headers else None)
 
 
 @given(
@@ -97,10 +97,10 @@ def test_headers_of_a_json_batch_may_be_missing_and_written_in_any_case(headers:
     )
 )
 def test_a_page_has_rows_and_links_or_is_none(body: Any) -> None:
-    found = page_of(body)
-    if found is not None:
-        assert all(isinstance(row, dict) for row in found.rows)
-        assert all(link is None or isinstance(link, str) for link in found[1:])
+    page = page_of(body)
+    if page is not None:
+        assert all(isinstance(row, dict) for row in page.rows)
+        assert all(link is None or isinstance(link, str) for link in page[1:])
 
 
 SETS = {"Products": {"change_detection": "listing"}}
@@ -166,7 +166,7 @@ def carried_out(run: str, *, guarded: bool = False, probed: str = "") -> Questio
 
     async def ask(url: str) -> None:
         writer = ODataWriter(system(url, options={"timeout": 2}))
-        one = Effect(
+        command = Effect(
             "bot:1",
             "x",
             run,
@@ -178,10 +178,10 @@ def carried_out(run: str, *, guarded: bool = False, probed: str = "") -> Questio
         )
         try:
             await writer.prepare()
-            for outcome in await writer.execute([one]):
+            for outcome in await writer.execute([command]):
                 if isinstance(outcome, Exception):
                     assert isinstance(outcome, BridgeError)
-            await writer.probe(one)
+            await writer.probe(command)
         finally:
             await writer.close()
 
@@ -274,28 +274,30 @@ async def test_a_probe_takes_no_odd_answer_for_a_no_or_a_yes(
         await writer.prepare()
         between.rule = lambda _: Say(200, body.encode(), {"Content-Type": "application/json"})
         parameters = {"id": "bot:1", "key": order_id(1)}
-        one = Effect("bot:1", "x", run, parameters, "Orders", {"ID": order_id(1)}, probe=probed)
+        command = Effect("bot:1", "x", run, parameters, "Orders", {"ID": order_id(1)}, probe=probed)
         with pytest.raises(OutcomeUnknown):
-            await writer.probe(one)
+            await writer.probe(command)
         await writer.close()
 
 
 async def test_a_probe_looks_behind_an_empty_page(cap: Cap) -> None:
     """What it asks for may stand on the next one: a service filters what it has read by pages."""
     cap.fill(orders=2)
-    found = b'{"value": [{"ID": "1"}]}'
+    body = b'{"value": [{"ID": "1"}]}'
     empty = b'{"value": [], "@odata.nextLink": "Orders?$skiptoken=1"}'
     between = Between(cap.address)
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
-        between.rule = lambda asked: Say(
-            200, found if "skiptoken" in asked.path else empty, {"Content-Type": "application/json"}
+        between.rule = lambda request: Say(
+            200,
+            body if "skiptoken" in request.path else empty,
+            {"Content-Type": "application/json"},
         )
-        one = Effect(
+        command = Effect(
             "bot:1", "x", "CALL x", {"id": "bot:1"}, "Orders", {}, probe="GET Orders note=:id"
         )
-        assert await writer.probe(one) == Done(rows=1)
+        assert await writer.probe(command) == Done(rows=1)
         await writer.close()
 
 
@@ -315,8 +317,8 @@ async def test_a_row_without_its_key_ends_no_snapshot(cap: Cap) -> None:
 
 def answering(method: str, body: bytes) -> Rule:
     """Requests of that method get this answer."""
-    said = Say(200, body, {"Content-Type": "application/json"})
-    return lambda asked: said if asked.method == method else None
+    answer = Say(200, body, {"Content-Type": "application/json"})
+    return lambda request: answer if request.method == method else None
 
 
 async def test_what_an_answer_holds_does_not_undo_a_command_that_is_done(cap: Cap) -> None:
@@ -326,7 +328,7 @@ async def test_what_an_answer_holds_does_not_undo_a_command_that_is_done(cap: Ca
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
-        one = Effect(
+        command = Effect(
             "bot:1",
             "x",
             "PATCH Orders(:key) note='a'",
@@ -342,7 +344,7 @@ async def test_what_an_answer_holds_does_not_undo_a_command_that_is_done(cap: Ca
             '{"value": null}',
         ):
             between.rule = answering("PATCH", body.encode())
-            [done] = await writer.execute([one])
+            [done] = await writer.execute([command])
             assert isinstance(done, Done), done
             if done.result is not None:
                 done.result.encode()
@@ -358,7 +360,7 @@ async def test_an_etag_that_no_request_can_carry_is_never_sent(cap: Cap) -> None
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
         between.rule = answering("GET", body)
-        one = Effect(
+        command = Effect(
             "bot:1",
             "x",
             TWO,
@@ -367,8 +369,8 @@ async def test_an_etag_that_no_request_can_carry_is_never_sent(cap: Cap) -> None
             {"ID": order_id(1)},
             anyhow,
         )
-        [refused] = await writer.execute([one])
+        [refused] = await writer.execute([command])
         assert isinstance(refused, Rejected)
         assert refused.code == "bad_etag"
-        assert all(asked.method == "GET" for asked in between.asked)
+        assert all(request.method == "GET" for request in between.asked)
         await writer.close()

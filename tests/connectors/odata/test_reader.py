@@ -29,10 +29,10 @@ def anyhow(shape: Shape | None, row: Any) -> None:
     del shape, row
 
 
-def named(found: Rows, *columns: str) -> list[tuple[Any, ...]]:
+def named(rows: Rows, *columns: str) -> list[tuple[Any, ...]]:
     """These columns of the rows."""
-    names = [column.name for column in found.shape.columns]
-    return [tuple(row[names.index(column)] for column in columns) for row in found.rows]
+    names = [column.name for column in rows.shape.columns]
+    return [tuple(row[names.index(column)] for column in columns) for row in rows.rows]
 
 
 def url_of(cap: Cap, version: str) -> str:
@@ -50,21 +50,21 @@ async def test_500_orders_with_lines_and_products_are_a_handful_of_requests(
         cap.reset()
         orders = await door.get_many("order", [key for (key,) in IDS])
         lines = await door.related_many("order", orders, "lines")
-        flat = [line for some in lines for line in some]
+        flat = [line for order_lines in lines for line in order_lines]
         products = await door.related_many("line", flat, "product")
         customers = await door.related_many("order", orders, "customer")
         count = cap.count()
     assert [order is not None and order["total"] for order in orders] == [
         Decimal(number * 10) for number in range(500)
     ]
-    assert [len(some) for some in lines] == [4] * 500
+    assert [len(order_lines) for order_lines in lines] == [4] * 500
     assert {str(line["order_id"]) for line in lines[7]} == {order_id(7)}
     assert [product["name"] for product in products[:3]] == [
         f"Product {number}" for number in range(3)
     ]
     assert [customer["name"] for customer in customers[:2]] == ["Customer 0", "Customer 1"]
-    asked = count.v4 if version == "v4" else count.v2
-    assert asked <= most
+    requests = count.v4 if version == "v4" else count.v2
+    assert requests <= most
     assert all("$select=" in path for path in count.paths if "$filter=" in path)
 
 
@@ -73,9 +73,9 @@ async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
     reader = ODataReader(system(cap.url))
     await reader.fetch("Orders", ["ID"], IDS[:1])
     cap.reset()
-    found = await reader.fetch("Orders", ["ID"], [*IDS[:20], (order_id(99),)])
+    rows = await reader.fetch("Orders", ["ID"], [*IDS[:20], (order_id(99),)])
     await reader.close()
-    assert sorted(named(found, "ID")) == IDS[:20]
+    assert sorted(named(rows, "ID")) == IDS[:20]
     [path] = cap.count().paths
     select = path.partition("$select=")[2].partition("&")[0]
     assert sorted(select.split(",")) == sorted(USES[0].columns)
@@ -84,10 +84,10 @@ async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
 async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def old(asked: Asked) -> Say | None:
+    def old(request: Asked) -> Say | None:
         refusal = b'{"error": {"code": "400", "message": "in: unknown operator"}}'
-        known = "%20in%20" not in asked.path
-        return None if known else Say(400, refusal, {"Content-Type": "application/json"})
+        is_known = "%20in%20" not in request.path
+        return None if is_known else Say(400, refusal, {"Content-Type": "application/json"})
 
     async with Between(cap.address).serving() as between:
         between.rule = old
@@ -95,7 +95,7 @@ async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(
         for _ in range(3):
             assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
         await reader.close()
-    reads = [asked.path for asked in between.asked if "$filter" in asked.path]
+    reads = [request.path for request in between.asked if "$filter" in request.path]
     assert [" in " if "%20in%20" in path else " or " for path in reads] == [
         " in ",
         " or ",
@@ -107,8 +107,8 @@ async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(
 async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def poor(asked: Asked) -> Say | None:
-        poor = "$filter" in asked.path or "$batch" in asked.path
+    def poor(request: Asked) -> Say | None:
+        poor = "$filter" in request.path or "$batch" in request.path
         return Say(501, b"no", {"Content-Type": "text/plain"}) if poor else None
 
     async with Between(cap.address).serving() as between:
@@ -118,7 +118,7 @@ async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -
         assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
         between.asked.clear()
         assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
-        assert [asked.path.partition("?")[0][-4:] for asked in between.asked] == [
+        assert [request.path.partition("?")[0][-4:] for request in between.asked] == [
             "000)",
             "001)",
             "002)",
@@ -142,10 +142,10 @@ async def test_reads_of_a_service_with_json_of_its_own_are_the_same(odatapy: Oda
     )
     await reader.fetch("Orders", ["ID"], [("1",)])
     odatapy.reset()
-    found = await reader.fetch("Orders", ["ID"], [(str(number),) for number in range(120)])
+    rows = await reader.fetch("Orders", ["ID"], [(str(number),) for number in range(120)])
     await reader.close()
-    assert named(found, "ID", "status", "price")[0] == ("0", None, Decimal("1.5"))
-    assert (len(found.rows), odatapy.count()) == (120, 1)
+    assert named(rows, "ID", "status", "price")[0] == ("0", None, Decimal("1.5"))
+    assert (len(rows.rows), odatapy.count()) == (120, 1)
 
 
 async def test_rows_of_composite_keys_and_of_several_columns_are_found(cap: Cap) -> None:
@@ -153,8 +153,8 @@ async def test_rows_of_composite_keys_and_of_several_columns_are_found(cap: Cap)
     for url in (cap.url, cap.v2):
         reader = ODataReader(system(url))
         keys: list[tuple[Any, ...]] = [(order_id(1), 0), (order_id(2), 1), (order_id(2), 9)]
-        found = await reader.fetch("Lines", ["order_ID", "position"], keys)
-        assert sorted(named(found, "order_ID", "position")) == keys[:2]
+        rows = await reader.fetch("Lines", ["order_ID", "position"], keys)
+        assert sorted(named(rows, "order_ID", "position")) == keys[:2]
         both = await reader.fetch("Orders", ["customer_ID", "status"], [("C1", "O"), ("C2", "C")])
         assert named(both, "number") == [("0000000001",)]
         await reader.close()
@@ -190,8 +190,8 @@ async def test_quotes_slashes_and_percent_signs_in_keys_are_the_keys_own(cap: Ca
             client.post("Suites", json={"order_no": key, "qty": 1}).raise_for_status()
     for url in (cap.url, cap.v2):
         reader = ODataReader(system(url))
-        found = await reader.fetch("Suites", ["order_no"], [(key,) for key in odd])
-        assert sorted(named(found, "order_no")) == sorted((key,) for key in odd)
+        rows = await reader.fetch("Suites", ["order_no"], [(key,) for key in odd])
+        assert sorted(named(rows, "order_no")) == sorted((key,) for key in odd)
         await reader.close()
 
 
@@ -199,8 +199,8 @@ async def test_an_entity_set_that_refuses_filters_says_nothing_of_the_others(cap
     """Some sets of a service can be reached by their rows alone; lookups by references would end."""
     cap.fill(orders=3, customers=2)
 
-    def poor(asked: Asked) -> Say | None:
-        return Say(400, b"{}", JSON) if "Customers?" in asked.path else None
+    def poor(request: Asked) -> Say | None:
+        return Say(400, b"{}", JSON) if "Customers?" in request.path else None
 
     between = Between(cap.address)
     async with between.serving():
@@ -218,8 +218,8 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
     """An agent may ask for any key; from then on each lookup would be one read a key."""
     cap.fill(orders=3)
 
-    def strict(asked: Asked) -> Say | None:
-        bad = "$filter" in asked.path and order_id(999) in asked.path
+    def strict(request: Asked) -> Say | None:
+        bad = "$filter" in request.path and order_id(999) in request.path
         return Say(400, b"{}", JSON) if bad else None
 
     between = Between(cap.address)
@@ -245,15 +245,17 @@ async def test_no_url_is_too_long_because_of_its_many_columns(cap: Cap, version:
     source = ODataSource(of)
     await reader.fetch("Orders", ["ID"], IDS[:1])
     cap.reset()
-    found = await reader.fetch("Orders", ["ID"], IDS[:30])
-    assert sorted(named(found, "ID")) == IDS[:30]
-    assert {column.name for column in found.shape.columns} == set(USES[0].columns)
+    rows = await reader.fetch("Orders", ["ID"], IDS[:30])
+    assert sorted(named(rows, "ID")) == IDS[:30]
+    assert {column.name for column in rows.shape.columns} == set(USES[0].columns)
     chunk = await snapshot.chunk("Orders", None, None, 10)
     assert len(chunk.rows[0]) == len(USES[0].columns)
     await source.open(None)
     key = {"ID": order_id(1)}
-    one = Effect("x", "x", "PATCH Orders(:key) note='x'", {"key": key["ID"]}, "Orders", key, anyhow)
-    [done] = await writer.execute([one])
+    update = Effect(
+        "x", "x", "PATCH Orders(:key) note='x'", {"key": key["ID"]}, "Orders", key, anyhow
+    )
+    [done] = await writer.execute([update])
     assert isinstance(done, Done), done
     for part in (reader, writer, snapshot, source):
         await part.close()

@@ -26,8 +26,10 @@ EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))
 
 def system_of(service: RefusingService, *tables: str, **options: Any) -> System:
     uses = tuple(TableUse(table) for table in tables)
-    made = ODataOptions.model_validate({"poll": 0.01, "overlap": 5, "reconcile": 600, **options})
-    return System("acme", "erp", service.url, service.url, made, uses, 2)
+    parsed_options = ODataOptions.model_validate(
+        {"poll": 0.01, "overlap": 5, "reconcile": 600, **options}
+    )
+    return System("acme", "erp", service.url, service.url, parsed_options, uses, 2)
 
 
 def keys_of(service: RefusingService, table: str) -> list[tuple[Any, ...]]:
@@ -47,7 +49,7 @@ async def walked(
             chunk = await snapshot.chunk(table, None, after, limit)
             names = [column.name for column in chunk.shape.columns]
             places = [names.index(name) for name in KEYS[table]]
-            keys |= {tuple(row[place] for place in places): None for row in chunk.rows}
+            keys |= {tuple(row[index] for index in places): None for row in chunk.rows}
             if chunk.last is None:
                 return sorted(keys)
             after = chunk.last
@@ -79,7 +81,7 @@ async def test_refusals_together_leave_no_row_out(
     service = RefusingService(*refusals, rows=rows, own_pages=own_pages)
     async with service.between.serving():
         findings = await connector.check(system_of(service, table))
-        fatal = [one.what for one in findings if one.fatal]
+        fatal = [finding.what for finding in findings if finding.fatal]
         if fatal:
             with pytest.raises((AnswerMismatch, Rejected)):
                 await walked(service, table, limit=limit)
@@ -106,13 +108,13 @@ async def test_check_names_the_limit_of_rows_and_the_option() -> None:
     service = RefusingService("top")
     async with service.between.serving():
         findings = await connector.check(system_of(service, "Notes"))
-        [found] = [one for one in findings if "at a time" in one.what]
-        assert not found.fatal
-        assert "page: " in found.fix
+        [finding] = [finding for finding in findings if "at a time" in finding.what]
+        assert not finding.fatal
+        assert "page: " in finding.fix
         assert not [
-            one
-            for one in await connector.check(system_of(service, "Notes", page=10))
-            if "at a time" in one.what
+            finding
+            for finding in await connector.check(system_of(service, "Notes", page=10))
+            if "at a time" in finding.what
         ]
 
 
@@ -122,25 +124,25 @@ async def test_or_over_distinct_properties_is_asked_as_ranges_without_links() ->
     async with service.between.serving():
         assert await walked(service, "Items") == keys_of(service, "Items")
         assert sum("OR operator" in text for text in service.refused) <= 2
-        assert not any("skiptoken" in asked.path for asked in service.between.asked)
+        assert not any("skiptoken" in request.path for request in service.between.asked)
 
 
 async def test_check_says_why_a_set_is_read_by_links() -> None:
     service = RefusingService("guids")
     async with service.between.serving():
         findings = await connector.check(system_of(service, "Papers"))
-        [found] = [one for one in findings if "paged by its key" in one.what]
-        assert not found.fatal
-        assert "incompatible types" in found.what
+        [finding] = [finding for finding in findings if "paged by its key" in finding.what]
+        assert not finding.fatal
+        assert "incompatible types" in finding.what
 
 
 async def test_a_set_that_can_be_read_in_no_way_is_refused_by_check() -> None:
     service = RefusingService("guids", "count", own_pages=False)
     whole = service.answer
     async with service.between.serving():
-        service.between.rule = lambda asked: _cut(whole(asked), asked.path)
+        service.between.rule = lambda request: _cut(whole(request), request.path)
         findings = await connector.check(system_of(service, "Papers"))
-        fatal = [one.what for one in findings if one.fatal]
+        fatal = [finding.what for finding in findings if finding.fatal]
         assert len(fatal) == 1
         assert "incompatible types" in fatal[0]
         assert "has more" in fatal[0]
@@ -202,7 +204,7 @@ async def test_a_time_that_cannot_be_asked_for_leaves_listings(refusal: str) -> 
         _, keys = await captured(service, "Notes")
         assert keys == keys_of(service, "Notes")
         findings = await connector.check(system_of(service, "Notes"))
-        assert not [one.what for one in findings if one.fatal]
+        assert not [finding.what for finding in findings if finding.fatal]
 
 
 @pytest.mark.parametrize("own_pages", [True, False])

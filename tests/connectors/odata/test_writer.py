@@ -23,7 +23,7 @@ from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 from tests.waiting import until
 
-ONE = order_id(1)
+FIRST_ORDER = order_id(1)
 BOTH = pytest.mark.parametrize("version", ["v4", "v2"])
 
 
@@ -39,7 +39,7 @@ def effect(
     table: str = "Orders",
     **parameters: Any,
 ) -> Effect:
-    values = {"key": ONE, **parameters}
+    values = {"key": FIRST_ORDER, **parameters}
     key = {"ID": values["key"]}
     return Effect("tester:1", "digest", statement, values, table, key, guard, probe=probe)
 
@@ -53,27 +53,27 @@ async def writing(url: str, **options: Any) -> AsyncIterator[ODataWriter]:
         await writer.close()
 
 
-async def outcome(writer: ODataWriter, one: Effect) -> Done | Exception:
-    [found] = await writer.execute([one])
-    return found
+async def outcome(writer: ODataWriter, command: Effect) -> Done | Exception:
+    [result] = await writer.execute([command])
+    return result
 
 
-async def done(writer: ODataWriter, one: Effect) -> Done:
-    found = await outcome(writer, one)
-    assert isinstance(found, Done), found
-    return found
+async def done(writer: ODataWriter, command: Effect) -> Done:
+    result = await outcome(writer, command)
+    assert isinstance(result, Done), result
+    return result
 
 
-async def code(writer: ODataWriter, one: Effect) -> str:
-    found = await outcome(writer, one)
-    assert isinstance(found, Rejected), found
-    return found.code
+async def code(writer: ODataWriter, command: Effect) -> str:
+    result = await outcome(writer, command)
+    assert isinstance(result, Rejected), result
+    return result.code
 
 
-def order(cap: Cap, key: str = ONE) -> Mapping[str, Any]:
+def order(cap: Cap, key: str = FIRST_ORDER) -> Mapping[str, Any]:
     with cap.client() as client:
-        found: Mapping[str, Any] = client.get(f"Orders({key})").json()
-    return found
+        row: Mapping[str, Any] = client.get(f"Orders({key})").json()
+    return row
 
 
 def count(cap: Cap) -> int:
@@ -85,7 +85,7 @@ def count(cap: Cap) -> int:
 async def test_a_row_is_made_changed_and_deleted(cap: Cap, version: str) -> None:
     new = order_id(7)
     async with writing(url_of(cap, version)) as writer:
-        made = await done(
+        created = await done(
             writer,
             effect(
                 "POST Orders ID=:key, number='7', total=:total, express=true, ordered=:day",
@@ -94,7 +94,7 @@ async def test_a_row_is_made_changed_and_deleted(cap: Cap, version: str) -> None
                 day="2026-02-28",
             ),
         )
-        assert json.loads(made.result or "")[0]["number"] == "7"
+        assert json.loads(created.result or "")[0]["number"] == "7"
         changed = await done(
             writer, effect("PATCH Orders(:key) status='H', note=:note", key=new, note="it's; so")
         )
@@ -169,7 +169,7 @@ async def test_the_guard_sees_the_row_and_its_version_guards_the_write(
         """Somebody else changes the row behind the guard's back."""
         with cap.client() as client:
             client.patch(
-                f"Orders({ONE})", json={"note": "mine"}, headers={"If-Match": "*"}
+                f"Orders({FIRST_ORDER})", json={"note": "mine"}, headers={"If-Match": "*"}
             ).raise_for_status()
 
     patch = "PATCH Orders(:key) status='H'"
@@ -197,7 +197,10 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(cap: Cap) ->
                 effect("PATCH Orders(:key) note='d'", key=order_id(3)),
             ]
         )
-    codes = [one.code if isinstance(one, Rejected) else type(one).__name__ for one in outcomes]
+    codes = [
+        result.code if isinstance(result, Rejected) else type(result).__name__
+        for result in outcomes
+    ]
     assert codes == ["Done", "not_found", "bad_statement", "bad_value", "Done"]
     assert "did you mean 'note'?" in str(outcomes[2])
 
@@ -238,15 +241,15 @@ async def test_a_service_that_refuses_its_own_token_is_told_and_nothing_is_lost(
     cap = private_cap(csrf=True)
     cap.fill(orders=2)
 
-    def forgetful(asked: Asked) -> None:
-        asked.headers.pop("cookie", None)
+    def forgetful(request: Asked) -> None:
+        request.headers.pop("cookie", None)
 
     async with Between(cap.address).serving() as between:
         between.rule = forgetful
         async with writing(between.url(cap.url)) as writer:
-            found = await outcome(writer, effect("PATCH Orders(:key) note='a'"))
-    assert isinstance(found, RetryLater)
-    assert "its cookies have to come along" in str(found)
+            result = await outcome(writer, effect("PATCH Orders(:key) note='a'"))
+    assert isinstance(result, RetryLater)
+    assert "its cookies have to come along" in str(result)
 
 
 async def test_nothing_is_sent_again_that_it_is_too_late_to_begin(private_cap: PrivateCap) -> None:
@@ -261,9 +264,9 @@ async def test_nothing_is_sent_again_that_it_is_too_late_to_begin(private_cap: P
         begun.append("once")
 
     async with Between(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
-        one = replace(effect("PATCH Orders(:key) note='late'"), begin=too_late)
-        assert isinstance(await outcome(writer, one), Fenced)
-    assert [asked.method for asked in between.asked].count("PATCH") == 1
+        command = replace(effect("PATCH Orders(:key) note='late'"), begin=too_late)
+        assert isinstance(await outcome(writer, command), Fenced)
+    assert [request.method for request in between.asked].count("PATCH") == 1
     assert order(cap)["note"] is None
 
 
@@ -275,25 +278,25 @@ async def test_a_post_whose_answer_is_lost_is_unknown_and_the_probe_finds_it(
     cap: Cap, reaction: str
 ) -> None:
     async with Between(cap.address).serving() as between:
-        between.rule = lambda asked: reaction if asked.method == "POST" else None
+        between.rule = lambda request: reaction if request.method == "POST" else None
         timeout = 3 if reaction == HANG else 60
         async with writing(between.url(cap.url), timeout=timeout) as writer:
             post = effect(POST)
 
-            async def known() -> bool:
+            async def is_written() -> bool:
                 """The service, to the writer: a slow one may answer later than it waits."""
                 with suppress(RetryLater):
                     return await writer.probe(post) is None
                 return False
 
-            await until(known)
+            await until(is_written)
             lost, later = await writer.execute([post, effect(POST, key=order_id(2))])
             assert isinstance(lost, OutcomeUnknown)
             assert isinstance(later, RetryLater)
             await until(lambda: between.quiet)
         async with writing(cap.url) as writer:
-            found = await writer.probe(post)
-            assert isinstance(found, Done)
+            result = await writer.probe(post)
+            assert isinstance(result, Done)
             assert await writer.probe(effect(POST, key=order_id(2))) is None
     assert count(cap) == 1
 
@@ -302,7 +305,7 @@ async def test_a_post_that_never_arrived_is_unknown_and_the_probe_says_that_it_d
     cap: Cap,
 ) -> None:
     async with Between(cap.address).serving() as between:
-        between.rule = lambda asked: DROP if asked.method == "POST" else None
+        between.rule = lambda request: DROP if request.method == "POST" else None
         async with writing(between.url(cap.url)) as writer:
             assert isinstance(await outcome(writer, effect(POST)), OutcomeUnknown)
             assert await writer.probe(effect(POST)) is None
@@ -317,12 +320,12 @@ async def test_probes_tell_by_the_row_what_may_have_happened(cap: Cap) -> None:
         return None
 
     async with writing(cap.url) as writer:
-        asked = effect(patch, status="H", total=Decimal("1.5"))
+        update = effect(patch, status="H", total=Decimal("1.5"))
         with pytest.raises(Unsupported, match="declare a `probe:`"):
-            await writer.probe(asked)
+            await writer.probe(update)
         assert await writer.probe(effect(patch, guard, status="H", total=Decimal("1.5"))) is None
-        await done(writer, asked)
-        assert isinstance(await writer.probe(asked), Done)
+        await done(writer, update)
+        assert isinstance(await writer.probe(update), Done)
         assert await writer.probe(effect(patch, key=order_id(99), status="H", total=1)) is None
 
         taken = effect("POST Orders ID=:key, number='7'")
@@ -339,8 +342,8 @@ async def test_probes_tell_by_the_row_what_may_have_happened(cap: Cap) -> None:
         assert isinstance(await writer.probe(own), Done)
 
         numbered = "GET Orders number=:number, customer_ID='C2'"
-        made = effect("POST Orders number=:number", probe=numbered, number="0000000002")
-        assert isinstance(await writer.probe(made), Done)
+        create = effect("POST Orders number=:number", probe=numbered, number="0000000002")
+        assert isinstance(await writer.probe(create), Done)
         missing = effect("POST Orders number=:number", probe=numbered, number="77")
         assert await writer.probe(missing) is None
 
@@ -363,16 +366,16 @@ async def test_a_service_that_insists_on_etags_gets_them(odatapy: Odatapy) -> No
 
 async def test_a_service_that_is_away_or_busy_is_asked_again_later(cap: Cap) -> None:
     cap.fill(orders=2)
-    one = effect("PATCH Orders(:key) note='a'")
+    command = effect("PATCH Orders(:key) note='a'")
     between = Between(cap.address)
     async with between.serving(), writing(between.url(cap.url)) as writer:
         await writer.prepare()
         between.rule = lambda _: Say(429, b"slow down", {"Retry-After": "7"})
-        busy = await outcome(writer, one)
+        busy = await outcome(writer, command)
         between.rule = lambda _: Say(403)
-        assert await code(writer, one) == "forbidden"
+        assert await code(writer, command) == "forbidden"
         between.rule = lambda _: Say(401)
-        locked = await outcome(writer, one)
+        locked = await outcome(writer, command)
     assert isinstance(busy, RetryLater)
     assert busy.after == 7
     assert isinstance(locked, RetryLater)
@@ -406,8 +409,8 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
         # A login that was refused is tried again after a second.
         between.rule = nothing
         await until(partial(prepared, writer))
-        for there in (always(Say(404)), always(Say(403)), nothing):
-            between.rule = there
+        for is_reachable in (always(Say(404)), always(Say(403)), nothing):
+            between.rule = is_reachable
             await writer.prepare()
 
 
@@ -433,13 +436,19 @@ async def test_a_service_is_given_at_least_the_time_that_servers_take(
 async def test_check_tells_of_a_settling_time_in_which_nobody_may_answer(cap: Cap) -> None:
     """Such as that of an example, which was written for a small service."""
 
-    async def told(commands: bool, **options: float) -> list[tuple[str, bool]]:
-        found = await connector.check(replace(system(cap.url, options=options), commands=commands))
-        return [(one.what, one.fatal) for one in found if "in_doubt_timeout" in one.what]
+    async def findings_about(commands: bool, **options: float) -> list[tuple[str, bool]]:
+        findings = await connector.check(
+            replace(system(cap.url, options=options), commands=commands)
+        )
+        return [
+            (finding.what, finding.fatal)
+            for finding in findings
+            if "in_doubt_timeout" in finding.what
+        ]
 
-    [(what, fatal)] = await told(True, in_doubt_timeout=2)
+    [(what, fatal)] = await findings_about(True, in_doubt_timeout=2)
     assert "`in_doubt_timeout` (2 s) is shorter than `timeout` (30 s)" in what
     assert not fatal
-    assert await told(True) == []
-    assert await told(True, in_doubt_timeout=2, timeout=2) == []
-    assert await told(False, in_doubt_timeout=2) == []
+    assert await findings_about(True) == []
+    assert await findings_about(True, in_doubt_timeout=2, timeout=2) == []
+    assert await findings_about(False, in_doubt_timeout=2) == []
