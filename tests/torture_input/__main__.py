@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.between import standing
-from tests.connectors.odata.mutate import Mutating
+from tests.connectors.odata.mutated_answers import Mutating
 from tests.services import provide
 from tests.torture.place import Broker, EmbeddedFile, Log
 from tests.torture_input.torture import torture

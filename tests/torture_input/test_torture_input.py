@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.between import standing
-from tests.connectors.odata.mutate import Mutating
+from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import Cap
 from tests.torture.place import EmbeddedFile
 from tests.torture_input.torture import torture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bad_input.place import until
-from tests.connectors.odata.mutate import Mutating
+from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import PASSWORD, Cap
 from tests.torture.place import Log
 from tests.torture_input import verdict

@@ -18,7 +18,7 @@ from bridge.tls import TlsFiles
 from connectors.odata.http.client import ODataClient
 from connectors.tryton.http.client import TrytonClient
 from tests.between import Asked, Between, Say, alone
-from tests.connectors.odata.place import system as odata_system
+from tests.connectors.odata.order_system import system as odata_system
 from tests.connectors.tryton.erp import system as tryton_system
 from tests.log.certificates import Authority
 

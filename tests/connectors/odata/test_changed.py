@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.odata.capture.pollers.service_clock import ServiceClock, timestamp_of
-from tests.connectors.odata.polls import keys, now, polling, short
+from tests.connectors.odata.set_polls import keys, now, polling, short
 from tests.services.cap import Cap
 
 SECOND = timedelta(seconds=1)

@@ -22,7 +22,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.odata.http.transport import ODataTransport
 from connectors.odata.protocol.request import ODataRequest
 from tests.between import CUT, HANG, Asked, Between, Rule, Say
-from tests.connectors.odata.place import system
+from tests.connectors.odata.order_system import system
 from tests.services.cap import PASSWORD, Cap
 from tests.services.ports import free_ports
 from tests.waiting import until

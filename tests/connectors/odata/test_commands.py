@@ -20,7 +20,7 @@ from tests.connectors.command_harness import (
     open_command_harness,
     sleep_until_settled,
 )
-from tests.connectors.odata.place import SPECS, system, tables
+from tests.connectors.odata.order_system import SPECS, system, tables
 from tests.services.cap import Cap, order_id
 
 TEXT = FieldType("string")

@@ -11,7 +11,7 @@ import pytest
 from bridge.model.errors import Rejected
 from connectors.odata.capture.pollers.delta import DeltaPoller
 from tests.between import Between, Say, nothing
-from tests.connectors.odata.polls import polling
+from tests.connectors.odata.set_polls import polling
 from tests.services.odatapy import Odatapy
 
 

@@ -16,7 +16,7 @@ from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from tests.between import Asked, Between, Say
-from tests.connectors.odata.polls import polling, short
+from tests.connectors.odata.set_polls import polling, short
 from tests.services.cap import Cap
 
 

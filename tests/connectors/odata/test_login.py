@@ -25,7 +25,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import OAuth2, OAuth2Auth, ODataLogin
 from tests.between import CUT, Asked, Between, Rule, Say, alone
 from tests.conftest import PrivateCap
-from tests.connectors.odata.place import system
+from tests.connectors.odata.order_system import system
 from tests.secret_scan import leak_in, secret
 from tests.services.cap import PASSWORD, Cap
 

@@ -16,8 +16,8 @@ from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
 from connectors.odata.http.client import ODataClient
-from tests.connectors.odata.lying import LIES, LyingService
-from tests.connectors.odata.test_lying import BOTH, Ticking, key, lying, row, system_of
+from tests.connectors.odata.lying_service import LIES, LyingService
+from tests.connectors.odata.test_lying_service import BOTH, Ticking, key, lying, row, system_of
 
 EVERY_LIE = pytest.mark.parametrize("lie", sorted(LIES))
 BOTH_SETS = pytest.mark.parametrize("table", ["Suites", "Plains"])

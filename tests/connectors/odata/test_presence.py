@@ -10,7 +10,7 @@ from bridge.connector import System, TableUse
 from connectors.odata.capture.feed import EntityFeed
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.http.client import ODataClient
-from tests.connectors.odata.polls import WORDS, BentReader
+from tests.connectors.odata.set_polls import WORDS, BentReader
 from tests.services.cap import Cap
 
 

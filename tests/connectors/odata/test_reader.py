@@ -16,7 +16,7 @@ from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.reader import MAX_SINGLE_LOOKUPS, ODataReader
 from tests.between import Asked, Between, Say
-from tests.connectors.odata.place import USES, gateway, system
+from tests.connectors.odata.order_system import USES, gateway, system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.kit.connector import ConnectorSuite, TypeCase
 from connectors.odata.connector import connector
-from tests.connectors.odata.legacy import ODataLegacy
+from tests.connectors.odata.suite_service import ODataLegacy
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 

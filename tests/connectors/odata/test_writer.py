@@ -18,7 +18,7 @@ from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from tests.between import CUT, DROP, HANG, Asked, Between, Rule, Say, nothing
 from tests.conftest import PrivateCap
-from tests.connectors.odata.place import system
+from tests.connectors.odata.order_system import system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 from tests.waiting import until

@@ -22,7 +22,7 @@ from connectors.tryton.connector import connector
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.reader import TrytonReader
 from tests.between import Asked, Between, Say
-from tests.connectors.odata.mutate import Mutating
+from tests.connectors.odata.mutated_answers import Mutating
 from tests.connectors.tryton.concurrent_sales import capturer
 from tests.connectors.tryton.erp import system
 from tests.services.tryton import Tryton

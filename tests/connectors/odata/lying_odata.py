@@ -20,7 +20,7 @@ from bridge.kit.connector import (
     Update,
 )
 from connectors.odata.capture.options import ODataOptions
-from tests.connectors.odata.lying import LyingService
+from tests.connectors.odata.lying_service import LyingService
 
 WORDS: Mapping[Lie, str] = {
     "filters ignored": "filter",

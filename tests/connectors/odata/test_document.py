@@ -17,8 +17,8 @@ from connectors.odata.draft import draft
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Navigation, ODataService
-from tests.connectors.odata.documents import JSON, V2, V4
-from tests.connectors.odata.mutate import spoil, spots
+from tests.connectors.odata.metadata_documents import JSON, V2, V4
+from tests.connectors.odata.mutated_answers import spoil, spots
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from tests.between import Asked, Say
-from tests.connectors.odata.lying import LyingService
+from tests.connectors.odata.lying_service import LyingService
 
 STEP = timedelta(milliseconds=7)
 

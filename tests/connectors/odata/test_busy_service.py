@@ -21,8 +21,8 @@ from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse, parse_body
 from tests.between import Asked
-from tests.connectors.odata.busy import BusyService
-from tests.connectors.odata.test_lying import system_of
+from tests.connectors.odata.busy_service import BusyService
+from tests.connectors.odata.test_lying_service import system_of
 
 SIZES = pytest.mark.parametrize("numbers", [2, 3, 5, 9, 40])
 SEEDS = 12

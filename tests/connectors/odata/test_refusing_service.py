@@ -19,7 +19,7 @@ from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
 from connectors.odata.lookup.reader import ODataReader
-from tests.connectors.odata.refusing import CHANGED, KEYS, REFUSALS, SETS, RefusingService
+from tests.connectors.odata.refusing_service import CHANGED, KEYS, REFUSALS, SETS, RefusingService
 
 EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))
 

@@ -23,9 +23,9 @@ from tests.between import CUT, DROP, HANG, Asked, Between, Say
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.conftest import PrivateCap
-from tests.connectors.odata.load import EntitySetUser, ODataWriteLoad, Row
-from tests.connectors.odata.polls import now
-from tests.connectors.odata.promise import LogFile, check
+from tests.connectors.odata.log_promise import LogFile, check
+from tests.connectors.odata.set_polls import now
+from tests.connectors.odata.write_load import EntitySetUser, ODataWriteLoad, Row
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from tests.bad_input.place import Answer, Place
 from tests.between import alone, standing
-from tests.connectors.odata import northwind
+from tests.connectors.odata import northwind_service
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
 
@@ -102,8 +102,8 @@ def test_odatapy_s_model(odatapy: Odatapy, workspace: Place) -> None:
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
 def test_a_company_in_the_shape_of_northwind(workspace: Place, version: str) -> None:
-    document = {"v4": northwind.v4, "v2": northwind.v2}[version]()
-    between = alone(lambda request: northwind.answer(request, version, document))
+    document = {"v4": northwind_service.v4, "v2": northwind_service.v2}[version]()
+    between = alone(lambda request: northwind_service.answer(request, version, document))
     with standing(between):
         written, read = imported(workspace, f"{between.address}/traders/")
         assert set(read["entities"]) == {

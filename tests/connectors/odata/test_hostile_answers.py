@@ -16,7 +16,7 @@ from connectors.odata.metadata.model import Property
 from connectors.odata.protocol import multipart
 from connectors.odata.protocol.property_values import row_value
 from connectors.odata.protocol.response import ODataResponse
-from tests.connectors.odata.test_edm import prop
+from tests.connectors.odata.test_property_values import prop
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 KIND = "multipart/mixed; boundary=b"

@@ -20,8 +20,8 @@ from connectors.odata.lookup.reader import RETRY_IGNORED_S, ODataReader
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.protocol.response import EntityPage, page_of
 from tests.between import standing
-from tests.connectors.odata.lying import FEW, LyingService
-from tests.connectors.odata.lying_legacy import WORDS, LyingODataLegacy
+from tests.connectors.odata.lying_odata import WORDS, LyingODataLegacy
+from tests.connectors.odata.lying_service import FEW, LyingService
 
 BOTH = pytest.mark.parametrize("version", ["v4", "v2"])
 #: In no order that anybody would sort them by.

@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from tests.conftest import available
-from tests.connectors.odata.load import EntitySetUser, ODataWriteLoad, Row
-from tests.connectors.odata.promise import LogFile, check
+from tests.connectors.odata.log_promise import LogFile, check
+from tests.connectors.odata.write_load import EntitySetUser, ODataWriteLoad, Row
 from tests.services import provide
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy

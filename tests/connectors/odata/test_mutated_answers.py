@@ -22,8 +22,8 @@ from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol import batch
 from connectors.odata.protocol.response import ODataResponse, page_of
 from tests.between import Between, Rule, Say
-from tests.connectors.odata.mutate import Mutating
-from tests.connectors.odata.place import system
+from tests.connectors.odata.mutated_answers import Mutating
+from tests.connectors.odata.order_system import system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 

@@ -18,7 +18,7 @@ from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from tests.between import Asked, Between, Say, alone
-from tests.connectors.odata.polls import polling
+from tests.connectors.odata.set_polls import polling
 from tests.services.cap import Cap
 
 METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">

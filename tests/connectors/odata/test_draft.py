@@ -14,7 +14,7 @@ from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.commands.binding import statement_problems
 from connectors.odata.draft import draft
 from connectors.odata.metadata.document import parse_metadata
-from tests.connectors.odata.documents import JSON, V2, V4
+from tests.connectors.odata.metadata_documents import JSON, V2, V4
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
 
