@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
-from connectors.http.bounded import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
+from connectors.http.bounded_body import ACCEPT_ENCODING, MAX_BODY_BYTES, bound_answers
 from connectors.http.secret_headers import SecretHeaders
 
 RequestHook = Callable[[httpx.Request], Awaitable[None]]

@@ -20,7 +20,7 @@ from bridge.connector import (
 )
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
-from connectors.http.transport import plain_login
+from connectors.http.plain_login import plain_login
 from connectors.tryton import check as checking
 from connectors.tryton import draft
 from connectors.tryton.capture.snapshot import TrytonSnapshot

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.http.error_words import MAX_SEARCHED_BYTES, element_text, one_line
 from connectors.http.errors import UnreadableAnswer
-from connectors.http.words import MAX_SEARCHED_BYTES, element_text, one_line
 from connectors.http.xml_tree import parse_xml
 
 

@@ -21,8 +21,8 @@ from bridge.model.web_address import split_web_address
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.json_values import parse_json
+from connectors.http.plain_login import plain_login
 from connectors.http.tls import http_tls
-from connectors.http.transport import plain_login
 from connectors.odata.http.error_text import service_error_text
 from connectors.odata.protocol.request import redacted_url
 

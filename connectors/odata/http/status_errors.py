@@ -33,7 +33,7 @@ from bridge.model.errors import (
 )
 from bridge.model.withheld import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
-from connectors.http.words import MAX_SEARCHED_BYTES, line_of
+from connectors.http.error_words import MAX_SEARCHED_BYTES, line_of
 from connectors.odata.http.error_text import _title, service_error_text
 from connectors.odata.protocol.request import redacted_url
 from connectors.odata.protocol.response import ODataResponse

@@ -16,7 +16,7 @@ from bridge.connector import System
 from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
-from connectors.http.bounded import MAX_BODY_BYTES
+from connectors.http.bounded_body import MAX_BODY_BYTES
 from connectors.http.client import http_client
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange

@@ -13,10 +13,10 @@ from bridge.connector import System
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.http.client import http_client
 from connectors.http.dates import http_date, retry_after_seconds
+from connectors.http.error_words import MAX_SEARCHED_BYTES, one_line
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
 from connectors.http.tls import http_tls
-from connectors.http.words import MAX_SEARCHED_BYTES, one_line
 from connectors.tryton.http.address import RpcAddress
 from connectors.tryton.http.errors import (
     NoSession,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.http.words import MAX_WORDS_CHARACTERS, element_text, line_of
+from connectors.http.error_words import MAX_WORDS_CHARACTERS, element_text, line_of
 
 PIECES = st.sampled_from(
     [b"<title", b">", b"</title>", b"<m:message ", b"</", b"<", b"x", b"\xff", b"title", b"message"]

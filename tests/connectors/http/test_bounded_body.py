@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.http import bounded
-from connectors.http.bounded import ACCEPT_ENCODING, MAX_ERROR_BODY_BYTES, bound_answers
+from connectors.http import bounded_body
+from connectors.http.bounded_body import ACCEPT_ENCODING, MAX_ERROR_BODY_BYTES, bound_answers
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 
 
@@ -87,7 +87,7 @@ async def test_a_body_that_drips_is_given_up() -> None:
 async def test_what_is_compressed_to_almost_nothing_is_no_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bounded, "RATIO_FROM_BYTES", 2**18)
+    monkeypatch.setattr(bounded_body, "RATIO_FROM_BYTES", 2**18)
     bomb = gzip.compress(b"\0" * 2**19)
     with pytest.raises(AnswerTooLarge, match="compressed bytes, which become more than"):
         await ask(bomb, "gzip")
