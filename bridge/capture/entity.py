@@ -1,4 +1,4 @@
-"""One captured entity: its type and schemas as they stand, and an executor for each shape."""
+"""One captured entity: its type and schemas as they stand, and an encoder for each shape."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Incompatible(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class EventTarget:
-    """Where an entity's events go: what an executor needs besides its plan."""
+    """Where an entity's events go: what an encoder needs besides its plan."""
 
     bridge: str
     partitions: int
@@ -58,7 +58,7 @@ class CapturedEntity:
         self._key_schema = 0
         self._target = target
         self._registry = registry
-        self._executors: dict[Shape, RowEncoder] = {}
+        self._encoders: dict[Shape, RowEncoder] = {}
 
     async def open(self) -> None:
         """Learn from the registry what the entity looked like so far, or that something else stands
@@ -76,9 +76,9 @@ class CapturedEntity:
             return
         self._value_schema, self._key_schema = value.id, key.id
 
-    def executor(self, shape: Shape) -> RowEncoder | None:
-        """The executor for rows of this shape, once `adapt` has made it."""
-        return self._executors.get(shape)
+    def encoder(self, shape: Shape) -> RowEncoder | None:
+        """The encoder for rows of this shape, once `adapt` has made it."""
+        return self._encoders.get(shape)
 
     async def adapt(self, shape: Shape) -> RowEncoder:
         """Make ready for rows of a shape that wasn't seen before.
@@ -99,17 +99,17 @@ class CapturedEntity:
                 raise
             raise Incompatible(str(error)) from error
         if self.type is None:
-            self._executor(plan)  # what can't be made leaves no schema behind
+            self._encoder(plan)  # what can't be made leaves no schema behind
         if self.type is None or _schemas(found) != _schemas(self.type):
             await self._register(found)
         self.type = found
-        executor = self._executor(plan)
-        while len(self._executors) >= KEPT_SHAPES:
-            del self._executors[next(iter(self._executors))]
-        self._executors[shape] = executor
-        return executor
+        encoder = self._encoder(plan)
+        while len(self._encoders) >= KEPT_SHAPES:
+            del self._encoders[next(iter(self._encoders))]
+        self._encoders[shape] = encoder
+        return encoder
 
-    def _executor(self, plan: Plan) -> RowEncoder:
+    def _encoder(self, plan: Plan) -> RowEncoder:
         return RowEncoder(
             plan,
             self._target.bridge,
@@ -186,22 +186,22 @@ def _schemas(entity: Entity) -> tuple[Schema, Schema]:
 
 
 def touched(
-    executor: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
+    encoder: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
 ) -> list[KeyChange]:
     """Which keys these changes touched, and whether the stream told all of their rows.
 
-    `entries` are what the executor made of `changes`.
+    `entries` are what the encoder made of `changes`.
     """
-    partial = Counter(_key(executor, change) for change in changes if is_partial(executor, change))
+    partial = Counter(_key(encoder, change) for change in changes if is_partial(encoder, change))
     if not partial:
         return [KeyChange(entry[0] or b"", complete=True) for entry in entries]
     told = Counter(entry[0] or b"" for entry in entries)
     return [KeyChange(key, complete=count > partial[key]) for key, count in told.items()]
 
 
-def is_partial(executor: RowEncoder, change: Change) -> bool:
+def is_partial(encoder: RowEncoder, change: Change) -> bool:
     """Whether the event of this change names columns as unavailable."""
-    plan, (_, _, old, old_full, new, *_) = executor.plan, change
+    plan, (_, _, old, old_full, new, *_) = encoder.plan, change
     if new is None or (plan.wire is not Wire.PYTHON and b"u" not in bytes(new)):
         return False
     away = {index for index, form, _ in cells_of(plan, new) if form == _AWAY}
@@ -210,30 +210,30 @@ def is_partial(executor: RowEncoder, change: Change) -> bool:
     return any(index in away for step in plan.steps for index in step.columns)
 
 
-def _key(executor: RowEncoder, change: Change) -> bytes:
+def _key(encoder: RowEncoder, change: Change) -> bytes:
     """The key of the new row; it may have been told with the old one only."""
     entries: list[Entry] = []
-    executor.changes([change], 0, 0, entries)
+    encoder.changes([change], 0, 0, entries)
     return entries[-1][0] or b"" if entries else b""
 
 
-def keys_of(executor: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
+def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
     """Which keys the changes were about that became no event, as far as their keys can be told."""
     entries: list[Entry] = []
     for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
         for row in (old, new):
             if row is not None:
                 alone = (None, DELETE, row, False, None, 0, transaction, None)
-                executor.changes([alone], 0, 0, entries)
+                encoder.changes([alone], 0, 0, entries)
     return [entry[0] for entry in entries if entry[0] is not None]
 
 
-def row_keys(executor: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
+def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
     """The key of each raw row, aligned; empty where it can't be told, so that no event has it."""
     found: list[bytes] = []
     for row in rows:
         try:
-            found += executor.keys([row])
+            found += encoder.keys([row])
         except RowError:
             found.append(b"")
     return found

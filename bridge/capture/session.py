@@ -27,7 +27,7 @@ from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.capture.report import status_record
 from bridge.capture.report.status_record import CaptureStats
 from bridge.capture.snapshot.chunks import ChunkReader
-from bridge.capture.snapshot.jobs import SnapshotRunner
+from bridge.capture.snapshot.runner import SnapshotRunner
 from bridge.capture.state import CaptureState
 from bridge.capture.stream import ChangeStream
 from bridge.connector import Source
@@ -98,8 +98,8 @@ class CaptureSession:
         limits = self.deps.limits
         state = CaptureState(self.deps, self.progress, self.entities)
         outbox = Outbox(limits.changes, limits.size)
-        snapshots = ChunkReader(self.deps, source, self.name)
-        jobs = SnapshotRunner(state, snapshots, outbox)
+        chunks = ChunkReader(self.deps, source, self.name)
+        jobs = SnapshotRunner(state, chunks, outbox)
         requests: list[tuple[int, ControlRequest | None]] = []
         self._initial(state)
         # Those that are paused since an earlier run: whoever watches this one was told of none.
@@ -155,10 +155,10 @@ class CaptureSession:
         written = self.deps.monotonic()
         while True:
             self._take(requests, state)
-            await jobs.step()
-            self._waits(jobs.waiting)
-            self.stats.refused = jobs.refused
-            timeout = NEARBY if jobs.soon else limits.wait
+            await jobs.advance()
+            self._waits(jobs.waiting_reasons)
+            self.stats.refused = jobs.lasting_refusals
+            timeout = NEARBY if jobs.can_continue else limits.wait
             batch = await source.read(limits.read, timeout)
             self.stats.lag_bytes, self.stats.silent = batch.lag_bytes, batch.silent
             group = await stream.group(batch)

@@ -50,20 +50,20 @@ class CaptureState:
         if position > self.progress.position:
             self.progress = replace(self.progress, position=position)
 
-    async def executor(
+    async def encoder(
         self, entity: CapturedEntity, shape: Shape, group: RecordGroup
     ) -> RowEncoder | None:
-        """The executor for rows of a shape; None when the entity is paused, by now or before, or
+        """The encoder for rows of a shape; None when the entity is paused, by now or before, or
         unfit.
         """
         name = entity.spec.name
         if name in self.progress.paused:
             return None
-        executor = entity.executor(shape)
-        if executor is not None:
-            return executor
+        encoder = entity.encoder(shape)
+        if encoder is not None:
+            return encoder
         try:
-            executor = await entity.adapt(shape)
+            encoder = await entity.adapt(shape)
         except (Incompatible, ConfigurationError) as error:
             first = entity.type is None and not isinstance(error, Incompatible)
             if first and self._has_full_snapshot_ahead(name):
@@ -72,7 +72,7 @@ class CaptureState:
                 self.pause(entity, str(error), group)
             return None
         self.unfit.pop(name, None)
-        return executor
+        return encoder
 
     def _has_full_snapshot_ahead(self, name: str) -> bool:
         return any(
@@ -93,10 +93,10 @@ class CaptureState:
         self.become(pause(self.progress, entity.spec.name, why))
         return EntityPaused(entity.spec.qualified, reason)
 
-    def set_aside(
+    def dead_letter(
         self,
         entity: CapturedEntity,
-        executor: RowEncoder,
+        encoder: RowEncoder,
         failures: Iterable[FailedRow],
         group: RecordGroup,
     ) -> None:
@@ -114,7 +114,7 @@ class CaptureState:
                 at=at,
                 position=failure.position,
                 error=type(failure.error).__name__,
-                raw=_raw_text(executor, failure),
+                raw=_raw_text(encoder, failure),
             )
             entry = dead.letter(letter, room)
             group.add(dead.topic("dead"), [entry])
@@ -131,9 +131,9 @@ class CaptureState:
             )
 
 
-def _raw_text(executor: RowEncoder, failure: FailedRow) -> str | None:
+def _raw_text(encoder: RowEncoder, failure: FailedRow) -> str | None:
     """The row's content as JSON text; None where it can't be told, which must not cost the letter."""
     try:
-        return executor.raw_text(failure.change)
+        return encoder.raw_text(failure.change)
     except Exception:  # noqa: BLE001 - a row so odd that nobody can show it is still a letter
         return None

@@ -14,7 +14,7 @@ from bridge.capture.checkpoint.record import skip
 from bridge.capture.entity import CapturedEntity, keys_of, touched
 from bridge.capture.outbox import RecordGroup
 from bridge.capture.report.confirmations import confirmations
-from bridge.capture.snapshot.jobs import SnapshotRunner
+from bridge.capture.snapshot.runner import SnapshotRunner
 from bridge.capture.state import CaptureState
 from bridge.connector import Batch, Change, Shape, SourceTransaction, Truncate, Watermark
 from bridge.log.port import Entry
@@ -43,13 +43,13 @@ class ChangeStream:
             if isinstance(cut, Watermark):
                 commit = cut.commit or self._counted()
                 state.move(format_position(state.progress.epoch, commit, MAX_NUMBER))
-                await self._jobs.watermark(cut.name, commit, group)
+                await self._jobs.pass_watermark(cut.name, commit, group)
             else:
-                self._jobs.comparisons.truncated(cut, group)
+                self._jobs.automatic.on_truncate(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
-        self._jobs.looked(batch.polls)
+        self._jobs.note_polls(batch.polls)
         for stale in batch.stale:
-            self._jobs.comparisons.stale(stale, group)
+            self._jobs.automatic.on_stale(stale, group)
         if batch.commit:
             state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
         state.progress = replace(state.progress, checkpoint=batch.checkpoint, at=state.deps.clock())
@@ -66,7 +66,7 @@ class ChangeStream:
         for shape, bucket in _by_shape(changes):
             for entity in self._state.by_table.get(shape.table, ()):
                 await self._bucket(entity, shape, bucket, group)
-            self._jobs.streamed(shape.table, bucket)
+            self._jobs.note_streamed(shape.table, bucket)
         last = changes[-1]
         self._state.move(format_position(self._state.progress.epoch, last[6][1], 2 * last[5] + 1))
         group.newest = last[6][2] or group.newest
@@ -75,23 +75,23 @@ class ChangeStream:
         self, entity: CapturedEntity, shape: Shape, changes: Sequence[Change], group: RecordGroup
     ) -> None:
         state, name = self._state, entity.spec.name
-        executor = await state.executor(entity, shape, group)
-        if executor is None:
+        encoder = await state.encoder(entity, shape, group)
+        if encoder is None:
             if name in state.unfit:
-                self._jobs.unfit(name)
+                self._jobs.postpone_unfit(name)
             else:
                 state.progress = skip(state.progress, name, len(changes))
             return
         entries: list[Entry] = []
-        failures = executor.changes(changes, state.progress.epoch, state.deps.clock(), entries)
+        failures = encoder.changes(changes, state.progress.epoch, state.deps.clock(), entries)
         if failures:
-            state.set_aside(entity, executor, failures, group)
+            state.dead_letter(entity, encoder, failures, group)
         group.add(entity.topic, entries)
         group.count(entity.spec.qualified, len(changes) - len(failures))
         group.size += sum([len(entry[1] or b"") for entry in entries])
         group.notices += confirmations(changes, entries)
-        if self._jobs.listens(name):
-            self._jobs.heard(touched(executor, changes, entries), keys_of(executor, failures))
+        if self._jobs.is_under_way(name):
+            self._jobs.note_changes(touched(encoder, changes, entries), keys_of(encoder, failures))
 
     def _numbered(self, changes: Sequence[Change]) -> list[Change]:
         """Changes of a source without order, each with a commit position that capture counts."""

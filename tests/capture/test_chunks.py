@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from bridge.capture.contract import CaptureLimits
-from bridge.capture.snapshot.chunks import MANY, MOST, ChunkReader
+from bridge.capture.snapshot.chunks import ChunkReader
+from bridge.capture.snapshot.visibility import MAX_TRANSACTIONS, PROBE_ABOVE_TRANSACTIONS
 from bridge.connector import Capabilities, Change, Chunk, Shape, SourceTransaction
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
@@ -64,35 +65,35 @@ def snapshots(tables: ReadableTables) -> Any:
 def stream(into: ChunkReader, table: str, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
         told = SourceTransaction(str(number), number, None, number)
-        into.streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
+        into.note_streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
 
 
 async def prove(taken: ChunkReader) -> None:
     """Read, and take what was read."""
-    await taken.prove()
+    await taken.probe_visibility()
     await asyncio.sleep(0)
-    await taken.prove()
+    await taken.probe_visibility()
 
 
 async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memory() -> None:
     tables = ReadableTables(readable=())
     taken = snapshots(tables)
     for turn in range(3):
-        stream(taken, "closed", MANY, first=1 + turn * MANY)
+        stream(taken, "closed", PROBE_ABOVE_TRANSACTIONS, first=1 + turn * PROBE_ABOVE_TRANSACTIONS)
         stream(taken, "t", 1)
         await prove(taken)
     assert tables.asked
-    assert taken.unproven <= MANY + 1
+    assert taken.unseen_transactions <= PROBE_ABOVE_TRANSACTIONS + 1
     await taken.close()
 
 
 async def test_what_one_table_shows_is_proven_for_all() -> None:
     tables = ReadableTables()
     taken = snapshots(tables)
-    stream(taken, "closed", MANY + 1)
+    stream(taken, "closed", PROBE_ABOVE_TRANSACTIONS + 1)
     stream(taken, "t", 1)
     await prove(taken)
-    assert taken.unproven == 0
+    assert taken.unseen_transactions == 0
     await taken.close()
 
 
@@ -100,8 +101,8 @@ async def test_tables_that_cannot_be_read_just_now_do_not_fill_memory() -> None:
     tables = ReadableTables(error=RetryLater("too many connections"))
     taken = snapshots(tables)
     for turn in range(20):
-        stream(taken, "t", MANY, first=1 + turn * MANY)
+        stream(taken, "t", PROBE_ABOVE_TRANSACTIONS, first=1 + turn * PROBE_ABOVE_TRANSACTIONS)
         await prove(taken)
     assert tables.asked
-    assert taken.unproven <= MOST
+    assert taken.unseen_transactions <= MAX_TRANSACTIONS
     await taken.close()

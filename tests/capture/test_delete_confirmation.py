@@ -253,7 +253,7 @@ async def test_a_limit_that_a_person_gave_holds_over_a_restart(
             raise SnapshotInterrupted
 
     with pytest.raises(SnapshotInterrupted):
-        await asyncio.wait_for(Capture(harness.deps(steps=interrupt), "two").run(), PATIENCE)
+        await asyncio.wait_for(Capture(harness.deps(crash_point=interrupt), "two").run(), PATIENCE)
     async with harness.capturing("three"):
         await until(lambda: reported(harness, asked.id))
     assert await deletes(harness) == dict.fromkeys(range(1, 201), 1)
@@ -273,7 +273,7 @@ async def test_rows_that_come_while_they_are_asked_for_are_not_deleted(tmp_path:
                     assert isinstance(harness.database, PolledStore)
                     harness.database.put({"id": 1, "a": "back", "b": 1})
 
-        async with harness.capturing("two", steps=come_back):
+        async with harness.capturing("two", crash_point=come_back):
             await control.send(harness.log, harness.bridge, asked)
             await until(lambda: reported(harness, asked.id))
             await harness.equal("t")

@@ -153,7 +153,7 @@ async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(
     harness.run(TABLE)
     await harness.declare("t")
     steps: list[str] = []
-    async with harness.capturing(steps=steps.append):
+    async with harness.capturing(crash_point=steps.append):
         harness.run("INSERT INTO t VALUES (1, 'x')")
         await harness.equal("t")
         harness.run("BEGIN IMMEDIATE", "INSERT INTO t VALUES (2, 'y')")

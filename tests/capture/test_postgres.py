@@ -166,7 +166,7 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
             assert harness.table("t")[1]["b"] == 1
             await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
             steps: list[str] = []
-            async with harness.capturing("two", steps=steps.append):
+            async with harness.capturing("two", crash_point=steps.append):
                 # Each read but the first says that the one before it was refused.
                 await until(lambda: steps.count("chunk.after") > 3)
                 assert (await harness.state("t"))[1]["b"] == 2, "the log went back"
@@ -302,7 +302,7 @@ async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: Captu
             refused += len(registry.registered)
             raise RetryLater("the log is away")
 
-    async with pg.capturing("two", steps=refuse, registry=registry) as capture:
+    async with pg.capturing("two", crash_point=refuse, registry=registry) as capture:
         await until(lambda: capture.stats.progress.paused or keys(pg, "t", 2))
         assert not capture.stats.progress.paused
     state = await pg.state("t")

@@ -70,7 +70,7 @@ async def interrupt(harness: CaptureHarness, step: str, time: int) -> str:
 
 
 async def run_to(harness: CaptureHarness, step: str, time: int) -> None:
-    capture = Capture(harness.deps(steps=interrupted_at(harness, step, time)), "two")
+    capture = Capture(harness.deps(crash_point=interrupted_at(harness, step, time)), "two")
     with pytest.raises(SnapshotInterrupted):
         await asyncio.wait_for(capture.run(), PATIENCE)
 

@@ -288,24 +288,24 @@ async def test_what_waits_for_looks_of_the_source_is_overtaken(harness: CaptureH
 
 def test_the_first_job_that_can_go_on_is_the_next_one() -> None:
     limits = CaptureLimits(backoff=1, longest_backoff=3)
-    patience = JobBackoff(limits)
+    backoff = JobBackoff(limits)
     late, refused, other = (
         SnapshotJob(f"{AFTERWARDS}t-1", "t"),
         SnapshotJob("first-u", "u"),
         SnapshotJob("abc", "v"),
     )
     jobs = [late, refused, other]
-    assert patience.first(jobs, 0) is refused
+    assert backoff.first(jobs, 0) is refused
     waits: list[int] = []
     for _ in range(4):
         now = 10.0 * len(waits)
-        patience.refused(refused, "no", now)
-        assert patience.first(jobs, now) is other
-        waits.append(next(s for s in (1, 2, 3, 4) if patience.first(jobs, now + s) is refused))
+        backoff.refuse(refused, "no", now)
+        assert backoff.first(jobs, now) is other
+        waits.append(next(s for s in (1, 2, 3, 4) if backoff.first(jobs, now + s) is refused))
     assert waits == [1, 2, 3, 3]
-    assert patience.why == {"first-u": "no"}
-    patience.came_on(refused)
-    assert not patience.why
-    patience.looked(2)
-    assert patience.first(jobs, 0) is late
-    assert patience.first([], 0) is None
+    assert backoff.reasons == {"first-u": "no"}
+    backoff.succeed(refused)
+    assert not backoff.reasons
+    backoff.note_polls(2)
+    assert backoff.first(jobs, 0) is late
+    assert backoff.first([], 0) is None

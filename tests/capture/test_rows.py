@@ -58,14 +58,14 @@ async def test_what_is_set_aside_counts_against_a_transactions_size(
     await deps.dead.open()
     entity = CapturedEntity(ENTITY, EventTarget(BRIDGE, 1, 900_000, None), harness.registry)
     [shape] = (await harness.database.connector.describe(harness.system())).values()
-    executor = await entity.adapt(shape)
+    encoder = await entity.adapt(shape)
     told = SourceTransaction(None, 1, None)
     changes = [
         Change(shape, CREATE, None, False, (at, "x" * 1000, None), at, told) for at in range(50)
     ]
     group = RecordGroup(CaptureProgress())
-    failures = executor.changes(changes, 0, 0, [])
-    CaptureState(deps, CaptureProgress(), {}).set_aside(entity, executor, failures, group)
+    failures = encoder.changes(changes, 0, 0, [])
+    CaptureState(deps, CaptureProgress(), {}).dead_letter(entity, encoder, failures, group)
     assert group.dead == 50
     assert group.size == sum(len(entry.value or b"") for entry in group.entries["acme.dead"])
     assert group.size > 50_000

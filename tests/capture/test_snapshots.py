@@ -101,7 +101,7 @@ async def test_a_snapshot_goes_on_at_the_chunk_where_it_was_interrupted(
             raise SnapshotInterrupted
 
     with pytest.raises(SnapshotInterrupted):
-        async with harness.capturing("one", steps=stop):
+        async with harness.capturing("one", crash_point=stop):
             pass
     before = len(await harness.records("t"))
     assert 0 < before < 600
@@ -133,7 +133,7 @@ async def test_watermarks_of_a_connection_that_broke_off_end_no_window_of_the_ne
             harness.run("UPDATE t SET b = 1001 WHERE id = 1", "UPDATE t SET b = 1002 WHERE id = 1")
             raise RetryLater("the connection broke off")
 
-    async with harness.capturing("two", steps=break_once):
+    async with harness.capturing("two", crash_point=break_once):
         await until(lambda: reported(harness, asked.id))
         await harness.equal("t")
     assert broken
@@ -242,7 +242,7 @@ async def test_a_snapshot_of_an_entity_that_is_no_longer_declared_is_given_up(
             raise SnapshotInterrupted
 
     with pytest.raises(SnapshotInterrupted):
-        async with harness.capturing("two", steps=stop) as capture:
+        async with harness.capturing("two", crash_point=stop) as capture:
             await until(lambda: capture.stats.state == "stopped")
     await harness.declare("t")
     async with harness.capturing("three") as capture:

@@ -96,9 +96,9 @@ class WindowsDriver:
 
     def snapshot_step(self) -> None:
         if self.reading is None:
-            read = self.windows.next() if self.windows.waiting < 2 else None
+            read = self.windows.next_read() if self.windows.open_count < 2 else None
             if read is not None:
-                self.reading = self.windows.begin(read, self.mark())
+                self.reading = self.windows.open_window(read, self.mark())
             return
         window = self.reading
         if window.chunk is None:
@@ -108,9 +108,9 @@ class WindowsDriver:
             page = keys[: self.limit]
             last = [page[-1]] if len(keys) > self.limit else None
             chunk = Chunk(SHAPE, [(key, rows[key]) for key in page], last, seen)
-            self.windows.arrive(window, chunk)
+            self.windows.receive_chunk(window, chunk)
             return
-        self.windows.end(window, self.mark())
+        self.windows.set_high_watermark(window, self.mark())
         self.reading = None
 
     def stream_step(self) -> None:
@@ -118,13 +118,13 @@ class WindowsDriver:
             return
         event = self.world.stream.pop(0)
         if isinstance(event, str):
-            window = self.windows.passed(event, self.unproven.number)
+            window = self.windows.pass_watermark(event, self.unproven.last_number)
             if window is not None:
                 self.emit(window)
             return
         version, key, new, complete = event
         self.unproven.add([version])
-        self.windows.touch([KeyChange(b"%d" % key, complete)])
+        self.windows.note_changes([KeyChange(b"%d" % key, complete)])
         if new is None:
             self.log.pop(key, None)
             return
@@ -136,7 +136,7 @@ class WindowsDriver:
         assert window.chunk is not None
         seen = window.chunk.visibility
         assert seen is not None
-        missing = self.unproven.lacks(seen, window.before)
+        missing = self.unproven.first_unseen(seen, window.before)
         keys: Sequence[bytes] = [b"%d" % row[0] for row in window.chunk.rows]
         emission: Emission | None = self.windows.emit(window, keys, missing)
         if emission is None:
@@ -256,25 +256,25 @@ def test_a_row_told_only_in_part_is_read_again_in_a_later_chunk() -> None:
 
 def test_a_window_in_which_too_much_changed_is_read_again_smaller() -> None:
     windows = ChunkWindows(SnapshotJob("j", "e"))
-    read = windows.next()
+    read = windows.next_read()
     assert read is not None
-    window = windows.begin(read, "low")
-    windows.passed("low", 0)
-    windows.touch([KeyChange(b"%d" % number, complete=True) for number in range(200_001)])
-    windows.arrive(window, Chunk(SHAPE, [(1,)], None))
-    windows.end(window, "high")
-    assert windows.passed("high", 0) is window
+    window = windows.open_window(read, "low")
+    windows.pass_watermark("low", 0)
+    windows.note_changes([KeyChange(b"%d" % number, complete=True) for number in range(200_001)])
+    windows.receive_chunk(window, Chunk(SHAPE, [(1,)], None))
+    windows.set_high_watermark(window, "high")
+    assert windows.pass_watermark("high", 0) is window
     assert windows.emit(window, [b"x"], None) is None
     assert windows.shrink
-    assert windows.next() == read
+    assert windows.next_read() == read
 
 
 def test_what_a_read_showed_is_forgotten() -> None:
     unproven = StreamedTransactions()
     unproven.add([10, 11])
-    assert unproven.lacks(SeenTransactions(frozenset({10})), unproven.number) == 11
+    assert unproven.first_unseen(SeenTransactions(frozenset({10})), unproven.last_number) == 11
     assert len(unproven) == 1
-    assert unproven.lacks(SeenTransactions(frozenset({11})), unproven.number) is None
+    assert unproven.first_unseen(SeenTransactions(frozenset({11})), unproven.last_number) is None
     assert len(unproven) == 0
 
 
@@ -285,16 +285,18 @@ def test_what_an_earlier_connection_may_have_streamed_is_waited_for_until_shown_
     earlier = PriorTransactions()
     for transactions in ([4], [5]):
         here.add(transactions)
-        earlier.streamed(transactions)
+        earlier.add(transactions)
     running = frozenset({3, 4, 5, 6, 7})
-    found = [earlier.lacks(SeenTransactions(frozenset({1, 2}), running), [here])]
-    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3}), running), [here]))
+    found = [earlier.first_unseen(SeenTransactions(frozenset({1, 2}), running), [here])]
+    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3}), running), [here]))
     # The fourth may be the rest of one that was begun before: it has to be shown.
-    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
-    earlier.streamed([6])
-    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
+    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
+    earlier.add([6])
+    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
     # What began after the first read is not of an earlier connection.
-    found.append(earlier.lacks(SeenTransactions(frozenset({1, 2, 3, 4, 7}), running | {8}), [here]))
+    found.append(
+        earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4, 7}), running | {8}), [here])
+    )
     assert found == [3, 4, 6, 7, None]
 
 

@@ -10,18 +10,18 @@ from bridge.connector import Stale, Truncate
 
 
 class AutomaticReconciles:
-    """Told in stream order what the stream can't tell any more; puts jobs into the progress."""
+    """Puts reconciles into the progress, in stream order, where the stream is no longer enough."""
 
-    def __init__(self, state: CaptureState, snapshots: ChunkReader) -> None:
+    def __init__(self, state: CaptureState, chunks: ChunkReader) -> None:
         self._state = state
-        self._snapshots = snapshots
+        self._chunks = chunks
         capabilities = state.deps.connector.capabilities()
         self._possible = capabilities.snapshot
         self._every_change = capabilities.every_change
 
-    def truncated(self, cut: Truncate, group: RecordGroup) -> None:
+    def on_truncate(self, truncate: Truncate, group: RecordGroup) -> None:
         """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
-        for table in cut.tables:
+        for table in truncate.tables:
             for entity in self._state.by_table.get(table, ()):
                 name = entity.spec.name
                 if name in self._state.progress.paused:
@@ -29,24 +29,24 @@ class AutomaticReconciles:
                 if not self._possible:
                     self._state.pause(entity, f"table {table!r} was truncated", group)
                     continue
-                commit = cut.transaction.commit or self._state.deps.clock()
+                commit = truncate.transaction.commit or self._state.deps.clock()
                 self._compare(SnapshotJob(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
 
-    def stale(self, told: Stale, group: RecordGroup) -> None:
+    def on_stale(self, stale: Stale, group: RecordGroup) -> None:
         """The source can't tell what happened to these tables: the log is compared with them.
 
         What it told before stays in the log; a comparison under way has perhaps met rows whose
         changes are missed, so that it begins anew, unless only deletes are.
         """
-        for table in told.tables:
+        for table in stale.tables:
             for entity in self._state.by_table.get(table, ()):
                 name = entity.spec.name
                 if name in self._state.progress.paused:
                     continue
                 if not self._possible:
-                    self._state.pause(entity, f"table {table!r}: {told.reason}", group)
+                    self._state.pause(entity, f"table {table!r}: {stale.reason}", group)
                     continue
-                if told.deletes_only and self._compares(name, begun=not told.once):
+                if stale.deletes_only and self._compares(name, begun=not stale.once):
                     continue
                 number = self._state.deps.clock()
                 self._compare(
@@ -54,12 +54,12 @@ class AutomaticReconciles:
                         f"{STALE}{name}-{number:x}",
                         name,
                         reconcile=True,
-                        deletes_only=told.deletes_only,
-                        reason=told.reason,
+                        deletes_only=stale.deletes_only,
+                        reason=stale.reason,
                     )
                 )
 
-    def afterwards(self, entity: str) -> None:
+    def after_snapshot(self, entity: str) -> None:
         """Rows that were read and went before the source looked at them are news to it at no time:
         their keys are compared once it has looked at what was there when they were read.
         """
@@ -84,8 +84,8 @@ class AutomaticReconciles:
 
     def _compare(self, job: SnapshotJob) -> None:
         self._state.become(enqueue(self._state.progress, job))
-        under_way = self._snapshots.job
+        under_way = self._chunks.job
         if under_way is not None and all(
             each.id != under_way.id for each in self._state.progress.jobs
         ):
-            self._snapshots.drop()
+            self._chunks.abandon_job()

@@ -1,4 +1,4 @@
-"""Jobs that can't go on for now: for which look of the source each waits, or until when, and why.
+"""Jobs that can't go on for now: for which poll of the source each waits, or until when, and why.
 
 Pure: the time is handed in, in seconds. What is remembered ends with the connection.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from bridge.capture.checkpoint.record import AFTERWARDS, SnapshotJob
 from bridge.capture.contract import CaptureLimits
 
-LOOKS = 2
-"""The second look that is told from now on began later than now."""
+POLLS_AFTER_SNAPSHOT = 2
+"""The second poll that is emitted from now on began later than now."""
 
 
 LASTING_REFUSALS = 3
@@ -32,18 +32,18 @@ class _JobRefusal:
 
 
 class JobBackoff:
-    """Which job is the next to be gone on with."""
+    """Which job is the next to continue."""
 
     def __init__(self, limits: CaptureLimits) -> None:
         self._limits = limits
-        self._looks = 0
+        self._polls = 0
         self._due: dict[str, int] = {}
         self._refused: dict[str, _JobRefusal] = {}
 
     @property
-    def why(self) -> Mapping[str, str]:
+    def reasons(self) -> Mapping[str, str]:
         """Why jobs were refused, by their ids, until they have come further."""
-        return {job: one.why for job, one in self._refused.items()}
+        return {job: refusal.why for job, refusal in self._refused.items()}
 
     @property
     def lasting(self) -> frozenset[str]:
@@ -52,28 +52,28 @@ class JobBackoff:
             job for job, refusal in self._refused.items() if refusal.times >= LASTING_REFUSALS
         )
 
-    def looked(self, polls: int) -> None:
-        """The source told all that so many of its looks have found."""
-        self._looks = polls
+    def note_polls(self, polls: int) -> None:
+        """The source emitted everything of so many complete polls."""
+        self._polls = polls
 
-    def refused(self, job: SnapshotJob, why: str, now: float) -> None:
+    def refuse(self, job: SnapshotJob, why: str, now: float) -> None:
         """It can't be read: it is tried again after a while that grows."""
-        known, limits = self._refused.get(job.id), self._limits
-        wait = min(known.wait * 2 if known else limits.backoff, limits.longest_backoff)
-        times = known.times + 1 if known is not None and known.why == why else 1
+        previous, limits = self._refused.get(job.id), self._limits
+        wait = min(previous.wait * 2 if previous else limits.backoff, limits.longest_backoff)
+        times = previous.times + 1 if previous is not None and previous.why == why else 1
         self._refused[job.id] = _JobRefusal(now + wait, wait, why, times)
 
-    def came_on(self, job: SnapshotJob) -> None:
+    def succeed(self, job: SnapshotJob) -> None:
         """A part of it was read."""
         self._refused.pop(job.id, None)
 
     def first(self, jobs: Sequence[SnapshotJob], now: float) -> SnapshotJob | None:
         """The first of them that can go on now; the others are overtaken."""
-        found = next((job for job in jobs if not self._waits(job, now)), None)
+        first = next((job for job in jobs if not self._waits(job, now)), None)
         ids = {job.id for job in jobs}
-        self._due = {job: look for job, look in self._due.items() if job in ids}
-        self._refused = {job: one for job, one in self._refused.items() if job in ids}
-        return found
+        self._due = {job: poll for job, poll in self._due.items() if job in ids}
+        self._refused = {job: refusal for job, refusal in self._refused.items() if job in ids}
+        return first
 
     def _waits(self, job: SnapshotJob, now: float) -> bool:
         refused = self._refused.get(job.id)
@@ -81,4 +81,4 @@ class JobBackoff:
             return True
         if not job.id.startswith(AFTERWARDS):
             return False
-        return self._looks < self._due.setdefault(job.id, self._looks + LOOKS)
+        return self._polls < self._due.setdefault(job.id, self._polls + POLLS_AFTER_SNAPSHOT)

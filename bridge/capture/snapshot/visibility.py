@@ -6,8 +6,14 @@ Pure: told what was streamed and what reads have seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from bridge.connector import Visibility
+
+#: Above this many transactions of one table a read of one row tells which of them can be forgotten.
+PROBE_ABOVE_TRANSACTIONS: Final = 50_000
+#: Above this many the older half is forgotten, seen or not: memory is bounded.
+MAX_TRANSACTIONS: Final = 200_000
 
 
 class StreamedTransactions:
@@ -27,7 +33,7 @@ class StreamedTransactions:
         return transaction in self._open
 
     @property
-    def number(self) -> int:
+    def last_number(self) -> int:
         """The number of the last transaction."""
         return self._number
 
@@ -37,23 +43,23 @@ class StreamedTransactions:
             self._number += 1
             self._open[transaction] = self._number
 
-    def lacks(self, seen: Visibility, upto: int) -> int | None:
+    def first_unseen(self, seen: Visibility, upto: int) -> int | None:
         """A transaction numbered `upto` or lower that a read did not see, or None.
 
         What was seen is forgotten: a transaction that is visible stays visible.
         """
-        missing: int | None = None
-        proven: list[int] = []
+        first: int | None = None
+        seen_now: list[int] = []
         for transaction, number in self._open.items():
             if seen.contains(transaction):
-                proven.append(transaction)
-            elif number <= upto and missing is None:
-                missing = transaction
-        for transaction in proven:
+                seen_now.append(transaction)
+            elif number <= upto and first is None:
+                first = transaction
+        for transaction in seen_now:
             del self._open[transaction]
-        return missing
+        return first
 
-    def keep(self, count: int) -> None:
+    def keep_last(self, count: int) -> None:
         """Forget all but the last `count`, where nothing tells what reads show."""
         self._open = dict(list(self._open.items())[-count:])
 
@@ -70,7 +76,7 @@ class PriorTransactions:
         self._first: int | None = None
         self._open: set[int] | None = None
 
-    def streamed(self, transactions: Iterable[int]) -> None:
+    def add(self, transactions: Iterable[int]) -> None:
         """This connection streamed these."""
         for transaction in transactions:
             if self._first is None:
@@ -78,14 +84,71 @@ class PriorTransactions:
             if self._open and transaction != self._first:
                 self._open.discard(transaction)
 
-    def lacks(self, seen: Visibility, streamed: Iterable[StreamedTransactions]) -> int | None:
+    def first_unseen(
+        self, seen: Visibility, streamed: Iterable[StreamedTransactions]
+    ) -> int | None:
         """One that a read did not show, or None. `streamed` by this connection, by table."""
         if self._open is None:
-            told = list(streamed)
+            by_table = list(streamed)
             self._open = {
-                one
-                for one in seen.unseen()
-                if one == self._first or not any(one in unproven for unproven in told)
+                transaction
+                for transaction in seen.unseen()
+                if transaction == self._first
+                or not any(transaction in transactions for transactions in by_table)
             }
-        self._open = {one for one in self._open if not seen.contains(one)}
+        self._open = {transaction for transaction in self._open if not seen.contains(transaction)}
         return min(self._open, default=None)
+
+
+class VisibilityTracker:
+    """What reads have still to show, over all tables of one connection. Used by one task."""
+
+    def __init__(self) -> None:
+        self._by_table: dict[str, StreamedTransactions] = {}
+        self._prior = PriorTransactions()
+
+    def __len__(self) -> int:
+        """How many transactions of this connection are remembered until a read shows them."""
+        return sum(map(len, self._by_table.values()))
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of which transactions are remembered."""
+        return list(self._by_table)
+
+    @property
+    def needs_probe(self) -> bool:
+        """So many are remembered that a read should tell which of them can be forgotten."""
+        return any(len(each) > PROBE_ABOVE_TRANSACTIONS for each in self._by_table.values())
+
+    def add(self, table: str, transactions: Iterable[int]) -> None:
+        """Changes of these transactions were streamed, in this order."""
+        ordered = dict.fromkeys(transactions)
+        streamed = self._by_table.setdefault(table, StreamedTransactions())
+        streamed.add(ordered)
+        if len(streamed) > MAX_TRANSACTIONS:
+            streamed.keep_last(MAX_TRANSACTIONS // 2)
+        self._prior.add(ordered)
+
+    def last_number(self, table: str) -> int:
+        """The number of the last transaction of a table; 0: none was streamed."""
+        streamed = self._by_table.get(table)
+        return streamed.last_number if streamed is not None else 0
+
+    def first_unseen(self, seen: Visibility, table: str, upto: int) -> int | None:
+        """A transaction that a read of `table` should show and doesn't: one of an earlier connection,
+        or of `table` and numbered `upto` or lower. What it proves is proven for all tables.
+        """
+        unseen = self._prior.first_unseen(seen, self._by_table.values())
+        for name, streamed in self._by_table.items():
+            first = streamed.first_unseen(seen, upto if name == table else 0)
+            unseen = first if unseen is None else unseen
+        return unseen
+
+    def forget_seen(self, seen: Visibility | None) -> None:
+        """Forget what a read showed (None: no table may be read), and the older half of too many."""
+        for streamed in self._by_table.values():
+            if seen is not None:
+                streamed.first_unseen(seen, 0)
+            if len(streamed) > PROBE_ABOVE_TRANSACTIONS:
+                streamed.keep_last(PROBE_ABOVE_TRANSACTIONS // 2)

@@ -23,10 +23,10 @@ from bridge.connector import Chunk
 Cursor = tuple[object, ...] | None
 
 #: A window in which more keys changed is given up, so that memory stays bounded.
-MAX_KEYS = 200_000
+MAX_KEYS_PER_WINDOW = 200_000
 #: A chunk with more keys to be read again is read again whole, and smaller: the keys are kept in
 #: the checkpoint record.
-MAX_AGAIN = 1_000
+MAX_REREAD_KEYS = 1_000
 
 
 class KeyChange(NamedTuple):
@@ -41,7 +41,7 @@ class ChunkWindow:
     """One read of a chunk and what the stream told between its watermarks.
 
     `keys` None: every row behind `after`, else the only rows wanted. `before` is the number of
-    the last transaction that was streamed before the low watermark (see `Unproven`).
+    the last transaction that was streamed before the low watermark (see `StreamedTransactions`).
     """
 
     low: str
@@ -55,7 +55,7 @@ class ChunkWindow:
     complete: set[bytes] = field(default_factory=set)
     partial: set[bytes] = field(default_factory=set)
 
-    def touch(self, changes: Iterable[KeyChange]) -> None:
+    def note_changes(self, changes: Iterable[KeyChange]) -> None:
         """Changes of this entity came by in the stream."""
         if not self.opened or self.spoiled:
             return
@@ -66,7 +66,7 @@ class ChunkWindow:
                 partial.discard(key)
             elif key not in complete:
                 partial.add(key)
-        if len(complete) + len(partial) > MAX_KEYS:
+        if len(complete) + len(partial) > MAX_KEYS_PER_WINDOW:
             self.spoil("too many keys changed while it was read")
 
     def spoil(self, why: str) -> None:
@@ -75,10 +75,10 @@ class ChunkWindow:
         self.complete.clear()
         self.partial.clear()
 
-    def sift(self, keys: Sequence[bytes]) -> tuple[list[int], frozenset[bytes]]:
-        """Which of the chunk's rows (by index) may be emitted, and which keys must come again."""
+    def split_rows(self, keys: Sequence[bytes]) -> tuple[list[int], frozenset[bytes]]:
+        """Which of the chunk's rows (by index) may be emitted, and which keys must be read again."""
         kept: list[int] = []
-        again: set[bytes] = set()
+        reread: set[bytes] = set()
         wanted, complete, partial = self.keys, self.complete, self.partial
         if wanted is None and not complete and not partial:
             return list(range(len(keys))), frozenset()
@@ -86,10 +86,10 @@ class ChunkWindow:
             if key in complete or (wanted is not None and key not in wanted):
                 continue
             if key in partial:
-                again.add(key)
+                reread.add(key)
             else:
                 kept.append(index)
-        return kept, frozenset(again)
+        return kept, frozenset(reread)
 
 
 class Emission(NamedTuple):
@@ -110,15 +110,15 @@ class ChunkRequest(NamedTuple):
 class ChunkWindows:
     """The windows of one job, in the order of their watermarks.
 
-    Calls: `next` says what to read; `begin` when its low watermark is written, `arrive` with the
-    chunk, `end` when the high watermark is written; meanwhile `touch`, `passed` and `emit` as the
-    stream goes by.
+    Calls: `next_read` says what to read; `open_window` when its low watermark is written,
+    `receive_chunk` with its rows, `set_high_watermark` when that is written; meanwhile
+    `note_changes`, `pass_watermark` and `emit` as the stream goes by.
     """
 
     def __init__(self, job: SnapshotJob) -> None:
         self.job = job
         self._open: deque[ChunkWindow] = deque()
-        self._again: deque[RereadKeys] = deque(job.rereads)
+        self._rereads: deque[RereadKeys] = deque(job.rereads)
         self._after: Cursor = job.after
         self._whole = job.whole
         self.shrink = False
@@ -126,50 +126,50 @@ class ChunkWindows:
     @property
     def done(self) -> bool:
         """Everything was read and emitted."""
-        return self._whole and not self._again and not self._open
+        return self._whole and not self._rereads and not self._open
 
     @property
-    def waiting(self) -> int:
+    def open_count(self) -> int:
         """How many windows are open."""
         return len(self._open)
 
-    def next(self) -> ChunkRequest | None:
+    def next_read(self) -> ChunkRequest | None:
         """What to read next, or None when the end of the table was reached."""
-        if self._again:
-            return ChunkRequest(self._again[0].after, self._again[0].keys)
+        if self._rereads:
+            return ChunkRequest(self._rereads[0].after, self._rereads[0].keys)
         return None if self._whole else ChunkRequest(self._after, None)
 
-    def begin(self, read: ChunkRequest, low: str) -> ChunkWindow:
+    def open_window(self, read: ChunkRequest, low: str) -> ChunkWindow:
         """The low watermark of `read` was written; with an empty one the window opens now."""
         window = ChunkWindow(low, read.after, read.keys, opened=not low)
         if read.keys is not None:
-            self._again.popleft()
+            self._rereads.popleft()
         self._open.append(window)
         return window
 
-    def arrive(self, window: ChunkWindow, chunk: Chunk) -> None:
+    def receive_chunk(self, window: ChunkWindow, chunk: Chunk) -> None:
         """The chunk was read. Ignored when the window was dropped meanwhile."""
         window.chunk = chunk
         if window in self._open and window.keys is None:
             self._after = None if chunk.last is None else tuple(chunk.last)
             self._whole = chunk.last is None
 
-    def end(self, window: ChunkWindow, high: str) -> None:
+    def set_high_watermark(self, window: ChunkWindow, high: str) -> None:
         """The high watermark was written."""
         window.high = high
 
-    def drop(self) -> None:
+    def restart(self) -> None:
         """Begin again behind what is in the log, as after a TRUNCATE."""
         self._open.clear()
-        self._again = deque(self.job.rereads)
+        self._rereads = deque(self.job.rereads)
         self._after, self._whole = self.job.after, self.job.whole
 
-    def touch(self, changes: Sequence[KeyChange]) -> None:
+    def note_changes(self, changes: Sequence[KeyChange]) -> None:
         """Changes of the job's entity came by in the stream."""
         for window in self._open:
-            window.touch(changes)
+            window.note_changes(changes)
 
-    def passed(self, name: str, number: int) -> ChunkWindow | None:
+    def pass_watermark(self, name: str, number: int) -> ChunkWindow | None:
         """A watermark came by; `number` that of the last transaction before it.
 
         Returns the window that ends here and is to be emitted now, with `emit`.
@@ -191,9 +191,9 @@ class ChunkWindows:
         chunk = window.chunk
         if chunk is None:
             raise ValueError("a window can't end before its chunk was read")
-        kept, again = window.sift(keys)
-        if window.spoiled or missing is not None or len(again) > MAX_AGAIN:
-            self.shrink = bool(window.spoiled) or len(again) > MAX_AGAIN
+        kept, reread = window.split_rows(keys)
+        if window.spoiled or missing is not None or len(reread) > MAX_REREAD_KEYS:
+            self.shrink = bool(window.spoiled) or len(reread) > MAX_REREAD_KEYS
             self._repeat(window)
             return None
         self._open.remove(window)
@@ -204,9 +204,9 @@ class ChunkWindows:
             # Rows that came in between pushed these behind the page's end.
             behind = window.keys.difference(keys, window.complete)
             if behind:
-                self._again.append(RereadKeys(last, behind))
-        if again:
-            self._again.append(RereadKeys(window.after, again))
+                self._rereads.append(RereadKeys(last, behind))
+        if reread:
+            self._rereads.append(RereadKeys(window.after, reread))
         self.job = replace(
             self.job,
             rereads=self._outstanding(),
@@ -221,7 +221,7 @@ class ChunkWindows:
         """
         if window.keys is not None:
             self._open.remove(window)
-            self._again.appendleft(RereadKeys(window.after, window.keys))
+            self._rereads.appendleft(RereadKeys(window.after, window.keys))
             return
         for other in list(self._open):
             if other.keys is None:
@@ -231,4 +231,4 @@ class ChunkWindows:
     def _outstanding(self) -> tuple[RereadKeys, ...]:
         """Everything that is still to be read again, reads under way included."""
         under_way = (RereadKeys(w.after, w.keys) for w in self._open if w.keys is not None)
-        return (*under_way, *self._again)
+        return (*under_way, *self._rereads)
