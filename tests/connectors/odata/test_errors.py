@@ -79,7 +79,7 @@ def test_a_date_to_wait_for_is_read_by_the_service_s_own_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "retry_after",
     ["9" * 400, "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
 )
 def test_a_time_to_wait_that_never_ends_is_a_day(retry_after: str) -> None:
