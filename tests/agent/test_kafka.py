@@ -15,7 +15,7 @@ from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord
 from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.agent.test_runner import blocked_handlers_do_no_harm, running, watcher
-from tests.commands.place import executing, orders, receipts, sealed, send
+from tests.commands.sqlite_executor import executing, orders, receipts, sealed, send
 from tests.waiting import until
 
 if TYPE_CHECKING:

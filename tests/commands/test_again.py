@@ -20,7 +20,7 @@ from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import Target, target
 from bridge.observe import CommandMoved, Notice
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import REASON, executing, orders, receipts, sealed, send
+from tests.commands.sqlite_executor import REASON, executing, orders, receipts, sealed, send
 from tests.waiting import PATIENCE, until
 
 ENDS = {outcome.value for outcome in Outcome}

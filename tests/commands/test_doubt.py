@@ -20,10 +20,10 @@ from bridge.log.port import Log, Producer, Transaction
 from bridge.model.command import CommandRecord
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
 from tests.agent.sqlite_erp import SPEC, open_erp
-from tests.commands.killed import frozen, killed
-from tests.commands.place import HEIR, executing, sealed, send
-from tests.commands.rpc import RpcWriter, Trouble, effects
-from tests.commands.test_unledgered import commands, ends, words
+from tests.commands.kill_executor import frozen, killed
+from tests.commands.rpc_writer import RpcWriter, Trouble, effects
+from tests.commands.sqlite_executor import HEIR, executing, sealed, send
+from tests.commands.test_intent import commands, ends, words
 from tests.waiting import ended
 
 

@@ -21,9 +21,9 @@ from bridge.observe import CommandMoved, Notice
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.commands.killed import killed
-from tests.commands.place import HEIR, REASON, executing, orders, receipts, sealed, send
-from tests.commands.rpc import RpcWriter
+from tests.commands.kill_executor import killed
+from tests.commands.rpc_writer import RpcWriter
+from tests.commands.sqlite_executor import HEIR, REASON, executing, orders, receipts, sealed, send
 from tests.waiting import until
 
 

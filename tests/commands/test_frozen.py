@@ -27,8 +27,8 @@ from connectors.sql.engine import make_engine
 from connectors.sql.ledger import create_sql
 from connectors.sql.writer import SqlWriter
 from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp, system_of
-from tests.commands.killed import frozen, killed
-from tests.commands.place import HEIR, executing, sealed, send, tomorrow
+from tests.commands.kill_executor import frozen, killed
+from tests.commands.sqlite_executor import HEIR, executing, sealed, send, tomorrow
 from tests.waiting import until
 
 ROW = "insert into vbak values ('0000000001', '1', 'A', 5, null, null)"

@@ -25,9 +25,9 @@ from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import target
 from bridge.observe import CommandMoved, CommandsHeld, Notice
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.commands.killed import killed
-from tests.commands.place import HEIR, executing, orders, sealed, send
-from tests.commands.rpc import RpcWriter, effects
+from tests.commands.kill_executor import killed
+from tests.commands.rpc_writer import RpcWriter, effects
+from tests.commands.sqlite_executor import HEIR, executing, orders, sealed, send
 from tests.commands.ungranted import DENIED, UngrantedWriter, grant
 from tests.waiting import until
 

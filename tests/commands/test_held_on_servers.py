@@ -17,7 +17,7 @@ from connectors.postgres.setup.check import ledger_sql
 from connectors.sql.ledger import TABLE
 from connectors.sql.writer import SqlWriter
 from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp
-from tests.commands.place import HEIR, executing, send
+from tests.commands.sqlite_executor import HEIR, executing, send
 from tests.commands.test_held import block, note, reach
 from tests.commands.ungranted import UngrantedWriter, grant
 from tests.services.kafka import Kafka

@@ -21,10 +21,10 @@ from bridge.log.kafka import from_url
 from bridge.model import headers
 from bridge.model.system_records import target
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.commands.killed import frozen, killed
-from tests.commands.place import HEIR, executing, orders, sealed, send, tomorrow
-from tests.commands.rpc import RpcWriter, effects
-from tests.commands.test_unledgered import commands, ends
+from tests.commands.kill_executor import frozen, killed
+from tests.commands.rpc_writer import RpcWriter, effects
+from tests.commands.sqlite_executor import HEIR, executing, orders, sealed, send, tomorrow
+from tests.commands.test_intent import commands, ends
 from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:

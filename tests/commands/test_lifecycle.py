@@ -18,7 +18,7 @@ from bridge.commands.lifecycle import (
 )
 from bridge.commands.receipts.builder import held_back, refused
 from bridge.model.receipt import Outcome, State
-from tests.commands.place import sealed
+from tests.commands.sqlite_executor import sealed
 
 DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
 AT = datetime(2026, 11, 29, tzinfo=UTC)

@@ -15,7 +15,7 @@ from bridge.model.canonical import canonical_json
 from bridge.model.receipt import Outcome
 from bridge.model.specs import EntitySpec, FieldSpec
 from tests.agent.sqlite_erp import SPEC, ErpHarness
-from tests.commands.place import executing, receipts, sealed, send
+from tests.commands.sqlite_executor import executing, receipts, sealed, send
 from tests.commands.test_poison import written
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -75,7 +75,7 @@ async def test_an_executor_leaves_the_masked_columns_of_its_system_out(
     )
     entity = replace(ENTITY, fields=(FieldSpec("state", ("gbstk",), mask="hash"),))
     spec = replace(SPEC, commands=commands, entities=(*SPEC.entities, entity))
-    monkeypatch.setattr("tests.commands.place.SPEC", spec)
+    monkeypatch.setattr("tests.commands.sqlite_executor.SPEC", spec)
     here.order(1, 1, 5)
     record = sealed("note_order", "1", args={"reason": "seen"})
     await send(here, record)

@@ -30,7 +30,7 @@ from bridge.plan.steps import Wire
 from connectors.journal.sqlite import SqliteJournal
 from connectors.sql.writer import SqlWriter
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import REASON, executing, orders, receipts, sealed, send
+from tests.commands.sqlite_executor import REASON, executing, orders, receipts, sealed, send
 from tests.commands.test_decide import TABLE
 from tests.hostile_values import HALF_EMOJI, JSON_VALUES, TextlessError, quick
 from tests.waiting import until

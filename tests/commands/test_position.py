@@ -10,9 +10,9 @@ from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
 from bridge.model.receipt import Receipt
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import REASON, executing, receipts, sealed, send
-from tests.commands.rpc import RpcWriter
-from tests.commands.test_unledgered import ends
+from tests.commands.rpc_writer import RpcWriter
+from tests.commands.sqlite_executor import REASON, executing, receipts, sealed, send
+from tests.commands.test_intent import ends
 
 
 class Third:

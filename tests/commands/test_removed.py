@@ -13,7 +13,7 @@ from bridge.model.receipt import Receipt
 from bridge.model.system_records import SystemRecord
 from bridge.observe import GroupMoved, Notice
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import executing, sealed, send
+from tests.commands.sqlite_executor import executing, sealed, send
 from tests.log.removal import remove_embedded
 from tests.waiting import until
 

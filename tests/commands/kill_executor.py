@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def _start(folder: Path, step: str, *more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.commands.victim", str(folder), step, *more],
+        [sys.executable, "-m", "tests.commands.crash_target", str(folder), step, *more],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

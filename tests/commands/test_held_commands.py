@@ -10,7 +10,7 @@ from bridge.commands.held.commands import KEYS_PER_TRY, RETRY_PAUSES_S, HeldComm
 from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
 from bridge.model.system_records import target
-from tests.commands.place import sealed
+from tests.commands.sqlite_executor import sealed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = TopicPartition("acme.commands", 0)

@@ -16,8 +16,8 @@ from bridge.model.errors import Fenced, Rejected
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord, target
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import executing, sealed, send
-from tests.commands.rpc import RpcWriter, effects, timed_out
+from tests.commands.rpc_writer import RpcWriter, effects, timed_out
+from tests.commands.sqlite_executor import executing, sealed, send
 from tests.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

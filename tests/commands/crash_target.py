@@ -17,7 +17,7 @@ from bridge.commands import CommandExecutor
 from bridge.connector import Writer
 from connectors.journal import connector
 from tests.agent.sqlite_erp import BRIDGE, SPEC, ErpHarness, open_erp
-from tests.commands.rpc import RpcWriter
+from tests.commands.rpc_writer import RpcWriter
 from tests.commands.ungranted import UngrantedWriter
 
 SESSION = 3.0

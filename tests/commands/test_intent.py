@@ -24,9 +24,9 @@ from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord
 from bridge.observe import CommandMoved, Notice
 from tests.agent.sqlite_erp import SPEC, ErpHarness, open_erp
-from tests.commands.killed import frozen, killed
-from tests.commands.place import HEIR, executing, sealed, send, tomorrow
-from tests.commands.rpc import RpcWriter, away, effects, timed_out
+from tests.commands.kill_executor import frozen, killed
+from tests.commands.rpc_writer import RpcWriter, away, effects, timed_out
+from tests.commands.sqlite_executor import HEIR, executing, sealed, send, tomorrow
 from tests.waiting import PATIENCE, until
 
 

@@ -12,9 +12,9 @@ from bridge.model.errors import RetryLater
 from bridge.model.receipt import Receipt
 from bridge.observe import Notice, PartState
 from tests.agent.sqlite_erp import ErpHarness
-from tests.commands.place import executing, sealed, send
-from tests.commands.rpc import RpcWriter
-from tests.commands.test_unledgered import ends
+from tests.commands.rpc_writer import RpcWriter
+from tests.commands.sqlite_executor import executing, sealed, send
+from tests.commands.test_intent import ends
 from tests.waiting import until
 
 EFFECT = Effect("a:1", "d", "PATCH", {}, "t", {})
