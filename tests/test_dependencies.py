@@ -35,7 +35,7 @@ def imported(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 #: Files that nothing imports at its top, and the extra whose driver they are of.
-OF_A_DRIVER = {"connectors/sql/sent_values.py": "postgres"}
+OF_A_DRIVER = {"connectors/sql/postgres/sent_values.py": "postgres"}
 
 
 @pytest.mark.parametrize(

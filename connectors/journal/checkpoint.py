@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.model.errors import ConfigurationError
-from connectors.journal.dialect import Entry, Mark, State
+from connectors.journal.dialects.contract import JournalEntry, JournalPosition, JournalState
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class JournalCheckpoint:
     """Everything up to `mark` was read of the journal `incarnation`, which had `confirmed`
     acknowledged by then.
 
@@ -22,8 +22,8 @@ class Resume:
     """
 
     incarnation: str
-    mark: Mark
-    confirmed: Mark | None
+    mark: JournalPosition
+    confirmed: JournalPosition | None
     fingerprint: str = ""
     owner: str = ""
     broken: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Resume:
         ).encode()
 
 
-def unpack(checkpoint: bytes) -> Resume:
+def unpack_checkpoint(checkpoint: bytes) -> JournalCheckpoint:
     """What `Resume.pack` made; raises ConfigurationError for another connector's checkpoint.
 
     One of an earlier version has neither fingerprint nor owner nor broken tables.
@@ -50,7 +50,7 @@ def unpack(checkpoint: bytes) -> Resume:
     try:
         incarnation, mark, confirmed, *rest = json.loads(checkpoint)
         fingerprint, owner, broken = rest or ("", "", ())
-        return Resume(
+        return JournalCheckpoint(
             str(incarnation),
             tuple(int(part) for part in mark),
             None if confirmed is None else tuple(int(part) for part in confirmed),
@@ -65,7 +65,7 @@ def unpack(checkpoint: bytes) -> Resume:
         ) from error
 
 
-def fingerprint_of(entry: Entry) -> str:
+def fingerprint_of(entry: JournalEntry) -> str:
     """Tells a journal's row from every other one, whatever its number.
 
     Columns that the journal got since then are null in it.
@@ -77,7 +77,9 @@ def fingerprint_of(entry: Entry) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def lost(after: Resume | None, state: State, entry: Entry | None) -> str | None:
+def find_loss(
+    after: JournalCheckpoint | None, state: JournalState, entry: JournalEntry | None
+) -> str | None:
     """Why the journal can't tell every change since `after`; None when it can.
 
     `entry` is the journal's row at `after.mark`, where it is there.
@@ -134,7 +136,9 @@ def lost_text(system: str, reason: str, begin_anew: str) -> str:
     )
 
 
-def proven(after: Resume, entry: Entry | None, entries: Sequence[Entry]) -> bool:
+def is_complete(
+    after: JournalCheckpoint, entry: JournalEntry | None, entries: Sequence[JournalEntry]
+) -> bool:
     """Whether the rows alone show that nothing is missing: the row at the mark is the log's, and
     all that are behind it follow without a gap. Quicker than asking for the journal's state.
     """
@@ -146,7 +150,9 @@ def proven(after: Resume, entry: Entry | None, entries: Sequence[Entry]) -> bool
     )
 
 
-def gap(after: Mark, entries: Sequence[Entry], state: State) -> str | None:
+def find_gap(
+    after: JournalPosition, entries: Sequence[JournalEntry], state: JournalState
+) -> str | None:
     """Why the rows behind `after` are not all that there were; None when they are.
 
     A journal's numbers have no gaps: a transaction that is rolled back gives its numbers back.

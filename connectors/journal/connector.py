@@ -22,21 +22,21 @@ from bridge.connector import (
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
 from connectors.journal.checkpoint import lost_text
-from connectors.journal.dialect import Dialect
-from connectors.journal.engine import engine_for
-from connectors.journal.install import findings, needed
+from connectors.journal.dialects.contract import JournalDialect
+from connectors.journal.dialects.sqlite.journal import SqliteJournal
 from connectors.journal.resume_check import loss_since_checkpoint
+from connectors.journal.setup import find_problems, needed_statements
+from connectors.journal.short_engine import engine_for
 from connectors.journal.source import JournalSource
-from connectors.journal.sqlite import SqliteJournal
-from connectors.sql.command_rights import check_rights
-from connectors.sql.draft import draft
 from connectors.sql.engine import BEGIN, parse_url
-from connectors.sql.reader import SqlReader
-from connectors.sql.shapes import describe
-from connectors.sql.snapshot import SqlSnapshot
-from connectors.sql.writer import SqlWriter
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.read.snapshot import SqlSnapshot
+from connectors.sql.schema.draft import draft
+from connectors.sql.schema.tables import describe
+from connectors.sql.write.command_rights import check_rights
+from connectors.sql.write.writer import SqlWriter
 
-DIALECTS: Mapping[str, Dialect] = {"sqlite": SqliteJournal()}
+DIALECTS: Mapping[str, JournalDialect] = {"sqlite": SqliteJournal()}
 
 
 class JournalOptions(BaseModel):
@@ -61,7 +61,7 @@ class JournalOptions(BaseModel):
     )
 
 
-def dialect_for(system: System) -> Dialect:
+def dialect_for(system: System) -> JournalDialect:
     """The journal of the system's database; raises ConfigurationError where there is none."""
     name = parse_url(system).get_backend_name()
     if name not in DIALECTS:
@@ -110,7 +110,7 @@ class JournalConnector:
         def act() -> list[Finding]:
             dialect = dialect_for(system)
             with engine_for(system) as engine, engine.connect() as connection:
-                return findings(connection, system, dialect)
+                return find_problems(connection, system, dialect)
 
         return await asyncio.to_thread(act)
 
@@ -135,7 +135,7 @@ class JournalConnector:
         """As `bridge.connector.Connector.setup_sql`; empty when all is in place."""
         dialect = dialect_for(system)
         with engine_for(system) as engine, engine.connect() as connection:
-            return needed(connection, system, dialect)
+            return needed_statements(connection, system, dialect)
 
     async def setup(self, system: System) -> list[str]:
         """As `bridge.connector.Connector.setup`, in one transaction: no change goes untold."""
@@ -145,7 +145,7 @@ class JournalConnector:
             with engine_for(system) as engine, engine.connect() as connection:
                 writing = connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
                 with writing.begin():
-                    statements = needed(writing, system, dialect)
+                    statements = needed_statements(writing, system, dialect)
                     for statement in statements:
                         writing.exec_driver_sql(statement)
                 return statements

@@ -14,7 +14,7 @@ from typing import Any
 from bridge.connector import Column, Shape
 from bridge.model.types import parse_type
 from bridge.plan.steps import MISSING, Wire
-from connectors.sql.shapes import Catalogue
+from connectors.sql.schema.tables import TableCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def layout_from(number: int, table: str, text: str) -> Layout:
 
 
 def layout_for(
-    table: str, catalogue: Catalogue, key: Sequence[str], known: Sequence[Layout], used: int = 0
+    table: str, catalogue: TableCatalog, key: Sequence[str], known: Sequence[Layout], used: int = 0
 ) -> Layout:
     """The known layout that fits the table as it is now, or a new one with the next number.
 
@@ -97,7 +97,7 @@ class Frame:
         return (*kept, *self.lacking)
 
 
-def frame_for(layout: Layout, now: Catalogue | None) -> Frame:
+def frame_for(layout: Layout, now: TableCatalog | None) -> Frame:
     """The frame of a layout, given the table's columns of now (None: the table is gone)."""
     have = set(layout.names)
     extra = tuple(column for column in now.columns if column.name not in have) if now else ()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from bridge.connector import ReadCheckpoint, System
-from connectors.journal.checkpoint import Resume, gap, lost, unpack
-from connectors.journal.dialect import Dialect, Mark
-from connectors.journal.engine import engine_for
+from connectors.journal.checkpoint import JournalCheckpoint, find_gap, find_loss, unpack_checkpoint
+from connectors.journal.dialects.contract import JournalDialect, JournalPosition
+from connectors.journal.short_engine import engine_for
 
 MAX_CHECKED_ROWS = 100
 """Rows of the journal after the log's checkpoint that are looked at."""
 
 
 async def loss_since_checkpoint(
-    system: System, dialect: Dialect, read_checkpoint: ReadCheckpoint
+    system: System, dialect: JournalDialect, read_checkpoint: ReadCheckpoint
 ) -> str | None:
     """Why the journal can't tell every change since the log's checkpoint; None when it can.
 
@@ -23,17 +23,20 @@ async def loss_since_checkpoint(
     """
     acknowledged = await asyncio.to_thread(_acknowledged, system, dialect)
     checkpoint = await read_checkpoint()
-    resume = None if checkpoint is None else unpack(checkpoint)
+    resume = None if checkpoint is None else unpack_checkpoint(checkpoint)
     return await asyncio.to_thread(_loss, system, dialect, resume, acknowledged)
 
 
-def _acknowledged(system: System, dialect: Dialect) -> Mark | None:
+def _acknowledged(system: System, dialect: JournalDialect) -> JournalPosition | None:
     with engine_for(system) as engine, engine.connect() as connection:
         return dialect.state(connection).confirmed if dialect.is_there(connection) else None
 
 
 def _loss(
-    system: System, dialect: Dialect, resume: Resume | None, acknowledged: Mark | None
+    system: System,
+    dialect: JournalDialect,
+    resume: JournalCheckpoint | None,
+    acknowledged: JournalPosition | None,
 ) -> str | None:
     with engine_for(system) as engine, engine.connect() as connection:
         if not dialect.is_there(connection):
@@ -41,18 +44,18 @@ def _loss(
         state = dialect.state(connection)
         if resume is None:
             # Before the first checkpoint is in the log nothing is acknowledged.
-            return None if acknowledged is None else lost(None, state, None)
+            return None if acknowledged is None else find_loss(None, state, None)
         ours = bool(state.owner) and state.owner == resume.owner
         if ours and _past(state.confirmed, resume.mark) and not _past(acknowledged, resume.mark):
             return None  # Capture has come further since the checkpoint was read.
         entries = dialect.entries(connection, resume.mark, MAX_CHECKED_ROWS)
         entry = dialect.entry(connection, resume.mark)
-        reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+        reason = find_loss(resume, state, entry) or find_gap(resume.mark, entries, state)
         if reason is None and entries:
             last = entries[-1].mark
-            reason = gap(last, dialect.entries(connection, last, 1), state)
+            reason = find_gap(last, dialect.entries(connection, last, 1), state)
         return reason
 
 
-def _past(acknowledged: Mark | None, mark: Mark) -> bool:
+def _past(acknowledged: JournalPosition | None, mark: JournalPosition) -> bool:
     return acknowledged is not None and acknowledged > mark

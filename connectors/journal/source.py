@@ -25,31 +25,31 @@ from bridge.connector import (
 )
 from bridge.model.errors import BridgeError, ConfigurationError, HistoryLost, RetryLater
 from connectors.journal.checkpoint import (
-    Resume,
+    JournalCheckpoint,
+    find_gap,
+    find_loss,
     fingerprint_of,
-    gap,
-    lost,
+    is_complete,
     lost_text,
-    proven,
-    unpack,
+    unpack_checkpoint,
 )
-from connectors.journal.dialect import (
-    RENEWED,
+from connectors.journal.dialects.contract import (
+    TRIGGERS_RENEWED,
     WATERMARK,
-    Dialect,
-    Entry,
-    Forgotten,
-    Mark,
-    Trouble,
+    JournalDialect,
+    JournalEntry,
+    JournalPosition,
+    PurgeResult,
+    TableProblem,
 )
 from connectors.journal.layout import Frame, Layout, frame_for
-from connectors.sql.engine import BEGIN, BUSY_SECONDS, make_engine
-from connectors.sql.errors import naming
-from connectors.sql.session import Threads
-from connectors.sql.shapes import Catalogue, read_table
+from connectors.sql.engine import BEGIN, BUSY_TIMEOUT_S, make_engine
+from connectors.sql.errors import translating_errors
+from connectors.sql.schema.tables import TableCatalog, read_table
+from connectors.sql.threads import ConnectionThreads
 
 T = TypeVar("T")
-WRITE_SECONDS = 1.0
+WRITE_TIMEOUT_S = 1.0
 """How long one attempt to write waits for the lock: so long a source may take to close."""
 NOT_JOURNALED = "its journal triggers were gone for a while"
 LONGEST_HOLD_S = 0.002
@@ -78,7 +78,7 @@ class JournalSource:
     def __init__(
         self,
         system: System,
-        dialect: Dialect,
+        dialect: JournalDialect,
         *,
         poll_seconds: float = 0.03,
         purge_batch_rows: int = 2000,
@@ -92,37 +92,37 @@ class JournalSource:
         self._forget_seconds = purge_after_seconds
         self._monotonic = monotonic
         self._watch = dialect.watch(system)
-        self._readers = Threads(make_engine(system), 1, "journal-read")
-        writing = make_engine(system, busy_seconds=WRITE_SECONDS)
+        self._readers = ConnectionThreads(make_engine(system), 1, "journal-read")
+        writing = make_engine(system, busy_seconds=WRITE_TIMEOUT_S)
         dialect.prepare_writes(writing)
-        self._writers = Threads(writing, 1, "journal-write")
+        self._writers = ConnectionThreads(writing, 1, "journal-write")
         self._forget_now = FEWEST_FORGOTTEN
         self._where = f"journal of {system.name!r}"
         self._name = system.name
         self._frames: dict[int, Frame] = {}
         self._wanted = {use.table: use for use in system.tables}
         self._incarnation = ""
-        self._mark: Mark = (0,)
-        self._confirmed: Mark | None = None
+        self._mark: JournalPosition = (0,)
+        self._confirmed: JournalPosition | None = None
         self._fingerprint = ""
         self._owner = ""
         self._token: Hashable | None = None
         self._schema: Hashable | None = None
         self._layouts: frozenset[int] = frozenset()
-        self._troubles: dict[str, Trouble] = {}
+        self._troubles: dict[str, TableProblem] = {}
         self._untyped: dict[str, Layout] = {}
         """Tables that are there and whose keys may be ambiguous, by their newest layout."""
         self._broken: frozenset[str] = frozenset()
         """Tables that were not journaled at `_mark`, as the last checkpoint says."""
-        self._durable: Mark | None = None
+        self._durable: JournalPosition | None = None
         self._forgotten_at = 0.0
         self._closed = False
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """As `bridge.connector.Source.open`."""
-        resume = None if after is None else unpack(after)
+        resume = None if after is None else unpack_checkpoint(after)
 
-        def act(connection: Connection) -> Resume:
+        def act(connection: Connection) -> JournalCheckpoint:
             if not self._dialect.is_there(connection):
                 raise ConfigurationError(
                     f"{self._where}: its tables and triggers are not there; make them with "
@@ -131,10 +131,10 @@ class JournalSource:
             state = self._dialect.state(connection)
             mark = state.position if resume is None else resume.mark
             entry = self._dialect.entry(connection, mark)
-            reason = lost(resume, state, entry)
+            reason = find_loss(resume, state, entry)
             if reason is not None:
                 raise self._history_lost(reason)
-            return Resume(
+            return JournalCheckpoint(
                 state.incarnation,
                 mark,
                 state.confirmed,
@@ -158,9 +158,9 @@ class JournalSource:
         return HistoryLost(lost_text(self._name, reason, self._dialect.begin_anew))
 
     @property
-    def _resume(self) -> Resume:
+    def _resume(self) -> JournalCheckpoint:
         """Where it is."""
-        return Resume(
+        return JournalCheckpoint(
             self._incarnation,
             self._mark,
             self._confirmed,
@@ -185,7 +185,7 @@ class JournalSource:
                 return self._batch([])
             await asyncio.sleep(min(self._poll, left))
 
-    async def _entries(self, limit: int, until: float) -> list[Entry]:
+    async def _entries(self, limit: int, until: float) -> list[JournalEntry]:
         """The next entries. A lock is waited for until then; after that it is RetryLater."""
         resume = self._resume
         while True:
@@ -196,7 +196,9 @@ class JournalSource:
                     raise
                 await asyncio.sleep(BUSY_RETRY)
 
-    def _look(self, connection: Connection, resume: Resume, limit: int) -> list[Entry]:
+    def _look(
+        self, connection: Connection, resume: JournalCheckpoint, limit: int
+    ) -> list[JournalEntry]:
         """The next entries, in one read transaction with all that tells whether they are all."""
         schema = self._dialect.schema_token(connection)
         if schema != self._schema:
@@ -206,9 +208,9 @@ class JournalSource:
         entries = self._dialect.entries(connection, before(resume.mark), limit + 1)
         entry = entries.pop(0) if entries and entries[0].mark == resume.mark else None
         del entries[limit:]
-        if not proven(resume, entry, entries):
+        if not is_complete(resume, entry, entries):
             state = self._dialect.state(connection)
-            reason = lost(resume, state, entry) or gap(resume.mark, entries, state)
+            reason = find_loss(resume, state, entry) or find_gap(resume.mark, entries, state)
             if reason is not None:
                 raise self._history_lost(reason)
         if entries and self._untyped:
@@ -245,12 +247,12 @@ class JournalSource:
         for table, layout in self._untyped.items():
             why = self._dialect.ambiguous_key(connection, layout)
             if why:
-                self._troubles[table] = Trouble(why)
+                self._troubles[table] = TableProblem(why)
             else:
                 self._troubles.pop(table, None)
 
     def _learn(self, connection: Connection) -> None:
-        now: dict[str, Catalogue | None] = {}
+        now: dict[str, TableCatalog | None] = {}
         layouts = self._dialect.layouts(connection)
         self._layouts = frozenset(layout.id for layout in layouts)
         for layout in layouts:
@@ -265,7 +267,7 @@ class JournalSource:
                     now[layout.table] = None
             self._frames[layout.id] = frame_for(layout, now[layout.table])
 
-    def _batch(self, entries: list[Entry]) -> Batch:
+    def _batch(self, entries: list[JournalEntry]) -> Batch:
         changes: list[Change] = []
         watermarks: list[Watermark] = []
         broken = frozenset(self._troubles)
@@ -282,7 +284,7 @@ class JournalSource:
                 changes.append(change_of(entry, frame))
             elif entry.layout == WATERMARK:
                 watermarks.append(Watermark(len(changes), entry.command or "", entry.mark[0]))
-            elif entry.op == RENEWED and entry.layout in self._frames:
+            elif entry.op == TRIGGERS_RENEWED and entry.layout in self._frames:
                 missed.add(self._frames[entry.layout].shape.table)
         if entries:
             self._mark = entries[-1].mark
@@ -299,7 +301,7 @@ class JournalSource:
 
     async def ack(self, upto: Checkpoint) -> None:
         """As `bridge.connector.Source.ack`."""
-        resume = unpack(upto)
+        resume = unpack_checkpoint(upto)
         self._durable, self._owner = resume.mark, resume.owner or self._owner
         if self._monotonic() - self._forgotten_at >= self._forget_seconds:
             await self._forget(FORGETTING_S)
@@ -310,7 +312,7 @@ class JournalSource:
             return
         begun = self._forgotten_at = self._monotonic()
 
-        def act(connection: Connection) -> Forgotten:
+        def act(connection: Connection) -> PurgeResult:
             limit = min(self._forget_now, self._forget_rows)
             return self._dialect.confirm(connection, durable, limit, self._owner)
 
@@ -339,7 +341,7 @@ class JournalSource:
         def act(connection: Connection) -> None:
             self._dialect.watermark(connection, name)
 
-        until = self._monotonic() + BUSY_SECONDS
+        until = self._monotonic() + BUSY_TIMEOUT_S
         while True:
             try:
                 return await self._write(act)
@@ -348,11 +350,11 @@ class JournalSource:
                     raise
 
     async def _read(self, act: Callable[[Connection], T]) -> T:
-        with naming(self._where):
+        with translating_errors(self._where):
             return await self._readers.run(act)
 
     async def _write(self, act: Callable[[Connection], T]) -> T:
-        with naming(self._where):
+        with translating_errors(self._where):
             return await self._writers.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
 
     async def close(self) -> None:
@@ -361,13 +363,13 @@ class JournalSource:
             self._closed = True
             # What can't be forgotten now stays; the next source does it.
             with suppress(BridgeError):
-                await self._forget(WRITE_SECONDS)
+                await self._forget(WRITE_TIMEOUT_S)
         self._watch.close()
         await self._readers.close()
         await self._writers.close()
 
 
-def before(mark: Mark) -> Mark:
+def before(mark: JournalPosition) -> JournalPosition:
     """A mark behind which the row at `mark` is the next one."""
     return (*mark[:-1], mark[-1] - 1)
 
@@ -379,7 +381,7 @@ def fitting_rows(rows: int, held_s: float, most: int) -> int:
     return min(rows * 2, most) if held_s < LONGEST_HOLD_S / 2 else rows
 
 
-def change_of(entry: Entry, frame: Frame) -> Change:
+def change_of(entry: JournalEntry, frame: Frame) -> Change:
     """An entry as a change. Each stands for itself: SQLite's triggers see no transaction id."""
     width, values, op = frame.width, entry.values, entry.op
     told = SourceTransaction(None, entry.mark[0], entry.made_at, entry.mark[0])

@@ -57,7 +57,7 @@ class PostgresConnector:
     async def draft(self, system: System) -> str:
         """A systems file of the tables in the login's default schema, or of those named."""
         _need_psycopg(system)
-        from connectors.sql.draft import draft
+        from connectors.sql.schema.draft import draft
 
         return await draft(system, self.describe)
 
@@ -74,7 +74,7 @@ class PostgresConnector:
         """As `bridge.connector.ChecksRights.check_rights`."""
         _need_psycopg(system)
         from connectors.postgres.dialect import dialect_for
-        from connectors.sql.command_rights import check_rights
+        from connectors.sql.write.command_rights import check_rights
 
         return await check_rights(system, dialect_for(system), commands)
 
@@ -132,7 +132,7 @@ class PostgresConnector:
         """Set-based lookups whose answers tell which transactions they contain."""
         _need_psycopg(system)
         from connectors.postgres.dialect import dialect_for
-        from connectors.sql.reader import SqlReader
+        from connectors.sql.read.reader import SqlReader
 
         return SqlReader(system, dialect_for(system))
 
@@ -140,7 +140,7 @@ class PostgresConnector:
         """Commands, each at most once, with a marker that comes back with their changes."""
         _need_psycopg(system)
         from connectors.postgres.dialect import dialect_for
-        from connectors.sql.writer import SqlWriter
+        from connectors.sql.write.writer import SqlWriter
 
         return SqlWriter(system, dialect_for(system))
 

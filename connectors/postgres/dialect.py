@@ -32,7 +32,7 @@ from connectors.postgres.catalog.tables import (
 from connectors.postgres.catalog.types import TypeRow, missing
 from connectors.postgres.options import options_of
 from connectors.postgres.protocol.pg_snapshot import parse_snapshot
-from connectors.sql.dialect import POSTGRESQL, Inheritance, Seen, SqlDialect
+from connectors.sql.dialect import POSTGRESQL, Inheritance, SqlDialect, VisibilityQuery
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
 _OBJECTS = frozenset(
@@ -90,7 +90,7 @@ def read_inheritance(connection: Connection, name: str) -> Inheritance:
 
 POSTGRES = replace(
     POSTGRESQL,
-    seen=Seen("pg_current_snapshot()::text", parse_snapshot),
+    seen=VisibilityQuery("pg_current_snapshot()::text", parse_snapshot),
     table=read_table,
     inheritance=read_inheritance,
 )

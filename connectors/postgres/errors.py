@@ -11,9 +11,9 @@ from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
 from bridge.model.redaction import redact
 from bridge.model.withheld import withheld
-from connectors.sql.postgres_address import NOT_AN_ADDRESS
-from connectors.sql.postgres_login import LOGIN_STATES, is_login_refusal
-from connectors.sql.quoting_errors import is_free_of_values
+from connectors.sql.postgres.address import NOT_AN_ADDRESS
+from connectors.sql.postgres.errors import LOGIN_STATES, is_login_refusal
+from connectors.sql.quoted_values import is_free_of_values
 
 #: SQLSTATEs (or their classes) that asking again does not cure.
 _FIX = ("28", "3D", "42", "3F", "0A", "22", "55000")

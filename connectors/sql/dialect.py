@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
 from bridge.model.encoded_text import EncodedText
-from connectors.sql.read_settings import SET_FOR_READS, SET_LOGINS_OWN
+from connectors.sql.postgres.session_settings import SET_FOR_READS, SET_LOGINS_OWN
 
 
 def driver_value(value: Any) -> Any:
@@ -37,7 +37,7 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VisibilityQuery:
     """What a statement has seen: `expression` is selected by the very statement that reads the
     rows, `read` makes the answer to `contains` of its value.
     """
@@ -72,7 +72,7 @@ class SqlDialect:
     transaction, and in front of a command's statement (empty: nothing to set).
     casts: whether parameters are written with a cast to their type, and results may come binary.
     bind: turns a source value into what the driver takes.
-    encoded_text: whether text of a code page must be bound as text (see `connectors.sql.texts`).
+    encoded_text: whether text of a code page must be bound as text (see `connectors.sql.sqlite.stored_text`).
     table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
     the types than the connector; raises ConfigurationError when there is no such table.
     inheritance: whether others inherit from the table of that name (None: the database has no such
@@ -90,7 +90,7 @@ class SqlDialect:
     for_update: str = ""
     isolation: str = ""
     marker: Marker | None = None
-    seen: Seen | None = None
+    seen: VisibilityQuery | None = None
     position: str = ""
     position_after: bool = False
     read_settings: str = ""

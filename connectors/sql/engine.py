@@ -16,21 +16,21 @@ from bridge.connector import System
 from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from connectors.sql.errors import first_line
-from connectors.sql.postgres_address import (
+from connectors.sql.postgres.address import (
     NOT_AN_ADDRESS,
     application_name,
     is_postgres_address,
     libpq_url,
 )
-from connectors.sql.postgres_login import is_login_refusal
-from connectors.sql.quoting_errors import forbid_quoting
-from connectors.sql.read_settings import SET_FOR_SESSION
-from connectors.sql.statement_form import BINARY
+from connectors.sql.postgres.errors import is_login_refusal
+from connectors.sql.postgres.session_settings import SET_FOR_SESSION
+from connectors.sql.quoted_values import forbid_quoting
+from connectors.sql.write.statement_form import BINARY
 
 BEGIN = "bridge_begin"
 """Execution option of a connection: the statement that opens its transactions on SQLite."""
 
-BUSY_SECONDS = 5.0
+BUSY_TIMEOUT_S = 5.0
 """How long a statement waits for SQLite's lock before it is RetryLater."""
 
 CONNECT_TIMEOUT_S = 10
@@ -75,7 +75,7 @@ def make_engine(
     connections: int = 1,
     *,
     part: str = "check",
-    busy_seconds: float = BUSY_SECONDS,
+    busy_seconds: float = BUSY_TIMEOUT_S,
 ) -> Engine:
     """An engine with at most `connections` connections. Opens nothing yet.
 
@@ -154,7 +154,7 @@ def _connect_postgres(system: System, part: str, settings: Mapping[str, Any]) ->
 
 def read_as_text(connection: Any, _record: object) -> None:
     """Let psycopg hand over the server's own text of types that Python would change."""
-    from connectors.sql.sent_values import (
+    from connectors.sql.postgres.sent_values import (
         SentDumper,
         SentLoader,
         SentValue,
@@ -236,7 +236,7 @@ def connect_sqlite(path: Path, timeout: float | None = None) -> Callable[[], sql
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode=rw",
             uri=True,
-            timeout=BUSY_SECONDS if timeout is None else timeout,
+            timeout=BUSY_TIMEOUT_S if timeout is None else timeout,
             isolation_level=None,
             check_same_thread=False,
         )

@@ -10,7 +10,7 @@ import sqlalchemy.exc as sa_exc
 from bridge.model.error_text import error_message, error_name
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 from bridge.model.withheld import withheld
-from connectors.sql.quoting_errors import may_be_quoted
+from connectors.sql.quoted_values import may_be_quoted
 
 # Classes of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _LATER_CLASSES = ("08", "40", "53", "57")
@@ -67,7 +67,7 @@ def is_refusal(error: BaseException) -> bool:
     return (sqlstate(error) or "")[:2] in ("23", "40")
 
 
-def translated(error: Exception, where: str, code: str = "legacy_error") -> BridgeError:
+def translate_error(error: Exception, where: str, code: str = "legacy_error") -> BridgeError:
     """`error` of a driver or of SQLAlchemy as one of the bridge's; `where` is for people."""
     if isinstance(error, BridgeError):
         return error
@@ -94,9 +94,9 @@ def translated(error: Exception, where: str, code: str = "legacy_error") -> Brid
 
 
 @contextmanager
-def naming(where: str, code: str = "legacy_error") -> Iterator[None]:
+def translating_errors(where: str, code: str = "legacy_error") -> Iterator[None]:
     """Raise what SQLAlchemy or a driver raises inside as one of the bridge's errors."""
     try:
         yield
     except (sa_exc.SQLAlchemyError, OverflowError) as error:
-        raise translated(error, where, code) from error
+        raise translate_error(error, where, code) from error

@@ -25,7 +25,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.observe import SourceState
-from connectors.journal.source import WRITE_SECONDS
+from connectors.journal.source import WRITE_TIMEOUT_S
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, until
 from tests.waiting import PATIENCE, SOON
@@ -163,7 +163,7 @@ async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(
         await until(lambda: "low.before" in steps)
         began = time.monotonic()
     assert time.monotonic() - began < SOON
-    assert WRITE_SECONDS < 3, "so long it waits for the lock, and five seconds are promised"
+    assert WRITE_TIMEOUT_S < 3, "so long it waits for the lock, and five seconds are promised"
     harness.run("COMMIT")
     async with harness.capturing("two"):
         await harness.equal("t")

@@ -47,7 +47,7 @@ async def writer_of(
         )
     if given.postgres:
         from connectors.postgres.dialect import POSTGRES
-        from connectors.sql.writer import SqlWriter
+        from connectors.sql.write.writer import SqlWriter
 
         return SqlWriter(replace(here.system, url=given.postgres, logins=None), POSTGRES)
     if given.ungranted:

@@ -18,8 +18,8 @@ from bridge.model.errors import RetryLater
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord, target
 from bridge.observe import CommandMoved, Notice
-from connectors.journal.sqlite import SqliteJournal
-from connectors.sql.writer import SqlWriter
+from connectors.journal.dialects.sqlite.journal import SqliteJournal
+from connectors.sql.write.writer import SqlWriter
 from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.kill_executor import killed
 from tests.commands.rpc_writer import RpcWriter

@@ -21,11 +21,11 @@ from bridge.connector import Effect
 from bridge.log.port import Entry, TopicPartition, Transaction
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.receipt import Receipt
-from connectors.journal.sqlite import SqliteJournal
+from connectors.journal.dialects.sqlite.journal import SqliteJournal
 from connectors.postgres.dialect import POSTGRES
 from connectors.sql.engine import make_engine
-from connectors.sql.ledger import create_sql
-from connectors.sql.writer import SqlWriter
+from connectors.sql.write.ledger import create_sql
+from connectors.sql.write.writer import SqlWriter
 from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp, system_of
 from tests.commands.kill_executor import frozen, killed
 from tests.commands.sqlite_executor import HEIR, executing, sealed, send, tomorrow

@@ -14,8 +14,8 @@ from bridge.log.kafka import from_url
 from bridge.model.receipt import Receipt
 from connectors.postgres.dialect import POSTGRES
 from connectors.postgres.setup.check import ledger_sql
-from connectors.sql.ledger import TABLE
-from connectors.sql.writer import SqlWriter
+from connectors.sql.write.ledger import TABLE
+from connectors.sql.write.writer import SqlWriter
 from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp
 from tests.commands.sqlite_executor import HEIR, executing, send
 from tests.commands.test_held import block, note, reach

@@ -27,8 +27,8 @@ from bridge.model.types import KEY_TYPES, parse_type
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from bridge.plan.steps import Wire
-from connectors.journal.sqlite import SqliteJournal
-from connectors.sql.writer import SqlWriter
+from connectors.journal.dialects.sqlite.journal import SqliteJournal
+from connectors.sql.write.writer import SqlWriter
 from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.sqlite_executor import REASON, executing, orders, receipts, sealed, send
 from tests.commands.test_decide import TABLE

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge.connector import Done, Effect, System
 from bridge.model.errors import ConfigurationError
-from connectors.journal.sqlite import SqliteJournal
-from connectors.sql.writer import SqlWriter
+from connectors.journal.dialects.sqlite.journal import SqliteJournal
+from connectors.sql.write.writer import SqlWriter
 
 NEEDED = "lifsk"
 DENIED = "permission denied for table vbak; give the user in `url` that right"

@@ -19,7 +19,7 @@ from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse
 from connectors.postgres.errors import translate_error
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import naming
+from connectors.sql.errors import translating_errors
 from connectors.tryton.http.errors import error_of, fault_of
 
 PERSON = "anna.masked@example.org"
@@ -63,7 +63,7 @@ def test_postgresql_tells_names_but_no_values(database: str, masked: bool) -> No
         for name, statement in POSTGRES.items():
             with (
                 pytest.raises(BridgeError) as caught,
-                naming("system 'erp'"),
+                translating_errors("system 'erp'"),
                 engine.begin() as connection,
             ):
                 connection.execute(sa.text(statement.replace(":", "\\:")))
@@ -100,7 +100,7 @@ def test_sqlite_tells_names_but_no_words_of_triggers(tmp_path: Path) -> None:
     ):
         with (
             pytest.raises(BridgeError) as caught,
-            naming("system 'erp'"),
+            translating_errors("system 'erp'"),
             engine.begin() as connection,
         ):
             connection.execute(sa.text(statement))

@@ -20,7 +20,7 @@ from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from connectors.postgres.dialect import POSTGRES
 from connectors.sql.dialect import SQLITE, SqlDialect
-from connectors.sql.reader import SqlReader
+from connectors.sql.read.reader import SqlReader
 from tests.connectors.sql.conftest import Place
 
 TEXT = st.text("aAbBäÄßsS é1-", max_size=3)

@@ -13,7 +13,7 @@ from bridge.model.specs import CommandSpec
 from bridge.plan.to_source import lookup_problems
 from bridge.tls import UnusableTlsFiles, tls_context
 from bridge.wiring.connectors import as_system, load_connector
-from connectors.sql.statement import parameters_of
+from connectors.sql.write.statement import parameters_of
 
 TLS_HINT = "correct the paths, which start at the file that names them"
 #: PostgreSQL's short cast right behind a parameter hides it from SQLAlchemy.

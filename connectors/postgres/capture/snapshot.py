@@ -34,7 +34,7 @@ from connectors.postgres.options import options_of
 from connectors.postgres.protocol.copy_rows import rows_of, values_of
 from connectors.postgres.protocol.pg_snapshot import PgSnapshot, parse_snapshot
 from connectors.postgres.transport.copy_connection import CopyConnection
-from connectors.sql.read_settings import SET_NO_ENCODING
+from connectors.sql.postgres.session_settings import SET_NO_ENCODING
 
 #: A chunk ends early when its rows hold so many bytes: memory is bounded by it.
 CHUNK_BYTES = 16 << 20

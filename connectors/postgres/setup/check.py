@@ -21,8 +21,8 @@ from connectors.postgres.setup.replica_identity import table_findings, weak_iden
 from connectors.postgres.setup.server_inspection import ServerFacts, inspect_server
 from connectors.postgres.transport.control_connection import ControlConnection
 from connectors.postgres.transport.copy_connection import CopyConnection, connect
-from connectors.sql import ledger
-from connectors.sql.postgres_address import application_name
+from connectors.sql.postgres.address import application_name
+from connectors.sql.write import ledger
 
 _OLDEST = 140000
 #: SQLAlchemy publishes no type for it.

@@ -21,8 +21,8 @@ from connectors.postgres.errors import says_why, server_words, translate_error
 from connectors.postgres.options import options_of
 from connectors.postgres.transport.bounded_connection import BoundedConnection, no_answer
 from connectors.postgres.transport.login_errors import refusal
-from connectors.sql.postgres_address import NOT_AN_ADDRESS, application_name, libpq_url
-from connectors.sql.read_settings import NO_ENCODING, SET_FOR_SESSION
+from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
+from connectors.sql.postgres.session_settings import NO_ENCODING, SET_FOR_SESSION
 
 #: A network that swallows everything is noticed after about a minute, whoever waits for whom:
 #: the kernel's own defaults are two hours, and a quarter of an hour for what was sent.

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bridge.connector import System, TransportRisk
 from bridge.model.loopback import is_loopback
-from connectors.sql.postgres_address import libpq_url
+from connectors.sql.postgres.address import libpq_url
 
 #: libpq's own (https://www.postgresql.org/docs/current/libpq-ssl.html): encrypted where the server
 #: wants it, whoever that is.

@@ -15,12 +15,12 @@ from bridge.model.encoded_text import EncodedText, condition_to_json
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
-from connectors.journal.sqlite import SQL
+from connectors.journal.dialects.sqlite.journal import SQL
 from connectors.sql.dialect import SQLITE
-from connectors.sql.keys import packed, unpacked
-from connectors.sql.reader import SqlReader
-from connectors.sql.snapshot import SqlSnapshot
-from connectors.sql.writer import SqlWriter
+from connectors.sql.read.key_values import pack_value, unpack_value
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.read.snapshot import SqlSnapshot
+from connectors.sql.write.writer import SqlWriter
 from tests.capture.databases import BRIDGE, SqliteDatabase
 from tests.capture.harness import CaptureHarness, open_harness
 from tests.waiting import until
@@ -59,10 +59,10 @@ async def test_a_snapshot_reads_every_row_whatever_its_chunks(legacy: Legacy) ->
 
 
 def test_a_key_of_encoded_text_is_resumed_behind_as_text() -> None:
-    back = unpacked(packed(EncodedText(b"K\xfc1")))
+    back = unpack_value(pack_value(EncodedText(b"K\xfc1")))
     assert isinstance(back, EncodedText)
     assert back == b"K\xfc1"
-    assert type(unpacked(packed(b"K\xfc1"))) is bytes
+    assert type(unpack_value(pack_value(b"K\xfc1"))) is bytes
 
 
 async def test_numbers_of_a_column_without_a_type_stay_numbers(legacy: Legacy) -> None:

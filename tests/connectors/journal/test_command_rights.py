@@ -12,8 +12,8 @@ from bridge.connector import System, TableUse
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
-from connectors.sql import command_rights
 from connectors.sql.engine import BEGIN
+from connectors.sql.write import command_rights
 
 
 @pytest.fixture

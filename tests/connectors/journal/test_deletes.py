@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.connector import DELETE
 from connectors.journal import connector
-from connectors.journal.engine import engine_for
-from connectors.journal.uniques import table_rules
+from connectors.journal.dialects.sqlite.unique_columns import table_rules
+from connectors.journal.short_engine import engine_for
 
 from .conftest import Legacy
 from .replay import Rebuilt

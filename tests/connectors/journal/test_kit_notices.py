@@ -34,10 +34,10 @@ from bridge.model.errors import HistoryLost, RowError
 from connectors.journal import JournalConnector
 from connectors.journal.connector import dialect_for
 from connectors.journal.source import JournalSource
-from connectors.sql import ledger
-from connectors.sql.reader import SqlReader
-from connectors.sql.snapshot import SqlSnapshot
-from connectors.sql.writer import SqlWriter
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.read.snapshot import SqlSnapshot
+from connectors.sql.write import ledger
+from connectors.sql.write.writer import SqlWriter
 from tests.connectors.journal.unledgered import Unledgered, UnledgeredWriter
 
 

@@ -18,10 +18,10 @@ from bridge.plan.entity_table import EntityTable
 from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.journal import connector
-from connectors.journal.sqlite import SQL
-from connectors.sql.effect import current_row
+from connectors.journal.dialects.sqlite.journal import SQL
 from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.rows import Tables
+from connectors.sql.read.rows import TableShapes
+from connectors.sql.write.effect import current_row
 
 from .conftest import Legacy
 
@@ -101,7 +101,7 @@ class Form:
 def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     """The rows as an effect's guard sees them."""
     engine = make_engine(system)
-    tables = Tables(system.tables, SQL)
+    tables = TableShapes(system.tables, SQL)
     found = []
     with (
         engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection,

@@ -14,9 +14,9 @@ from bridge.model.errors import BridgeError, Unsupported
 from connectors.journal import JournalConnector
 from connectors.journal.connector import dialect_for
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.effect import carry_out
 from connectors.sql.engine import make_engine
-from connectors.sql.rows import Tables
+from connectors.sql.read.rows import TableShapes
+from connectors.sql.write.effect import execute_effect
 
 
 class UnledgeredWriter:
@@ -27,7 +27,7 @@ class UnledgeredWriter:
     def __init__(self, system: System) -> None:
         self._engine = make_engine(system)
         self._dialect = SqlDialect(name="sqlite", bind=dialect_for(system).sql.bind)
-        self._tables = Tables(system.tables, self._dialect)
+        self._tables = TableShapes(system.tables, self._dialect)
 
     async def prepare(self) -> None: ...
 
@@ -37,7 +37,7 @@ class UnledgeredWriter:
     def _one(self, effect: Effect) -> Done | Exception:
         with self._engine.begin() as connection:
             try:
-                return carry_out(connection, self._dialect, self._tables, effect)
+                return execute_effect(connection, self._dialect, self._tables, effect)
             except BridgeError as error:
                 return error
 

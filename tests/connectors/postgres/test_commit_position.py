@@ -7,8 +7,8 @@ from dataclasses import replace
 from bridge.connector import Done, Effect
 from connectors.postgres.dialect import POSTGRES
 from connectors.sql.engine import make_engine
-from connectors.sql.ledger import create_sql
-from connectors.sql.writer import SqlWriter
+from connectors.sql.write.ledger import create_sql
+from connectors.sql.write.writer import SqlWriter
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 
 

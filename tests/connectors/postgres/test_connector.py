@@ -11,7 +11,7 @@ from bridge.connector import System
 from connectors.postgres import connector
 from connectors.postgres.errors import clean
 from connectors.postgres.options import PostgresOptions
-from connectors.sql.postgres_address import libpq_url
+from connectors.sql.postgres.address import libpq_url
 
 
 def test_the_connector_is_registered_under_its_name() -> None:

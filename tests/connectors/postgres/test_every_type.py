@@ -27,10 +27,10 @@ from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.postgres import connector
 from connectors.postgres.dialect import POSTGRES
-from connectors.sql.effect import current_row
 from connectors.sql.engine import make_engine
-from connectors.sql.read_settings import READ_SETTINGS
-from connectors.sql.rows import Tables
+from connectors.sql.postgres.session_settings import READ_SETTINGS
+from connectors.sql.read.rows import TableShapes
+from connectors.sql.write.effect import current_row
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 from tests.connectors.postgres.type_values import BINARY, MADE, NEVER_STORED, PLAIN, TypeValues
 
@@ -213,7 +213,7 @@ async def forms_of(erp: PostgresErp, types: Mapping[str, TypeValues]) -> dict[st
 def locked(system: System) -> tuple[Shape, list[Any]]:
     """The rows as an effect's guard sees them."""
     engine = make_engine(system)
-    tables = Tables(system.tables, POSTGRES)
+    tables = TableShapes(system.tables, POSTGRES)
     rows = []
     with engine.begin() as connection:
         for number in range(ROWS):

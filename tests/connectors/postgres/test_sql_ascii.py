@@ -16,8 +16,8 @@ from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from connectors.postgres import connector
-from connectors.sql import ledger
 from connectors.sql.engine import make_engine
+from connectors.sql.write import ledger
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
 
 if TYPE_CHECKING:

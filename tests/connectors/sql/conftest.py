@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from bridge.connector import System, TableUse
-from connectors.sql import ledger
-from connectors.sql.dialect import POSTGRESQL, SQLITE, Seen, SqlDialect
+from connectors.sql.dialect import POSTGRESQL, SQLITE, SqlDialect, VisibilityQuery
 from connectors.sql.engine import make_engine
+from connectors.sql.write import ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Place:
         return System("acme", "erp", self.url, self.name, None, uses, connections)
 
     def seeing(self, expression: str) -> SqlDialect:
-        return replace(self.dialect, seen=Seen(expression, Text))
+        return replace(self.dialect, seen=VisibilityQuery(expression, Text))
 
     def make_ledger(self) -> None:
         engine = make_engine(self.system())

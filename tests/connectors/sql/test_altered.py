@@ -8,8 +8,8 @@ import pytest
 
 from bridge.connector import Done, Effect, Rows, Shape
 from bridge.model.errors import Rejected, RetryLater
-from connectors.sql.reader import SqlReader
-from connectors.sql.writer import SqlWriter
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.write.writer import SqlWriter
 from tests.connectors.sql.conftest import Place
 
 TABLE = "CREATE TABLE stock (id integer PRIMARY KEY, qty integer, note varchar(40))"

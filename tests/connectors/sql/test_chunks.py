@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bridge.connector import Chunk
-from connectors.sql.snapshot import SqlSnapshot
+from connectors.sql.read.snapshot import SqlSnapshot
 from tests.connectors.sql.conftest import Place
 
 

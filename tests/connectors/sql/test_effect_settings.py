@@ -11,9 +11,9 @@ from bridge.connector import Done, Effect
 from connectors.postgres.dialect import POSTGRES
 from connectors.postgres.transport.copy_connection import CopyConnection
 from connectors.sql.engine import make_engine
-from connectors.sql.read_settings import READ_SETTINGS
-from connectors.sql.reader import SqlReader
-from connectors.sql.writer import SqlWriter
+from connectors.sql.postgres.session_settings import READ_SETTINGS
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.write.writer import SqlWriter
 
 from .conftest import Place
 

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.connector import Done, Effect
 from bridge.model.types import FieldType
-from connectors.sql.writer import SqlWriter
+from connectors.sql.write.writer import SqlWriter
 
 from .conftest import Place
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bridge.connector import TableUse
 from connectors.sql.dialect import SQLITE, SqlDialect, dialect_of
-from connectors.sql.keys import packed, unpacked
-from connectors.sql.query import Naming, behind, padded, rows_where
-from connectors.sql.reader import SqlReader
-from connectors.sql.snapshot import SqlSnapshot
+from connectors.sql.read.key_values import pack_value, unpack_value
+from connectors.sql.read.query import Identifiers, padded, rows_where, sorts_after
+from connectors.sql.read.reader import SqlReader
+from connectors.sql.read.snapshot import SqlSnapshot
 
 from .conftest import Place
 
@@ -86,12 +86,12 @@ def test_few_numbers_of_keys_are_ever_asked_for(count: int) -> None:
     )
 )  # fmt: skip
 def test_a_key_value_comes_back_from_json_with_its_type(value: Any) -> None:
-    back = unpacked(packed(value))
+    back = unpack_value(pack_value(value))
     assert (type(back), back) == (type(value), value)
 
 
 def test_each_dialect_says_limits_and_names_its_own_way() -> None:
-    naming = Naming(lambda name: f'"{name}"')
+    naming = Identifiers(lambda name: f'"{name}"')
     texts = {
         name: rows_where(dialect_of(name), naming, "s.t", [], order=["k"], limit=5).text
         for name in ("oracle", "mssql", "mysql", "unheard_of")
@@ -103,6 +103,6 @@ def test_each_dialect_says_limits_and_names_its_own_way() -> None:
         "mysql": 'SELECT r.* FROM "s"."t" AS r ORDER BY r."k" LIMIT :bridge_limit',
         "unheard_of": 'SELECT r.* FROM "s"."t" AS r ORDER BY r."k" LIMIT :bridge_limit',
     }
-    assert behind(dialect_of("oracle"), naming, ["a", "b"], [1, 2]).text == (
+    assert sorts_after(dialect_of("oracle"), naming, ["a", "b"], [1, 2]).text == (
         '((r."a" > :a0) OR (r."a" = :a0 AND r."b" > :a1))'
     )

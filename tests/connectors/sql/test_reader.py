@@ -8,7 +8,7 @@ import pytest
 
 from bridge.connector import TableUse
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from connectors.sql.reader import SqlReader
+from connectors.sql.read.reader import SqlReader
 
 from .conftest import Place
 

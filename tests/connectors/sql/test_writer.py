@@ -18,7 +18,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
-from connectors.sql.writer import SqlWriter
+from connectors.sql.write.writer import SqlWriter
 
 from .conftest import Place
 
@@ -216,8 +216,8 @@ async def test_two_executors_that_race_for_the_same_commands_do_them_once(ready:
 KILLED = """
 import asyncio, os, signal, sys
 from bridge.connector import Effect, System, TableUse
-from connectors.sql.writer import SqlWriter
-import connectors.sql.writer as module
+from connectors.sql.write.writer import SqlWriter
+import connectors.sql.write.writer as module
 
 class Dies(SqlWriter):
     def _commit(self, transaction):

@@ -34,8 +34,8 @@ from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
 from connectors.odata.protocol.query import can_page_by_key, query_options, since_filter
 from connectors.odata.protocol.response import EntityPage
-from connectors.sql.keys import packed as kept
-from connectors.sql.keys import unpacked as restored
+from connectors.sql.read.key_values import pack_value as kept
+from connectors.sql.read.key_values import unpack_value as restored
 
 MAX_REMEMBERED_ROWS = 200_000
 """Rows told in one overlap of which the content is remembered; of older ones some come twice."""

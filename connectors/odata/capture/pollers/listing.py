@@ -37,7 +37,7 @@ from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete_row
 from connectors.odata.protocol.query import can_page_by_key, query_options
 from connectors.odata.protocol.response import EntityPage
-from connectors.sql.keys import packed, unpacked
+from connectors.sql.read.key_values import pack_value, unpack_value
 
 POLLS_PER_FULL_WALK = 20
 """Of so many looks one asks for more rows whatever the service counts: its count may be wrong."""
@@ -107,7 +107,7 @@ class ListingPoller:
         """What was remembered; a state without rows is none to go on from."""
         text = zlib.decompress(b85decode(state["rows"]))
         remembered = {
-            tuple(unpacked(part) for part in key): bytes.fromhex(mark)
+            tuple(unpack_value(part) for part in key): bytes.fromhex(mark)
             for key, mark in codec.loads(text)
         }
         # Earlier releases remembered rows whose key was of another type; no event told of those.
@@ -118,7 +118,8 @@ class ListingPoller:
         if not self.whole or len(self._remembered) * 2 > marks:
             return {"rows": None}
         rows = [
-            [[packed(part) for part in key], mark.hex()] for key, mark in self._remembered.items()
+            [[pack_value(part) for part in key], mark.hex()]
+            for key, mark in self._remembered.items()
         ]
         text = b85encode(zlib.compress(codec.dumps(rows).encode())).decode()
         return {"rows": text if len(text) <= marks * FINGERPRINT_BYTES else None}

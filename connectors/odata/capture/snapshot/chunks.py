@@ -33,7 +33,7 @@ from connectors.odata.protocol.query import (
 )
 from connectors.odata.protocol.response import EntityPage, page_of, row_count
 from connectors.odata.protocol.row_check import as_row_value
-from connectors.sql.keys import packed, unpacked
+from connectors.sql.read.key_values import pack_value, unpack_value
 
 LINK_CURSOR = "link"
 """What a cursor begins with that is a place behind one of the service's own links."""
@@ -281,7 +281,7 @@ class ODataSnapshot:
         if after is None:
             self._walks[walk] = await self._count(table, filtered), 0
         rows: list[Row] = []
-        cursor = None if after is None else [unpacked(part) for part in after]
+        cursor = None if after is None else [unpack_value(part) for part in after]
         while True:
             page_rows = await self._after(table, filtered, cursor, limit - len(rows), select)
             rows += page_rows
@@ -291,7 +291,7 @@ class ODataSnapshot:
             cursor = list(table.key_of(page_rows[-1]))
             if len(rows) >= limit:
                 self._walked(walk, len(rows))
-                return Chunk(table.shape, rows, [packed(part) for part in cursor])
+                return Chunk(table.shape, rows, [pack_value(part) for part in cursor])
 
     async def _after(
         self,

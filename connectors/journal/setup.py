@@ -8,19 +8,22 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Finding, System
 from bridge.model.errors import ConfigurationError
-from connectors.journal.dialect import Dialect
+from connectors.journal.dialects.contract import JournalDialect
 from connectors.journal.layout import Layout, layout_for
-from connectors.sql import ledger
-from connectors.sql.rows import no_key
-from connectors.sql.shapes import Catalogue, read_table
+from connectors.sql.read.rows import no_key
+from connectors.sql.schema.tables import TableCatalog, read_table
+from connectors.sql.write import ledger
 
 
 def layouts_for(
-    connection: Connection, system: System, dialect: Dialect, found: Mapping[str, Catalogue]
-) -> list[tuple[Catalogue, Layout]]:
+    connection: Connection,
+    system: System,
+    dialect: JournalDialect,
+    found: Mapping[str, TableCatalog],
+) -> list[tuple[TableCatalog, Layout]]:
     """Which layout each table of `found` should write; all of them have a key."""
     known, used = dialect.layouts(connection), dialect.highest_layout(connection)
-    tables: list[tuple[Catalogue, Layout]] = []
+    tables: list[tuple[TableCatalog, Layout]] = []
     for use in system.tables:
         if use.table not in found:
             continue
@@ -32,23 +35,23 @@ def layouts_for(
     return tables
 
 
-def widest(tables: Sequence[tuple[Catalogue, Layout]]) -> int:
+def widest(tables: Sequence[tuple[TableCatalog, Layout]]) -> int:
     """Columns of the widest row."""
     return max((len(layout.columns) for _, layout in tables), default=1)
 
 
 def ledger_sql(connection: Connection) -> list[str]:
     """What makes the ledger, if it isn't there."""
-    return [] if ledger.is_there(connection) else [ledger.create_sql(connection.dialect)]
+    return [] if ledger.exists(connection) else [ledger.create_sql(connection.dialect)]
 
 
-def needed(connection: Connection, system: System, dialect: Dialect) -> list[str]:
+def needed_statements(connection: Connection, system: System, dialect: JournalDialect) -> list[str]:
     """The statements that set-up still has to run; empty when all is in place.
 
     A table that is missing or has no key is left out. Raises ConfigurationError with the reasons
     where such tables are all that keeps the set-up from being complete.
     """
-    found: dict[str, Catalogue] = {}
+    found: dict[str, TableCatalog] = {}
     problems: list[str] = []
     for use in system.tables:
         try:
@@ -70,10 +73,10 @@ def needed(connection: Connection, system: System, dialect: Dialect) -> list[str
     return statements
 
 
-def findings(connection: Connection, system: System, dialect: Dialect) -> list[Finding]:
+def find_problems(connection: Connection, system: System, dialect: JournalDialect) -> list[Finding]:
     """Everything that is missing or dangerous, table by table."""
     problems: list[Finding] = []
-    found: dict[str, Catalogue] = {}
+    found: dict[str, TableCatalog] = {}
     for use in system.tables:
         try:
             catalogue = read_table(connection, use.table, use.key)
@@ -113,7 +116,7 @@ def _script(statements: Sequence[str]) -> str:
     return ";\n".join(statements)
 
 
-def _weak_key(catalogue: Catalogue, declared: Sequence[str]) -> Finding | None:
+def _weak_key(catalogue: TableCatalog, declared: Sequence[str]) -> Finding | None:
     """Why the columns that should tell rows apart don't."""
     if not catalogue.identity(declared):
         return Finding(no_key(catalogue.table))

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.connector import CREATE, DELETE, UPDATE
+from connectors.journal.dialects.sqlite.unique_columns import TableRules, UniqueGroup
 from connectors.journal.layout import Layout
-from connectors.journal.uniques import TableRules, UniqueGroup
 
 NOW = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 """Microseconds since 1970 UTC, in SQLite's milliseconds."""
@@ -34,7 +34,7 @@ EVENTS = ("BEFORE INSERT", "AFTER INSERT", "BEFORE UPDATE", "AFTER UPDATE", "AFT
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class JournalTables:
     """The journal's tables."""
 
     journal: str = "bridge_journal"
@@ -55,8 +55,8 @@ def trigger_name(event: str, table: str) -> str:
     return f"bridge_journal_{event.lower().replace(' ', '_')}_{table}"
 
 
-def triggers(
-    names: Names, layout: Layout, rules: TableRules, quote: Callable[[str], str]
+def make_triggers(
+    names: JournalTables, layout: Layout, rules: TableRules, quote: Callable[[str], str]
 ) -> list[Trigger]:
     """The triggers that journal one table."""
     text = _Text(names, layout, rules, quote)
@@ -78,7 +78,7 @@ class _Text:
     """The parts of which the bodies consist. `t` is a row of the table, `a` one that was put aside."""
 
     def __init__(
-        self, names: Names, layout: Layout, rules: TableRules, quote: Callable[[str], str]
+        self, names: JournalTables, layout: Layout, rules: TableRules, quote: Callable[[str], str]
     ) -> None:
         self._names, self._layout, self._rules, self._quote = names, layout, rules, quote
         self._table = quote(layout.table)

@@ -23,7 +23,7 @@ _READ: dict[str, Callable[[str], Any]] = {
 }
 
 
-def packed(value: Any) -> Any:
+def pack_value(value: Any) -> Any:
     """One key value as JSON: text, booleans and null as they are, the rest as [kind, text]."""
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -48,7 +48,7 @@ def packed(value: Any) -> Any:
     raise TypeError(f"a key value of type {type(value).__name__} can't be resumed behind")
 
 
-def unpacked(value: Any) -> Any:
+def unpack_value(value: Any) -> Any:
     """What `packed` was given."""
     if isinstance(value, list):
         kind, text = value

@@ -17,10 +17,10 @@ from bridge.connector import CommandRight, Effect, System
 from bridge.model.specs import CommandSpec
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.errors import first_line, naming, sqlite_code, sqlstate
-from connectors.sql.session import Threads
-from connectors.sql.statement import parameters_of
-from connectors.sql.statement_form import StatementForms, is_about_types
+from connectors.sql.errors import first_line, sqlite_code, sqlstate, translating_errors
+from connectors.sql.threads import ConnectionThreads
+from connectors.sql.write.statement import parameters_of
+from connectors.sql.write.statement_form import StatementForms, is_about_types
 
 EXPLAINABLE = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(select|insert|update|delete|merge|with|values|replace)\b",
@@ -80,9 +80,9 @@ async def check_rights(
             transaction.rollback()
         return verdicts
 
-    threads = Threads(make_engine(system, busy_seconds=0.0), 1, "rights")
+    threads = ConnectionThreads(make_engine(system, busy_seconds=0.0), 1, "rights")
     try:
-        with naming(f"system {system.name!r}: asking for rights"):
+        with translating_errors(f"system {system.name!r}: asking for rights"):
             if dialect.name == "sqlite":
                 refusal = await threads.run(_unwritable)
                 if refusal:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from connectors.journal.presence import present_triggers
+from connectors.journal.dialects.sqlite.trigger_presence import present_triggers
 
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 """https://www.sqlite.org/lang_createtable.html#rowid: the first that no column has."""

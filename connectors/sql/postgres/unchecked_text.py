@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape
-from connectors.sql.query import ROW_COLUMNS, Naming
-from connectors.sql.read_settings import NO_ENCODING
+from connectors.sql.postgres.session_settings import NO_ENCODING
+from connectors.sql.read.query import ROW_COLUMNS, Identifiers
 
 
 def has_no_encoding(connection: Connection) -> bool:
@@ -24,7 +24,7 @@ def has_no_encoding(connection: Connection) -> bool:
     return bool(driver.info.parameter_status("server_encoding") == NO_ENCODING)
 
 
-def row_columns(connection: Connection, naming: Naming, shape: Shape) -> str:
+def row_columns(connection: Connection, naming: Identifiers, shape: Shape) -> str:
     """What to select of a row: all columns, those that are read as text as its bytes."""
     if not has_no_encoding(connection):
         return ROW_COLUMNS

@@ -19,24 +19,31 @@ from sqlalchemy.engine import Connection, Engine
 
 from bridge.connector import CREATE, Finding, System
 from bridge.model.errors import HistoryLost, RetryLater
-from connectors.journal.ambiguous_keys import ambiguous_key, untyped_keys
-from connectors.journal.dialect import RENEWED, Entry, Forgotten, Mark, State, Trouble
-from connectors.journal.layout import Layout, layout_from
-from connectors.journal.presence import (
-    PresentTrigger,
-    present_triggers,
-    triggers_of,
-    troubles,
+from connectors.journal.dialects.contract import (
+    TRIGGERS_RENEWED,
+    JournalEntry,
+    JournalPosition,
+    JournalState,
+    PurgeResult,
+    TableProblem,
 )
-from connectors.journal.triggers import NOW, Names, Trigger, triggers
-from connectors.journal.uniques import table_rules
-from connectors.sql.dialect import SQLITE, Marker, Seen, SqlDialect
+from connectors.journal.dialects.sqlite.ambiguous_keys import ambiguous_key, untyped_keys
+from connectors.journal.dialects.sqlite.trigger_presence import (
+    PresentTrigger,
+    find_problems,
+    present_triggers,
+    select_triggers,
+)
+from connectors.journal.dialects.sqlite.triggers import NOW, JournalTables, Trigger, make_triggers
+from connectors.journal.dialects.sqlite.unique_columns import table_rules
+from connectors.journal.layout import Layout, layout_from
+from connectors.sql.dialect import SQLITE, Marker, SqlDialect, VisibilityQuery
 from connectors.sql.engine import connect_sqlite, file_identity, parse_url, sqlite_path
-from connectors.sql.shapes import Catalogue
+from connectors.sql.schema.tables import TableCatalog
 
-NAMES = Names()
-STATE = "bridge_journal_state"
-LAYOUT = "bridge_journal_layout"
+NAMES = JournalTables()
+STATE_TABLE = "bridge_journal_state"
+LAYOUT_TABLE = "bridge_journal_layout"
 HEAD = "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEGER NOT NULL, "
 LAST = (
     f"max(COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{NAMES.journal}'), 0), "
@@ -48,7 +55,7 @@ deleted, so that no number is given out twice.
 """
 SLOTS_AT = 5
 """Columns of the journal before its value slots."""
-READ_BYTES = 8 << 20
+MAX_READ_BYTES = 8 << 20
 """About so much is read at once, whatever `limit` says: memory is bounded by it."""
 AT_ONCE = 25
 """Rows between two looks at how much was read."""
@@ -57,7 +64,7 @@ MAX_SLOTS = 1900
 
 
 @dataclass(frozen=True, slots=True)
-class UpTo:
+class VisibleUpTo:
     """A read that has seen every change up to a place in the journal."""
 
     commit: int
@@ -83,12 +90,12 @@ SQL: SqlDialect = replace(
         table=NAMES.command,
         create=COMMAND,
     ),
-    seen=Seen(LAST, lambda value: UpTo(int(value))),
+    seen=VisibilityQuery(LAST, lambda value: VisibleUpTo(int(value))),
     position=LAST,
 )
 
 
-class SqliteWatch:
+class SqliteCommitWatch:
     """https://www.sqlite.org/pragma.html#pragma_data_version: some microseconds a look."""
 
     def __init__(self, system: System) -> None:
@@ -118,16 +125,16 @@ class SqliteWatch:
 
 
 class SqliteJournal:
-    """`connectors.journal.dialect.Dialect` for SQLite 3.35 or later."""
+    """`connectors.journal.dialects.contract.JournalDialect` for SQLite 3.35 or later."""
 
     sql = SQL
-    begin_anew = f"UPDATE {STATE} SET confirmed = NULL"
+    begin_anew = f"UPDATE {STATE_TABLE} SET confirmed = NULL"
 
     def is_there(self, connection: Connection) -> bool:
         """Whether the journal's tables and its state exist."""
         present = self._tables(connection)
-        return {NAMES.journal, NAMES.aside, STATE, LAYOUT} <= present and bool(
-            connection.exec_driver_sql(f"SELECT count(*) FROM {STATE}").scalar_one()
+        return {NAMES.journal, NAMES.aside, STATE_TABLE, LAYOUT_TABLE} <= present and bool(
+            connection.exec_driver_sql(f"SELECT count(*) FROM {STATE_TABLE}").scalar_one()
         )
 
     def _tables(self, connection: Connection) -> set[str]:
@@ -139,9 +146,11 @@ class SqliteJournal:
 
     def layouts(self, connection: Connection) -> list[Layout]:
         """Every layout ever used, oldest first; empty without a journal."""
-        if not sa.inspect(connection).has_table(LAYOUT):
+        if not sa.inspect(connection).has_table(LAYOUT_TABLE):
             return []
-        rows = connection.exec_driver_sql(f"SELECT id, tbl, columns FROM {LAYOUT} ORDER BY id")
+        rows = connection.exec_driver_sql(
+            f"SELECT id, tbl, columns FROM {LAYOUT_TABLE} ORDER BY id"
+        )
         return [layout_from(*row) for row in rows]
 
     def highest_layout(self, connection: Connection) -> int:
@@ -158,14 +167,14 @@ class SqliteJournal:
             *self._slots(connection, NAMES.journal, 2 * width, present),
             *self._slots(connection, NAMES.aside, width, present),
         ]
-        if LAYOUT not in present:
+        if LAYOUT_TABLE not in present:
             columns = "id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, columns TEXT NOT NULL"
-            needed.append(f"CREATE TABLE {LAYOUT} ({columns})")
-        if STATE not in present:
+            needed.append(f"CREATE TABLE {LAYOUT_TABLE} ({columns})")
+        if STATE_TABLE not in present:
             columns = "one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL"
             needed += [
-                f"CREATE TABLE {STATE} ({columns}, confirmed INTEGER, owner TEXT)",
-                f"INSERT INTO {STATE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))",
+                f"CREATE TABLE {STATE_TABLE} ({columns}, confirmed INTEGER, owner TEXT)",
+                f"INSERT INTO {STATE_TABLE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))",
             ]
         else:
             needed += self._state_lacks(connection)
@@ -175,11 +184,13 @@ class SqliteJournal:
 
     def _state_lacks(self, connection: Connection) -> list[str]:
         lacking = []
-        if "owner" not in {item["name"] for item in sa.inspect(connection).get_columns(STATE)}:
-            lacking.append(f"ALTER TABLE {STATE} ADD COLUMN owner TEXT")
-        if not connection.exec_driver_sql(f"SELECT count(*) FROM {STATE}").scalar_one():
+        if "owner" not in {
+            item["name"] for item in sa.inspect(connection).get_columns(STATE_TABLE)
+        }:
+            lacking.append(f"ALTER TABLE {STATE_TABLE} ADD COLUMN owner TEXT")
+        if not connection.exec_driver_sql(f"SELECT count(*) FROM {STATE_TABLE}").scalar_one():
             lacking.append(
-                f"INSERT INTO {STATE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))"
+                f"INSERT INTO {STATE_TABLE} (one, incarnation) VALUES (1, lower(hex(randomblob(8))))"
             )
         return lacking
 
@@ -188,12 +199,14 @@ class SqliteJournal:
         quote = connection.dialect.identifier_preparer.quote_identifier
         known = self.layouts(connection)
         rules = table_rules(connection, layout.table)
-        wanted = triggers(NAMES, layout, rules, quote)
-        present = triggers_of(layout.table, known, present_triggers(connection))
+        wanted = make_triggers(NAMES, layout, rules, quote)
+        present = select_triggers(layout.table, known, present_triggers(connection))
         needed = []
         if layout not in known:
             table, columns = layout.table.replace("'", "''"), layout.text().replace("'", "''")
-            needed.append(f"INSERT INTO {LAYOUT} VALUES ({layout.id}, '{table}', '{columns}')")
+            needed.append(
+                f"INSERT INTO {LAYOUT_TABLE} VALUES ({layout.id}, '{table}', '{columns}')"
+            )
         if not _in_place(connection, layout.table, wanted, present):
             needed += [f"DROP TRIGGER {quote(trigger.name)}" for trigger in present]
             needed += [trigger.sql for trigger in wanted]
@@ -201,14 +214,14 @@ class SqliteJournal:
             have = {trigger.name: trigger.sql for trigger in present}
             whole = any(
                 have.items()
-                >= {(each.name, each.sql) for each in triggers(NAMES, old, rules, quote)}
+                >= {(each.name, each.sql) for each in make_triggers(NAMES, old, rules, quote)}
                 for old in earlier
             )
             if earlier and not whole:
                 # Some were gone, or told less than these: changes in front may be missing.
                 needed.append(
                     f"INSERT INTO {NAMES.journal} (layout, op, made_at, command) "
-                    f"VALUES ({layout.id}, {RENEWED}, {NOW}, 'triggers made')"
+                    f"VALUES ({layout.id}, {TRIGGERS_RENEWED}, {NOW}, 'triggers made')"
                 )
             if earlier:
                 needed.append(f"DELETE FROM {NAMES.aside}")
@@ -227,7 +240,7 @@ class SqliteJournal:
         lacking = [f"v{at}" for at in range(width) if f"v{at}" not in have]
         return [f"ALTER TABLE {table} ADD COLUMN {name}" for name in lacking]
 
-    def warnings(self, connection: Connection, tables: Sequence[Catalogue]) -> list[Finding]:
+    def warnings(self, connection: Connection, tables: Sequence[TableCatalog]) -> list[Finding]:
         """What is dangerous about these tables or this database, beyond what `create` mends."""
         found: list[Finding] = []
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
@@ -264,23 +277,23 @@ class SqliteJournal:
                 found.append(Finding(why))
         return found
 
-    def state(self, connection: Connection) -> State:
+    def state(self, connection: Connection) -> JournalState:
         """Where the journal stands."""
-        row = connection.exec_driver_sql(f"SELECT *, {LAST} FROM {STATE}").first()
+        row = connection.exec_driver_sql(f"SELECT *, {LAST} FROM {STATE_TABLE}").first()
         if row is None:
-            return State("", (0,), None)
+            return JournalState("", (0,), None)
         # A state of an earlier version has no owner.
         _, incarnation, confirmed, *owner, last = row
-        return State(
+        return JournalState(
             incarnation,
             (last,),
             None if confirmed is None else (confirmed,),
             owner[0] if owner else None,
         )
 
-    def watch(self, system: System) -> SqliteWatch:
+    def watch(self, system: System) -> SqliteCommitWatch:
         """A look-out for commits."""
-        return SqliteWatch(system)
+        return SqliteCommitWatch(system)
 
     def may_be_ambiguous(self, layout: Layout) -> bool:
         """Whether different keys of the table may be one key in the log."""
@@ -295,27 +308,32 @@ class SqliteJournal:
         version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
         return connection.info["file"], version
 
-    def entry(self, connection: Connection, mark: Mark) -> Entry | None:
+    def entry(self, connection: Connection, mark: JournalPosition) -> JournalEntry | None:
         """The row there; None when there is none."""
         entries = self.entries(connection, (mark[0] - 1,), 1)
         return entries[0] if entries and entries[0].mark == mark else None
 
     def troubles(
         self, connection: Connection, tables: Sequence[str], layouts: Sequence[Layout]
-    ) -> dict[str, Trouble]:
+    ) -> dict[str, TableProblem]:
         """Which of these tables are gone, or have no longer all of their triggers."""
-        return troubles(tables, layouts, self._tables(connection), present_triggers(connection))
+        return find_problems(
+            tables, layouts, self._tables(connection), present_triggers(connection)
+        )
 
-    def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
+    def entries(
+        self, connection: Connection, after: JournalPosition, limit: int
+    ) -> list[JournalEntry]:
         """Up to `limit` rows behind `after`, in commit order; fewer where they are wide."""
         result = connection.exec_driver_sql(
             f"SELECT * FROM {NAMES.journal} WHERE seq > ? ORDER BY seq LIMIT ?", (after[0], limit)
         )
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         size = 0
-        while size < READ_BYTES and (rows := result.fetchmany(AT_ONCE)):
+        while size < MAX_READ_BYTES and (rows := result.fetchmany(AT_ONCE)):
             found += [
-                Entry((row[0],), row[1], row[2], row[3], row[4], row[SLOTS_AT:]) for row in rows
+                JournalEntry((row[0],), row[1], row[2], row[3], row[4], row[SLOTS_AT:])
+                for row in rows
             ]
             # Rows of one table are alike: measuring each would cost as much as reading it.
             sizes = [sum(map(getsizeof, row)) for row in (rows[0], rows[-1])]
@@ -335,13 +353,17 @@ class SqliteJournal:
 
         sa.event.listen(engine, "connect", relax)
 
-    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> Forgotten:
+    def confirm(
+        self, connection: Connection, upto: JournalPosition, limit: int, owner: str
+    ) -> PurgeResult:
         """Forget up to `limit` rows in front of `upto` in one short transaction."""
         with connection.begin():
             begun = time.monotonic()
-            state = connection.exec_driver_sql(f"SELECT * FROM {STATE}").mappings().first()
+            state = connection.exec_driver_sql(f"SELECT * FROM {STATE_TABLE}").mappings().first()
             if state is None:
-                raise HistoryLost(f"table {STATE!r} is empty: the journal has no name any more")
+                raise HistoryLost(
+                    f"table {STATE_TABLE!r} is empty: the journal has no name any more"
+                )
             known = state.get("owner")
             if state["confirmed"] is not None and known is not None and known != owner:
                 raise HistoryLost("the journal is acknowledged by a bridge with another log")
@@ -356,10 +378,10 @@ class SqliteJournal:
             reached = upto[0] if left is None else left - 1
             names = ", owner = ?" if "owner" in state else ""
             connection.exec_driver_sql(
-                f"UPDATE {STATE} SET confirmed = max(COALESCE(confirmed, 0), ?){names}",
+                f"UPDATE {STATE_TABLE} SET confirmed = max(COALESCE(confirmed, 0), ?){names}",
                 (reached, owner) if names else (reached,),
             )
-        return Forgotten(gone < limit or left is None, time.monotonic() - begun)
+        return PurgeResult(gone < limit or left is None, time.monotonic() - begun)
 
     def watermark(self, connection: Connection, name: str) -> None:
         """Write a watermark in a short transaction."""

@@ -10,12 +10,12 @@ from sqlalchemy.engine import Connection
 from bridge.connector import Chunk, Condition, System
 from connectors.sql.dialect import SqlDialect, dialect_of
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import naming
-from connectors.sql.keys import packed, unpacked
-from connectors.sql.query import Query, behind, equals, rows_where
-from connectors.sql.rows import Tables, naming_of, run_query
-from connectors.sql.session import Threads
-from connectors.sql.texts import statement_for
+from connectors.sql.errors import translating_errors
+from connectors.sql.read.key_values import pack_value, unpack_value
+from connectors.sql.read.query import Query, rows_where, sorts_after, value_condition
+from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
+from connectors.sql.sqlite.stored_text import statement_for
+from connectors.sql.threads import ConnectionThreads
 
 
 class SqlSnapshot:
@@ -24,8 +24,8 @@ class SqlSnapshot:
     def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
         engine = make_engine(system, part="snapshot")
         self._dialect = dialect or dialect_of(engine.dialect.name)
-        self._threads = Threads(engine, 1, "snapshot")
-        self._tables = Tables(system.tables, self._dialect)
+        self._threads = ConnectionThreads(engine, 1, "snapshot")
+        self._tables = TableShapes(system.tables, self._dialect)
         self._where = f"system {system.name!r}: snapshot"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}
@@ -35,15 +35,15 @@ class SqlSnapshot:
 
         def act(connection: Connection) -> int:
             self._tables.use(table)
-            names = naming_of(connection)
-            condition = equals(self._dialect, names, where or {})
+            names = identifiers_of(connection)
+            condition = value_condition(self._dialect, names, where or {})
             text = f"SELECT count(*) FROM {names.table(table)} r"
             if condition.text:
                 text += f" WHERE {condition.text}"
             statement = statement_for(text, condition.parameters)
             return int(connection.execute(statement, condition.parameters).scalar_one())
 
-        with naming(f"{self._where} of table {table!r}"):
+        with translating_errors(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)
 
     async def chunk(
@@ -62,7 +62,7 @@ class SqlSnapshot:
                     raise
                 return self._read(connection, table, where, after, limit)
 
-        with naming(f"{self._where} of table {table!r}"):
+        with translating_errors(f"{self._where} of table {table!r}"):
             return await self._threads.run(act, **self._options)
 
     def _read(
@@ -73,15 +73,15 @@ class SqlSnapshot:
         after: list[Any] | None,
         limit: int,
     ) -> Chunk:
-        names = naming_of(connection)
+        names = identifiers_of(connection)
         key = self._tables.key(connection, table)
-        conditions: list[Query] = [equals(self._dialect, names, where or {})]
+        conditions: list[Query] = [value_condition(self._dialect, names, where or {})]
         if after:
             began, values = self._resumed(connection, table, after)
             # A job goes on in the order in which it began; of another key it begins again.
             if set(began) == set(key):
                 key = began
-                conditions.append(behind(self._dialect, names, key, values))
+                conditions.append(sorts_after(self._dialect, names, key, values))
         only = self._tables.only(connection, table)
         query = rows_where(
             self._dialect, names, table, conditions, order=key, limit=limit, only=only
@@ -91,7 +91,7 @@ class SqlSnapshot:
         last = None
         if len(found.rows) == limit:
             row = dict(zip(found.names, found.rows[-1], strict=True))
-            last = [{"column": name, "value": packed(row[name])} for name in key]
+            last = [{"column": name, "value": pack_value(row[name])} for name in key]
         return Chunk(shape, found.rows, last, found.visibility)
 
     def _resumed(
@@ -101,12 +101,12 @@ class SqlSnapshot:
         alone, in the table's order.
         """
         if isinstance(after[0], dict):
-            values = [unpacked(part["value"]) for part in after]
+            values = [unpack_value(part["value"]) for part in after]
             return tuple(part["column"] for part in after), values
         key = set(self._tables.key(connection, table))
         columns = self._tables.shape(connection, table).columns
         names = tuple(column.name for column in columns if column.name in key)
-        return names[: len(after)], [unpacked(value) for value in after]
+        return names[: len(after)], [unpack_value(value) for value in after]
 
     async def close(self) -> None:
         """Wait for a running statement and close the connection."""

@@ -11,12 +11,12 @@ from sqlalchemy.engine import Connection, CursorResult
 from bridge.connector import Shape, TableUse, Visibility
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.sql.dialect import Inheritance, SqlDialect
-from connectors.sql.query import Naming, Query
-from connectors.sql.shapes import read_table
-from connectors.sql.texts import statement_for
+from connectors.sql.read.query import Identifiers, Query
+from connectors.sql.schema.tables import read_table
+from connectors.sql.sqlite.stored_text import statement_for
 
 
-def naming_of(connection: Connection) -> Naming:
+def identifiers_of(connection: Connection) -> Identifiers:
     """How this database's names are quoted."""
     preparer = connection.dialect.identifier_preparer
     first, last = preparer.initial_quote, preparer.final_quote
@@ -25,11 +25,11 @@ def naming_of(connection: Connection) -> Naming:
         # Not `quote_identifier`: that doubles a `%` for some drivers, and `text()` does so again.
         return f"{first}{name.replace(last, last * 2)}{last}"
 
-    return Naming(quote)
+    return Identifiers(quote)
 
 
 @dataclass(slots=True)
-class Found:
+class QueryResult:
     """Names and tuples of one result. `types`: what else tells another shape of the table."""
 
     names: tuple[str, ...]
@@ -38,17 +38,17 @@ class Found:
     types: tuple[Any, ...] = ()
 
 
-def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Found:
+def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> QueryResult:
     """All rows of `query` as the driver gives them."""
     result = connection.execute(statement_for(query.text, query.parameters), query.parameters)
     names = tuple(result.keys())
     types = _types(connection, dialect, result)
     rows = [tuple(row) for row in result]
     if dialect.seen is None:
-        return Found(names, rows, None, types)
+        return QueryResult(names, rows, None, types)
     visibility = dialect.seen.read(rows[0][0])
     kept = [row[2:] for row in rows if row[1] is not None]
-    return Found(names[2:], kept, visibility, types if dialect.revision else types[2:])
+    return QueryResult(names[2:], kept, visibility, types if dialect.revision else types[2:])
 
 
 def _types(
@@ -60,7 +60,7 @@ def _types(
     return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
 
 
-class Tables:
+class TableShapes:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
     A new Shape is made when a result shows other columns, or columns of other types, than the one
@@ -124,7 +124,7 @@ class Tables:
         self.shape(connection, table)
         return self._inheritance.get(table, Inheritance())
 
-    def fitting(self, connection: Connection, table: str, found: Found) -> Shape:
+    def fitting(self, connection: Connection, table: str, found: QueryResult) -> Shape:
         """The shape of the rows of a result."""
         shape = self.shape(connection, table)
         if self._types.get(table) != found.types or _names(shape) != found.names:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from connectors.journal.dialect import Trouble
+from connectors.journal.dialects.contract import TableProblem
 from connectors.journal.layout import Layout
 
 EVENTS = frozenset(
@@ -47,7 +47,7 @@ def present_triggers(connection: Connection) -> list[PresentTrigger]:
     return present
 
 
-def triggers_of(
+def select_triggers(
     table: str, layouts: Sequence[Layout], present: Sequence[PresentTrigger]
 ) -> list[PresentTrigger]:
     """Those on a table, and those that write its layouts though they are on another one."""
@@ -59,16 +59,16 @@ def triggers_of(
     ]
 
 
-def troubles(
+def find_problems(
     tables: Sequence[str],
     layouts: Sequence[Layout],
     existing: Collection[str],
     present: Sequence[PresentTrigger],
-) -> dict[str, Trouble]:
+) -> dict[str, TableProblem]:
     """Why each of `tables` is not journaled, as far as that is so. Pure; names as in SQLite."""
     writes = {layout.id: layout.table.lower() for layout in layouts}
     there = {name.lower() for name in existing}
-    found: dict[str, Trouble] = {}
+    found: dict[str, TableProblem] = {}
     for table in tables:
         name = table.lower()
         ours = [trigger for trigger in present if writes.get(trigger.layout) == name]
@@ -83,7 +83,7 @@ def troubles(
             if name in there
             else "is no longer in the database"
         )
-        found[table] = Trouble(
+        found[table] = TableProblem(
             f"{what}: its changes are not captured until `bridgectl setup` has made the triggers "
             "again; then it is compared with the log by itself",
             elsewhere=bool(elsewhere),

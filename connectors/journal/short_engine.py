@@ -9,7 +9,7 @@ from sqlalchemy.engine import Engine
 
 from bridge.connector import System
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import naming
+from connectors.sql.errors import translating_errors
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def engine_for(system: System) -> Iterator[Engine]:
     """An engine for one task, closed afterwards."""
     engine = make_engine(system)
     try:
-        with naming(f"system {system.name!r}"):
+        with translating_errors(f"system {system.name!r}"):
             yield engine
     finally:
         engine.dispose()

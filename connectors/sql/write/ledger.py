@@ -42,7 +42,7 @@ def create_sql(dialect: Dialect) -> str:
     return str(sa.schema.CreateTable(ledger).compile(dialect=dialect)).strip()
 
 
-def is_there(connection: Connection) -> bool:
+def exists(connection: Connection) -> bool:
     """Whether the ledger exists."""
     return sa.inspect(connection).has_table(TABLE)
 

@@ -21,7 +21,7 @@ import sqlalchemy.types as sa_types
 from bridge.connector import Effect
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.errors import first_line, sqlstate
-from connectors.sql.statement import parameters_of
+from connectors.sql.write.statement import parameters_of
 
 BINARY = "bridge_binary"
 """Execution option of a statement: its result comes as binary values."""

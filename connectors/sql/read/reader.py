@@ -12,11 +12,11 @@ from bridge.connector import Rows, System, distinct_keys
 from bridge.model.errors import Rejected
 from connectors.sql.dialect import SqlDialect, dialect_of
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import naming
-from connectors.sql.query import Query, matches, rows_where
-from connectors.sql.rows import Tables, naming_of, run_query
-from connectors.sql.session import Threads
-from connectors.sql.unchecked_text import has_no_encoding, row_columns
+from connectors.sql.errors import translating_errors
+from connectors.sql.postgres.unchecked_text import has_no_encoding, row_columns
+from connectors.sql.read.query import Query, key_condition, rows_where
+from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
+from connectors.sql.threads import ConnectionThreads
 
 
 class SqlReader:
@@ -29,8 +29,8 @@ class SqlReader:
     def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
         engine = make_engine(system, system.connections, part="reads")
         self._dialect = dialect or dialect_of(engine.dialect.name)
-        self._threads = Threads(engine, system.connections, "reader")
-        self._tables = Tables(system.tables, self._dialect)
+        self._threads = ConnectionThreads(engine, system.connections, "reader")
+        self._tables = TableShapes(system.tables, self._dialect)
         self._where = f"system {system.name!r}: reading"
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}
@@ -51,7 +51,7 @@ class SqlReader:
         asked = distinct_keys(table, columns, keys, self.max_keys)
 
         def act(connection: Connection) -> Rows:
-            with naming(f"{self._where} table {table!r}", "bad_key"):
+            with translating_errors(f"{self._where} table {table!r}", "bad_key"):
                 try:
                     return self._read(connection, table, columns, asked, limit)
                 except (sa_exc.DBAPIError, Rejected):
@@ -62,7 +62,7 @@ class SqlReader:
                         raise
                     return self._read(connection, table, columns, asked, limit)
 
-        with naming(self._where):
+        with translating_errors(self._where):
             return await self._threads.run(act, **self._options)
 
     def _read(
@@ -80,12 +80,14 @@ class SqlReader:
         for column in columns:
             if column not in natives:
                 raise Rejected("bad_key", f"table {table!r} has no column {column!r}")
-        names = naming_of(connection)
+        names = identifiers_of(connection)
         select = row_columns(connection, names, shape)
         conditions: list[Query] = []
         if columns:
             conditions.append(
-                matches(self._dialect, names, columns, asked, [natives[name] for name in columns])
+                key_condition(
+                    self._dialect, names, columns, asked, [natives[name] for name in columns]
+                )
                 if asked
                 else Query("1 = 0")
             )

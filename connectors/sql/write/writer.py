@@ -12,15 +12,21 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Done, Effect, System
 from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, Rejected, RetryLater
-from connectors.sql import ledger
 from connectors.sql.dialect import SqlDialect, dialect_of
-from connectors.sql.effect import Lost, carry_out
 from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.errors import first_line, is_refusal, naming, sqlite_code, translated
-from connectors.sql.rows import Tables
-from connectors.sql.session import Threads
-from connectors.sql.session_settings import SessionSettings
-from connectors.sql.statement_form import StatementForms
+from connectors.sql.errors import (
+    first_line,
+    is_refusal,
+    sqlite_code,
+    translate_error,
+    translating_errors,
+)
+from connectors.sql.read.rows import TableShapes
+from connectors.sql.threads import ConnectionThreads
+from connectors.sql.write import ledger
+from connectors.sql.write.effect import TransactionLost, execute_effect
+from connectors.sql.write.statement_form import StatementForms
+from connectors.sql.write.transaction_settings import TransactionSettings
 
 CLAIMS = 3
 """How often a batch is begun again when another executor claimed one of its commands."""
@@ -58,8 +64,8 @@ class SqlWriter:
         engine = make_engine(system, part="commands")
         self._engine = engine
         self._dialect = dialect or dialect_of(engine.dialect.name)
-        self._threads = Threads(engine, 1, "writer")
-        self._tables = Tables(system.tables, self._dialect)
+        self._threads = ConnectionThreads(engine, 1, "writer")
+        self._tables = TableShapes(system.tables, self._dialect)
         self._forms = StatementForms(self._dialect)
         self._clock = clock
         self._where = f"system {system.name!r}: writing"
@@ -72,7 +78,7 @@ class SqlWriter:
 
         def act(connection: Connection) -> None:
             create = ledger.create_sql(connection.dialect)
-            if not ledger.is_there(connection):
+            if not ledger.exists(connection):
                 raise ConfigurationError(
                     f"{self._where}: the ledger table {ledger.TABLE!r} is not there; make it "
                     f"with: {' '.join(create.split())}"
@@ -90,7 +96,7 @@ class SqlWriter:
                     f"command caused them, is not there; make it with: {marker.create}"
                 )
 
-        with naming(self._where):
+        with translating_errors(self._where):
             await self._threads.run(act)
 
     async def own(self, partitions: Sequence[str]) -> None:
@@ -110,7 +116,7 @@ class SqlWriter:
             raise RetryLater(f"{self._where}: another executor takes the same partitions")
 
         try:
-            with naming(self._where):
+            with translating_errors(self._where):
                 self._owner.update(await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"}))
         except OutcomeUnknown as error:
             # Whether that owner was this writer or nobody: it asks again, and is the next one.
@@ -124,7 +130,7 @@ class SqlWriter:
                 found = ledger.held(connection, [effect.command_id]).get(effect.command_id)
                 return found, self._position(connection)
 
-        with naming(self._where):
+        with translating_errors(self._where):
             row, position = await self._threads.run(act)
         if row is None or row.digest != effect.digest:
             return None
@@ -138,7 +144,7 @@ class SqlWriter:
         def act(connection: Connection) -> list[Done | Exception]:
             return self._batch(connection, effects)
 
-        with naming(self._where):
+        with translating_errors(self._where):
             return await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
 
     def _batch(self, connection: Connection, effects: Sequence[Effect]) -> list[Done | Exception]:
@@ -176,7 +182,7 @@ class SqlWriter:
             except sa_exc.IntegrityError:
                 transaction.rollback()
                 return None
-            settings = SessionSettings(self._dialect)
+            settings = TransactionSettings(self._dialect)
             outcomes = self._carry_out(connection, fresh, settings)
             position = self._finish(connection, outcomes)
             if fresh:
@@ -208,11 +214,11 @@ class SqlWriter:
         }
 
     def _carry_out(
-        self, connection: Connection, effects: Sequence[Effect], settings: SessionSettings
+        self, connection: Connection, effects: Sequence[Effect], settings: TransactionSettings
     ) -> dict[str, Done | Exception]:
         try:
             return {
-                effect.command_id: carry_out(
+                effect.command_id: execute_effect(
                     connection,
                     self._dialect,
                     self._tables,
@@ -222,7 +228,7 @@ class SqlWriter:
                 )
                 for effect in effects
             }
-        except Lost as error:
+        except TransactionLost as error:
             raise RetryLater(f"{self._where}: the transaction was lost: {error}") from error
 
     def _finish(self, connection: Connection, outcomes: dict[str, Done | Exception]) -> int | None:
@@ -261,7 +267,7 @@ class SqlWriter:
             if isinstance(error, sa_exc.IntegrityError):
                 raise CommitRefused(first_line(error)) from error
             if sqlite_code(original) in SQLITE_NOT_COMMITTED or is_refusal(original):
-                raise translated(error, f"{self._where}: committing") from error
+                raise translate_error(error, f"{self._where}: committing") from error
             raise OutcomeUnknown(
                 f"{self._where}: the answer to the commit was lost ({first_line(error)}); ask "
                 "again with the same commands, the ledger knows"

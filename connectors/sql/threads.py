@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 T = TypeVar("T")
 
 
-class Threads:
+class ConnectionThreads:
     """Runs functions with a connection of `engine` in at most `size` threads.
 
     A cancelled caller stops waiting; its statement still ends in its thread, and `close` waits

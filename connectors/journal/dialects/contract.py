@@ -26,26 +26,26 @@ from sqlalchemy.engine import Connection, Engine
 from bridge.connector import Finding, System
 from connectors.journal.layout import Layout
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.shapes import Catalogue
+from connectors.sql.schema.tables import TableCatalog
 
-Mark = tuple[int, ...]
+JournalPosition = tuple[int, ...]
 """A place in the journal's commit order; its first number is the commit position."""
 
 WATERMARK = 0
 """`Entry.layout` of a watermark; its name stands in `command`."""
 
-RENEWED = 0
+TRIGGERS_RENEWED = 0
 """`Entry.op` of a row that set-up writes when it makes the triggers of a table that had some
 before: changes in front of it may be missing.
 """
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One row of the journal. `values` holds the old row's values and then the new one's, as far
     as `op` has them; `width` numbers each.
     """
 
-    mark: Mark
+    mark: JournalPosition
     layout: int
     op: int
     made_at: int
@@ -54,27 +54,27 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class JournalState:
     """The journal's own state. `incarnation` is new each time that it is made; `position` the
     last place given out, `confirmed` the last one acknowledged (None: nothing ever was), `owner`
     who acknowledged it (None: unknown, as in a journal of an earlier version).
     """
 
     incarnation: str
-    position: Mark
-    confirmed: Mark | None
+    position: JournalPosition
+    confirmed: JournalPosition | None
     owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class TableProblem:
     """Why a table's changes are not journaled. `elsewhere`: its triggers tell another table's."""
 
     why: str
     elsewhere: bool = False
 
 
-class Forgotten(NamedTuple):
+class PurgeResult(NamedTuple):
     """What one transaction forgot: whether nothing is left to forget, and for how many seconds it
     held the lock for which the legacy program's writes wait.
     """
@@ -83,7 +83,7 @@ class Forgotten(NamedTuple):
     held_s: float
 
 
-class Watch(Protocol):
+class CommitWatch(Protocol):
     """Tells cheaply, on the event loop, whether there may be something to read."""
 
     def token(self) -> Hashable | None:
@@ -96,7 +96,7 @@ class Watch(Protocol):
         """May be called twice."""
 
 
-class Dialect(Protocol):
+class JournalDialect(Protocol):
     """One database's journal."""
 
     @property
@@ -112,7 +112,7 @@ class Dialect(Protocol):
 
     def troubles(
         self, connection: Connection, tables: Sequence[str], layouts: Sequence[Layout]
-    ) -> dict[str, Trouble]:
+    ) -> dict[str, TableProblem]:
         """Which of these tables are gone, or have no longer all of their triggers. `layouts` are
         all that were ever used.
         """
@@ -129,13 +129,13 @@ class Dialect(Protocol):
     def create_for(self, connection: Connection, layout: Layout) -> list[str]:
         """Statements that are still needed for one table: its layout and its triggers."""
 
-    def warnings(self, connection: Connection, tables: Sequence[Catalogue]) -> list[Finding]:
+    def warnings(self, connection: Connection, tables: Sequence[TableCatalog]) -> list[Finding]:
         """What is dangerous about these tables or this database, beyond what `create` mends."""
 
-    def state(self, connection: Connection) -> State:
+    def state(self, connection: Connection) -> JournalState:
         """Where the journal stands."""
 
-    def watch(self, system: System) -> Watch:
+    def watch(self, system: System) -> CommitWatch:
         """A look-out for commits; opens what it needs at the first look."""
 
     def may_be_ambiguous(self, layout: Layout) -> bool:
@@ -147,10 +147,12 @@ class Dialect(Protocol):
     def schema_token(self, connection: Connection) -> Hashable:
         """A value that changes when a table was altered; cheap."""
 
-    def entry(self, connection: Connection, mark: Mark) -> Entry | None:
+    def entry(self, connection: Connection, mark: JournalPosition) -> JournalEntry | None:
         """The row there; None when there is none."""
 
-    def entries(self, connection: Connection, after: Mark, limit: int) -> list[Entry]:
+    def entries(
+        self, connection: Connection, after: JournalPosition, limit: int
+    ) -> list[JournalEntry]:
         """Up to `limit` rows behind `after`, in commit order; fewer where they are wide, and none
         only where none are left.
         """
@@ -160,7 +162,9 @@ class Dialect(Protocol):
         acknowledged may be forgotten when the power fails, a watermark may not.
         """
 
-    def confirm(self, connection: Connection, upto: Mark, limit: int, owner: str) -> Forgotten:
+    def confirm(
+        self, connection: Connection, upto: JournalPosition, limit: int, owner: str
+    ) -> PurgeResult:
         """Forget up to `limit` rows in front of `upto` in one short transaction. The row at `upto`
         stays: it tells whether this is still the same history.
 

@@ -16,9 +16,9 @@ from bridge.connector import Shape, System, TableUse
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import as_name
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import naming
-from connectors.sql.ledger import TABLE as LEDGER
-from connectors.sql.shapes import split_table
+from connectors.sql.errors import translating_errors
+from connectors.sql.schema.tables import split_table
+from connectors.sql.write.ledger import TABLE as LEDGER
 
 Describe = Callable[[System], Awaitable[Mapping[str, Shape]]]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
@@ -47,7 +47,7 @@ async def draft(system: System, describe: Describe) -> str:
 def _catalogue(system: System) -> tuple[list[str], list[Reference]]:
     engine = make_engine(system, part="draft")
     try:
-        with naming(f"system {system.name!r}"), engine.connect() as connection:
+        with translating_errors(f"system {system.name!r}"), engine.connect() as connection:
             inspector = sa.inspect(connection)
             names = [use.table for use in system.tables] or sorted(
                 name for name in inspector.get_table_names() if not _own(name)

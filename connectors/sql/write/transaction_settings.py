@@ -22,7 +22,7 @@ _FIXED = frozenset(
 _FLOATS = {"float", "double"}
 
 
-class SessionSettings:
+class TransactionSettings:
     """Switches between them, one statement each time that they must be others. One transaction's."""
 
     def __init__(self, dialect: SqlDialect) -> None:

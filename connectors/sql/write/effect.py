@@ -16,28 +16,33 @@ from bridge.model.canonical import canonical_json
 from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import BridgeError, Rejected
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.errors import translated
-from connectors.sql.query import equals, matches, rows_where
-from connectors.sql.rows import Tables, naming_of, run_query
-from connectors.sql.session_settings import SessionSettings
-from connectors.sql.statement import bound
-from connectors.sql.statement_form import BINARY, StatementForm, StatementForms, is_about_types
-from connectors.sql.texts import statement_for
-from connectors.sql.unchecked_text import BytesAsText, has_no_encoding, row_columns
+from connectors.sql.errors import translate_error
+from connectors.sql.postgres.unchecked_text import BytesAsText, has_no_encoding, row_columns
+from connectors.sql.read.query import key_condition, rows_where, value_condition
+from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
+from connectors.sql.sqlite.stored_text import statement_for
+from connectors.sql.write.statement import bound
+from connectors.sql.write.statement_form import (
+    BINARY,
+    StatementForm,
+    StatementForms,
+    is_about_types,
+)
+from connectors.sql.write.transaction_settings import TransactionSettings
 
 
-class Lost(Exception):
+class TransactionLost(Exception):
     """The transaction itself is gone: nothing of the batch happened."""
 
 
-def carry_out(
+def execute_effect(
     connection: Connection,
     dialect: SqlDialect,
-    tables: Tables,
+    tables: TableShapes,
     effect: Effect,
     forms: StatementForms | None = None,
     *,
-    settings: SessionSettings | None = None,
+    settings: TransactionSettings | None = None,
 ) -> Done | Exception:
     """The effect behind a savepoint, which is rolled back when it is refused.
 
@@ -47,7 +52,7 @@ def carry_out(
     """
     where = f"command {effect.command_id!r}"
     forms = forms or StatementForms(dialect)
-    settings = settings or SessionSettings(dialect)
+    settings = settings or TransactionSettings(dialect)
     own = settings.own
     form = forms.of(effect)
     refusal: Exception | None = None
@@ -60,11 +65,11 @@ def carry_out(
         except Exception as error:  # noqa: BLE001 - this effect's, whatever it is, and no other's
             try:
                 if connection.invalidated:
-                    raise Lost(str(translated(error, where))) from error
+                    raise TransactionLost(str(translate_error(error, where))) from error
                 savepoint.rollback()
                 settings.own = own
             except sa_exc.SQLAlchemyError as gone:
-                raise Lost(str(translated(gone, where))) from error
+                raise TransactionLost(str(translate_error(gone, where))) from error
             if not described and isinstance(error, sa_exc.DBAPIError):
                 # Perhaps only because the table has another shape by now; nothing of it happened.
                 described = True
@@ -75,7 +80,7 @@ def carry_out(
                 refusal = error
             following = forms.following(effect, form, error)
             if following is None:
-                return translated(refusal, where)
+                return translate_error(refusal, where)
             form = following
         else:
             forms.keep(effect, form)
@@ -85,11 +90,11 @@ def carry_out(
 def _act(
     connection: Connection,
     dialect: SqlDialect,
-    tables: Tables,
+    tables: TableShapes,
     effect: Effect,
     form: StatementForm,
     *,
-    settings: SessionSettings,
+    settings: TransactionSettings,
 ) -> Done:
     if dialect.marker is not None and not dialect.own_settings:
         connection.execute(sa.text(dialect.marker.write), {"id": effect.command_id})
@@ -145,11 +150,11 @@ def _text_columns(shape: Shape, effect: Effect) -> dict[str, str]:
 def _run(
     connection: Connection,
     dialect: SqlDialect,
-    tables: Tables,
+    tables: TableShapes,
     effect: Effect,
     form: StatementForm,
     *,
-    settings: SessionSettings,
+    settings: TransactionSettings,
 ) -> tuple[int, str | None]:
     """Run the statement under the login's own settings. Returns the rows affected (-1: the
     database doesn't tell) and what the statement returned, as JSON.
@@ -182,7 +187,7 @@ def _run(
     if names is None:
         return count, None
     if form.binary:
-        from connectors.sql.sent_values import SentValue, with_texts
+        from connectors.sql.postgres.sent_values import SentValue, with_texts
 
         if any(isinstance(value, SentValue) for row in rows for value in row):
             settings.for_reads(connection)
@@ -193,28 +198,28 @@ def _run(
 def current_row(
     connection: Connection,
     dialect: SqlDialect,
-    tables: Tables,
+    tables: TableShapes,
     effect: Effect,
     *,
     lock: bool,
-    settings: SessionSettings | None = None,
+    settings: TransactionSettings | None = None,
 ) -> tuple[Shape | None, Any]:
     """The row that the effect names, under its lock where the database has one; None: not there."""
     if not effect.table:
         return None, None
-    names = naming_of(connection)
+    names = identifiers_of(connection)
     fresh = has_no_encoding(connection)
     shape = (tables.again if fresh else tables.shape)(connection, effect.table)
     if not effect.key:
         return shape, None
     if settings is not None:
         settings.for_row(connection, shape)
-    condition = equals(dialect, names, effect.key)
+    condition = value_condition(dialect, names, effect.key)
     if dialect.lookup == "any":
         # As the Reader asks: `=` alone doesn't know every pair of a column's type and a value's.
         natives = {column.name: column.native for column in shape.columns}
         columns, values = list(effect.key), tuple(effect.key.values())
-        condition = matches(
+        condition = key_condition(
             dialect, names, columns, [values], [natives.get(name, "") for name in columns]
         )
     suffix = dialect.for_update if lock else ""

@@ -74,7 +74,7 @@ def _sqlite_type(kind: TypeEngine[Any]) -> FieldType:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class TableCatalog:
     """What the catalogue says of one table. `uniques` are sets of columns that are unique, the
     primary key among them.
     """
@@ -105,7 +105,7 @@ def _native(kind: TypeEngine[Any], connection: Connection) -> str:
     return kind.compile(dialect=connection.dialect)
 
 
-def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) -> Catalogue:
+def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) -> TableCatalog:
     """The catalogue's entry of one table; raises ConfigurationError when it isn't there."""
     inspector = sa.inspect(connection)
     schema, table = split_table(name)
@@ -130,7 +130,7 @@ def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) 
         uniques += _sqlite_uniques(connection, table)
     else:
         uniques += _uniques(inspector, table, schema)
-    return Catalogue(name, columns, primary, tuple(dict.fromkeys(uniques)))
+    return TableCatalog(name, columns, primary, tuple(dict.fromkeys(uniques)))
 
 
 def _uniques(inspector: Inspector, table: str, schema: str | None) -> list[frozenset[str]]:
@@ -167,9 +167,9 @@ def _missing(name: str, known: Iterable[str]) -> str:
     return f"table {name!r} is not in the database{hint}"
 
 
-def read_catalogue(connection: Connection, tables: Sequence[TableUse]) -> dict[str, Catalogue]:
+def read_tables(connection: Connection, tables: Sequence[TableUse]) -> dict[str, TableCatalog]:
     """The catalogue's entries of all tables; every missing one is named in one error."""
-    found: dict[str, Catalogue] = {}
+    found: dict[str, TableCatalog] = {}
     problems: list[str] = []
     for use in tables:
         try:
@@ -186,5 +186,5 @@ def describe(
 ) -> Mapping[str, Shape]:
     """Python-wire shapes of the tables, as `Connector.describe` promises them."""
     with engine.connect() as connection:
-        found = read_catalogue(connection, tables)
+        found = read_tables(connection, tables)
     return {name: entry.shape(before) for name, entry in found.items()}

@@ -8,8 +8,8 @@ from typing import Any
 
 from bridge.model.encoded_text import EncodedText
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.read_settings import FROM_BYTES
-from connectors.sql.texts import stored_forms
+from connectors.sql.postgres.session_settings import FROM_BYTES
+from connectors.sql.sqlite.stored_text import stored_forms
 
 HIT = "bridge_hit"
 SEEN = "bridge_seen"
@@ -26,7 +26,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class Identifiers:
     """How a database's names are written in statements."""
 
     quote: Callable[[str], str]
@@ -46,9 +46,9 @@ def padded(keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [*keys, *([keys[-1]] * (size - len(keys)))]
 
 
-def matches(
+def key_condition(
     dialect: SqlDialect,
-    naming: Naming,
+    naming: Identifiers,
     columns: Sequence[str],
     keys: Sequence[tuple[Any, ...]],
     natives: Sequence[str],
@@ -102,8 +102,8 @@ def _array(parameter: str, array_type: str, values: Sequence[Any]) -> str:
     )
 
 
-def behind(
-    dialect: SqlDialect, naming: Naming, columns: Sequence[str], after: Sequence[Any]
+def sorts_after(
+    dialect: SqlDialect, naming: Identifiers, columns: Sequence[str], after: Sequence[Any]
 ) -> Query:
     """The condition that `columns` sort behind `after`; nulls sort first."""
     names = [f"r.{naming.column(column)}" for column in columns]
@@ -123,8 +123,8 @@ def behind(
     return Query(f"({' OR '.join(alternatives)})", parameters)
 
 
-def equals(
-    dialect: SqlDialect, naming: Naming, where: Mapping[str, Any], prefix: str = "w"
+def value_condition(
+    dialect: SqlDialect, naming: Identifiers, where: Mapping[str, Any], prefix: str = "w"
 ) -> Query:
     """The condition that each column equals its value, or one of its values."""
     parts: list[str] = []
@@ -148,7 +148,7 @@ def equals(
 
 def rows_where(
     dialect: SqlDialect,
-    naming: Naming,
+    naming: Identifiers,
     table: str,
     conditions: Sequence[Query],
     *,
